@@ -1,0 +1,102 @@
+"""The `ipexlaunch` program: finds the command, and turns every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ipexlaunch import __version__
+from ipexlaunch.errors import IpexLaunchError
+
+COMMANDS = {
+    "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
+    "topology": ("topology_command", "Show the machine: sockets, nodes, cores, memory, what is allowed."),
+    "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),
+    "doctor": ("doctor_command", "Say what stands between this host and full speed."),
+}
+"""Command name to its module in this package (loaded when it is used) and its line in --help."""
+
+BACKEND_WORDS = {"cpu"}
+"""`ipexrun cpu ...` names the backend first; here it means `run`."""
+
+EXIT_BUG = 3
+EXIT_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Commands loaded on use; what is no command starts `run`, so that `ipexlaunch --ninstances 4 script.py` works."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Insert `run` where the first word is neither a command nor one of the group's own options."""
+        if args and args[0] in BACKEND_WORDS:
+            args = ["run", *args[1:]]
+        elif args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the main job."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the one command that is used."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ipexlaunch.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading them, so that --help stays quick."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=False,
+)
+@click.version_option(__version__, prog_name="ipexlaunch")
+def ipexlaunch() -> None:
+    """Split a CPU server into NUMA-true slices, run one pinned process on each, report one honest throughput.
+
+    \b
+      ipexlaunch --ninstances 4 script.py --script-arg 1
+      ipexlaunch plan --ninstances 4
+      ipexlaunch topology
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; only this function turns errors into codes.
+
+    Args:
+        argv: the words after the program's name; None takes those of the process.
+    """
+    try:
+        result = ipexlaunch.main(args=None if argv is None else list(argv), standalone_mode=False)
+    except IpexLaunchError as error:
+        return _complain(str(error), error.exit_code)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        name = context.command_path if context else "ipexlaunch"
+        return _complain(f"{error.format_message()} (try '{name} --help')", error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _complain("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        return EXIT_INTERRUPTED
+    except Exception:  # the boundary: whatever else escapes is our bug, said as such
+        import traceback
+
+        traceback.print_exc()
+        return _complain(f"this is a bug in ipexlaunch {__version__}; please report it with the lines above", EXIT_BUG)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"ipexlaunch: {text}", file=sys.stderr)
+    return code

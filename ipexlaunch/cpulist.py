@@ -1,0 +1,72 @@
+"""The kernel's list format, "0-3,8", to and from a set of ids (cpus or nodes).
+
+Source: Documentation/admin-guide/cputopology.rst and lib/bitmap.c (bitmap_parselist) of the Linux kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ipexlaunch.errors import RequestError
+
+LARGEST_ID = 1 << 20
+"""Larger ids are refused before a set is built; the kernel's own limit (NR_CPUS) is 8192."""
+
+LIST_HINT = 'write ids and ranges such as "0-3,8"'
+
+
+def parse_list(text: str, what: str = "list") -> frozenset[int]:
+    """The ids that "0-3,8" names; an empty text is an empty set, as in the kernel's files.
+
+    Args:
+        text: ids and ranges, separated by commas; white space around the whole is ignored.
+        what: the noun for error messages, e.g. "--cores-list" or "cpu list".
+
+    Raises:
+        RequestError: the text is not such a list ("3-1", "a", "1,,2", "-1").
+    """
+    text = text.strip()
+    if not text:
+        return frozenset()
+    ids: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        if not _is_id(first) or (dash and not _is_id(last)):
+            raise RequestError(f"read {what} {text!r}", f"{part!r} is not an id or a range", LIST_HINT)
+        low, high = int(first), int(last) if dash else int(first)
+        if high < low:
+            raise RequestError(
+                f"read {what} {text!r}", f"the range {part!r} ends before it begins", f'write "{high}-{low}"'
+            )
+        if high > LARGEST_ID:
+            raise RequestError(f"read {what} {text!r}", f"{high} is larger than any id ({LARGEST_ID})", LIST_HINT)
+        ids.update(range(low, high + 1))
+    return frozenset(ids)
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def format_list(ids: Iterable[int]) -> str:
+    """The shortest text that `parse_list` reads back to the same ids: ascending, runs as ranges.
+
+    Args:
+        ids: non-negative ids in any order; duplicates count once.
+    """
+    parts: list[str] = []
+    run: list[int] = []
+    for number in sorted(set(ids)):
+        if run and number == run[-1] + 1:
+            run.append(number)
+            continue
+        if run:
+            parts.append(_format_run(run))
+        run = [number]
+    if run:
+        parts.append(_format_run(run))
+    return ",".join(parts)
+
+
+def _format_run(run: list[int]) -> str:
+    return str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"

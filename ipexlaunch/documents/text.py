@@ -1,0 +1,189 @@
+"""Reading and writing YAML or JSON text: syntax, schema version, validation with the line of each problem.
+
+A document is a mapping whose first key is `schema`, "ipexlaunch/KIND/VERSION". Unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ipexlaunch.errors import DocumentError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """Parsed text that still knows where it came from."""
+
+    source: str
+    """The file's name, for messages."""
+    text: str
+    data: Mapping[str, Any]
+    kind: str
+    version: int
+
+
+def parse_document(text: str, source: str, kinds: Mapping[str, Sequence[int]]) -> Document:
+    """Parse YAML or JSON and check its schema line.
+
+    Args:
+        text: the whole file.
+        source: the file's name, for messages.
+        kinds: the document kinds that are welcome here, each with the versions that can be read.
+
+    Raises:
+        DocumentError: bad syntax (with its line), no mapping, no schema, or a schema that is not welcome.
+    """
+    data = _parse(text, source)
+    if not isinstance(data, dict):
+        raise DocumentError(source, "", f"it holds {_kind_of(data)}, not a mapping", _welcome(kinds))
+    schema = data.get("schema")
+    name, _, version = str(schema).removeprefix("ipexlaunch/").partition("/")
+    if not (isinstance(schema, str) and schema.startswith("ipexlaunch/")) or name not in kinds:
+        problem = "it has no key 'schema'" if schema is None else f"its schema is {schema!r}"
+        raise DocumentError(source, "", problem, _welcome(kinds))
+    if not version.isdecimal() or int(version) not in kinds[name]:
+        raise DocumentError(source, _line_of(text, ("schema",)), f"its schema is {schema!r}", _welcome(kinds))
+    return Document(source=source, text=text, data=data, kind=name, version=int(version))
+
+
+def validate(document: Document, model: type[Model]) -> Model:
+    """The document as a model, or the error that names every place where it departs from it.
+
+    Raises:
+        DocumentError: the first problem in the order of the file; `problems` has them all.
+    """
+    try:
+        return model.model_validate({key: value for key, value in document.data.items() if key != "schema"})
+    except ValidationError as error:
+        found = [_problem(document, model, details) for details in error.errors(include_url=False)]
+        found.sort(key=lambda problem: problem[0])
+        _, where, text, hint = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        problem = DocumentError(document.source, where, text + more, hint)
+        problem.problems = tuple(f"{where}: {text}" + (f"; {hint}" if hint else "") for _, where, text, hint in found)
+        raise problem from None
+
+
+def dump_yaml(data: Mapping[str, Any]) -> str:
+    """YAML for people: keys in the order given, innermost rows on one line each."""
+    text: str = yaml.dump(
+        data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=2**20, allow_unicode=True
+    )
+    return text
+
+
+def dump_json(data: Mapping[str, Any]) -> str:
+    """JSON for machines, keys in the order given, ending in a newline."""
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _parse(text: str, source: str) -> Any:
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            pass  # a YAML flow mapping begins with a brace too; the YAML parser has the last word
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        where = f"line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise DocumentError(source, where, f"it is not YAML or JSON: {error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise DocumentError(source, "", f"it is not YAML or JSON: {str(error).splitlines()[0]}") from None
+
+
+def _problem(document: Document, model: type[BaseModel], details: Any) -> tuple[int, str, str, str]:
+    """(line, place, problem, hint) of one finding of the validator."""
+    path = tuple(details["loc"])
+    place = _place(path)
+    line = _line_of(document.text, path)
+    where = f"{line}, {place}" if line else place
+    number = int(line.removeprefix("line ")) if line else 0
+    if details["type"] == "extra_forbidden":
+        hint = _nearest(str(path[-1]), _known_keys(model, path[:-1]))
+        return number, where, f"unknown key {str(path[-1])!r}", hint
+    if details["type"] == "missing":
+        return number, where, f"the key {str(path[-1])!r} is missing", ""
+    message = details["msg"].removeprefix("Value error, ")
+    return number, where, f"{message[0].lower()}{message[1:]}, not {_shortened(details['input'])}", ""
+
+
+def _known_keys(model: Any, path: tuple[Any, ...]) -> list[str]:
+    """Keys of the model that the path leads to, found through the schema so that nesting needs no registry."""
+    schema = model.model_json_schema(by_alias=True)
+    here: Any = schema
+    for step in path:
+        here = _resolve(schema, here)
+        here = here.get("items", {}) if isinstance(step, int) else here.get("properties", {}).get(step, {})
+    return list(_resolve(schema, here).get("properties", {}))
+
+
+def _resolve(schema: Any, here: Any) -> Any:
+    for option in here.get("anyOf", []):
+        if option.get("type") != "null":
+            return _resolve(schema, option)
+    if "$ref" in here:
+        return schema["$defs"][here["$ref"].rpartition("/")[2]]
+    return here
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known keys are " + ", ".join(known) if known else ""
+
+
+def _place(path: tuple[Any, ...]) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else (f".{step}" if text else str(step))
+    return text
+
+
+def _line_of(text: str, path: tuple[Any, ...]) -> str:
+    """ "line N" of the place, or of the nearest enclosing place that exists; "" where the text cannot be composed."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError:
+        return ""
+    mark = getattr(node, "start_mark", None)
+    for step in path:
+        following = None
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            following = node.value[step]
+            mark = following.start_mark
+        elif isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(step):
+                    following, mark = value, key.start_mark
+        if following is None:
+            break
+        node = following
+    return f"line {mark.line + 1}" if mark else ""
+
+
+def _welcome(kinds: Mapping[str, Sequence[int]]) -> str:
+    names = [f"ipexlaunch/{kind}/{version}" for kind, versions in kinds.items() for version in versions]
+    return f"its first line should be 'schema: {names[0]}'" + "".join(f" or '{name}'" for name in names[1:])
+
+
+def _kind_of(data: object) -> str:
+    return "nothing" if data is None else "a list" if isinstance(data, list) else "plain text"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
