@@ -1,0 +1,113 @@
+"""Find the OpenMP runtime and the allocators that a worker can be started with, under whatever name they have.
+
+pip puts libiomp5.so into the environment's lib/, conda likewise, Debian's runtime packages ship only versioned names
+(libjemalloc.so.2, libtcmalloc_minimal.so.4) in the multiarch directory and LLVM's in its own. Only this module looks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+NAMES = {
+    "iomp5": (r"libiomp5\.so[.\d]*",),
+    "tcmalloc": (r"libtcmalloc\.so[.\d]*", r"libtcmalloc_minimal\.so[.\d]*"),
+    "jemalloc": (r"libjemalloc\.so[.\d]*",),
+}
+"""Library to the file names it goes by, the preferred one first."""
+
+SYSTEM_DIRECTORIES = ("usr/local/lib", "usr/local/lib64", "usr/lib64", "lib64", "usr/lib", "lib")
+
+ELF_MAGIC = b"\x7fELF"
+ELF_MACHINE = slice(18, 20)
+ELF_CLASS = 4
+"""Offsets of e_machine and EI_CLASS: elf(5)."""
+
+
+def find_libraries(
+    python: str, environment: Mapping[str, str], root: str = "/", wanted: Iterable[str] = tuple(NAMES)
+) -> dict[str, str]:
+    """Path of each library that is there and fits the interpreter's architecture; absent ones are left out.
+
+    Args:
+        python: the worker's interpreter; its environment is searched first, even when it is not activated.
+        environment: the variables of the caller (CONDA_PREFIX, VIRTUAL_ENV, HOME).
+        root: where the file system begins; another directory in tests.
+        wanted: keys of NAMES.
+    """
+    architecture = _architecture(os.path.realpath(python)) or _architecture("/proc/self/exe")
+    directories = list(dict.fromkeys(_directories(python, environment, root)))
+    listings = {directory: _listed(directory) for directory in directories}
+    found: dict[str, str] = {}
+    for library in wanted:
+        for pattern in NAMES[library]:
+            path = _first(re.compile(pattern), listings, architecture)
+            if path:
+                found[library] = path
+                break
+    return found
+
+
+def interpreter_prefixes(python: str) -> list[str]:
+    """The environment of an interpreter and, for a virtual environment, the installation that it was made from.
+
+    Source: PEP 405, the `home` key of pyvenv.cfg.
+    """
+    prefix = os.path.dirname(os.path.dirname(os.path.abspath(python)))
+    prefixes = [prefix]
+    try:
+        with open(os.path.join(prefix, "pyvenv.cfg"), encoding="utf-8", errors="replace") as file:
+            for line in file:
+                key, _, value = line.partition("=")
+                if key.strip() == "home":
+                    prefixes.append(os.path.dirname(value.strip()))
+    except OSError:
+        prefixes.append(os.path.dirname(os.path.dirname(os.path.realpath(python))))
+    return prefixes
+
+
+def _directories(python: str, environment: Mapping[str, str], root: str) -> Iterable[str]:
+    for prefix in interpreter_prefixes(python):
+        yield os.path.join(prefix, "lib")
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if environment.get(variable):
+            yield os.path.join(environment[variable], "lib")
+    if environment.get("HOME"):
+        yield os.path.join(environment["HOME"], ".local", "lib")
+    for directory in SYSTEM_DIRECTORIES:
+        path = os.path.join(root, directory)
+        # Debian's multiarch directories (x86_64-linux-gnu, aarch64-linux-gnu) and LLVM's own (llvm-14/lib).
+        for name in _listed(path):
+            if name.endswith("-linux-gnu"):
+                yield os.path.join(path, name)
+            elif name.startswith("llvm-"):
+                yield os.path.join(path, name, "lib")
+        yield path
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []  # most of the places that are tried do not exist
+
+
+def _first(pattern: re.Pattern[str], listings: Mapping[str, list[str]], architecture: bytes | None) -> str | None:
+    for directory, names in listings.items():
+        for name in names:
+            if pattern.fullmatch(name):
+                path = os.path.join(directory, name)
+                if _architecture(path) == architecture:
+                    return path
+    return None
+
+
+def _architecture(path: str) -> bytes | None:
+    """Word size and machine of an ELF file; None where it is none (a linker script, a dangling link)."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(20)
+    except OSError:
+        return None
+    return head[ELF_CLASS : ELF_CLASS + 1] + head[ELF_MACHINE] if head.startswith(ELF_MAGIC) else None

@@ -1,0 +1,223 @@
+"""Job + Plan -> Launch: the command line and environment of every worker, decided before anything starts.
+
+Pure: what the machine has (libraries, variables) comes in as values.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import RequestError
+from ipexlaunch.plan.instances import Instance, Plan
+
+ProgramKind = Literal["script", "module", "executable"]
+
+TEMPLATE = re.compile(r"(\{?)\{(index|count|cpus|nodes|threads|port)\}(\}?)")
+"""`{index}` in an argument; `{{index}}` stands for itself, and every other brace is left as it is."""
+
+FIRST_PORT = 29500
+"""Port of instance 0 where none is asked for: the default of torch's launchers."""
+
+JEMALLOC_SETTINGS = "oversize_threshold:1,background_thread:true,metadata_thp:auto"
+JEMALLOC_BENCHMARK_SETTINGS = (
+    "oversize_threshold:1,background_thread:false,metadata_thp:always,dirty_decay_ms:-1,muzzy_decay_ms:-1"
+)
+"""MALLOC_CONF that ipexrun documents for jemalloc, and for its --benchmark option."""
+
+IOMP_AFFINITY = "granularity=fine,compact,1,0,reset"
+"""KMP_AFFINITY that pins OpenMP's threads but, by "reset", gives the main thread its whole slice back.
+
+Without it the main thread stays on one cpu, and every child (DataLoader worker, tokenizer) inherits that cpu.
+"""
+
+IOMP_BLOCKTIME_MS = "1"
+"""KMP_BLOCKTIME: how long an idle thread spins; ipexrun's value, right where several instances share a machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to run on each instance."""
+
+    program: str
+    """Script path, module name or executable."""
+    arguments: tuple[str, ...] = ()
+    kind: ProgramKind = "script"
+    python: str = "python3"
+    """Interpreter of the workers (scripts and modules)."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of --env, which win over everything; templates allowed."""
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    """Libraries to preload ("iomp5", "tcmalloc" or "jemalloc") to their paths."""
+    benchmark: bool = False
+    """Use the allocator settings of ipexrun's --benchmark."""
+    module_path: str = ""
+    """Directory to add to PYTHONPATH, so that `import ipexlaunch.worker` works in the worker's interpreter."""
+    first_port: int = FIRST_PORT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """How one instance is started."""
+
+    instance: Instance
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    """Additions to the launcher's environment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Every worker of a run."""
+
+    plan: Plan
+    job: Job
+    workers: tuple[Worker, ...]
+    notes: tuple[str, ...] = ()
+    """What the user should know about the environment: variables replaced or kept."""
+
+
+def make_launch(plan: Plan, job: Job, inherited: Mapping[str, str]) -> Launch:
+    """The command and environment of every worker; what the user set wins, except a thread count that is not theirs.
+
+    Args:
+        plan: the instances.
+        job: the program.
+        inherited: the launcher's own environment.
+
+    Raises:
+        RequestError: a variable name of --env is not one.
+    """
+    for name in job.environment:
+        if not name or "=" in name or "\0" in name:
+            raise RequestError(f"set the variable {name!r}", "that is not a name", "write --env NAME=VALUE")
+    notes = _notes(plan, job, inherited)
+    workers = tuple(_worker(instance, len(plan.instances), job, inherited) for instance in plan.instances)
+    return Launch(plan=plan, job=job, workers=workers, notes=tuple(notes))
+
+
+def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, str]) -> Worker:
+    values = {
+        "index": str(instance.index),
+        "count": str(count),
+        "cpus": format_list(instance.cpus),
+        "nodes": format_list(instance.nodes),
+        "threads": str(instance.threads),
+        "port": str(job.first_port + instance.index),
+    }
+    own = {
+        "IPEXLAUNCH_INDEX": values["index"],
+        "IPEXLAUNCH_COUNT": values["count"],
+        "IPEXLAUNCH_CPUS": values["cpus"],
+        "IPEXLAUNCH_NODES": values["nodes"],
+        "OMP_NUM_THREADS": values["threads"],
+    }
+    own |= {name: value for name, value in _runtime_settings(job).items() if name not in inherited}
+    preload = _preload(job, inherited)
+    if preload:
+        own["LD_PRELOAD"] = preload
+    if job.module_path:
+        # Last, so that nothing in the directory can shadow a module of the user's own path.
+        own["PYTHONPATH"] = ":".join(filter(None, [inherited.get("PYTHONPATH", ""), job.module_path]))
+    own |= {name: fill_template(value, values) for name, value in job.environment.items()}
+    arguments = [fill_template(argument, values) for argument in job.arguments]
+    return Worker(instance=instance, argv=(*_command(job), *arguments), environment=own)
+
+
+def _command(job: Job) -> tuple[str, ...]:
+    # -u: what a worker prints is seen when it prints it, though its output is a pipe.
+    if job.kind == "module":
+        return (job.python, "-u", "-m", job.program)
+    if job.kind == "script":
+        return (job.python, "-u", job.program)
+    return (job.program,)
+
+
+def fill_template(text: str, values: Mapping[str, str]) -> str:
+    """The text with `{index}`, `{cpus}` ... replaced, `{{index}}` turned into `{index}`, the rest byte for byte."""
+
+    def replace(match: re.Match[str]) -> str:
+        opening, name, closing = match.groups()
+        if opening and closing:
+            return "{" + name + "}"
+        return opening + values[name] + closing
+
+    return TEMPLATE.sub(replace, text)
+
+
+def _runtime_settings(job: Job) -> dict[str, str]:
+    settings: dict[str, str] = {}
+    if "iomp5" in job.libraries:
+        settings["KMP_AFFINITY"] = IOMP_AFFINITY
+        settings["KMP_BLOCKTIME"] = IOMP_BLOCKTIME_MS
+    # Without it (libgomp) nothing is set: the mask of the process holds the threads in its slice, and every setting
+    # that binds single threads would leave the main thread on one cpu.
+    if "jemalloc" in job.libraries:
+        settings["MALLOC_CONF"] = JEMALLOC_BENCHMARK_SETTINGS if job.benchmark else JEMALLOC_SETTINGS
+    return settings
+
+
+def _preload(job: Job, inherited: Mapping[str, str]) -> str:
+    present = [path for path in re.split("[ :]", inherited.get("LD_PRELOAD", "")) if path]
+    names = {path.rpartition("/")[2].partition(".so")[0] for path in present}
+    added = [path for path in job.libraries.values() if path.rpartition("/")[2].partition(".so")[0] not in names]
+    return ":".join([*added, *present]) if added else ""
+
+
+def _notes(plan: Plan, job: Job, inherited: Mapping[str, str]) -> list[str]:
+    notes: list[str] = []
+    threads = inherited.get("OMP_NUM_THREADS")
+    counts = {str(instance.threads) for instance in plan.instances}
+    if threads is not None and "OMP_NUM_THREADS" not in job.environment and counts != {threads}:
+        notes.append(
+            f"OMP_NUM_THREADS={threads} of the environment is replaced by the cores of each instance "
+            f"({', '.join(sorted(counts, key=int))}); to keep it: --env OMP_NUM_THREADS={threads}"
+        )
+    settings = {**inherited, **job.environment}
+    for name in ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PROC_BIND"):
+        value = settings.get(name)
+        if value is not None and _collapses(name, value):
+            notes.append(
+                f"{name}={value} of the environment leaves the main thread and its children on one cpu; "
+                + ('add ",reset" to it' if name == "KMP_AFFINITY" else "leave it unset: the slice is pinned anyway")
+            )
+    return notes
+
+
+def _collapses(name: str, value: str) -> bool:
+    words = value.lower().replace(" ", "").split(",")
+    if name == "KMP_AFFINITY":
+        return not {"reset", "none", "disabled"} & set(words)
+    if name == "OMP_PROC_BIND":
+        return words[0] != "false"
+    return True
+
+
+def shell_line(worker: Worker, policy: str | None = None) -> str:
+    """A line that can be pasted into a shell and starts this worker alone, bound by numactl.
+
+    Args:
+        worker: the worker.
+        policy: memory policy to show instead of the plan's, e.g. "none".
+    """
+    instance = worker.instance
+    words = ["env", *(f"{name}={value}" for name, value in worker.environment.items())]
+    if instance.cpus:
+        words += ["numactl", "-C", format_list(instance.cpus), *_memory_option(policy or instance.memory, instance)]
+    return shlex.join([*words, *worker.argv])
+
+
+def _memory_option(policy: str, instance: Instance) -> list[str]:
+    nodes = format_list(instance.nodes)
+    if policy == "local":
+        return ["-l"]
+    if policy == "none" or not nodes:
+        return []
+    if policy == "preferred":
+        return ["-p", str(min(instance.nodes))]
+    option = {"bind": "-m", "interleave": "-i", "preferred-many": "-P", "weighted-interleave": "-w"}[policy]
+    return [option, nodes]
