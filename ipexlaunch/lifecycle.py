@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Phase = Literal["starting", "ready", "running", "finished", "exited"]
-"""starting: loads and warms up, or never says a word; ready: waits for the start; running: counts; finished: said so."""
+"""starting: loads, warms up, or never says a word; ready: waits for the start; running: counts; finished: said so."""
 
 Stage = Literal["start", "load", "run", "limit"]
 
@@ -198,9 +198,9 @@ def next_deadline(state: State) -> float | None:
 
 def exit_code(state: State) -> int:
     """The launcher's exit code as far as processes decide it: the first failure's, a signal's, or 0."""
-    if state.signal is not None and (not state.failures or state.failures[0].time >= (state.deadline or 0.0)):
-        return SIGNAL_BASE + state.signal
-    return state.failures[0].code if state.failures else 0
+    if state.failures:
+        return state.failures[0].code
+    return 0 if state.signal is None else SIGNAL_BASE + state.signal
 
 
 def shell_code(code: int) -> int:

@@ -9,17 +9,30 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
-from ipexlaunch.errors import DocumentError
+from ipexlaunch.cpulist import parse_list
+from ipexlaunch.errors import DocumentError, RequestError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def _checked_list(text: str) -> str:
+    try:
+        parse_list(text)
+    except RequestError as error:
+        raise ValueError(f"should be a list of ids: {error.available}") from None
+    return text
+
+
+CpuList = Annotated[str, AfterValidator(_checked_list)]
+"""A model's field that holds "0-3,8"; read it with `parse_list`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

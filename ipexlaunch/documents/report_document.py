@@ -1,0 +1,91 @@
+"""Report to JSON (schema ipexlaunch/report/1) and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ipexlaunch.cpulist import format_list, parse_list
+from ipexlaunch.lifecycle import Failure
+from ipexlaunch.report import InstanceReport, Report, Throughput
+
+SCHEMA = "ipexlaunch/report/1"
+
+
+def write_report(report: Report) -> str:
+    """The report as JSON text; `read_report` gives the same value back."""
+    throughput = report.throughput
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "valid": report.valid,
+        "reasons": list(report.reasons),
+        "warnings": list(report.warnings),
+        "throughput": {
+            "makespan": throughput.makespan,
+            "steady": throughput.steady,
+            "naive_sum": throughput.naive_sum,
+            "unit": throughput.unit,
+            "items": throughput.items,
+            "tokens": throughput.tokens,
+            "tokens_per_second": throughput.tokens_per_second,
+            "seconds": throughput.seconds,
+            "steady_seconds": throughput.steady_seconds,
+        },
+        "latency_ms": dict(report.latency_ms),
+        "efficiency": report.efficiency,
+        "instances": [_instance(instance) for instance in report.instances],
+        "failures": [
+            {"index": f.index, "stage": f.stage, "code": f.code, "message": f.message, "time_s": f.time}
+            for f in report.failures
+        ],
+        "exit_code": report.exit_code,
+        "provenance": dict(report.provenance),
+    }
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def _instance(instance: InstanceReport) -> dict[str, Any]:
+    return {
+        "index": instance.index,
+        "cpus": format_list(instance.cpus),
+        "nodes": format_list(instance.nodes),
+        "memory": instance.memory,
+        "items": instance.items,
+        "tokens": instance.tokens,
+        "rate": instance.rate,
+        "latency_ms": dict(instance.latency_ms),
+        "ready_s": instance.ready_s,
+        "local_pages": instance.local_pages,
+        "threads": instance.threads,
+        "cpu_s": instance.cpu_s,
+        "peak_memory_bytes": instance.peak_memory_bytes,
+        "exit": instance.exit,
+        "log": instance.log,
+    }
+
+
+def read_report(text: str, source: str) -> Report:
+    """The report that the text holds.
+
+    Args:
+        text: JSON (or YAML).
+        source: the file's name, for messages.
+
+    Raises:
+        DocumentError: it is not such a document; the message names the place.
+    """
+    from ipexlaunch.documents.report_model import ReportModel
+    from ipexlaunch.documents.text import parse_document, validate
+
+    model = validate(parse_document(text, source, {"report": [1]}), ReportModel)
+    data = model.model_dump()
+    instances = tuple(
+        InstanceReport(**{**row, "cpus": parse_list(row["cpus"]), "nodes": parse_list(row["nodes"])})
+        for row in data.pop("instances")
+    )
+    failures = tuple(Failure(time=row.pop("time_s"), **row) for row in data.pop("failures"))
+    throughput = Throughput(**data.pop("throughput"))
+    reasons, warnings = tuple(data.pop("reasons")), tuple(data.pop("warnings"))
+    return Report(
+        instances=instances, failures=failures, throughput=throughput, reasons=reasons, warnings=warnings, **data
+    )

@@ -1,0 +1,80 @@
+"""The keys of a report document, version 1, for the validator."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ipexlaunch.documents.text import CpuList
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class LatencyModel(_Strict):
+    """Percentiles in milliseconds."""
+
+    p50: float
+    p90: float
+    p99: float
+
+
+class ThroughputModel(_Strict):
+    """Rates of the whole run."""
+
+    makespan: float | None
+    steady: float | None
+    naive_sum: float | None
+    unit: str
+    items: int
+    tokens: int
+    tokens_per_second: float | None
+    seconds: float | None
+    steady_seconds: float | None
+
+
+class InstanceModel(_Strict):
+    """One worker."""
+
+    index: int
+    cpus: CpuList
+    nodes: CpuList
+    memory: str
+    items: int
+    tokens: int
+    rate: float | None
+    latency_ms: LatencyModel | dict[str, float]
+    ready_s: float | None
+    local_pages: float | None
+    threads: int | None
+    cpu_s: float
+    peak_memory_bytes: int
+    exit: int
+    log: str
+
+
+class FailureModel(_Strict):
+    """One thing that went wrong."""
+
+    index: int
+    stage: Literal["start", "load", "run", "limit"]
+    code: int
+    message: str
+    time_s: float
+
+
+class ReportModel(_Strict):
+    """The whole document."""
+
+    valid: bool
+    reasons: list[str]
+    warnings: list[str]
+    throughput: ThroughputModel
+    latency_ms: LatencyModel | dict[str, float]
+    efficiency: float | None
+    instances: list[InstanceModel]
+    failures: list[FailureModel]
+    exit_code: int
+    provenance: dict[str, Any]

@@ -1,0 +1,262 @@
+"""Run -> Report: one honest aggregate throughput, what each instance did, and whether the number may be believed.
+
+Definitions (docs/measuring.md): the headline is work / makespan from the common start, as MLPerf LoadGen's Offline
+scenario has it; the steady rate is the work done while every worker was working / that window; the naive sum adds the
+workers' own rates and is shown only to be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ipexlaunch.lifecycle import SIGNAL_BASE, SIGNAL_NAMES, Failure
+from ipexlaunch.placement import LOCAL_SHARE_REQUIRED, Placement, affinity_collapsed, misplacements
+from ipexlaunch.record import Run, WorkerRecord
+
+EXIT_INVALID = 4
+
+STEADY_SHARE_REQUIRED = 0.5
+STEADY_SECONDS_REQUIRED = 60.0
+"""A steady rate is given for a window of at least this share of the makespan, or of this many seconds."""
+
+STRAGGLER_SHARE = 0.9
+"""A worker below this share of the median rate is named."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """Rates of the whole run; None where nothing was counted or the definition does not apply."""
+
+    makespan: float | None
+    """Items per second: all items / (last completion - common start)."""
+    steady: float | None
+    """Items per second within the window in which every worker was working."""
+    naive_sum: float | None
+    """Sum of the workers' own rates, each over its own time."""
+    unit: str = "items/s"
+    items: int = 0
+    tokens: int = 0
+    tokens_per_second: float | None = None
+    """By makespan; None where no tokens were counted."""
+    seconds: float | None = None
+    """The makespan."""
+    steady_seconds: float | None = None
+    """Length of the window in which every worker was working, whether or not it is long enough for a rate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReport:
+    """What one worker did and where it was."""
+
+    index: int
+    cpus: frozenset[int]
+    """As read back."""
+    nodes: frozenset[int]
+    """As read back; empty where memory is not bound."""
+    memory: str
+    """Policy as read back."""
+    items: int
+    tokens: int
+    rate: float | None
+    """Items per second over its own time."""
+    latency_ms: Mapping[str, float]
+    """p50, p90, p99; empty where none was reported."""
+    ready_s: float | None
+    """From its start to ready."""
+    local_pages: float | None
+    """Share of its anonymous memory on its planned nodes, 0 to 1."""
+    threads: int | None
+    cpu_s: float
+    peak_memory_bytes: int
+    exit: int
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The answer of a run."""
+
+    valid: bool
+    reasons: tuple[str, ...]
+    """Why it is INVALID."""
+    warnings: tuple[str, ...]
+    """What the reader should know though the number stands."""
+    throughput: Throughput
+    latency_ms: Mapping[str, float]
+    """p50, p90, p99 of the merged samples of all workers."""
+    efficiency: float | None
+    """Steady rate / (instances x rate of one alone); None where no baseline was measured."""
+    instances: tuple[InstanceReport, ...]
+    failures: tuple[Failure, ...]
+    """Earliest first; times are seconds from the start of the run."""
+    exit_code: int
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+
+def aggregate(
+    run: Run, provenance: Mapping[str, object] | None = None, local_share_required: float = LOCAL_SHARE_REQUIRED
+) -> Report:
+    """The report of a run; every figure in it is computed from what the run recorded.
+
+    Args:
+        run: what happened.
+        provenance: facts about the host and the program, passed through.
+        local_share_required: share of local anonymous memory below which the run is INVALID, 0 to 1.
+    """
+    reasons = _reasons(run, local_share_required)
+    throughput = _throughput(run)
+    return Report(
+        valid=not reasons,
+        reasons=tuple(reasons),
+        warnings=tuple(_warnings(run, throughput)),
+        throughput=throughput,
+        latency_ms=_percentiles_ms(latency for record in run.records for latency in record.samples.latencies_s),
+        efficiency=None,
+        instances=tuple(_instance(record, _start_of(run)) for record in run.records),
+        failures=tuple(
+            Failure(index=f.index, stage=f.stage, code=f.code, message=f.message, time=f.time - run.started)
+            for f in run.failures
+        ),
+        exit_code=run.exit_code or (EXIT_INVALID if reasons else 0),
+        provenance=provenance or {},
+    )
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile: the smallest sample that at least `percent` of all do not exceed.
+
+    Args:
+        ordered: samples, ascending, at least one.
+        percent: above 0, up to 100.
+    """
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def _percentiles_ms(latencies_s: Iterable[float]) -> dict[str, float]:
+    ordered = sorted(1e3 * latency for latency in latencies_s if not math.isnan(latency))
+    return {f"p{percent}": percentile(ordered, percent) for percent in (50, 90, 99)} if ordered else {}
+
+
+def _start_of(run: Run) -> float:
+    """The common start; the start of the run where no worker asked for one."""
+    return run.started if run.go is None else run.go
+
+
+def _throughput(run: Run) -> Throughput:
+    counted = [record for record in run.records if record.samples.times]
+    items = sum(sum(record.samples.items) for record in counted)
+    tokens = sum(sum(record.samples.tokens) for record in counted)
+    if not counted:
+        return Throughput(makespan=None, steady=None, naive_sum=None)
+    start = _start_of(run)
+    last = [max(record.samples.times) for record in counted]
+    seconds, window = max(last) - start, min(last) - start
+    if seconds <= 0:
+        return Throughput(makespan=None, steady=None, naive_sum=None, items=items, tokens=tokens)
+    long_enough = window >= STEADY_SHARE_REQUIRED * seconds or window >= STEADY_SECONDS_REQUIRED
+    all_counted = len(counted) == len(run.records)
+    done = sum(_items_until(record, start + window) for record in counted)
+    rates = [rate for record in counted if (rate := _rate(record, start)) is not None]
+    return Throughput(
+        makespan=items / seconds,
+        steady=done / window if window > 0 and long_enough and all_counted else None,
+        naive_sum=sum(rates),
+        items=items,
+        tokens=tokens,
+        tokens_per_second=tokens / seconds if tokens else None,
+        seconds=seconds,
+        steady_seconds=window,
+    )
+
+
+def _items_until(record: WorkerRecord, time: float) -> int:
+    pairs = zip(record.samples.times, record.samples.items, strict=True)
+    return sum(items for at, items in pairs if at <= time)
+
+
+def _rate(record: WorkerRecord, start: float) -> float | None:
+    times = record.samples.times
+    if not times or max(times) <= start:
+        return None
+    return sum(record.samples.items) / (max(times) - start)
+
+
+def _instance(record: WorkerRecord, start: float) -> InstanceReport:
+    last = record.placements[-1] if record.placements else None
+    binding = record.binding
+    return InstanceReport(
+        index=record.instance.index,
+        cpus=last.cpus if last else binding.cpus if binding else frozenset(),
+        nodes=binding.nodes if binding else frozenset(),
+        memory=binding.memory if binding else "none",
+        items=sum(record.samples.items),
+        tokens=sum(record.samples.tokens),
+        rate=_rate(record, start),
+        latency_ms=_percentiles_ms(record.samples.latencies_s),
+        ready_s=None if record.ready is None else record.ready - record.started,
+        local_pages=_worst_share(record.instance.nodes, record.placements),
+        threads=last.threads if last else None,
+        cpu_s=record.cpu_s,
+        peak_memory_bytes=record.peak_memory_bytes,
+        exit=record.exit_code,
+        log=record.log,
+    )
+
+
+def _worst_share(nodes: frozenset[int], placements: Iterable[Placement]) -> float | None:
+    shares = [share for placement in placements if (share := placement.local_share(nodes)) is not None]
+    return min(shares, default=None)
+
+
+def _reasons(run: Run, local_share_required: float) -> list[str]:
+    reasons: list[str] = []
+    if run.signal is not None:
+        reasons.append(f"the run was interrupted by SIG{SIGNAL_NAMES.get(run.signal, str(run.signal))}")
+    reasons += [f"instance {failure.index} {failure.message}" for failure in run.failures]
+    counted = {record.instance.index for record in run.records if record.samples.times}
+    for record in run.records:
+        index = record.instance.index
+        stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)
+        if counted and index not in counted and not stopped and record.exit_code == 0:
+            reasons.append(f"instance {index} counted nothing while others did")
+        if record.ready is not None and record.finished is None and record.exit_code == 0:
+            reasons.append(f"instance {index} was ready but never said that it finished")
+        if record.binding is not None:
+            for placement in record.placements:
+                for reason in misplacements(record.instance, placement, record.binding, local_share_required):
+                    if reason not in reasons:
+                        reasons.append(reason)
+    return reasons
+
+
+def _warnings(run: Run, throughput: Throughput) -> list[str]:
+    warnings = list(run.notes)
+    for record in run.records:
+        if any(affinity_collapsed(record.instance, placement) for placement in record.placements):
+            warnings.append(
+                f"instance {record.instance.index}: its main thread is held to one cpu by its OpenMP settings, "
+                "and its children inherit that"
+            )
+    if throughput.makespan is not None:
+        if run.go is None:
+            warnings.append("no worker waited for the common start, so the rate includes loading")
+        if throughput.steady is None and throughput.steady_seconds is not None and throughput.seconds:
+            share = throughput.steady_seconds / throughput.seconds
+            warnings.append(f"no steady rate: all workers worked together for only {share:.0%} of the makespan")
+        warnings += _stragglers(run)
+    return warnings
+
+
+def _stragglers(run: Run) -> list[str]:
+    rates = {r.instance.index: rate for r in run.records if (rate := _rate(r, _start_of(run))) is not None}
+    if len(rates) < 2:
+        return []
+    ordered = sorted(rates.values())
+    median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return [
+        f"instance {index} is a straggler: {rate:.4g} items/s, {rate / median:.0%} of the median"
+        for index, rate in rates.items()
+        if rate < STRAGGLER_SHARE * median
+    ]

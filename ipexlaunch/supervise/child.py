@@ -1,0 +1,114 @@
+"""One worker's process: how it is started, what is read from it, how its group is ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ipexlaunch.launch import Worker
+from ipexlaunch.placement import Binding, Placement
+from ipexlaunch.record import Samples
+from ipexlaunch.supervise.output import Stream
+
+NOT_FOUND = 127
+NOT_EXECUTABLE = 126
+"""Exit codes of a command that cannot be started, as a shell has them."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """What the supervisor holds of one worker while it runs."""
+
+    worker: Worker
+    process: subprocess.Popen[bytes] | None = None
+    """None where it could not be started."""
+    started: float = 0.0
+    binding: Binding | None = None
+    channel: socket.socket | None = None
+    streams: dict[int, Stream] = field(default_factory=dict)
+    """Descriptors of its stdout and stderr to what takes their bytes."""
+    buffer: bytearray = field(default_factory=bytearray)
+    samples: Samples = field(default_factory=Samples)
+    placements: list[Placement] = field(default_factory=list)
+    ready: float | None = None
+    finished: float | None = None
+    cpu_s: float = 0.0
+    peak_memory_bytes: int = 0
+    warned: bool = False
+    """Whether a line that is no message has been complained about."""
+
+
+def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str]) -> None:
+    """Start the worker's process in a session of its own; what the calling thread is held to is inherited.
+
+    Args:
+        child: gets the process and the channel.
+        inherited: the launcher's environment.
+        marks: variables of the run as a whole.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    ours, theirs = socket.socketpair()
+    with theirs:
+        environment = {
+            **inherited,
+            **marks,
+            **child.worker.environment,
+            "IPEXLAUNCH_STATUS_FD": str(theirs.fileno()),
+            "IPEXLAUNCH_STATUS_INODE": str(os.fstat(theirs.fileno()).st_ino),
+        }
+        try:
+            child.process = subprocess.Popen(
+                child.worker.argv,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=(theirs.fileno(),),
+            )
+        except OSError:
+            ours.close()
+            raise
+    ours.setblocking(False)
+    child.channel = ours
+    for pipe in (child.process.stdout, child.process.stderr):
+        if pipe is not None:
+            os.set_blocking(pipe.fileno(), False)
+
+
+def start_failure(error: OSError) -> int:
+    """The exit code that a shell gives for this."""
+    return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+
+
+def send(child: Child, line: bytes) -> None:
+    """Send a command; a worker that is gone is told by its exit, not here."""
+    if child.channel is not None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            child.channel.sendall(line)
+
+
+def signal_group(child: Child, number: signal.Signals) -> None:
+    """Signal the worker and every process that stayed in its group."""
+    if child.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.process.pid, number)
+
+
+def group_is_gone(child: Child) -> bool:
+    """Whether no process of the worker's group is left."""
+    if child.process is None:
+        return True
+    try:
+        os.killpg(child.process.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False

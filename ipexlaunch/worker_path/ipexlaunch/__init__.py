@@ -1,0 +1,9 @@
+"""Makes `import ipexlaunch.worker` work in a worker's interpreter that does not have ipexlaunch installed.
+
+The launcher adds the folder above to PYTHONPATH. It holds nothing but this package, so nothing else of the launcher's
+environment can leak into the worker's.
+"""
+
+import os
+
+__path__ = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
