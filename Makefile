@@ -1,0 +1,68 @@
+# `make help` lists the targets. The README's two commands are `make demo` and `make test`.
+
+PYTHON ?= python3
+# Another index for torch alone, such as https://download.pytorch.org/whl/cpu: 1 GB instead of 7.
+TORCH_INDEX ?=
+# How long `make demo` measures, in seconds.
+DEMO_SECONDS ?= 10
+# The machine and the command of `make numa-guest`.
+SHAPE ?= 2s2n
+CMD ?= numactl --hardware
+
+MAKEFLAGS += --no-print-directory
+environment = $(PYTHON) tools/make_environment.py
+bin := .venv/bin
+ipex := .venv-ipex/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint fmt bench numa-guest hooks clean env env-ipex
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: env-ipex ## the main job on a real model: pinned instances, one honest rate
+	@instances=2; \
+	$(ipex)/python -m ipexlaunch plan --ninstances 2 >/dev/null 2>&1 || instances=1; \
+	echo "demo: ipexlaunch --ninstances $$instances examples/embed.py --seconds $(DEMO_SECONDS)" \
+	     "(about $$(( $(DEMO_SECONDS) + 30 )) seconds)"; \
+	mkdir -p runs; \
+	$(ipex)/python -m ipexlaunch --ninstances $$instances --report runs/demo.json \
+	    examples/embed.py --seconds $(DEMO_SECONDS) && echo "demo: the report as JSON is in runs/demo.json"
+
+test: env ## run every test
+	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
+	@echo "test: running every test (about 10 minutes on 2 cores; make test ARGS='tests/plan -x' for less)"
+	@$(bin)/python -m pytest $(ARGS)
+
+check: env ## format, lint, types, import rule
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+lint: check ## the same as check
+
+fmt: env ## format and fix what can be fixed
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+bench: env-ipex ## measure the launcher against numactl, run_cpu and ipexrun (about 15 minutes)
+	$(ipex)/python benchmarks/launch_overhead.py --ipex-python $(ipex)/python
+	$(ipex)/python benchmarks/embed_throughput.py --ipex-python $(ipex)/python
+
+numa-guest: env ## run CMD in a Linux guest of another SHAPE: make numa-guest SHAPE=2s2n CMD='numactl -H'
+	@$(bin)/python -m tests.guest --shape $(SHAPE) -- $(CMD)
+
+hooks: env ## install the pre-commit hooks (needs git)
+	$(bin)/python -m pip install --quiet --group dev
+	$(bin)/pre-commit install
+
+env: ## make .venv (the other targets do it where needed)
+	@$(environment) test
+
+env-ipex: ## make .venv-ipex, with torch, IPEX and a model
+	@$(environment) ipex --torch-index "$(TORCH_INDEX)"
+
+clean: ## remove the environments, caches and results
+	rm -rf .venv .venv-ipex runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

