@@ -7,8 +7,6 @@ import os
 from ipexlaunch.cpulist import parse_list
 from ipexlaunch.placement import Placement, anonymous_bytes_by_node
 
-MIB = 1 << 20
-
 
 def inspect_placement(pid: int, proc: str = "/proc") -> Placement | None:
     """What the kernel says of a process and its descendants now; None where it is gone.
@@ -42,6 +40,7 @@ def inspect_placement(pid: int, proc: str = "/proc") -> Placement | None:
         pinned_threads=sum(len(affinity) == 1 for affinity in affinities),
         main_thread_cpus=main_thread,
         pages=pages,
+        peak_memory_bytes=_peak_memory_bytes(f"{proc}/{pid}/status"),
     )
 
 
@@ -67,6 +66,13 @@ def _affinity(path: str) -> frozenset[int] | None:
         if line.startswith("Cpus_allowed_list:"):
             return parse_list(line.partition(":")[2], path)
     return None
+
+
+def _peak_memory_bytes(path: str) -> int:
+    for line in (_text(path) or "").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024  # "VmHWM:    1234 kB"
+    return 0
 
 
 def _listed(path: str) -> list[str]:

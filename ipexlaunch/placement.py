@@ -47,6 +47,8 @@ class Placement:
     main_thread_cpus: frozenset[int]
     pages: Mapping[int, int] | None = field(default=None)
     """Anonymous memory in bytes by node; None where the kernel does not tell (no numa_maps)."""
+    peak_memory_bytes: int = 0
+    """Largest resident set of the worker so far, without its children (VmHWM)."""
 
     def local_share(self, nodes: Iterable[int]) -> float | None:
         """Share of the anonymous memory that is on these nodes, 0 to 1; None where unknown or none is there."""

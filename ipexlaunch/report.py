@@ -157,7 +157,7 @@ def _throughput(run: Run) -> Throughput:
         return Throughput(makespan=None, steady=None, naive_sum=None, items=items, tokens=tokens)
     long_enough = window >= STEADY_SHARE_REQUIRED * seconds or window >= STEADY_SECONDS_REQUIRED
     all_counted = len(counted) == len(run.records)
-    done = sum(_items_until(record, start + window) for record in counted)
+    done = sum(_items_until(record, start, start + window) for record in counted)
     rates = [rate for record in counted if (rate := _rate(record, start)) is not None]
     return Throughput(
         makespan=items / seconds,
@@ -171,9 +171,15 @@ def _throughput(run: Run) -> Throughput:
     )
 
 
-def _items_until(record: WorkerRecord, time: float) -> int:
-    pairs = zip(record.samples.times, record.samples.items, strict=True)
-    return sum(items for at, items in pairs if at <= time)
+def _items_until(record: WorkerRecord, start: float, end: float) -> float:
+    """Items done by then; those of a count that the moment cuts through are shared in proportion to the time."""
+    done, before = 0.0, start
+    for at, items in sorted(zip(record.samples.times, record.samples.items, strict=True)):
+        if at > end:
+            return done + items * max(0.0, end - before) / (at - before)
+        done += items
+        before = at
+    return done
 
 
 def _rate(record: WorkerRecord, start: float) -> float | None:
@@ -199,7 +205,7 @@ def _instance(record: WorkerRecord, start: float) -> InstanceReport:
         local_pages=_worst_share(record.instance.nodes, record.placements),
         threads=last.threads if last else None,
         cpu_s=record.cpu_s,
-        peak_memory_bytes=record.peak_memory_bytes,
+        peak_memory_bytes=last.peak_memory_bytes if last else record.peak_memory_bytes,
         exit=record.exit_code,
         log=record.log,
     )

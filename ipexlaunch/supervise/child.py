@@ -43,13 +43,14 @@ class Child:
     """Whether a line that is no message has been complained about."""
 
 
-def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str]) -> None:
+def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str], slot: int) -> None:
     """Start the worker's process in a session of its own; what the calling thread is held to is inherited.
 
     Args:
         child: gets the process and the channel.
         inherited: the launcher's environment.
         marks: variables of the run as a whole.
+        slot: descriptor number that the worker finds its channel under; whatever is there is replaced.
 
     Raises:
         OSError: it cannot be started.
@@ -60,9 +61,10 @@ def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str]) 
             **inherited,
             **marks,
             **child.worker.environment,
-            "IPEXLAUNCH_STATUS_FD": str(theirs.fileno()),
+            "IPEXLAUNCH_STATUS_FD": str(slot),
             "IPEXLAUNCH_STATUS_INODE": str(os.fstat(theirs.fileno()).st_ino),
         }
+        os.dup2(theirs.fileno(), slot, inheritable=True)
         try:
             child.process = subprocess.Popen(
                 child.worker.argv,
@@ -72,11 +74,13 @@ def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str]) 
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(slot,),
             )
         except OSError:
             ours.close()
             raise
+        finally:
+            os.set_inheritable(slot, False)
     ours.setblocking(False)
     child.channel = ours
     for pipe in (child.process.stdout, child.process.stderr):
@@ -112,3 +116,13 @@ def group_is_gone(child: Child) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def close(child: Child) -> None:
+    """Close what is still open of its descriptors."""
+    if child.channel is not None:
+        child.channel.close()
+    if child.process is not None:
+        for pipe in (child.process.stdout, child.process.stderr):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,131 @@
+"""The options of `ipexlaunch run` beyond those of the planner: its own, and those of ipexrun and run_cpu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+OWN = (
+    click.option("--python", metavar="PATH", help="Interpreter of the workers  [default: the active environment's]."),
+    click.option("-m", "--module", is_flag=True, help="PROGRAM is a module, as in `python -m`."),
+    click.option("--no-python", is_flag=True, help="PROGRAM is any executable; do not put an interpreter before it."),
+    click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable for the workers (repeatable)."),
+    click.option("--plan", "plan_file", metavar="FILE", help="Run the plan in FILE instead of making one."),
+    click.option("--any-machine", is_flag=True, help="Run a plan that was made for another machine."),
+    click.option("--dry-run", is_flag=True, help="Print one shell line per instance and start nothing."),
+    click.option("--topology", metavar="SRC", help="With --dry-run: plan for this machine instead of the live one."),
+    click.option("--report", "report_file", metavar="FILE", help="Write the report as JSON."),
+    click.option("--log-dir", metavar="DIR", help="Keep each worker's output in a file of its own."),
+    click.option("--log-file-prefix", default="run", show_default=True, help="How the names of those files begin."),
+    click.option("--strict", is_flag=True, help="Refuse to run where memory cannot be bound as planned."),
+    click.option(
+        "--local-pages",
+        type=click.FloatRange(0, 1),
+        default=0.95,
+        show_default=True,
+        metavar="SHARE",
+        help="Share of a worker's anonymous memory that must be on its nodes for a VALID run.",
+    ),
+    click.option(
+        "--ready-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Stop when a worker is not ready by then.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Stop when the run has not ended by then.",
+    ),
+    click.option(
+        "--grace",
+        type=click.FloatRange(min=0),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Time between asking workers to end and killing them.",
+    ),
+    click.option(
+        "--on-failure",
+        type=click.Choice(["stop", "continue"]),
+        default="stop",
+        show_default=True,
+        help="What happens to the others when a worker fails.",
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        default=29500,
+        show_default=True,
+        help="What {port} is for instance 0; one more for each further one.",
+    ),
+)
+
+COMPATIBLE = (
+    click.option(
+        "--memory-allocator",
+        type=click.Choice(["auto", "default", "tcmalloc", "jemalloc"]),
+        default="auto",
+        show_default=True,
+        help="Preload this allocator; auto takes tcmalloc, then jemalloc, if found.",
+    ),
+    click.option(
+        "--omp-runtime",
+        type=click.Choice(["auto", "default", "intel"]),
+        default="auto",
+        show_default=True,
+        help="Preload Intel's OpenMP runtime; auto if found.",
+    ),
+    click.option(
+        "--multi-task-manager",
+        type=click.Choice(["auto", "numactl", "taskset", "none"]),
+        default="auto",
+        show_default=True,
+        help="auto, numactl: bind cpus and memory; taskset: cpus only; none: nothing.",
+    ),
+    click.option("--benchmark", is_flag=True, help="Settings of jemalloc that never return memory."),
+    click.option("--enable-tcmalloc", is_flag=True, hidden=True),
+    click.option("--enable-jemalloc", is_flag=True, hidden=True),
+    click.option("--use-default-allocator", is_flag=True, hidden=True),
+    click.option("--disable-iomp", is_flag=True, hidden=True),
+    click.option("--disable-numactl", is_flag=True, hidden=True),
+    click.option("--disable-taskset", is_flag=True, hidden=True),
+    click.option("--multi-instance", is_flag=True, hidden=True),
+    click.option("--log-path", metavar="DIR", hidden=True),
+)
+"""Those of ipexrun, then (hidden) those of torch.backends.xeon.run_cpu that are spelled otherwise."""
+
+
+def run_options(function: Decorated) -> Decorated:
+    """Add every option of `run` that is not the planner's."""
+    for option in reversed((*OWN, *COMPATIBLE)):
+        function = option(function)
+    return function
+
+
+def allocator(options: dict[str, Any]) -> str:
+    """Which allocator is asked for: auto, default, tcmalloc or jemalloc.
+
+    Raises:
+        UsageError: two options ask for different ones.
+    """
+    flags = {"enable_tcmalloc": "tcmalloc", "enable_jemalloc": "jemalloc", "use_default_allocator": "default"}
+    asked = {name: f"--{flag.replace('_', '-')}" for flag, name in flags.items() if options[flag]}
+    if options["memory_allocator"] != "auto":
+        asked.setdefault(options["memory_allocator"], f"--memory-allocator {options['memory_allocator']}")
+    if len(asked) > 1:
+        raise click.UsageError(f"{' and '.join(asked.values())} exclude each other; give one of them")
+    return next(iter(asked), "auto")
+
+
+def task_manager(options: dict[str, Any]) -> str:
+    """What is bound: both ("auto"), cpus only ("taskset"), or nothing ("none")."""
+    asked: str = options["multi_task_manager"]
+    if options["disable_numactl"] and asked in ("auto", "taskset"):
+        return "none" if options["disable_taskset"] else "taskset"
+    return "auto" if asked == "numactl" else asked

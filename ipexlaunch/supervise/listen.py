@@ -1,0 +1,135 @@
+"""Take what workers print and say, and show it, whenever a descriptor has something; never wait for one of them."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from collections.abc import Callable, Mapping
+
+from ipexlaunch.supervise.child import Child
+from ipexlaunch.supervise.messages import Said, read_messages
+from ipexlaunch.supervise.output import Display, Log, Stream
+
+READ_BYTES = 1 << 16
+
+
+class Listener:
+    """Every descriptor of a run behind one selector; the data of a key is the function that deals with it."""
+
+    def __init__(
+        self, outputs: tuple[int, int], heard: Callable[[int, Said, float], None], clock: Callable[[], float]
+    ) -> None:
+        """Begin with no worker.
+
+        Args:
+            outputs: descriptors that the workers' stdout and stderr are shown on.
+            heard: called with a worker's index, what it announced, and when.
+            clock: seconds, monotonic.
+        """
+        self.selector = selectors.DefaultSelector()
+        self.displays = tuple(Display(descriptor) for descriptor in outputs)
+        self._shown: set[int] = set()
+        self._heard = heard
+        self._clock = clock
+
+    def listen(self, index: int, child: Child, prefix: bytes, log: Log | None) -> None:
+        """Listen to a worker that has been started.
+
+        Args:
+            index: its place among the children.
+            child: gets its streams.
+            prefix: stands before each of its lines.
+            log: keeps its output.
+        """
+        if child.process is None or child.channel is None:
+            return
+        for pipe, display in zip((child.process.stdout, child.process.stderr), self.displays, strict=True):
+            if pipe is not None:
+                child.streams[pipe.fileno()] = Stream(prefix, display, log)
+                self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
+        self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._take_messages(index, child))
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Wait until something happens or the time is over, and deal with what happened."""
+        for display in self.displays:
+            self._select(display)
+        for key, _ in self.selector.select(timeout_s):
+            key.data(key.fd)
+
+    def drain(self, index: int, child: Child) -> None:
+        """Take the last words of a worker that has exited, as far as they are there.
+
+        A grandchild may still hold its pipes, so the end of the stream is not waited for.
+        """
+        if child.channel is not None:
+            while _readable(child.channel.fileno()):
+                self._take_messages(index, child)
+                if child.channel is None:
+                    break
+        for descriptor in list(child.streams):
+            while descriptor in child.streams and _readable(descriptor):
+                self._take_output(child, descriptor)
+
+    def show_rest(self, timeout_s: float) -> None:
+        """Write what is left to show, as long as somebody takes it, and close the selector."""
+        for display in self.displays:
+            display.flush(timeout_s)
+        self.selector.close()
+
+    def _select(self, display: Display) -> None:
+        """Wait for an output only while there is something to write to it."""
+        descriptor = display.descriptor
+        if display.waiting and descriptor not in self._shown:
+            try:
+                self.selector.register(descriptor, selectors.EVENT_WRITE, lambda _: display.write())
+                self._shown.add(descriptor)
+            except PermissionError:
+                # epoll refuses what is always ready: regular files and /dev/null (epoll_ctl(2), EPERM).
+                while display.waiting:
+                    display.write()
+        elif not display.waiting and descriptor in self._shown:
+            self.selector.unregister(descriptor)
+            self._shown.remove(descriptor)
+
+    def _take_output(self, child: Child, descriptor: int) -> None:
+        if descriptor not in child.streams:
+            return  # drained to its end earlier in the same round
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            child.streams[descriptor].add(data)
+        else:
+            child.streams.pop(descriptor).end()
+            self.selector.unregister(descriptor)
+
+    def _take_messages(self, index: int, child: Child) -> None:
+        if child.channel is None:
+            return
+        try:
+            data = child.channel.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.selector.unregister(child.channel)
+            child.channel.close()
+            child.channel = None
+            return
+        child.buffer += data
+        now = self._clock()
+        for said in read_messages(child.buffer, child.samples, now):
+            self._heard(index, said, now)
+
+
+def open_logs(paths: Mapping[int, str], complain: Callable[[str], None]) -> dict[int, Log]:
+    """A log for each instance index that has a path."""
+    return {index: Log(path, complain) for index, path in paths.items()}
+
+
+def _readable(descriptor: int) -> bool:
+    with selectors.PollSelector() as poller:
+        poller.register(descriptor, selectors.EVENT_READ)
+        return bool(poller.select(0))
