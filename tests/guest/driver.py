@@ -1,0 +1,141 @@
+"""Looks at everything that the tests ask about, inside a guest, and prints it as one JSON object.
+
+    python -m tests.guest.driver SHAPE
+
+Starting Python is dear in a guest, so one process collects for all tests. A section that fails holds its error instead,
+and only the tests that need it fail.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ipexlaunch.bind import held_to, set_memory_policy
+from ipexlaunch.cpulist import format_list
+from tests.guest.scenarios import WEIGHTS, Scenario, scenarios
+from tests.guest.shape import SHAPES, Shape
+
+WORKER = str(Path(__file__).with_name("touch_memory.py"))
+WEIGHT_FILES = Path("/sys/kernel/mm/mempolicy/weighted_interleave")
+
+Json = object
+
+
+def main() -> None:
+    """Collect and print."""
+    shape = SHAPES[sys.argv[1]]
+    sections: Mapping[str, Callable[[Shape], Json]] = {
+        "kernel": kernel,
+        "this_process": this_process,
+        "tools": tools,
+        "policy_refusal": policy_refusal,
+        "bound": bound_by_us,
+        "bound_by_numactl": bound_by_numactl,
+    }
+    found: dict[str, Json] = {}
+    for name, collect in sections.items():
+        began = time.monotonic()
+        try:
+            found[name] = {"value": collect(shape)}
+        except Exception:  # told to the tests that ask for this section
+            found[name] = {"error": traceback.format_exc()}
+        print(f"{name}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
+    print(json.dumps(found))
+
+
+def kernel(shape: Shape) -> Json:
+    """sysfs, as it says it."""
+    del shape
+    cpus, nodes = Path("/sys/devices/system/cpu"), Path("/sys/devices/system/node")
+    online = [path for path in cpus.glob("cpu[0-9]*") if (path / "topology").is_dir()]
+    return {
+        "release": os.uname().release,
+        "online": (cpus / "online").read_text().strip(),
+        "has_memory": (nodes / "has_memory").read_text().strip(),
+        "has_cpu": (nodes / "has_cpu").read_text().strip(),
+        "siblings": {path.name[3:]: (path / "topology/thread_siblings_list").read_text().strip() for path in online},
+        "package": {path.name[3:]: int((path / "topology/physical_package_id").read_text()) for path in online},
+        "node_cpus": {path.name[4:]: (path / "cpulist").read_text().strip() for path in nodes.glob("node[0-9]*")},
+        "distances": {path.name[4:]: (path / "distance").read_text().split() for path in nodes.glob("node[0-9]*")},
+        "memory_kib": {
+            path.name[4:]: int((path / "meminfo").read_text().partition("MemTotal:")[2].split()[0])
+            for path in nodes.glob("node[0-9]*")
+        },
+    }
+
+
+def this_process(shape: Shape) -> Json:
+    """What this process may use."""
+    del shape
+    status = dict(line.partition(":\t")[::2] for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        "affinity": format_list(os.sched_getaffinity(0)),
+        "cpus_allowed": status["Cpus_allowed_list"],
+        "mems_allowed": status["Mems_allowed_list"],
+        "seccomp": status["Seccomp"],
+        "cgroup": Path("/proc/self/cgroup").read_text().strip(),
+    }
+
+
+def tools(shape: Shape) -> Json:
+    """What other programs say of the machine."""
+    del shape
+    return {
+        "numactl": _run(["numactl", "-H"]),
+        "lstopo": _run(["lstopo-no-graphics", "--of", "xml"]),
+    }
+
+
+def policy_refusal(shape: Shape) -> Json:
+    """The error number of a memory policy that any machine takes; 0 where it was taken."""
+    try:
+        set_memory_policy("bind", frozenset({scenarios(shape)[0].nodes[0]}))
+    except OSError as error:
+        return error.errno
+    set_memory_policy("default", frozenset())
+    return 0
+
+
+def bound_by_us(shape: Shape) -> Json:
+    """The shape's scenarios with the launcher's own binding."""
+    return {scenario.name: _bound(scenario) for scenario in scenarios(shape)}
+
+
+def bound_by_numactl(shape: Shape) -> Json:
+    """The shape's bind scenarios with numactl."""
+    found = {}
+    for scenario in scenarios(shape):
+        if scenario.policy == "bind":
+            cpus, nodes = format_list(scenario.cpus), format_list(scenario.nodes)
+            found[scenario.name] = _run(["numactl", "-C", cpus, "-m", nodes, *_worker(scenario)])
+    return found
+
+
+def _bound(scenario: Scenario) -> Json:
+    if scenario.policy == "weighted-interleave" and WEIGHT_FILES.is_dir():
+        for node, weight in zip(scenario.nodes, WEIGHTS, strict=True):
+            (WEIGHT_FILES / f"node{node}").write_text(str(weight))
+    with held_to(scenario.cpus, scenario.policy, frozenset(scenario.nodes)) as binding:
+        ran = _run(_worker(scenario))
+    accepted = {"memory": binding.memory, "nodes": sorted(binding.nodes), "refused": binding.refused}
+    return {**ran, "cpus": format_list(binding.cpus), **accepted}
+
+
+def _worker(scenario: Scenario) -> list[str]:
+    return [sys.executable, "-I", "-S", WORKER, str(scenario.mib)]
+
+
+def _run(command: Sequence[str]) -> dict[str, Json]:
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return {"status": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
+
+
+if __name__ == "__main__":
+    main()

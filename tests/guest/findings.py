@@ -1,0 +1,81 @@
+"""Findings: what the driver saw in one guest. Guests: boots the wanted shapes, each once, two at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.guest.machine import CHECKOUT, Outcome, run_in_guest
+from tests.guest.shape import SHAPES, Shape
+
+GUESTS_AT_ONCE = 2
+"""A guest under TCG keeps one core of the host busy and takes about 1 GiB of its memory."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the driver saw in one guest."""
+
+    name: str
+    shape: Shape
+    outcome: Outcome
+    sections: dict[str, dict[str, Any]]
+
+    def __getitem__(self, section: str) -> Any:
+        """A section's value; the test fails with the driver's error where the section has none."""
+        found = self.sections[section]
+        if "error" in found:
+            pytest.fail(f"in the guest {self.name}:\n{found['error']}")
+        return found["value"]
+
+
+class Guests:
+    """Runs the driver in every wanted shape, from the first question on; answers come one by one."""
+
+    def __init__(self, names: list[str]) -> None:
+        """Start with the first names."""
+        self._ending = threading.Event()
+        self._pool = ThreadPoolExecutor(GUESTS_AT_ONCE, thread_name_prefix="guest")
+        self._futures: dict[str, Future[Findings]] = {name: self._pool.submit(self._run, name) for name in names}
+
+    def __getitem__(self, name: str) -> Findings:
+        """The findings of one shape, waited for."""
+        return self._futures[name].result()
+
+    def close(self) -> None:
+        """End the guests that still run."""
+        self._ending.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _run(self, name: str) -> Findings:
+        outcome = run_in_guest(
+            SHAPES[name],
+            [sys.executable, "-m", "tests.guest.driver", name],
+            environment={
+                "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+                "HOME": "/root",
+                "LC_ALL": "C.UTF-8",
+                "PYTHONPATH": str(CHECKOUT),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            watch=self._watch,
+        )
+        try:
+            sections = json.loads(outcome.stdout)
+        except ValueError:
+            message = f"the driver ended with {outcome.status} in {name} after {outcome.seconds:.0f} s"
+            raise RuntimeError(f"{message}:\n{outcome.stdout[-1000:]}{outcome.stderr[-3000:]}") from None
+        return Findings(name, SHAPES[name], outcome, sections)
+
+    def _watch(self, mailbox: Path) -> None:
+        del mailbox
+        if self._ending.is_set():
+            raise InterruptedError("the test session ends")

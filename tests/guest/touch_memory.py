@@ -1,0 +1,72 @@
+"""A worker that touches memory from two threads, then tells where its threads may run and where its pages lie.
+
+    python touch_memory.py MIB
+
+Prints one JSON object: for each thread the cpus that it may run on and the cpu that it ran on last, the number of
+anonymous pages on each node, and MIB. Source: proc(5), /proc/PID/task/TID/stat and /proc/PID/numa_maps.
+Only the standard library: this runs with `python -I -S`, whose start is the cheapest that there is.
+"""
+
+import json
+import mmap
+import os
+import sys
+import threading
+
+THREADS = 2
+LAST_CPU_FIELD = 39
+
+
+def main() -> None:
+    """Touch, look, print."""
+    mib = int(sys.argv[1])
+    touched = [mmap.mmap(-1, (mib << 20) // THREADS, flags=mmap.MAP_PRIVATE) for _ in range(THREADS)]
+    release = threading.Event()
+    ready = threading.Barrier(THREADS + 1)
+    threads = [threading.Thread(target=_touch_and_stay, args=(memory, ready, release)) for memory in touched]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    found = {"threads": _threads(), "anonymous_pages": _anonymous_pages(), "mib": mib, "pid": os.getpid()}
+    release.set()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(found), flush=True)
+
+
+def _touch_and_stay(memory: mmap.mmap, ready: threading.Barrier, release: threading.Event) -> None:
+    memory[:: mmap.PAGESIZE] = b"\1" * (len(memory) // mmap.PAGESIZE)
+    ready.wait()
+    release.wait()
+
+
+def _threads() -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for task in os.listdir("/proc/self/task"):
+        with open(f"/proc/self/task/{task}/stat") as file:
+            # The name, field 2, is in brackets and may hold blanks.
+            fields = file.read().rpartition(")")[2].split()
+        found.append({"cpus": sorted(os.sched_getaffinity(int(task))), "last_cpu": int(fields[LAST_CPU_FIELD - 3])})
+    return found
+
+
+def _anonymous_pages() -> dict[str, int]:
+    """Pages by node of the anonymous mappings, heap and stack among them.
+
+    A private mapping of a file may hold anonymous pages as well (written copies), but its line counts them by node
+    together with the file's own, which lie wherever the page cache has them.
+    """
+    pages: dict[str, int] = {}
+    with open("/proc/self/numa_maps") as file:
+        for line in file:
+            words = dict(word.partition("=")[::2] for word in line.split()[2:])
+            if "anon" not in words or "file" in words:
+                continue
+            for key, count in words.items():
+                if key[0] == "N" and key[1:].isdigit():
+                    pages[key[1:]] = pages.get(key[1:], 0) + int(count)
+    return pages
+
+
+if __name__ == "__main__":
+    main()
