@@ -130,17 +130,17 @@ def _unpack(package: Path) -> tuple[str, bytes, Mapping[str, bytes]]:
         subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as reader,
         tarfile.open(fileobj=reader.stdout, mode="r|") as archive,
     ):
-            for member in archive:
-                path = PurePosixPath(member.name)
-                name, dot_ko, compression = path.name.partition(".ko")
-                if path.name.startswith("vmlinuz-"):
-                    version, image = path.name.removeprefix("vmlinuz-"), _content(archive, member)
-                elif path.name == "modules.builtin":
-                    lines = _content(archive, member).decode().splitlines()
-                    builtin = {_module_name(PurePosixPath(line).stem) for line in lines}
-                elif dot_ko and {"9p", "virtio", "overlayfs", "fs", "net"} & set(path.parts):
-                    content = _content(archive, member)
-                    modules[_module_name(name)] = lzma.decompress(content) if compression == ".xz" else content
+        for member in archive:
+            path = PurePosixPath(member.name)
+            name, dot_ko, compression = path.name.partition(".ko")
+            if path.name.startswith("vmlinuz-"):
+                version, image = path.name.removeprefix("vmlinuz-"), _content(archive, member)
+            elif path.name == "modules.builtin":
+                lines = _content(archive, member).decode().splitlines()
+                builtin = {_module_name(PurePosixPath(line).stem) for line in lines}
+            elif dot_ko and {"9p", "virtio", "overlayfs", "fs", "net"} & set(path.parts):
+                content = _content(archive, member)
+                modules[_module_name(name)] = lzma.decompress(content) if compression == ".xz" else content
     if not image or reader.returncode:
         raise GuestMissingError(f"{package} is no kernel package of Debian")
     return version, _entered_directly(image), _in_loading_order(modules, builtin)
