@@ -89,6 +89,19 @@ def validate(document: Document, model: type[Model]) -> Model:
         raise problem from None
 
 
+def problem_at(document: Document, path: tuple[str | int, ...], problem: str, hint: str) -> DocumentError:
+    """The error for a place that only the values' own rules can find fault with.
+
+    Args:
+        document: the document that is at fault.
+        path: keys and indexes that lead to the place.
+        problem: what is wrong there.
+        hint: what would work; empty where nothing can be advised.
+    """
+    line, place = _line_of(document.text, path), _place(path)
+    return DocumentError(document.source, f"{line}, {place}" if line else place, problem, hint)
+
+
 def dump_yaml(data: Mapping[str, Any]) -> str:
     """YAML for people: keys in the order given, innermost rows on one line each."""
     text: str = yaml.dump(

@@ -4,6 +4,6 @@ Words, with one meaning each: *cpu* a logical CPU; *core* a physical core, whose
 siblings; *thread* a software thread; *node* a NUMA node, never a host; *socket* a package.
 """
 
-from ipexlaunch.topology.machine import Cpu, Node, Topology
+from ipexlaunch.topology.machine import Accelerator, Cpu, Limit, Node, Topology
 
-__all__ = ["Cpu", "Node", "Topology"]
+__all__ = ["Accelerator", "Cpu", "Limit", "Node", "Topology"]

@@ -1,14 +1,14 @@
-"""Cpu, Node and Topology: one machine, as its kernel describes it."""
+"""Cpu, Node, Accelerator, Limit and Topology: one machine, as its kernel describes it."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 Kind = Literal["performance", "efficiency"]
+LimitKind = Literal["affinity", "cpuset", "quota"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,10 @@ class Cpu:
     """Lowest cpu id that shares its L3 cache; None where unknown."""
     kind: Kind | None = None
     """On hybrid machines; None where all cores are alike."""
+    die: int | None = None
+    """Lowest cpu id of its die; None where the kernel tells none."""
+    cluster: int | None = None
+    """Lowest cpu id of its cluster (cores that share an L2 cache or a bus); None where the kernel tells none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +40,47 @@ class Node:
 
     id: int
     memory_bytes: int
-    """MemTotal; 0 for a memoryless node."""
+    """MemTotal; 0 for a memoryless node, and on all nodes where a saved tree holds no meminfo at all (then
+    `Topology.allowed_nodes` still tells which nodes may be used)."""
     distances: Mapping[int, int] = field(default_factory=dict)
     """Node id to ACPI SLIT distance (10 = local); empty where the kernel gives none."""
+    huge_pages: Mapping[int, int] = field(default_factory=dict)
+    """Page size in bytes to the number of pages set aside on this node; empty where the kernel tells none."""
+    initiators: frozenset[int] = frozenset()
+    """Nodes that reach this node's memory fastest (HMAT access class 0); empty where the firmware tells none."""
+    read_bandwidth_mb_s: int | None = None
+    """MB/s from its initiators, as HMAT says; None where it says nothing."""
+    read_latency_ns: int | None = None
+    """Nanoseconds from its initiators, as HMAT says; None where it says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accelerator:
+    """One PCI device of the display or processing class that can compute."""
+
+    address: str
+    """PCI address, "0000:3a:00.0"."""
+    vendor: str
+    """"intel", "nvidia", "amd", or the PCI vendor id, "0x1da3"."""
+    device: str
+    """PCI device id, "0x0bd5"."""
+    node: int | None = None
+    """The node that it hangs on; None where the firmware tells none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One thing that narrows what this process may use."""
+
+    kind: LimitKind
+    file: str
+    """The file that says so, relative to the root, e.g. "proc/self/status"."""
+    cpus: frozenset[int] | None = None
+    """Cpus that it allows, as the file says; None where it says nothing of cpus."""
+    nodes: frozenset[int] | None = None
+    """Nodes whose memory it allows, as the file says; None where it says nothing of nodes."""
+    quota: float | None = None
+    """Cpu time per time, in cpus; None where it sets no quota."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +101,22 @@ class Topology:
     source: str = "made"
     """Where the facts come from: "live", "sysfs:DIR", "file:PATH", "made:2s 2n 28c 2t"."""
     about: str = ""
+    cpu_model: str | None = None
+    """As /proc/cpuinfo names it; None where it does not."""
+    present_cpus: frozenset[int] = frozenset()
+    """Cpus that are plugged in, online or not; empty where only the online ones are known."""
+    possible_cpus: frozenset[int] = frozenset()
+    """Cpus that could ever be plugged in; empty where only the online ones are known."""
+    offline_cpus: frozenset[int] = frozenset()
+    """Cpus that have a directory and are not online."""
+    isolated_cpus: frozenset[int] = frozenset()
+    """Cpus that the scheduler leaves alone (isolcpus); they are used only by who asks for them."""
+    smt: str | None = None
+    """SMT control: on, off, forceoff, notsupported, notimplemented; None where the kernel tells none."""
+    accelerators: tuple[Accelerator, ...] = ()
+    """Ascending by address."""
+    limits: tuple[Limit, ...] = ()
+    """The parts that `allowed_cpus`, `allowed_nodes` and `cpu_quota` are made of."""
 
     @cached_property
     def by_cpu(self) -> Mapping[int, Cpu]:
@@ -85,6 +143,8 @@ class Topology:
         Over ids only (cpu, core, socket, node; node ids), so that a change of memory size, of what is allowed, or of
         the source leaves it alone.
         """
+        import hashlib  # 2 ms that a start without a plan file need not pay
+
         rows = [f"{c.id},{c.core},{c.socket},{'-' if c.node is None else c.node}" for c in self.cpus]
         text = ";".join(rows) + "|" + ",".join(str(node.id) for node in self.nodes)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

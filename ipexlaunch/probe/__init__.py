@@ -1,0 +1,6 @@
+"""Reading machines: sysfs and procfs under one root, live or saved, and every other source of a Topology."""
+
+from ipexlaunch.probe.machine import probe
+from ipexlaunch.probe.sources import open_topology
+
+__all__ = ["open_topology", "probe"]

@@ -1,0 +1,113 @@
+"""What this process may use: affinity, Mems_allowed, cpuset cgroups (v1 and v2) and CPU quota.
+
+Source: Documentation/admin-guide/cgroup-v1/cpusets.rst, Documentation/admin-guide/cgroup-v2.rst,
+Documentation/scheduler/sched-bwc.rst, and the manual pages proc(5), cgroups(7) and cpuset(7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ipexlaunch.probe.cgroups import Group, own_groups
+from ipexlaunch.probe.kernel_text import parse_ids, shortened
+from ipexlaunch.probe.tree import Tree
+from ipexlaunch.topology.machine import Limit
+
+STATUS = "proc/self/status"
+
+UNIFIED_CPUSET = (("cpuset.cpus.effective",), ("cpuset.mems.effective",))
+LEGACY_CPUSET = (
+    ("cpuset.cpus", "cpus", "cpuset.effective_cpus"),
+    ("cpuset.mems", "mems", "cpuset.effective_mems"),
+)
+"""In cgroup v1 cpuset.cpus is what the kernel applies (it empties and refills it as cpus come and go)."""
+LEGACY_CPUSET_V2_MODE = (
+    ("cpuset.effective_cpus", "effective_cpus"),
+    ("cpuset.effective_mems", "effective_mems"),
+)
+"""Mounted with cpuset_v2_mode, cpuset.cpus keeps what was asked for, as in cgroup v2."""
+
+
+def read_limits(tree: Tree) -> tuple[Limit, ...]:
+    """Everything that narrows what this process may use, as the files say it: affinity first, then cpusets, then quotas."""
+    affinity = _affinity(tree)
+    groups = own_groups(tree)
+    cpusets = [limit for group in groups if (limit := _cpuset(tree, group)) is not None]
+    quotas = [limit for group in groups for limit in _quotas(tree, group)]
+    return (*affinity, *cpusets, *quotas)
+
+
+def tightest_quota(limits: tuple[Limit, ...]) -> float | None:
+    """The least of the quotas, in cpus; every level of the hierarchy enforces its own."""
+    return min((limit.quota for limit in limits if limit.quota is not None), default=None)
+
+
+def _affinity(tree: Tree) -> Iterator[Limit]:
+    text = tree.optional_text(STATUS)
+    if text is None:
+        return
+    found = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        if key in ("Cpus_allowed_list", "Mems_allowed_list"):
+            try:
+                found[key] = parse_ids(value.strip())
+            except ValueError as error:
+                raise tree.problem(STATUS, f"{key}: {error}") from None
+    cpus, nodes = found.get("Cpus_allowed_list"), found.get("Mems_allowed_list")
+    if not cpus:
+        raise tree.problem(STATUS, "it has no line 'Cpus_allowed_list: CPUS'")
+    yield Limit(kind="affinity", file=STATUS, cpus=cpus, nodes=nodes)
+
+
+def _cpuset(tree: Tree, group: Group) -> Limit | None:
+    """The cpuset that holds the process: the nearest level that has its files, because each level lies in the one above."""
+    if not group.controls("cpuset"):
+        return None
+    names = UNIFIED_CPUSET if group.unified else LEGACY_CPUSET_V2_MODE if group.v2_mode else LEGACY_CPUSET
+    for directory in group.levels:
+        for name in names[0]:
+            path = f"{directory}/{name}"
+            cpus = tree.optional_ids(path)
+            if cpus is None:
+                continue
+            if not cpus:
+                raise tree.problem(path, "it names no cpu, and this process runs on one")
+            nodes = next((ids for n in names[1] if (ids := tree.optional_ids(f"{directory}/{n}")) is not None), None)
+            if nodes is not None and not nodes:
+                raise tree.problem(f"{directory}/{names[1][0]}", "it names no node, and this process has memory")
+            return Limit(kind="cpuset", file=path, cpus=cpus, nodes=nodes)
+    return None
+
+
+def _quotas(tree: Tree, group: Group) -> Iterator[Limit]:
+    if not group.controls("cpu"):
+        return
+    for directory in group.levels:
+        path = f"{directory}/cpu.max" if group.unified else f"{directory}/cpu.cfs_quota_us"
+        quota = _unified_quota(tree, path) if group.unified else _legacy_quota(tree, directory, path)
+        if quota is not None:
+            yield Limit(kind="quota", file=path, quota=quota)
+
+
+def _unified_quota(tree: Tree, path: str) -> float | None:
+    """ "350000 100000" is 3.5 cpus, "max 100000" none."""
+    text = tree.optional_text(path)
+    if text is None:
+        return None
+    words = text.split()
+    if len(words) == 2 and words[0] == "max" and words[1].isdecimal():
+        return None
+    if len(words) != 2 or not all(word.isdecimal() and len(word) < 20 and int(word) for word in words):
+        raise tree.problem(path, f"it holds {shortened(text.strip())}, not 'QUOTA PERIOD' in microseconds")
+    return int(words[0]) / int(words[1])
+
+
+def _legacy_quota(tree: Tree, directory: str, path: str) -> float | None:
+    quota = tree.optional_number(path)
+    if quota is None or quota == -1:
+        return None
+    period = tree.number(f"{directory}/cpu.cfs_period_us")
+    if quota <= 0 or period <= 0:
+        raise tree.problem(path, f"it holds {quota}, and the period is {period} microseconds")
+    return quota / period

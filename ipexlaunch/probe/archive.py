@@ -1,0 +1,137 @@
+"""A saved tree in a tar archive, read in memory: nothing is unpacked, so nothing can land beside it."""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+import tarfile
+
+from ipexlaunch.errors import TopologyError
+
+LARGEST_ARCHIVE = 1 << 29
+"""Bytes of files in the archive, unpacked: a gzip bomb ends here."""
+LARGEST_MEMBER = 1 << 26
+MOST_LINKS = 40
+"""Links in a row, as in the kernel (MAXSYMLINKS)."""
+
+
+class ArchiveFiles:
+    """Files of an archive whose root may be one folder down; hard and symbolic links lead inside it only."""
+
+    def __init__(self, where: str, files: dict[str, bytes], links: dict[str, str]) -> None:
+        """Keep what was read.
+
+        Args:
+            where: prefix of paths in messages.
+            files: path below the root to content.
+            links: path below the root to the target as the link has it.
+        """
+        self.where = where
+        self._files = files
+        self._links = links
+        self._directories: dict[str, set[str]] = {}
+        for path in (*files, *links):
+            while path:
+                parent, _, name = path.rpartition("/")
+                siblings = self._directories.setdefault(parent, set())
+                if name in siblings:
+                    break
+                siblings.add(name)
+                path = parent
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """At most `limit` bytes of the file, or None where there is none."""
+        data = self._files.get(path)
+        if data is None:
+            real = self._resolve(path)
+            if real in self._directories:
+                raise IsADirectoryError(errno.EISDIR, "Is a directory")
+            data = self._files.get(real)
+        return None if data is None else data[:limit]
+
+    def names(self, path: str) -> list[str] | None:
+        """Names in the directory, or None where there is none."""
+        names = self._directories.get(path)
+        if names is None:
+            names = self._directories.get(self._resolve(path))
+        return None if names is None else list(names)
+
+    def _resolve(self, path: str) -> str:
+        """The path without links; the same rules as under a directory."""
+        if not self._links:
+            return path
+        done: list[str] = []
+        todo = path.split("/")[::-1]
+        followed = 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                del done[-1:]
+                continue
+            done.append(part)
+            target = self._links.get("/".join(done))
+            if target is None:
+                continue
+            followed += 1
+            if followed > MOST_LINKS:
+                raise OSError(errno.ELOOP, "Too many levels of symbolic links")
+            del done[len(done) - 1 if not target.startswith("/") else 0 :]
+            todo.extend(target.split("/")[::-1])
+        real = "/".join(done)
+        if followed and real not in self._files and real not in self._directories and path in self._links:
+            raise OSError(errno.ENOENT, "a link that leads to no file of the archive")
+        return real
+
+
+def open_archive(path: str) -> ArchiveFiles:
+    """Read an archive into memory.
+
+    Args:
+        path: a .tar, .tar.gz, .tar.bz2 or .tar.xz that holds sys/, at its top or one folder down.
+
+    Raises:
+        TopologyError: it cannot be read, is cut off, is larger than any snapshot, or holds no sys/.
+    """
+    files: dict[str, bytes] = {}
+    links: dict[str, str] = {}
+    size = 0
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = posixpath.normpath(member.name).lstrip("/")
+                if member.isreg():
+                    size += member.size
+                    if member.size > LARGEST_MEMBER or size > LARGEST_ARCHIVE:
+                        raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
+                    content = archive.extractfile(member)
+                    files[name] = content.read() if content else b""
+                elif member.issym():
+                    links[name] = member.linkname
+                elif member.islnk():
+                    links[name] = "/" + posixpath.normpath(member.linkname).lstrip("/")
+    except (tarfile.TarError, EOFError, OSError, ValueError, MemoryError) as error:
+        raise TopologyError(path, f"it cannot be read as a tar archive: {error}") from None
+    except Exception as error:
+        if type(error).__module__ not in ("zlib", "_lzma", "lzma"):
+            raise
+        raise TopologyError(path, f"it cannot be read as a tar archive: {error}") from None
+    prefix = _root(path, (*files, *links))
+    return ArchiveFiles(
+        f"{path}:{prefix}",
+        {name[len(prefix) :]: data for name, data in files.items() if name.startswith(prefix)},
+        {name[len(prefix) :]: target for name, target in links.items() if name.startswith(prefix)},
+    )
+
+
+def _root(path: str, names: tuple[str, ...]) -> str:
+    """The folder that holds sys/: "" or "NAME/"."""
+    prefixes = {""} if any(name.startswith("sys/") for name in names) else set()
+    prefixes |= {f"{name.split('/')[0]}/" for name in names if name.split("/")[1:2] == ["sys"]}
+    if "" in prefixes:
+        return ""
+    if len(prefixes) != 1:
+        found = f"{len(prefixes)} folders with a sys/" if prefixes else "no sys/ at its top or one folder down"
+        raise TopologyError(path, f"it holds {found}", "save one with 'ipexlaunch topology --save FILE.tar.gz'")
+    return prefixes.pop()

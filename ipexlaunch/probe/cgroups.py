@@ -1,0 +1,148 @@
+"""The cgroups that this process is in, as directories under the root: from proc/self/cgroup and the mount table.
+
+Source: the manual pages cgroups(7) and proc(5) (mountinfo), and kernel/cgroup/cpuset.c for file systems of type
+"cpuset", whose file names have no prefix.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+from ipexlaunch.probe.kernel_text import shortened
+from ipexlaunch.probe.tree import Tree
+
+MOUNTINFO, MOUNTS = "proc/self/mountinfo", "proc/mounts"
+OWN_GROUPS, OWN_CPUSET = "proc/self/cgroup", "proc/self/cpuset"
+LARGEST_MOUNT_TABLE = 1 << 26
+"""Bytes; hosts with many containers have tens of thousands of mounts."""
+LARGEST_PATH = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One hierarchy and our place in it."""
+
+    unified: bool
+    """cgroup v2."""
+    controllers: frozenset[str]
+    """cgroup v1: those mounted here; cgroup v2: empty, its files tell."""
+    v2_mode: bool
+    """cgroup v1 with the mount option cpuset_v2_mode."""
+    levels: tuple[str, ...]
+    """Directories relative to the root, from our own up to the mount point."""
+
+    def controls(self, controller: str) -> bool:
+        """Whether this hierarchy may hold files of the controller."""
+        return self.unified or controller in self.controllers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mount:
+    point: str
+    inside: str
+    """The group that shows at the mount point; "/" but in containers without a cgroup namespace."""
+    kind: str
+    """cgroup, cgroup2 or cpuset."""
+    options: frozenset[str]
+
+
+def own_groups(tree: Tree) -> tuple[Group, ...]:
+    """Our place in every hierarchy that has the cpu or cpuset controller; the first mount of each counts."""
+    mounts = _mounts(tree)
+    if not mounts:
+        return ()
+    paths = _own_paths(tree)
+    groups: dict[str, Group] = {}
+    for mount in mounts:
+        unified = mount.kind == "cgroup2"
+        controllers = frozenset(("cpuset",)) if mount.kind == "cpuset" else mount.options & {"cpu", "cpuset"}
+        key = "" if unified else ",".join(sorted(controllers))
+        if key in groups or not (unified or controllers):
+            continue
+        # Without proc/self/cgroup only the cpuset's path is known; it is that of cgroup v2 too where that is mounted.
+        path = next(
+            (paths[name] for name in (("", "cpuset") if unified else sorted(controllers)) if name in paths), None
+        )
+        if path is None:
+            continue
+        groups[key] = Group(
+            unified=unified,
+            controllers=controllers,
+            v2_mode="cpuset_v2_mode" in mount.options,
+            levels=_levels(mount, path),
+        )
+    return tuple(groups.values())
+
+
+def _levels(mount: _Mount, path: str) -> tuple[str, ...]:
+    """Directories from our own group up to the mount point, relative to the root."""
+    inside = mount.inside.rstrip("/")
+    if inside and (path == inside or path.startswith(inside + "/")):
+        path = path[len(inside) :]
+    elif path.startswith("/.."):  # our group lies outside our cgroup namespace: only the mount point is ours to see
+        path = ""
+    point = mount.point.strip("/")
+    parts = [part for part in path.split("/") if part]
+    return tuple("/".join([point, *parts[:length]]) for length in range(len(parts), -1, -1))
+
+
+def _own_paths(tree: Tree) -> dict[str, str]:
+    """Controller to our path in its hierarchy, "" for cgroup v2; proc/self/cpuset speaks for kernels without cgroup."""
+    paths: dict[str, str] = {}
+    text = tree.optional_text(OWN_GROUPS)
+    for line in (text or "").splitlines():
+        number, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        if not number.isdecimal() or not path.startswith("/"):
+            raise tree.problem(OWN_GROUPS, f"it holds {shortened(line)}, not 'NUMBER:CONTROLLERS:/PATH'")
+        for name in names.split(","):
+            paths[name] = _safe(path)
+    if text is None:
+        data = tree.raw(OWN_CPUSET, LARGEST_PATH)
+        path = (data or b"").decode("utf-8", "surrogateescape").strip("\0\n")
+        if path:
+            if not path.startswith("/"):
+                raise tree.problem(OWN_CPUSET, f"it holds {shortened(path)}, which is no path")
+            paths["cpuset"] = _safe(path)
+    return paths
+
+
+def _safe(path: str) -> str:
+    """The path without ".." in its middle, so that it stays under the mount point."""
+    return path if path.startswith("/..") else posixpath.normpath(path)
+
+
+def _mounts(tree: Tree) -> list[_Mount]:
+    mounts = []
+    text = tree.optional_text(MOUNTINFO, LARGEST_MOUNT_TABLE)
+    if text is not None:
+        for line in text.splitlines():
+            # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
+            left, dash, right = line.partition(" - ")
+            fields, kind = left.split(" "), right.split(" ")
+            if not dash or len(fields) < 6 or len(kind) < 3:
+                raise tree.problem(MOUNTINFO, f"it holds {shortened(line)}, which is no mount")
+            if kind[0] in ("cgroup", "cgroup2", "cpuset"):
+                point, inside = _unescape(fields[4]), _unescape(fields[3])
+                mounts.append(_Mount(point=point, inside=inside, kind=kind[0], options=frozenset(kind[2].split(","))))
+        return mounts
+    text = tree.optional_text(MOUNTS, LARGEST_MOUNT_TABLE)
+    for line in (text or "").splitlines():
+        words = line.split(" ")
+        if len(words) < 4:
+            raise tree.problem(MOUNTS, f"it holds {shortened(line)}, which is no mount")
+        if words[2] in ("cgroup", "cgroup2", "cpuset"):
+            options = frozenset(words[3].split(","))
+            mounts.append(_Mount(point=_unescape(words[1]), inside="/", kind=words[2], options=options))
+    return mounts
+
+
+def _unescape(text: str) -> str:
+    r"""Spaces, tabs, newlines and backslashes stand as \040 and the like."""
+    parts = text.split("\\")
+    return parts[0] + "".join(chr(int(p[:3], 8)) + p[3:] if _is_octal(p[:3]) else "\\" + p for p in parts[1:])
+
+
+def _is_octal(text: str) -> bool:
+    return len(text) == 3 and all(c in "01234567" for c in text)

@@ -1,0 +1,259 @@
+"""Online cpus with their cores, sockets, dies, clusters, caches and kinds, from sys/devices/system/cpu.
+
+Source: Documentation/admin-guide/cputopology.rst, Documentation/ABI/stable/sysfs-devices-system-cpu and
+Documentation/ABI/testing/sysfs-devices-system-cpu of the Linux kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ipexlaunch.probe.kernel_text import shortened
+from ipexlaunch.probe.tree import Tree
+from ipexlaunch.topology.machine import Cpu, Kind
+
+CPU = "sys/devices/system/cpu"
+
+SIBLINGS = ("core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings")
+PACKAGE = ("package_cpus_list", "core_siblings_list", "package_cpus", "core_siblings")
+DIE = ("die_cpus_list", "die_cpus")
+CLUSTER = ("cluster_cpus_list", "cluster_cpus")
+SHARED = ("shared_cpu_list", "shared_cpu_map")
+"""Names of the same fact, the best first: lists before masks, new names before old ones."""
+
+NO_ID = (-1, 65535, 4294967295)
+"""What the kernel prints for an id that the firmware does not give: -1, or it as u16 or u32 (x86's BAD_APICID)."""
+
+CAPACITY_MARGIN = (1078, 1024)
+"""A cpu is of a larger kind where its capacity is more than 5 % larger (capacity_greater, kernel/sched/fair.c)."""
+
+EFFICIENT_PMUS = ("cpu_atom", "cpu_lowpower")
+
+
+def cpu_directories(tree: Tree) -> frozenset[int]:
+    """Ids of the cpuN directories, online or not."""
+    names = tree.names(CPU)
+    if names is None:
+        raise tree.missing(CPU)
+    ids = frozenset(int(name[3:]) for name in names if name.startswith("cpu") and name[3:].isdecimal())
+    if not ids:
+        raise tree.problem(CPU, "it holds no cpu directory")
+    return ids
+
+
+def online_cpus(tree: Tree, directories: frozenset[int]) -> frozenset[int]:
+    """Online cpus: cpu/online, or where a saved tree lacks it, what cpuN/online and cpu/offline leave.
+
+    Files that contradict each other are an error, because one of them would make the machine smaller than it is.
+    """
+    path = f"{CPU}/online"
+    online = tree.optional_ids(path)
+    if online is None:
+        online = directories - (tree.optional_ids(f"{CPU}/offline") or frozenset())
+        online = frozenset(cpu for cpu in online if tree.optional_number(f"{CPU}/cpu{cpu}/online") != 0)
+        if not online:
+            raise tree.problem(CPU, "no cpu is online")
+        return online
+    if not online:
+        raise tree.problem(path, "it names no cpu")
+    absent = online - directories
+    if absent:
+        raise tree.problem(f"{CPU}/cpu{min(absent)}", f"there is no such directory, and {path} names the cpu")
+    for cpu in sorted(directories - online):
+        state = tree.optional_number(f"{CPU}/cpu{cpu}/online")
+        if state or (state is None and tree.has(f"{CPU}/cpu{cpu}/topology/core_id")):
+            raise tree.problem(path, f"it does not name cpu {cpu}, which is online by its own directory")
+    return online
+
+
+def read_cpus(tree: Tree, online: frozenset[int], node_of: dict[int, int], compute_units: bool) -> tuple[Cpu, ...]:
+    """Every online cpu, ascending by id.
+
+    Args:
+        tree: where to read.
+        online: ids of the online cpus.
+        node_of: cpu id to node; empty where there are no nodes.
+        compute_units: whether SMT siblings with different core_id are cores of their own (AMD families 15h and 16h,
+            whose kernels before 4.14 listed the two integer cores of a module as siblings).
+    """
+    order = sorted(online)
+    socket = _sockets(tree, order, online)
+    die = _groups(tree, order, online, "die_id", DIE, socket)
+    core = _cores(tree, order, online, socket, die, compute_units)
+    cluster = _groups(tree, order, online, "cluster_id", CLUSTER, socket)
+    caches = _caches(tree, order, online)
+    kind = _kinds(tree, order, online)
+    l2, l3 = caches[2], caches[3]
+    return tuple(
+        Cpu(
+            id=cpu,
+            core=core[cpu],
+            socket=socket[cpu],
+            node=node_of.get(cpu),
+            l2=l2.get(cpu),
+            l3=l3.get(cpu),
+            kind=kind.get(cpu),
+            die=die.get(cpu),
+            cluster=cluster.get(cpu),
+        )
+        for cpu in order
+    )
+
+
+def _topology(cpu: int, name: str) -> str:
+    return f"{CPU}/cpu{cpu}/topology/{name}"
+
+
+def _spelling(tree: Tree, order: Sequence[int], names: Iterable[str]) -> str | None:
+    """Which of the names this machine uses, None where none. A machine does not change its mind from cpu to cpu."""
+    names = tuple(names)
+    for cpu in (order[0], order[-1]):
+        for name in names:
+            if tree.has(_topology(cpu, name)):
+                return name
+    return None
+
+
+def _members(tree: Tree, path: str, cpu: int, online: frozenset[int]) -> frozenset[int]:
+    """The online cpus that a file of a cpu names, itself among them."""
+    members = tree.ids(path)
+    if cpu not in members:
+        raise tree.problem(path, f"it does not name cpu {cpu} itself")
+    return members if members <= online else members & online
+
+
+def _sockets(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[int, int]:
+    socket: dict[int, int] = {}
+    by_id = _spelling(tree, order, ["physical_package_id"])
+    by_members = _spelling(tree, order, PACKAGE)
+    for cpu in order:
+        number = -1 if by_id is None else tree.number(_topology(cpu, by_id))
+        if number < 0:
+            if by_members is None:
+                raise tree.missing(_topology(cpu, "physical_package_id" if by_id is None else PACKAGE[0]))
+            number = min(_members(tree, _topology(cpu, by_members), cpu, online))
+        socket[cpu] = number
+    return socket
+
+
+def _cores(
+    tree: Tree,
+    order: Sequence[int],
+    online: frozenset[int],
+    socket: dict[int, int],
+    die: dict[int, int],
+    compute_units: bool,
+) -> dict[int, int]:
+    name = _spelling(tree, order, SIBLINGS)
+    if name is None:
+        core_id = {cpu: tree.number(_topology(cpu, "core_id")) for cpu in order}
+        return _lowest(order, lambda cpu: (socket[cpu], die.get(cpu), core_id[cpu]))
+    core: dict[int, int] = {}
+    for cpu in order:
+        if cpu in core:
+            continue
+        path = _topology(cpu, name)
+        members = _members(tree, path, cpu, online)
+        for member in sorted(members):
+            if member in core:
+                raise tree.problem(path, f"it names cpu {member}, which core {core[member]} claims too")
+            if socket[member] != socket[cpu]:
+                raise tree.problem(path, f"it names cpu {member} of another socket")
+            core[member] = cpu
+    if compute_units:
+        core_id = {cpu: tree.number(_topology(cpu, "core_id")) for cpu in order}
+        return _lowest(order, lambda cpu: (core[cpu], core_id[cpu]))
+    return core
+
+
+def _lowest(order: Sequence[int], key: Callable[[int], object]) -> dict[int, int]:
+    """Each cpu to the lowest cpu that has the same key."""
+    first: dict[object, int] = {}
+    return {cpu: first.setdefault(key(cpu), cpu) for cpu in order}
+
+
+def _groups(
+    tree: Tree,
+    order: Sequence[int],
+    online: frozenset[int],
+    id_name: str,
+    names: Iterable[str],
+    socket: dict[int, int],
+) -> dict[int, int]:
+    """Each cpu to the lowest cpu of its die or cluster; cpus of which the kernel tells none are left out."""
+    if _spelling(tree, order, [id_name]) is None:
+        return {}
+    name = _spelling(tree, order, names)
+    group: dict[int, int] = {}
+    by_id: dict[tuple[int, int], int] = {}
+    for cpu in order:
+        if cpu in group:
+            continue
+        number = tree.number(_topology(cpu, id_name))
+        if number in NO_ID:
+            continue
+        if name is None:
+            group[cpu] = by_id.setdefault((socket[cpu], number), cpu)
+            continue
+        for member in _members(tree, _topology(cpu, name), cpu, online):
+            group.setdefault(member, cpu)
+    return group
+
+
+def _caches(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[int, dict[int, int]]:
+    """Level (2, 3) to each cpu's domain, the lowest cpu id that shares the cache."""
+    domain: dict[int, dict[int, int]] = {2: {}, 3: {}}
+    name = None
+    for cpu in order:
+        if cpu in domain[2] and cpu in domain[3]:
+            continue
+        base = f"{CPU}/cpu{cpu}/cache"
+        for index in sorted(tree.names(base) or ()):
+            if not index.startswith("index"):
+                continue
+            level = tree.number(f"{base}/{index}/level")
+            if level not in domain or cpu in domain[level] or tree.text(f"{base}/{index}/type") == "Instruction":
+                continue
+            if name is None:
+                name = next((n for n in SHARED if tree.has(f"{base}/{index}/{n}")), SHARED[0])
+            members = tree.ids(f"{base}/{index}/{name}")
+            if members and cpu not in members:
+                raise tree.problem(f"{base}/{index}/{name}", f"it does not name cpu {cpu} itself")
+            for member in (members & online) or (cpu,):  # a mask of zeros (old Itanium kernels): its own
+                domain[level].setdefault(member, cpu)
+    return domain
+
+
+def _kinds(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[int, Kind]:
+    """Kinds by Intel's hybrid PMUs, or by cpu_capacity; never by a clock rate, which turbo and binning change."""
+    fast = tree.optional_ids("sys/devices/cpu_core/cpus")
+    slow = [ids for pmu in EFFICIENT_PMUS if (ids := tree.optional_ids(f"sys/devices/{pmu}/cpus")) is not None]
+    if fast is not None or slow:
+        efficient = frozenset().union(*slow) & online
+        performant = (fast or frozenset()) & online
+        stray = online - efficient - performant
+        if stray:
+            missing = "cpu_core" if fast is None else EFFICIENT_PMUS[0]
+            raise tree.problem(f"sys/devices/{missing}/cpus", f"neither it nor its counterpart names cpu {min(stray)}")
+        if not efficient or not performant:
+            return {}
+        return {cpu: "efficiency" if cpu in efficient else "performance" for cpu in order}
+    if not any(tree.has(f"{CPU}/cpu{cpu}/cpu_capacity") for cpu in (order[0], order[-1])):
+        return {}
+    capacity = {cpu: tree.number(f"{CPU}/cpu{cpu}/cpu_capacity") for cpu in order}
+    larger, smaller = CAPACITY_MARGIN
+    bar = max(capacity.values()) * smaller
+    if all(bar <= value * larger for value in capacity.values()):
+        return {}
+    return {cpu: "efficiency" if bar > value * larger else "performance" for cpu, value in capacity.items()}
+
+
+def smt_control(tree: Tree) -> str | None:
+    """on, off, forceoff, notsupported or notimplemented; None where the kernel has no such control."""
+    path = f"{CPU}/smt/control"
+    if not tree.has(path):
+        return None
+    text = tree.text(path)
+    if not text.isalnum():
+        raise tree.problem(path, f"it holds {shortened(text)}, which is no state of SMT")
+    return text

@@ -1,0 +1,119 @@
+"""NUMA nodes with their cpus, memory, huge pages, distances and initiators, from sys/devices/system/node.
+
+Source: Documentation/ABI/stable/sysfs-devices-node and Documentation/admin-guide/mm/numaperf.rst of the Linux kernel.
+"""
+
+from __future__ import annotations
+
+from ipexlaunch.probe.kernel_text import shortened
+from ipexlaunch.probe.tree import Tree
+from ipexlaunch.topology.machine import Node
+
+NODE = "sys/devices/system/node"
+INITIATORS = "access0/initiators"
+LOCAL_DISTANCE = 10
+"""The kernel refuses firmware tables with smaller values (include/linux/topology.h, arch/x86/mm/numa.c)."""
+
+
+def read_nodes(tree: Tree, online: frozenset[int]) -> tuple[tuple[Node, ...], dict[int, int]]:
+    """The nodes, ascending by id, and each online cpu's node; both empty where the kernel has no node directories.
+
+    Nodes whose cpus are all in a lower node already are left out: firmware that lists the same cpus in several nodes
+    describes one node, and no cpu may be counted twice.
+    """
+    order = _node_ids(tree)
+    if not order:
+        return (), {}
+    node_of: dict[int, int] = {}
+    kept = []
+    spelling = "cpulist" if any(tree.has(f"{NODE}/node{node}/cpulist") for node in (order[0], order[-1])) else "cpumap"
+    for node in order:
+        path = f"{NODE}/node{node}/{spelling}"
+        members = tree.ids(path) & online
+        claimed = {node_of[cpu] for cpu in members if cpu in node_of}
+        if claimed and not all(cpu in node_of for cpu in members):
+            raise tree.problem(path, f"it names cpus of node {min(claimed)} beside its own")
+        if not claimed:
+            kept.append(node)
+            node_of.update(dict.fromkeys(members, node))
+    stray = online - node_of.keys()
+    if stray:
+        raise tree.problem(NODE, f"cpu {min(stray)} is online, and no node*/{spelling} names it")
+    with_memory = any(tree.has(f"{NODE}/node{node}/meminfo") for node in (order[0], order[-1]))
+    with_distances = any(tree.has(f"{NODE}/node{node}/distance") for node in (order[0], order[-1]))
+    return tuple(
+        Node(
+            id=node,
+            memory_bytes=_memory(tree, node) if with_memory else 0,
+            distances=_distances(tree, node, order, kept) if with_distances else {},
+            huge_pages=_huge_pages(tree, node),
+            initiators=_initiators(tree, node) & frozenset(kept),
+            read_bandwidth_mb_s=tree.optional_number(f"{NODE}/node{node}/{INITIATORS}/read_bandwidth"),
+            read_latency_ns=tree.optional_number(f"{NODE}/node{node}/{INITIATORS}/read_latency"),
+        )
+        for node in kept
+    ), node_of
+
+
+def nodes_with_memory(tree: Tree, nodes: tuple[Node, ...]) -> frozenset[int]:
+    """Nodes that memory can come from; in saved trees without meminfo those of has_memory, or else all."""
+    known = frozenset(node.id for node in nodes if node.memory_bytes)
+    if known:
+        return known
+    all_nodes = frozenset(node.id for node in nodes)
+    told = tree.optional_ids(f"{NODE}/has_memory")
+    return all_nodes if told is None else told & all_nodes
+
+
+def _node_ids(tree: Tree) -> list[int]:
+    names = tree.names(NODE)
+    if names is None:
+        return []
+    found = frozenset(int(name[4:]) for name in names if name.startswith("node") and name[4:].isdecimal())
+    path = f"{NODE}/online"
+    online = tree.optional_ids(path)
+    if online is not None and online != found:
+        strange = min(online ^ found)
+        if strange in online:
+            raise tree.problem(f"{NODE}/node{strange}", f"there is no such directory, and {path} names the node")
+        raise tree.problem(path, f"it does not name node {strange}, which has a directory")
+    return sorted(found)
+
+
+def _memory(tree: Tree, node: int) -> int:
+    path = f"{NODE}/node{node}/meminfo"
+    for line in tree.text(path).splitlines():
+        words = line.split()  # "Node 0 MemTotal:  8385116 kB"
+        if len(words) == 5 and words[2] == "MemTotal:":
+            if not words[3].isdecimal() or len(words[3]) > 20 or words[4] != "kB":
+                break
+            return int(words[3]) * 1024
+    raise tree.problem(path, "it has no line 'Node N MemTotal: SIZE kB'")
+
+
+def _distances(tree: Tree, node: int, order: list[int], kept: list[int]) -> dict[int, int]:
+    path = f"{NODE}/node{node}/distance"
+    words = tree.text(path).split()
+    if not all(word.isdecimal() and len(word) < 10 for word in words):
+        raise tree.problem(path, f"it holds {shortened(' '.join(words))}, which are no distances")
+    values = [int(word) for word in words]
+    if len(values) != len(order):
+        raise tree.problem(path, f"it holds {len(values)} distances, and there are {len(order)} nodes")
+    if min(values) < LOCAL_DISTANCE:
+        raise tree.problem(path, f"it holds the distance {min(values)}, and the least is {LOCAL_DISTANCE}")
+    return {other: value for other, value in zip(order, values, strict=True) if other in kept}
+
+
+def _huge_pages(tree: Tree, node: int) -> dict[int, int]:
+    base = f"{NODE}/node{node}/hugepages"
+    pages = {}
+    for name in tree.names(base) or ():
+        size = name.removeprefix("hugepages-").removesuffix("kB")
+        if size.isdecimal() and len(size) < 20:
+            pages[int(size) * 1024] = tree.number(f"{base}/{name}/nr_hugepages")
+    return dict(sorted(pages.items()))
+
+
+def _initiators(tree: Tree, node: int) -> frozenset[int]:
+    names = tree.names(f"{NODE}/node{node}/{INITIATORS}") or ()
+    return frozenset(int(name[4:]) for name in names if name.startswith("node") and name[4:].isdecimal())

@@ -1,0 +1,231 @@
+"""The files under one root, read strictly: what is missing, cut off or binary is an error that names the file.
+
+Every text file of sysfs and procfs ends in a newline, sometimes followed by NULs (kernels before 5.16 counted the final
+NUL of some masks). A file that ends otherwise was cut off on its way here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Protocol
+
+from ipexlaunch.errors import TopologyError
+from ipexlaunch.probe.kernel_text import parse_ids, parse_mask, parse_number
+
+LARGEST_FILE = 1 << 20
+"""Bytes. sysfs lists and masks stay far below (8,192 cpus as single ids are 40 kB)."""
+
+
+class Files(Protocol):
+    """Where the bytes come from: a directory or an archive. Paths are relative to the root, without a leading slash."""
+
+    where: str
+    """The root, as the user can open it; ends so that a path can follow, "/" or "DIR/" or "FILE.tar:"."""
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """At most `limit` bytes of the file, or None where there is none.
+
+        Raises:
+            OSError: the file is there and cannot be read.
+        """
+
+    def names(self, path: str) -> list[str] | None:
+        """Names in the directory, in any order, or None where there is none.
+
+        Raises:
+            OSError: the directory is there and cannot be read.
+        """
+
+
+class Tree:
+    """Strict readings over `Files`; every problem is a TopologyError that names the file."""
+
+    def __init__(self, files: Files) -> None:
+        """Read through `files`."""
+        self.files = files
+        self._ids: dict[bytes, frozenset[int]] = {}
+
+    def place(self, path: str) -> str:
+        """The path as the user can open it."""
+        return self.files.where + path
+
+    def problem(self, path: str, problem: str, hint: str = "") -> TopologyError:
+        """The error for a file."""
+        return TopologyError(self.place(path), problem, hint)
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file or directory (or one that cannot be read)."""
+        try:
+            return self.files.read(path, 1) is not None
+        except OSError:
+            return True
+
+    def names(self, path: str) -> list[str] | None:
+        """Names in a directory that may be missing, then None."""
+        try:
+            return self.files.names(path)
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+
+    def raw(self, path: str, limit: int = LARGEST_FILE) -> bytes | None:
+        """The bytes of a file that may be missing, then None."""
+        try:
+            data = self.files.read(path, limit + 1)
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+        if data is not None and len(data) > limit:
+            raise self.problem(path, f"it is larger than {limit} bytes, as no such file of a kernel is")
+        return data
+
+    def beginning(self, path: str, limit: int) -> bytes | None:
+        """The first `limit` bytes of a file that may be missing, then None."""
+        try:
+            return self.files.read(path, limit)
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+
+    def optional_text(self, path: str, limit: int = LARGEST_FILE) -> str | None:
+        """The text of a file that may be missing, then None."""
+        data = self.raw(path, limit)
+        if data is None:
+            return None
+        return self._complete(path, data).decode("ascii", "replace")
+
+    def text(self, path: str) -> str:
+        """The text of a file that must be there and say something."""
+        text = self.optional_text(path)
+        if text is None:
+            raise self.missing(path)
+        if not text.strip():
+            raise self.problem(path, "it is empty")
+        return text.strip()
+
+    def ids(self, path: str) -> frozenset[int]:
+        """The ids in a list or mask file that must be there; a bare newline is an empty set."""
+        ids = self.optional_ids(path)
+        if ids is None:
+            raise self.missing(path)
+        return ids
+
+    def optional_ids(self, path: str) -> frozenset[int] | None:
+        """The ids in a list or mask file that may be missing, then None."""
+        data = self.raw(path)
+        if data is None:
+            return None
+        known = self._ids.get(data)
+        if known is not None:
+            return known
+        text = self._complete(path, data).decode("ascii", "replace").strip()
+        try:
+            ids = parse_mask(text) if path.endswith(MASKS) else parse_ids(text)
+        except ValueError as error:
+            raise self.problem(path, str(error)) from None
+        if not path.endswith(MASKS):
+            self._ids[data] = ids
+        return ids
+
+    def number(self, path: str) -> int:
+        """The whole number in a file that must be there."""
+        number = self.optional_number(path)
+        if number is None:
+            raise self.missing(path)
+        return number
+
+    def optional_number(self, path: str) -> int | None:
+        """The whole number in a file that may be missing, then None."""
+        data = self.raw(path)
+        if data is None:
+            return None
+        try:
+            return parse_number(self._complete(path, data))
+        except ValueError as error:
+            raise self.problem(path, str(error)) from None
+
+    def missing(self, path: str) -> TopologyError:
+        """The error for a file that must be there."""
+        return self.problem(path, "there is no such file", "save the machine with 'ipexlaunch topology --save FILE'")
+
+    def _complete(self, path: str, data: bytes) -> bytes:
+        end = data.rstrip(b"\0")
+        if not end:
+            raise self.problem(path, "it is empty")
+        if not end.endswith(b"\n"):
+            raise self.problem(path, f"it is cut off or binary: it ends in {end[-20:]!r}, not in a newline")
+        if b"\0" in end:
+            raise self.problem(path, "it holds binary data")
+        return end
+
+    def _unreadable(self, path: str, error: OSError) -> TopologyError:
+        return self.problem(path, f"it cannot be read: {error.strerror}")
+
+
+MASKS = (
+    *("/core_cpus", "/package_cpus", "/die_cpus", "/cluster_cpus"),
+    *("/thread_siblings", "/core_siblings", "/cpumap", "/shared_cpu_map"),
+)
+"""Names of the files that hold a mask; lists are named like them with "_list" or "list" behind."""
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR)
+
+
+class DirectoryFiles:
+    """Files under a directory: "/" for the live machine, or an unpacked snapshot, out of which no link leads."""
+
+    def __init__(self, root: str) -> None:
+        """Read under `root`."""
+        self.where = root.rstrip("/") + "/"
+        self._real_root = os.path.realpath(root).rstrip("/") + "/"
+        self._live = self._real_root == "/"
+        self._inside = {""}
+
+    def read(self, path: str, limit: int) -> bytes | None:
+        """At most `limit` bytes of the file, or None where there is none."""
+        full = self.where + path
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO in the tree must not block us
+        try:
+            if not self._live:
+                self._enter(path.rpartition("/")[0])
+                if os.path.islink(full):
+                    self._check_target(full)
+            descriptor = os.open(full, flags)
+        except OSError as error:
+            if error.errno in _ABSENT and not os.path.islink(full):
+                return None
+            raise
+        try:
+            data = os.read(descriptor, limit)
+            while 0 < len(data) < limit:  # procfs hands out a page at a time
+                more = os.read(descriptor, limit - len(data))
+                if not more:
+                    break
+                data += more
+        finally:
+            os.close(descriptor)
+        return data
+
+    def names(self, path: str) -> list[str] | None:
+        """Names in the directory, or None where there is none."""
+        try:
+            if not self._live:
+                self._enter(path)
+            return os.listdir(self.where + path)
+        except OSError as error:
+            if error.errno in _ABSENT and not os.path.islink(self.where + path):
+                return None
+            raise
+
+    def _enter(self, directory: str) -> None:
+        """Go down to a directory, once; a link that leads out would show this machine and not the saved one."""
+        if directory in self._inside:
+            return
+        self._enter(directory.rpartition("/")[0])
+        full = self.where + directory
+        if os.path.islink(full):
+            self._check_target(full)
+        self._inside.add(directory)
+
+    def _check_target(self, link: str) -> None:
+        real = os.path.realpath(link)
+        if not real.startswith(self._real_root):
+            raise OSError(errno.EXDEV, f"a link leads out of the tree, to {real}")
