@@ -29,7 +29,7 @@ LEGACY_CPUSET_V2_MODE = (
 
 
 def read_limits(tree: Tree) -> tuple[Limit, ...]:
-    """Everything that narrows what this process may use, as the files say it: affinity first, then cpusets, then quotas."""
+    """Everything that narrows what this process may use, as the files say it: affinity, then cpusets, then quotas."""
     affinity = _affinity(tree)
     groups = own_groups(tree)
     cpusets = [limit for group in groups if (limit := _cpuset(tree, group)) is not None]
@@ -61,7 +61,7 @@ def _affinity(tree: Tree) -> Iterator[Limit]:
 
 
 def _cpuset(tree: Tree, group: Group) -> Limit | None:
-    """The cpuset that holds the process: the nearest level that has its files, because each level lies in the one above."""
+    """The cpuset that holds the process: the nearest level that has files, because each lies in the one above."""
     if not group.controls("cpuset"):
         return None
     names = UNIFIED_CPUSET if group.unified else LEGACY_CPUSET_V2_MODE if group.v2_mode else LEGACY_CPUSET
