@@ -1,0 +1,268 @@
+"""Where each part of a machine goes: boxes in rows and columns, in as little height as a given width allows.
+
+The same arithmetic serves the terminal (in characters) and the SVG (in pixels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ipexlaunch.drawings.machine_parts import Part
+
+MOST_COLUMNS = 16
+"""No row holds more boxes; more would be too narrow to read, and each number is tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Sizes, all in the same unit (characters or pixels)."""
+
+    cell_width: int
+    cell_height: int
+    cells_side: int
+    """Added to the width of a row of cells."""
+    band_gap: int
+    """Between two rows of cores whose siblings stand below each other."""
+    frame_side: int
+    """Left and right of what a socket, node or memory box holds."""
+    frame_top: int
+    frame_bottom: int
+    header_height: int
+    """Of the title of an L3 cache or group."""
+    line_height: int
+    gap_x: int
+    gap_y: int
+    text_width: Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A part at its place; x and y are those of its upper left corner, from the upper left of the whole drawing."""
+
+    part: Part
+    x: int
+    y: int
+    width: int
+    height: int
+    lines: tuple[str, ...]
+    """The title with its facts: the first goes on the frame or is the header, the others stand below it."""
+    boxes: tuple[Box, ...] = ()
+    per_row: int = 0
+    """Of a group: cores in one row."""
+
+
+FRAMED = ("socket", "node", "memory")
+
+
+@dataclass
+class Arranger:
+    """Arranges parts at given widths; it remembers the sizes of parts of the same shape."""
+
+    metrics: Metrics
+    _shapes: dict[object, int] = field(default_factory=dict)
+    _shape_of: dict[int, int] = field(default_factory=dict)
+    _sizes: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    _rows: dict[tuple[tuple[int, ...], int], list[list[int]]] = field(default_factory=dict)
+
+    def arrange(self, parts: Sequence[Part], width: int) -> tuple[tuple[Box, ...], int, int]:
+        """The boxes of the outermost parts, and the width and height that they take.
+
+        Args:
+            parts: the outermost parts.
+            width: what may be used; more is taken only where one cell with its frames needs more.
+        """
+        rows = self._best_rows(parts, width)
+        boxes, taken, height = self._place(parts, rows, width, 0, 0)
+        return boxes, taken, height
+
+    def _lines(self, part: Part, width: int) -> tuple[str, ...]:
+        """Title and facts, as many on the first line as fit."""
+        if part.what not in FRAMED:
+            return self._header_lines(part.title, width)
+        if part.what == "memory":
+            return (part.title, *part.facts)
+        room = width - 2 * self.metrics.frame_side
+        lines = [part.title]
+        for number, fact in enumerate(part.facts):
+            joined = f"{lines[-1]}: {fact}" if number == 0 and part.title else f"{lines[-1]}, {fact}"
+            if not lines[-1]:
+                lines[-1] = fact
+            elif self.metrics.text_width(joined) <= room:
+                lines[-1] = joined
+            else:
+                lines.append(fact)
+        return tuple(lines)
+
+    def _header_lines(self, title: str, width: int) -> tuple[str, ...]:
+        """The title, broken between its words where it is too long."""
+        lines: list[str] = []
+        for word in title.split():
+            if lines and self.metrics.text_width(f"{lines[-1]} {word}") <= width:
+                lines[-1] += f" {word}"
+            else:
+                lines.append(word)
+        return tuple(lines)
+
+    def _frame(self, part: Part, width: int) -> tuple[int, int, int]:
+        """Left (and right), top and bottom of what the part's box holds."""
+        sizes = self.metrics
+        more = max(0, len(self._lines(part, width)) - 1) * sizes.line_height
+        if part.what in FRAMED:
+            return sizes.frame_side, sizes.frame_top + more, sizes.frame_bottom
+        return 0, sizes.header_height + more if part.title else 0, 0
+
+    def _shape(self, part: Part) -> int:
+        """A number that parts of the same shape share, so that each shape is measured once."""
+        known = self._shape_of.get(id(part))
+        if known is None:
+            text = self.metrics.text_width
+            shape = (
+                part.what,
+                text(part.title) if part.title else 0,
+                tuple(text(fact) for fact in part.facts),
+                len(part.cores),
+                len(part.states),
+                text(_longest_note(part)),
+                tuple(self._shape(child) for child in part.parts),
+            )
+            known = self._shape_of[id(part)] = self._shapes.setdefault(shape, len(self._shapes))
+        return known
+
+    def _size(self, part: Part, width: int) -> tuple[int, int]:
+        """Width and height of the part's box where it may use `width`."""
+        key = (self._shape(part), width)
+        if key not in self._sizes:
+            self._sizes[key] = self._measure(part, width)
+        return self._sizes[key]
+
+    def _measure(self, part: Part, width: int) -> tuple[int, int]:
+        sizes = self.metrics
+        side, top, bottom = self._frame(part, width)
+        inside = width - 2 * side
+        if part.what == "group":
+            taken, height = self._group_size(part, inside)
+        elif part.parts:
+            taken, height = self._grid_size(part.parts, self._best_rows(part.parts, inside), inside)
+        else:
+            taken, height = 0, 0
+        titles = max((sizes.text_width(line) for line in self._lines(part, width)), default=0)
+        return max(taken, titles) + 2 * side, height + top + bottom
+
+    def per_row(self, part: Part, width: int) -> int:
+        """How many cores of a group stand in one row: all, or equal rows where that costs no more than one row."""
+        sizes = self.metrics
+        note = sizes.text_width(_longest_note(part))
+        most = max(1, (width - sizes.cells_side - note) // sizes.cell_width)
+        count = len(part.cores)
+        fewest = -(-count // most)
+        for rows in (fewest, fewest + 1):
+            if count % rows == 0:
+                return count // rows
+        return -(-count // fewest)
+
+    def _group_size(self, part: Part, width: int) -> tuple[int, int]:
+        sizes = self.metrics
+        per_row = self.per_row(part, width)
+        bands = -(-len(part.cores) // per_row)
+        siblings = len(part.states)
+        height = bands * siblings * sizes.cell_height
+        if siblings > 1:
+            height += (bands - 1) * sizes.band_gap
+        note = sizes.text_width(_longest_note(part))
+        return per_row * sizes.cell_width + sizes.cells_side + note, height
+
+    def _best_rows(self, parts: Sequence[Part], width: int) -> list[list[int]]:
+        """Which of the parts stand in which row: the arrangement of least height, then of fewest columns."""
+        key = (tuple(self._shape(part) for part in parts), width)
+        if key not in self._rows:
+            choices = [self._columns(parts, count) for count in range(1, min(len(parts), MOST_COLUMNS) + 1)]
+            choices.append(self._flow(parts, width))
+            best = choices[0]
+            least = self._grid_size(parts, best, width)[1]
+            for choice in choices[1:]:
+                taken, height = self._grid_size(parts, choice, width)
+                if taken <= width and height < least:
+                    best, least = choice, height
+            self._rows[key] = best
+        return self._rows[key]
+
+    def _columns(self, parts: Sequence[Part], count: int) -> list[list[int]]:
+        return [list(range(start, min(start + count, len(parts)))) for start in range(0, len(parts), count)]
+
+    def _flow(self, parts: Sequence[Part], width: int) -> list[list[int]]:
+        """Each part as wide as it likes, a new row where the next one does not fit."""
+        rows: list[list[int]] = []
+        left = 0
+        for number, part in enumerate(parts):
+            wants = self._size(part, width)[0]
+            if rows and wants <= left:
+                rows[-1].append(number)
+                left -= wants + self.metrics.gap_x
+            else:
+                rows.append([number])
+                left = width - wants - self.metrics.gap_x
+        return rows
+
+    def _row_widths(self, parts: Sequence[Part], row: Sequence[int], columns: int, width: int) -> list[int]:
+        """What each part of a row may use: what it likes where that fits, else equal shares of the row."""
+        likes = [self._size(parts[number], width)[0] for number in row]
+        gaps = self.metrics.gap_x
+        if sum(likes) + gaps * (len(row) - 1) <= width:
+            return likes
+        return [(width - gaps * (columns - 1)) // columns] * len(row)
+
+    def _grid(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> tuple[list[list[int]], list[int]]:
+        """Widths of every part by row (equal down a column where all rows are alike), and the rows' heights."""
+        columns = len(rows[0])
+        allowed = [self._row_widths(parts, row, columns, width) for row in rows]
+        sizes = [
+            [self._size(parts[number], share) for number, share in zip(row, shares, strict=True)]
+            for row, shares in zip(rows, allowed, strict=True)
+        ]
+        widths = [[taken for taken, _ in row] for row in sizes]
+        widest = [max(row[column] for row in widths if column < len(row)) for column in range(columns)]
+        regular = all(len(row) <= columns for row in rows)
+        if regular and sum(widest) + self.metrics.gap_x * (columns - 1) <= width:
+            widths = [widest[: len(row)] for row in widths]
+        return widths, [max(height for _, height in row) for row in sizes]
+
+    def _grid_size(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> tuple[int, int]:
+        widths, heights = self._grid(parts, rows, width)
+        gap_x, gap_y = self.metrics.gap_x, self.metrics.gap_y
+        return max(sum(row) + gap_x * (len(row) - 1) for row in widths), sum(heights) + gap_y * (len(heights) - 1)
+
+    def _place(
+        self, parts: Sequence[Part], rows: list[list[int]], width: int, x: int, y: int
+    ) -> tuple[tuple[Box, ...], int, int]:
+        widths, heights = self._grid(parts, rows, width)
+        boxes = []
+        top = y
+        for row, row_widths, height in zip(rows, widths, heights, strict=True):
+            left = x
+            for number, taken in zip(row, row_widths, strict=True):
+                boxes.append(self._box(parts[number], left, top, taken, height))
+                left += taken + self.metrics.gap_x
+            top += height + self.metrics.gap_y
+        taken, height = self._grid_size(parts, rows, width)
+        return tuple(boxes), taken, height
+
+    def _box(self, part: Part, x: int, y: int, width: int, height: int) -> Box:
+        side, top, _ = self._frame(part, width)
+        inside = width - 2 * side
+        box = Box(part=part, x=x, y=y, width=width, height=height, lines=self._lines(part, width))
+        if part.what == "group":
+            return replace(box, per_row=self.per_row(part, inside))
+        if not part.parts:
+            return box
+        boxes, _, _ = self._place(part.parts, self._best_rows(part.parts, inside), inside, x + side, y + top)
+        return replace(box, boxes=boxes)
+
+
+def row_notes(part: Part) -> tuple[str, ...]:
+    """What stands beside each row of a group: the use of those cpus where it is not that of the first row."""
+    return tuple("" if state == part.states[0] else f" {state}" for state in part.states)
+
+
+def _longest_note(part: Part) -> str:
+    return max(row_notes(part), key=len, default="")

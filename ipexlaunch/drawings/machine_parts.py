@@ -1,0 +1,230 @@
+"""The machine as parts inside parts, each with its words: what every drawing of a machine draws.
+
+Sockets hold nodes, nodes hold L3 caches, L3 caches hold cores; where a node has cpus of several sockets (many virtual
+machines), nodes hold sockets. What would hold one thing only is merged with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.drawings.words import counted, memory_words
+from ipexlaunch.topology import Cpu, Node, Topology
+
+What = Literal["socket", "node", "memory", "l3", "group"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a cpu is used for."""
+
+    name: Literal["instance", "idle", "allowed", "not allowed"]
+    index: int | None = None
+    """Of the instance."""
+
+    def __str__(self) -> str:
+        return self.name if self.index is None else f"{self.name} {self.index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One box of the drawing; a "group" is a run of cores that are alike, the only part that shows cpus."""
+
+    what: What
+    title: str = ""
+    facts: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    cores: tuple[tuple[int, ...], ...] = ()
+    """Of a group: each core's cpus, as many of every core."""
+    states: tuple[State, ...] = ()
+    """Of a group: what the first cpu of each core is used for, then the second, and so on."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the parts are made from."""
+
+    topology: Topology
+    assignment: Mapping[int, int] | None
+    restricted: bool
+
+    def state(self, cpu: int) -> State:
+        if self.assignment is not None and cpu in self.assignment:
+            return State("instance", self.assignment[cpu])
+        if cpu not in self.topology.allowed_cpus:
+            return State("not allowed")
+        return State("allowed" if self.assignment is None else "idle")
+
+
+def machine_parts(topology: Topology, assignment: Mapping[int, int] | None = None) -> tuple[Part, ...]:
+    """The outermost parts, which hold every cpu once and every node.
+
+    Args:
+        topology: the machine.
+        assignment: cpu id to the index of its instance; allowed cpus that it leaves out are idle. None draws no plan.
+    """
+    view = _View(topology, assignment, not topology.allowed_cpus >= set(topology.by_cpu))
+    sockets: dict[int | None, set[int | None]] = {}
+    nodes: dict[int | None, set[int | None]] = {}
+    for cpu in topology.cpus:
+        sockets.setdefault(cpu.socket, set()).add(cpu.node)
+        nodes.setdefault(cpu.node, set()).add(cpu.socket)
+    node_outside = any(len(some) > 1 for node, some in nodes.items() if node is not None)
+    outer, inner = ("node", "socket") if node_outside else ("socket", "node")
+    memory = _homes_of_memory(topology, outer)
+    tops = []
+    for place in sorted(nodes if node_outside else sockets, key=_number):
+        cpus = [cpu for cpu in topology.cpus if getattr(cpu, outer) == place]
+        tops.append(_place(view, cpus, outer, inner, memory.get(place, ())))
+    return (*tops, *(_memory_part(view, node) for node in memory.get("apart", ())))
+
+
+def _number(place: int | None) -> int:
+    return -1 if place is None else place
+
+
+def _place(view: _View, cpus: Sequence[Cpu], outer: str, inner: str, memory: Sequence[Node]) -> Part:
+    """A socket with its nodes, or a node with its sockets; merged into one part where there is one of each."""
+    within: dict[int | None, list[Cpu]] = {}
+    for cpu in cpus:
+        within.setdefault(getattr(cpu, inner), []).append(cpu)
+    what: What = "socket" if outer == "socket" else "node"
+    title = _name(outer, getattr(cpus[0], outer))
+    apart = tuple(_memory_part(view, node) for node in memory)
+    if len(within) == 1:
+        (place,) = within
+        title = ", ".join(name for name in (title, _name(inner, place)) if name)
+        facts = (*_core_facts(cpus), *_memory_facts(view, cpus[0].node), *_l3_facts(view, cpus))
+        return Part(what=what, title=title, facts=facts, parts=(*_caches(view, cpus), *apart))
+    shared = _is_one_l3(cpus)
+    parts = []
+    for place in sorted(within, key=_number):
+        some = within[place]
+        facts = _core_facts(some) if len(some) > 1 else ()
+        facts = (*facts, *(_memory_facts(view, place) if inner == "node" else ()))
+        facts = (*facts, *(() if shared else _l3_facts(view, some)))
+        kind: What = "node" if inner == "node" else "socket"
+        parts.append(Part(what=kind, title=_name(inner, place), facts=facts, parts=_caches(view, some)))
+    facts = (*_core_facts(cpus), *(_memory_facts(view, cpus[0].node) if outer == "node" else ()))
+    facts = (*facts, *((f"one L3 for {_both_or_all(len(within))}",) if shared else ()))
+    return Part(what=what, title=title, facts=facts, parts=(*parts, *apart))
+
+
+def _both_or_all(count: int) -> str:
+    return "both" if count == 2 else f"all {count}"
+
+
+def _name(what: str, number: int | None) -> str:
+    return "" if number is None else f"{what} {number}"
+
+
+def _core_facts(cpus: Sequence[Cpu]) -> tuple[str, ...]:
+    cores = len({cpu.core for cpu in cpus})
+    facts = (counted(cores, "core"),)
+    return facts if cores == len(cpus) else (*facts, counted(len(cpus), "cpu"))
+
+
+def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
+    node = None if node_id is None else view.topology.by_node.get(node_id)
+    if node is None:
+        return ()
+    facts = (memory_words(node.memory_bytes),)
+    barred = node.memory_bytes and node.id not in view.topology.allowed_nodes
+    return (*facts, "memory not allowed") if barred else facts
+
+
+def _memory_part(view: _View, node: Node) -> Part:
+    facts = ("no cpus", *_memory_facts(view, node.id))
+    return Part(what="memory", title=f"node {node.id}", facts=facts)
+
+
+def _homes_of_memory(topology: Topology, outer: str) -> dict[int | str | None, list[Node]]:
+    """Nodes without cpus, under the socket (or node) that they are nearest to; "apart" where that is not one."""
+    with_cpus = {cpu.node: getattr(cpu, outer) for cpu in topology.cpus if cpu.node is not None}
+    homes: dict[int | str | None, list[Node]] = {}
+    for node in topology.nodes:
+        if node.id in with_cpus:
+            continue
+        far = {other: distance for other, distance in node.distances.items() if other in with_cpus}
+        nearest = {with_cpus[other] for other, distance in far.items() if distance == min(far.values())}
+        home: int | str | None = next(iter(nearest)) if len(nearest) == 1 else "apart"
+        homes.setdefault(home, []).append(node)
+    return homes
+
+
+def _is_one_l3(cpus: Iterable[Cpu]) -> bool:
+    domains = {cpu.l3 for cpu in cpus}
+    return len(domains) == 1 and None not in domains
+
+
+def _l3_facts(view: _View, cpus: Sequence[Cpu]) -> tuple[str, ...]:
+    """How the cpus of one place share L3, where a few words say it."""
+    domains = {cpu.l3 for cpu in cpus}
+    if None in domains:
+        return ()
+    if len(domains) > 1:
+        return ("an L3 for each core",) if _is_l3_per_core(cpus) else ()
+    nodes = {cpu.node for cpu in cpus}
+    others = {cpu.node for cpu in view.topology.cpus if cpu.l3 in domains and cpu.node is not None} - nodes
+    if others:
+        noun = "node" if len(others) == 1 else "nodes"
+        return (f"L3 shared with {noun} {format_list(node for node in others if node is not None)}",)
+    return ("one L3",) if len({cpu.core for cpu in cpus}) > 1 else ()
+
+
+def _is_l3_per_core(cpus: Iterable[Cpu]) -> bool:
+    cores: dict[int | None, set[int]] = {}
+    for cpu in cpus:
+        cores.setdefault(cpu.l3, set()).add(cpu.core)
+    return all(len(some) == 1 for some in cores.values())
+
+
+def _caches(view: _View, cpus: Sequence[Cpu]) -> tuple[Part, ...]:
+    """The L3 caches of one place, or its cores where it has one cache or where nothing is known."""
+    domains: dict[int | None, list[Cpu]] = {}
+    for cpu in cpus:
+        domains.setdefault(cpu.l3, []).append(cpu)
+    if len(domains) == 1 or _is_l3_per_core(cpus):
+        return _groups(view, cpus)
+    parts = []
+    for domain in sorted(domains, key=_number):
+        title = "no L3" if domain is None else "L3"
+        parts.append(_merged(Part(what="l3", title=title, parts=_groups(view, domains[domain]))))
+    return tuple(sorted(parts, key=_first_cpu))
+
+
+def _first_cpu(part: Part) -> int:
+    return min(_first_cpu(child) for child in part.parts) if part.parts else part.cores[0][0]
+
+
+def _merged(cache: Part) -> Part:
+    """The cache with its one group's words in its title, so that it takes one line less."""
+    if len(cache.parts) != 1 or not cache.parts[0].title:
+        return cache
+    group = cache.parts[0]
+    return replace(cache, title=f"{cache.title}: {group.title}", parts=(replace(group, title=""),))
+
+
+def _groups(view: _View, cpus: Sequence[Cpu]) -> tuple[Part, ...]:
+    """Runs of cores that are alike in kind, in number of siblings and in what their cpus are used for."""
+    cores: dict[int, list[Cpu]] = {}
+    for cpu in cpus:
+        cores.setdefault(cpu.core, []).append(cpu)
+    groups: dict[tuple[str | None, tuple[State, ...]], list[tuple[int, ...]]] = {}
+    for core in sorted(cores):
+        siblings = cores[core]
+        states = tuple(view.state(cpu.id) for cpu in siblings)
+        groups.setdefault((siblings[0].kind, states), []).append(tuple(cpu.id for cpu in siblings))
+    return tuple(
+        Part(what="group", title=_group_title(view, kind, states), cores=tuple(ids), states=states)
+        for (kind, states), ids in groups.items()
+    )
+
+
+def _group_title(view: _View, kind: str | None, states: tuple[State, ...]) -> str:
+    words = [] if states[0].name == "allowed" and not view.restricted else [str(states[0])]
+    words += [f"{kind} cores"] if kind else []
+    return ", ".join(words)

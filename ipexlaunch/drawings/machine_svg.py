@@ -1,0 +1,204 @@
+"""The machine as an SVG for a wiki or a report: one file with nothing outside it, text that can be selected."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+
+from ipexlaunch.drawings.arrange import FRAMED, Arranger, Box, Metrics, row_notes
+from ipexlaunch.drawings.distances import distance_rule
+from ipexlaunch.drawings.machine_parts import State, machine_parts
+from ipexlaunch.drawings.palette import instance_color
+from ipexlaunch.drawings.words import machine_words
+from ipexlaunch.topology import Topology
+
+PAGE = 1160
+"""Pixels between the margins; a page of a wiki shows it without scrolling sideways."""
+MARGIN = 20
+CELL_HEIGHT = 20
+GAP = 2
+"""Between the cpus' rectangles, in pixels."""
+
+_STYLE = """\
+text { font-family: "DejaVu Sans", Verdana, "Segoe UI", Helvetica, Arial, sans-serif; font-size: 13px; fill: #1f2937 }
+.title { font-size: 20px; font-weight: bold }
+.fact { fill: #4b5563 }
+.cpu, .far { text-anchor: middle; font-size: 12px }
+.cpu.barred, .cpu.idle { fill: #6b7280 }
+.name { font-weight: bold }
+.socket { fill: #eef1f5; stroke: #64748b; stroke-width: 1.5 }
+.node { fill: #ffffff; stroke: #94a3b8 }
+.memory { fill: #fdf6e3; stroke: #b08d3c }
+.l3 { fill: #e8eef7 }
+.use.allowed { fill: #ffffff; stroke: #64748b }
+.use.idle { fill: #ffffff; stroke: #9ca3af; stroke-dasharray: 3 2 }
+.use.barred { fill: url(#barred); stroke: #cbd5e1 }
+"""
+
+
+def machine_svg(topology: Topology, assignment: Mapping[int, int] | None = None, *, title: str = "") -> str:
+    """The machine as boxes in boxes with every cpu's id, siblings below each other, as the text of an SVG file.
+
+    Args:
+        topology: the machine.
+        assignment: cpu id to the index of its instance; allowed cpus that it leaves out are shown as idle.
+        title: the heading; none where it is empty.
+    """
+    digits = max((len(str(cpu.id)) for cpu in topology.cpus), default=1)
+    cell = max(24, 8 * digits + 8) + GAP
+    metrics = Metrics(
+        cell_width=cell, cell_height=CELL_HEIGHT + GAP, cells_side=GAP, band_gap=8, frame_side=10, frame_top=26,
+        frame_bottom=10, header_height=22, line_height=17, gap_x=10, gap_y=10, text_width=_text_width,
+    )  # fmt: skip
+    boxes, taken, height = Arranger(metrics).arrange(machine_parts(topology, assignment), PAGE)
+    words = list(machine_words(topology))
+    if any(len(cpus) > 1 for cpus in topology.cores.values()):
+        words.append("a core's cpus stand below each other")
+    head, top = _heading(title, words)
+    below, bottom = _distances(topology, MARGIN + top + height + 24)
+    width = max(taken, PAGE if bottom else 0, _text_width(", ".join(words)), len(title) * 13) + 2 * MARGIN
+    total = bottom or MARGIN + top + height
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{total + MARGIN}"'
+        f' viewBox="0 0 {width} {total + MARGIN}" role="img" aria-label="{_escaped(title or ", ".join(words))}">',
+        f"<style>\n{_STYLE}</style>",
+        '<defs><pattern id="barred" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        '<rect width="6" height="6" fill="#f1f5f9"/><rect width="2" height="6" fill="#d5dce5"/></pattern></defs>',
+        f'<rect width="{width}" height="{total + MARGIN}" fill="#ffffff"/>',
+        *head,
+        f'<g transform="translate({MARGIN} {MARGIN + top})">',
+        *(line for box in boxes for line in _draw(topology, box, cell)),
+        "</g>",
+        *below,
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _text_width(text: str) -> int:
+    """At least the width of 13 px text in the widest of the fonts, in pixels."""
+    return round(8.2 * len(text))
+
+
+def _escaped(text: str) -> str:
+    """The text as XML allows it: markup escaped, characters that XML has not left out."""
+    return html.escape("".join(character for character in text if character.isprintable()))
+
+
+def _text(x: float, y: float, text: str, name: str = "") -> str:
+    kind = f' class="{name}"' if name else ""
+    return f'<text x="{x:g}" y="{y:g}"{kind}>{_escaped(text)}</text>'
+
+
+def _rect(box: tuple[float, float, float, float], name: str, radius: int, more: str = "") -> str:
+    x, y, width, height = box
+    return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}" class="{name}"{more}/>'
+
+
+def _heading(title: str, words: list[str]) -> tuple[list[str], int]:
+    lines = []
+    y = MARGIN
+    if title:
+        lines.append(_text(MARGIN, y + 16, title, "title"))
+        y += 30
+    lines.append(_text(MARGIN, y + 12, ", ".join(words), "fact"))
+    return lines, y + 24 - MARGIN
+
+
+def _draw(topology: Topology, box: Box, cell: int) -> Iterator[str]:
+    part = box.part
+    if part.what == "group":
+        yield from _draw_cores(topology, box, cell)
+    elif part.what in FRAMED:
+        yield _rect((box.x, box.y, box.width, box.height), part.what, 6)
+        first, *others = box.lines
+        name, colon, facts = first.partition(": ")
+        span = f'<tspan class="name">{_escaped(name)}</tspan><tspan class="fact">{_escaped(colon + facts)}</tspan>'
+        yield f'<text x="{box.x + 10}" y="{box.y + 18}">{span}</text>'
+        for number, line in enumerate(others, start=1):
+            yield _text(box.x + 10, box.y + 18 + 17 * number, line, "fact")
+    else:
+        yield _rect((box.x - 4, box.y, box.width + 8, box.height + 4), "l3", 4)
+        yield from _header(box)
+    for child in box.boxes:
+        yield from _draw(topology, child, cell)
+
+
+def _header(box: Box) -> Iterator[str]:
+    for number, line in enumerate(box.lines):
+        yield _text(box.x + GAP, box.y + 16 + 17 * number, line, "fact")
+
+
+def _draw_cores(topology: Topology, box: Box, cell: int) -> Iterator[str]:
+    part = box.part
+    yield from _header(box)
+    top = box.y + (22 + 17 * (len(box.lines) - 1) if box.lines else 0)
+    notes = row_notes(part)
+    siblings = len(part.states)
+    step = siblings * (CELL_HEIGHT + GAP) + (8 if siblings > 1 else 0)
+    for start in range(0, len(part.cores), box.per_row):
+        columns = part.cores[start : start + box.per_row]
+        y = top + start // box.per_row * step
+        for row, state in enumerate(part.states):
+            level = y + row * (CELL_HEIGHT + GAP)
+            for column, core in enumerate(columns):
+                yield from _draw_cpu(topology, core[row], state, box.x + GAP + column * cell, level, cell - GAP)
+            if notes[row]:
+                yield _text(box.x + GAP + len(columns) * cell + 4, level + 15, notes[row].strip(), "fact")
+
+
+def _draw_cpu(topology: Topology, cpu_id: int, state: State, x: int, y: int, width: int) -> Iterator[str]:
+    """A rectangle with the cpu's id; what it is and what it is used for show when the pointer rests on it."""
+    cpu = topology.by_cpu[cpu_id]
+    node = "" if cpu.node is None else f", node {cpu.node}"
+    yield f"<g><title>cpu {cpu_id}: core {cpu.core}, socket {cpu.socket}{node}, {state}</title>"
+    box = (x, y, width, CELL_HEIGHT)
+    if state.index is not None:
+        color = instance_color(state.index)
+        yield _rect(box, "use", 3, f' fill="{color.hex}"')
+        middle, base = x + width / 2, y + 14.5
+        yield f'<text x="{middle:g}" y="{base:g}" class="cpu" style="fill:{color.text_hex}">{cpu_id}</text></g>'
+        return
+    name = "barred" if state.name == "not allowed" else state.name
+    yield _rect(box, f"use {name}", 3)
+    yield _text(x + width / 2, y + 14.5, str(cpu_id), f"cpu {name}") + "</g>"
+
+
+def _distances(topology: Topology, top: int) -> tuple[list[str], int]:
+    """The distances as a sentence, or as a matrix that is darker where it is farther; the lines and where they end."""
+    nodes = topology.nodes
+    if len(nodes) < 2 or not any(node.distances for node in nodes):
+        return [], 0
+    rule = distance_rule(topology)
+    if rule:
+        return [_text(MARGIN, top, f"distances: {rule}")], top + 4
+    lines = [_text(MARGIN, top, "distances from node (row) to node (column)")]
+    cell = min(40, (PAGE - 40) // len(nodes))
+    size = min(12, cell // 3 + 1)
+    farthest = max(far for node in nodes for far in node.distances.values())
+    y = top + 14
+    for column, node in enumerate(nodes):
+        lines.append(_centred(MARGIN + 40 + column * cell + cell / 2, y + 14, str(node.id), "far name", size))
+    for row, node in enumerate(nodes):
+        level = y + 20 + row * 22
+        lines.append(_centred(MARGIN + 20, level + 15, str(node.id), "far name", size))
+        for column, other in enumerate(nodes):
+            far = node.distances.get(other.id)
+            left = MARGIN + 40 + column * cell
+            shade = _shade(far, farthest)
+            lines.append(_rect((left, level, cell - 1, 21), "far", 0, f' style="fill:{shade}"'))
+            lines.append(_centred(left + cell / 2, level + 15, "?" if far is None else str(far), "far", size))
+    return lines, y + 20 + 22 * len(nodes)
+
+
+def _centred(x: float, y: float, text: str, name: str, size: int) -> str:
+    return f'<text x="{x:g}" y="{y:g}" class="{name}" style="font-size:{size}px">{text}</text>'
+
+
+def _shade(far: int | None, farthest: int) -> str:
+    """White for a node's own memory (distance 10), darker blue the farther it is, light enough for black text."""
+    if far is None:
+        return "#ffffff"
+    share = (far - 10) / max(1, farthest - 10)
+    red, green, blue = (round(255 - share * fall) for fall in (110, 75, 35))
+    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -1,0 +1,90 @@
+"""The machine as a table: one line per node and socket, then the distances between nodes."""
+
+from __future__ import annotations
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.drawings.distances import distance_lines
+from ipexlaunch.drawings.rich_text import table_text
+from ipexlaunch.drawings.words import kind_words, machine_words, memory_words, wrapped
+from ipexlaunch.topology import Cpu, Topology
+
+Place = tuple[int | None, int | None]
+"""Node and socket; no node where the machine has none, no socket where the node has no cpus."""
+
+
+def machine_table(topology: Topology, *, width: int = 100, color: bool = False) -> str:
+    """One line per node and socket with its cpus, cores, L3 caches and memory, then the distances between nodes.
+
+    Args:
+        topology: the machine.
+        width: columns of the terminal; no line is longer.
+        color: with ANSI colours.
+    """
+    places: dict[Place, list[Cpu]] = {}
+    for cpu in topology.cpus:
+        places.setdefault((cpu.node, cpu.socket), []).append(cpu)
+    for node in topology.nodes:
+        if not any(node.id == other for other, _ in places):
+            places[node.id, None] = []
+    columns = {
+        "node": [_id(node) for node, _ in places],
+        "socket": [_id(socket) for _, socket in places],
+        "cores": [str(len({cpu.core for cpu in cpus})) for cpus in places.values()],
+        "cpus": [format_list(cpu.id for cpu in cpus) or "none" for cpus in places.values()],
+    }
+    if not topology.allowed_cpus >= set(topology.by_cpu):
+        allowed = [topology.allowed_cpus & {cpu.id for cpu in cpus} for cpus in places.values()]
+        columns["allowed cpus"] = [format_list(some) or "none" for some in allowed]
+    if any(cpu.kind for cpu in topology.cpus):
+        columns["kinds"] = [kind_words(cpus) for cpus in places.values()]
+    if any(cpu.l3 is not None for cpu in topology.cpus):
+        columns["L3"] = [_l3_words(topology, cpus) for cpus in places.values()]
+    if topology.nodes:
+        columns["memory"] = [_memory(topology, node) for node, _ in places]
+    else:
+        del columns["node"]
+    order = sorted(range(len(places)), key=lambda row: _sort_key(list(places)[row]))
+    rows = [[column[row] for column in columns.values()] for row in order]
+    table = table_text(
+        list(columns), rows, right=("node", "socket", "cores", "memory"), width=width, color=color
+    ).rstrip("\n")
+    parts = [wrapped(", ".join(machine_words(topology)), width), [table], distance_lines(topology, width)]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def _sort_key(place: Place) -> tuple[int, int]:
+    node, socket = place
+    return (-1 if node is None else node, -1 if socket is None else socket)
+
+
+def _id(number: int | None) -> str:
+    return "-" if number is None else str(number)
+
+
+def _memory(topology: Topology, node_id: int | None) -> str:
+    node = topology.by_node.get(node_id) if node_id is not None else None
+    if node is None:
+        return "-"
+    barred = node.memory_bytes and node.id not in topology.allowed_nodes
+    return memory_words(node.memory_bytes) + (", not allowed" if barred else "")
+
+
+def _l3_words(topology: Topology, cpus: list[Cpu]) -> str:
+    """ "1", "8 of 4 cores", "1 shared with nodes 1-3": how many L3 caches these cpus have, and who else uses them."""
+    domains = {cpu.l3 for cpu in cpus if cpu.l3 is not None}
+    if not domains:
+        return "-"
+    cores: dict[int, set[int]] = {}
+    for cpu in cpus:
+        if cpu.l3 is not None:
+            cores.setdefault(cpu.l3, set()).add(cpu.core)
+    nodes = {cpu.node for cpu in cpus}
+    others = {cpu.node for cpu in topology.cpus if cpu.l3 in domains and cpu.node is not None} - nodes
+    if others:
+        noun = "node" if len(others) == 1 else "nodes"
+        return f"{len(domains)}, with {noun} {format_list(node for node in others if node is not None)}"
+    sizes = sorted({len(some) for some in cores.values()})
+    if len(domains) == 1:
+        return "1"
+    each = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    return f"{len(domains)} of {each} core{'' if each == '1' else 's'}"

@@ -1,0 +1,54 @@
+"""The machine as a tree: sockets, their nodes, L3 caches, and cores with their cpus."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.drawings.machine_parts import Part, machine_parts
+from ipexlaunch.drawings.rich_text import rendered
+from ipexlaunch.drawings.words import counted, machine_words, thread_words
+from ipexlaunch.topology import Topology
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+
+def machine_tree(topology: Topology, *, width: int = 100, color: bool = False) -> str:
+    """Sockets, nodes, L3 caches and cores, each under what holds it, every cpu on one line only.
+
+    Args:
+        topology: the machine.
+        width: columns of the terminal; longer lines are folded.
+        color: with ANSI colours.
+    """
+    from rich.text import Text
+    from rich.tree import Tree
+
+    root = Tree(Text(", ".join(machine_words(topology))))
+    for part in machine_parts(topology):
+        _grow(root, part)
+    return rendered(root, width=width, color=color)
+
+
+def _grow(tree: Tree, part: Part) -> None:
+    from rich.text import Text
+
+    children = part.parts
+    words = list(part.facts)
+    if part.what == "l3" and len(children) == 1 and not children[0].title:
+        words.append(_core_words(children[0]))
+        children = ()
+    if part.cores:
+        words.append(_core_words(part))
+    text = Text(part.title, style="bold")
+    text.append((": " if part.title else "") + ", ".join(words), style="not bold")
+    branch = tree.add(text)
+    for child in children:
+        _grow(branch, child)
+
+
+def _core_words(part: Part) -> str:
+    cpus = [cpu for core in part.cores for cpu in core]
+    count = counted(len(part.cores), "core")
+    return f"{count} of {thread_words(map(len, part.cores)).removesuffix(' each')}, cpus {format_list(cpus)}"

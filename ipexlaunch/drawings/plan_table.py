@@ -1,0 +1,55 @@
+"""A plan as a table: one line per instance, then the cpus that nobody uses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.drawings.rich_text import table_text
+from ipexlaunch.drawings.words import counted, wrapped
+from ipexlaunch.plan import Instance, Plan
+from ipexlaunch.topology import Topology
+
+
+def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100, color: bool = False) -> str:
+    """One line per instance, and a last line that names the idle cpus; no line is longer than `width`.
+
+    Args:
+        plan: what to show.
+        topology: the machine it was made for; with it, cores are counted and the nodes of the cpus are told apart
+            from those of the memory.
+        width: columns of the terminal.
+        color: with ANSI colours.
+    """
+    heads = ["instance", "cpus", "memory", "threads"]
+    if topology is not None:
+        heads = ["instance", "cpus", "cores", "on node", "memory", "threads"]
+    rows = [_row(instance, topology) for instance in plan.instances]
+    text = table_text(heads, rows, right=("instance", "cores", "threads"), width=width, color=color)
+    return text + "\n" + "\n".join(wrapped(idle_line(plan), width)) + "\n"
+
+
+def idle_line(plan: Plan) -> str:
+    """ "idle: 4 cpus (52-55)", or that every allowed cpu is used."""
+    if not plan.idle_cpus:
+        return "idle: none, every allowed cpu is used"
+    return f"idle: {counted(len(plan.idle_cpus), 'cpu')} ({format_list(plan.idle_cpus)})"
+
+
+def _row(instance: Instance, topology: Topology | None) -> list[str]:
+    row = [str(instance.index), format_list(instance.cpus)]
+    if topology is not None:
+        homes = [topology.by_cpu[cpu] for cpu in instance.cpus if cpu in topology.by_cpu]
+        row.append(str(len({cpu.core for cpu in homes})))
+        row.append(format_list(cpu.node for cpu in homes if cpu.node is not None))
+    row.append(memory_phrase(instance.memory, instance.nodes))
+    return [*row, str(instance.threads)]
+
+
+def memory_phrase(policy: str, nodes: Collection[int]) -> str:
+    """ "bind to node 0", "interleave over nodes 0-1", "local", "none"."""
+    if not nodes or policy in ("local", "none"):
+        return policy
+    between = {"bind": "to", "preferred": "", "preferred-many": ""}.get(policy, "over")
+    noun = "node" if len(nodes) == 1 else "nodes"
+    return " ".join(word for word in (policy, between, noun, format_list(nodes)) if word)

@@ -1,0 +1,60 @@
+"""Text from rich's tables and trees at a given width; the one module here that imports rich, and only when used."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def table_text(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    right: Iterable[str] = (),
+    width: int = 100,
+    color: bool = False,
+) -> str:
+    """A table as text, one line per row where it fits; long lists are folded, no line is longer than `width`.
+
+    Args:
+        heads: the columns' names.
+        rows: as many cells each.
+        right: names of the columns of numbers, set flush right.
+        width: columns of the terminal.
+        color: with ANSI colours.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, header_style="bold")
+    flush = set(right)
+    for head in heads:
+        table.add_column(head, justify="right" if head in flush else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return rendered(table, width=width, color=color)
+
+
+def rendered(what: RenderableType, *, width: int, color: bool) -> str:
+    """What rich draws, as text whose lines have no blanks at their ends."""
+    from rich.console import Console
+
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=color,
+        color_system="256" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    with console.capture() as capture:
+        console.print(what)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"

@@ -1,0 +1,95 @@
+"""Amounts as a person writes them: counts with their noun, and memory in GiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ipexlaunch.topology import Cpu, Topology
+
+GIB = 1 << 30
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 core", "28 cores"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def memory_words(memory_bytes: int) -> str:
+    """ "125.6 GiB", "128 GiB", "512 MiB"; "no memory" for 0.
+
+    Args:
+        memory_bytes: an amount of memory; what is under 1 GiB is given in MiB, from 10 TiB on in TiB.
+    """
+    if memory_bytes == 0:
+        return "no memory"
+    if memory_bytes < GIB:
+        return f"{_short(memory_bytes / (1 << 20))} MiB"
+    if memory_bytes >= 10 << 40:
+        return f"{_short(memory_bytes / (1 << 40))} TiB"
+    return f"{_short(memory_bytes / GIB)} GiB"
+
+
+def _short(amount: float) -> str:
+    text = f"{amount:.1f}" if amount < 1000 else f"{amount:.0f}"
+    return text.removesuffix(".0")
+
+
+def thread_words(siblings: Iterable[int]) -> str:
+    """ "2 threads each" of cores that have so many cpus online; "1 or 2 threads each" where they differ.
+
+    Args:
+        siblings: online cpus of each core.
+    """
+    found = sorted(set(siblings))
+    if found == [1]:
+        return "1 thread each"
+    return " or ".join(str(count) for count in found) + " threads each"
+
+
+def machine_words(topology: Topology) -> tuple[str, ...]:
+    """The machine in a few facts, in the order in which they are asked: sockets, nodes, cores, cpus, memory, limits."""
+    sockets = len({cpu.socket for cpu in topology.cpus})
+    facts = [counted(sockets, "socket")]
+    if topology.nodes:
+        facts.append(counted(len(topology.nodes), "node"))
+    cores = topology.cores.values()
+    facts.append(f"{counted(len(cores), 'core')} of {thread_words(map(len, cores)).removesuffix(' each')}")
+    facts.append(counted(len(topology.cpus), "cpu"))
+    if topology.nodes:
+        facts.append(memory_words(sum(node.memory_bytes for node in topology.nodes)))
+    barred = len(topology.cpus) - len(topology.allowed_cpus & set(topology.by_cpu))
+    if barred:
+        facts.append(f"{len(topology.cpus) - barred} of {len(topology.cpus)} cpus allowed")
+    if topology.cpu_quota is not None:
+        facts.append(f"quota of {topology.cpu_quota:g} cpus")
+    return tuple(facts)
+
+
+def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
+    """The line as lines of at most `width`, broken after commas and blanks, the later ones indented.
+
+    Args:
+        line: one line of text.
+        width: columns.
+        indent: what the second and later lines begin with.
+    """
+    lines = []
+    while len(line) > width:
+        start = len(line) - len(line.lstrip()) + 1
+        cut = max(line.rfind(",", start, width), line.rfind(" ", start, width)) + 1 or width
+        lines.append(line[:cut].rstrip())
+        line = indent + line[cut:].lstrip()
+    return [*lines, line]
+
+
+def kind_words(cpus: Iterable[Cpu]) -> str:
+    """ "8 performance, 16 efficiency" cores of a hybrid machine; "" where all are alike.
+
+    Args:
+        cpus: those of one place.
+    """
+    cores: dict[str, set[int]] = {}
+    for cpu in cpus:
+        if cpu.kind is not None:
+            cores.setdefault(cpu.kind, set()).add(cpu.core)
+    return ", ".join(f"{len(some)} {kind}" for kind, some in sorted(cores.items(), reverse=True))
