@@ -55,6 +55,15 @@ class Box:
 FRAMED = ("socket", "node", "memory")
 
 
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Sizes of parts in rows: what each may use, what each takes, and the height of each row."""
+
+    shares: list[list[int]]
+    widths: list[list[int]]
+    heights: list[int]
+
+
 @dataclass
 class Arranger:
     """Arranges parts at given widths; it remembers the sizes of parts of the same shape."""
@@ -72,9 +81,8 @@ class Arranger:
             parts: the outermost parts.
             width: what may be used; more is taken only where one cell with its frames needs more.
         """
-        rows = self._best_rows(parts, width)
-        boxes, taken, height = self._place(parts, rows, width, 0, 0)
-        return boxes, taken, height
+        taken, height = self._grid_size(parts, self._best_rows(parts, width), width)
+        return self._place(parts, width, 0, 0), taken, height
 
     def _lines(self, part: Part, width: int) -> tuple[str, ...]:
         """Title and facts, as many on the first line as fit."""
@@ -212,51 +220,52 @@ class Arranger:
             return likes
         return [(width - gaps * (columns - 1)) // columns] * len(row)
 
-    def _grid(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> tuple[list[list[int]], list[int]]:
-        """Widths of every part by row (equal down a column where all rows are alike), and the rows' heights."""
+    def _grid(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> _Grid:
+        """What the parts of each row may use and take (equal down a column where that fits), and the rows' heights."""
         columns = len(rows[0])
-        allowed = [self._row_widths(parts, row, columns, width) for row in rows]
+        shares = [self._row_widths(parts, row, columns, width) for row in rows]
         sizes = [
-            [self._size(parts[number], share) for number, share in zip(row, shares, strict=True)]
-            for row, shares in zip(rows, allowed, strict=True)
+            [self._size(parts[number], share) for number, share in zip(row, row_shares, strict=True)]
+            for row, row_shares in zip(rows, shares, strict=True)
         ]
         widths = [[taken for taken, _ in row] for row in sizes]
         widest = [max(row[column] for row in widths if column < len(row)) for column in range(columns)]
         regular = all(len(row) <= columns for row in rows)
         if regular and sum(widest) + self.metrics.gap_x * (columns - 1) <= width:
             widths = [widest[: len(row)] for row in widths]
-        return widths, [max(height for _, height in row) for row in sizes]
+        return _Grid(shares, widths, [max(height for _, height in row) for row in sizes])
 
     def _grid_size(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> tuple[int, int]:
-        widths, heights = self._grid(parts, rows, width)
+        grid = self._grid(parts, rows, width)
         gap_x, gap_y = self.metrics.gap_x, self.metrics.gap_y
-        return max(sum(row) + gap_x * (len(row) - 1) for row in widths), sum(heights) + gap_y * (len(heights) - 1)
+        taken = max(sum(row) + gap_x * (len(row) - 1) for row in grid.widths)
+        return taken, sum(grid.heights) + gap_y * (len(grid.heights) - 1)
 
-    def _place(
-        self, parts: Sequence[Part], rows: list[list[int]], width: int, x: int, y: int
-    ) -> tuple[tuple[Box, ...], int, int]:
-        widths, heights = self._grid(parts, rows, width)
+    def _place(self, parts: Sequence[Part], width: int, x: int, y: int) -> tuple[Box, ...]:
+        """The parts' boxes, the first one's corner at x and y, arranged in `width`."""
+        rows = self._best_rows(parts, width)
+        grid = self._grid(parts, rows, width)
         boxes = []
-        top = y
-        for row, row_widths, height in zip(rows, widths, heights, strict=True):
+        for row, shares, widths, height in zip(rows, grid.shares, grid.widths, grid.heights, strict=True):
             left = x
-            for number, taken in zip(row, row_widths, strict=True):
-                boxes.append(self._box(parts[number], left, top, taken, height))
+            for number, share, taken in zip(row, shares, widths, strict=True):
+                box = Box(part=parts[number], x=left, y=y, width=taken, height=height, lines=())
+                boxes.append(self._filled(box, share))
                 left += taken + self.metrics.gap_x
-            top += height + self.metrics.gap_y
-        taken, height = self._grid_size(parts, rows, width)
-        return tuple(boxes), taken, height
+            y += height + self.metrics.gap_y
+        return tuple(boxes)
 
-    def _box(self, part: Part, x: int, y: int, width: int, height: int) -> Box:
-        side, top, _ = self._frame(part, width)
-        inside = width - 2 * side
-        box = Box(part=part, x=x, y=y, width=width, height=height, lines=self._lines(part, width))
+    def _filled(self, box: Box, share: int) -> Box:
+        """The box with what is in it, arranged as it was when it was measured: in its share, not in what it took."""
+        part = box.part
+        side, top, _ = self._frame(part, share)
+        inside = share - 2 * side
+        box = replace(box, lines=self._lines(part, share))
         if part.what == "group":
             return replace(box, per_row=self.per_row(part, inside))
         if not part.parts:
             return box
-        boxes, _, _ = self._place(part.parts, self._best_rows(part.parts, inside), inside, x + side, y + top)
-        return replace(box, boxes=boxes)
+        return replace(box, boxes=self._place(part.parts, inside, box.x + side, box.y + top))
 
 
 def row_notes(part: Part) -> tuple[str, ...]:

@@ -86,9 +86,7 @@ def machines(draw: st.DrawFn) -> Topology:
         node = draw(st.sampled_from(nodes)) if nodes else None
         l3 = draw(st.one_of(st.none(), st.sampled_from([cpu.id for cpu in cpus] + [first])))
         for sibling in range(siblings):
-            cpus.append(
-                Cpu(id=first + sibling, core=first, socket=socket, node=node, l2=first, l3=l3, kind=kind)
-            )
+            cpus.append(Cpu(id=first + sibling, core=first, socket=socket, node=node, l2=first, l3=l3, kind=kind))
         next_id = first + siblings + draw(st.sampled_from((0, 0, 1, 1000)))
     ids = [cpu.id for cpu in cpus]
     far = draw(st.booleans())

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipexlaunch.cpulist import parse_list
@@ -17,6 +17,9 @@ from ipexlaunch.drawings.machine_tree import machine_tree
 from ipexlaunch.topology import Topology
 from tests.drawings.machines import assignments, machines, regular
 
+settings.register_profile("drawings", deadline=None)  # the first drawing imports rich; time is for benchmarks/
+settings.load_profile("drawings")
+
 SVG = "{http://www.w3.org/2000/svg}"
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -25,7 +28,7 @@ def cpus_of(part: Part) -> list[int]:
     return [cpu for core in part.cores for cpu in core] + [cpu for child in part.parts for cpu in cpus_of(child)]
 
 
-def drawn_cpus(drawing: str, topology: Topology) -> list[int]:
+def drawn_cpus(drawing: str) -> list[int]:
     """The ids in the rows of cells: runs of numbers that words do not touch."""
     lines = drawing.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("┌"))
@@ -80,7 +83,9 @@ def test_the_svg_is_xml_and_holds_every_cpu_once_with_its_use(data: st.DataObjec
     root = ElementTree.fromstring(machine_svg(topology, assignment, title="a <b> & 'c' \x00\x1b"))
     texts = [text for text in root.iter(f"{SVG}text") if "cpu" in text.get("class", "").split()]
     assert sorted(int(text.text or "") for text in texts) == [cpu.id for cpu in topology.cpus]
-    uses = {int((use.text or "").split(":")[0].removeprefix("cpu ")): use.text or "" for use in root.iter(f"{SVG}title")}
+    uses = {
+        int((use.text or "").split(":")[0].removeprefix("cpu ")): use.text or "" for use in root.iter(f"{SVG}title")
+    }
     for cpu in topology.cpus:
         assert uses[cpu.id].endswith(", " + expected_use(topology, assignment, cpu.id))
 
@@ -108,7 +113,7 @@ def test_the_terminal_drawing_writes_every_cpu_once(
 ) -> None:
     topology = regular(sockets, nodes, cores, threads)
     drawing = machine_drawing(topology, width=width)
-    assert sorted(drawn_cpus(drawing, topology)) == [cpu.id for cpu in topology.cpus]
+    assert sorted(drawn_cpus(drawing)) == [cpu.id for cpu in topology.cpus]
 
 
 @given(machines())
