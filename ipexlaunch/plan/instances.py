@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipexlaunch.cpulist import parse_list
 from ipexlaunch.plan.request import Request
 
 
@@ -33,3 +34,12 @@ class Plan:
     instances: tuple[Instance, ...]
     idle_cpus: frozenset[int]
     """Allowed cpus that no instance uses."""
+
+    @property
+    def chosen(self) -> tuple[Instance, ...]:
+        """The instances to start: those that --instance-idx names, or all."""
+        text = self.request.instance_idx
+        if text is None or text.strip() == "-1":
+            return self.instances
+        wanted = parse_list(text, "--instance-idx")
+        return tuple(instance for instance in self.instances if instance.index in wanted)

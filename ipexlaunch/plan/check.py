@@ -1,0 +1,259 @@
+"""check_plan: whether a plan keeps the promises on a machine, be it made, edited or stored."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import IpexLaunchError, PlanError
+from ipexlaunch.plan.cores import usable_cores
+from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.request import MEMORY_POLICIES
+from ipexlaunch.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One broken promise."""
+
+    where: tuple[str | int, ...]
+    """The place in the plan document, e.g. ("instances", 2, "cpus")."""
+    error: PlanError
+
+
+def check_plan(topology: Topology, plan: Plan, any_machine: bool = False) -> None:
+    """Refuse a plan that does not fit the machine or breaks a promise.
+
+    Args:
+        topology: the machine that it is to run on.
+        plan: made by `make_plan`, or read from a file that somebody may have edited.
+        any_machine: accept a plan of a machine with another fingerprint, as long as everything it names is here.
+
+    Raises:
+        PlanError: the first problem found.
+    """
+    for problem in find_problems(topology, plan, any_machine):
+        raise problem.error
+
+
+def find_problems(topology: Topology, plan: Plan, any_machine: bool = False) -> tuple[Problem, ...]:
+    """Every problem of a plan on a machine, in the order of the document."""
+    problems: list[Problem] = []
+    if plan.topology != topology.fingerprint and not any_machine:
+        problems.append(
+            _problem(
+                ("topology",),
+                "use this plan",
+                f"it was made for machine {plan.topology}, this is machine {topology.fingerprint}",
+                "make it anew here, or force it with --any-machine",
+            )
+        )
+    problems += _of_count(plan)
+    owner: dict[int, int] = {}
+    cores: dict[int, int] = {}
+    for at, instance in enumerate(plan.instances):
+        problems += _of_instance(topology, at, instance)
+        for cpu in sorted(instance.cpus & topology.by_cpu.keys()):
+            core = topology.by_cpu[cpu].core
+            if cpu in owner:
+                problems.append(
+                    _problem(
+                        ("instances", at, "cpus"),
+                        f"give cpu {cpu} to instance {instance.index}",
+                        f"instance {owner[cpu]} has it already",
+                        "give each cpu to one instance",
+                    )
+                )
+            elif cores.setdefault(core, instance.index) != instance.index:
+                problems.append(
+                    _problem(
+                        ("instances", at, "cpus"),
+                        f"give cpu {cpu} to instance {instance.index}",
+                        f"it is on core {core}, which serves instance {cores[core]}",
+                        "keep the cpus of a core together",
+                    )
+                )
+            owner.setdefault(cpu, instance.index)
+    if not plan.request.unequal:
+        problems += _of_equality(topology, plan)
+        problems += _of_straddling(topology, plan)
+    problems += _of_idle(topology, plan)
+    return tuple(problems)
+
+
+def _problem(where: tuple[str | int, ...], wanted: str, there: str, hint: str = "") -> Problem:
+    return Problem(where, PlanError(wanted, there, hint))
+
+
+def _of_count(plan: Plan) -> list[Problem]:
+    count, wanted = len(plan.instances), plan.request.ninstances
+    if not count:
+        return [_problem(("instances",), "use this plan", "it has no instances", "give it at least one")]
+    found = []
+    if wanted is not None and wanted != count:
+        found.append(
+            _problem(
+                ("instances",),
+                f"plan {wanted} instances",
+                f"there are {count}",
+                "correct the request's ninstances or the instances",
+            )
+        )
+    for at, instance in enumerate(plan.instances):
+        if instance.index != at:
+            found.append(
+                _problem(
+                    ("instances", at, "index"),
+                    f"call instance number {at} {instance.index}",
+                    "indices count 0, 1, 2, ... in order",
+                    f"write {at}",
+                )
+            )
+    return found
+
+
+def _of_instance(topology: Topology, at: int, instance: Instance) -> list[Problem]:
+    place = ("instances", at)
+    name = f"instance {instance.index}"
+    found = []
+    if not instance.cpus:
+        found.append(_problem((*place, "cpus"), f"run {name}", "it has no cpus", "give it at least one"))
+    if absent := instance.cpus - topology.by_cpu.keys():
+        found.append(
+            _problem(
+                (*place, "cpus"),
+                f"give cpus {format_list(absent)} to {name}",
+                "they do not exist or are offline",
+                f"online are {format_list(topology.by_cpu)}",
+            )
+        )
+    if denied := (instance.cpus & topology.by_cpu.keys()) - topology.allowed_cpus:
+        found.append(
+            _problem(
+                (*place, "cpus"),
+                f"give cpus {format_list(denied)} to {name}",
+                "they are not allowed here",
+                f"allowed are {format_list(topology.allowed_cpus)}",
+            )
+        )
+    if instance.threads < 1:
+        found.append(
+            _problem((*place, "threads"), f"run {name} with {instance.threads} threads", "it needs one at least")
+        )
+    if instance.memory not in MEMORY_POLICIES:
+        found.append(
+            _problem(
+                (*place, "memory"),
+                f"use memory policy {instance.memory!r} for {name}",
+                "there is no such policy",
+                "use " + ", ".join(MEMORY_POLICIES),
+            )
+        )
+    return found + _of_memory(topology, place, name, instance)
+
+
+def _of_memory(topology: Topology, place: tuple[str | int, ...], name: str, instance: Instance) -> list[Problem]:
+    where = (*place, "nodes")
+    if not topology.nodes:
+        if instance.nodes:
+            return [
+                _problem(
+                    where,
+                    f"take memory of {name} from nodes {format_list(instance.nodes)}",
+                    "this machine has no NUMA nodes",
+                    'write ""',
+                )
+            ]
+        return []
+    if absent := instance.nodes - topology.by_node.keys():
+        return [
+            _problem(
+                where,
+                f"take memory of {name} from nodes {format_list(absent)}",
+                "they do not exist",
+                f"nodes are {format_list(topology.by_node)}",
+            )
+        ]
+    with_memory = {node.id for node in topology.nodes if node.memory_bytes > 0} & topology.allowed_nodes
+    if useless := instance.nodes - with_memory:
+        return [
+            _problem(
+                where,
+                f"take memory of {name} from nodes {format_list(useless)}",
+                "they have no memory or are not allowed here",
+                f"nodes with allowed memory are {format_list(with_memory)}",
+            )
+        ]
+    numbered = any(cpu.node is not None for cpu in topology.cpus if cpu.id in instance.cpus)
+    if not instance.nodes and instance.memory not in ("none", "local") and numbered:
+        return [
+            _problem(
+                where,
+                f"take memory of {name} by policy {instance.memory}",
+                "it names no nodes",
+                f"nodes with allowed memory are {format_list(with_memory)}",
+            )
+        ]
+    return []
+
+
+def _of_equality(topology: Topology, plan: Plan) -> list[Problem]:
+    """Equal in cores and in cpus; the odd one out is named."""
+    sizes = [
+        (len({topology.by_cpu[cpu].core for cpu in i.cpus if cpu in topology.by_cpu}), len(i.cpus))
+        for i in plan.instances
+    ]
+    if len(set(sizes)) <= 1:
+        return []
+    usual = Counter(sizes).most_common(1)[0][0]
+    at = next(at for at, size in enumerate(sizes) if size != usual)
+    return [
+        _problem(
+            ("instances", at, "cpus"),
+            "keep all instances equal",
+            f"instance {plan.instances[at].index} has {sizes[at][0]} cores and {sizes[at][1]} cpus, others have {usual[0]} and {usual[1]}",
+            'write "greedy: true" in the request if that is meant',
+        )
+    ]
+
+
+def _of_straddling(topology: Topology, plan: Plan) -> list[Problem]:
+    """No instance on several nodes while there are as many instances as usable nodes, unless the scope is wider."""
+    if plan.request.scope in ("socket", "machine"):
+        return []
+    try:
+        usable = {core.node for core in usable_cores(topology, plan.request).cores}
+    except IpexLaunchError as error:
+        return [Problem(("request",), PlanError(error.wanted, error.available, error.hint))]
+    if len(plan.instances) < len(usable):
+        return []
+    found = []
+    for at, instance in enumerate(plan.instances):
+        nodes = {topology.by_cpu[cpu].node for cpu in instance.cpus if cpu in topology.by_cpu}
+        if len(nodes) > 1:
+            crossed = format_list(node for node in nodes if node is not None)
+            found.append(
+                _problem(
+                    ("instances", at, "cpus"),
+                    f"keep instance {instance.index} inside one node",
+                    f"its cpus are on nodes {crossed}, and there are as many instances as nodes",
+                    'write "scope: machine" in the request if that is meant',
+                )
+            )
+    return found
+
+
+def _of_idle(topology: Topology, plan: Plan) -> list[Problem]:
+    used = frozenset().union(*(instance.cpus for instance in plan.instances))
+    idle = (topology.allowed_cpus & topology.by_cpu.keys()) - used
+    if idle == plan.idle_cpus:
+        return []
+    return [
+        _problem(
+            ("idle_cpus",),
+            f"leave cpus {format_list(plan.idle_cpus) or '(none)'} idle",
+            "allowed cpus that no instance uses are " + (format_list(idle) or "(none)"),
+            f'write "{format_list(idle)}"',
+        )
+    ]

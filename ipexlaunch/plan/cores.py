@@ -1,0 +1,141 @@
+"""Which cores a request may use: allowed, listed, of the right kind, not reserved; and why each other cpu is out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import PlanError
+from ipexlaunch.plan.lists import read_ids
+from ipexlaunch.plan.request import Request
+from ipexlaunch.topology import Cpu, Topology
+
+Reason = str
+"""Why a cpu is out: "cores-list", "nodes-list", "efficiency", "sibling", "reserved"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One physical core that instances may get, as a whole."""
+
+    id: int
+    """Lowest cpu id among all its online siblings."""
+    cpus: tuple[int, ...]
+    """The cpus that its instance gets: the lowest usable one, or every usable sibling with --use-logical-cores."""
+    socket: int
+    node: int | None
+    l3: int | None
+    l2: int | None
+    efficiency: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usable:
+    """The cores to plan with."""
+
+    cores: tuple[Core, ...]
+    """Ascending by id."""
+    out: Mapping[int, Reason] = field(default_factory=dict)
+    """Every other allowed cpu, and why it is out."""
+
+
+def usable_cores(topology: Topology, request: Request) -> Usable:
+    """Apply the request's filters to the allowed cpus.
+
+    Raises:
+        RequestError: a malformed list.
+        PlanError: a cpu or node that is not there, or nothing left.
+    """
+    allowed = sorted(cpu for cpu in topology.allowed_cpus if cpu in topology.by_cpu)
+    if not allowed:
+        raise PlanError(
+            "plan any instance",
+            f"none of the {len(topology.cpus)} online cpus is allowed",
+            "check the affinity mask and the cpuset of this shell (taskset -p $$, Cpus_allowed_list)",
+        )
+    out: dict[int, Reason] = {}
+    cpus = [topology.by_cpu[cpu] for cpu in allowed]
+    named: frozenset[int] = frozenset()
+    if request.cores_list is not None:
+        listed = read_ids(request.cores_list, "--cores-list", "cpu", frozenset(allowed), topology.by_cpu.keys())
+        named = listed.named
+        cpus = _keep(cpus, lambda cpu: cpu.id in listed.ids, "cores-list", out)
+    if request.nodes_list is not None:
+        nodes = _listed_nodes(topology, request.nodes_list)
+        if request.cores_list is not None and (outside := [cpu.id for cpu in cpus if cpu.node not in nodes]):
+            raise PlanError(
+                f"use --cores-list {request.cores_list} together with --nodes-list {request.nodes_list}",
+                f"cpus {format_list(outside)} are on other nodes",
+                "leave out --nodes-list, or the cpus outside it",
+            )
+        cpus = _keep(cpus, lambda cpu: cpu.node in nodes, "nodes-list", out)
+        if not cpus:
+            raise PlanError(
+                f"use the cpus of --nodes-list {request.nodes_list}",
+                "none of their cpus is allowed (or they have memory only)",
+                f"nodes with allowed cpus are {format_list(_nodes_with_cpus(topology, allowed))}",
+            )
+    if not request.use_e_cores and any(cpu.kind != "efficiency" for cpu in cpus):
+        cpus = _keep(cpus, lambda cpu: cpu.kind != "efficiency" or cpu.id in named, "efficiency", out)
+    cores = _whole_cores(cpus, request.use_logical_cores, out)
+    if request.reserve_cores:
+        cores = _without_reserved(cores, request.reserve_cores, out)
+    return Usable(cores=tuple(cores), out=out)
+
+
+def _keep(cpus: list[Cpu], wanted: Callable[[Cpu], bool], reason: Reason, out: dict[int, Reason]) -> list[Cpu]:
+    kept = [cpu for cpu in cpus if wanted(cpu)]
+    if len(kept) < len(cpus):
+        ids = {cpu.id for cpu in kept}
+        out.update((cpu.id, reason) for cpu in cpus if cpu.id not in ids)
+    return kept
+
+
+def _nodes_with_cpus(topology: Topology, allowed: list[int]) -> set[int]:
+    return {node for cpu in allowed if (node := topology.by_cpu[cpu].node) is not None}
+
+
+def _listed_nodes(topology: Topology, text: str) -> frozenset[int]:
+    if not topology.nodes:
+        raise PlanError(f"use --nodes-list {text}", "this machine has no NUMA nodes", "leave out --nodes-list")
+    present = topology.by_node.keys()
+    return read_ids(text, "--nodes-list", "node", frozenset(present), present).ids
+
+
+def _whole_cores(cpus: list[Cpu], logical: bool, out: dict[int, Reason]) -> list[Core]:
+    """One Core per physical core, ascending; without `logical` only its lowest usable cpu, the others are out."""
+    siblings: dict[int, list[int]] = {}
+    first: dict[int, Cpu] = {}
+    for cpu in cpus:  # ascending by id
+        siblings.setdefault(cpu.core, []).append(cpu.id)
+        first.setdefault(cpu.core, cpu)
+    cores: list[Core] = []
+    for core in sorted(siblings):
+        ids, cpu = siblings[core], first[core]
+        if not logical and len(ids) > 1:
+            out.update((sibling, "sibling") for sibling in ids[1:])
+            ids = ids[:1]
+        cores.append(Core(core, tuple(ids), cpu.socket, cpu.node, cpu.l3, cpu.l2, cpu.kind == "efficiency"))
+    return cores
+
+
+def _without_reserved(cores: list[Core], count: int, out: dict[int, Reason]) -> list[Core]:
+    """Leave out the lowest cores of each node: interrupts and the system's own work start there by default.
+
+    Source: MLPerf Inference v4.1, Intel's ResNet-50 server run, excludes the first core of each node and its sibling.
+    """
+    kept: list[Core] = []
+    seen: dict[int | None, int] = {}
+    for core in cores:
+        seen[core.node] = seen.get(core.node, 0) + 1
+        if seen[core.node] > count:
+            kept.append(core)
+        else:
+            out.update((cpu, "reserved") for cpu in core.cpus)
+    if not kept:
+        sizes = ", ".join(
+            f"{n} on node {node}" if node is not None else str(n) for node, n in sorted(seen.items(), key=str)
+        )
+        raise PlanError(f"reserve {count} cores per node", f"that leaves no core (usable: {sizes})", "reserve fewer")
+    return kept

@@ -1,0 +1,128 @@
+"""Domains: what an instance does not cross (an L3, a node, a socket, the machine), and how near they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.plan.cores import Core
+from ipexlaunch.plan.request import Scope
+from ipexlaunch.topology import Topology
+
+UNKNOWN = -1
+"""Stands for "no node" or "cache unknown" in sorting keys."""
+
+NOUNS: dict[Scope, str] = {"l3": "L3 domain", "node": "node", "socket": "socket", "machine": "machine"}
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """Cores that an instance may combine without crossing anything that the scope forbids."""
+
+    name: str
+    """"node 0", "socket 1", "L3 domain 16 of node 1", "the machine"."""
+    node: int | None
+    """Its node, or its lowest node; None where the machine has no nodes."""
+    socket: int
+    cores: tuple[Core, ...]
+    """Ascending by id."""
+
+
+def node_key(core: Core) -> int:
+    """The core's node as a sorting key."""
+    return UNKNOWN if core.node is None else core.node
+
+
+def l3_key(core: Core) -> int:
+    """The core's L3 domain as a sorting key."""
+    return UNKNOWN if core.l3 is None else core.l3
+
+
+def l2_key(core: Core) -> int:
+    """The core's L2 domain as a sorting key."""
+    return UNKNOWN if core.l2 is None else core.l2
+
+
+def socket_key(core: Core) -> int:
+    """The core's socket as a sorting key."""
+    return core.socket
+
+
+_KEYS: dict[Scope, Callable[[Core], tuple[int, ...]]] = {
+    "l3": lambda core: (node_key(core), l3_key(core)),
+    "node": lambda core: (node_key(core),),
+    "socket": lambda core: (core.socket,),
+    "machine": lambda core: (),
+}
+
+
+def domains_of(cores: Sequence[Core], scope: Scope) -> tuple[Domain, ...]:
+    """The cores by domain, in the order of node (or socket) ids.
+
+    Args:
+        cores: ascending by id.
+        scope: which kind of domain.
+    """
+    key = _KEYS[scope]
+    members: dict[tuple[int, ...], list[Core]] = {}
+    for core in cores:
+        members.setdefault(key(core), []).append(core)
+    found = []
+    for place in sorted(members):
+        inside = members[place]
+        nodes = [core.node for core in inside if core.node is not None]
+        name = _name(scope, place)
+        found.append(Domain(name, min(nodes, default=None), min(c.socket for c in inside), tuple(inside)))
+    return tuple(found)
+
+
+def _name(scope: Scope, place: tuple[int, ...]) -> str:
+    if scope == "socket":
+        return f"socket {place[0]}"
+    if scope == "machine" or place[0] == UNKNOWN:
+        return "the machine"
+    if scope == "node":
+        return f"node {place[0]}"
+    return f"L3 domain {place[1]} of node {place[0]}" if place[1] != UNKNOWN else f"node {place[0]}"
+
+
+def describe_sizes(domains: Sequence[Domain]) -> str:
+    """ "nodes 0-1 have 28 cores each", "node 0 has 43 cores, node 1 has 42 cores": the sizes in few words."""
+    by_size: dict[int, list[Domain]] = {}
+    for domain in domains:
+        by_size.setdefault(len(domain.cores), []).append(domain)
+    parts = []
+    for size, alike in by_size.items():
+        cores = "1 core" if size == 1 else f"{size} cores"
+        if len(alike) == 1:
+            parts.append(f"{alike[0].name} has {cores}")
+        elif all(domain.name == f"node {domain.node}" for domain in alike):
+            parts.append(f"nodes {format_list(d.node for d in alike if d.node is not None)} have {cores} each")
+        elif all(domain.name == f"socket {domain.socket}" for domain in alike):
+            parts.append(f"sockets {format_list(domain.socket for domain in alike)} have {cores} each")
+        else:
+            parts.append(f"{len(alike)} L3 domains have {cores} each")
+    return ", ".join(parts)
+
+
+def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[int]]:
+    """How far each domain is from each other one, so that the smallest sum is the nearest group.
+
+    The kernel's distances decide (mean over the nodes of both, in both directions); domains on one socket win a tie,
+    then neighbours in the order of ids. Where the kernel gives none, only the socket and the order count.
+    """
+    nodes = [sorted({core.node for core in domain.cores if core.node is not None}) for domain in domains]
+    tables = {node.id: node.distances for node in topology.nodes}
+    size = len(domains)
+    table = [[0] * size for _ in range(size)]
+    for i in range(size):
+        for j in range(i + 1, size):
+            pairs = [(a, b) for a in nodes[i] for b in nodes[j]]
+            found = [tables[a][b] for a, b in pairs if b in tables[a]] + [
+                tables[b][a] for a, b in pairs if a in tables[b]
+            ]
+            mean = sum(found) * 1000 // len(found) if found else 0
+            apart = 0 if domains[i].socket == domains[j].socket else 1
+            table[i][j] = table[j][i] = (mean * 2 + apart) * 4096 + (j - i)
+    return table

@@ -1,0 +1,180 @@
+"""Layout: the domains of one request, and what fits into them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ipexlaunch.errors import PlanError
+from ipexlaunch.plan.domains import NOUNS, Domain, describe_sizes, distance_table
+from ipexlaunch.plan.memory import MemoryMap
+from ipexlaunch.plan.near import nearest_groups
+from ipexlaunch.plan.request import Request, Scope, Strategy
+from ipexlaunch.plan.share import Room, capacity, cover, largest_covering_size, spread
+from ipexlaunch.plan.sizes import format_bytes
+from ipexlaunch.topology import Topology
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Domains, the groups in which they may be combined, and the memory behind them."""
+
+    topology: Topology
+    request: Request
+    scope: Scope
+    domains: tuple[Domain, ...]
+    parents: tuple[tuple[int, ...], ...]
+    """Indices of domains that one instance may combine when it takes whole ones: all, or the L3 domains of a node."""
+    room: Room
+    memory: MemoryMap
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Cores of each domain."""
+        return [len(domain.cores) for domain in self.domains]
+
+    @cached_property
+    def distances(self) -> list[list[int]]:
+        """How far domains are from each other."""
+        return distance_table(self.topology, self.domains)
+
+    def fits(self, count: int, cores: int) -> bool:
+        """Whether `count` instances of `cores` cores fit by the rules: inside domains, or, if fewer than domains, of whole ones."""
+        return sum(self._most_in_parents(cores, count)) >= count
+
+    def _most_in_parents(self, cores: int, count: int) -> list[int]:
+        """How many instances fit into each parent, no more than `count` of them being of interest."""
+        inside = [
+            capacity([self.sizes[at] for at in members], cores, self.room.of(members)) for members in self.parents
+        ]
+        if sum(inside) >= count or count >= len(self.domains) or self.scope == "machine":
+            return inside
+        return [
+            held + self._most_covered(members, cores, count - held)
+            for held, members in zip(inside, self.parents, strict=True)
+        ]
+
+    def _small(self, members: Sequence[int], cores: int) -> list[int]:
+        return [at for at in members if self.sizes[at] < cores]
+
+    def _most_covered(self, members: Sequence[int], cores: int, wanted: int) -> int:
+        """How many groups of whole small domains, at most `wanted`, hold an instance each."""
+        small = self._small(members, cores)
+        for count in range(min(wanted, sum(self.sizes[at] for at in small) // cores), 0, -1):
+            if cover([self.sizes[at] for at in small], count, cores) is not None and self._groups_have_memory(
+                self._near(small, count, cores)
+            ):
+                return count
+        return 0
+
+    def _near(self, small: Sequence[int], count: int, cores: int) -> list[list[int]]:
+        distances = [[self.distances[a][b] for b in small] for a in small]
+        groups = nearest_groups([self.sizes[at] for at in small], distances, count, cores)
+        return [] if groups is None else [[small[i] for i in group] for group in groups]
+
+    def _groups_have_memory(self, groups: Sequence[Sequence[int]]) -> bool:
+        each = self.request.memory_per_instance_bytes
+        if each is None or not self.topology.nodes:
+            return True
+        left = {node.id: node.memory_bytes for node in self.topology.nodes}
+        for group in groups:
+            missing = each
+            for node in sorted(self.memory.nodes(core.node for at in group for core in self.domains[at].cores)):
+                taken = min(left[node], missing)
+                left[node] -= taken
+                missing -= taken
+            if missing:
+                return False
+        return True
+
+    def groups(self, members: Sequence[int], count: int, cores: int) -> list[list[int]]:
+        """Groups of whole domains for `count` instances, near ones together; the caller knows that they fit."""
+        return self._near(self._small(members, cores), count, cores) if count else []
+
+    def most_groups(self, cores: int) -> int:
+        """How many instances of whole domains fit, where none fits inside one."""
+        for count in range(min(len(self.domains) - 1, sum(self.sizes) // cores), 0, -1):
+            if self.fits(count, cores):
+                return count
+        return 0
+
+    def largest_size(self, count: int) -> int:
+        """The most cores that `count` equal instances can have; 0 where they do not fit at all."""
+        low, high = 0, sum(self.sizes) // count
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.fits(count, middle):
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def share_parents(self, count: int, cores: int, strategy: Strategy) -> list[int]:
+        """How many of the instances each parent gets."""
+        most = self._most_in_parents(cores, count)
+        room = (
+            Room()
+            if len(self.parents) == 1
+            else Room(tuple(self.room.of([m[0]]).pools[0] for m in self.parents), self.room.instances)
+            if self.room.pools
+            else Room()
+        )
+        return spread(most, 1, count, room, strategy)
+
+    def all_in_groups(self, count: int) -> list[list[int]]:
+        """Every domain in one of `count` groups, near ones together, for instances that may be unequal."""
+        groups = self._near(range(len(self.domains)), count, largest_covering_size(self.sizes, count))
+        used = {at for group in groups for at in group}
+        for at in range(len(self.domains)):
+            if at not in used:
+                target = min(
+                    groups, key=lambda g: (sum(self.sizes[i] for i in g), sum(self.distances[at][i] for i in g))
+                )
+                target.append(at)
+        return sorted(sorted(group) for group in groups)
+
+    def does_not_fit(self, count: int, cores: int | None) -> PlanError:
+        """The error for a request that does not fit: what is there, and what would fit."""
+        each = self.request.memory_per_instance_bytes
+        if each is not None and (cores is None or self._without_memory_limit().fits(count, cores)):
+            return self._too_little_memory(count, cores, each)
+        assert cores is not None
+        most = capacity(self.sizes, cores, self.room) or self.most_groups(cores)
+        noun = NOUNS[self.scope]
+        limit = f"one {noun}" if len(self.domains) > 1 and count >= len(self.domains) else "them"
+        hints = [f"{most} of {cores} cores"] if most else []
+        if smaller := self.largest_size(count):
+            hints.append(f"{count} of {smaller} cores")
+        hint = "ask for " + " or ".join(hints) if hints else ""
+        total = sum(self.sizes)
+        if count * cores <= total and self.scope != "machine":
+            hint += f", or add --scope machine to let instances cross {noun}s"
+        fitting = f"so {most} fit{'s' if most == 1 else ''}" if most else f"too few for one instance of {cores}"
+        if limit != "them":
+            fitting += f" without crossing a {noun}"
+        return PlanError(
+            f"fit {count} instance{'s' if count > 1 else ''} of {cores} cores",
+            f"{describe_sizes(self.domains)}, {fitting}",
+            hint,
+        )
+
+    def _without_memory_limit(self) -> Layout:
+        return Layout(
+            topology=self.topology,
+            request=self.request,
+            scope=self.scope,
+            domains=self.domains,
+            parents=self.parents,
+            room=Room(),
+            memory=self.memory,
+        )
+
+    def _too_little_memory(self, count: int, cores: int | None, each: int) -> PlanError:
+        most = capacity(self.sizes, cores or 1, self.room)
+        nodes = self.memory.nodes(core.node for domain in self.domains for core in domain.cores)
+        there = ", ".join(
+            f"node {node} has {format_bytes(self.topology.by_node[node].memory_bytes)}" for node in sorted(nodes)
+        )
+        hint = f"ask for {most} instances at most" if most else "ask for less memory per instance"
+        return PlanError(f"fit {count} instances of {format_bytes(each)} each", f"{there}, so {most} fit", hint)

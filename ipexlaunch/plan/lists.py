@@ -1,0 +1,149 @@
+"""The lists that users write: "0-3,8", "0-31:2", "!5", "+0-3", "all", and one list for each instance, "0-31|32-63".
+
+Source: numactl(8) for "all", "+" and "!"; taskset(1) for the stride; VLLM_CPU_OMP_THREADS_BIND for "|".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ipexlaunch.cpulist import LARGEST_ID, format_list
+from ipexlaunch.errors import PlanError, RequestError
+
+LIST_HINT = 'write ids and ranges such as "0-3,8", "0-31:2", "!5", "+0-3" or "all"'
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a list means on one machine."""
+
+    ids: frozenset[int]
+    named: frozenset[int]
+    """Those that the text names by their number; "all" and "!" name nothing."""
+
+
+def split_instances(text: str) -> list[str]:
+    """The list of each instance in "0-31|32-63"."""
+    return [part.strip() for part in text.split("|")]
+
+
+def read_ids(text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]) -> Listed:
+    """The ids that a list means on a machine.
+
+    A leading "!" inverts the whole list within the allowed ids; a later item with "!" takes its ids away;
+    "+N" is the N-th allowed id, counted from 0; "N-M:S" is every S-th id of the range.
+
+    Args:
+        text: the list; "|" separates lists, whose union is returned.
+        option: the option that it came from, for messages.
+        noun: "cpu" or "node", for messages.
+        allowed: the ids that may be used.
+        present: the ids that exist, so that a message can tell absent from not allowed.
+
+    Raises:
+        RequestError: malformed text, or a list that ends up empty.
+        PlanError: an id that does not exist or is not allowed.
+    """
+    order = sorted(allowed)
+    ids: set[int] = set()
+    named: set[int] = set()
+    for part in split_instances(text):
+        found, by_number = _read_one(part, text, option, order)
+        ids |= found
+        named |= by_number
+    if unknown := ids - allowed:
+        _refuse(unknown, text, option, noun, allowed, present)
+    return Listed(frozenset(ids), frozenset(named & ids))
+
+
+def check_syntax(text: str, option: str) -> None:
+    """Refuse malformed text without knowing the machine; relative items are read as if every id were allowed.
+
+    Raises:
+        RequestError: the text is not such a list.
+    """
+    for part in split_instances(text):
+        _read_one(part, text, option, None)
+
+
+def _read_one(part: str, text: str, option: str, order: list[int] | None) -> tuple[set[int], set[int]]:
+    inverted = part.startswith("!")
+    body = part[1:] if inverted else part
+    if not body.strip():
+        what = "it is empty" if not text.strip() else f"{part!r} names nothing"
+        raise RequestError(f"read {option} {text!r}", what, LIST_HINT)
+    ids: set[int] = set()
+    named: set[int] = set()
+    for raw in body.split(","):
+        item = raw.strip()
+        without = item.startswith("!")
+        found, by_number = _read_item(item[1:] if without else item, text, option, order)
+        if without:
+            ids -= found
+        else:
+            ids |= found
+            if by_number:
+                named |= found
+    if order is None:
+        return ids, named
+    if inverted:
+        ids, named = set(order) - ids, set()
+    if not ids:
+        raise RequestError(f"read {option} {text!r}", f"{part!r} leaves nothing", LIST_HINT)
+    return ids, named & ids
+
+
+def _read_item(item: str, text: str, option: str, order: list[int] | None) -> tuple[set[int], bool]:
+    """(ids, whether they were named by number) of "all", "3", "0-7", "0-7:2", "+0-3"."""
+    if item == "all":
+        return set(order or ()), False
+    relative = item.startswith("+")
+    span, colon, step_text = (item[1:] if relative else item).partition(":")
+    first, dash, last = span.partition("-")
+    if not _is_id(first) or (dash and not _is_id(last)):
+        raise RequestError(f"read {option} {text!r}", f"{item!r} is not an id or a range", LIST_HINT)
+    low, high = int(first), int(last) if dash else int(first)
+    if high < low:
+        hint = f'write "{high}-{low}"'
+        raise RequestError(f"read {option} {text!r}", f"the range {item!r} ends before it begins", hint)
+    if high > LARGEST_ID:
+        raise RequestError(f"read {option} {text!r}", f"{high} is larger than any id ({LARGEST_ID})", LIST_HINT)
+    if colon and (not _is_id(step_text) or int(step_text) < 1 or not dash):
+        raise RequestError(f"read {option} {text!r}", f"{item!r} has no valid stride", 'write e.g. "0-31:2"')
+    numbers = range(low, high + 1, int(step_text) if colon else 1)
+    if not relative or order is None:
+        return set(numbers), not relative
+    if high >= len(order):
+        what = f"{item!r} counts further than the {len(order)} allowed ones"
+        raise RequestError(f"read {option} {text!r}", what, f'the last one is "+{len(order) - 1}"')
+    return {order[number] for number in numbers}, False
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _refuse(
+    unknown: set[int], text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]
+) -> None:
+    absent = sorted(number for number in unknown if number not in present)
+    forbidden = sorted(unknown - set(absent))
+    parts = []
+    if absent:
+        parts.append(
+            f"{_nouns(noun, absent)} {format_list(absent)} {_verb(absent, 'does', 'do')} not exist or {_verb(absent, 'is', 'are')} offline"
+        )
+    if forbidden:
+        parts.append(
+            f"{_nouns(noun, forbidden)} {format_list(forbidden)} {_verb(forbidden, 'is', 'are')} not allowed here"
+        )
+    raise PlanError(f"use {option} {text}", " and ".join(parts), f"allowed {noun}s are {format_list(allowed)}")
+
+
+def _nouns(noun: str, ids: list[int]) -> str:
+    return noun if len(ids) == 1 else noun + "s"
+
+
+def _verb(ids: list[int], one: str, many: str) -> str:
+    return one if len(ids) == 1 else many

@@ -1,0 +1,107 @@
+"""Which nodes an instance's memory comes from: its own, the nearest with memory, the fast ones, or all near ones."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import PlanError
+from ipexlaunch.plan.request import MemoryTier
+from ipexlaunch.topology import Node, Topology
+
+FAR = 255
+"""The distance that ACPI's SLIT gives to what cannot be reached; used where the kernel gives no distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryMap:
+    """What each node with cpus uses as its memory."""
+
+    of_node: dict[int, frozenset[int]]
+
+    def nodes(self, cpu_nodes: Iterable[int | None]) -> frozenset[int]:
+        """The memory of an instance with cpus on these nodes; empty where the machine has no nodes."""
+        return frozenset().union(*(self.of_node[node] for node in set(cpu_nodes) if node is not None))
+
+
+def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
+    """Decide for each node with cpus which nodes its memory comes from.
+
+    Args:
+        topology: the machine.
+        tier: None: the node itself, or the nearest with memory where it has none (or none that is allowed);
+            "dram": the same, leaving out fast memory-only nodes; "hbm": the nearest fast node;
+            "all": the node's own and every memory-only node that is nearest to it.
+
+    Raises:
+        PlanError: no allowed node has memory, or there is no such tier.
+    """
+    sockets: dict[int, int] = {}
+    for cpu in topology.cpus:
+        if cpu.node is not None:
+            sockets.setdefault(cpu.node, cpu.socket)
+    if not topology.nodes or not sockets:
+        return MemoryMap({})
+    usable = frozenset(
+        node.id for node in topology.nodes if node.memory_bytes > 0 and node.id in topology.allowed_nodes
+    )
+    if not usable:
+        raise PlanError(
+            "place the memory of any instance",
+            f"none of the allowed nodes ({format_list(topology.allowed_nodes) or 'none'}) has memory",
+            "check cpuset.mems of this shell (Mems_allowed_list in /proc/self/status)",
+        )
+    if tier is None:
+        return MemoryMap({node: frozenset({_home(topology, node, usable, sockets)}) for node in sockets})
+    expanders = {node.id: initiators(topology, node.id) for node in topology.nodes if node.id not in sockets}
+    fast = frozenset(node for node, near in expanders.items() if _is_fast(topology, topology.by_node[node], near))
+    if tier == "hbm":
+        if not usable & fast:
+            raise PlanError(
+                "use --memory hbm", "this machine has no allowed high-bandwidth memory node", "leave out --memory hbm"
+            )
+        return MemoryMap({node: frozenset({nearest(topology, node, usable & fast, sockets)}) for node in sockets})
+    if tier == "dram":
+        slow = usable - fast or usable
+        return MemoryMap({node: frozenset({_home(topology, node, slow, sockets)}) for node in sockets})
+    near_by: dict[int, set[int]] = {node: {_home(topology, node, usable, sockets)} for node in sockets}
+    for expander, near in expanders.items():
+        if expander in usable:
+            for node in near:
+                near_by[node].add(expander)
+    return MemoryMap({node: frozenset(found) for node, found in near_by.items()})
+
+
+def _home(topology: Topology, node: int, usable: Collection[int], sockets: dict[int, int]) -> int:
+    return node if node in usable else nearest(topology, node, usable, sockets)
+
+
+def initiators(topology: Topology, node: int) -> tuple[int, ...]:
+    """The nodes with cpus that are nearest to a memory-only node."""
+    with_cpus = sorted({cpu.node for cpu in topology.cpus if cpu.node is not None})
+    reach = {other: distance(topology, other, node) for other in with_cpus}
+    best = min(reach.values(), default=FAR)
+    return tuple(other for other in with_cpus if reach[other] == best)
+
+
+def _is_fast(topology: Topology, node: Node, near: Iterable[int]) -> bool:
+    """Without a bandwidth figure: HBM is smaller than the DRAM beside it; CXL and persistent memory rarely are."""
+    beside = [topology.by_node[other].memory_bytes for other in near]
+    return 0 < node.memory_bytes < max(beside, default=0)
+
+
+def nearest(topology: Topology, node: int, among: Collection[int], sockets: dict[int, int]) -> int:
+    """The node of `among` at the smallest distance from `node`; its own socket, then the lowest id, win a tie."""
+    here = sockets.get(node)
+    return min(
+        among, key=lambda other: (distance(topology, node, other), here is None or here != sockets.get(other), other)
+    )
+
+
+def distance(topology: Topology, here: int, there: int) -> int:
+    """The kernel's distance between two nodes, in whichever direction it is given; FAR where it is not."""
+    by_node = topology.by_node
+    if here in by_node and there in by_node[here].distances:
+        return by_node[here].distances[there]
+    return by_node[there].distances.get(here, FAR) if there in by_node else FAR

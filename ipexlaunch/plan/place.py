@@ -1,0 +1,168 @@
+"""From "how many, how large" to slices of cores: the rules of the planner, in the order in which they apply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipexlaunch.errors import PlanError
+from ipexlaunch.plan.cores import Core
+from ipexlaunch.plan.cut import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
+from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
+from ipexlaunch.plan.goals import goal_size
+from ipexlaunch.plan.layout import Layout
+from ipexlaunch.plan.memory import MemoryMap
+from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
+from ipexlaunch.plan.share import Room, apportion, capacity, cut_evenly, spread
+from ipexlaunch.topology import Topology
+
+LEVELS: dict[Scope, tuple[Level, ...]] = {
+    "l3": WITHIN_NODE,
+    "node": WITHIN_NODE,
+    "socket": WITHIN_SOCKET,
+    "machine": WITHIN_MACHINE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How many instances, of how many cores; None = as many, or as large, as fits."""
+
+    count: int | None
+    cores: int | None
+    greedy: bool
+
+
+def place(topology: Topology, request: Request, cores: Sequence[Core], memory: MemoryMap) -> list[list[Core]]:
+    """The cores of each instance.
+
+    Args:
+        topology: the machine, for distances and memory sizes.
+        request: checked, without lists of single instances.
+        cores: those that may be used, ascending by id, at least one.
+        memory: where each node's memory is.
+
+    Raises:
+        PlanError: what was asked for does not fit.
+    """
+    scope = request.scope or "node"
+    domains = domains_of(cores, scope)
+    size = asked_size(request, domains)
+    if size.count is not None and size.count > len(cores):
+        raise PlanError(
+            f"plan {size.count} instances",
+            f"there are {len(cores)} usable cores ({describe_sizes(domains)})",
+            f"ask for {len(cores)} instances at most: a core serves one instance",
+        )
+    layout = _layout(topology, request, cores, memory, scope, size)
+    if size.greedy:
+        return _greedy(layout, size.count or len(layout.domains))
+    return _equal(layout, size)
+
+
+def asked_size(request: Request, domains: Sequence[Domain]) -> Size:
+    """Read the options that say how many and how large: counts, modes, goals."""
+    count, cores = request.ninstances, request.ncores_per_instance
+    if request.latency_mode:
+        return Size(count=None, cores=LATENCY_MODE_CORES, greedy=False)
+    if request.goal is not None or (cores == "auto" and count is None):
+        return Size(count=count, cores=goal_size(domains, request.goal or "throughput").cores, greedy=False)
+    wanted = cores if isinstance(cores, int) and cores > 0 else None
+    return Size(count=count, cores=wanted, greedy=request.greedy or cores == ALL_CORES)
+
+
+def _layout(
+    topology: Topology, request: Request, cores: Sequence[Core], memory: MemoryMap, scope: Scope, size: Size
+) -> Layout:
+    """Domains for this request: with few or large instances L3 domains give way to nodes, or are combined in them."""
+    domains = domains_of(cores, scope)
+    parents: tuple[tuple[int, ...], ...] = (tuple(range(len(domains))),)
+    if scope == "l3":
+        nodes = domains_of(cores, "node")
+        too_large = size.count is None and size.cores is not None and size.cores > max(len(d.cores) for d in domains)
+        few = size.count is not None and size.count < len(domains)
+        if too_large or (few and (size.greedy or (size.count or 0) < len(nodes))):
+            return _layout(topology, request, cores, memory, "node", size)
+        parents = tuple(tuple(i for i, d in enumerate(domains) if d.node == node.node) for node in nodes)
+    return Layout(
+        topology=topology,
+        request=request,
+        scope=scope,
+        domains=domains,
+        parents=parents,
+        room=memory_room(topology, request, domains, memory),
+        memory=memory,
+    )
+
+
+def memory_room(topology: Topology, request: Request, domains: Sequence[Domain], memory: MemoryMap) -> Room:
+    """How many instances the memory of each domain holds, with --memory-per-instance."""
+    each = request.memory_per_instance_bytes
+    if each is None or not topology.nodes:
+        return Room()
+    pools: list[tuple[frozenset[int], list[int]]] = []
+    for at, domain in enumerate(domains):
+        nodes = memory.nodes(core.node for core in domain.cores)
+        touching = [pool for pool in pools if pool[0] & nodes]
+        pools = [pool for pool in pools if not pool[0] & nodes]
+        pools.append((nodes.union(*(p[0] for p in touching)), [at, *(i for p in touching for i in p[1])]))
+    held = [sum(topology.by_node[node].memory_bytes for node in nodes) // each for nodes, _ in pools]
+    pool_of = {at: i for i, (_, members) in enumerate(pools) for at in members}
+    return Room(tuple(pool_of[at] for at in range(len(domains))), tuple(held))
+
+
+def _equal(layout: Layout, size: Size) -> list[list[Core]]:
+    """Slices of one size: inside domains where they fit, else of whole domains that are near each other."""
+    sizes = layout.sizes
+    count, each = size.count, size.cores
+    if count is None and each is None:
+        count = min(len(sizes), capacity(sizes, 1, layout.room))
+    elif count is None and each is not None:
+        count = capacity(sizes, each, layout.room) or layout.most_groups(each)
+    if not count:
+        raise layout.does_not_fit(1, each)
+    if each is None:
+        each = layout.largest_size(count)
+    if not each or not layout.fits(count, each):
+        raise layout.does_not_fit(count, each or None)
+    strategy = layout.request.strategy or "scatter"
+    placed: list[tuple[int, list[list[Core]]]] = []
+    for members, here in zip(layout.parents, layout.share_parents(count, each, strategy), strict=True):
+        inner = [sizes[at] for at in members]
+        room = layout.room.of(members)
+        inside = min(here, capacity(inner, each, room))
+        for at, amount in zip(members, spread(inner, each, inside, room, strategy), strict=True):
+            if amount:
+                placed.append((at, cut(layout.domains[at].cores, [each] * amount, LEVELS[layout.scope])))
+        for group in layout.groups(members, here - inside, each):
+            joined = sorted((core for at in group for core in layout.domains[at].cores), key=_id)
+            placed.append((group[0], cut(joined, [each], WITHIN_MACHINE)))
+    return [part for _, parts in sorted(placed, key=_first) for part in _in_order(parts)]
+
+
+def _greedy(layout: Layout, count: int) -> list[list[Core]]:
+    """Slices that use every core, their sizes as near each other as the domains allow."""
+    sizes = layout.sizes
+    if count >= len(sizes):
+        given = apportion(sizes, count)
+        if not layout.room.holds(given):
+            raise layout.does_not_fit(count, None)
+        parts = [
+            _in_order(cut(domain.cores, cut_evenly(len(domain.cores), here), LEVELS[layout.scope]))
+            for domain, here in zip(layout.domains, given, strict=True)
+        ]
+        return [part for inside in parts for part in inside]
+    groups = layout.all_in_groups(count)
+    return [sorted((core for at in group for core in layout.domains[at].cores), key=_id) for group in groups]
+
+
+def _id(core: Core) -> int:
+    return core.id
+
+
+def _first(item: tuple[int, list[list[Core]]]) -> int:
+    return item[0]
+
+
+def _in_order(slices: list[list[Core]]) -> list[list[Core]]:
+    return sorted(slices, key=lambda part: min(core.id for core in part))

@@ -1,0 +1,120 @@
+"""make_plan: Topology and Request to Plan. Exactly the instances that were asked for, or an error that says what fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ipexlaunch.cpulist import parse_list
+from ipexlaunch.errors import PlanError
+from ipexlaunch.plan.check import find_problems
+from ipexlaunch.plan.cores import Core, usable_cores
+from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.lists import read_ids, split_instances
+from ipexlaunch.plan.memory import MemoryMap, map_memory
+from ipexlaunch.plan.place import place
+from ipexlaunch.plan.request import Request
+from ipexlaunch.topology import Topology
+
+
+def make_plan(topology: Topology, request: Request) -> Plan:
+    """Decide the cpus and the memory nodes of each instance.
+
+    The result depends on nothing but the two arguments, and passes `check_plan`.
+
+    Raises:
+        RequestError: the request contradicts itself or holds a malformed list.
+        PlanError: the machine cannot give it; the message says what it can give.
+    """
+    request.check()
+    memory = map_memory(topology, request.memory)
+    if request.cores_list is not None and "|" in request.cores_list:
+        slices = _listed_slices(topology, request)
+    else:
+        cores = usable_cores(topology, request).cores
+        slices = [_cpus(part) for part in _level(place(topology, request, cores, memory))]
+    instances = tuple(_instance(topology, request, memory, index, cpus) for index, cpus in enumerate(slices))
+    used = frozenset().union(*(instance.cpus for instance in instances))
+    idle = (topology.allowed_cpus & topology.by_cpu.keys()) - used
+    plan = Plan(topology=topology.fingerprint, request=request, instances=instances, idle_cpus=frozenset(idle))
+    if problems := find_problems(topology, plan):
+        raise RuntimeError(f"the planner made a plan that its own check refuses: {problems[0].error}")
+    _check_instance_idx(plan)
+    return plan
+
+
+def _instance(topology: Topology, request: Request, memory: MemoryMap, index: int, cpus: frozenset[int]) -> Instance:
+    nodes = memory.nodes(topology.by_cpu[cpu].node for cpu in cpus)
+    policy = (request.memory_policy or "bind") if nodes else "none"
+    return Instance(index=index, cpus=cpus, nodes=nodes, memory=policy, threads=len(cpus))
+
+
+def _cpus(cores: Sequence[Core]) -> frozenset[int]:
+    return frozenset(cpu for core in cores for cpu in core.cpus)
+
+
+def _level(slices: list[list[Core]]) -> list[list[Core]]:
+    """Give instances with equally many cores equally many cpus, where cores have unequally many (--use-logical-cores)."""
+    by_size: dict[int, int] = {}
+    for part in slices:
+        total = sum(len(core.cpus) for core in part)
+        by_size[len(part)] = min(by_size.get(len(part), total), total)
+    return [_trim(part, by_size[len(part)]) for part in slices]
+
+
+def _trim(cores: list[Core], cpus: int) -> list[Core]:
+    spare = sum(len(core.cpus) for core in cores) - cpus
+    trimmed = sorted(cores, key=lambda core: core.id)
+    while spare > 0:
+        at = max(range(len(trimmed)), key=lambda at: (len(trimmed[at].cpus), at))
+        core = trimmed[at]
+        trimmed[at] = Core(core.id, core.cpus[:-1], core.socket, core.node, core.l3, core.l2, core.efficiency)
+        spare -= 1
+    return trimmed
+
+
+def _listed_slices(topology: Topology, request: Request) -> list[frozenset[int]]:
+    """One instance for each list of "0-31|32-63", with exactly the cpus that it names."""
+    text = request.cores_list or ""
+    parts = split_instances(text)
+    allowed = frozenset(topology.allowed_cpus & topology.by_cpu.keys())
+    slices = [read_ids(part, "--cores-list", "cpu", allowed, topology.by_cpu.keys()).ids for part in parts]
+    if request.ninstances is not None and request.ninstances != len(parts):
+        raise PlanError(
+            f"plan {request.ninstances} instances with --cores-list {text}",
+            f"the list names {len(parts)} instances",
+            "leave out --ninstances",
+        )
+    owner: dict[int, int] = {}
+    for i, cpus in enumerate(slices):
+        cores = {topology.by_cpu[cpu].core for cpu in cpus}
+        if request.ncores_per_instance and len(cores) != request.ncores_per_instance:
+            raise PlanError(
+                f"give {request.ncores_per_instance} cores to each instance of --cores-list {text}",
+                f"{parts[i]!r} names {len(cores)} cores",
+                "leave out --ncores-per-instance",
+            )
+        for core in sorted(cores):
+            if core in owner:
+                raise PlanError(
+                    f"use --cores-list {text}",
+                    f"{parts[owner[core]]!r} and {parts[i]!r} share core {core}",
+                    "a core serves one instance",
+                )
+            owner[core] = i
+    return slices
+
+
+def _check_instance_idx(plan: Plan) -> None:
+    if not plan.chosen or len(plan.chosen) < _named(plan.request.instance_idx):
+        last = len(plan.instances) - 1
+        raise PlanError(
+            f"start instance {plan.request.instance_idx}",
+            f"the plan has instances 0-{last}" if last else "the plan has instance 0 only",
+            "name one of them with --instance-idx",
+        )
+
+
+def _named(text: str | None) -> int:
+    if text is None or text.strip() == "-1":
+        return 0
+    return len(parse_list(text, "--instance-idx"))
