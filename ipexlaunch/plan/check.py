@@ -9,6 +9,7 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.memory import nodes_with_memory
 from ipexlaunch.plan.request import MEMORY_POLICIES
 from ipexlaunch.topology import Topology
 
@@ -20,6 +21,17 @@ class Problem:
     where: tuple[str | int, ...]
     """The place in the plan document, e.g. ("instances", 2, "cpus")."""
     error: PlanError
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What the checks look up, as sets made once."""
+
+    topology: Topology
+    online: frozenset[int]
+    allowed: frozenset[int]
+    nodes: frozenset[int]
+    with_memory: frozenset[int]
 
 
 def check_plan(topology: Topology, plan: Plan, any_machine: bool = False) -> None:
@@ -39,6 +51,13 @@ def check_plan(topology: Topology, plan: Plan, any_machine: bool = False) -> Non
 
 def find_problems(topology: Topology, plan: Plan, any_machine: bool = False) -> tuple[Problem, ...]:
     """Every problem of a plan on a machine, in the order of the document."""
+    machine = _Machine(
+        topology,
+        frozenset(topology.by_cpu),
+        frozenset(topology.by_cpu) & topology.allowed_cpus,
+        frozenset(topology.by_node),
+        nodes_with_memory(topology),
+    )
     problems: list[Problem] = []
     if plan.topology != topology.fingerprint and not any_machine:
         problems.append(
@@ -53,8 +72,8 @@ def find_problems(topology: Topology, plan: Plan, any_machine: bool = False) -> 
     owner: dict[int, int] = {}
     cores: dict[int, int] = {}
     for at, instance in enumerate(plan.instances):
-        problems += _of_instance(topology, at, instance)
-        for cpu in sorted(instance.cpus & topology.by_cpu.keys()):
+        problems += _of_instance(machine, at, instance)
+        for cpu in sorted(instance.cpus & machine.online):
             core = topology.by_cpu[cpu].core
             if cpu in owner:
                 problems.append(
@@ -78,7 +97,7 @@ def find_problems(topology: Topology, plan: Plan, any_machine: bool = False) -> 
     if not plan.request.unequal:
         problems += _of_equality(topology, plan)
         problems += _of_straddling(topology, plan)
-    problems += _of_idle(topology, plan)
+    problems += _of_idle(machine, plan)
     return tuple(problems)
 
 
@@ -113,28 +132,28 @@ def _of_count(plan: Plan) -> list[Problem]:
     return found
 
 
-def _of_instance(topology: Topology, at: int, instance: Instance) -> list[Problem]:
+def _of_instance(machine: _Machine, at: int, instance: Instance) -> list[Problem]:
     place = ("instances", at)
     name = f"instance {instance.index}"
     found = []
     if not instance.cpus:
         found.append(_problem((*place, "cpus"), f"run {name}", "it has no cpus", "give it at least one"))
-    if absent := instance.cpus - topology.by_cpu.keys():
+    if absent := instance.cpus - machine.online:
         found.append(
             _problem(
                 (*place, "cpus"),
                 f"give cpus {format_list(absent)} to {name}",
                 "they do not exist or are offline",
-                f"online are {format_list(topology.by_cpu)}",
+                f"online are {format_list(machine.online)}",
             )
         )
-    if denied := (instance.cpus & topology.by_cpu.keys()) - topology.allowed_cpus:
+    if denied := (instance.cpus & machine.online) - machine.allowed:
         found.append(
             _problem(
                 (*place, "cpus"),
                 f"give cpus {format_list(denied)} to {name}",
                 "they are not allowed here",
-                f"allowed are {format_list(topology.allowed_cpus)}",
+                f"allowed are {format_list(machine.allowed)}",
             )
         )
     if instance.threads < 1:
@@ -150,12 +169,12 @@ def _of_instance(topology: Topology, at: int, instance: Instance) -> list[Proble
                 "use " + ", ".join(MEMORY_POLICIES),
             )
         )
-    return found + _of_memory(topology, place, name, instance)
+    return found + _of_memory(machine, place, name, instance)
 
 
-def _of_memory(topology: Topology, place: tuple[str | int, ...], name: str, instance: Instance) -> list[Problem]:
+def _of_memory(machine: _Machine, place: tuple[str | int, ...], name: str, instance: Instance) -> list[Problem]:
     where = (*place, "nodes")
-    if not topology.nodes:
+    if not machine.nodes:
         if instance.nodes:
             return [
                 _problem(
@@ -166,16 +185,16 @@ def _of_memory(topology: Topology, place: tuple[str | int, ...], name: str, inst
                 )
             ]
         return []
-    if absent := instance.nodes - topology.by_node.keys():
+    if absent := instance.nodes - machine.nodes:
         return [
             _problem(
                 where,
                 f"take memory of {name} from nodes {format_list(absent)}",
                 "they do not exist",
-                f"nodes are {format_list(topology.by_node)}",
+                f"nodes are {format_list(machine.nodes)}",
             )
         ]
-    with_memory = {node.id for node in topology.nodes if node.memory_bytes > 0} & topology.allowed_nodes
+    with_memory = machine.with_memory
     if useless := instance.nodes - with_memory:
         return [
             _problem(
@@ -185,8 +204,7 @@ def _of_memory(topology: Topology, place: tuple[str | int, ...], name: str, inst
                 f"nodes with allowed memory are {format_list(with_memory)}",
             )
         ]
-    numbered = any(cpu.node is not None for cpu in topology.cpus if cpu.id in instance.cpus)
-    if not instance.nodes and instance.memory not in ("none", "local") and numbered:
+    if not instance.nodes and instance.memory not in ("none", "local"):
         return [
             _problem(
                 where,
@@ -244,9 +262,9 @@ def _of_straddling(topology: Topology, plan: Plan) -> list[Problem]:
     return found
 
 
-def _of_idle(topology: Topology, plan: Plan) -> list[Problem]:
+def _of_idle(machine: _Machine, plan: Plan) -> list[Problem]:
     used = frozenset().union(*(instance.cpus for instance in plan.instances))
-    idle = (topology.allowed_cpus & topology.by_cpu.keys()) - used
+    idle = machine.allowed - used
     if idle == plan.idle_cpus:
         return []
     return [

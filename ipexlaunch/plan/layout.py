@@ -11,9 +11,12 @@ from ipexlaunch.plan.domains import NOUNS, Domain, describe_sizes, distance_tabl
 from ipexlaunch.plan.memory import MemoryMap
 from ipexlaunch.plan.near import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
-from ipexlaunch.plan.share import Room, capacity, cover, largest_covering_size, spread
+from ipexlaunch.plan.share import Room, capacity, cover, largest_covering_size, largest_equal_size, spread
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.topology import Topology
+
+WORTHWHILE = 16
+"""Instances of equally many whole domains are kept together unless that costs more than a sixteenth of their cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +113,32 @@ class Layout:
                 high = middle - 1
         return low
 
+    def alike_groups(self, count: int, best: int) -> tuple[int, list[list[int]]] | None:
+        """Cores, and groups of equally many whole domains, where that wastes little against the best size.
+
+        Unequal numbers of domains may squeeze out a few cores more, but tear domains that are near each other apart.
+
+        Args:
+            count: instances, fewer than domains.
+            best: the largest size that any split allows (`largest_size`).
+        """
+        if count >= len(self.domains) or len(self.parents) > 1:
+            return None
+        each = len(self.domains) // count
+        groups = nearest_groups(self.sizes, self.distances, count, 1, members=each)
+        if groups is None or not self._groups_have_memory(groups):
+            return None
+        cores = min(sum(self.sizes[at] for at in group) for group in groups)
+        enough = cores * WORTHWHILE >= best * (WORTHWHILE - 1) and cores >= self._largest_inside(count)
+        return (cores, groups) if enough else None
+
+    def _largest_inside(self, count: int) -> int:
+        return largest_equal_size(self.sizes, count, self.room)
+
     def share_parents(self, count: int, cores: int, strategy: Strategy) -> list[int]:
         """How many of the instances each parent gets."""
         most = self._most_in_parents(cores, count)
-        room = (
-            Room()
-            if len(self.parents) == 1
-            else Room(tuple(self.room.of([m[0]]).pools[0] for m in self.parents), self.room.instances)
-            if self.room.pools
-            else Room()
-        )
+        room = self.room.of([members[0] for members in self.parents]) if len(self.parents) > 1 else Room()
         return spread(most, 1, count, room, strategy)
 
     def all_in_groups(self, count: int) -> list[list[int]]:
@@ -143,9 +162,9 @@ class Layout:
         most = capacity(self.sizes, cores, self.room) or self.most_groups(cores)
         noun = NOUNS[self.scope]
         limit = f"one {noun}" if len(self.domains) > 1 and count >= len(self.domains) else "them"
-        hints = [f"{most} of {cores} cores"] if most else []
+        hints = [f"{most} instance{'s' if most > 1 else ''} of {cores} cores"] if most else []
         if smaller := self.largest_size(count):
-            hints.append(f"{count} of {smaller} cores")
+            hints.append(f"{count} of {smaller}" if most else f"{count} instances of {smaller} cores")
         hint = "ask for " + " or ".join(hints) if hints else ""
         total = sum(self.sizes)
         if count * cores <= total and self.scope != "machine":

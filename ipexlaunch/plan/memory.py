@@ -43,9 +43,7 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
             sockets.setdefault(cpu.node, cpu.socket)
     if not topology.nodes or not sockets:
         return MemoryMap({})
-    usable = frozenset(
-        node.id for node in topology.nodes if node.memory_bytes > 0 and node.id in topology.allowed_nodes
-    )
+    usable = nodes_with_memory(topology)
     if not usable:
         raise PlanError(
             "place the memory of any instance",
@@ -71,6 +69,14 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
             for node in near:
                 near_by[node].add(expander)
     return MemoryMap({node: frozenset(found) for node, found in near_by.items()})
+
+
+def nodes_with_memory(topology: Topology) -> frozenset[int]:
+    """Nodes whose memory may be used; where no node tells its size (a saved tree without meminfo), the allowed ones."""
+    allowed = topology.allowed_nodes & topology.by_node.keys()
+    if all(node.memory_bytes == 0 for node in topology.nodes):
+        return frozenset(allowed)
+    return frozenset(node for node in allowed if topology.by_node[node].memory_bytes > 0)
 
 
 def _home(topology: Topology, node: int, usable: Collection[int], sockets: dict[int, int]) -> int:

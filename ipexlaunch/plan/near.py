@@ -11,7 +11,7 @@ ROUNDS = 8
 
 
 def nearest_groups(
-    sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int
+    sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int, members: int = 0
 ) -> list[list[int]] | None:
     """`count` disjoint groups of domains with at least `cores` cores each, near ones together.
 
@@ -20,26 +20,31 @@ def nearest_groups(
         distances: how far domains are from each other (`domains.distance_table`).
         count: how many groups.
         cores: what each must hold at least.
+        members: how many domains each has; 0 = as many as it takes.
 
     Returns:
         Indices of each group's domains, ascending, groups in the order of their first domain; None where impossible.
     """
-    groups = _grow(sizes, distances, count, cores) or cover(sizes, count, cores)
+    groups = _grow(sizes, distances, count, cores, members)
+    if groups is None and not members:
+        groups = cover(sizes, count, cores)
     if groups is None:
         return None
     groups = _exchange(sizes, distances, [sorted(group) for group in groups], cores)
     return sorted(sorted(group) for group in groups)
 
 
-def _grow(sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int) -> list[list[int]] | None:
-    """Start at the first free domain and add the one nearest to all of the group until it holds enough."""
+def _grow(
+    sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int, members: int
+) -> list[list[int]] | None:
+    """Start at the first free domain and add the one nearest to all of the group until it is complete."""
     free = [i for i, size in enumerate(sizes) if size]
     groups: list[list[int]] = []
     while len(groups) < count:
         if not free:
             return None
         group = [free.pop(0)]
-        while sum(sizes[i] for i in group) < cores:
+        while sum(sizes[i] for i in group) < cores or len(group) < members:
             if not free:
                 return None
             nearest = min(free, key=lambda j: (sum(distances[i][j] for i in group), j))

@@ -123,6 +123,9 @@ def _equal(layout: Layout, size: Size) -> list[list[Core]]:
         raise layout.does_not_fit(1, each)
     if each is None:
         each = layout.largest_size(count)
+        if each and (alike := layout.alike_groups(count, each)) is not None:
+            each, groups = alike
+            return [_joined(layout, group, each) for group in groups]
     if not each or not layout.fits(count, each):
         raise layout.does_not_fit(count, each or None)
     strategy = layout.request.strategy or "scatter"
@@ -135,9 +138,14 @@ def _equal(layout: Layout, size: Size) -> list[list[Core]]:
             if amount:
                 placed.append((at, cut(layout.domains[at].cores, [each] * amount, LEVELS[layout.scope])))
         for group in layout.groups(members, here - inside, each):
-            joined = sorted((core for at in group for core in layout.domains[at].cores), key=_id)
-            placed.append((group[0], cut(joined, [each], WITHIN_MACHINE)))
+            placed.append((group[0], [_joined(layout, group, each)]))
     return [part for _, parts in sorted(placed, key=_first) for part in _in_order(parts)]
+
+
+def _joined(layout: Layout, group: Sequence[int], each: int) -> list[Core]:
+    """So many cores of whole domains, the last one of them possibly in part."""
+    cores = sorted((core for at in group for core in layout.domains[at].cores), key=_id)
+    return cut(cores, [each], WITHIN_MACHINE)[0]
 
 
 def _greedy(layout: Layout, count: int) -> list[list[Core]]:
