@@ -25,5 +25,7 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        raise DocumentError(path, "", reason[0].lower() + reason[1:], "write one with: ipexlaunch plan --format yaml") from None
+        raise DocumentError(
+            path, "", reason[0].lower() + reason[1:], "write one with: ipexlaunch plan --format yaml"
+        ) from None
     return read_checked_plan(text, path, topology, any_machine)

@@ -21,19 +21,15 @@ NOT_ASKED = -1
 """run_cpu's spelling of "not asked" for numbers that count from 0 or 1."""
 
 
-class _CoreCount(click.ParamType):
-    """N, 0, -1 or "auto"."""
-
-    name = "cores"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the number; its range is for Request.check."""
-        if value == "auto" or isinstance(value, int):
-            return value
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number of cores, 0 (equal share), -1 (every core) or auto", param, ctx)
+def _core_count(_context: click.Context, _option: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a number of cores, 0 (equal share), -1 (every core) or auto"
+        ) from None
 
 
 _OPTIONS = (
@@ -41,30 +37,63 @@ _OPTIONS = (
     click.option(
         "--ncores-per-instance",
         "--ncore-per-instance",
-        type=_CoreCount(),
+        callback=_core_count,
         metavar="N|0|-1|auto",
         help="Physical cores of each; 0: equal share, -1: every core (unequal), auto: by rule  [default: 0].",
     ),
-    click.option("--cores-list", "--core-list", metavar="LIST", help='Cpus to use: "0-3,8", "0-31:2", "!5", "+0-3", "all"; '
-        'or one list for each instance: "0-31|32-63".'),
+    click.option(
+        "--cores-list",
+        "--core-list",
+        metavar="LIST",
+        help='Cpus to use: "0-3,8", "0-31:2", "!5", "+0-3", "all"; or one list for each instance: "0-31|32-63".',
+    ),
     click.option("--nodes-list", "--node-list", metavar="LIST", help='Nodes whose cpus to use, e.g. "0,2-3".'),
     click.option("--node-id", type=int, metavar="N", hidden=True),
-    click.option("--use-logical-cores", "--use-logical-core", is_flag=True, help="All SMT siblings of each core, not only the first."),
+    click.option(
+        "--use-logical-cores",
+        "--use-logical-core",
+        is_flag=True,
+        help="All SMT siblings of each core, not only the first.",
+    ),
     click.option("--use-e-cores", is_flag=True, help="The efficiency cores of a hybrid machine too."),
-    click.option("--goal", type=click.Choice(GOALS), help="Pick the cores per instance by published practice (a guess)."),
+    click.option(
+        "--goal", type=click.Choice(GOALS), help="Pick the cores per instance by published practice (a guess)."
+    ),
     click.option("--latency-mode", is_flag=True, help="Instances of 4 physical cores, as many as fit."),
     click.option("--throughput-mode", is_flag=True, help="One instance per node."),
-    click.option("--strategy", type=click.Choice(STRATEGIES), help="Where instances go when cores are left: spread over the nodes, or the first nodes  [default: scatter]."),
-    click.option("--scope", type=click.Choice(SCOPES), help="What no instance crosses while there are as many instances  [default: node]."),
+    click.option(
+        "--strategy",
+        type=click.Choice(STRATEGIES),
+        help="Where instances go when cores are left: spread over the nodes, or the first nodes  [default: scatter].",
+    ),
+    click.option(
+        "--scope",
+        type=click.Choice(SCOPES),
+        help="What no instance crosses while there are as many instances  [default: node].",
+    ),
     click.option("--bind-numa-node", is_flag=True, help="Keep instances inside nodes (that is the default)."),
     click.option("--skip-cross-node-cores", is_flag=True, help="The same."),
     click.option("--greedy", is_flag=True, help="Use every core; instances may be unequal."),
-    click.option("--group", "groups", multiple=True, metavar="NxC[@nodeK]", help='Unlike instances: "2x16@node0" (repeatable).'),
-    click.option("--reserve-cores", type=click.IntRange(min=0), default=0, metavar="N", help="Cores per node left to the system."),
-    click.option("--memory-per-instance", metavar="SIZE", help='Cap the instances of each node by its memory, e.g. "24GiB".'),
-    click.option("--memory", type=click.Choice(MEMORY_TIERS), help="High-bandwidth nodes, ordinary ones, or all near ones  [default: the instance's own nodes]."),
-    click.option("--memory-policy", type=click.Choice(MEMORY_POLICIES), help="How memory keeps to its nodes  [default: bind]."),
-    click.option("--instance-idx", "--rank", metavar="LIST", help="Start only these instances of the plan; -1 starts all."),
+    click.option(
+        "--group", "groups", multiple=True, metavar="NxC[@nodeK]", help='Unlike instances: "2x16@node0" (repeatable).'
+    ),
+    click.option(
+        "--reserve-cores", type=click.IntRange(min=0), default=0, metavar="N", help="Cores per node left to the system."
+    ),
+    click.option(
+        "--memory-per-instance", metavar="SIZE", help='Cap the instances of each node by its memory, e.g. "24GiB".'
+    ),
+    click.option(
+        "--memory",
+        type=click.Choice(MEMORY_TIERS),
+        help="High-bandwidth nodes, ordinary ones, or all near ones  [default: the instance's own nodes].",
+    ),
+    click.option(
+        "--memory-policy", type=click.Choice(MEMORY_POLICIES), help="How memory keeps to its nodes  [default: bind]."
+    ),
+    click.option(
+        "--instance-idx", "--rank", metavar="LIST", help="Start only these instances of the plan; -1 starts all."
+    ),
 )
 
 

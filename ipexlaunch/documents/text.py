@@ -102,6 +102,12 @@ def problem_at(document: Document, path: tuple[str | int, ...], problem: str, hi
     return DocumentError(document.source, f"{line}, {place}" if line else place, problem, hint)
 
 
+def place_of(document: Document, path: tuple[str | int, ...]) -> str:
+    """ "line 7, instances[2].cpus": where a key of the document stands, for checks beyond its shape."""
+    line, place = _line_of(document.text, path), _place(path)
+    return f"{line}, {place}" if line else place
+
+
 def dump_yaml(data: Mapping[str, Any]) -> str:
     """YAML for people: keys in the order given, innermost rows on one line each."""
     text: str = yaml.dump(

@@ -230,10 +230,14 @@ def _of_equality(topology: Topology, plan: Plan) -> list[Problem]:
         _problem(
             ("instances", at, "cpus"),
             "keep all instances equal",
-            f"instance {plan.instances[at].index} has {sizes[at][0]} cores and {sizes[at][1]} cpus, others have {usual[0]} and {usual[1]}",
+            f"instance {plan.instances[at].index} has {_extent(sizes[at])}, others have {_extent(usual)}",
             'write "greedy: true" in the request if that is meant',
         )
     ]
+
+
+def _extent(size: tuple[int, int]) -> str:
+    return f"{size[0]} cores" if size[0] == size[1] else f"{size[0]} cores ({size[1]} cpus)"
 
 
 def _of_straddling(topology: Topology, plan: Plan) -> list[Problem]:

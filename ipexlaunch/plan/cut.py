@@ -24,7 +24,7 @@ NO_LIMIT = Room()
 def cut(cores: Sequence[Core], sizes: Sequence[int], levels: tuple[Level, ...]) -> list[list[Core]]:
     """One slice of cores for each size; slices are disjoint, and what is left over is left over.
 
-    Performance and efficiency cores of a hybrid machine are dealt out alike, so that slices of one size are of one speed.
+    Performance and efficiency cores of a hybrid machine are dealt out alike: slices of one size are of one speed.
 
     Args:
         cores: the domain's cores, ascending by id.

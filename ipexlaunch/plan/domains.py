@@ -53,7 +53,7 @@ _KEYS: dict[Scope, Callable[[Core], tuple[int, ...]]] = {
     "l3": lambda core: (node_key(core), l3_key(core)),
     "node": lambda core: (node_key(core),),
     "socket": lambda core: (core.socket,),
-    "machine": lambda core: (),
+    "machine": lambda _core: (),
 }
 
 

@@ -43,7 +43,7 @@ class Layout:
         return distance_table(self.topology, self.domains)
 
     def fits(self, count: int, cores: int) -> bool:
-        """Whether `count` instances of `cores` cores fit by the rules: inside domains, or, if fewer than domains, of whole ones."""
+        """Whether so many instances fit: inside domains, or, where they are fewer than domains, of whole ones."""
         return sum(self._most_in_parents(cores, count)) >= count
 
     def _most_in_parents(self, cores: int, count: int) -> list[int]:

@@ -127,23 +127,16 @@ def _is_id(text: str) -> bool:
 def _refuse(
     unknown: set[int], text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]
 ) -> None:
-    absent = sorted(number for number in unknown if number not in present)
-    forbidden = sorted(unknown - set(absent))
+    absent = frozenset(number for number in unknown if number not in present)
+    forbidden = frozenset(unknown) - absent
     parts = []
     if absent:
-        parts.append(
-            f"{_nouns(noun, absent)} {format_list(absent)} {_verb(absent, 'does', 'do')} not exist or {_verb(absent, 'is', 'are')} offline"
-        )
+        do, are = ("does", "is") if len(absent) == 1 else ("do", "are")
+        parts.append(f"{_nouns(noun, absent)} {do} not exist or {are} offline")
     if forbidden:
-        parts.append(
-            f"{_nouns(noun, forbidden)} {format_list(forbidden)} {_verb(forbidden, 'is', 'are')} not allowed here"
-        )
+        parts.append(f"{_nouns(noun, forbidden)} {'is' if len(forbidden) == 1 else 'are'} not allowed here")
     raise PlanError(f"use {option} {text}", " and ".join(parts), f"allowed {noun}s are {format_list(allowed)}")
 
 
-def _nouns(noun: str, ids: list[int]) -> str:
-    return noun if len(ids) == 1 else noun + "s"
-
-
-def _verb(ids: list[int], one: str, many: str) -> str:
-    return one if len(ids) == 1 else many
+def _nouns(noun: str, ids: frozenset[int]) -> str:
+    return f"{noun if len(ids) == 1 else noun + 's'} {format_list(ids)}"

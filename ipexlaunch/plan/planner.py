@@ -1,4 +1,4 @@
-"""make_plan: Topology and Request to Plan. Exactly the instances that were asked for, or an error that says what fits."""
+"""make_plan: from Topology and Request to Plan; exactly what was asked for, or an error that says what fits."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _cpus(cores: Sequence[Core]) -> frozenset[int]:
 
 
 def _level(slices: list[list[Core]]) -> list[list[Core]]:
-    """Give instances with equally many cores equally many cpus, where cores have unequally many (--use-logical-cores)."""
+    """Give instances of equally many cores equally many cpus, where cores have unlike numbers of siblings."""
     by_size: dict[int, int] = {}
     for part in slices:
         total = sum(len(core.cpus) for core in part)

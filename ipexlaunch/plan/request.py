@@ -54,7 +54,7 @@ class Request:
     use_e_cores: bool = False
     """The efficiency cores of a hybrid machine too."""
     strategy: Strategy | None = None
-    """Where instances go when not every core is needed: spread over the nodes (scatter, default), or the first nodes."""
+    """Where instances go when cores are left: spread over the nodes (scatter, default), or the first nodes (close)."""
     scope: Scope | None = None
     """What an instance does not cross while there are at least as many instances as such domains (default: node)."""
     bind_numa_node: bool = False

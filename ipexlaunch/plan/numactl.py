@@ -1,0 +1,40 @@
+"""The words with which numactl gives an instance's binding to a program."""
+
+from __future__ import annotations
+
+import shlex
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.plan.instances import Instance, Plan
+
+_OPTIONS = {
+    "bind": "--membind",
+    "preferred-many": "--preferred-many",
+    "interleave": "--interleave",
+    "weighted-interleave": "--weighted-interleave",
+}
+
+
+def numactl_words(instance: Instance) -> list[str]:
+    """The command that binds what follows it: numactl, or taskset where the machine has no nodes to name.
+
+    Source: numactl(8) 2.0.16 (2.0.19 for --weighted-interleave), taskset(1).
+    """
+    cpus = format_list(instance.cpus)
+    if not instance.nodes:
+        return ["taskset", "-c", cpus]
+    words = ["numactl", f"--physcpubind={cpus}"]
+    if instance.memory == "local":
+        return [*words, "--localalloc"]
+    if instance.memory == "preferred":
+        return [*words, f"--preferred={min(instance.nodes)}"]
+    if instance.memory in _OPTIONS:
+        return [*words, f"{_OPTIONS[instance.memory]}={format_list(instance.nodes)}"]
+    return words
+
+
+def numactl_lines(plan: Plan) -> list[str]:
+    """One line for each instance to start; the program is to be written behind it."""
+    return [
+        shlex.join(["env", f"OMP_NUM_THREADS={instance.threads}", *numactl_words(instance)]) for instance in plan.chosen
+    ]
