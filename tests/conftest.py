@@ -10,6 +10,10 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ipexlaunch", deadline=None)  # no test measures time, and the machine may be busy
+settings.load_profile("ipexlaunch")
 
 VARIABLE = "IPEXLAUNCH_REQUIRE"
 PASSED = pytest.StashKey[set[str]]()

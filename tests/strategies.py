@@ -6,12 +6,15 @@ in a node where there are nodes) holds, and nothing else is assumed.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from ipexlaunch.topology import Accelerator, Cpu, Limit, Node, Topology
 
 X86 = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_int8", "amx_bf16")
 ARM = ("asimd", "asimddp", "sve", "bf16", "i8mm")
+FLAGS = st.sets(st.sampled_from(X86)) | st.sets(st.sampled_from(ARM)).map(lambda flags: flags | {"asimd"})
 PAGE_SIZES = (2 << 20, 1 << 30)
 
 
@@ -46,9 +49,7 @@ def topologies(
         nodes=nodes,
         allowed_cpus=frozenset(cpu.id for cpu in cpus),
         allowed_nodes=frozenset(node.id for node in nodes if node.memory_bytes),
-        isa=frozenset(
-            draw(st.one_of(st.sets(st.sampled_from(X86)), st.sets(st.sampled_from(ARM)).map(lambda s: s | {"asimd"})))
-        ),
+        isa=frozenset(draw(FLAGS)),
         source="made",
         cpu_model=draw(st.sampled_from([None, "Intel(R) Xeon(R) Platinum 8480+", "Neoverse: V2"])),
         present_cpus=present,
@@ -96,7 +97,7 @@ def _cpus(
     l3_cores, die_nodes = draw(st.sampled_from([None, 1, 2, 4, 1000])), draw(st.sampled_from([None, 1, 2]))
     rows: list[tuple[int, dict[str, object]]] = []
     for (socket, node, index), cpus in zip(places, online, strict=True):
-        keys = {
+        keys: dict[str, object] = {
             "core": index,
             "socket": socket,
             "node": node,
@@ -143,8 +144,6 @@ def _maybe(value: object) -> int | None:
 @st.composite
 def _nodes(draw: st.DrawFn, cpus: tuple[Cpu, ...]) -> tuple[tuple[Node, ...], tuple[Cpu, ...]]:
     """Nodes for the cpus (or none at all), and the cpus with their final node ids."""
-    from dataclasses import replace
-
     if draw(st.sampled_from([False] * 7 + [True])):
         return (), tuple(replace(cpu, node=None) for cpu in cpus)
     used = sorted({cpu.node for cpu in cpus if cpu.node is not None})
@@ -199,8 +198,6 @@ def _accelerators(draw: st.DrawFn, nodes: list[int]) -> tuple[Accelerator, ...]:
 @st.composite
 def _restricted(draw: st.DrawFn, topology: Topology) -> Topology:
     """The machine as a process sees it that is pinned, in a cpuset, or under a quota."""
-    from dataclasses import replace
-
     cpus, nodes = topology.allowed_cpus, topology.allowed_nodes
     limits: list[Limit] = []
     unified = draw(st.booleans())

@@ -1,7 +1,7 @@
 """A Topology as the sysfs and procfs files that a kernel would show of it: what `probe` reads back to the same value.
 
-The inverse of the probe, written from the kernel's documentation (Documentation/ABI, cputopology.rst, cgroups(7)) and not
-from the probe, so that the two check each other.
+The inverse of the probe, written from the kernel's documentation (Documentation/ABI, cputopology.rst, cgroups(7)) and
+not from the probe, so that the two check each other.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def _write_cpus(text: dict[str, str], topology: Topology) -> None:
     text[f"{base}/isolated"] = format_list(topology.isolated_cpus)
     if topology.smt is not None:
         text[f"{base}/smt/control"] = topology.smt
-    for cpu in topology.offline_cpus:
-        text[f"{base}/cpu{cpu}/online"] = "0"
+    for number in topology.offline_cpus:
+        text[f"{base}/cpu{number}/online"] = "0"
     groups = {
         "core": _groups(topology, lambda cpu: cpu.core),
         "socket": _groups(topology, lambda cpu: cpu.socket),
@@ -102,10 +102,10 @@ def _write_cpus(text: dict[str, str], topology: Topology) -> None:
             for name in names:
                 text[f"{topo}/{name}"] = mask(groups[key][value], words)
                 text[f"{topo}/{name}_list"] = format_list(groups[key][value])
-        for name, value, none in (("die", cpu.die, -1), ("cluster", cpu.cluster, 65535)):
+        for name, lowest, none in (("die", cpu.die, -1), ("cluster", cpu.cluster, 65535)):
             if groups[name].keys() - {None}:
-                members = groups[name][value] if value is not None else [cpu.id]
-                text[f"{topo}/{name}_id"] = str(none if value is None else value)
+                members = groups[name][lowest] if lowest is not None else [cpu.id]
+                text[f"{topo}/{name}_id"] = str(none if lowest is None else lowest)
                 text[f"{topo}/{name}_cpus"] = mask(members, words)
                 text[f"{topo}/{name}_cpus_list"] = format_list(members)
         _write_cache(text, f"{here}/cache/index0", 1, "Data", [cpu.id], words)
@@ -200,7 +200,8 @@ def _write_limits(text: dict[str, str], topology: Topology) -> None:
             f"{number}:{name}:{path}" for number, (name, path) in enumerate(groups.items())
         )
         text["proc/self/mountinfo"] = "\n".join(
-            f"{30 + number} 24 0:{number} / /{point} rw - {'cgroup' if name else 'cgroup2'} none rw,{name or 'nsdelegate'}"
+            f"{30 + number} 24 0:{number} / /{point} rw - "
+            + (f"cgroup none rw,{name}" if name else "cgroup2 none rw,nsdelegate")
             for number, (point, name) in enumerate(dict.fromkeys(mounts))
         )
 
