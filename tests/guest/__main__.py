@@ -28,6 +28,8 @@ def main() -> int:
     if interactive and not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("a shell in a guest needs a terminal; give a command after --", file=sys.stderr)
         return 2
+    if interactive:
+        print(f"guest: booting {options.shape}, some ten seconds; `exit` ends it", file=sys.stderr)
     signal.signal(signal.SIGTERM, _leave)  # so that the guest ends as well
     try:
         outcome = run_in_guest(

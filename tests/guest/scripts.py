@@ -89,8 +89,8 @@ def start_script(
         lines.append(f"{words} < /dev/null > {MAILBOX}/stdout 2> {MAILBOX}/stderr")
     else:
         columns, rows = terminal_size
-        lines.append(f"box stty -F {TERMINAL} cols {columns} rows {rows} sane")
-        lines.append(f"box setsid -c {words} < {TERMINAL} > {TERMINAL} 2>&1")
+        size = f"box stty sane cols {columns} rows {rows}"  # kept as long as the braces hold the line open
+        lines.append(f"{{ {size}; box setsid -c {words}; }} < {TERMINAL} > {TERMINAL} 2>&1")
     lines += [f"echo $? > {MAILBOX}/status", "box poweroff -f"]
     return "\n".join(lines) + "\n"
 
