@@ -35,6 +35,7 @@ def main() -> None:
         "kernel": kernel,
         "this_process": this_process,
         "tools": tools,
+        "topology": topology,
         "policy_refusal": policy_refusal,
         "bound": bound_by_us,
         "bound_by_numactl": bound_by_numactl,
@@ -89,8 +90,14 @@ def tools(shape: Shape) -> Json:
     del shape
     return {
         "numactl": _run(["numactl", "-H"]),
-        "lstopo": _run(["lstopo-no-graphics", "--of", "xml"]),
+        "lstopo": _run(["lstopo-no-graphics", "--disallowed", "--of", "xml"]),
     }
+
+
+def topology(shape: Shape) -> Json:
+    """What ipexlaunch says of the machine."""
+    del shape
+    return _run([sys.executable, "-m", "ipexlaunch", "topology", "--format", "json"])
 
 
 def policy_refusal(shape: Shape) -> Json:
