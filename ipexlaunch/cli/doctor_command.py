@@ -1,0 +1,179 @@
+"""`ipexlaunch doctor`: gather the facts from those who read them, let the checks judge, print the answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+
+import click
+
+from ipexlaunch import doctor
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
+from ipexlaunch.findings.environment import preloaded
+from ipexlaunch.findings.examine import PATHS, examine
+from ipexlaunch.findings.facts import Facts, Interpreter, Library, MemoryPolicy
+from ipexlaunch.findings.finding import SEVERITIES, worst
+from ipexlaunch.findings.reading import Unread
+from ipexlaunch.topology import Topology
+
+EXIT_FINDINGS = 1
+"""There are findings at or above --fail-on; 2 stays a bad request."""
+
+SAVED = Unread("--root", "a saved tree does not tell it")
+
+FAIL_ON = ("unknown", "warning", "problem")
+
+
+@click.command("doctor")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--fail-on",
+    type=click.Choice(FAIL_ON),
+    help=f"Exit with {EXIT_FINDINGS} if there is a finding that bad or worse (default: exit with 0 whatever is found).",
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="PATH",
+    help="A model's file or folder: say on which nodes the page cache holds it. May be given several times.",
+)
+@click.option("--python", metavar="PATH", help="The Python that would run the workers (it is not started).")
+@click.option(
+    "--root",
+    default="/",
+    metavar="DIR",
+    help="Read sys/ and proc/ of a saved machine in this folder instead of this host.",
+)
+def command(format_: str, fail_on: str | None, models: tuple[str, ...], python: str | None, root: str) -> int:
+    """Say what stands between this host and full speed.
+
+    Each line says what was read, where, and what would work. Nothing is changed and no process is started.
+    """
+    if not os.path.isdir(root):
+        raise RequestError(
+            f"read a machine from --root {root}", "there is no such folder", "name one that holds sys/ and proc/"
+        )
+    facts = gather_facts(root, python, files_of(models))
+    findings = examine(facts)
+    from ipexlaunch.cli import doctor_text
+
+    if format_ == "json":
+        print(doctor_text.as_json(findings), end="")
+    else:
+        doctor_text.print_findings(findings, sys.stdout)
+    bad = fail_on is not None and SEVERITIES.index(worst(findings)) >= SEVERITIES.index(fail_on)
+    return EXIT_FINDINGS if bad else 0
+
+
+def gather_facts(root: str, python: str | None, models: tuple[str, ...]) -> Facts:
+    """Everything that the checks judge; a fact that cannot be had is an `Unread` in its place.
+
+    Args:
+        root: "/" or the folder of a saved tree; what only a live host can tell is then not asked.
+        python: the workers' interpreter; None for the one that runs this.
+        models: files to look for in the page cache.
+    """
+    live = os.path.realpath(root) == "/"
+    environment = doctor.read_environment(root)
+    variables = {} if isinstance(environment, Unread) else environment
+    topology = _topology(root)
+    limits = doctor.read_cgroup_limits(root)
+    interpreter, libraries = _interpreter(python, variables, live)
+    return Facts(
+        files=doctor.read_host_files(root, PATHS),
+        topology=topology,
+        environment=environment,
+        memory_policy=_memory_policy(topology) if live else SAVED,
+        libraries=libraries,
+        interpreter=interpreter,
+        shared_memory=doctor.read_shared_memory() if live else SAVED,
+        numa_package=doctor.read_numa_package() if live else SAVED,
+        memory_limit=limits.memory,
+        quota_evidence=limits.quota,
+        amx_refusal=doctor.ask_for_amx() if live else SAVED,
+        existing_paths=doctor.find_preloaded(preloaded(variables), variables, root),
+        models=tuple(doctor.read_cached_file(path) for path in models),
+    )
+
+
+def files_of(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Every file below the paths, hidden ones left out, in the order of their names.
+
+    Raises:
+        RequestError: a path does not exist, or a folder holds no file.
+    """
+    found: list[str] = []
+    for path in paths:
+        if os.path.isfile(path):
+            found.append(path)
+            continue
+        if not os.path.isdir(path):
+            raise RequestError(f"look for --model {path} in the page cache", "there is no such file or folder")
+        inside = [
+            os.path.join(folder, name)
+            for folder, folders, names in os.walk(path)
+            for name in sorted(names)
+            if not name.startswith(".") and os.path.isfile(os.path.join(folder, name))
+        ]
+        if not inside:
+            raise RequestError(f"look for --model {path} in the page cache", "the folder holds no file")
+        found += sorted(inside)
+    return tuple(found)
+
+
+def _topology(root: str) -> Topology | Unread:
+    from ipexlaunch.probe import probe
+
+    try:
+        return probe(root)
+    except TopologyError as error:
+        return Unread(error.path, error.problem)
+    except IpexLaunchError as error:
+        return Unread(root, str(error))
+
+
+def _interpreter(
+    python: str | None, variables: Mapping[str, str], live: bool
+) -> tuple[Interpreter | Unread, tuple[Library, ...] | Unread]:
+    """The workers' interpreter, and the libraries that can be preloaded or that its packages bring."""
+    if python is None and not live:
+        return SAVED, SAVED
+    from ipexlaunch.find_libraries import find_libraries, interpreter_prefixes
+
+    path = python or sys.executable
+    prefixes = interpreter_prefixes(path)
+    interpreter = doctor.read_interpreter(path, prefixes)
+    found = find_libraries(path, variables)
+    shared = [Library("openmp" if name == "iomp5" else "allocator", name, place) for name, place in found.items()]
+    return interpreter, (*shared, *doctor.read_bundled_openmp(prefixes))
+
+
+def _memory_policy(topology: Topology | Unread) -> MemoryPolicy | Unread:
+    """The inherited policy, and whether one can be set; tried in a thread that ends at once, so nothing is changed."""
+    from ipexlaunch import bind
+
+    try:
+        name, nodes = bind.memory_policy()
+    except OSError as error:
+        return MemoryPolicy(policy="unknown", refusal=f"get_mempolicy: {error.strerror}")
+    policy = f"{name}:{format_list(nodes)}" if nodes else name
+    wanted = frozenset() if isinstance(topology, Unread) else topology.allowed_nodes
+    trial = "bind" if wanted else "default"
+    answer: list[str] = []
+
+    def attempt() -> None:
+        try:
+            bind.set_memory_policy(trial, wanted)
+            answer.append("")
+        except OSError as error:
+            answer.append(f"{trial}: {error.strerror}")
+
+    thread = threading.Thread(target=attempt)  # a memory policy belongs to the thread that sets it
+    thread.start()
+    thread.join()
+    text = f"{trial} to node {format_list(wanted)}" if wanted else trial
+    return MemoryPolicy(policy=policy, trial=f"{text} accepted", refusal=answer[0])

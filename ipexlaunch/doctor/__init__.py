@@ -1,0 +1,27 @@
+"""Reads what the doctor judges: files under one root, the interpreter's packages, the page cache.
+
+Nothing on the machine is changed by it. The judgements are in `ipexlaunch.findings`, as pure functions.
+"""
+
+from ipexlaunch.doctor.cached_pages import read_cached_file
+from ipexlaunch.doctor.cgroup_limits import CgroupLimits, read_cgroup_limits
+from ipexlaunch.doctor.host_files import read_environment, read_host_files
+from ipexlaunch.doctor.interpreter_files import read_bundled_openmp, read_interpreter
+from ipexlaunch.doctor.numa_package import read_numa_package
+from ipexlaunch.doctor.preload_files import find_preloaded
+from ipexlaunch.doctor.shared_memory import read_shared_memory
+from ipexlaunch.doctor.system_calls import ask_for_amx
+
+__all__ = [
+    "CgroupLimits",
+    "ask_for_amx",
+    "find_preloaded",
+    "read_bundled_openmp",
+    "read_cached_file",
+    "read_cgroup_limits",
+    "read_environment",
+    "read_host_files",
+    "read_interpreter",
+    "read_numa_package",
+    "read_shared_memory",
+]

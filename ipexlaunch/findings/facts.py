@@ -1,0 +1,143 @@
+"""Facts: everything that the doctor judges, gathered by others; a fact that could not be had is an `Unread`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from ipexlaunch.findings.finding import Evidence
+from ipexlaunch.findings.reading import CannotTell, HostFiles, Unread
+from ipexlaunch.topology import Topology
+
+Fact = TypeVar("Fact")
+
+LibraryKind = Literal["openmp", "allocator"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPolicy:
+    """The memory policy that this process inherited, and whether it may set one."""
+
+    policy: str
+    """As /proc/PID/numa_maps has it: "default", "bind:0", "interleave:0-1"."""
+    trial: str = ""
+    """What was tried to learn whether it can be set, e.g. "bind:0-1 accepted"."""
+    refusal: str = ""
+    """Why the kernel refused that, e.g. "Operation not permitted"; empty where it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """One shared library that a worker could load."""
+
+    kind: LibraryKind
+    family: str
+    """"iomp5", "gomp", "omp", "jemalloc" or "tcmalloc"."""
+    path: str
+    package: str = ""
+    """The Python package that brings it; empty for one that several programs share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interpreter:
+    """The Python that would run the workers, as its files tell (it is not started)."""
+
+    path: str
+    version: str
+    """"3.11", or empty where the files do not tell."""
+    packages: Mapping[str, Evidence] = field(default_factory=dict)
+    """Normalised name of a package to its version and the folder that says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Size of a file system in bytes."""
+
+    path: str
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLimit:
+    """A cgroup's limit, and the file that sets it."""
+
+    path: str
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumaPackage:
+    """What the `numa` package of the registry says, where it can be imported."""
+
+    path: str
+    nodes: int | None
+    """Number of configured nodes; None where its library says that there is no NUMA."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedFile:
+    """Where the page cache holds one file. Counted pages are pages that were mapped to learn their node."""
+
+    path: str
+    size_bytes: int
+    asked_pages: int
+    """Pages of which the kernel was asked whether they are cached (all of a small file, evenly spread ones else)."""
+    cached_pages: int
+    """Those of them that are."""
+    pages_by_node: Mapping[int, int]
+    """Node to the number of counted pages that lie there; empty where nothing is cached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One host as the doctor sees it."""
+
+    files: HostFiles
+    topology: Topology | Unread
+    environment: Mapping[str, str] | Unread
+    memory_policy: MemoryPolicy | Unread
+    libraries: tuple[Library, ...] | Unread
+    interpreter: Interpreter | Unread
+    shared_memory: Space | Unread
+    numa_package: NumaPackage | Unread | None
+    """None where no such package is installed."""
+    memory_limit: MemoryLimit | Unread | None
+    """The tightest limit of the cgroups above this process; None where there is none."""
+    amx_refusal: str | Unread
+    """Why this process was not given AMX when it asked; empty where it was."""
+    quota_evidence: tuple[Evidence, ...] = ()
+    """Files that set the quota of the topology, and how often it stopped somebody."""
+    existing_paths: frozenset[str]
+    """Of the paths that LD_PRELOAD names, those where a file is."""
+    models: tuple[CachedFile | Unread, ...] = ()
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The environment.
+
+        Raises:
+            CannotTell: it could not be read.
+        """
+        return need(self.environment)
+
+    @property
+    def machine(self) -> Topology:
+        """The topology.
+
+        Raises:
+            CannotTell: it could not be read.
+        """
+        return need(self.topology)
+
+
+def need(fact: Fact | Unread) -> Fact:
+    """The fact itself.
+
+    Raises:
+        CannotTell: it could not be had.
+    """
+    if isinstance(fact, Unread):
+        raise CannotTell(fact.problem, Evidence(fact.where, fact.problem))
+    return fact

@@ -1,0 +1,172 @@
+"""How fast the clock may tick: governor, energy preference, boost, frequency limits, clock source.
+
+Sources: Documentation/admin-guide/pm/cpufreq.rst, intel_pstate.rst and amd-pstate.rst of the Linux kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.findings.facts import Facts
+from ipexlaunch.findings.finding import Evidence, Finding, finding
+from ipexlaunch.findings.reading import CannotTell, Reading
+
+POLICIES = "/sys/devices/system/cpu/cpufreq/policy*/"
+GOVERNOR = POLICIES + "scaling_governor"
+DRIVER = POLICIES + "scaling_driver"
+PREFERENCE = POLICIES + "energy_performance_preference"
+LIMIT = POLICIES + "scaling_max_freq"
+HIGHEST = POLICIES + "cpuinfo_max_freq"
+BOOST = "/sys/devices/system/cpu/cpufreq/boost"
+NO_TURBO = "/sys/devices/system/cpu/intel_pstate/no_turbo"
+CLOCK = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+CLOCKS = "/sys/devices/system/clocksource/clocksource0/available_clocksource"
+
+PATHS = (GOVERNOR, DRIVER, PREFERENCE, LIMIT, HIGHEST, BOOST, NO_TURBO, CLOCK, CLOCKS)
+
+SELF_GOVERNING = ("intel_pstate", "amd-pstate-epp")
+"""Drivers whose "powersave" is a dynamic governor in the processor, not the lowest frequency."""
+
+SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies", "pit", "refined-jiffies")
+"""Clock sources without a vDSO path: every reading of the clock is a system call or a slow device."""
+
+FAST_PREFERENCES = ("performance", "balance_performance", "0", "128")
+"""128 is what "balance_performance" is stored as on Intel processors."""
+
+NOT_VISIBLE = "No cpufreq driver is loaded: the firmware or the hypervisor alone decides the frequency"
+
+
+def check_governor(facts: Facts) -> Finding:
+    """Whether the governor holds the frequency up."""
+    governors = _groups(facts.files.matching(GOVERNOR))
+    if not governors:
+        return finding("note", NOT_VISIBLE, Evidence(GOVERNOR, "no such file"))
+    seen = [*_evidence(GOVERNOR, governors), *_evidence(DRIVER, _groups(facts.files.matching(DRIVER)))]
+    if set(governors) == {"performance"}:
+        return finding("ok", "The governor holds the frequency up", *seen)
+    command = f"echo performance | sudo tee {GOVERNOR}"
+    drivers = set(_groups(facts.files.matching(DRIVER)))
+    if "powersave" in governors and not drivers:
+        raise CannotTell(
+            "it is missing, and what powersave means depends on it", Evidence(DRIVER, "no such file"), *seen
+        )
+    if "powersave" in governors and not drivers <= set(SELF_GOVERNING):
+        message = "The governor powersave holds these cpus at their lowest frequency"
+        return finding("problem", message, *seen, remedy="choose the governor performance", command=command)
+    names = " and ".join(sorted(set(governors) - {"performance"}))
+    message = f"The governor {names} raises the frequency only after load is seen"
+    return finding("warning", message, *seen, remedy="choose the governor performance", command=command)
+
+
+def check_energy_preference(facts: Facts) -> Finding:
+    """Whether the processor itself is told to prefer speed over saving."""
+    preferences = _groups(facts.files.matching(PREFERENCE))
+    if not preferences:
+        return finding("ok", "The driver has no energy preference", Evidence(PREFERENCE, "no such file"))
+    seen = _evidence(PREFERENCE, preferences)
+    slow = sorted(set(preferences) - set(FAST_PREFERENCES))
+    if not slow:
+        return finding("ok", "The energy preference favours speed", *seen)
+    if slow == ["default"]:
+        message = "The energy preference is the firmware's default, whatever that is"
+        return finding("note", message, *seen, remedy="ask for performance", command=_prefer_performance())
+    message = f"The energy preference {' and '.join(slow)} trades speed for power"
+    return finding("warning", message, *seen, remedy="ask for performance", command=_prefer_performance())
+
+
+def _prefer_performance() -> str:
+    return f"echo performance | sudo tee {PREFERENCE}"
+
+
+def check_boost(facts: Facts) -> Finding:
+    """Whether turbo frequencies are allowed."""
+    no_turbo, boost = facts.files.read(NO_TURBO), facts.files.read(BOOST)
+    if no_turbo.is_missing and boost.is_missing:
+        message = "Whether turbo is allowed cannot be seen: the firmware or the hypervisor decides"
+        return finding("note", message, no_turbo.evidence, boost.evidence)
+    decisive, on = (boost, 1) if no_turbo.is_missing else (no_turbo, 0)
+    value = decisive.need_number()
+    if value not in (0, 1):
+        raise CannotTell("it holds neither 0 nor 1", decisive.evidence)
+    if value == on:
+        return finding("ok", "Turbo frequencies are allowed", decisive.evidence)
+    return finding(
+        "warning",
+        "Turbo is off: cores stay at their base frequency",
+        decisive.evidence,
+        remedy="allow it, or look in the firmware's setup if the file cannot be written",
+        command=f"echo {on} | sudo tee {decisive.path}",
+    )
+
+
+def check_frequency_limit(facts: Facts) -> Finding:
+    """Whether somebody set a limit below what the hardware can do."""
+    limits, highest = facts.files.matching(LIMIT), facts.files.matching(HIGHEST)
+    if not limits or not highest:
+        return finding("ok", "No frequency limit is set", Evidence(LIMIT, "no such file"))
+    tops = {_policy(reading): reading for reading in highest}
+    lowered: dict[str, list[int]] = {}
+    for reading in limits:
+        top = tops.get(_policy(reading), Reading(HIGHEST.replace("*", str(_policy(reading)))))
+        if reading.need_number() < top.need_number():
+            text = f"{reading.need_number()} kHz of {top.need_number()} kHz"
+            lowered.setdefault(text, []).append(_policy(reading))
+    if not lowered:
+        return finding("ok", "The frequency limit is the highest that the hardware gives", limits[0].evidence)
+    seen = [Evidence(_joined(LIMIT, policies), text) for text, policies in lowered.items()]
+    return finding(
+        "warning",
+        "The highest frequency is limited below what the hardware gives",
+        *seen,
+        remedy="lift the limit",
+        command=f"for p in {POLICIES[:-1]}; do cat $p/cpuinfo_max_freq | sudo tee $p/scaling_max_freq; done",
+    )
+
+
+def check_clock_source(facts: Facts) -> Finding:
+    """Whether reading the clock is cheap; workers and torch read it often."""
+    current = facts.files.read(CLOCK)
+    name = current.need_text()
+    if name not in SLOW_CLOCKS:
+        return finding("ok", f"The clock source {name} is read without a system call", current.evidence)
+    offered = facts.files.read(CLOCKS)
+    better = [word for word in (offered.text or "").split() if word not in SLOW_CLOCKS]
+    message = f"The clock source is {name}: every reading of the clock goes to a slow device"
+    if not better:
+        remedy = "find in the kernel's log why tsc was dropped (unsynchronised or unstable)"
+        return finding(
+            "warning", message, current.evidence, offered.evidence, remedy=remedy, command="sudo dmesg | grep -i tsc"
+        )
+    command = f"echo {better[0]} | sudo tee {CLOCK}"
+    return finding(
+        "warning", message, current.evidence, offered.evidence, remedy=f"choose {better[0]}", command=command
+    )
+
+
+def _groups(readings: Sequence[Reading]) -> dict[str, list[int]]:
+    """Text to the policies whose file holds it.
+
+    Raises:
+        CannotTell: one file could not be read or is empty.
+    """
+    groups: dict[str, list[int]] = {}
+    for reading in readings:
+        text = reading.need_text()
+        if not text:
+            raise CannotTell("it is empty", reading.evidence)
+        groups.setdefault(text, []).append(_policy(reading))
+    return groups
+
+
+def _evidence(pattern: str, groups: Mapping[str, Sequence[int]]) -> list[Evidence]:
+    return [Evidence(_joined(pattern, policies), text) for text, policies in groups.items()]
+
+
+def _joined(pattern: str, policies: Sequence[int]) -> str:
+    ids = format_list(policies)
+    return pattern.replace("*", ids if len(policies) == 1 else f"{{{ids}}}")
+
+
+def _policy(reading: Reading) -> int:
+    return int(reading.path.split("/policy")[1].split("/")[0])

@@ -1,0 +1,279 @@
+"""What the instruction sets of this processor mean for each data type.
+
+The table is a summary of measured and read sources (upstream ATen, oneDNN, torchao 0.18, IPEX 2.8): pytorch #146508
+(bf16 and fp16 without their instructions), IPEX #178 and #826, pytorch #143187 and #150603 (AMX), torchao #4103.
+Flags are spelled as the kernel spells them (arch/x86/include/asm/cpufeatures.h, arch/arm64/kernel/cpuinfo.c).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipexlaunch.findings.facts import Facts, need
+from ipexlaunch.findings.finding import Evidence, Finding, Severity, finding
+from ipexlaunch.findings.reading import CannotTell
+
+CPUINFO = "/proc/cpuinfo"
+RELEASE = "/proc/sys/kernel/osrelease"
+
+PATHS = (CPUINFO, RELEASE)
+
+AMX_KERNEL = (5, 16)
+"""The first release that gives AMX state to a process that asks (Documentation/arch/x86/xstate.rst)."""
+
+X86_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16")
+AMX_FLAGS = ("amx_tile", "amx_int8", "amx_bf16", "amx_fp16")
+ARM_FLAGS = ("asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve", "sve2", "svei8mm", "svebf16", "sme")
+"""What is shown of the flags, in this order."""
+
+AMX_MODELS = {("GenuineIntel", 6, model) for model in (143, 207, 173, 174)}
+"""Sapphire Rapids, Emerald Rapids, Granite Rapids and Granite Rapids D: arch/x86/include/asm/intel-family.h."""
+
+AVX512_MODELS = AMX_MODELS | {("GenuineIntel", 6, model) for model in (85, 106, 108)}
+"""And Skylake, Cascade Lake, Cooper Lake (85) and Ice Lake servers."""
+
+
+@dataclass(frozen=True, slots=True)
+class DtypeAnswer:
+    """How one data type fares on a class of processors."""
+
+    dtype: str
+    severity: Severity
+    answer: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorClass:
+    """Processors whose dtypes fare alike: those that have all `flags`."""
+
+    name: str
+    flags: frozenset[str]
+    answers: tuple[DtypeAnswer, ...]
+
+
+_USE_FP32 = "use fp32"
+_AMX_ANSWERS = (
+    DtypeAnswer("fp32", "ok", "works, and bf16 is faster"),
+    DtypeAnswer("bf16", "ok", "is the fastest default, by AMX"),
+    DtypeAnswer("int8", "ok", "is fast by AMX; compiled with max-autotune two to three times oneDNN's own"),
+    DtypeAnswer("int4", "ok", "is fast by AMX for batches above 4 (torch.compile, bf16 activations)"),
+    DtypeAnswer(
+        "IPEX int8 and int4 weights", "ok", "are fast: the kernels of IPEX 2.8 are built for these instructions"
+    ),
+)
+_IPEX_SLOW = DtypeAnswer(
+    "IPEX int8 and int4 weights",
+    "note",
+    "are slow: without avx512_fp16 IPEX 2.8 unpacks every weight at each call (up to 9 times slower than fp32)",
+    "use torchao, or no weight-only quantisation",
+)
+_INT4_AVX512 = DtypeAnswer("int4", "ok", "is vectorised for bf16 activations only (weights int4, torch.compile)")
+_INT8_VNNI = DtypeAnswer(
+    "int8", "ok", "is fast with torch 2.12 and torchao 0.18 or later; earlier ones take a slow path"
+)
+
+X86_CLASSES = (
+    ProcessorClass(
+        "AMX with fp16 tiles",
+        frozenset({"amx_tile", "amx_bf16", "amx_int8", "amx_fp16", "avx512_fp16"}),
+        (*_AMX_ANSWERS, DtypeAnswer("fp16", "ok", "is fast by AMX (torch.compile needs gcc 13 or later)")),
+    ),
+    ProcessorClass(
+        "AMX and AVX512_FP16",
+        frozenset({"amx_tile", "amx_bf16", "amx_int8", "avx512_fp16"}),
+        (*_AMX_ANSWERS, DtypeAnswer("fp16", "ok", "works by avx512_fp16, and bf16 is faster")),
+    ),
+    ProcessorClass(
+        "AVX-512 with VNNI and BF16",
+        frozenset({"avx512f", "avx512_vnni", "avx512_bf16"}),
+        (
+            DtypeAnswer("fp32", "ok", "works, and bf16 is faster"),
+            DtypeAnswer("bf16", "ok", "is fast, by avx512_bf16"),
+            DtypeAnswer("fp16", "note", "is slow: every product is converted to fp32 and back", "use bf16"),
+            _INT8_VNNI,
+            _INT4_AVX512,
+            _IPEX_SLOW,
+        ),
+    ),
+    ProcessorClass(
+        "AVX-512 with VNNI",
+        frozenset({"avx512f", "avx512_vnni"}),
+        (
+            DtypeAnswer("fp32", "ok", "is a good default"),
+            DtypeAnswer("bf16", "note", "is slow to neutral: emulated, no avx512_bf16", _USE_FP32),
+            DtypeAnswer("fp16", "note", "is slow: every product is converted to fp32 and back", _USE_FP32),
+            _INT8_VNNI,
+            _INT4_AVX512,
+            _IPEX_SLOW,
+        ),
+    ),
+    ProcessorClass(
+        "AVX-512 without VNNI",
+        frozenset({"avx512f"}),
+        (
+            DtypeAnswer("fp32", "ok", "is the best choice here"),
+            DtypeAnswer("bf16", "note", "is slow: emulated, about half the speed of fp32", _USE_FP32),
+            DtypeAnswer("fp16", "note", "is slow: every product is converted to fp32 and back", _USE_FP32),
+            DtypeAnswer("int8", "note", "is slow to neutral, and needs reduced range against saturation", _USE_FP32),
+            DtypeAnswer("int4", "note", "is vectorised for bf16 activations only, which are slow here", _USE_FP32),
+            _IPEX_SLOW,
+        ),
+    ),
+    ProcessorClass(
+        "AVX2 only",
+        frozenset({"avx2"}),
+        (
+            DtypeAnswer("fp32", "ok", "is the only fast type here"),
+            DtypeAnswer("bf16", "warning", "is 44 to 499 times slower than fp32 (no bf16 instructions)", _USE_FP32),
+            DtypeAnswer("fp16", "warning", "is 65 to 503 times slower than fp32 (no fp16 instructions)", _USE_FP32),
+            DtypeAnswer("int8", "note", "is slow, and needs reduced range against saturation", _USE_FP32),
+            DtypeAnswer("int4", "warning", "needs bf16 activations, which are catastrophic here", _USE_FP32),
+            _IPEX_SLOW,
+        ),
+    ),
+    ProcessorClass(
+        "no AVX2",
+        frozenset(),
+        (
+            DtypeAnswer("fp32", "ok", "is the only usable type here"),
+            DtypeAnswer("bf16", "warning", "has no instructions here: far slower than fp32", _USE_FP32),
+            DtypeAnswer("fp16", "warning", "has no instructions here: far slower than fp32", _USE_FP32),
+            DtypeAnswer("int8", "warning", "has no vector instructions here: slower than fp32", _USE_FP32),
+            DtypeAnswer("int4", "warning", "has no vector kernel here: slower than fp32", _USE_FP32),
+        ),
+    ),
+)
+"""Most capable first; the first whose flags are all there is the processor's."""
+
+_MEASURE = "measure before you choose it: nobody's figures are known to us"
+
+
+def processor_class(flags: frozenset[str]) -> ProcessorClass:
+    """The class of an x86 processor.
+
+    Args:
+        flags: the kernel's flags.
+    """
+    return next(each for each in X86_CLASSES if each.flags <= flags)
+
+
+def check_instruction_sets(facts: Facts) -> Finding:
+    """Which instruction sets for inference the kernel offers."""
+    flags, key = _flags(facts)
+    present = [flag for flag in (*X86_FLAGS, *AMX_FLAGS, *ARM_FLAGS) if flag in flags]
+    seen = [Evidence(CPUINFO, f"{key}: {' '.join(present) or 'none that matter'}")]
+    if key == "Features":
+        name = "SVE" if "sve" in flags else "Advanced SIMD" if "asimd" in flags else "no vector unit"
+        return finding("ok", f"ARM with {name}", *seen)
+    model = _model(facts)
+    seen.append(Evidence(CPUINFO, "{} family {} model {}".format(*model)))
+    found = processor_class(flags)
+    if _should_have_avx512(model) and "avx512f" not in flags:
+        return finding(
+            "problem",
+            "This processor has AVX-512, but the hypervisor, firmware or kernel hides it",
+            *seen,
+            remedy="pass the host's cpu model through to the guest, or remove clearcpuid from the kernel's line",
+            command="tr ' ' '\\n' < /proc/cmdline | grep clearcpuid",
+        )
+    return finding("ok", f"Processor class: {found.name}", *seen)
+
+
+def check_amx(facts: Facts) -> Finding:
+    """Whether a worker that asks for AMX gets it."""
+    flags, key = _flags(facts)
+    release = facts.files.read(RELEASE)
+    if key == "Features":
+        return finding("ok", "AMX is an x86 matter", Evidence(CPUINFO, "Features (ARM)"))
+    amx = [flag for flag in AMX_FLAGS if flag in flags]
+    seen = Evidence(CPUINFO, f"flags: {' '.join(amx) or 'no amx_tile'}")
+    model = _model(facts)
+    if not amx:
+        if model in AMX_MODELS:
+            return finding(
+                "problem",
+                "This processor has AMX, but the hypervisor, firmware or kernel hides it: bf16 and int8 are far slower",
+                seen,
+                Evidence(CPUINFO, "{} family {} model {}".format(*model)),
+                remedy="pass the host's cpu model through to the guest, and boot a kernel of 5.16 or later",
+                command="uname -r; tr ' ' '\\n' < /proc/cmdline | grep clearcpuid",
+            )
+        return finding("ok", "This processor has no AMX", seen)
+    numbers = release.need_text().split(".")[:2]
+    if len(numbers) < 2 or not all(part.isdecimal() for part in numbers):
+        raise CannotTell("it is no kernel release", release.evidence)
+    if tuple(map(int, numbers)) < AMX_KERNEL:
+        return finding(
+            "problem",
+            "The processor has AMX, but this kernel cannot give its state to a process",
+            seen,
+            release.evidence,
+            remedy="boot a kernel of 5.16 or later",
+        )
+    refusal = need(facts.amx_refusal)
+    asked = Evidence("arch_prctl(ARCH_REQ_XCOMP_PERM)", refusal or "granted to this process")
+    if not refusal:
+        return finding(
+            "ok", "AMX is there, and the kernel gives it to a process that asks, as oneDNN does", seen, asked
+        )
+    return finding(
+        "problem",
+        "The processor has AMX, but the kernel refuses it to a process that asks",
+        seen,
+        asked,
+        release.evidence,
+        remedy="allow arch_prctl in the container's seccomp profile, or run a sandbox that knows AMX",
+    )
+
+
+def check_dtypes(facts: Facts) -> Sequence[Finding]:
+    """What the instruction sets mean for each data type, one line each."""
+    flags, key = _flags(facts)
+    if key == "Features":
+        return _arm_dtypes(flags)
+    found = processor_class(flags)
+    seen = Evidence(CPUINFO, f"class {found.name}")
+    return [finding(row.severity, f"{row.dtype} {row.answer}", seen, remedy=row.remedy) for row in found.answers]
+
+
+def _arm_dtypes(flags: frozenset[str]) -> list[Finding]:
+    found = []
+    for dtype, wanted in (("bf16", {"bf16", "svebf16"}), ("fp16", {"asimdhp"}), ("int8", {"i8mm", "svei8mm"})):
+        have = sorted(wanted & flags)
+        seen = Evidence(CPUINFO, f"Features: {' '.join(have) or 'none of ' + ' '.join(sorted(wanted))}")
+        if have:
+            found.append(finding("note", f"{dtype} has its instructions here", seen, remedy=_MEASURE))
+        else:
+            found.append(
+                finding("warning", f"{dtype} has no instructions here, so it is emulated", seen, remedy=_USE_FP32)
+            )
+    return [finding("ok", "fp32 works", Evidence(CPUINFO, "Features")), *found]
+
+
+def _flags(facts: Facts) -> tuple[frozenset[str], str]:
+    """(flags of the first processor, the key they stand under: "flags" on x86, "Features" on ARM)."""
+    reading = facts.files.read(CPUINFO)
+    for key in ("flags", "Features"):
+        try:
+            return frozenset(reading.need_field(key).split()), key
+        except CannotTell:
+            reading.need_text()
+    raise CannotTell("it names no flags and no Features", Evidence(CPUINFO, "no line 'flags' or 'Features'"))
+
+
+def _model(facts: Facts) -> tuple[str, int, int]:
+    reading = facts.files.read(CPUINFO)
+    vendor, family, model = (reading.need_field(name) for name in ("vendor_id", "cpu family", "model"))
+    if not family.isdecimal() or not model.isdecimal():
+        raise CannotTell("cpu family or model is no number", Evidence(CPUINFO, f"family {family} model {model}"))
+    return vendor, int(family), int(model)
+
+
+def _should_have_avx512(model: tuple[str, int, int]) -> bool:
+    vendor, family, number = model
+    zen4_or_later = vendor == "AuthenticAMD" and (
+        family > 25 or (family == 25 and (0x10 <= number <= 0x1F or 0x60 <= number <= 0x7F or 0xA0 <= number <= 0xAF))
+    )  # init_amd() in arch/x86/kernel/cpu/amd.c
+    return zen4_or_later or model in AVX512_MODELS

@@ -1,0 +1,110 @@
+"""Allocators, OpenMP runtimes and the packages of the interpreter that would run the workers.
+
+Sources: PyTorch's "Grokking" articles (jemalloc: 2.2 times faster ResNet-50 than the C library's allocator on one
+socket); vLLM's check of preloaded libraries; the release notes of IPEX 2.8 (one torch minor per release).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ipexlaunch.findings.facts import Facts, Library, need
+from ipexlaunch.findings.finding import Evidence, Finding, finding
+
+VNNI_TORCH, VNNI_TORCHAO = (2, 12), (0, 18)
+"""The first that multiply int8 by VNNI (torchao #4103)."""
+
+
+def check_allocator(facts: Facts) -> Finding:
+    """Whether an allocator that scales over threads can be preloaded."""
+    found = [library for library in need(facts.libraries) if library.family in ("tcmalloc", "jemalloc")]
+    if found:
+        names = " and ".join(sorted({library.family for library in found}))
+        return finding("ok", f"{names} can be preloaded", *_seen(found))
+    return finding(
+        "warning",
+        "Neither tcmalloc nor jemalloc is installed: the C library hands large buffers back to the kernel each time",
+        Evidence("library search", "no libtcmalloc*.so*, no libjemalloc.so*"),
+        remedy="install one of them (Debian, Ubuntu; in conda: conda install -c conda-forge gperftools)",
+        command="sudo apt-get install -y libtcmalloc-minimal4 libjemalloc2",
+    )
+
+
+def check_openmp_runtime(facts: Facts) -> Finding:
+    """Whether Intel's OpenMP runtime can be preloaded, the one whose threads can be pinned without loss."""
+    found = [library for library in need(facts.libraries) if library.family == "iomp5"]
+    if found:
+        return finding("ok", "libiomp5 can be preloaded", *_seen(found))
+    others = [library for library in need(facts.libraries) if library.kind == "openmp"]
+    return finding(
+        "note",
+        "libiomp5 is not installed: workers keep the OpenMP runtime that their packages bring",
+        *(_seen(others) or [Evidence("library search", "no libiomp5.so*")]),
+        remedy="on x86, install it into the workers' environment",
+        command=f"{_python(facts)} -m pip install intel-openmp",
+    )
+
+
+def check_openmp_runtimes_together(facts: Facts) -> Finding:
+    """Whether several packages bring an OpenMP runtime of their own, so that a worker can load two."""
+    bundled = [library for library in need(facts.libraries) if library.kind == "openmp" and library.package]
+    packages = sorted({library.package for library in bundled})
+    if len(packages) < 2:
+        searched = Evidence("packages' own libraries", "no libgomp, libiomp5 or libomp")
+        return finding("ok", "No two packages bring an OpenMP runtime of their own", *(_seen(bundled) or [searched]))
+    return finding(
+        "note",
+        f"{', '.join(packages)} each bring an OpenMP runtime: a worker that imports them has as many pools of threads",
+        *_seen(bundled),
+        remedy="preload one (ipexlaunch does if libiomp5 is there), or keep the others at one thread",
+    )
+
+
+def check_torch(facts: Facts) -> Sequence[Finding]:
+    """Which torch the workers would import, and whether what is beside it fits."""
+    interpreter = need(facts.interpreter)
+    python = Evidence(interpreter.path, f"Python {interpreter.version}" if interpreter.version else "version not found")
+    torch = interpreter.packages.get("torch")
+    if torch is None:
+        return [
+            finding(
+                "note",
+                "The workers' Python has no torch; programs without it run all the same",
+                python,
+                remedy="name the environment that has it, or install it",
+                command="ipexlaunch doctor --python /path/to/env/bin/python",
+            )
+        ]
+    found = [finding("ok", f"torch {torch.value} in the workers' Python", python, torch)]
+    ipex = interpreter.packages.get("intel-extension-for-pytorch")
+    if ipex is not None and _minor(ipex.value) != _minor(torch.value):
+        found.append(
+            finding(
+                "problem",
+                f"IPEX {ipex.value} does not fit torch {torch.value}: importing it ends the worker with code 127",
+                torch,
+                ipex,
+                remedy="keep both at the same minor release, or remove IPEX (archived in March 2026)",
+                command=f"{interpreter.path} -m pip uninstall -y intel-extension-for-pytorch",
+            )
+        )
+    ao = interpreter.packages.get("torchao")
+    if ao is not None and (_minor(torch.value) < VNNI_TORCH or _minor(ao.value) < VNNI_TORCHAO):
+        message = f"torchao {ao.value} with torch {torch.value} takes the slow path for int8"
+        remedy = "use torch 2.12 or later with torchao 0.18 or later"
+        found.append(finding("note", message, torch, ao, remedy=remedy))
+    return found
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    """ "2.8.0+cpu" as (2, 8)."""
+    parts = version.split("+")[0].split(".")[:2]
+    return tuple(int(part) if part.isdecimal() else 0 for part in parts)
+
+
+def _python(facts: Facts) -> str:
+    return need(facts.interpreter).path
+
+
+def _seen(libraries: Sequence[Library]) -> list[Evidence]:
+    return [Evidence(library.path, library.package or library.family) for library in libraries]

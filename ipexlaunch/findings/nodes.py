@@ -1,0 +1,160 @@
+"""Whether the nodes are alike: cpus, memory, what is free of it; and whether others count them as we do."""
+
+from __future__ import annotations
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.findings.facts import Facts, need
+from ipexlaunch.findings.finding import Evidence, Finding, finding
+from ipexlaunch.findings.quantity import counted, in_gib
+from ipexlaunch.findings.reading import CannotTell, Reading
+
+NODE_MEMORY = "/sys/devices/system/node/node*/meminfo"
+NODE_CPUS = "/sys/devices/system/node/node*/cpulist"
+
+PATHS = (NODE_MEMORY, NODE_CPUS)
+
+UNLIKE_SIZE = 0.9
+"""Of the largest node's memory: with less, a node has fewer or smaller modules (the kernel keeps a few per cent)."""
+
+UNLIKE_FREE = 0.5
+"""Of the roomiest node's memory left: with less, a node bounds the size of equal workers on all of them."""
+
+
+def check_node_cores(facts: Facts) -> Finding:
+    """Whether equal instances can fill every node."""
+    machine = facts.machine
+    counts = {node.id: 0 for node in machine.nodes}
+    for core, cpus in machine.cores.items():
+        node = machine.by_cpu[core].node
+        if node is not None and cpus & machine.allowed_cpus:
+            counts[node] += 1
+    used = {node: number for node, number in counts.items() if number}
+    if len(used) < 2:
+        return finding("ok", f"{counted(len(used) or 1, 'node')} with cpus of ours", _topology(facts))
+    seen = [
+        Evidence(NODE_CPUS.replace("*", str(node)), counted(number, "allowed core")) for node, number in used.items()
+    ]
+    if len(set(used.values())) == 1:
+        return finding(
+            "ok", f"Each of {len(used)} nodes has {counted(min(used.values()), 'allowed core')}", seen[0], seen[-1]
+        )
+    return finding(
+        "note",
+        f"Nodes have {min(used.values())} to {max(used.values())} allowed cores: equal instances leave some idle",
+        *seen,
+        remedy="see which sizes leave least",
+        command="ipexlaunch plan",
+    )
+
+
+def check_memoryless_nodes(facts: Facts) -> Finding:
+    """Whether cpus have no memory of their own."""
+    machine = facts.machine
+    with_cpus = {cpu.node for cpu in machine.cpus if cpu.id in machine.allowed_cpus and cpu.node is not None}
+    bare = sorted(node.id for node in machine.nodes if node.memory_bytes == 0 and node.id in with_cpus)
+    if bare:
+        return finding(
+            "warning",
+            f"Node {format_list(bare)} has cpus but no memory: all memory of its workers is remote",
+            *(Evidence(NODE_MEMORY.replace("*", str(node)), "MemTotal: 0 kB") for node in bare),
+            remedy="put memory modules into its channels, or leave its cpus out of the plan",
+            command=f"ipexlaunch --nodes-list {format_list(with_cpus - set(bare))} ..."
+            if with_cpus - set(bare)
+            else "",
+        )
+    apart = sorted(
+        node.id for node in machine.nodes if node.memory_bytes and not any(c.node == node.id for c in machine.cpus)
+    )
+    if apart:
+        message = f"Node {format_list(apart)} is memory without cpus (HBM, CXL, persistent or device memory)"
+        return finding("note", f"{message}: workers use it only if you say so", _topology(facts))
+    return finding("ok", "Every node with cpus of ours has memory", _topology(facts))
+
+
+def check_node_memory_size(facts: Facts) -> Finding:
+    """Whether nodes with cpus have equal memory, thus equal bandwidth as far as can be seen."""
+    machine = facts.machine
+    with_cpus = {cpu.node for cpu in machine.cpus}
+    sizes = {node.id: node.memory_bytes for node in machine.nodes if node.id in with_cpus and node.memory_bytes}
+    if len(sizes) < 2:
+        return finding("ok", "One node with cpus and memory", _topology(facts))
+    smallest, largest = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    seen = [Evidence(NODE_MEMORY.replace("*", str(node)), in_gib(sizes[node])) for node in (smallest, largest)]
+    if sizes[smallest] >= UNLIKE_SIZE * sizes[largest]:
+        return finding("ok", f"{len(sizes)} nodes have equal memory, give or take the firmware's share", *seen)
+    return finding(
+        "warning",
+        f"Node {smallest} has {in_gib(sizes[smallest])}, node {largest} {in_gib(sizes[largest])}: "
+        "the instances of the smaller one bound the model's size, and perhaps its bandwidth",
+        *seen,
+        remedy="fill the memory channels of all sockets alike",
+        command="sudo dmidecode -t memory | grep -E 'Locator|Size|Speed'",
+    )
+
+
+def check_node_memory_free(facts: Facts) -> Finding:
+    """Whether the memory that is left is spread evenly; counts file cache that can be dropped as left."""
+    machine = facts.machine
+    ours = {cpu.node for cpu in machine.cpus if cpu.id in machine.allowed_cpus} & set(machine.allowed_nodes)
+    readings = [reading for reading in facts.files.matching(NODE_MEMORY) if _node_id(reading) in ours]
+    if not readings:
+        raise CannotTell("no node tells its memory", Evidence(NODE_MEMORY, "no such file"))
+    left = {_node_id(reading): _available(reading) for reading in readings}
+    seen = [
+        Evidence(
+            reading.path, f"{in_gib(left[_node_id(reading)])} free or cached of {in_gib(_bytes(reading, 'MemTotal'))}"
+        )
+        for reading in readings
+    ]
+    fullest, roomiest = min(left, key=left.__getitem__), max(left, key=left.__getitem__)
+    if left[fullest] >= UNLIKE_FREE * left[roomiest]:
+        return finding("ok", f"Every node has at least {in_gib(left[fullest])} left", *seen)
+    return finding(
+        "warning",
+        f"Node {fullest} has {in_gib(left[fullest])} left, node {roomiest} {in_gib(left[roomiest])}: "
+        "workers of the fuller one run out first, or spill to other nodes",
+        *seen,
+        remedy="see who uses it",
+        command="numastat -m; numastat -p $(ps -eo pid --sort=-rss --no-headers | head -1)",
+    )
+
+
+def check_numa_package(facts: Facts) -> Finding:
+    """Whether the `numa` package, where installed, counts the nodes as the kernel does."""
+    package = need(facts.numa_package) if facts.numa_package is not None else None
+    if package is None:
+        return finding("ok", "The optional package numa is not installed; nothing to cross-check", _topology(facts))
+    kernel = len(facts.machine.nodes)
+    seen = Evidence(
+        package.path, "says that there is no NUMA" if package.nodes is None else counted(package.nodes, "node")
+    )
+    if (package.nodes or 0) == kernel or (package.nodes is None and kernel <= 1):
+        return finding("ok", "The package numa counts the nodes as the kernel does", seen, _topology(facts))
+    return finding(
+        "warning",
+        f"The package numa counts {package.nodes or 0} nodes, the kernel {kernel}: do not place by that package",
+        seen,
+        _topology(facts),
+    )
+
+
+def _topology(facts: Facts) -> Evidence:
+    return Evidence("/sys/devices/system/node", counted(len(facts.machine.nodes), "node"))
+
+
+def _node_id(reading: Reading) -> int:
+    return int(reading.path.split("/node/node")[1].split("/")[0])
+
+
+def _available(reading: Reading) -> int:
+    """MemFree and what can be dropped: file cache and reclaimable slabs."""
+    return sum(_bytes(reading, name) for name in ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable"))
+
+
+def _bytes(reading: Reading, name: str) -> int:
+    """A line such as "Node 0 MemTotal: 1024 kB", in bytes."""
+    text = reading.need_field(f"Node {_node_id(reading)} {name}")
+    number = text.removesuffix(" kB")
+    if not number.isdecimal():
+        raise CannotTell(f"{name} is no number", Evidence(reading.path, f"{name}: {text}"))
+    return int(number) * 1024

@@ -1,0 +1,177 @@
+"""Which cpus a run gets: SMT, offline and isolated cpus, what this process may use of them, what a scheduler gave it.
+
+Sources: Documentation/admin-guide/cputopology.rst, kernel-parameters.txt (isolcpus, nosmt) and cgroup-v2.rst
+(cpu.max, cpu.stat) of the Linux kernel; man srun (SLURM_JOB_CPUS_PER_NODE).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.findings.facts import Facts
+from ipexlaunch.findings.finding import Evidence, Finding, finding
+from ipexlaunch.findings.quantity import counted
+from ipexlaunch.findings.reading import CannotTell
+
+SMT_ACTIVE = "/sys/devices/system/cpu/smt/active"
+SMT_CONTROL = "/sys/devices/system/cpu/smt/control"
+ONLINE = "/sys/devices/system/cpu/online"
+OFFLINE = "/sys/devices/system/cpu/offline"
+PRESENT = "/sys/devices/system/cpu/present"
+ISOLATED = "/sys/devices/system/cpu/isolated"
+STATUS = "/proc/self/status"
+
+PATHS = (SMT_ACTIVE, SMT_CONTROL, ONLINE, OFFLINE, PRESENT, ISOLATED, STATUS)
+
+EXPLAIN = "ipexlaunch topology --explain"
+
+
+def check_smt(facts: Facts) -> Finding:
+    """Whether two hardware threads share a core."""
+    active, control = facts.files.read(SMT_ACTIVE), facts.files.read(SMT_CONTROL)
+    if active.is_missing:  # before Linux 4.19
+        shared = [core for core, cpus in facts.machine.cores.items() if len(cpus) > 1]
+        seen, on = (
+            Evidence("topology", f"{len(shared)} of {counted(len(facts.machine.cores), 'core')} with siblings"),
+            bool(shared),
+        )
+    else:
+        number = active.need_number()
+        if number not in (0, 1):
+            raise CannotTell("it holds neither 0 nor 1", active.evidence)
+        seen, on = active.evidence, number == 1
+    if not on:
+        return finding("ok", "No two cpus share a core", seen, control.evidence)
+    message = "SMT is on: two threads on one core are slower than on two, so workers get one thread per core"
+    return finding("note", message, seen, control.evidence, remedy="nothing to do, unless you ask for logical cores")
+
+
+def check_offline_cpus(facts: Facts) -> Finding:
+    """Whether cpus that are in the machine are switched off."""
+    present, online = facts.files.read(PRESENT), facts.files.read(ONLINE)
+    offline = sorted(present.need_ids() - online.need_ids())
+    if not offline:
+        return finding("ok", "Every cpu of the machine is online", online.evidence)
+    control = facts.files.read(SMT_CONTROL)
+    message = f"{counted(len(offline), 'cpu')} of {len(present.need_ids())} offline"
+    if (control.text or "").strip() in ("off", "forceoff"):
+        return finding("note", f"{message}: the siblings, because SMT is off", online.evidence, control.evidence)
+    return finding(
+        "warning",
+        message,
+        present.evidence,
+        online.evidence,
+        remedy="switch them on",
+        command=f"sudo chcpu -e {format_list(offline)}",
+    )
+
+
+def check_isolated_cpus(facts: Facts) -> Finding:
+    """Whether the kernel does not balance threads over some cpus: threads of one worker then pile up on one of them."""
+    reading = facts.files.read(ISOLATED)
+    isolated = reading.need_ids()
+    if not isolated:
+        return finding("ok", "No cpu is isolated from the scheduler", Evidence(ISOLATED, "(empty)"))
+    usable = isolated & facts.machine.allowed_cpus
+    if not usable:
+        return finding("note", f"{counted(len(isolated), 'cpu')} isolated, none of them ours", reading.evidence)
+    return finding(
+        "warning",
+        f"{counted(len(usable), 'allowed cpu')} isolated: the kernel does not spread a worker's threads over them",
+        reading.evidence,
+        Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}"),
+        remedy="leave them out of the plan, or boot without isolcpus",
+        command=f"ipexlaunch --cores-list {format_list(facts.machine.allowed_cpus - isolated)} ..."
+        if facts.machine.allowed_cpus - isolated
+        else "",
+    )
+
+
+def check_allowed_cpus(facts: Facts) -> Finding:
+    """Whether this process may use all cpus that are online."""
+    machine = facts.machine
+    online = frozenset(machine.by_cpu)
+    seen = Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}")
+    online_seen = facts.files.read(ONLINE).evidence
+    refused = online - machine.allowed_cpus
+    if not refused:
+        return finding("ok", f"All {counted(len(online), 'cpu')} may be used", seen, online_seen)
+    cut = [core for core, cpus in machine.cores.items() if cpus & machine.allowed_cpus and cpus & refused]
+    message = f"{len(machine.allowed_cpus)} of {counted(len(online), 'online cpu')} may be used"
+    if cut:
+        message += f"; of {counted(len(cut), 'core')} only some siblings, so others' work shares them"
+    return finding("note", message, seen, online_seen, remedy="see what forbids each of the others", command=EXPLAIN)
+
+
+def check_allowed_memory(facts: Facts) -> Finding:
+    """Whether the memory next to the allowed cpus may be used."""
+    machine = facts.machine
+    seen = Evidence(STATUS, f"Mems_allowed_list: {_status(facts, 'Mems_allowed_list')}")
+    if not machine.nodes:
+        return finding("ok", "The machine has no nodes", Evidence("/sys/devices/system/node", "no nodes"))
+    remote = sorted(
+        {
+            cpu.node
+            for cpu in machine.cpus
+            if cpu.id in machine.allowed_cpus
+            and cpu.node is not None
+            and cpu.node not in machine.allowed_nodes
+            and machine.by_node[cpu.node].memory_bytes > 0
+        }
+    )
+    if not remote:
+        return finding("ok", "The memory next to every allowed cpu may be used", seen)
+    return finding(
+        "problem",
+        f"Cpus of node {format_list(remote)} are allowed but its memory is not: all of their memory is remote",
+        seen,
+        remedy="let the cpuset name cpus and memory of the same nodes, or leave these nodes out",
+        command=EXPLAIN,
+    )
+
+
+def check_slurm_cpus(facts: Facts) -> Finding:
+    """Whether a Slurm step got fewer cpus than its job owns on this host, as plain srun gives them."""
+    variables = facts.variables
+    if "SLURM_JOB_ID" not in variables:
+        return finding("ok", "Not in a Slurm job", Evidence("environment SLURM_JOB_ID", "not set"))
+    seen = Evidence("environment SLURM_JOB_CPUS_PER_NODE", variables.get("SLURM_JOB_CPUS_PER_NODE", "not set"))
+    per_host = _expanded(variables.get("SLURM_JOB_CPUS_PER_NODE", ""))
+    if not per_host:
+        raise CannotTell("it is not set to a list such as 72(x2),36", seen)
+    index = variables.get("SLURM_NODEID", "")
+    owned = per_host[int(index)] if index.isdecimal() and int(index) < len(per_host) else min(per_host)
+    ours = len(facts.files.read(STATUS).need_ids_of("Cpus_allowed_list"))
+    affinity = Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}")
+    if ours >= owned:
+        return finding("ok", f"The Slurm step has all {counted(owned, 'cpu')} that the job owns here", seen, affinity)
+    tasks = _expanded(variables.get("SLURM_STEP_TASKS_PER_NODE", variables.get("SLURM_TASKS_PER_NODE", "")))
+    if tasks and max(tasks) > 1:
+        message = (
+            f"This Slurm task has {ours} of the {counted(owned, 'cpu')} that the job owns here, the others' share apart"
+        )
+        return finding("note", message, seen, affinity)
+    return finding(
+        "problem",
+        f"The Slurm step has {ours} of the {counted(owned, 'cpu')} that the job owns here; the rest stands idle",
+        seen,
+        affinity,
+        remedy="say how many cpus the one task per host gets",
+        command=f"srun --ntasks-per-node=1 --cpus-per-task={owned} ipexlaunch ...",
+    )
+
+
+def _expanded(text: str) -> list[int]:
+    """Slurm's "72(x2),36" as [72, 72, 36]; empty where it is something else."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"([0-9]{1,6})(?:\(x([0-9]{1,6})\))?", part)
+        if match is None:
+            return []
+        numbers += [int(match[1])] * int(match[2] or 1)
+    return numbers
+
+
+def _status(facts: Facts, name: str) -> str:
+    return facts.files.read(STATUS).need_field(name)
