@@ -100,6 +100,8 @@ def mapped(descriptor: int, size: int) -> Iterator[MappedFile]:
     if address is None or address == FAILED:
         raise _failure()
     try:
+        # Without this a page that carries the read-ahead mark would have more of the file read in when it is mapped.
+        library.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), ctypes.c_int(mmap.MADV_RANDOM))
         yield MappedFile(address, size, library)
     finally:
         library.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))

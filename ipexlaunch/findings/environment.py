@@ -20,6 +20,9 @@ SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 INSTRUCTION_CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
+KMP_TYPES = {"compact", "scatter", "balanced", "explicit", "logical", "physical"}
+"""Words of KMP_AFFINITY that pin; the others (verbose, respect, none, disabled ...) do not."""
+
 LONG_SPIN_MS = 200
 """KMP_BLOCKTIME's default; spinning that long steals from a neighbour only where cpus are shared."""
 
@@ -34,7 +37,7 @@ def check_thread_pinning(facts: Facts) -> Finding:
         present = [name for name in PINNING if name in variables]
         return finding("ok", "No variable pins the threads of OpenMP", *_seen(variables, present or PINNING))
     listed = [name for name in bad if _names_cpus(name, variables[name])]
-    message = f"{' and '.join(bad)}: OpenMP leaves the main thread, and every process it starts, on one cpu"
+    message = f"{' and '.join(bad)}: OpenMP holds the main thread, and every process it starts, to one cpu"
     if listed:
         message = f"{' and '.join(listed)} names cpus of the host: every worker would pin its threads to the same ones"
     remedy = "leave them unset: the slice of each worker is pinned anyway"
@@ -44,20 +47,23 @@ def check_thread_pinning(facts: Facts) -> Finding:
 
 
 def _collapses(name: str, variables: Mapping[str, str]) -> bool:
+    """Seen with libgomp 12 and libiomp5 2026.2: whether the main thread's affinity shrinks (docs/doctor.md)."""
     value = variables[name].lower().replace(" ", "")
+    places = variables.get("OMP_PLACES", "").lower().replace(" ", "")
+    unbound = variables.get("OMP_PROC_BIND", "").lower().split(",")[0].strip() == "false"
     if name == "KMP_AFFINITY":
         words = set(value.split(","))
-        return not words & {"none", "disabled"} and ("reset" not in words or _names_cpus(name, value))
+        return bool(words & KMP_TYPES) and ("reset" not in words or _names_cpus(name, value))
     if name == "OMP_PROC_BIND":
-        return value.split(",")[0] != "false" and not _one_place(variables.get("OMP_PLACES", ""))
+        return not unbound and not _wide(places)
     if name == "OMP_PLACES":
-        return "OMP_PROC_BIND" not in variables and not _one_place(value)
-    return True
+        return "OMP_PROC_BIND" not in variables and not _wide(places)
+    return not unbound
 
 
-def _one_place(places: str) -> bool:
-    """A single place such as {0,1,2,3} holds the team together but pins no thread inside it."""
-    return re.fullmatch(r"\{[^{}]*\}", places.replace(" ", "")) is not None
+def _wide(places: str) -> bool:
+    """A single place, or places as wide as a node: the team is held together, but no thread is pinned inside."""
+    return re.fullmatch(r"\{[^{}]*\}|(sockets|numa_domains)(\(\d+\))?", places) is not None
 
 
 def _names_cpus(name: str, value: str) -> bool:
