@@ -14,8 +14,8 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
 from ipexlaunch.findings.environment import preloaded
 from ipexlaunch.findings.examine import PATHS, examine
-from ipexlaunch.findings.facts import Facts, Interpreter, Library, MemoryPolicy
-from ipexlaunch.findings.finding import SEVERITIES, worst
+from ipexlaunch.findings.facts import Facts, Interpreter, Library, MemoryLimit, MemoryPolicy
+from ipexlaunch.findings.finding import SEVERITIES, Evidence, worst
 from ipexlaunch.findings.reading import Unread
 from ipexlaunch.topology import Topology
 
@@ -81,7 +81,6 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...]) -> Fact
     environment = doctor.read_environment(root)
     variables = {} if isinstance(environment, Unread) else environment
     topology = _topology(root)
-    limits = doctor.read_cgroup_limits(root)
     interpreter, libraries = _interpreter(python, variables, live)
     return Facts(
         files=doctor.read_host_files(root, PATHS),
@@ -92,8 +91,8 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...]) -> Fact
         interpreter=interpreter,
         shared_memory=doctor.read_shared_memory() if live else SAVED,
         numa_package=doctor.read_numa_package() if live else SAVED,
-        memory_limit=limits.memory,
-        quota_evidence=limits.quota,
+        memory_limit=_memory_limit(root),
+        throttling=() if isinstance(topology, Unread) else _throttling(root, topology),
         amx_refusal=doctor.ask_for_amx() if live else SAVED,
         existing_paths=doctor.find_preloaded(preloaded(variables), variables, root),
         models=tuple(doctor.read_cached_file(path) for path in models),
@@ -134,6 +133,21 @@ def _topology(root: str) -> Topology | Unread:
         return Unread(error.path, error.problem)
     except IpexLaunchError as error:
         return Unread(root, str(error))
+
+
+def _memory_limit(root: str) -> MemoryLimit | Unread | None:
+    from ipexlaunch.probe.cgroups import own_groups
+    from ipexlaunch.probe.tree import DirectoryFiles, Tree
+
+    try:
+        groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
+    except TopologyError as error:
+        return Unread(error.path, error.problem)
+    return doctor.read_memory_limit(root, [level for group in groups for level in group.levels])
+
+
+def _throttling(root: str, topology: Topology) -> tuple[Evidence, ...]:
+    return tuple(doctor.read_throttling(root, [limit.file for limit in topology.limits if limit.kind == "quota"]))
 
 
 def _interpreter(

@@ -4,7 +4,7 @@ Nothing on the machine is changed by it. The judgements are in `ipexlaunch.findi
 """
 
 from ipexlaunch.doctor.cached_pages import read_cached_file
-from ipexlaunch.doctor.cgroup_limits import CgroupLimits, read_cgroup_limits
+from ipexlaunch.doctor.cgroup_limits import read_memory_limit, read_throttling
 from ipexlaunch.doctor.host_files import read_environment, read_host_files
 from ipexlaunch.doctor.interpreter_files import read_bundled_openmp, read_interpreter
 from ipexlaunch.doctor.numa_package import read_numa_package
@@ -13,15 +13,15 @@ from ipexlaunch.doctor.shared_memory import read_shared_memory
 from ipexlaunch.doctor.system_calls import ask_for_amx
 
 __all__ = [
-    "CgroupLimits",
     "ask_for_amx",
     "find_preloaded",
     "read_bundled_openmp",
     "read_cached_file",
-    "read_cgroup_limits",
     "read_environment",
     "read_host_files",
     "read_interpreter",
+    "read_memory_limit",
     "read_numa_package",
     "read_shared_memory",
+    "read_throttling",
 ]

@@ -107,8 +107,8 @@ class Facts:
     """The tightest limit of the cgroups above this process; None where there is none."""
     amx_refusal: str | Unread
     """Why this process was not given AMX when it asked; empty where it was."""
-    quota_evidence: tuple[Evidence, ...] = ()
-    """Files that set the quota of the topology, and how often it stopped somebody."""
+    throttling: tuple[Evidence, ...] = ()
+    """How often each cgroup with a quota was stopped."""
     existing_paths: frozenset[str]
     """Of the paths that LD_PRELOAD names, those where a file is."""
     models: tuple[CachedFile | Unread, ...] = ()

@@ -70,11 +70,10 @@ def check_stolen_time(facts: Facts) -> Finding:
 def check_cpu_quota(facts: Facts) -> Finding:
     """Whether a cgroup stops all workers in each period once they have used their share."""
     quota, allowed = facts.machine.cpu_quota, len(facts.machine.allowed_cpus)
-    seen = list(facts.quota_evidence) or [
-        Evidence("topology cpu_quota", "none" if quota is None else f"{quota:g} cpus")
-    ]
+    limits = [limit for limit in facts.machine.limits if limit.quota is not None]
+    seen = [*(Evidence(f"/{limit.file}", f"{limit.quota:g} cpus") for limit in limits), *facts.throttling]
     if quota is None:
-        return finding("ok", "No cpu quota", *seen)
+        return finding("ok", "No cpu quota", Evidence("cpu cgroups above this process", "no quota"))
     cores = sum(bool(cpus & facts.machine.allowed_cpus) for cpus in facts.machine.cores.values())
     if quota >= allowed:
         return finding("ok", f"The quota of {quota:g} cpus covers all {allowed} allowed", *seen)

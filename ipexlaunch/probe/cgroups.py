@@ -17,6 +17,7 @@ OWN_GROUPS, OWN_CPUSET = "proc/self/cgroup", "proc/self/cpuset"
 LARGEST_MOUNT_TABLE = 1 << 26
 """Bytes; hosts with many containers have tens of thousands of mounts."""
 LARGEST_PATH = 4096
+CPU_CONTROLLERS = frozenset({"cpu", "cpuset"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,8 @@ class _Mount:
     options: frozenset[str]
 
 
-def own_groups(tree: Tree) -> tuple[Group, ...]:
-    """Our place in every hierarchy that has the cpu or cpuset controller; the first mount of each counts."""
+def own_groups(tree: Tree, wanted: frozenset[str] = CPU_CONTROLLERS) -> tuple[Group, ...]:
+    """Our place in every hierarchy that has one of the wanted controllers; the first mount of each counts."""
     mounts = _mounts(tree)
     if not mounts:
         return ()
@@ -56,7 +57,7 @@ def own_groups(tree: Tree) -> tuple[Group, ...]:
     groups: dict[str, Group] = {}
     for mount in mounts:
         unified = mount.kind == "cgroup2"
-        controllers = frozenset(("cpuset",)) if mount.kind == "cpuset" else mount.options & {"cpu", "cpuset"}
+        controllers = frozenset(("cpuset",)) if mount.kind == "cpuset" else mount.options & wanted
         key = "" if unified else ",".join(sorted(controllers))
         if key in groups or not (unified or controllers):
             continue
