@@ -119,11 +119,11 @@ def find_launchers(options: argparse.Namespace) -> Mapping[str, Command]:
     # Workers run in the same interpreter everywhere, so that only the launchers differ.
     worker_python = options.ipex_python or python
     plan = json.loads(check_output([python, "-m", "ipexlaunch", "plan", "--ninstances", count, "--format", "json"]))
-    slices = [(instance["cpus"], instance["memory"] or instance["nodes"]) for instance in plan["instances"]]
-    cores = str(len(plan_cores(slices[0][0])))
+    slices = plan["instances"]
+    cores = str(slices[0]["threads"])
     found: dict[str, Command] = {}
     if shutil.which("numactl"):
-        lines = [f'numactl -C {cpus} -m {memory} {shlex.quote(worker_python)} "$0" &' for cpus, memory in slices]
+        lines = [f'{numactl(part)} {shlex.quote(worker_python)} "$0" &' for part in slices]
         found["numactl loop"] = lambda script: ["bash", "-c", "\n".join([*lines, "wait"]), script]
     else:
         say("no numactl here: the loop is left out (apt-get install numactl)")
@@ -148,10 +148,9 @@ def find_launchers(options: argparse.Namespace) -> Mapping[str, Command]:
     return found
 
 
-def plan_cores(cpus: str) -> list[int]:
-    """The cpu ids of a list such as "0-13,56"."""
-    ends = [part.partition("-") for part in cpus.split(",")]
-    return [cpu for first, _, last in ends for cpu in range(int(first), int(last or first) + 1)]
+def numactl(instance: Mapping[str, str]) -> str:
+    """The numactl words for an instance of a plan document."""
+    return f"numactl -C {instance['cpus']}" + (f" -m {instance['nodes']}" if instance["nodes"] else "")
 
 
 def check_output(command: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def main(seconds, batch_size):
         for batch in itertools.takewhile(lambda _: time.monotonic() < end, itertools.cycle(batches)):
             embed(model, batch)
             worker.count(items=len(batch["input_ids"]), tokens=int(batch["attention_mask"].sum()))
-    print(f"{values}; {worker.finish().items_per_second:.0f} sentences/s")
+    print(f"{values}; {worker.finish().items_per_second:.1f} sentences/s")
 
 
 if __name__ == "__main__":
