@@ -215,4 +215,8 @@ def size_gb(folder: Path) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        print("environment: interrupted; the next call starts this environment again", file=sys.stderr)
+        raise SystemExit(130) from None
