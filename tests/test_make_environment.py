@@ -1,0 +1,79 @@
+"""tools/make_environment.py: nothing to do is nothing done, and what is broken or unfinished is begun again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).resolve().parent.parent / "tools/make_environment.py"
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with nothing but what an environment is made from, and a `.venv` that is up to date."""
+    (tmp_path / "tools").mkdir()
+    shutil.copy(TOOL, tmp_path / "tools")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "nothing"\nversion = "1"\n')
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    question = "import make_environment; print(make_environment.recipe_hash(), end='')"
+    answer = subprocess.run([sys.executable, "-c", question], cwd=tmp_path / "tools", capture_output=True, check=True)
+    (tmp_path / ".venv/.made-from").write_bytes(answer.stdout)
+    return tmp_path
+
+
+def make(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the tool where no package can be had."""
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
+    command = [sys.executable, str(checkout / "tools/make_environment.py"), *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_up_to_date_means_silent_and_without_network(checkout: Path) -> None:
+    done = make(checkout, "test")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_changed_pyproject_updates_the_environment_in_place(checkout: Path) -> None:
+    (checkout / "pyproject.toml").write_text('[project]\nname = "nothing"\nversion = "2"\n')
+    (checkout / ".venv/kept").touch()
+    done = make(checkout, "test")
+    assert "pyproject.toml has changed: bringing .venv up to date" in done.stdout
+    assert (checkout / ".venv/kept").exists()
+
+
+def test_a_failed_installation_says_so_and_is_begun_again(checkout: Path) -> None:
+    shutil.rmtree(checkout / ".venv")
+    first = make(checkout, "test")
+    assert first.returncode == 2
+    last = first.stderr.splitlines()[-1]
+    assert last.startswith("environment: ")
+    assert "failed (exit 1)" in last
+    assert last.endswith(str(checkout / ".venv/install.log"))
+    second = make(checkout, "test")
+    assert second.stdout.startswith("environment: .venv is unfinished or broken: starting it again\n")
+
+
+def test_an_environment_whose_interpreter_is_gone_is_begun_again(checkout: Path) -> None:
+    (checkout / ".venv/bin/python").unlink()
+    (checkout / ".venv/bin/python").symlink_to("/nowhere/python3")
+    assert "environment: .venv is unfinished or broken: starting it again\n" in make(checkout, "test").stdout
+
+
+def test_a_full_disk_is_said_before_anything_is_downloaded(checkout: Path) -> None:
+    # A limit on nothing but this question: the tool asks shutil.disk_usage.
+    (checkout / "tools/sitecustomize.py").write_text(
+        "import shutil, types\nshutil.disk_usage = lambda path: types.SimpleNamespace(free=3_000_000_000)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "tools"), "PIP_NO_INDEX": "1"}
+    command = [sys.executable, str(checkout / "tools/make_environment.py"), "ipex"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "IPEX needs 12 GB to install, 3.0 GB are free on the disk of" in done.stderr
