@@ -202,18 +202,16 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
 
 
 def _start_lines(launch: Launch, topology: Topology) -> list[str]:
-    instances = launch.plan.instances
-    cores = [len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances]
-    sizes = sorted(set(cores))
-    size = "unpinned" if sizes == [0] else f"{' or '.join(map(str, sizes))} core{'s' * (sizes != [1])} each"
-    lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)}, {size}; {len(launch.plan.idle_cpus)} cpus idle"]
+    instances, idle = launch.plan.instances, len(launch.plan.idle_cpus)
+    sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
+    size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
+    lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
     for instance in instances[:INSTANCES_SHOWN]:
-        lines.append(
-            f"  [{instance.index}] cpus {format_list(instance.cpus) or 'any'}, {instance.threads} threads, "
-            f"memory {instance.memory} {format_list(instance.nodes)}".rstrip()
-        )
+        threads = f"{instance.threads} thread{'s' * (instance.threads != 1)}"
+        memory = f"memory {instance.memory} {format_list(instance.nodes)}".rstrip()
+        lines.append(f"[{instance.index}] cpus {format_list(instance.cpus) or 'any'}, {threads}, {memory}")
     if len(instances) > INSTANCES_SHOWN:
-        lines.append(f"  ... {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
+        lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
     preloaded = ", ".join(launch.job.libraries.values())
     return [*lines, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
 

@@ -1,0 +1,172 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipexlaunch.documents.report_document import read_report, write_report
+from ipexlaunch.drawings.report_table import report_table
+from ipexlaunch.lifecycle import Failure
+from ipexlaunch.placement import Binding, Placement
+from ipexlaunch.plan import Instance
+from ipexlaunch.record import Run, Samples, WorkerRecord
+from ipexlaunch.report import EXIT_INVALID, Report, aggregate, percentile
+
+DATA = Path(__file__).parent / "data"
+
+
+def record(
+    index: int,
+    counts: list[tuple[float, int]],
+    *,
+    exit_code: int = 0,
+    ready: float | None = 1.0,
+    finished: float | None = 99.0,
+    local: float = 1.0,
+    latency_s: float = 0.01,
+) -> WorkerRecord:
+    samples = Samples()
+    for time, items in counts:
+        samples.add(time, items, tokens=2 * items, latency_s=latency_s)
+    cpus, size = frozenset({index}), 100 << 20
+    return WorkerRecord(
+        instance=Instance(index=index, cpus=cpus, nodes=frozenset({0}), threads=1),
+        pid=100 + index,
+        started=0.0,
+        ready=ready,
+        finished=finished,
+        exit_code=exit_code,
+        samples=samples,
+        binding=Binding(cpus=cpus, memory="bind", nodes=frozenset({0})),
+        placements=(
+            Placement(
+                cpus=cpus,
+                threads=3,
+                pinned_threads=0,
+                main_thread_cpus=cpus,
+                pages={0: int(local * size), 1: size - int(local * size)},
+            ),
+        ),
+    )
+
+
+def run(*records: WorkerRecord, go: float | None = 10.0, **changes: object) -> Run:
+    facts = {"started": 0.0, "go": go, "ended": 99.0, "failures": (), "signal": None, "exit_code": 0, **changes}
+    return Run(records=records, **facts)  # type: ignore[arg-type]
+
+
+def test_the_headline_is_all_work_over_the_time_from_the_common_start_to_the_last_item() -> None:
+    report = aggregate(run(record(0, [(12.0, 100), (14.0, 100)]), record(1, [(15.0, 100), (20.0, 100)])))
+    assert report.throughput.makespan == 400 / 10
+    assert report.throughput.seconds == 10.0
+    assert report.throughput.tokens_per_second == 800 / 10
+
+
+def test_the_naive_sum_overstates_when_one_is_slower() -> None:
+    throughput = aggregate(run(record(0, [(15.0, 100)]), record(1, [(20.0, 100)]))).throughput
+    assert throughput.naive_sum == 100 / 5 + 100 / 10
+    assert throughput.makespan == 20.0
+
+
+def test_the_steady_rate_counts_what_was_done_while_all_worked_and_shares_a_count_that_is_cut() -> None:
+    slow = record(1, [(13.0, 30), (17.0, 40), (20.0, 30)])
+    throughput = aggregate(run(record(0, [(15.0, 100)]), slow)).throughput
+    assert throughput.steady_seconds == 5.0
+    assert throughput.steady == pytest.approx((100 + 30 + 40 * 2 / 4) / 5)
+
+
+def test_there_is_no_steady_rate_when_they_hardly_worked_together() -> None:
+    report = aggregate(run(record(0, [(11.0, 100)]), record(1, [(20.0, 100)])))
+    assert report.throughput.steady is None
+    assert any("no steady rate" in warning for warning in report.warnings)
+
+
+@given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=200), st.sampled_from([1, 50, 90, 99, 100]))
+def test_a_percentile_is_a_sample_that_enough_samples_do_not_exceed(values: list[float], percent: int) -> None:
+    ordered = sorted(values)
+    found = percentile(ordered, percent)
+    assert found in ordered
+    assert sum(value <= found for value in ordered) >= percent / 100 * len(ordered)
+    assert sum(value < found for value in ordered) < percent / 100 * len(ordered)
+
+
+def test_latencies_of_all_workers_are_merged_before_percentiles_are_taken() -> None:
+    fast = record(0, [(11.0 + i, 1) for i in range(9)], latency_s=0.01)
+    slow = record(1, [(19.0, 1)], latency_s=1.0)
+    assert aggregate(run(fast, slow)).latency_ms == {"p50": 10.0, "p90": 10.0, "p99": 1000.0}
+
+
+def test_a_good_run_is_valid() -> None:
+    report = aggregate(run(record(0, [(20.0, 5)]), record(1, [(20.0, 5)])))
+    assert (report.valid, report.reasons, report.warnings, report.exit_code) == (True, (), (), 0)
+
+
+def test_programs_that_count_nothing_are_valid_and_have_no_rate() -> None:
+    report = aggregate(run(record(0, [], ready=None, finished=None), record(1, [], ready=None, finished=None), go=None))
+    assert report.valid
+    assert report.throughput.makespan is None
+    assert "no throughput" in report_table(report)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (run(record(0, [(20.0, 5)], local=0.5)), "50.0% of its anonymous memory"),
+        (run(record(0, [(20.0, 5)]), record(1, [])), "instance 1 counted nothing"),
+        (run(record(0, [(20.0, 5)], finished=None)), "never said that it finished"),
+        (run(record(0, [(20.0, 5)]), signal=2, exit_code=130), "interrupted by SIGINT"),
+        (
+            run(
+                record(0, [(20.0, 5)], exit_code=9),
+                exit_code=9,
+                failures=(Failure(index=0, stage="run", code=9, message="ended with exit code 9", time=20.0),),
+            ),
+            "instance 0 ended with exit code 9",
+        ),
+    ],
+)
+def test_what_makes_a_run_invalid(facts: Run, reason: str) -> None:
+    report = aggregate(facts)
+    assert not report.valid
+    assert any(reason in text for text in report.reasons)
+    assert report.exit_code == (facts.exit_code or EXIT_INVALID)
+    assert "INVALID" in report_table(report)
+
+
+def test_a_straggler_is_named() -> None:
+    records = [record(i, [(20.0, 100)]) for i in range(3)] + [record(3, [(20.0, 50)])]
+    (warning,) = aggregate(run(*records)).warnings
+    assert "instance 3 is a straggler" in warning
+
+
+def test_counts_without_a_common_start_carry_a_warning() -> None:
+    report = aggregate(run(record(0, [(20.0, 100)], ready=None, finished=None), go=None))
+    assert report.throughput.makespan == 100 / 20
+    assert any("includes loading" in warning for warning in report.warnings)
+
+
+def example() -> Report:
+    failed = Failure(index=1, stage="run", code=9, message="ended with exit code 9", time=20.0)
+    facts = run(record(0, [(20.0, 5)]), record(1, [(19.0, 5)], exit_code=9), failures=(failed,), exit_code=9)
+    return aggregate(facts, {"kernel": "6.1"})
+
+
+def test_a_report_is_written_and_read_back_whole() -> None:
+    report = example()
+    text = write_report(report)
+    assert read_report(text, "r.json") == report
+    assert next(iter(json.loads(text))) == "schema"
+
+
+def test_a_report_of_version_1_loads_for_ever() -> None:
+    report = read_report((DATA / "report-v1.json").read_text(), "report-v1.json")
+    assert report == example()
+
+
+def test_the_table_fits_its_width_and_shows_every_instance() -> None:
+    records = [record(i, [(20.0, 100)]) for i in range(64)]
+    lines = report_table(aggregate(run(*records)), width=100).splitlines()
+    rows = [line for line in lines if line.lstrip().startswith("[")]
+    assert len(rows) == 64
+    assert all(len(line) <= 100 for line in rows)

@@ -1,0 +1,228 @@
+"""Real workers, real signals, no sleeps: what is waited for is an event."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from ipexlaunch.bind import held_to
+from ipexlaunch.documents.report_document import read_report
+from ipexlaunch.inspect_placement import descendants, inspect_placement
+from ipexlaunch.launch import Job, make_launch
+from ipexlaunch.lifecycle import Limits
+from ipexlaunch.placement import Binding
+from ipexlaunch.plan import Instance, Plan, Request
+from ipexlaunch.record import Run
+from ipexlaunch.supervise import supervise
+
+pytestmark = pytest.mark.process
+
+FOLDER = str(Path(__file__).parents[1] / "ipexlaunch" / "worker_path")
+CPUS = sorted(os.sched_getaffinity(0))
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        os.sched_yield()
+
+
+def hold(cpus: frozenset[int], policy: str, nodes: frozenset[int]) -> AbstractContextManager[Binding]:
+    return held_to(cpus, policy, nodes)
+
+
+def run_workers(
+    script: str, tmp_path: Path, count: int = 2, limits: Limits | None = None, kind: str = "script", **settings: str
+) -> tuple[Run, str, str, list[str]]:
+    """(what happened, stdout, stderr, what was told to the user)."""
+    instances = tuple(
+        Instance(index=i, cpus=frozenset({CPUS[i % len(CPUS)]}), nodes=frozenset({0}), threads=1) for i in range(count)
+    )
+    plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus=frozenset())
+    job = Job(program=program(tmp_path, script), kind=kind, python=sys.executable, module_path=FOLDER)  # type: ignore[arg-type]
+    told: list[str] = []
+    with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
+        run = supervise(
+            make_launch(plan, job, {}),
+            hold=hold,
+            inspect=inspect_placement,
+            descendants=descendants,
+            inherited={**os.environ, **settings},
+            limits=limits or Limits(grace_s=5.0),
+            tell=told.append,
+            logs={i: str(tmp_path / f"{i}.log") for i in range(count)},
+            outputs=(out.fileno(), err.fileno()),
+        )
+    return run, (tmp_path / "out").read_text(), (tmp_path / "err").read_text(), told
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_start_together_count_and_are_found_in_their_place(tmp_path: Path) -> None:
+    script = (
+        "from ipexlaunch import worker\nworker.ready()\nfor i in range(5): worker.count(items=2)\n"
+        "print(worker.finish().items)"
+    )
+    run, out, err, told = run_workers(script, tmp_path)
+    assert (run.exit_code, run.failures, err, told) == (0, (), "", [])
+    assert sorted(out.splitlines()) == ["[0] 10", "[1] 10"]
+    assert run.go is not None
+    for record in run.records:
+        assert record.ready is not None
+        assert record.ready <= run.go <= min(record.samples.times)
+        assert sum(record.samples.items) == 10
+        assert [placement.cpus for placement in record.placements] == [record.instance.cpus] * 2
+        assert record.cpu_s > 0
+        assert Path(record.log).read_text() == "10\n"
+
+
+def test_any_program_can_speak_the_protocol(tmp_path: Path) -> None:
+    script = (
+        "#!/bin/sh\nfd=$IPEXLAUNCH_STATUS_FD\n"
+        """echo '{"event":"ready"}' >&$fd; read go <&$fd\n"""
+        """echo '{"event":"progress","items":5}' >&$fd\n"""
+        """echo '{"event":"finished"}' >&$fd; read exit <&$fd\n"""
+        'echo "$exit"\n'
+    )
+    # As users run it: a POSIX shell needs a descriptor below 10, and this process has many open.
+    result = ipexlaunch(program(tmp_path, script), "--report", str(tmp_path / "report.json"))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == '[0] {"command": "exit"}\n'
+    report = read_report((tmp_path / "report.json").read_text(), "report.json")
+    assert report.valid
+    assert report.throughput.items == 5
+
+
+def test_the_first_failure_stops_the_others_and_gives_the_exit_code(tmp_path: Path) -> None:
+    script = "import os, sys, signal\nif os.environ['IPEXLAUNCH_INDEX'] == '1': sys.exit(5)\nsignal.pause()"
+    run, _, _, told = run_workers(script, tmp_path)
+    assert run.exit_code == 5
+    assert [failure.index for failure in run.failures] == [1]
+    assert run.records[0].exit_code == 128 + signal.SIGTERM
+    assert told == ["instance 1 ended with exit code 5 (stopping the others)"]
+
+
+def test_a_worker_that_ignores_term_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, signal\nfrom ipexlaunch import worker\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "worker.ready()\nif worker.index == 1: sys.exit(5)\nsignal.pause()"
+    )
+    run, _, _, _ = run_workers(script, tmp_path, limits=Limits(grace_s=0.2))
+    assert run.exit_code == 5
+    assert run.records[0].exit_code == 128 + signal.SIGKILL
+
+
+def test_a_stopped_worker_is_ended_too(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, signal\nfrom ipexlaunch import worker\nworker.ready()\n"
+        "if worker.index == 1: sys.exit(5)\nos.kill(os.getpid(), signal.SIGSTOP)"
+    )
+    run, _, _, _ = run_workers(script, tmp_path)
+    assert run.exit_code == 5
+
+
+def test_a_program_that_cannot_be_started_is_a_failure_with_the_shells_code(tmp_path: Path) -> None:
+    run, _, _, told = run_workers("#!/does/not/exist\n", tmp_path, kind="executable")
+    assert run.exit_code == 127
+    assert "could not be started" in told[0]
+    assert [record.pid for record in run.records] == [None, None]
+
+
+def test_daemons_and_background_children_do_not_outlive_the_run(tmp_path: Path) -> None:
+    result = ipexlaunch(program(tmp_path, "#!/bin/sh\nsetsid sleep 300 &\necho $!\nsleep 300 &\necho $!\n"))
+    pids = [int(line.split()[1]) for line in result.stdout.splitlines()]
+    assert len(pids) == 2
+    assert not any(alive(pid) for pid in pids)
+    assert "ended 2 processes that the workers had left behind" in result.stderr
+
+
+def program(tmp_path: Path, script: str) -> str:
+    path = tmp_path / "program"
+    path.write_text(script)
+    path.chmod(0o755)
+    return str(path)
+
+
+def ipexlaunch(path: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """One instance of an executable, as users run it."""
+    command = [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", *options, "--no-python", path]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_nothing_waits_for_a_grandchild_that_keeps_the_pipes_open(tmp_path: Path) -> None:
+    run, out, _, _ = run_workers("#!/bin/sh\nsleep 1000 &\necho done\n", tmp_path, kind="executable", count=1)
+    assert run.exit_code == 0
+    assert out == "[0] done\n"
+
+
+def test_much_output_reaches_the_log_whole(tmp_path: Path) -> None:
+    script = "import sys\nfor i in range(200): sys.stdout.write(('x' * 99 + '\\n') * 1000)"
+    run, _, _, _ = run_workers(script, tmp_path, count=1)
+    assert Path(run.records[0].log).stat().st_size == 200 * 1000 * 100
+
+
+def test_a_time_limit_ends_the_run(tmp_path: Path) -> None:
+    run, _, _, told = run_workers("import signal; signal.pause()", tmp_path, limits=Limits(timeout_s=0.3, grace_s=5.0))
+    assert run.exit_code == 124
+    assert "--timeout" in told[0]
+
+
+def test_what_is_no_message_is_told_once_and_harms_nothing(tmp_path: Path) -> None:
+    script = "import os\nfd = int(os.environ['IPEXLAUNCH_STATUS_FD'])\nos.write(fd, b'hi\\nho\\n')"
+    run, _, _, told = run_workers(script, tmp_path, count=1)
+    assert run.exit_code == 0
+    assert len(told) == 1
+    assert "not understood" in told[0]
+    assert list(run.notes) == told
+
+
+def test_handlers_and_binding_of_the_caller_are_as_before(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), os.sched_getaffinity(0)
+    open_before = len(os.listdir("/proc/self/fd"))
+    run_workers("pass", tmp_path)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), os.sched_getaffinity(0)) == before
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_launcher_stops_everything(tmp_path: Path, number: signal.Signals) -> None:
+    process, pids = start_sleepers(tmp_path)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"interrupted by {number.name}" in err
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_nothing_survives_the_killing_of_the_launcher(tmp_path: Path) -> None:
+    process, pids = start_sleepers(tmp_path)
+    process.kill()
+    process.communicate(timeout=60)
+    wait_until(lambda: not any(alive(pid) for pid in pids))
+
+
+def start_sleepers(tmp_path: Path) -> tuple[subprocess.Popen[str], list[int]]:
+    """A launcher whose worker has a child and a daemon; all three sleep for long."""
+    script = "#!/bin/sh\necho $$\nsleep 300 &\necho $!\nsetsid sleep 300 &\necho $!\nwait\n"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "--no-python", program(tmp_path, script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    pids = [int(process.stdout.readline().split()[1]) for _ in range(3)]
+    assert all(alive(pid) for pid in pids)
+    return process, pids
