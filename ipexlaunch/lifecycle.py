@@ -84,86 +84,37 @@ class State:
         return tuple(worker.index for worker in self.workers if worker.phase != "exited")
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A worker has loaded and warmed up, and waits for the start."""
-
-    index: int
-    time: float
+EventKind = Literal["ready", "finished", "exited", "signalled", "tick"]
+"""ready: a worker has loaded, warmed up, and waits for the start; finished: it has counted its last item; exited: its
+process ended; signalled: the launcher was asked to end; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A worker has counted its last item."""
+class Event:
+    """Something that happened."""
 
-    index: int
+    kind: EventKind
     time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """A worker's process ended."""
-
-    index: int
-    code: int
-    """As the operating system reports it to Python: negative for a signal."""
-    time: float
+    index: int = -1
+    """The worker, for ready, finished and exited."""
+    code: int = 0
+    """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
     detail: str = ""
-    """What is known beyond the code, e.g. why it could not be started."""
+    """exited: what is known beyond the code, e.g. why it could not be started."""
+
+
+CommandKind = Literal["go", "release", "terminate", "kill", "done"]
+"""go: start the measurement now; release: let a finished worker leave; terminate, kill: TERM or KILL to the process
+groups; done: every worker has exited."""
 
 
 @dataclass(frozen=True, slots=True)
-class Signalled:
-    """The launcher was asked to end."""
+class Command:
+    """Something to do."""
 
-    signal: int
-    time: float
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time passed."""
-
-    time: float
-
-
-Event = Ready | Finished | Exited | Signalled | Tick
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """Start these workers' measurement now."""
-
-    indices: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Let a finished worker leave."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Terminate:
-    """Ask these workers to end (TERM to their process groups)."""
-
-    indices: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End these workers (KILL to their process groups)."""
-
-    indices: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Every worker has exited."""
-
-
-Command = Go | Release | Terminate | Kill | Done
+    kind: CommandKind
+    indices: tuple[int, ...] = ()
+    """The workers to do it to."""
 
 
 def begin(count: int, limits: Limits, time: float) -> State:
@@ -173,13 +124,13 @@ def begin(count: int, limits: Limits, time: float) -> State:
 
 def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     """The next state, and what to do now; the first failure stops the rest unless the limits say otherwise."""
-    if isinstance(event, Ready):
+    if event.kind == "ready":
         return _start_together(_with_phase(state, event.index, "ready"), event.time)
-    if isinstance(event, Finished):
-        return _with_phase(state, event.index, "finished"), (Release(event.index),)
-    if isinstance(event, Exited):
+    if event.kind == "finished":
+        return _with_phase(state, event.index, "finished"), (Command("release", (event.index,)),)
+    if event.kind == "exited":
         return _exited(state, event)
-    if isinstance(event, Signalled):
+    if event.kind == "signalled":
         return _signalled(state, event)
     return _tick(state, event.time)
 
@@ -225,10 +176,10 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
         return state, ()
     for index in waiting:
         state = _with_phase(state, index, "running")
-    return replace(state, go=time if state.go is None else state.go), (Go(waiting),)
+    return replace(state, go=time if state.go is None else state.go), (Command("go", waiting),)
 
 
-def _exited(state: State, event: Exited) -> tuple[State, tuple[Command, ...]]:
+def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     before = state.workers[event.index]
     code = shell_code(event.code)
     state = replace(
@@ -247,27 +198,27 @@ def _exited(state: State, event: Exited) -> tuple[State, tuple[Command, ...]]:
         if state.limits.on_failure == "stop" and state.alive:
             state, commands = _stop(state, event.time)
     if not state.alive:
-        return state, (*commands, Done())
+        return state, (*commands, Command("done"))
     state, more = _start_together(state, event.time)
     return state, (*commands, *more)
 
 
-def _signalled(state: State, event: Signalled) -> tuple[State, tuple[Command, ...]]:
+def _signalled(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     if state.stopping:
         # Asked a second time: no more patience.
-        return replace(state, killed=True, signal=state.signal or event.signal), (Kill(state.alive),)
-    return _stop(replace(state, signal=event.signal), event.time)
+        return replace(state, killed=True, signal=state.signal or event.code), (Command("kill", state.alive),)
+    return _stop(replace(state, signal=event.code), event.time)
 
 
 def _stop(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
-    return replace(state, deadline=time + state.limits.grace_s), (Terminate(state.alive),)
+    return replace(state, deadline=time + state.limits.grace_s), (Command("terminate", state.alive),)
 
 
 def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
     if state.stopping:
         if state.killed or state.deadline is None or time < state.deadline:
             return state, ()
-        return replace(state, killed=True), (Kill(state.alive),)
+        return replace(state, killed=True), (Command("kill", state.alive),)
     late: list[tuple[int, str]] = []
     limits = state.limits
     if limits.timeout_s is not None and time >= state.started + limits.timeout_s:

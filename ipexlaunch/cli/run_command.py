@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -173,7 +174,6 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     from ipexlaunch.bind import adopt_orphans, held_to
     from ipexlaunch.inspect_placement import descendants, inspect_placement
     from ipexlaunch.lifecycle import Limits
-    from ipexlaunch.report import aggregate
     from ipexlaunch.supervise import supervise
 
     logs = _log_paths(launch.plan, options)
@@ -181,6 +181,7 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     for line in _start_lines(launch, topology):
         _tell(line)
     adopt_orphans()
+    gc.enable()  # __main__ put it off
     run = supervise(
         launch,
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
@@ -196,6 +197,8 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         logs=logs,
         tell=_tell,
     )
+    from ipexlaunch.report import aggregate  # here, where no worker waits for the import
+
     report = aggregate(run, _provenance(launch, topology), options["local_pages"])
     _show(report, options["report_file"])
     return report

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import secrets
 import selectors
 import signal
 import time
@@ -17,21 +16,7 @@ from contextlib import AbstractContextManager
 
 from ipexlaunch import lifecycle
 from ipexlaunch.launch import Launch
-from ipexlaunch.lifecycle import (
-    Command,
-    Done,
-    Event,
-    Exited,
-    Finished,
-    Go,
-    Kill,
-    Limits,
-    Ready,
-    Release,
-    Signalled,
-    Terminate,
-    Tick,
-)
+from ipexlaunch.lifecycle import Command, Event, Limits
 from ipexlaunch.placement import Binding, Placement
 from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.supervise import child as children
@@ -121,7 +106,7 @@ class _Loop:
         self.own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.state = lifecycle.begin(len(self.children), limits, clock())
         self.done = False
-        self.run_id = secrets.token_hex(8)
+        self.run_id = os.urandom(8).hex()
         self.guardian = Guardian(self.run_id)
 
     def note(self, text: str) -> None:
@@ -154,14 +139,14 @@ class _Loop:
             instance = child.worker.instance
             child.started = self.clock()
             if self.state.stopping:
-                self.feed(Exited(index, -signal.SIGTERM, child.started))
+                self.feed(Event("exited", child.started, index, -signal.SIGTERM))
                 continue
             try:
                 with self.hold(instance.cpus, instance.memory, instance.nodes) as child.binding:
                     children.start(child, inherited, {MARK: self.run_id}, self.slot)
             except OSError as error:
                 detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
-                self.feed(Exited(index, children.start_failure(error), child.started, detail))
+                self.feed(Event("exited", child.started, index, children.start_failure(error), detail))
                 continue
             if child.process is not None:
                 self.by_pid[child.process.pid] = index
@@ -176,7 +161,7 @@ class _Loop:
         self.listener.wait(None if deadline is None else max(0.0, deadline - self.clock()))
         now = self.clock()
         if deadline is not None and now >= deadline:
-            self.feed(Tick(now))
+            self.feed(Event("tick", now))
 
     def on_signals(self, _: int) -> None:
         """Collect ended children and note requests to end."""
@@ -184,7 +169,7 @@ class _Loop:
             if number in ENDING:
                 if not self.state.stopping:
                     self.tell(f"{signal.Signals(number).name}: stopping {len(self.state.alive)} workers")
-                self.feed(Signalled(number, self.clock()))
+                self.feed(Event("signalled", self.clock(), code=number))
         self.reap()
 
     def on_said(self, index: int, said: Said, now: float) -> None:
@@ -196,11 +181,11 @@ class _Loop:
         elif said.event == "ready" and child.ready is None:
             child.ready = now
             self.look_at(child)
-            self.feed(Ready(index, now))
+            self.feed(Event("ready", now, index))
         elif said.event == "finished" and child.finished is None:
             child.finished = now
             self.look_at(child)
-            self.feed(Finished(index, now))
+            self.feed(Event("finished", now, index))
 
     def look_at(self, child: Child) -> None:
         """Read back where the worker is; it waits for our answer meanwhile, so nothing moves."""
@@ -234,31 +219,32 @@ class _Loop:
         self.listener.drain(index, child)
         if child.process is not None and children.group_is_gone(child):
             self.guardian.gone(child.process.pid)
-        self.feed(Exited(index, code, self.clock()))
+        self.feed(Event("exited", self.clock(), index, code))
 
     def feed(self, event: Event) -> None:
         """Give an event to the pure step and carry out its commands."""
         before = len(self.state.failures)
         self.state, commands = lifecycle.step(self.state, event)
         for failure in self.state.failures[before:]:
-            others = " (stopping the others)" if any(isinstance(c, Terminate) for c in commands) else ""
+            others = " (stopping the others)" if any(command.kind == "terminate" for command in commands) else ""
             self.tell(f"instance {failure.index} {failure.message}{others}")
         for command in commands:
             self.obey(command, event.time)
 
     def obey(self, command: Command, now: float) -> None:
         """Carry out one command."""
-        if isinstance(command, Go):
+        if command.kind == "go":
             for index in command.indices:
                 children.send(self.children[index], command_line("go", time=now))
-        elif isinstance(command, Release):
-            children.send(self.children[command.index], command_line("exit"))
-        elif isinstance(command, Terminate):
+        elif command.kind == "release":
+            for index in command.indices:
+                children.send(self.children[index], command_line("exit"))
+        elif command.kind == "terminate":
             self.signal_all(command.indices, signal.SIGTERM)
-        elif isinstance(command, Kill):
+        elif command.kind == "kill":
             self.tell(f"killing {len(command.indices)} workers that did not end")
             self.signal_all(command.indices, signal.SIGKILL)
-        elif isinstance(command, Done):
+        elif command.kind == "done":
             self.done = True
 
     def signal_all(self, indices: tuple[int, ...], number: signal.Signals) -> None:
