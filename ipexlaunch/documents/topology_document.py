@@ -194,8 +194,8 @@ def _plain(topology: Topology) -> dict[str, Any]:
     """The document as plain data, in the order in which it is written."""
     return {
         "schema": SCHEMA,
-        "source": topology.source,
         "about": topology.about,
+        "source": topology.source,
         "cpu_model": topology.cpu_model,
         "cpus": [{name: getattr(cpu, name) for name in CpuRow.model_fields} for cpu in topology.cpus],
         "nodes": [_node_row(node) for node in topology.nodes],

@@ -62,6 +62,17 @@ class _Grid:
     shares: list[list[int]]
     widths: list[list[int]]
     heights: list[int]
+    broken: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What a part takes of the width that it was offered."""
+
+    width: int
+    height: int
+    broken: int
+    """Lines more than its titles would have where there is room; titles in one line read better."""
 
 
 @dataclass
@@ -71,7 +82,7 @@ class Arranger:
     metrics: Metrics
     _shapes: dict[object, int] = field(default_factory=dict)
     _shape_of: dict[int, int] = field(default_factory=dict)
-    _sizes: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    _sizes: dict[tuple[int, int], _Size] = field(default_factory=dict)
     _rows: dict[tuple[tuple[int, ...], int], list[list[int]]] = field(default_factory=dict)
 
     def arrange(self, parts: Sequence[Part], width: int) -> tuple[tuple[Box, ...], int, int]:
@@ -81,15 +92,13 @@ class Arranger:
             parts: the outermost parts.
             width: what may be used; more is taken only where one cell with its frames needs more.
         """
-        taken, height = self._grid_size(parts, self._best_rows(parts, width), width)
-        return self._place(parts, width, 0, 0), taken, height
+        size = self._grid_size(parts, self._best_rows(parts, width), width)
+        return self._place(parts, width, 0, 0), size.width, size.height
 
     def _lines(self, part: Part, width: int) -> tuple[str, ...]:
         """Title and facts, as many on the first line as fit."""
         if part.what not in FRAMED:
             return self._header_lines(part.title, width)
-        if part.what == "memory":
-            return (part.title, *part.facts)
         room = width - 2 * self.metrics.frame_side
         lines = [part.title]
         for number, fact in enumerate(part.facts):
@@ -137,25 +146,26 @@ class Arranger:
             known = self._shape_of[id(part)] = self._shapes.setdefault(shape, len(self._shapes))
         return known
 
-    def _size(self, part: Part, width: int) -> tuple[int, int]:
-        """Width and height of the part's box where it may use `width`."""
+    def _size(self, part: Part, width: int) -> _Size:
+        """The size of the part's box where it may use `width`."""
         key = (self._shape(part), width)
         if key not in self._sizes:
             self._sizes[key] = self._measure(part, width)
         return self._sizes[key]
 
-    def _measure(self, part: Part, width: int) -> tuple[int, int]:
+    def _measure(self, part: Part, width: int) -> _Size:
         sizes = self.metrics
         side, top, bottom = self._frame(part, width)
         inside = width - 2 * side
+        held = _Size(0, 0, 0)
         if part.what == "group":
-            taken, height = self._group_size(part, inside)
+            held = self._group_size(part, inside)
         elif part.parts:
-            taken, height = self._grid_size(part.parts, self._best_rows(part.parts, inside), inside)
-        else:
-            taken, height = 0, 0
-        titles = max((sizes.text_width(line) for line in self._lines(part, width)), default=0)
-        return max(taken, titles) + 2 * side, height + top + bottom
+            held = self._grid_size(part.parts, self._best_rows(part.parts, inside), inside)
+        lines = self._lines(part, width)
+        titles = max((sizes.text_width(line) for line in lines), default=0)
+        broken = held.broken + max(0, len(lines) - 1)
+        return _Size(max(held.width, titles) + 2 * side, held.height + top + bottom, broken)
 
     def per_row(self, part: Part, width: int) -> int:
         """How many cores of a group stand in one row: all, or equal rows where that costs no more than one row."""
@@ -169,7 +179,7 @@ class Arranger:
                 return count // rows
         return -(-count // fewest)
 
-    def _group_size(self, part: Part, width: int) -> tuple[int, int]:
+    def _group_size(self, part: Part, width: int) -> _Size:
         sizes = self.metrics
         per_row = self.per_row(part, width)
         bands = -(-len(part.cores) // per_row)
@@ -178,22 +188,23 @@ class Arranger:
         if siblings > 1:
             height += (bands - 1) * sizes.band_gap
         note = sizes.text_width(_longest_note(part))
-        return per_row * sizes.cell_width + sizes.cells_side + note, height
+        return _Size(per_row * sizes.cell_width + sizes.cells_side + note, height, 0)
 
     def _best_rows(self, parts: Sequence[Part], width: int) -> list[list[int]]:
-        """Which of the parts stand in which row: the arrangement of least height, then of fewest columns."""
+        """Which of the parts stand in which row: least height, then fewest broken titles, then fewest columns."""
         key = (tuple(self._shape(part) for part in parts), width)
         if key not in self._rows:
             choices = [self._columns(parts, count) for count in range(1, min(len(parts), MOST_COLUMNS) + 1)]
-            choices.append(self._flow(parts, width))
-            best = choices[0]
-            least = self._grid_size(parts, best, width)[1]
-            for choice in choices[1:]:
-                taken, height = self._grid_size(parts, choice, width)
-                if taken <= width and height < least:
-                    best, least = choice, height
-            self._rows[key] = best
+            if not any(part.what in FRAMED for part in parts):
+                choices.append(self._flow(parts, width))
+            fitting = [choice for choice in choices[1:] if self._grid_size(parts, choice, width).width <= width]
+            self._rows[key] = min([choices[0], *fitting], key=lambda rows: self._cost(parts, rows, width))
         return self._rows[key]
+
+    def _cost(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> int:
+        """The height, and half a line for each line that the titles are broken into."""
+        size = self._grid_size(parts, rows, width)
+        return 2 * size.height + size.broken * self.metrics.line_height
 
     def _columns(self, parts: Sequence[Part], count: int) -> list[list[int]]:
         return [list(range(start, min(start + count, len(parts)))) for start in range(0, len(parts), count)]
@@ -203,7 +214,7 @@ class Arranger:
         rows: list[list[int]] = []
         left = 0
         for number, part in enumerate(parts):
-            wants = self._size(part, width)[0]
+            wants = self._size(part, width).width
             if rows and wants <= left:
                 rows[-1].append(number)
                 left -= wants + self.metrics.gap_x
@@ -212,34 +223,36 @@ class Arranger:
                 left = width - wants - self.metrics.gap_x
         return rows
 
-    def _row_widths(self, parts: Sequence[Part], row: Sequence[int], columns: int, width: int) -> list[int]:
-        """What each part of a row may use: what it likes where that fits, else equal shares of the row."""
-        likes = [self._size(parts[number], width)[0] for number in row]
+    def _shares(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> list[list[int]]:
+        """What each part of each row may use: what it likes where that fits everywhere, else an equal share."""
         gaps = self.metrics.gap_x
-        if sum(likes) + gaps * (len(row) - 1) <= width:
+        likes = [[self._size(parts[number], width).width for number in row] for row in rows]
+        if all(sum(row) + gaps * (len(row) - 1) <= width for row in likes):
             return likes
-        return [(width - gaps * (columns - 1)) // columns] * len(row)
+        columns = len(rows[0])
+        return [[(width - gaps * (columns - 1)) // columns] * len(row) for row in rows]
 
     def _grid(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> _Grid:
         """What the parts of each row may use and take (equal down a column where that fits), and the rows' heights."""
         columns = len(rows[0])
-        shares = [self._row_widths(parts, row, columns, width) for row in rows]
+        shares = self._shares(parts, rows, width)
         sizes = [
             [self._size(parts[number], share) for number, share in zip(row, row_shares, strict=True)]
             for row, row_shares in zip(rows, shares, strict=True)
         ]
-        widths = [[taken for taken, _ in row] for row in sizes]
+        widths = [[size.width for size in row] for row in sizes]
         widest = [max(row[column] for row in widths if column < len(row)) for column in range(columns)]
         regular = all(len(row) <= columns for row in rows)
         if regular and sum(widest) + self.metrics.gap_x * (columns - 1) <= width:
             widths = [widest[: len(row)] for row in widths]
-        return _Grid(shares, widths, [max(height for _, height in row) for row in sizes])
+        heights = [max(size.height for size in row) for row in sizes]
+        return _Grid(shares, widths, heights, sum(size.broken for row in sizes for size in row))
 
-    def _grid_size(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> tuple[int, int]:
+    def _grid_size(self, parts: Sequence[Part], rows: list[list[int]], width: int) -> _Size:
         grid = self._grid(parts, rows, width)
         gap_x, gap_y = self.metrics.gap_x, self.metrics.gap_y
         taken = max(sum(row) + gap_x * (len(row) - 1) for row in grid.widths)
-        return taken, sum(grid.heights) + gap_y * (len(grid.heights) - 1)
+        return _Size(taken, sum(grid.heights) + gap_y * (len(grid.heights) - 1), grid.broken)
 
     def _place(self, parts: Sequence[Part], width: int, x: int, y: int) -> tuple[Box, ...]:
         """The parts' boxes, the first one's corner at x and y, arranged in `width`."""

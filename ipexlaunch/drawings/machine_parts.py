@@ -14,7 +14,8 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.words import counted, memory_words
 from ipexlaunch.topology import Cpu, Node, Topology
 
-What = Literal["socket", "node", "memory", "l3", "group"]
+What = Literal["socket", "node", "memory", "l3", "group", "row"]
+"""A "memory" is a node without cpus; a "row" only keeps together what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One box of the drawing; a "group" is a run of cores that are alike, the only part that shows cpus."""
+    """One box of the drawing; a "group" is a run of cores that are alike, the only part that has cpus of its own."""
 
     what: What
     title: str = ""
@@ -79,7 +80,16 @@ def machine_parts(topology: Topology, assignment: Mapping[int, int] | None = Non
     for place in sorted(nodes if node_outside else sockets, key=_number):
         cpus = [cpu for cpu in topology.cpus if getattr(cpu, outer) == place]
         tops.append(_place(view, cpus, outer, inner, memory.get(place, ())))
-    return (*tops, *(_memory_part(view, node) for node in memory.get("apart", ())))
+    return _with_memory(view, tops, memory.get("apart", ()))
+
+
+def _with_memory(view: _View, parts: Sequence[Part], memory: Sequence[Node]) -> tuple[Part, ...]:
+    """The parts and the nodes without cpus, kept apart so that neither stands between the others."""
+    if not memory:
+        return tuple(parts)
+    several = sum(part.what == "node" for part in parts) > 1
+    nodes = tuple(_memory_part(view, node, several) for node in memory)
+    return Part(what="row", parts=tuple(parts)), Part(what="row", parts=nodes)
 
 
 def _number(place: int | None) -> int:
@@ -93,12 +103,11 @@ def _place(view: _View, cpus: Sequence[Cpu], outer: str, inner: str, memory: Seq
         within.setdefault(getattr(cpu, inner), []).append(cpu)
     what: What = "socket" if outer == "socket" else "node"
     title = _name(outer, getattr(cpus[0], outer))
-    apart = tuple(_memory_part(view, node) for node in memory)
     if len(within) == 1:
         (place,) = within
         title = ", ".join(name for name in (title, _name(inner, place)) if name)
         facts = (*_core_facts(cpus), *_memory_facts(view, cpus[0].node), *_l3_facts(view, cpus))
-        return Part(what=what, title=title, facts=facts, parts=(*_caches(view, cpus), *apart))
+        return Part(what=what, title=title, facts=facts, parts=_with_memory(view, _caches(view, cpus), memory))
     shared = _is_one_l3(cpus)
     parts = []
     for place in sorted(within, key=_number):
@@ -109,8 +118,8 @@ def _place(view: _View, cpus: Sequence[Cpu], outer: str, inner: str, memory: Seq
         kind: What = "node" if inner == "node" else "socket"
         parts.append(Part(what=kind, title=_name(inner, place), facts=facts, parts=_caches(view, some)))
     facts = (*_core_facts(cpus), *(_memory_facts(view, cpus[0].node) if outer == "node" else ()))
-    facts = (*facts, *((f"one L3 for {_both_or_all(len(within))}",) if shared else ()))
-    return Part(what=what, title=title, facts=facts, parts=(*parts, *apart))
+    facts = (*facts, *((f"one L3 for {_both_or_all(len(within))} {inner}s",) if shared else ()))
+    return Part(what=what, title=title, facts=facts, parts=_with_memory(view, parts, memory))
 
 
 def _both_or_all(count: int) -> str:
@@ -136,9 +145,20 @@ def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
     return (*facts, "memory not allowed") if barred else facts
 
 
-def _memory_part(view: _View, node: Node) -> Part:
-    facts = ("no cpus", *_memory_facts(view, node.id))
+def _memory_part(view: _View, node: Node, several: bool) -> Part:
+    """A node without cpus; where it stands among several nodes, with the one that it is nearest to."""
+    facts = (*_memory_facts(view, node.id), "no cpus")
+    nearest = _nearest(view.topology, node)
+    if several and len(nearest) == 1:
+        facts = (*facts, f"nearest to node {next(iter(nearest))}")
     return Part(what="memory", title=f"node {node.id}", facts=facts)
+
+
+def _nearest(topology: Topology, memory: Node) -> frozenset[int]:
+    """The nodes with cpus that are nearest to a node without; none where no distances are known."""
+    with_cpus = {cpu.node for cpu in topology.cpus}
+    far = {other: distance for other, distance in memory.distances.items() if other in with_cpus}
+    return frozenset(other for other, distance in far.items() if distance == min(far.values()))
 
 
 def _homes_of_memory(topology: Topology, outer: str) -> dict[int | str | None, list[Node]]:
@@ -148,8 +168,7 @@ def _homes_of_memory(topology: Topology, outer: str) -> dict[int | str | None, l
     for node in topology.nodes:
         if node.id in with_cpus:
             continue
-        far = {other: distance for other, distance in node.distances.items() if other in with_cpus}
-        nearest = {with_cpus[other] for other, distance in far.items() if distance == min(far.values())}
+        nearest = {with_cpus[other] for other in _nearest(topology, node)}
         home: int | str | None = next(iter(nearest)) if len(nearest) == 1 else "apart"
         homes.setdefault(home, []).append(node)
     return homes

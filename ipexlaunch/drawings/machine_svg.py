@@ -25,11 +25,12 @@ text { font-family: "DejaVu Sans", Verdana, "Segoe UI", Helvetica, Arial, sans-s
 .fact { fill: #4b5563 }
 .cpu, .far { text-anchor: middle; font-size: 12px }
 .cpu.barred, .cpu.idle { fill: #6b7280 }
+.use-name { fill: #334155 }
 .name { font-weight: bold }
 .socket { fill: #eef1f5; stroke: #64748b; stroke-width: 1.5 }
 .node { fill: #ffffff; stroke: #94a3b8 }
 .memory { fill: #fdf6e3; stroke: #b08d3c }
-.l3 { fill: #e8eef7 }
+.l3 { fill: #dde6f1 }
 .use.allowed { fill: #ffffff; stroke: #64748b }
 .use.idle { fill: #ffffff; stroke: #9ca3af; stroke-dasharray: 3 2 }
 .use.barred { fill: url(#barred); stroke: #cbd5e1 }
@@ -114,11 +115,12 @@ def _draw(topology: Topology, box: Box, cell: int) -> Iterator[str]:
         first, *others = box.lines
         name, colon, facts = first.partition(": ")
         span = f'<tspan class="name">{_escaped(name)}</tspan><tspan class="fact">{_escaped(colon + facts)}</tspan>'
-        yield f'<text x="{box.x + 10}" y="{box.y + 18}">{span}</text>'
+        base = box.y + (18 if box.boxes else (box.height - 17 * len(box.lines)) // 2 + 13)
+        yield f'<text x="{box.x + 10}" y="{base}">{span}</text>'
         for number, line in enumerate(others, start=1):
-            yield _text(box.x + 10, box.y + 18 + 17 * number, line, "fact")
-    else:
-        yield _rect((box.x - 4, box.y, box.width + 8, box.height + 4), "l3", 4)
+            yield _text(box.x + 10, base + 17 * number, line, "fact")
+    elif part.what == "l3":
+        yield _rect((box.x - 3, box.y, box.width + 6, box.height + 5), "l3", 4)
         yield from _header(box)
     for child in box.boxes:
         yield from _draw(topology, child, cell)
@@ -126,7 +128,7 @@ def _draw(topology: Topology, box: Box, cell: int) -> Iterator[str]:
 
 def _header(box: Box) -> Iterator[str]:
     for number, line in enumerate(box.lines):
-        yield _text(box.x + GAP, box.y + 16 + 17 * number, line, "fact")
+        yield _text(box.x + GAP, box.y + 16 + 17 * number, line, "use-name")
 
 
 def _draw_cores(topology: Topology, box: Box, cell: int) -> Iterator[str]:

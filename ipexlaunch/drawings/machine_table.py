@@ -8,27 +8,23 @@ from ipexlaunch.drawings.rich_text import table_text
 from ipexlaunch.drawings.words import kind_words, machine_words, memory_words, wrapped
 from ipexlaunch.topology import Cpu, Topology
 
-Place = tuple[int | None, int | None]
-"""Node and socket; no node where the machine has none, no socket where the node has no cpus."""
-
 
 def machine_table(topology: Topology, *, width: int = 100, color: bool = False) -> str:
-    """One line per node and socket with its cpus, cores, L3 caches and memory, then the distances between nodes.
+    """One line per node with its sockets, cpus, cores, L3 caches and memory, then the distances between nodes.
+
+    A machine without nodes has one line per socket.
 
     Args:
         topology: the machine.
         width: columns of the terminal; no line is longer.
         color: with ANSI colours.
     """
-    places: dict[Place, list[Cpu]] = {}
+    places: dict[int | None, list[Cpu]] = {node.id: [] for node in topology.nodes}
     for cpu in topology.cpus:
-        places.setdefault((cpu.node, cpu.socket), []).append(cpu)
-    for node in topology.nodes:
-        if not any(node.id == other for other, _ in places):
-            places[node.id, None] = []
+        places.setdefault(cpu.node if topology.nodes else cpu.socket, []).append(cpu)
     columns = {
-        "node": [_id(node) for node, _ in places],
-        "socket": [_id(socket) for _, socket in places],
+        "node": ["-" if node is None else str(node) for node in places],
+        "socket": [format_list(cpu.socket for cpu in cpus) or "-" for cpus in places.values()],
         "cores": [str(len({cpu.core for cpu in cpus})) for cpus in places.values()],
         "cpus": [format_list(cpu.id for cpu in cpus) or "none" for cpus in places.values()],
     }
@@ -40,31 +36,21 @@ def machine_table(topology: Topology, *, width: int = 100, color: bool = False) 
     if any(cpu.l3 is not None for cpu in topology.cpus):
         columns["L3"] = [_l3_words(topology, cpus) for cpus in places.values()]
     if topology.nodes:
-        columns["memory"] = [_memory(topology, node) for node, _ in places]
+        columns["memory"] = [_memory(topology, node) for node in places]
     else:
         del columns["node"]
-    order = sorted(range(len(places)), key=lambda row: _sort_key(list(places)[row]))
-    rows = [[column[row] for column in columns.values()] for row in order]
-    table = table_text(
-        list(columns), rows, right=("node", "socket", "cores", "memory"), width=width, color=color
-    ).rstrip("\n")
+    rows = [[column[row] for column in columns.values()] for row in range(len(places))]
+    lists = [name for name in ("cpus", "allowed cpus") if name in columns]
+    right = ("node", "socket", "cores", "memory")
+    table = table_text(list(columns), rows, right=right, lists=lists, width=width, color=color).rstrip("\n")
     parts = [wrapped(", ".join(machine_words(topology)), width), [table], distance_lines(topology, width)]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def _sort_key(place: Place) -> tuple[int, int]:
-    node, socket = place
-    return (-1 if node is None else node, -1 if socket is None else socket)
-
-
-def _id(number: int | None) -> str:
-    return "-" if number is None else str(number)
-
-
 def _memory(topology: Topology, node_id: int | None) -> str:
-    node = topology.by_node.get(node_id) if node_id is not None else None
-    if node is None:
+    if node_id is None:
         return "-"
+    node = topology.by_node[node_id]
     barred = node.memory_bytes and node.id not in topology.allowed_nodes
     return memory_words(node.memory_bytes) + (", not allowed" if barred else "")
 

@@ -35,9 +35,13 @@ def _grow(tree: Tree, part: Part) -> None:
     from rich.text import Text
 
     children = part.parts
+    if part.what == "row":
+        for child in children:
+            _grow(tree, child)
+        return
     words = list(part.facts)
-    if part.what == "l3" and len(children) == 1 and not children[0].title:
-        words.append(_core_words(children[0]))
+    if len(children) == 1 and children[0].cores and not children[0].title:
+        words.append(_cpu_words(children[0]) if words else _core_words(children[0]))
         children = ()
     if part.cores:
         words.append(_core_words(part))
@@ -49,6 +53,11 @@ def _grow(tree: Tree, part: Part) -> None:
 
 
 def _core_words(part: Part) -> str:
-    cpus = [cpu for core in part.cores for cpu in core]
+    """ "8 cores of 2 threads, cpus 0-7,128-135"."""
     count = counted(len(part.cores), "core")
-    return f"{count} of {thread_words(map(len, part.cores)).removesuffix(' each')}, cpus {format_list(cpus)}"
+    return f"{count} of {thread_words(map(len, part.cores)).removesuffix(' each')}, {_cpu_words(part)}"
+
+
+def _cpu_words(part: Part) -> str:
+    cpus = [cpu for core in part.cores for cpu in core]
+    return f"{'cpus' if len(cpus) > 1 else 'cpu'} {format_list(cpus)}"

@@ -25,7 +25,8 @@ def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100
     if topology is not None:
         heads = ["instance", "cpus", "cores", "on node", "memory", "threads"]
     rows = [_row(instance, topology) for instance in plan.instances]
-    text = table_text(heads, rows, right=("instance", "cores", "threads"), width=width, color=color)
+    right = ("instance", "cores", "threads")
+    text = table_text(heads, rows, right=right, lists=("cpus",), width=width, color=color)
     return text + "\n" + "\n".join(wrapped(idle_line(plan), width)) + "\n"
 
 

@@ -6,8 +6,16 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ipexlaunch.drawings.words import wrapped
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+
+GAP = 3
+"""Columns between two columns of a table."""
+NARROWEST_LIST = 12
+"""A list is not broken into lines shorter than this."""
 
 
 def table_text(
@@ -15,6 +23,7 @@ def table_text(
     rows: Iterable[Sequence[str]],
     *,
     right: Iterable[str] = (),
+    lists: Iterable[str] = (),
     width: int = 100,
     color: bool = False,
 ) -> str:
@@ -24,6 +33,7 @@ def table_text(
         heads: the columns' names.
         rows: as many cells each.
         right: names of the columns of numbers, set flush right.
+        lists: names of the columns of lists such as "0-13,56-69", which may be broken after a comma.
         width: columns of the terminal.
         color: with ANSI colours.
     """
@@ -33,11 +43,26 @@ def table_text(
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, header_style="bold")
     flush = set(right)
+    rows = _with_broken_lists(heads, [list(row) for row in rows], [heads.index(name) for name in lists], width)
     for head in heads:
         table.add_column(head, justify="right" if head in flush else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return rendered(table, width=width, color=color)
+
+
+def _with_broken_lists(heads: Sequence[str], rows: list[list[str]], lists: list[int], width: int) -> list[list[str]]:
+    """The rows, their lists broken after commas so far as the table is too wide; rich itself would break in numbers."""
+    widths = [max(len(row[column]) for row in [list(heads), *rows]) for column in range(len(heads))]
+    excess = sum(widths) + GAP * (len(heads) - 1) - width
+    for column in sorted(lists, key=lambda column: -widths[column]):
+        if excess <= 0:
+            break
+        room = max(NARROWEST_LIST, widths[column] - excess)
+        excess -= widths[column] - room
+        for row in rows:
+            row[column] = "\n".join(wrapped(row[column], room, indent=""))
+    return rows
 
 
 def rendered(what: RenderableType, *, width: int, color: bool) -> str:

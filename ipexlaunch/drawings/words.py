@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.topology import Cpu, Topology
 
 GIB = 1 << 30
@@ -60,6 +61,8 @@ def machine_words(topology: Topology) -> tuple[str, ...]:
     barred = len(topology.cpus) - len(topology.allowed_cpus & set(topology.by_cpu))
     if barred:
         facts.append(f"{len(topology.cpus) - barred} of {len(topology.cpus)} cpus allowed")
+    if topology.offline_cpus:
+        facts.append(f"{counted(len(topology.offline_cpus), 'cpu')} offline ({format_list(topology.offline_cpus)})")
     if topology.cpu_quota is not None:
         facts.append(f"quota of {topology.cpu_quota:g} cpus")
     return tuple(facts)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from xml.etree import ElementTree
@@ -14,12 +15,12 @@ from ipexlaunch.drawings.machine_parts import Part, machine_parts
 from ipexlaunch.drawings.machine_svg import machine_svg
 from ipexlaunch.drawings.machine_table import machine_table
 from ipexlaunch.drawings.machine_tree import machine_tree
+from ipexlaunch.probe.sources import open_topology, shipped_machines
 from ipexlaunch.topology import Topology
 from tests.drawings.machines import assignments, machines, regular
 
-settings.register_profile("drawings", deadline=None)  # the first drawing imports rich; time is for benchmarks/
-settings.load_profile("drawings")
-
+EXAMPLES = int(os.environ.get("IPEXLAUNCH_EXAMPLES", "60"))
+generated = settings(max_examples=EXAMPLES, deadline=None)  # the first drawing imports rich; time is for benchmarks/
 SVG = "{http://www.w3.org/2000/svg}"
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -46,6 +47,7 @@ def width_of(text: str) -> int:
     return max(len(line) for line in ESCAPE.sub("", text).splitlines())
 
 
+@generated
 @given(st.data())
 def test_every_cpu_is_in_one_part_whatever_the_machine(data: st.DataObject) -> None:
     topology = data.draw(machines())
@@ -53,6 +55,7 @@ def test_every_cpu_is_in_one_part_whatever_the_machine(data: st.DataObject) -> N
     assert sorted(cpu for part in parts for cpu in cpus_of(part)) == [cpu.id for cpu in topology.cpus]
 
 
+@generated
 @given(st.data())
 def test_no_line_of_a_drawing_is_longer_than_the_width(data: st.DataObject) -> None:
     topology = data.draw(machines())
@@ -63,6 +66,7 @@ def test_no_line_of_a_drawing_is_longer_than_the_width(data: st.DataObject) -> N
     assert width_of(machine_tree(topology, width=width)) <= width
 
 
+@generated
 @given(st.data())
 def test_colour_adds_escape_sequences_and_nothing_else(data: st.DataObject) -> None:
     topology = data.draw(machines())
@@ -76,6 +80,7 @@ def test_colour_adds_escape_sequences_and_nothing_else(data: st.DataObject) -> N
         assert [line.rstrip() for line in ESCAPE.sub("", colored).splitlines()] == plain.splitlines()
 
 
+@generated
 @given(st.data())
 def test_the_svg_is_xml_and_holds_every_cpu_once_with_its_use(data: st.DataObject) -> None:
     topology = data.draw(machines())
@@ -98,6 +103,7 @@ def expected_use(topology: Topology, assignment: Mapping[int, int] | None, cpu: 
     return "allowed" if assignment is None else "idle"
 
 
+@generated
 @given(st.data())
 def test_nothing_in_the_svg_stands_outside_the_page(data: st.DataObject) -> None:
     topology = data.draw(machines())
@@ -107,6 +113,7 @@ def test_nothing_in_the_svg_stands_outside_the_page(data: st.DataObject) -> None
         assert float(rect.get("x", "0")) + float(rect.get("width", "0")) <= page
 
 
+@generated
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 20), st.integers(1, 3), st.integers(40, 160))
 def test_the_terminal_drawing_writes_every_cpu_once(
     sockets: int, nodes: int, cores: int, threads: int, width: int
@@ -116,10 +123,11 @@ def test_the_terminal_drawing_writes_every_cpu_once(
     assert sorted(drawn_cpus(drawing)) == [cpu.id for cpu in topology.cpus]
 
 
+@generated
 @given(machines())
 def test_the_tree_names_every_cpu_once(topology: Topology) -> None:
     tree = machine_tree(topology, width=10000)
-    lists = re.findall(r"cpus ([\d,-]+)$", tree, re.MULTILINE)
+    lists = re.findall(r"cpus? ([\d,-]+)$", tree, re.MULTILINE)
     assert sorted(cpu for text in lists for cpu in parse_list(text)) == [cpu.id for cpu in topology.cpus]
 
 
@@ -137,3 +145,15 @@ def test_two_sockets_of_sixty_four_cores_fit_a_hundred_columns() -> None:
 @pytest.mark.parametrize("width", [0, 1, 20])
 def test_a_terminal_that_is_too_narrow_gets_the_narrowest_drawing(width: int) -> None:
     assert width_of(machine_drawing(regular(2, 2, 8, 2), width=width)) <= 40
+
+
+@pytest.mark.parametrize("name", shipped_machines())
+def test_every_shipped_machine_can_be_drawn(name: str) -> None:
+    topology = open_topology(name)
+    for width in (60, 80, 100, 132):
+        assert width_of(machine_drawing(topology, width=width)) <= width
+        assert width_of(machine_table(topology, width=width)) <= width
+        assert width_of(machine_tree(topology, width=width)) <= width
+    root = ElementTree.fromstring(machine_svg(topology, title=name))
+    texts = [text for text in root.iter(f"{SVG}text") if "cpu" in text.get("class", "").split()]
+    assert sorted(int(text.text or "") for text in texts) == [cpu.id for cpu in topology.cpus]
