@@ -20,7 +20,7 @@ class MemoryPolicy:
     """The memory policy that this process inherited, and whether it may set one."""
 
     policy: str
-    """As /proc/PID/numa_maps has it: "default", "bind:0", "interleave:0-1"."""
+    """As /proc/PID/numa_maps has it: "default", "bind:0", "interleave:0-1"; empty where the kernel does not tell."""
     trial: str = ""
     """What was tried to learn whether it can be set, e.g. "bind:0-1 accepted"."""
     refusal: str = ""

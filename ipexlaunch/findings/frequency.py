@@ -128,6 +128,8 @@ def check_clock_source(facts: Facts) -> Finding:
     """Whether reading the clock is cheap; workers and torch read it often."""
     current = facts.files.read(CLOCK)
     name = current.need_text()
+    if not name:
+        raise CannotTell("it is empty", current.evidence)
     if name not in SLOW_CLOCKS:
         return finding("ok", f"The clock source {name} is read without a system call", current.evidence)
     offered = facts.files.read(CLOCKS)

@@ -6,6 +6,8 @@ and Documentation/scheduler/sched-bwc.rst of the Linux kernel.
 
 from __future__ import annotations
 
+import math
+
 from ipexlaunch.findings.facts import Facts, need
 from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.quantity import counted, in_gib
@@ -30,9 +32,11 @@ def check_other_load(facts: Facts) -> Finding:
     reading = facts.files.read(LOAD)
     words = reading.need_text().split()
     try:
-        load = float(words[0])
+        load = float(words[0]) if len(words[0]) < 20 else math.nan
     except (IndexError, ValueError):
         raise CannotTell("it does not begin with a number", reading.evidence) from None
+    if not 0 <= load < math.inf:
+        raise CannotTell("it does not begin with a number of tasks", reading.evidence)
     cpus = len(facts.machine.by_cpu)
     share = load / cpus
     if share <= BUSY_SHARE:

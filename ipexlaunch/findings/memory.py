@@ -103,7 +103,9 @@ def check_zone_reclaim(facts: Facts) -> Finding:
 def check_swap(facts: Facts) -> Finding:
     """Whether memory has been, or may be, swapped out."""
     swaps, swappiness = facts.files.read(SWAPS), facts.files.read(SWAPPINESS)
-    rows = [line.split() for line in swaps.need_text().splitlines()[1:] if line.strip()]
+    head, *rows = [line.split() for line in swaps.need_text().splitlines()] or [[]]
+    if head[:1] != ["Filename"]:
+        raise CannotTell("it is not a table of swap areas", swaps.evidence)
     if not rows:
         return finding("ok", "There is no swap", Evidence(SWAPS, "no areas"))
     if any(len(row) < 5 or not row[-3].isdigit() or not row[-2].isdigit() for row in rows):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ipexlaunch.findings.facts import Facts, need
 from ipexlaunch.findings.finding import Evidence, Finding, finding
+from ipexlaunch.findings.reading import CannotTell
 
 STATUS = "/proc/self/status"
 
@@ -36,6 +37,8 @@ def check_memory_policy_allowed(facts: Facts) -> Finding:
 def check_inherited_memory_policy(facts: Facts) -> Finding:
     """Whether a memory policy was handed down, as numactl and Slurm's --mem-bind do."""
     policy = need(facts.memory_policy)
+    if not policy.policy:
+        raise CannotTell(policy.refusal, Evidence("get_mempolicy(2)", policy.refusal))
     seen = Evidence("get_mempolicy(2)", policy.policy)
     if policy.policy in ("default", "local"):
         return finding("ok", "No memory policy is inherited", seen)

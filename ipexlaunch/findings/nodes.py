@@ -10,8 +10,9 @@ from ipexlaunch.findings.reading import CannotTell, Reading
 
 NODE_MEMORY = "/sys/devices/system/node/node*/meminfo"
 NODE_CPUS = "/sys/devices/system/node/node*/cpulist"
+"""Read by the probe; named here as evidence."""
 
-PATHS = (NODE_MEMORY, NODE_CPUS)
+PATHS = (NODE_MEMORY,)
 
 UNLIKE_SIZE = 0.9
 """Of the largest node's memory: with less, a node has fewer or smaller modules (the kernel keeps a few per cent)."""
@@ -32,7 +33,11 @@ def check_node_cores(facts: Facts) -> Finding:
     if len(used) < 2:
         return finding("ok", f"{counted(len(used) or 1, 'node')} with cpus of ours", _topology(facts))
     seen = [
-        Evidence(NODE_CPUS.replace("*", str(node)), counted(number, "allowed core")) for node, number in used.items()
+        Evidence(
+            NODE_CPUS.replace("*", str(node)),
+            f"{format_list(cpu.id for cpu in machine.cpus if cpu.node == node)} ({counted(number, 'allowed core')})",
+        )
+        for node, number in used.items()
     ]
     if len(set(used.values())) == 1:
         return finding(

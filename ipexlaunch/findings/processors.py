@@ -17,12 +17,11 @@ from ipexlaunch.findings.reading import CannotTell
 SMT_ACTIVE = "/sys/devices/system/cpu/smt/active"
 SMT_CONTROL = "/sys/devices/system/cpu/smt/control"
 ONLINE = "/sys/devices/system/cpu/online"
-OFFLINE = "/sys/devices/system/cpu/offline"
 PRESENT = "/sys/devices/system/cpu/present"
 ISOLATED = "/sys/devices/system/cpu/isolated"
 STATUS = "/proc/self/status"
 
-PATHS = (SMT_ACTIVE, SMT_CONTROL, ONLINE, OFFLINE, PRESENT, ISOLATED, STATUS)
+PATHS = (SMT_ACTIVE, SMT_CONTROL, ONLINE, PRESENT, ISOLATED, STATUS)
 
 EXPLAIN = "ipexlaunch topology --explain"
 
@@ -50,6 +49,9 @@ def check_smt(facts: Facts) -> Finding:
 def check_offline_cpus(facts: Facts) -> Finding:
     """Whether cpus that are in the machine are switched off."""
     present, online = facts.files.read(PRESENT), facts.files.read(ONLINE)
+    for reading in (present, online):
+        if not reading.need_ids():
+            raise CannotTell("it names no cpu", reading.evidence)
     offline = sorted(present.need_ids() - online.need_ids())
     if not offline:
         return finding("ok", "Every cpu of the machine is online", online.evidence)

@@ -1,0 +1,53 @@
+"""Libraries and packages: the good and the bad case of each check."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipexlaunch.findings.facts import Interpreter, Library
+from ipexlaunch.findings.finding import Evidence
+from tests.findings.hosts import answer, answers
+
+GOMP = Library("openmp", "gomp", "/e/site-packages/torch/lib/libgomp.so.1", "torch")
+OTHER = Library("openmp", "gomp", "/e/site-packages/scikit_learn.libs/libgomp-a3.so.1", "scikit_learn")
+
+
+def test_no_allocator_is_a_warning_with_the_line_that_installs_one() -> None:
+    found = answer("allocator", libraries=())
+    assert found.severity == "warning"
+    assert found.command == "sudo apt-get install -y libtcmalloc-minimal4 libjemalloc2"
+
+
+def test_no_libiomp5_is_a_note_that_shows_what_is_there_instead() -> None:
+    found = answer("openmp-runtime", libraries=(GOMP,))
+    assert (found.severity, found.command) == ("note", "/env/bin/python -m pip install intel-openmp")
+    assert found.evidence == (Evidence(GOMP.path, "torch"),)
+
+
+def test_two_packages_with_runtimes_of_their_own_are_found() -> None:
+    assert answer("openmp-runtimes", libraries=(GOMP, GOMP)).severity == "ok"
+    found = answer("openmp-runtimes", libraries=(GOMP, OTHER))
+    assert found.severity == "note"
+    assert found.message.startswith("scikit_learn, torch each bring")
+
+
+def interpreter(**versions: str) -> Interpreter:
+    packages = {name.replace("_", "-"): Evidence(f"/e/{name}.dist-info", value) for name, value in versions.items()}
+    return Interpreter(path="/env/bin/python", version="3.11", packages=packages)
+
+
+@pytest.mark.parametrize(
+    ("versions", "severities"),
+    [
+        ({}, ["note"]),
+        ({"torch": "2.13.0+cpu"}, ["ok"]),
+        ({"torch": "2.8.0+cpu", "intel_extension_for_pytorch": "2.8.0"}, ["ok"]),
+        ({"torch": "2.13.0", "intel_extension_for_pytorch": "2.8.0"}, ["ok", "problem"]),
+        ({"torch": "2.13.0", "torchao": "0.18.0"}, ["ok"]),
+        ({"torch": "2.8.0", "torchao": "0.12.0"}, ["ok", "note"]),
+        ({"torch": "nightly", "torchao": "0.18.0"}, ["ok", "note"]),
+    ],
+)
+def test_packages_that_do_not_fit_torch_are_found(versions: dict[str, str], severities: list[str]) -> None:
+    found = answers("torch", interpreter=interpreter(**versions))
+    assert [finding.severity for finding in found] == severities
