@@ -37,7 +37,7 @@ def read_cached_file(path: str) -> CachedFile | Unread:
             return Unread(path, "it is not a regular file")
         if status.st_size == 0:
             return CachedFile(path=path, size_bytes=0, asked_pages=0, cached_pages=0, pages_by_node={})
-        if status.st_uid != os.geteuid() and os.geteuid() != 0 and not os.access(path, os.W_OK, effective_ids=True):
+        if not is_told(status.st_uid, os.geteuid(), os.access(path, os.W_OK, effective_ids=True)):
             return Unread(path, NOT_TOLD)
         with mapped(descriptor, status.st_size) as file:
             asked, cached = _map_cached(file)
@@ -52,6 +52,19 @@ def read_cached_file(path: str) -> CachedFile | Unread:
         return Unread(path, f"the kernel does not tell ({error.strerror})")
     finally:
         os.close(descriptor)
+
+
+def is_told(owner: int, user: int, may_write: bool) -> bool:
+    """Whether mincore tells a user the truth; anybody else is told that every page is cached.
+
+    Args:
+        owner: user id of the file's owner.
+        user: effective user id of this process.
+        may_write: whether it may write to the file.
+
+    Source: can_do_mincore() in mm/mincore.c of the Linux kernel.
+    """
+    return user in (0, owner) or may_write
 
 
 def _map_cached(file: MappedFile) -> tuple[int, int]:

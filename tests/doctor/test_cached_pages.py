@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.doctor import read_cached_file
-from ipexlaunch.doctor.cached_pages import PART_BYTES, PARTS
+from ipexlaunch.doctor.cached_pages import PART_BYTES, PARTS, is_told
 from ipexlaunch.doctor.system_calls import ask_for_amx, mapped
 from ipexlaunch.findings.facts import CachedFile
 from ipexlaunch.findings.reading import Unread
@@ -92,6 +92,22 @@ def test_what_is_no_file_says_so(tmp_path: Path) -> None:
         assert read_cached_file(str(path)) == Unread(str(path), "it is not a regular file")
     missing = read_cached_file(str(tmp_path / "none"))
     assert missing == Unread(str(tmp_path / "none"), "it cannot be opened (No such file or directory)")
+
+
+@pytest.mark.parametrize(
+    ("owner", "user", "may_write", "told"),
+    [
+        (0, 0, True, True),
+        (1000, 0, True, True),
+        (1000, 1000, False, True),
+        (0, 1000, True, True),
+        (0, 1000, False, False),
+    ],
+)
+def test_only_the_owner_the_writers_and_root_are_told_the_truth(
+    owner: int, user: int, may_write: bool, told: bool
+) -> None:
+    assert is_told(owner, user, may_write) == told
 
 
 def test_asking_leaves_no_mapping_behind(tmp_path: Path) -> None:
