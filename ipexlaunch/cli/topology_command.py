@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import click
 
+from ipexlaunch.errors import RequestError
 from ipexlaunch.topology.machine import Topology
 
 PICTURES = ("table", "tree", "drawing", "svg")
@@ -17,17 +18,33 @@ SOURCE_HELP = (
     "The machine: live (default), a directory with sys/ and proc/, a tar archive of one, a YAML or JSON document, "
     "a name in topologies/, or a sentence such as '2s 2n 28c 2t'."
 )
+SAVE_HELP = (
+    "Write the files that describe the machine to FILE.tar.gz, without host name, serial numbers and addresses, "
+    "for a bug report; --topology FILE.tar.gz reads them back."
+)
+FORMAT = click.Choice([*PICTURES, *DOCUMENTS])
 
 
 @click.command("topology")
 @click.option("--topology", "source", default="live", metavar="SRC", help=SOURCE_HELP)
-@click.option("--format", "form", type=click.Choice([*PICTURES, *DOCUMENTS]), default="yaml", help="How to show it.")
-def command(source: str, form: str) -> None:
+@click.option("--format", "form", type=FORMAT, default="table", show_default=True, help="How to show it.")
+@click.option("--explain", is_flag=True, help="Say why each cpu and node that is present may not be used.")
+@click.option("--save", metavar="FILE.tar.gz", help=SAVE_HELP)
+def command(source: str, form: str, explain: bool, save: str | None) -> None:
     """Show the machine: sockets, nodes, cores, memory, what is allowed."""
-    from ipexlaunch.probe import open_topology
+    if save is not None:
+        _save(source, save)
+        return
+    from ipexlaunch.probe.sources import open_topology
 
     topology = open_topology(source)
-    click.echo(_picture(topology, form) if form in PICTURES else _document(topology, form), nl=False)
+    if explain:
+        from ipexlaunch.topology.explain import explanation
+
+        click.echo(explanation(topology), nl=False)
+        return
+    text = _picture(topology, form) if form in PICTURES else _document(topology, form)
+    click.echo(text, nl=not text.endswith("\n"))
 
 
 def _document(topology: Topology, form: str) -> str:
@@ -44,3 +61,17 @@ def _picture(topology: Topology, form: str) -> str:
         return draw(topology)
     on_terminal = sys.stdout.isatty()
     return draw(topology, width=shutil.get_terminal_size((100, 40)).columns if on_terminal else 100, color=on_terminal)
+
+
+def _save(source: str, path: str) -> None:
+    from ipexlaunch.probe.snapshot import save_snapshot
+    from ipexlaunch.probe.sources import files_of, open_topology
+
+    files = files_of(source)
+    if files is None:
+        open_topology(source)  # says what is wrong with it where it is no source at all
+        raise RequestError(
+            f"save the files of {source!r}", "it is a description, not a machine", "print it with --format yaml"
+        )
+    count = save_snapshot(files, path)
+    click.echo(f"saved {count} files of {'this machine' if source == 'live' else source} in {path}", err=True)

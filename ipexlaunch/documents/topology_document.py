@@ -6,118 +6,18 @@ Rows of cpus and nodes stand on one line each. In YAML what is unknown is left o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
-
-from ipexlaunch.cpulist import format_list, parse_list
-from ipexlaunch.documents.text import Document, dump_json, parse_document, problem_at, validate
-from ipexlaunch.errors import RequestError
-from ipexlaunch.topology.machine import Accelerator, Cpu, Limit, LimitKind, Node, Topology
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.topology.machine import Cpu, Limit, Node, Topology
 
 KIND = "topology"
 VERSIONS = (1,)
 SCHEMA = f"ipexlaunch/{KIND}/{VERSIONS[-1]}"
 
-
-def _ids(value: object) -> frozenset[int]:
-    """A list such as "0-13,56-69"; one id may stand bare, because YAML reads 5 as a number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise ValueError('it should be a list such as "0-13,56-69"')
-    try:
-        return parse_list(value)
-    except RequestError as error:
-        raise ValueError(f"{error.available} ({error.hint})") from None
-
-
-def _whole_keys(value: object) -> object:
-    """JSON has text keys only; "10" and 10 are the same node."""
-    if not isinstance(value, dict):
-        return value
-    return {
-        int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() else key: value[key] for key in value
-    }
-
-
-Id = Annotated[StrictInt, Field(ge=0)]
-Count = Annotated[StrictInt, Field(ge=0)]
-Ids = Annotated[frozenset[int], BeforeValidator(_ids)]
-Quota = Annotated[StrictFloat | StrictInt, Field(gt=0, allow_inf_nan=False)]
-Table = Annotated[dict[Id, Count], BeforeValidator(_whole_keys)]
-
-
-class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class CpuRow(_Row):
-    """One row of `cpus`."""
-
-    id: Id
-    core: Id
-    socket: Id
-    node: Id | None = None
-    l2: Id | None = None
-    l3: Id | None = None
-    kind: Literal["performance", "efficiency"] | None = None
-    die: Id | None = None
-    cluster: Id | None = None
-
-
-class NodeRow(_Row):
-    """One row of `nodes`."""
-
-    id: Id
-    memory_bytes: Count
-    distances: Table = {}
-    huge_pages: Table = {}
-    initiators: Ids = frozenset()
-    read_bandwidth_mb_s: Count | None = None
-    read_latency_ns: Count | None = None
-
-
-class AcceleratorRow(_Row):
-    """One row of `accelerators`."""
-
-    address: StrictStr
-    vendor: StrictStr
-    device: StrictStr
-    node: Id | None = None
-
-
-class LimitRow(_Row):
-    """One row of `limits`."""
-
-    kind: LimitKind
-    file: StrictStr
-    cpus: Ids | None = None
-    nodes: Ids | None = None
-    quota: Quota | None = None
-
-
-class TopologyDocument(_Row):
-    """The whole document, without its `schema` key."""
-
-    source: StrictStr = "made"
-    about: StrictStr = ""
-    cpu_model: StrictStr | None = None
-    cpus: Annotated[list[CpuRow], Field(min_length=1)]
-    nodes: list[NodeRow] = []
-    allowed_cpus: Ids | None = None
-    allowed_nodes: Ids | None = None
-    cpu_quota: Quota | None = None
-    isa: list[StrictStr] = []
-    present_cpus: Ids = frozenset()
-    possible_cpus: Ids = frozenset()
-    offline_cpus: Ids = frozenset()
-    isolated_cpus: Ids = frozenset()
-    smt: StrictStr | None = None
-    accelerators: list[AcceleratorRow] = []
-    limits: list[LimitRow] = []
+CPU_KEYS = ("id", "core", "socket", "node", "l2", "l3", "kind", "die", "cluster")
 
 
 def parse_topology(text: str, source: str) -> Topology:
@@ -132,32 +32,10 @@ def parse_topology(text: str, source: str) -> Topology:
     Raises:
         DocumentError: what departs from the format, or contradicts itself, with its place.
     """
+    from ipexlaunch.documents.text import parse_document
+    from ipexlaunch.documents.topology_model import topology_from_document
+
     return topology_from_document(parse_document(text, source, {KIND: VERSIONS}))
-
-
-def topology_from_document(document: Document) -> Topology:
-    """The machine of a document that is already parsed.
-
-    Raises:
-        DocumentError: what departs from the format, or contradicts itself, with its place.
-    """
-    model = validate(document, TopologyDocument)
-    _check(document, model)
-    with_memory = frozenset(row.id for row in model.nodes if row.memory_bytes)
-    node_ids = frozenset(row.id for row in model.nodes)
-    plain = model.model_dump(
-        exclude={"cpus", "nodes", "accelerators", "limits", "allowed_cpus", "allowed_nodes", "isa"}
-    )
-    return Topology(
-        **plain,
-        isa=frozenset(model.isa),
-        allowed_cpus=frozenset(r.id for r in model.cpus) if model.allowed_cpus is None else model.allowed_cpus,
-        allowed_nodes=(with_memory or node_ids) if model.allowed_nodes is None else model.allowed_nodes,
-        cpus=tuple(Cpu(**vars(row)) for row in sorted(model.cpus, key=lambda row: row.id)),
-        nodes=tuple(Node(**vars(row)) for row in sorted(model.nodes, key=lambda row: row.id)),
-        accelerators=tuple(Accelerator(**vars(row)) for row in sorted(model.accelerators, key=lambda row: row.address)),
-        limits=tuple(Limit(**vars(row)) for row in model.limits),
-    )
 
 
 def topology_to_yaml(topology: Topology) -> str:
@@ -177,11 +55,11 @@ def topology_to_yaml(topology: Topology) -> str:
 
 def topology_to_json(topology: Topology) -> str:
     """The document as JSON, every key written."""
-    return dump_json(_plain(topology))
+    return json.dumps(_plain(topology), indent=1, ensure_ascii=False) + "\n"
 
 
 def _cpu_line(cpu: Cpu) -> str:
-    values = ((name, getattr(cpu, name)) for name in CpuRow.model_fields)
+    values = ((name, getattr(cpu, name)) for name in CPU_KEYS)
     return ", ".join(f"{name}: {value}" for name, value in values if value is not None)
 
 
@@ -197,7 +75,7 @@ def _plain(topology: Topology) -> dict[str, Any]:
         "about": topology.about,
         "source": topology.source,
         "cpu_model": topology.cpu_model,
-        "cpus": [{name: getattr(cpu, name) for name in CpuRow.model_fields} for cpu in topology.cpus],
+        "cpus": [{name: getattr(cpu, name) for name in CPU_KEYS} for cpu in topology.cpus],
         "nodes": [_node_row(node) for node in topology.nodes],
         "allowed_cpus": format_list(topology.allowed_cpus),
         "allowed_nodes": format_list(topology.allowed_nodes),
@@ -233,40 +111,3 @@ def _limit_row(limit: Limit) -> dict[str, Any]:
         "nodes": None if limit.nodes is None else format_list(limit.nodes),
         "quota": limit.quota,
     }
-
-
-def _check(document: Document, model: TopologyDocument) -> None:
-    """Refuse what no machine can be: ids that come twice, references to what is not there."""
-    _check_unique(document, "cpus", [row.id for row in model.cpus])
-    _check_unique(document, "nodes", [row.id for row in model.nodes])
-    cpus = {row.id: row for row in model.cpus}
-    nodes = frozenset(row.id for row in model.nodes)
-    for index, row in enumerate(model.cpus):
-        path: tuple[str | int, ...] = ("cpus", index)
-        first = cpus.get(row.core)
-        if first is None or first.core != row.core or row.core > row.id:
-            raise problem_at(document, (*path, "core"), f"{row.core} is not the lowest cpu id of a core", "")
-        if first.socket != row.socket:
-            raise problem_at(document, (*path, "socket"), f"cpu {row.id} and its sibling {row.core} differ", "")
-        if row.node is not None and row.node not in nodes:
-            raise problem_at(document, (*path, "node"), f"there is no node {row.node}", f"nodes: {format_list(nodes)}")
-    for index, node in enumerate(model.nodes):
-        strange = (set(node.distances) | node.initiators) - nodes
-        if strange:
-            key = "distances" if strange & set(node.distances) else "initiators"
-            raise problem_at(document, ("nodes", index, key), f"there is no node {min(strange)}", "")
-    for key, ids, known in (
-        ("allowed_cpus", model.allowed_cpus, frozenset(cpus)),
-        ("allowed_nodes", model.allowed_nodes, nodes),
-    ):
-        if ids is not None and not ids <= known:
-            hint = f"there are {format_list(known)}" if known else "the document has no nodes"
-            raise problem_at(document, (key,), f"{format_list(ids - known)} is not there", hint)
-
-
-def _check_unique(document: Document, key: str, ids: Iterable[int]) -> None:
-    seen: set[int] = set()
-    for index, number in enumerate(ids):
-        if number in seen:
-            raise problem_at(document, (key, index, "id"), f"{number} stands there twice", "")
-        seen.add(number)

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ipexlaunch.probe.cgroups import Group, own_groups
-from ipexlaunch.probe.kernel_text import parse_ids, shortened
+from ipexlaunch.probe.kernel_text import parse_ids, printable, shortened
 from ipexlaunch.probe.tree import Tree
 from ipexlaunch.topology.machine import Limit
 
 STATUS = "proc/self/status"
+AFFINITY_KEYS = ("Cpus_allowed_list", "Mems_allowed_list")
 
 UNIFIED_CPUSET = (("cpuset.cpus.effective",), ("cpuset.mems.effective",))
 LEGACY_CPUSET = (
@@ -49,7 +50,7 @@ def _affinity(tree: Tree) -> Iterator[Limit]:
     found = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
-        if key in ("Cpus_allowed_list", "Mems_allowed_list"):
+        if key in AFFINITY_KEYS:
             try:
                 found[key] = parse_ids(value.strip())
             except ValueError as error:
@@ -76,7 +77,7 @@ def _cpuset(tree: Tree, group: Group) -> Limit | None:
             nodes = next((ids for n in names[1] if (ids := tree.optional_ids(f"{directory}/{n}")) is not None), None)
             if nodes is not None and not nodes:
                 raise tree.problem(f"{directory}/{names[1][0]}", "it names no node, and this process has memory")
-            return Limit(kind="cpuset", file=path, cpus=cpus, nodes=nodes)
+            return Limit(kind="cpuset", file=printable(path), cpus=cpus, nodes=nodes)
     return None
 
 
@@ -87,7 +88,7 @@ def _quotas(tree: Tree, group: Group) -> Iterator[Limit]:
         path = f"{directory}/cpu.max" if group.unified else f"{directory}/cpu.cfs_quota_us"
         quota = _unified_quota(tree, path) if group.unified else _legacy_quota(tree, directory, path)
         if quota is not None:
-            yield Limit(kind="quota", file=path, quota=quota)
+            yield Limit(kind="quota", file=printable(path), quota=quota)
 
 
 def _unified_quota(tree: Tree, path: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import posixpath
 import tarfile
+from collections.abc import Iterable
 
 from ipexlaunch.errors import TopologyError
 
@@ -18,22 +19,27 @@ MOST_LINKS = 40
 class ArchiveFiles:
     """Files of an archive whose root may be one folder down; hard and symbolic links lead inside it only."""
 
-    def __init__(self, where: str, files: dict[str, bytes], links: dict[str, str]) -> None:
+    def __init__(
+        self, where: str, files: dict[str, bytes], links: dict[str, str], directories: Iterable[str] = ()
+    ) -> None:
         """Keep what was read.
 
         Args:
             where: prefix of paths in messages.
             files: path below the root to content.
             links: path below the root to the target as the link has it.
+            directories: directories below the root, needed only where they are empty.
         """
         self.where = where
-        self._files = files
+        self.files = files
         self._links = links
-        self._directories: dict[str, set[str]] = {}
-        for path in (*files, *links):
+        self.directories: dict[str, set[str]] = {}
+        for path in directories:
+            self.directories.setdefault(path, set())
+        for path in (*files, *links, *self.directories):
             while path:
                 parent, _, name = path.rpartition("/")
-                siblings = self._directories.setdefault(parent, set())
+                siblings = self.directories.setdefault(parent, set())
                 if name in siblings:
                     break
                 siblings.add(name)
@@ -41,19 +47,19 @@ class ArchiveFiles:
 
     def read(self, path: str, limit: int) -> bytes | None:
         """At most `limit` bytes of the file, or None where there is none."""
-        data = self._files.get(path)
+        data = self.files.get(path)
         if data is None:
             real = self._resolve(path)
-            if real in self._directories:
+            if real in self.directories:
                 raise IsADirectoryError(errno.EISDIR, "Is a directory")
-            data = self._files.get(real)
+            data = self.files.get(real)
         return None if data is None else data[:limit]
 
     def names(self, path: str) -> list[str] | None:
         """Names in the directory, or None where there is none."""
-        names = self._directories.get(path)
+        names = self.directories.get(path)
         if names is None:
-            names = self._directories.get(self._resolve(path))
+            names = self.directories.get(self._resolve(path))
         return None if names is None else list(names)
 
     def _resolve(self, path: str) -> str:
@@ -80,7 +86,7 @@ class ArchiveFiles:
             del done[len(done) - 1 if not target.startswith("/") else 0 :]
             todo.extend(target.split("/")[::-1])
         real = "/".join(done)
-        if followed and real not in self._files and real not in self._directories and path in self._links:
+        if followed and real not in self.files and real not in self.directories and path in self._links:
             raise OSError(errno.ENOENT, "a link that leads to no file of the archive")
         return real
 
@@ -96,6 +102,7 @@ def open_archive(path: str) -> ArchiveFiles:
     """
     files: dict[str, bytes] = {}
     links: dict[str, str] = {}
+    directories: list[str] = []
     size = 0
     try:
         with tarfile.open(path) as archive:
@@ -107,6 +114,8 @@ def open_archive(path: str) -> ArchiveFiles:
                         raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
                     content = archive.extractfile(member)
                     files[name] = content.read() if content else b""
+                elif member.isdir():
+                    directories.append(name)
                 elif member.issym():
                     links[name] = member.linkname
                 elif member.islnk():
@@ -117,11 +126,12 @@ def open_archive(path: str) -> ArchiveFiles:
         if type(error).__module__ not in ("zlib", "_lzma", "lzma"):
             raise
         raise TopologyError(path, f"it cannot be read as a tar archive: {error}") from None
-    prefix = _root(path, (*files, *links))
+    prefix = _root(path, (*files, *links, *directories))
     return ArchiveFiles(
         f"{path}:{prefix}",
         {name[len(prefix) :]: data for name, data in files.items() if name.startswith(prefix)},
         {name[len(prefix) :]: target for name, target in links.items() if name.startswith(prefix)},
+        [name[len(prefix) :] for name in directories if name.startswith(prefix)],
     )
 
 

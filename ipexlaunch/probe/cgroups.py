@@ -13,6 +13,8 @@ from ipexlaunch.probe.kernel_text import shortened
 from ipexlaunch.probe.tree import Tree
 
 MOUNTINFO, MOUNTS = "proc/self/mountinfo", "proc/mounts"
+USED_OPTIONS = frozenset(("cpu", "cpuset", "cpuset_v2_mode"))
+CGROUP_KINDS = ("cgroup", "cgroup2", "cpuset")
 OWN_GROUPS, OWN_CPUSET = "proc/self/cgroup", "proc/self/cpuset"
 LARGEST_MOUNT_TABLE = 1 << 26
 """Bytes; hosts with many containers have tens of thousands of mounts."""
@@ -39,7 +41,9 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Mount:
+class Mount:
+    """Where a cgroup hierarchy is mounted."""
+
     point: str
     inside: str
     """The group that shows at the mount point; "/" but in containers without a cgroup namespace."""
@@ -76,7 +80,7 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CPU_CONTROLLERS) -> tuple[Gr
     return tuple(groups.values())
 
 
-def _levels(mount: _Mount, path: str) -> tuple[str, ...]:
+def _levels(mount: Mount, path: str) -> tuple[str, ...]:
     """Directories from our own group up to the mount point, relative to the root."""
     inside = mount.inside.rstrip("/")
     if inside and (path == inside or path.startswith(inside + "/")):
@@ -100,8 +104,7 @@ def _own_paths(tree: Tree) -> dict[str, str]:
         for name in names.split(","):
             paths[name] = _safe(path)
     if text is None:
-        data = tree.raw(OWN_CPUSET, LARGEST_PATH)
-        path = (data or b"").decode("utf-8", "surrogateescape").strip("\0\n")
+        path = (tree.optional_text(OWN_CPUSET, LARGEST_PATH, may_be_empty=True) or "").strip("\n")
         if path:
             if not path.startswith("/"):
                 raise tree.problem(OWN_CPUSET, f"it holds {shortened(path)}, which is no path")
@@ -114,28 +117,49 @@ def _safe(path: str) -> str:
     return path if path.startswith("/..") else posixpath.normpath(path)
 
 
-def _mounts(tree: Tree) -> list[_Mount]:
+def _mounts(tree: Tree) -> list[Mount]:
+    for path, parse in ((MOUNTINFO, parse_mountinfo), (MOUNTS, parse_mounts)):
+        text = tree.optional_text(path, LARGEST_MOUNT_TABLE)
+        if text is not None:
+            try:
+                return parse(text)
+            except ValueError as error:
+                raise tree.problem(path, str(error)) from None
+    return []
+
+
+def parse_mountinfo(text: str) -> list[Mount]:
+    """The cgroup mounts in /proc/self/mountinfo: "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw".
+
+    Raises:
+        ValueError: a phrase that says which line is none.
+    """
     mounts = []
-    text = tree.optional_text(MOUNTINFO, LARGEST_MOUNT_TABLE)
-    if text is not None:
-        for line in text.splitlines():
-            # 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
-            left, dash, right = line.partition(" - ")
-            fields, kind = left.split(" "), right.split(" ")
-            if not dash or len(fields) < 6 or len(kind) < 3:
-                raise tree.problem(MOUNTINFO, f"it holds {shortened(line)}, which is no mount")
-            if kind[0] in ("cgroup", "cgroup2", "cpuset"):
-                point, inside = _unescape(fields[4]), _unescape(fields[3])
-                mounts.append(_Mount(point=point, inside=inside, kind=kind[0], options=frozenset(kind[2].split(","))))
-        return mounts
-    text = tree.optional_text(MOUNTS, LARGEST_MOUNT_TABLE)
-    for line in (text or "").splitlines():
+    for line in text.splitlines():
+        left, dash, right = line.partition(" - ")
+        fields, kind = left.split(" "), right.split(" ")
+        if not dash or len(fields) < 6 or len(kind) < 3:
+            raise ValueError(f"it holds {shortened(line)}, which is no mount")
+        if kind[0] in CGROUP_KINDS:
+            options = frozenset(kind[2].split(","))
+            mounts.append(Mount(point=_unescape(fields[4]), inside=_unescape(fields[3]), kind=kind[0], options=options))
+    return mounts
+
+
+def parse_mounts(text: str) -> list[Mount]:
+    """The cgroup mounts in /proc/mounts: "none /dev/cpuset cpuset rw 0 0".
+
+    Raises:
+        ValueError: a phrase that says which line is none.
+    """
+    mounts = []
+    for line in text.splitlines():
         words = line.split(" ")
         if len(words) < 4:
-            raise tree.problem(MOUNTS, f"it holds {shortened(line)}, which is no mount")
-        if words[2] in ("cgroup", "cgroup2", "cpuset"):
+            raise ValueError(f"it holds {shortened(line)}, which is no mount")
+        if words[2] in CGROUP_KINDS:
             options = frozenset(words[3].split(","))
-            mounts.append(_Mount(point=_unescape(words[1]), inside="/", kind=words[2], options=options))
+            mounts.append(Mount(point=_unescape(words[1]), inside="/", kind=words[2], options=options))
     return mounts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipexlaunch.probe.kernel_text import printable
 from ipexlaunch.probe.tree import Tree
 
 CPUINFO = "proc/cpuinfo"
@@ -122,6 +123,12 @@ ARM_PARTS = {
 MODEL_KEYS = ("model name", "Model Name", "cpu", "Processor", "processor 0")
 """As x86, LoongArch, POWER, old ARM and s390 kernels spell it."""
 
+USED_KEYS = (
+    *("processor", "vendor_id", "cpu family", "flags", "Features", "features", "CPU implementer", "CPU part"),
+    *MODEL_KEYS,
+)
+"""Everything that is looked at."""
+
 COMPUTE_UNIT_FAMILIES = ("21", "22")
 """AMD families 15h (Bulldozer) and 16h, in decimal as cpuinfo has them."""
 
@@ -139,14 +146,7 @@ class CpuModel:
 def read_cpu_model(tree: Tree) -> CpuModel:
     """Name and flags of the first cpu; nothing of either where a saved tree has no proc/cpuinfo."""
     data = tree.beginning(CPUINFO, FIRST_BYTES)
-    block: dict[str, str] = {}
-    for line in (data or b"").decode("utf-8", "replace").splitlines():
-        key, colon, value = line.partition(":")
-        key = key.strip()
-        if key == "processor" and "processor" in block:
-            break
-        if colon:
-            block.setdefault(key, " ".join(value.split()))
+    block = first_block(data or b"")
     if data is not None and not block:
         raise tree.problem(CPUINFO, "it has no line 'NAME: VALUE'")
     words = block.get("flags", block.get("Features", block.get("features", ""))).split()
@@ -156,6 +156,19 @@ def read_cpu_model(tree: Tree) -> CpuModel:
         isa=frozenset(words) & known,
         compute_units=block.get("vendor_id") == "AuthenticAMD" and block.get("cpu family") in COMPUTE_UNIT_FAMILIES,
     )
+
+
+def first_block(data: bytes) -> dict[str, str]:
+    """The lines "KEY : VALUE" up to the second cpu, without repeated or unprintable characters between words."""
+    block: dict[str, str] = {}
+    for line in data.decode("utf-8", "replace").splitlines():
+        key, colon, value = line.partition(":")
+        key = key.strip()
+        if key == "processor" and key in block:
+            break
+        if colon:
+            block.setdefault(key, printable(" ".join(value.split())))
+    return block
 
 
 def _name(block: dict[str, str]) -> str | None:

@@ -14,12 +14,13 @@ from ipexlaunch.topology.machine import Cpu, Kind
 
 CPU = "sys/devices/system/cpu"
 
-SIBLINGS = ("core_cpus_list", "thread_siblings_list", "core_cpus", "thread_siblings")
-PACKAGE = ("package_cpus_list", "core_siblings_list", "package_cpus", "core_siblings")
-DIE = ("die_cpus_list", "die_cpus")
-CLUSTER = ("cluster_cpus_list", "cluster_cpus")
-SHARED = ("shared_cpu_list", "shared_cpu_map")
-"""Names of the same fact, the best first: lists before masks, new names before old ones."""
+SIBLINGS = ("core_cpus", "thread_siblings", "core_cpus_list", "thread_siblings_list")
+PACKAGE = ("package_cpus", "core_siblings", "package_cpus_list", "core_siblings_list")
+DIE = ("die_cpus", "die_cpus_list")
+CLUSTER = ("cluster_cpus", "cluster_cpus_list")
+SHARED = ("shared_cpu_map", "shared_cpu_list")
+"""Names of the same fact, the best first: new names before old ones, and masks before lists, because hwloc reads masks
+and trees that were corrected by hand for it have only these right."""
 
 NO_ID = (-1, 65535, 4294967295)
 """What the kernel prints for an id that the firmware does not give: -1, or it as u16 or u32 (x86's BAD_APICID)."""

@@ -9,7 +9,7 @@ from ipexlaunch.cpulist import LARGEST_ID
 
 _NULL = "(null)"
 """What %*pbl prints for a mask that was never made (cpu/nohz_full)."""
-_HEX = frozenset("0123456789abcdefABCDEF")
+_HEX_AND_COMMA = "0123456789abcdefABCDEF,"
 
 
 def parse_ids(text: str) -> frozenset[int]:
@@ -44,9 +44,7 @@ def parse_mask(text: str) -> frozenset[int]:
     if text == _NULL:
         return frozenset()
     words = text.split(",")
-    if not all(0 < len(word) <= 8 and _HEX.issuperset(word) for word in words) or any(
-        len(word) != 8 for word in words[1:]
-    ):
+    if text.strip(_HEX_AND_COMMA) or not 0 < len(words[0]) <= 8 or set(map(len, words[1:])) - {8}:
         raise ValueError(f"it holds {shortened(text)}, which is no mask")
     bits = int("".join(words), 16)
     ids: set[int] = set()
@@ -73,6 +71,11 @@ def parse_number(data: bytes) -> int:
     if not digits.isdigit() or len(digits) > 20:
         raise ValueError(f"it holds {shortened(text.decode('ascii', 'replace'))}, which is no whole number")
     return int(text)
+
+
+def printable(text: str) -> str:
+    """The text with what cannot be printed as escapes, so that names of files can stand in documents."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def shortened(text: str) -> str:

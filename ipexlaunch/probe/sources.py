@@ -6,6 +6,7 @@ import os
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.probe.machine import probe
+from ipexlaunch.probe.tree import DirectoryFiles, Files
 from ipexlaunch.topology.machine import Topology
 
 LARGEST_DOCUMENT = 1 << 26
@@ -13,7 +14,7 @@ LARGEST_DOCUMENT = 1 << 26
 
 _ARCHIVE_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 """gzip, bzip2, xz."""
-_TAR_MAGIC_AT = 257
+_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 
 
 def open_topology(source: str) -> Topology:
@@ -28,19 +29,18 @@ def open_topology(source: str) -> Topology:
         DocumentError: a document does not follow its format.
         RequestError: there is no such source.
     """
-    if source == "live":
-        return probe("/")
-    if os.path.isdir(source):
-        return probe(source)
+    files = files_of(source)
+    if files is not None:
+        return probe(files, "live" if source == "live" else f"sysfs:{source}")
     if os.path.exists(source):
-        return _from_file(source)
+        return _from_document(source)
     from ipexlaunch.topology.sentence import is_sentence, machine_from_sentence
 
     if is_sentence(source):
         return machine_from_sentence(source)
     shipped = shipped_machines()
     if source in shipped:
-        return _from_file(shipped[source])
+        return _from_document(shipped[source])
     import difflib
 
     close = difflib.get_close_matches(source, shipped, n=3)
@@ -49,6 +49,27 @@ def open_topology(source: str) -> Topology:
         "it is no file, no directory, no sentence, and no name in topologies/",
         f"did you mean {' or '.join(close)}?" if close else 'try "live", a saved tree, a YAML file, or "2s 2n 28c 2t"',
     )
+
+
+def files_of(source: str) -> Files | None:
+    """The files of a source that is the live machine, a directory or an archive; None for any other source.
+
+    Raises:
+        TopologyError: an archive cannot be read.
+        RequestError: a file cannot be read.
+    """
+    if source == "live":
+        return DirectoryFiles("/")
+    if os.path.isdir(source):
+        return DirectoryFiles(source)
+    if not os.path.exists(source):
+        return None
+    start = _read(source, _TAR_MAGIC_AT + len(_TAR_MAGIC))
+    if not start.startswith(_ARCHIVE_STARTS) and not start.endswith(_TAR_MAGIC):
+        return None
+    from ipexlaunch.probe.archive import open_archive
+
+    return open_archive(source)
 
 
 def shipped_machines() -> dict[str, str]:
@@ -61,23 +82,23 @@ def shipped_machines() -> dict[str, str]:
     return {}
 
 
-def _from_file(path: str) -> Topology:
+def _read(path: str, limit: int) -> bytes:
     try:
         with open(path, "rb") as file:
-            data = file.read(LARGEST_DOCUMENT + 1)
+            return file.read(limit)
     except OSError as error:
-        raise RequestError(f"read the machine {path!r}", str(error.strerror)) from None
-    if data.startswith(_ARCHIVE_STARTS) or data[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
-        from ipexlaunch.probe.archive import open_archive
+        raise RequestError(f"read the machine {path!r}", os.strerror(error.errno or 0)) from None
 
-        return probe(open_archive(path), source=f"sysfs:{path}")
-    if len(data) > LARGEST_DOCUMENT:
-        raise RequestError(f"read the machine {path!r}", f"it is larger than {LARGEST_DOCUMENT} bytes")
+
+def _from_document(path: str) -> Topology:
     from dataclasses import replace
 
     from ipexlaunch.documents.topology_document import parse_topology
     from ipexlaunch.errors import DocumentError
 
+    data = _read(path, LARGEST_DOCUMENT + 1)
+    if len(data) > LARGEST_DOCUMENT:
+        raise DocumentError(path, "", f"it is larger than {LARGEST_DOCUMENT} bytes")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -44,7 +44,8 @@ class Tree:
     def __init__(self, files: Files) -> None:
         """Read through `files`."""
         self.files = files
-        self._ids: dict[bytes, frozenset[int]] = {}
+        self._lists: dict[bytes, frozenset[int]] = {}
+        self._masks: dict[bytes, frozenset[int]] = {}
 
     def place(self, path: str) -> str:
         """The path as the user can open it."""
@@ -85,12 +86,14 @@ class Tree:
         except OSError as error:
             raise self._unreadable(path, error) from None
 
-    def optional_text(self, path: str, limit: int = LARGEST_FILE) -> str | None:
+    def optional_text(self, path: str, limit: int = LARGEST_FILE, may_be_empty: bool = False) -> str | None:
         """The text of a file that may be missing, then None."""
         data = self.raw(path, limit)
         if data is None:
             return None
-        return self._complete(path, data).decode("ascii", "replace")
+        if may_be_empty and not data:
+            return ""
+        return self._complete(path, data).decode("utf-8", "surrogateescape")
 
     def text(self, path: str) -> str:
         """The text of a file that must be there and say something."""
@@ -113,16 +116,14 @@ class Tree:
         data = self.raw(path)
         if data is None:
             return None
-        known = self._ids.get(data)
-        if known is not None:
-            return known
-        text = self._complete(path, data).decode("ascii", "replace").strip()
+        parse, known = (parse_mask, self._masks) if path.endswith(MASKS) else (parse_ids, self._lists)
+        if data in known:
+            return known[data]
+        text = self._complete(path, data).decode("utf-8", "surrogateescape").strip()
         try:
-            ids = parse_mask(text) if path.endswith(MASKS) else parse_ids(text)
+            ids = known[data] = parse(text)
         except ValueError as error:
             raise self.problem(path, str(error)) from None
-        if not path.endswith(MASKS):
-            self._ids[data] = ids
         return ids
 
     def number(self, path: str) -> int:
@@ -167,6 +168,7 @@ MASKS = (
 """Names of the files that hold a mask; lists are named like them with "_list" or "list" behind."""
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR)
+_PAGE = 4096
 
 
 class DirectoryFiles:
@@ -178,27 +180,30 @@ class DirectoryFiles:
         self._real_root = os.path.realpath(root).rstrip("/") + "/"
         self._live = self._real_root == "/"
         self._inside = {""}
+        # A FIFO in the tree must not block us, and a link is looked at before it is followed.
+        self._flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if self._live else os.O_NOFOLLOW)
 
     def read(self, path: str, limit: int) -> bytes | None:
         """At most `limit` bytes of the file, or None where there is none."""
         full = self.where + path
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a FIFO in the tree must not block us
         try:
             if not self._live:
                 self._enter(path.rpartition("/")[0])
-                if os.path.islink(full):
-                    self._check_target(full)
-            descriptor = os.open(full, flags)
+            try:
+                descriptor = os.open(full, self._flags)
+            except OSError as error:
+                if error.errno != errno.ELOOP or self._live:
+                    raise
+                descriptor = os.open(self._target(full), self._flags)
         except OSError as error:
             if error.errno in _ABSENT and not os.path.islink(full):
                 return None
             raise
         try:
-            data = os.read(descriptor, limit)
-            while 0 < len(data) < limit:  # procfs hands out a page at a time
-                more = os.read(descriptor, limit - len(data))
-                if not more:
-                    break
+            data = os.read(descriptor, min(limit, _PAGE))  # the size asked for is allocated, a megabyte for a digit
+            if len(data) < _PAGE and path.startswith("sys/"):
+                return data  # sysfs hands out up to a page at a time; procfs may stop earlier, at the end of a line
+            while 0 < len(data) < limit and (more := os.read(descriptor, limit - len(data))):
                 data += more
         finally:
             os.close(descriptor)
@@ -206,12 +211,20 @@ class DirectoryFiles:
 
     def names(self, path: str) -> list[str] | None:
         """Names in the directory, or None where there is none."""
+        full = self.where + path
         try:
-            if not self._live:
-                self._enter(path)
-            return os.listdir(self.where + path)
+            if self._live:
+                return os.listdir(full)
+            self._enter(path)
+            with os.scandir(full) as entries:
+                names = []
+                for entry in entries:
+                    names.append(entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        self._inside.add(f"{path}/{entry.name}")
+                return names
         except OSError as error:
-            if error.errno in _ABSENT and not os.path.islink(self.where + path):
+            if error.errno in _ABSENT and not os.path.islink(full):
                 return None
             raise
 
@@ -222,10 +235,14 @@ class DirectoryFiles:
         self._enter(directory.rpartition("/")[0])
         full = self.where + directory
         if os.path.islink(full):
-            self._check_target(full)
+            self._target(full)
         self._inside.add(directory)
 
-    def _check_target(self, link: str) -> None:
+    def _target(self, link: str) -> str:
+        """Where a link leads, which must be inside the tree."""
         real = os.path.realpath(link)
         if not real.startswith(self._real_root):
             raise OSError(errno.EXDEV, f"a link leads out of the tree, to {real}")
+        if os.path.islink(real):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return real

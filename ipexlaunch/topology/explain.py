@@ -1,0 +1,85 @@
+"""Why a cpu or a node that is present may not be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.topology.machine import Topology
+
+LIMIT_WORDS = {
+    "affinity": "outside the affinity of this process",
+    "cpuset": "outside the cpuset of its cgroup",
+}
+UNTOLD = "left out by the description of the machine"
+
+
+def reasons_against_cpus(topology: Topology) -> dict[int, tuple[str, ...]]:
+    """Every cpu that is present or has a directory and is not allowed, ascending, to all reasons against it."""
+    online = frozenset(cpu.id for cpu in topology.cpus)
+    reasons: dict[int, tuple[str, ...]] = {}
+    for cpu in sorted((topology.present_cpus | topology.offline_cpus | online) - topology.allowed_cpus):
+        if cpu not in online:
+            reasons[cpu] = ("offline" if cpu in topology.offline_cpus else "not online, without a directory",)
+            continue
+        found = [
+            f"{LIMIT_WORDS[limit.kind]} ({limit.file}: {format_list(limit.cpus)})"
+            for limit in topology.limits
+            if limit.cpus is not None and cpu not in limit.cpus
+        ]
+        if cpu in topology.isolated_cpus:
+            found.append("isolated at boot, which keeps it out of the affinity that processes start with")
+        reasons[cpu] = tuple(found) or (UNTOLD,)
+    return reasons
+
+
+def reasons_against_nodes(topology: Topology) -> dict[int, tuple[str, ...]]:
+    """Every node whose memory is not allowed, ascending, to all reasons against it."""
+    reasons: dict[int, tuple[str, ...]] = {}
+    for node in topology.nodes:
+        if node.id in topology.allowed_nodes:
+            continue
+        found = [] if node.memory_bytes else ["it has no memory"]
+        found += [
+            f"{LIMIT_WORDS[limit.kind]} ({limit.file}: {format_list(limit.nodes)})"
+            for limit in topology.limits
+            if limit.nodes is not None and node.id not in limit.nodes
+        ]
+        reasons[node.id] = tuple(found) or (UNTOLD,)
+    return reasons
+
+
+def explanation(topology: Topology) -> str:
+    """What is allowed, and for everything present that is not, why not; lines of text."""
+    lines = [
+        f"allowed cpus: {format_list(topology.allowed_cpus)} ({len(topology.allowed_cpus)} of {_online(topology)})"
+    ]
+    lines += _grouped("cpu", reasons_against_cpus(topology))
+    if topology.nodes:
+        count = f"{len(topology.allowed_nodes)} of {len(topology.nodes)}"
+        lines.append(f"allowed nodes: {format_list(topology.allowed_nodes) or 'none'} ({count})")
+        lines += _grouped("node", reasons_against_nodes(topology))
+    quotas = [limit for limit in topology.limits if limit.quota is not None]
+    if topology.cpu_quota is None:
+        lines.append("cpu quota: none")
+    else:
+        lines.append(f"cpu quota: {topology.cpu_quota:g} cpus")
+        lines += [f"  {limit.quota:g} cpus ({limit.file})" for limit in quotas]
+    usable = topology.isolated_cpus & topology.allowed_cpus
+    if usable:
+        lines.append(f"isolated at boot, and allowed: cpus {format_list(usable)}; nothing else is scheduled there")
+    return "\n".join(lines) + "\n"
+
+
+def _online(topology: Topology) -> str:
+    return f"{len(topology.cpus)} online"
+
+
+def _grouped(noun: str, reasons: dict[int, tuple[str, ...]]) -> Iterable[str]:
+    """A line for each reason under a line for the ids that share all of them."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for number, why in reasons.items():
+        groups.setdefault(why, []).append(number)
+    for why, ids in groups.items():
+        yield f"  not {noun}{'s' if len(ids) > 1 else ''} {format_list(ids)}: {why[0]}"
+        yield from (f"    and {reason}" for reason in why[1:])
