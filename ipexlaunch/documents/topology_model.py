@@ -1,7 +1,7 @@
 """What a topology document must look like, checked: rows as models, then what no machine can be.
 
-Apart from topology_document so that writing one needs neither pydantic nor YAML, which take longer to load than a machine
-takes to read.
+Apart from topology_document so that writing one needs neither pydantic nor YAML, which take longer to load than a
+machine takes to read.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def _own_paths(tree: Tree) -> dict[str, str]:
     """Controller to our path in its hierarchy, "" for cgroup v2; proc/self/cpuset speaks for kernels without cgroup."""
     paths: dict[str, str] = {}
     text = tree.optional_text(OWN_GROUPS)
-    for line in (text or "").splitlines():
+    for line in filter(None, (text or "").splitlines()):
         number, _, rest = line.partition(":")
         names, _, path = rest.partition(":")
         if not number.isdecimal() or not path.startswith("/"):
@@ -135,7 +135,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
         ValueError: a phrase that says which line is none.
     """
     mounts = []
-    for line in text.splitlines():
+    for line in filter(None, text.splitlines()):
         left, dash, right = line.partition(" - ")
         fields, kind = left.split(" "), right.split(" ")
         if not dash or len(fields) < 6 or len(kind) < 3:
@@ -153,7 +153,7 @@ def parse_mounts(text: str) -> list[Mount]:
         ValueError: a phrase that says which line is none.
     """
     mounts = []
-    for line in text.splitlines():
+    for line in filter(None, text.splitlines()):
         words = line.split(" ")
         if len(words) < 4:
             raise ValueError(f"it holds {shortened(line)}, which is no mount")

@@ -2,8 +2,8 @@
 
 What is left out: every file that the probe does not read; of /proc/cpuinfo all but the lines it uses of the first cpu
 (serial numbers stand at its end on some ARM boards); of /proc/self/status all but the allowed sets; of the mount table
-all but cgroups (network mounts name servers and addresses). Where the host's name is part of a cgroup's name, it becomes
-"host".
+all but cgroups (network mounts name servers and addresses). Where the host's name is part of a cgroup's name, it
+becomes "host".
 """
 
 from __future__ import annotations
@@ -82,16 +82,18 @@ def save_snapshot(files: Files, path: str) -> int:
         raise RequestError(f"save the machine in {path!r}", "the name does not end in .tar.gz", f"try '{path}.tar.gz'")
     snapshot = record(files)
     data = io.BytesIO()
-    with gzip.GzipFile(filename="", mode="wb", fileobj=data, mtime=0) as zipped:
-        with tarfile.open(fileobj=zipped, mode="w") as archive:
-            for name in sorted(snapshot.directories):
-                member = tarfile.TarInfo(name)
-                member.type, member.mode = tarfile.DIRTYPE, 0o755
-                archive.addfile(member)
-            for name, content in sorted(snapshot.files.items()):
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
+    with (
+        gzip.GzipFile(filename="", mode="wb", fileobj=data, mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as archive,
+    ):
+        for name in sorted(filter(None, snapshot.directories)):
+            member = tarfile.TarInfo(name)
+            member.type, member.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(member)
+        for name, content in sorted(snapshot.files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
     try:
         with open(path, "wb") as file:
             file.write(data.getvalue())
@@ -125,6 +127,13 @@ def _clean_status(content: bytes) -> bytes:
     return "".join(f"{line}\n" for line in lines if line.partition(":")[0] in AFFINITY_KEYS).encode()
 
 
+def _clean_groups(content: bytes) -> bytes:
+    """Hierarchies other than cpu, cpuset and cgroup v2 are not looked at, and name what runs here."""
+    lines = content.decode("utf-8", "surrogateescape").splitlines()
+    kept = [line for line in lines if {"", *USED_OPTIONS} & set(line.split(":", 2)[1].split(","))]
+    return "".join(f"{line}\n" for line in kept or [""]).encode("utf-8", "surrogateescape")
+
+
 def _clean_mountinfo(content: bytes) -> bytes:
     mounts = parse_mountinfo(content.decode("utf-8", "surrogateescape"))
     lines = (f"0 0 0:0 {_escape(m.inside)} {_escape(m.point)} rw - {m.kind} none {_options(m)}" for m in mounts)
@@ -148,6 +157,7 @@ def _escape(text: str) -> str:
 CLEANERS: dict[str, Callable[[bytes], bytes]] = {
     CPUINFO: _clean_cpuinfo,
     STATUS: _clean_status,
+    OWN_GROUPS: _clean_groups,
     MOUNTINFO: _clean_mountinfo,
     MOUNTS: _clean_mounts,
 }

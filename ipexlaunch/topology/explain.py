@@ -51,9 +51,8 @@ def reasons_against_nodes(topology: Topology) -> dict[int, tuple[str, ...]]:
 
 def explanation(topology: Topology) -> str:
     """What is allowed, and for everything present that is not, why not; lines of text."""
-    lines = [
-        f"allowed cpus: {format_list(topology.allowed_cpus)} ({len(topology.allowed_cpus)} of {_online(topology)})"
-    ]
+    count = f"{len(topology.allowed_cpus)} of {len(topology.cpus)} online"
+    lines = [f"allowed cpus: {format_list(topology.allowed_cpus)} ({count})"]
     lines += _grouped("cpu", reasons_against_cpus(topology))
     if topology.nodes:
         count = f"{len(topology.allowed_nodes)} of {len(topology.nodes)}"
