@@ -78,13 +78,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; None takes those of the process.
     """
     try:
-        result = ipexlaunch.main(args=None if argv is None else list(argv), standalone_mode=False)
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        result = ipexlaunch.main(args=arguments or ["--help"], prog_name="ipexlaunch", standalone_mode=False)
     except IpexLaunchError as error:
         return _complain(str(error), error.exit_code)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         name = context.command_path if context else "ipexlaunch"
-        return _complain(f"{error.format_message()} (try '{name} --help')", error.exit_code)
+        message = error.format_message()
+        if isinstance(error, click.NoSuchOption):
+            from ipexlaunch.cli.run_options import explain_absent
+
+            message = explain_absent(message)
+        return _complain(f"{message} (try '{name} --help')", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:

@@ -100,6 +100,35 @@ COMPATIBLE = (
 )
 """Those of ipexrun, then (hidden) those of torch.backends.xeon.run_cpu that are spelled otherwise."""
 
+ABSENT = {
+    "--nnodes": "one host",
+    "--nprocs-per-node": "one host",
+    "--ccl-worker-count": "one host",
+    "--logical-cores-for-ccl": "one host",
+    "--master-addr": "one host",
+    "--master-port": "one host",
+    "--hostfile": "one host",
+    "--extra-mpi-params": "one host",
+    "--auto-ipex": "unchanged scripts",
+    "--dtype": "unchanged scripts",
+    "--auto-ipex-verbose": "unchanged scripts",
+    "--disable-ipex-graph-mode": "unchanged scripts",
+}
+"""Options of ipexrun that are not there, and which of the reasons below says so."""
+
+REASONS = {
+    "one host": "ipexlaunch runs on one host; start it once per host, with srun or mpirun --map-by ppr:1:node",
+    "unchanged scripts": "the script itself calls ipex.optimize; examples/embed.py shows how",
+}
+
+
+def explain_absent(message: str) -> str:
+    """A parser's complaint about an option, with the way that leads on where ipexrun had it and we have not."""
+    for option, reason in ABSENT.items():
+        if f"'{option}'" in message.replace("_", "-"):
+            return f"no option '{option}': {REASONS[reason]}"
+    return message
+
 
 def run_options(function: Decorated) -> Decorated:
     """Add every option of `run` that is not the planner's."""
