@@ -28,8 +28,9 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "first line of a worker"
-TRIVIAL = f'import os\nprint("{MARK}", os.getpid(), flush=True)\n'
-LINGERING = f'import time\nprint("{MARK}", flush=True)\ntime.sleep(0.5)\n'
+TRIVIAL = f'import os\nos.write(1, b"{MARK}\\n")\n'
+"""One write, so that the lines of workers that share a pipe do not mix."""
+LINGERING = TRIVIAL + "import time\ntime.sleep(0.5)\n"
 RUN_LIMIT_S = 120.0
 POLL_S = 0.001
 
