@@ -1,0 +1,52 @@
+"""How a run stands at one moment: what the live view, `ipexlaunch top` and the metrics show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipexlaunch.lifecycle import Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSnapshot:
+    """One worker now."""
+
+    index: int
+    pid: int | None
+    phase: Phase
+    cpus: frozenset[int]
+    """Planned."""
+    nodes: frozenset[int]
+    """Planned nodes of its memory."""
+    memory: str
+    """Policy as the kernel accepted it."""
+    items: int
+    """Counted so far."""
+    tokens: int
+    rate: float | None
+    """Items per second over the last RATE_WINDOW_S; None before the first count."""
+    local_pages: float | None
+    """Share of local anonymous memory at the last look, 0 to 1."""
+    last_line: str
+    """The last line that it printed, without its end."""
+    exit_code: int | None
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The whole run now."""
+
+    elapsed_s: float
+    """Since the start of the run."""
+    measured_s: float | None
+    """Since the common start; None before it."""
+    workers: tuple[WorkerSnapshot, ...]
+    rate: float | None
+    """Sum of the workers' present rates, items per second."""
+    failures: tuple[str, ...] = ()
+    """Messages, earliest first."""
+
+
+RATE_WINDOW_S = 5.0
+"""Present rates are averages over the last five seconds."""
