@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ipexlaunch.drawings.arrange import FRAMED, Arranger, Box, Metrics, row_notes
+from ipexlaunch.drawings.ascii_text import ascii_text
 from ipexlaunch.drawings.distances import distance_lines
 from ipexlaunch.drawings.machine_parts import Part, State, machine_parts
 from ipexlaunch.drawings.palette import ansi_style
-from ipexlaunch.drawings.words import machine_words, wrapped
+from ipexlaunch.drawings.words import heading_lines, wrapped
 from ipexlaunch.topology import Topology
 
 NARROWEST = 40
 """Narrower terminals are drawn for as if they had so many columns; frames and titles need them."""
-
-_ASCII = str.maketrans("┌┐└┘─│", "++++-|")
 
 
 def machine_drawing(
@@ -44,12 +43,12 @@ def machine_drawing(
     canvas = _Canvas(taken, height)
     for box in boxes:
         _draw(canvas, box, cell)
-    lines = wrapped(", ".join(machine_words(topology)), width)
+    lines = heading_lines(topology, width)
     if any(len(cpus) > 1 for cpus in topology.cores.values()):
         lines += wrapped("the cpus of one core stand below each other", width)
     lines += [*canvas.lines(color), *distance_lines(topology, width)]
     text = "\n".join(lines) + "\n"
-    return text if unicode else text.translate(_ASCII)
+    return text if unicode else ascii_text(text)
 
 
 class _Canvas:

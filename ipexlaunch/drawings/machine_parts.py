@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.words import counted, memory_words
+from ipexlaunch.drawings.words import counted, device_words, memory_words
 from ipexlaunch.topology import Cpu, Node, Topology
 
 What = Literal["socket", "node", "memory", "l3", "group", "row"]
@@ -141,8 +141,12 @@ def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
     if node is None:
         return ()
     facts = (memory_words(node.memory_bytes),)
-    barred = node.memory_bytes and node.id not in view.topology.allowed_nodes
-    return (*facts, "memory not allowed") if barred else facts
+    if node.read_bandwidth_mb_s:
+        facts = (*facts, f"{node.read_bandwidth_mb_s / 1000:.0f} GB/s")
+    if node.memory_bytes and node.id not in view.topology.allowed_nodes:
+        facts = (*facts, "memory not allowed")
+    devices = device_words(view.topology, node.id)
+    return (*facts, devices) if devices else facts
 
 
 def _memory_part(view: _View, node: Node, several: bool) -> Part:

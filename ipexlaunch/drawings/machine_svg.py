@@ -9,7 +9,7 @@ from ipexlaunch.drawings.arrange import FRAMED, Arranger, Box, Metrics, row_note
 from ipexlaunch.drawings.distances import distance_rule
 from ipexlaunch.drawings.machine_parts import State, machine_parts
 from ipexlaunch.drawings.palette import instance_color
-from ipexlaunch.drawings.words import machine_words
+from ipexlaunch.drawings.words import counted, machine_words
 from ipexlaunch.topology import Topology
 
 PAGE = 1160
@@ -43,8 +43,9 @@ def machine_svg(topology: Topology, assignment: Mapping[int, int] | None = None,
     Args:
         topology: the machine.
         assignment: cpu id to the index of its instance; allowed cpus that it leaves out are shown as idle.
-        title: the heading; none where it is empty.
+        title: the heading; where it is empty, the cpu's name and the number of instances.
     """
+    title = title or _title(topology, assignment)
     digits = max((len(str(cpu.id)) for cpu in topology.cpus), default=1)
     cell = max(24, 8 * digits + 8) + GAP
     metrics = Metrics(
@@ -74,6 +75,13 @@ def machine_svg(topology: Topology, assignment: Mapping[int, int] | None = None,
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _title(topology: Topology, assignment: Mapping[int, int] | None) -> str:
+    words = [topology.cpu_model] if topology.cpu_model else []
+    if assignment:
+        words.append(counted(len(set(assignment.values())), "instance"))
+    return ", ".join(words)
 
 
 def _text_width(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.distances import distance_lines
 from ipexlaunch.drawings.rich_text import table_text
-from ipexlaunch.drawings.words import kind_words, machine_words, memory_words, wrapped
+from ipexlaunch.drawings.words import device_words, heading_lines, kind_words, memory_words
 from ipexlaunch.topology import Cpu, Topology
 
 
@@ -37,13 +37,15 @@ def machine_table(topology: Topology, *, width: int = 100, color: bool = False) 
         columns["L3"] = [_l3_words(topology, cpus) for cpus in places.values()]
     if topology.nodes:
         columns["memory"] = [_memory(topology, node) for node in places]
+        if topology.accelerators:
+            columns["accelerators"] = [device_words(topology, node) or "-" for node in places]
     else:
         del columns["node"]
     rows = [[column[row] for column in columns.values()] for row in range(len(places))]
     lists = [name for name in ("cpus", "allowed cpus") if name in columns]
     right = ("node", "socket", "cores", "memory")
     table = table_text(list(columns), rows, right=right, lists=lists, width=width, color=color).rstrip("\n")
-    parts = [wrapped(", ".join(machine_words(topology)), width), [table], distance_lines(topology, width)]
+    parts = [heading_lines(topology, width), [table], distance_lines(topology, width)]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.machine_parts import Part, machine_parts
 from ipexlaunch.drawings.rich_text import rendered
-from ipexlaunch.drawings.words import counted, machine_words, thread_words
+from ipexlaunch.drawings.words import counted, heading_lines, thread_words
 from ipexlaunch.topology import Topology
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def machine_tree(topology: Topology, *, width: int = 100, color: bool = False) -
     from rich.text import Text
     from rich.tree import Tree
 
-    root = Tree(Text(", ".join(machine_words(topology))))
+    root = Tree(Text("\n".join(heading_lines(topology, width))))
     for part in machine_parts(topology):
         _grow(root, part)
     return rendered(root, width=width, color=color)

@@ -63,13 +63,21 @@ def machine_words(topology: Topology) -> tuple[str, ...]:
         facts.append(f"{len(topology.cpus) - barred} of {len(topology.cpus)} cpus allowed")
     if topology.offline_cpus:
         facts.append(f"{counted(len(topology.offline_cpus), 'cpu')} offline ({format_list(topology.offline_cpus)})")
+    if topology.isolated_cpus:
+        facts.append(f"{counted(len(topology.isolated_cpus), 'cpu')} isolated ({format_list(topology.isolated_cpus)})")
     if topology.cpu_quota is not None:
         facts.append(f"quota of {topology.cpu_quota:g} cpus")
     return tuple(facts)
 
 
+def heading_lines(topology: Topology, width: int) -> list[str]:
+    """The cpu's name where it is known, then the machine in a few facts, in lines of at most `width`."""
+    name = wrapped(topology.cpu_model, width) if topology.cpu_model else []
+    return [*name, *wrapped(", ".join(machine_words(topology)), width)]
+
+
 def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
-    """The line as lines of at most `width`, broken after commas and blanks, the later ones indented.
+    """The line as lines of at most `width`, broken after a comma or else a blank, the later ones indented.
 
     Args:
         line: one line of text.
@@ -79,7 +87,8 @@ def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
     lines = []
     while len(line) > width:
         start = len(line) - len(line.lstrip()) + 1
-        cut = max(line.rfind(",", start, width), line.rfind(" ", start, width)) + 1 or width
+        cut = line.rfind(", ", width // 2, width) + 1
+        cut = cut or max(line.rfind(",", start, width), line.rfind(" ", start, width)) + 1 or width
         lines.append(line[:cut].rstrip())
         line = indent + line[cut:].lstrip()
     return [*lines, line]
@@ -96,3 +105,17 @@ def kind_words(cpus: Iterable[Cpu]) -> str:
         if cpu.kind is not None:
             cores.setdefault(cpu.kind, set()).add(cpu.core)
     return ", ".join(f"{len(some)} {kind}" for kind, some in sorted(cores.items(), reverse=True))
+
+
+def device_words(topology: Topology, node_id: int | None) -> str:
+    """ "2 intel accelerators" that hang on a node; "" where there are none.
+
+    Args:
+        topology: the machine.
+        node_id: of the node; None for those that hang on none.
+    """
+    counts: dict[str, int] = {}
+    for device in topology.accelerators:
+        if device.node == node_id:
+            counts[device.vendor] = counts.get(device.vendor, 0) + 1
+    return ", ".join(counted(count, f"{vendor} accelerator") for vendor, count in sorted(counts.items()))

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 
 from ipexlaunch.topology import Cpu, Node, Topology
-from ipexlaunch.topology.machine import Kind
 
 GIB = 1 << 30
 
@@ -66,44 +65,6 @@ def _distance(node: int, other: int, per_socket: int) -> int:
     if node == other:
         return 10
     return 12 if node // per_socket == other // per_socket else 21
-
-
-@st.composite
-def machines(draw: st.DrawFn) -> Topology:
-    """Machines of any shape: sparse ids, uneven cores, hybrid kinds, nodes without cpus or memory, no nodes at all."""
-    core_count = draw(st.integers(1, 24))
-    nodes = draw(st.sampled_from(([], [0], [0, 1], [0, 1, 2, 3], [1, 4, 33])))
-    sockets = draw(st.lists(st.integers(0, 9000), min_size=1, max_size=4, unique=True))
-    hybrid = draw(st.booleans())
-    cpus: list[Cpu] = []
-    next_id = draw(st.integers(0, 3))
-    for _ in range(core_count):
-        first = next_id
-        siblings = draw(st.integers(1, 4))
-        kinds: tuple[Kind, Kind] = ("performance", "efficiency")
-        kind = draw(st.sampled_from(kinds)) if hybrid else None
-        socket = draw(st.sampled_from(sockets))
-        node = draw(st.sampled_from(nodes)) if nodes else None
-        l3 = draw(st.one_of(st.none(), st.sampled_from([cpu.id for cpu in cpus] + [first])))
-        for sibling in range(siblings):
-            cpus.append(Cpu(id=first + sibling, core=first, socket=socket, node=node, l2=first, l3=l3, kind=kind))
-        next_id = first + siblings + draw(st.sampled_from((0, 0, 1, 1000)))
-    ids = [cpu.id for cpu in cpus]
-    far = draw(st.booleans())
-    return Topology(
-        cpus=tuple(cpus),
-        nodes=tuple(
-            Node(
-                id=node,
-                memory_bytes=draw(st.sampled_from((0, 512 << 20, 125 * GIB + 12345, 20 << 40))),
-                distances={other: draw(st.integers(10, 255)) for other in nodes} if far else {},
-            )
-            for node in nodes
-        ),
-        allowed_cpus=frozenset(draw(st.sets(st.sampled_from(ids), min_size=1))),
-        allowed_nodes=frozenset(draw(st.sets(st.sampled_from(nodes)))) if nodes else frozenset(),
-        cpu_quota=draw(st.sampled_from((None, 6.5))),
-    )
 
 
 @st.composite

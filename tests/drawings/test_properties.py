@@ -17,7 +17,8 @@ from ipexlaunch.drawings.machine_table import machine_table
 from ipexlaunch.drawings.machine_tree import machine_tree
 from ipexlaunch.probe.sources import open_topology, shipped_machines
 from ipexlaunch.topology import Topology
-from tests.drawings.machines import assignments, machines, regular
+from tests.drawings.machines import assignments, regular
+from tests.strategies import topologies
 
 EXAMPLES = int(os.environ.get("IPEXLAUNCH_EXAMPLES", "60"))
 generated = settings(max_examples=EXAMPLES, deadline=None)  # the first drawing imports rich; time is for benchmarks/
@@ -50,7 +51,7 @@ def width_of(text: str) -> int:
 @generated
 @given(st.data())
 def test_every_cpu_is_in_one_part_whatever_the_machine(data: st.DataObject) -> None:
-    topology = data.draw(machines())
+    topology = data.draw(topologies())
     parts = machine_parts(topology, data.draw(assignments(topology)))
     assert sorted(cpu for part in parts for cpu in cpus_of(part)) == [cpu.id for cpu in topology.cpus]
 
@@ -58,7 +59,7 @@ def test_every_cpu_is_in_one_part_whatever_the_machine(data: st.DataObject) -> N
 @generated
 @given(st.data())
 def test_no_line_of_a_drawing_is_longer_than_the_width(data: st.DataObject) -> None:
-    topology = data.draw(machines())
+    topology = data.draw(topologies())
     width = data.draw(st.integers(40, 200))
     assignment = data.draw(assignments(topology))
     assert width_of(machine_drawing(topology, assignment, width=width, color=data.draw(st.booleans()))) <= width
@@ -69,7 +70,7 @@ def test_no_line_of_a_drawing_is_longer_than_the_width(data: st.DataObject) -> N
 @generated
 @given(st.data())
 def test_colour_adds_escape_sequences_and_nothing_else(data: st.DataObject) -> None:
-    topology = data.draw(machines())
+    topology = data.draw(topologies())
     assignment = data.draw(assignments(topology))
     for plain, colored in (
         (machine_drawing(topology, assignment), machine_drawing(topology, assignment, color=True)),
@@ -83,7 +84,7 @@ def test_colour_adds_escape_sequences_and_nothing_else(data: st.DataObject) -> N
 @generated
 @given(st.data())
 def test_the_svg_is_xml_and_holds_every_cpu_once_with_its_use(data: st.DataObject) -> None:
-    topology = data.draw(machines())
+    topology = data.draw(topologies())
     assignment = data.draw(assignments(topology))
     root = ElementTree.fromstring(machine_svg(topology, assignment, title="a <b> & 'c' \x00\x1b"))
     texts = [text for text in root.iter(f"{SVG}text") if "cpu" in text.get("class", "").split()]
@@ -106,7 +107,7 @@ def expected_use(topology: Topology, assignment: Mapping[int, int] | None, cpu: 
 @generated
 @given(st.data())
 def test_nothing_in_the_svg_stands_outside_the_page(data: st.DataObject) -> None:
-    topology = data.draw(machines())
+    topology = data.draw(topologies())
     root = ElementTree.fromstring(machine_svg(topology, data.draw(assignments(topology))))
     page = float(root.get("width", "0"))
     for rect in root.iter(f"{SVG}rect"):
@@ -124,7 +125,7 @@ def test_the_terminal_drawing_writes_every_cpu_once(
 
 
 @generated
-@given(machines())
+@given(topologies())
 def test_the_tree_names_every_cpu_once(topology: Topology) -> None:
     tree = machine_tree(topology, width=10000)
     lists = re.findall(r"cpus? ([\d,-]+)$", tree, re.MULTILINE)
