@@ -140,13 +140,13 @@ def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
     node = None if node_id is None else view.topology.by_node.get(node_id)
     if node is None:
         return ()
-    facts = (memory_words(node.memory_bytes),)
+    facts = [memory_words(node.memory_bytes)]
     if node.read_bandwidth_mb_s:
-        facts = (*facts, f"{node.read_bandwidth_mb_s / 1000:.0f} GB/s")
+        facts.append(f"{node.read_bandwidth_mb_s / 1000:.0f} GB/s")
     if node.memory_bytes and node.id not in view.topology.allowed_nodes:
-        facts = (*facts, "memory not allowed")
+        facts.append("memory not allowed")
     devices = device_words(view.topology, node.id)
-    return (*facts, devices) if devices else facts
+    return (*facts, devices) if devices else tuple(facts)
 
 
 def _memory_part(view: _View, node: Node, several: bool) -> Part:
