@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.plan.domains import NOUNS, Domain, describe_sizes, distance_table
-from ipexlaunch.plan.memory import MemoryMap
+from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.near import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
 from ipexlaunch.plan.share import Room, capacity, cover, largest_covering_size, largest_equal_size, spread
@@ -80,16 +80,8 @@ class Layout:
         each = self.request.memory_per_instance_bytes
         if each is None or not self.topology.nodes:
             return True
-        left = {node.id: node.memory_bytes for node in self.topology.nodes}
-        for group in groups:
-            missing = each
-            for node in sorted(self.memory.nodes(core.node for at in group for core in self.domains[at].cores)):
-                taken = min(left[node], missing)
-                left[node] -= taken
-                missing -= taken
-            if missing:
-                return False
-        return True
+        needs = [self.memory.nodes(c.node for at in group for c in self.domains[at].cores) for group in groups]
+        return memory_suffices(self.topology, needs, each)
 
     def groups(self, members: Sequence[int], count: int, cores: int) -> list[list[int]]:
         """Groups of whole domains for `count` instances, near ones together; the caller knows that they fit."""

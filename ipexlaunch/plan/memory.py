@@ -40,7 +40,7 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
     sockets: dict[int, int] = {}
     for cpu in topology.cpus:
         if cpu.node is not None:
-            sockets.setdefault(cpu.node, cpu.socket)
+            sockets[cpu.node] = min(cpu.socket, sockets.get(cpu.node, cpu.socket))
     if not topology.nodes or not sockets:
         return MemoryMap({})
     usable = nodes_with_memory(topology)
@@ -79,20 +79,44 @@ def nodes_with_memory(topology: Topology) -> frozenset[int]:
     return frozenset(node for node in allowed if topology.by_node[node].memory_bytes > 0)
 
 
+def memory_suffices(topology: Topology, needs: Iterable[Collection[int]], each: int) -> bool:
+    """Whether instances on these memory nodes can all have `each` bytes; one after the other fills its nodes."""
+    left = {node.id: node.memory_bytes for node in topology.nodes}
+    for nodes in needs:
+        missing = each
+        for node in sorted(nodes):
+            taken = min(left[node], missing)
+            left[node] -= taken
+            missing -= taken
+        if nodes and missing:
+            return False
+    return True
+
+
 def _home(topology: Topology, node: int, usable: Collection[int], sockets: dict[int, int]) -> int:
     return node if node in usable else nearest(topology, node, usable, sockets)
 
 
 def initiators(topology: Topology, node: int) -> tuple[int, ...]:
-    """The nodes with cpus that are nearest to a memory-only node."""
+    """The nodes with cpus that reach a memory-only node fastest: as HMAT says, else those at the smallest distance."""
     with_cpus = sorted({cpu.node for cpu in topology.cpus if cpu.node is not None})
+    told = topology.by_node[node].initiators & set(with_cpus)
+    if told:
+        return tuple(sorted(told))
     reach = {other: distance(topology, other, node) for other in with_cpus}
     best = min(reach.values(), default=FAR)
     return tuple(other for other in with_cpus if reach[other] == best)
 
 
 def _is_fast(topology: Topology, node: Node, near: Iterable[int]) -> bool:
-    """Without a bandwidth figure: HBM is smaller than the DRAM beside it; CXL and persistent memory rarely are."""
+    """Whether a memory-only node is high-bandwidth memory.
+
+    By HMAT's bandwidth where firmware gives it for both. Else by size: HBM is smaller than the DRAM beside it (Xeon
+    Max: 16 GiB to 32 and more per node; Xeon Phi: 16 to 96), CXL and persistent memory expanders rarely are.
+    """
+    rates = [rate for other in near if (rate := topology.by_node[other].read_bandwidth_mb_s) is not None]
+    if node.read_bandwidth_mb_s is not None and rates:
+        return node.read_bandwidth_mb_s > max(rates)
     beside = [topology.by_node[other].memory_bytes for other in near]
     return 0 < node.memory_bytes < max(beside, default=0)
 

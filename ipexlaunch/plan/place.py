@@ -10,6 +10,7 @@ from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.cut import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
 from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
 from ipexlaunch.plan.goals import goal_size
+from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.memory import MemoryMap
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
@@ -45,6 +46,9 @@ def place(topology: Topology, request: Request, cores: Sequence[Core], memory: M
     Raises:
         PlanError: what was asked for does not fit.
     """
+    if request.groups:
+        groups = [parse_group(text) for text in request.groups]
+        return place_groups(topology, groups, cores, memory, request.memory_per_instance_bytes)
     scope = request.scope or "node"
     domains = domains_of(cores, scope)
     size = asked_size(request, domains)

@@ -145,7 +145,8 @@ class Topology:
         """
         from zlib import crc32  # a checksum against mistakes, not malice; hashlib would cost every start 2 ms
 
-        rows = [f"{c.id},{c.core},{c.socket},{'-' if c.node is None else c.node}" for c in self.cpus]
-        text = ";".join(rows) + "|" + ",".join(str(node.id) for node in self.nodes)
+        cpus = sorted(self.cpus, key=lambda cpu: cpu.id)
+        rows = [f"{c.id},{c.core},{c.socket},{'-' if c.node is None else c.node}" for c in cpus]
+        text = ";".join(rows) + "|" + ",".join(str(node) for node in sorted(self.by_node))
         data = text.encode()
         return f"{crc32(data):08x}{crc32(data[::-1]):08x}"

@@ -1,0 +1,172 @@
+"""Unlike instances side by side: "2x16@node0" is two instances of 16 cores on node 0, "4x8" four anywhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipexlaunch.cpulist import format_list, parse_list
+from ipexlaunch.errors import PlanError, RequestError
+from ipexlaunch.plan.cores import Core
+from ipexlaunch.plan.cut import WITHIN_NODE, cut
+from ipexlaunch.plan.domains import Domain, describe_sizes, distance_table, domains_of
+from ipexlaunch.plan.memory import MemoryMap, memory_suffices
+from ipexlaunch.plan.sizes import format_bytes
+from ipexlaunch.topology import Topology
+
+GROUP_HINT = 'write e.g. "2x16", "2x16@node0", "4x8@node0-1" or "1x32@socket1"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Instances of one size."""
+
+    text: str
+    count: int
+    cores: int
+    """Cores of each instance."""
+    nodes: frozenset[int] | None
+    """Where; None = anywhere."""
+    sockets: frozenset[int] | None
+
+
+def parse_group(text: str) -> Group:
+    """Read "COUNTxCORES" with an optional "@nodeLIST" or "@socketLIST".
+
+    Raises:
+        RequestError: malformed text.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*x\s*(\d+)\s*(?:@\s*(node|socket)s?\s*([\d,\s-]+))?\s*", text)
+    if match is None:
+        raise RequestError(f"read --group {text!r}", "it is not COUNTxCORES[@nodeLIST]", GROUP_HINT)
+    count, cores, kind, place = int(match[1]), int(match[2]), match[3], match[4]
+    if not count or not cores:
+        raise RequestError(f"read --group {text!r}", "it counts instances and cores from 1", GROUP_HINT)
+    ids = parse_list(place, f"--group {text!r}: the list") if kind else None
+    return Group(
+        text=text.strip(),
+        count=count,
+        cores=cores,
+        nodes=ids if kind == "node" else None,
+        sockets=ids if kind == "socket" else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Demand:
+    """One instance to place."""
+
+    at: int
+    cores: int
+    places: tuple[int, ...]
+    """Indices of the domains it may use."""
+    group: Group
+
+
+def place_groups(
+    topology: Topology, groups: Sequence[Group], cores: Sequence[Core], memory: MemoryMap, memory_bytes: int | None
+) -> list[list[Core]]:
+    """The cores of each instance, in the order of the groups.
+
+    Those with a place come first, then the larger ones. Each stays inside a node where one holds it, the emptiest
+    first; where that leads nowhere, the fullest that still holds it; else it takes the nearest nodes together.
+
+    Args:
+        topology: the machine, for distances.
+        groups: what was asked for.
+        cores: those that may be used, ascending by id.
+        memory: where each node's memory is.
+        memory_bytes: what each instance needs, or None.
+
+    Raises:
+        PlanError: a place that is not there, or a group that does not fit.
+    """
+    domains = domains_of(cores, "node")
+    demands: list[_Demand] = []
+    for group in groups:
+        places = _places(group, domains)
+        demands += [_Demand(len(demands) + i, group.cores, places, group) for i in range(group.count)]
+    order = sorted(demands, key=lambda d: (len(d.places) == len(domains), -d.cores, d.at))
+    distances = distance_table(topology, domains)
+    try:
+        takes = _fit(order, domains, distances, fullest=False)
+    except PlanError:
+        takes = _fit(order, domains, distances, fullest=True)
+    slices: list[list[Core]] = [[] for _ in demands]
+    for index, domain in enumerate(domains):
+        here = [demand.at for demand in demands if takes[demand.at].get(index)]
+        for at, piece in zip(here, cut(domain.cores, [takes[at][index] for at in here], WITHIN_NODE), strict=True):
+            slices[at].extend(piece)
+    if memory_bytes is not None:
+        needs = [memory.nodes(core.node for core in part) for part in slices]
+        if not memory_suffices(topology, needs, memory_bytes):
+            nodes = format_list(frozenset().union(*needs))
+            what = f"the memory of nodes {nodes} does not hold {len(needs)} of them"
+            raise PlanError(f"give {format_bytes(memory_bytes)} to each instance", what, "ask for fewer, or less")
+    return slices
+
+
+def _places(group: Group, domains: Sequence[Domain]) -> tuple[int, ...]:
+    if group.nodes is None and group.sockets is None:
+        return tuple(range(len(domains)))
+    wanted = group.nodes if group.nodes is not None else group.sockets or frozenset()
+    noun = "node" if group.nodes is not None else "socket"
+
+    def number(domain: Domain) -> int | None:
+        return domain.node if noun == "node" else domain.socket
+
+    there = {found for domain in domains if (found := number(domain)) is not None}
+    if missing := wanted - there:
+        raise PlanError(
+            f"place --group {group.text}",
+            f"{noun} {format_list(missing)} has no usable core",
+            f"{noun}s with usable cores are {format_list(there) or '(none)'}",
+        )
+    return tuple(at for at, domain in enumerate(domains) if number(domain) in wanted)
+
+
+def _fit(
+    order: Sequence[_Demand], domains: Sequence[Domain], distances: Sequence[Sequence[int]], fullest: bool
+) -> list[dict[int, int]]:
+    """For each instance how many cores it takes from which domain."""
+    left = [len(domain.cores) for domain in domains]
+    takes: list[dict[int, int]] = [{} for _ in order]
+    for demand in order:
+        holding = [at for at in demand.places if left[at] >= demand.cores]
+        if holding:
+            best = min(holding, key=lambda at: (left[at] if fullest else -left[at], at))
+            chosen = {best: demand.cores}
+        elif demand.cores > max(len(domains[at].cores) for at in demand.places):
+            if sum(left[at] for at in demand.places) < demand.cores:
+                raise _does_not_fit(demand, domains, left)
+            chosen = _nearest_together(demand, left, distances)
+        else:
+            raise _does_not_fit(demand, domains, left)
+        for at, amount in chosen.items():
+            left[at] -= amount
+        takes[demand.at] = chosen
+    return takes
+
+
+def _nearest_together(demand: _Demand, left: Sequence[int], distances: Sequence[Sequence[int]]) -> dict[int, int]:
+    """Nodes around the emptiest one, nearest first, until they hold the instance."""
+    seed = max(demand.places, key=lambda at: (left[at], -at))
+    chosen: dict[int, int] = {}
+    missing = demand.cores
+    for at in sorted(demand.places, key=lambda at: (distances[seed][at], at)):
+        amount = min(left[at], missing)
+        if amount:
+            chosen[at] = amount
+            missing -= amount
+    return chosen
+
+
+def _does_not_fit(demand: _Demand, domains: Sequence[Domain], left: Sequence[int]) -> PlanError:
+    sizes = describe_sizes([domains[at] for at in demand.places])
+    rest = ", ".join(f"{left[at]} of {domains[at].name}" for at in demand.places if left[at]) or "none"
+    return PlanError(
+        f"place each instance of --group {demand.group.text}",
+        f"{sizes}, and beside the other instances {rest} are left for one of {demand.cores}",
+        "make the groups smaller, or place them on other nodes",
+    )
