@@ -1,28 +1,34 @@
-"""`ipexlaunch plan`: show, store, check, explain and export the instances that a request gives."""
+"""`ipexlaunch plan`: show, store, check, explain, compare and export the instances that a request gives."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.plan_options import plan_options, request_from_options
+from ipexlaunch.cli.plan_options import asked_options, plan_options
 
 if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
     from ipexlaunch.topology import Topology
 
 FORMATS = ("table", "drawing", "svg", "numactl", "yaml", "json")
+EXPORTS = ("numactl", "run_cpu", "systemd", "slurm", "docker", "kubernetes")
+"""plan.exports.EXPORTS, written out so that --help need not load it (a test compares them)."""
 WIDTH = 100
 """Columns where standard output is no terminal."""
 
 
 @click.command(
     name="plan",
-    context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
+    context_settings={
+        "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    },
 )
 @plan_options
 @click.option(
@@ -33,40 +39,49 @@ WIDTH = 100
     help='The machine: live, a tree or archive with sys/ and proc/, a topology file, a shipped name, or "2s 2n 28c 2t" '
     "[default: live].",
 )
-@click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to show the plan."
-)
 @click.option("--plan", "plan_file", metavar="FILE", help="Show the plan in FILE instead of making one.")
-@click.option(
-    "--check",
-    "check_file",
-    metavar="FILE",
-    help="Check the plan in FILE against the machine, and say every mistake with its line.",
-)
+@click.option("--check", "check_file", metavar="FILE", help="Check the plan in FILE; say every mistake with its line.")
 @click.option("--any-machine", is_flag=True, help="Accept a plan that was made for another machine.")
-def command(
-    source: str, form: str, plan_file: str | None, check_file: str | None, any_machine: bool, **options: Any
-) -> int:
-    """Show the instances that a request gives, without starting anything."""
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
+@click.option("--explain", is_flag=True, help="Say which rules decided, and why each left-over cpu is idle.")
+@click.option("--compare", type=click.Choice(["ipexrun"]), help="Show beside it what ipexrun's rule gives.")
+@click.option("--export", type=click.Choice(EXPORTS), help="Write it for another tool, for PROGRAM or any program.")
+@click.option("--export-dir", metavar="DIR", help="Write the export's files there instead of printing them.")
+@click.argument("program", nargs=-1, type=click.UNPROCESSED)
+def command(source: str, check_file: str | None, any_machine: bool, **options: Any) -> int:
+    """Show the instances that a request gives, without starting anything.
+
+    PROGRAM and its arguments are for --export only.
+    """
     from ipexlaunch.probe.sources import open_topology
 
+    _refuse_useless(options, check_file)
     topology = open_topology(source)
     if check_file is not None:
         return _check(check_file, topology, any_machine)
-    plan = _plan(topology, plan_file, any_machine, options)
-    click.echo(_shown(topology, plan, form), nl=False)
+    from ipexlaunch.cli.plan_file import plan_from_options
+
+    plan = plan_from_options(topology, options, any_machine)
+    if options["export"]:
+        _export(options["export"], plan, options["program"], options["export_dir"])
+    else:
+        click.echo(_shown(topology, plan, options["form"]), nl=False)
+    _say_more(topology, plan, options)
     return 0
 
 
-def _plan(topology: Topology, plan_file: str | None, any_machine: bool, options: dict[str, Any]) -> Plan:
-    from ipexlaunch.plan import make_plan
-
-    request = request_from_options(options)
-    if plan_file is None:
-        return make_plan(topology, request)
-    from ipexlaunch.cli.plan_file import read_plan_file
-
-    return read_plan_file(plan_file, topology, any_machine)
+def _refuse_useless(options: dict[str, Any], check_file: str | None) -> None:
+    if options["program"] and not options["export"]:
+        word = options["program"][0]
+        raise click.UsageError(
+            f"{word!r} is no option of plan; a PROGRAM goes with --export (start it with ipexlaunch run)"
+        )
+    if options["export_dir"] and not options["export"]:
+        raise click.UsageError("--export-dir says where an export goes; give --export too")
+    if options["export"] and options["form"] != "table":
+        raise click.UsageError(f"--export and --format {options['form']} both say what to print; give one of them")
+    if check_file is not None and (asked := asked_options(options)):
+        raise click.UsageError(f"--check reads a file and makes no plan; leave out {asked[0]}")
 
 
 def _check(path: str, topology: Topology, any_machine: bool) -> int:
@@ -77,9 +92,10 @@ def _check(path: str, topology: Topology, any_machine: bool) -> int:
         plan = read_plan_file(path, topology, any_machine)
     except DocumentError as error:
         for problem in error.problems[1:]:
-            click.echo(f"{path}, {problem}", err=True)
+            click.echo(f"ipexlaunch: {path}, {problem}", err=True)
         raise
-    click.echo(f"{path}: {len(plan.instances)} instances, every promise holds on this machine", err=True)
+    count = len(plan.instances)
+    click.echo(f"{path}: {count} instance{'s' if count > 1 else ''}, every promise holds on this machine", err=True)
     return 0
 
 
@@ -97,9 +113,7 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
         from ipexlaunch.drawings.machine_svg import machine_svg
 
         return machine_svg(topology, assignment)
-    terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size((WIDTH, 24)).columns if terminal else WIDTH
-    color = terminal and "NO_COLOR" not in os.environ
+    width, color = _terminal()
     if form == "drawing":
         from ipexlaunch.drawings.machine_drawing import machine_drawing
 
@@ -107,3 +121,53 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
     from ipexlaunch.drawings.plan_table import plan_table
 
     return plan_table(plan, topology, width=width, color=color)
+
+
+def _terminal() -> tuple[int, bool]:
+    if not sys.stdout.isatty():
+        return WIDTH, False
+    return shutil.get_terminal_size((WIDTH, 24)).columns, "NO_COLOR" not in os.environ
+
+
+def _export(kind: str, plan: Plan, program: tuple[str, ...], folder: str | None) -> None:
+    from ipexlaunch.plan.exports import export_plan
+
+    files = export_plan(kind, plan, program)
+    if folder is None:
+        for file in files:
+            if len(files) > 1:
+                click.echo(f"# {file.name}")
+            click.echo(file.text)
+        return
+    from ipexlaunch.errors import RequestError
+
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for file in files:
+            path = Path(folder, file.name)
+            path.write_text(file.text, encoding="utf-8")
+            path.chmod(0o755 if file.executable else 0o644)
+            click.echo(f"wrote {path}", err=True)
+    except OSError as error:
+        raise RequestError(f"write to {folder}", (error.strerror or str(error)).lower()) from None
+
+
+def _say_more(topology: Topology, plan: Plan, options: dict[str, Any]) -> None:
+    """Explanation and comparison: below a table or drawing, as comments in YAML, else on standard error."""
+    lines: list[str] = []
+    if options["explain"]:
+        from ipexlaunch.plan.explain import explain_plan
+
+        lines += explain_plan(topology, plan)
+    if options["compare"]:
+        from ipexlaunch.plan.compare import compare_with_predecessor
+
+        lines += ["", *compare_with_predecessor(topology, plan)] if lines else compare_with_predecessor(topology, plan)
+    if not lines:
+        return
+    document = options["export"] is None and options["form"] in ("table", "drawing", "yaml")
+    mark = "# " if options["form"] == "yaml" else ""
+    if document and not mark:
+        click.echo("")
+    for line in lines:
+        click.echo((mark + line).rstrip(), err=not document)

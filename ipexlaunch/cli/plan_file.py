@@ -1,13 +1,47 @@
-"""Reading a plan file from disk, for `run --plan` and `plan --check`."""
+"""The plan that a command works with: made from its options, or read from the file that --plan names."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ipexlaunch.documents.plan_document import read_checked_plan
-from ipexlaunch.errors import DocumentError
-from ipexlaunch.plan import Plan
+from ipexlaunch.cli.plan_options import asked_options, request_from_options
+from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.plan import Plan, make_plan
+from ipexlaunch.plan.planner import check_instance_idx
 from ipexlaunch.topology import Topology
+
+
+def plan_from_options(topology: Topology, options: Mapping[str, Any], any_machine: bool = False) -> Plan:
+    """The plan that the options of `plan_options` ask for, or that of the file in `plan_file`.
+
+    Args:
+        topology: the machine that it is to run on.
+        options: the command's keyword arguments, with `plan_file`.
+        any_machine: accept a file that was made for another machine.
+
+    Raises:
+        RequestError: options that contradict each other, or a file together with options that ask for another plan.
+        PlanError: the machine cannot give what was asked for.
+        DocumentError: the file cannot be read, or breaks a rule.
+    """
+    path = options["plan_file"]
+    if path is None:
+        return make_plan(topology, request_from_options(options))
+    if asked := asked_options(options):
+        raise RequestError(
+            f"use --plan {path} together with {asked[0]}",
+            "the file says already what the instances are",
+            f"leave out {asked[0]}, or edit the file",
+        )
+    plan = read_plan_file(path, topology, any_machine)
+    if options["instance_idx"] is None:
+        return plan
+    chosen = replace(plan, request=replace(plan.request, instance_idx=options["instance_idx"]))
+    check_instance_idx(chosen)
+    return chosen
 
 
 def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> Plan:
@@ -21,11 +55,13 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     Raises:
         DocumentError: it cannot be read, or breaks a rule; with the line.
     """
+    from ipexlaunch.documents.plan_document import read_checked_plan
+
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        raise DocumentError(
-            path, "", reason[0].lower() + reason[1:], "write one with: ipexlaunch plan --format yaml"
-        ) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DocumentError(path, "", reason, "write one with: ipexlaunch plan --format yaml > FILE") from None
+    except UnicodeDecodeError:
+        raise DocumentError(path, "", "it is not UTF-8 text") from None
     return read_checked_plan(text, path, topology, any_machine)

@@ -97,6 +97,32 @@ _OPTIONS = (
 )
 
 
+REQUEST_OPTIONS = (
+    "ninstances",
+    "ncores_per_instance",
+    "cores_list",
+    "nodes_list",
+    "node_id",
+    "use_logical_cores",
+    "use_e_cores",
+    "goal",
+    "latency_mode",
+    "throughput_mode",
+    "strategy",
+    "scope",
+    "bind_numa_node",
+    "skip_cross_node_cores",
+    "greedy",
+    "groups",
+    "reserve_cores",
+    "memory_per_instance",
+    "memory",
+    "memory_policy",
+    "instance_idx",
+)
+"""The keyword arguments that `plan_options` adds to a command."""
+
+
 def plan_options(function: Function) -> Function:
     """Add the options that say how to split the machine; `request_from_options` reads them.
 
@@ -105,6 +131,13 @@ def plan_options(function: Function) -> Function:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def asked_options(options: Mapping[str, Any]) -> list[str]:
+    """The options that were given and say what the instances are; --instance-idx only chooses some of them."""
+    defaults: tuple[object, ...] = (None, False, 0, ())
+    names = [name for name in REQUEST_OPTIONS if name != "instance_idx" and options[name] not in defaults]
+    return ["--group" if name == "groups" else "--" + name.replace("_", "-") for name in names]
 
 
 def request_from_options(options: Mapping[str, Any]) -> Request:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch import __version__
-from ipexlaunch.cli.plan_options import plan_options, request_from_options
+from ipexlaunch.cli.plan_file import plan_from_options
+from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_options import allocator, run_options, task_manager
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
@@ -62,13 +63,7 @@ def _plan(context: click.Context, options: dict[str, Any]) -> tuple[Plan, Topolo
     if options["topology"] and not options["dry_run"]:
         raise click.UsageError("--topology describes a machine that is not this one; it goes with --dry-run", context)
     topology = open_topology(options["topology"] or "live")
-    if options["plan_file"]:
-        from ipexlaunch.cli.plan_file import read_plan_file
-
-        return read_plan_file(options["plan_file"], topology, any_machine=options["any_machine"]), topology
-    from ipexlaunch.plan import make_plan
-
-    return make_plan(topology, request_from_options(options)), topology
+    return plan_from_options(topology, options, any_machine=options["any_machine"]), topology
 
 
 def _bound_as_asked(plan: Plan, manager: str) -> Plan:

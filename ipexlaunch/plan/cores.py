@@ -9,10 +9,18 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import PlanError
 from ipexlaunch.plan.lists import read_ids
 from ipexlaunch.plan.request import Request
+from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Cpu, Topology
 
 Reason = str
 """Why a cpu is out: "cores-list", "nodes-list", "efficiency", "sibling", "reserved"."""
+
+LEFT_OUT = {
+    "efficiency": "of efficiency cores, which --use-e-cores adds",
+    "reserved": "by --reserve-cores",
+    "cores-list": "by --cores-list",
+    "nodes-list": "by --nodes-list",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,15 @@ class Usable:
     """Ascending by id."""
     out: Mapping[int, Reason] = field(default_factory=dict)
     """Every other allowed cpu, and why it is out."""
+
+    def left_out(self) -> str:
+        """ " (left out: 2 cpus by --reserve-cores)": what a message about too few cores should add."""
+        parts = [
+            f"{counted(number, 'cpu')} {words}"
+            for reason, words in LEFT_OUT.items()
+            if (number := sum(1 for other in self.out.values() if other == reason))
+        ]
+        return f" (left out: {', '.join(parts)})" if parts else ""
 
 
 def usable_cores(topology: Topology, request: Request) -> Usable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ipexlaunch.errors import PlanError
@@ -13,6 +13,7 @@ from ipexlaunch.plan.near import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
 from ipexlaunch.plan.share import Room, capacity, cover, largest_covering_size, largest_equal_size, spread
 from ipexlaunch.plan.sizes import format_bytes
+from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Topology
 
 WORTHWHILE = 16
@@ -31,6 +32,8 @@ class Layout:
     """Indices of domains that one instance may combine when it takes whole ones: all, or the L3 domains of a node."""
     room: Room
     memory: MemoryMap
+    left_out: str = ""
+    """What messages about too few cores should add."""
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -44,14 +47,21 @@ class Layout:
 
     def fits(self, count: int, cores: int) -> bool:
         """Whether so many instances fit: inside domains, or, where they are fewer than domains, of whole ones."""
-        return sum(self._most_in_parents(cores, count)) >= count
+        return capacity(self._most_in_parents(cores, count), 1, self._room_of_parents) >= count
+
+    @cached_property
+    def _room_of_parents(self) -> Room:
+        """Memory limits between parents; inside the only one there is, its domains' own limits hold."""
+        return self.room.of([members[0] for members in self.parents]) if len(self.parents) > 1 else Room()
 
     def _most_in_parents(self, cores: int, count: int) -> list[int]:
-        """How many instances fit into each parent, no more than `count` of them being of interest."""
+        """How many instances the cores of each parent hold, no more than `count` of them being of interest."""
+        single = len(self.parents) == 1
         inside = [
-            capacity([self.sizes[at] for at in members], cores, self.room.of(members)) for members in self.parents
+            capacity([self.sizes[at] for at in members], cores, self.room if single else Room())
+            for members in self.parents
         ]
-        if sum(inside) >= count or count >= len(self.domains) or self.scope == "machine":
+        if sum(inside) >= count or count >= len(self.domains):
             return inside
         return [
             held + self._most_covered(members, cores, count - held)
@@ -65,7 +75,7 @@ class Layout:
         """How many groups of whole small domains, at most `wanted`, hold an instance each."""
         small = self._small(members, cores)
         for count in range(min(wanted, sum(self.sizes[at] for at in small) // cores), 0, -1):
-            if cover([self.sizes[at] for at in small], count, cores) is not None and self._groups_have_memory(
+            if cover([self.sizes[at] for at in small], count, cores) is not None and self.groups_have_memory(
                 self._near(small, count, cores)
             ):
                 return count
@@ -76,7 +86,8 @@ class Layout:
         groups = nearest_groups([self.sizes[at] for at in small], distances, count, cores)
         return [] if groups is None else [[small[i] for i in group] for group in groups]
 
-    def _groups_have_memory(self, groups: Sequence[Sequence[int]]) -> bool:
+    def groups_have_memory(self, groups: Sequence[Sequence[int]]) -> bool:
+        """Whether the memory of each group of domains holds its instance."""
         each = self.request.memory_per_instance_bytes
         if each is None or not self.topology.nodes:
             return True
@@ -118,7 +129,7 @@ class Layout:
             return None
         each = len(self.domains) // count
         groups = nearest_groups(self.sizes, self.distances, count, 1, members=each)
-        if groups is None or not self._groups_have_memory(groups):
+        if groups is None or not self.groups_have_memory(groups):
             return None
         cores = min(sum(self.sizes[at] for at in group) for group in groups)
         enough = cores * WORTHWHILE >= best * (WORTHWHILE - 1) and cores >= self._largest_inside(count)
@@ -130,8 +141,7 @@ class Layout:
     def share_parents(self, count: int, cores: int, strategy: Strategy) -> list[int]:
         """How many of the instances each parent gets."""
         most = self._most_in_parents(cores, count)
-        room = self.room.of([members[0] for members in self.parents]) if len(self.parents) > 1 else Room()
-        return spread(most, 1, count, room, strategy)
+        return spread(most, 1, count, self._room_of_parents, strategy)
 
     def all_in_groups(self, count: int) -> list[list[int]]:
         """Every domain in one of `count` groups, near ones together, for instances that may be unequal."""
@@ -148,38 +158,27 @@ class Layout:
     def does_not_fit(self, count: int, cores: int | None) -> PlanError:
         """The error for a request that does not fit: what is there, and what would fit."""
         each = self.request.memory_per_instance_bytes
-        if each is not None and (cores is None or self._without_memory_limit().fits(count, cores)):
+        if each is not None and (cores is None or self.without_memory_limit().fits(count, cores)):
             return self._too_little_memory(count, cores, each)
-        assert cores is not None
-        most = capacity(self.sizes, cores, self.room) or self.most_groups(cores)
+        most = 0 if cores is None else capacity(self.sizes, cores, self.room) or self.most_groups(cores)
         noun = NOUNS[self.scope]
-        limit = f"one {noun}" if len(self.domains) > 1 and count >= len(self.domains) else "them"
-        hints = [f"{most} instance{'s' if most > 1 else ''} of {cores} cores"] if most else []
+        hints = [f"{counted(most, 'instance')} of {counted(cores or 0, 'core')}"] if most else []
         if smaller := self.largest_size(count):
-            hints.append(f"{count} of {smaller}" if most else f"{count} instances of {smaller} cores")
+            hints.append(f"{counted(count, 'instance')} of {counted(smaller, 'core')}")
         hint = "ask for " + " or ".join(hints) if hints else ""
-        total = sum(self.sizes)
-        if count * cores <= total and self.scope != "machine":
+        if cores and count * cores <= sum(self.sizes) and self.scope != "machine":
             hint += f", or add --scope machine to let instances cross {noun}s"
-        fitting = f"so {most} fit{'s' if most == 1 else ''}" if most else f"too few for one instance of {cores}"
-        if limit != "them":
-            fitting += f" without crossing a {noun}"
+        crossing = f" without crossing a {noun}" if len(self.domains) > 1 and count >= len(self.domains) else ""
+        fitting = f"so {most} fit{'s' if most == 1 else ''}{crossing}" if most else "too few for one"
         return PlanError(
-            f"fit {count} instance{'s' if count > 1 else ''} of {cores} cores",
-            f"{describe_sizes(self.domains)}, {fitting}",
+            f"fit {counted(count, 'instance')} of {counted(cores or 1, 'core')}",
+            f"{describe_sizes(self.domains)}{self.left_out}, {fitting}",
             hint,
         )
 
-    def _without_memory_limit(self) -> Layout:
-        return Layout(
-            topology=self.topology,
-            request=self.request,
-            scope=self.scope,
-            domains=self.domains,
-            parents=self.parents,
-            room=Room(),
-            memory=self.memory,
-        )
+    def without_memory_limit(self) -> Layout:
+        """The same layout for instances that need no memory."""
+        return replace(self, room=Room(), request=replace(self.request, memory_per_instance_bytes=None))
 
     def _too_little_memory(self, count: int, cores: int | None, each: int) -> PlanError:
         most = capacity(self.sizes, cores or 1, self.room)
@@ -187,5 +186,6 @@ class Layout:
         there = ", ".join(
             f"node {node} has {format_bytes(self.topology.by_node[node].memory_bytes)}" for node in sorted(nodes)
         )
-        hint = f"ask for {most} instances at most" if most else "ask for less memory per instance"
-        return PlanError(f"fit {count} instances of {format_bytes(each)} each", f"{there}, so {most} fit", hint)
+        hint = f"ask for {counted(most, 'instance')} at most" if most else "ask for less memory per instance"
+        fitting = f"so {most} fit{'s' if most == 1 else ''}" if most else "too little for one"
+        return PlanError(f"fit {counted(count, 'instance')} of {format_bytes(each)} each", f"{there}, {fitting}", hint)

@@ -108,6 +108,20 @@ def initiators(topology: Topology, node: int) -> tuple[int, ...]:
     return tuple(other for other in with_cpus if reach[other] == best)
 
 
+def expander_kinds(topology: Topology) -> dict[int, str]:
+    """Each memory-only node with memory, as "hbm" or "expander", and whether that is told or guessed."""
+    with_cpus = {cpu.node for cpu in topology.cpus}
+    kinds = {}
+    for node in topology.nodes:
+        if node.id in with_cpus or not node.memory_bytes:
+            continue
+        near = initiators(topology, node.id)
+        fast = _is_fast(topology, node, near)
+        told = node.read_bandwidth_mb_s is not None
+        kinds[node.id] = ("hbm" if fast else "expander") + (" (HMAT)" if told else " (a guess by its size)")
+    return kinds
+
+
 def _is_fast(topology: Topology, node: Node, near: Iterable[int]) -> bool:
     """Whether a memory-only node is high-bandwidth memory.
 

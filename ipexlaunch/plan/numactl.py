@@ -23,14 +23,25 @@ def numactl_words(instance: Instance) -> list[str]:
     cpus = format_list(instance.cpus)
     if not instance.nodes:
         return ["taskset", "-c", cpus]
-    words = ["numactl", f"--physcpubind={cpus}"]
+    return ["numactl", f"--physcpubind={cpus}", *_memory_options(instance)]
+
+
+def memory_words(instance: Instance) -> list[str]:
+    """The command that sets the memory policy alone; nothing where there is none to set."""
+    options = _memory_options(instance)
+    return ["numactl", *options] if options else []
+
+
+def _memory_options(instance: Instance) -> list[str]:
+    if not instance.nodes:
+        return []
     if instance.memory == "local":
-        return [*words, "--localalloc"]
+        return ["--localalloc"]
     if instance.memory == "preferred":
-        return [*words, f"--preferred={min(instance.nodes)}"]
+        return [f"--preferred={min(instance.nodes)}"]
     if instance.memory in _OPTIONS:
-        return [*words, f"{_OPTIONS[instance.memory]}={format_list(instance.nodes)}"]
-    return words
+        return [f"{_OPTIONS[instance.memory]}={format_list(instance.nodes)}"]
+    return []
 
 
 def numactl_lines(plan: Plan) -> list[str]:

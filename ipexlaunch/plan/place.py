@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipexlaunch.errors import PlanError
-from ipexlaunch.plan.cores import Core
+from ipexlaunch.plan.cores import Core, Usable
 from ipexlaunch.plan.cut import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
 from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
 from ipexlaunch.plan.goals import goal_size
@@ -15,6 +15,7 @@ from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.memory import MemoryMap
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
 from ipexlaunch.plan.share import Room, apportion, capacity, cut_evenly, spread
+from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Topology
 
 LEVELS: dict[Scope, tuple[Level, ...]] = {
@@ -34,18 +35,19 @@ class Size:
     greedy: bool
 
 
-def place(topology: Topology, request: Request, cores: Sequence[Core], memory: MemoryMap) -> list[list[Core]]:
+def place(topology: Topology, request: Request, usable: Usable, memory: MemoryMap) -> list[list[Core]]:
     """The cores of each instance.
 
     Args:
         topology: the machine, for distances and memory sizes.
         request: checked, without lists of single instances.
-        cores: those that may be used, ascending by id, at least one.
+        usable: the cores that may be used, at least one.
         memory: where each node's memory is.
 
     Raises:
         PlanError: what was asked for does not fit.
     """
+    cores = usable.cores
     if request.groups:
         groups = [parse_group(text) for text in request.groups]
         return place_groups(topology, groups, cores, memory, request.memory_per_instance_bytes)
@@ -54,11 +56,11 @@ def place(topology: Topology, request: Request, cores: Sequence[Core], memory: M
     size = asked_size(request, domains)
     if size.count is not None and size.count > len(cores):
         raise PlanError(
-            f"plan {size.count} instances",
-            f"there are {len(cores)} usable cores ({describe_sizes(domains)})",
-            f"ask for {len(cores)} instances at most: a core serves one instance",
+            f"plan {counted(size.count, 'instance')}",
+            f"{describe_sizes(domains)}{usable.left_out()}",
+            f"ask for {counted(len(cores), 'instance')} at most: a core serves one instance",
         )
-    layout = _layout(topology, request, cores, memory, scope, size)
+    layout = layout_for(topology, request, usable, memory)
     if size.greedy:
         return _greedy(layout, size.count or len(layout.domains))
     return _equal(layout, size)
@@ -75,18 +77,25 @@ def asked_size(request: Request, domains: Sequence[Domain]) -> Size:
     return Size(count=count, cores=wanted, greedy=request.greedy or cores == ALL_CORES)
 
 
+def layout_for(topology: Topology, request: Request, usable: Usable, memory: MemoryMap) -> Layout:
+    """The domains of a request without groups, and what fits into them."""
+    scope = request.scope or "node"
+    size = asked_size(request, domains_of(usable.cores, scope))
+    return _layout(topology, request, usable, memory, scope, size)
+
+
 def _layout(
-    topology: Topology, request: Request, cores: Sequence[Core], memory: MemoryMap, scope: Scope, size: Size
+    topology: Topology, request: Request, usable: Usable, memory: MemoryMap, scope: Scope, size: Size
 ) -> Layout:
     """Domains for this request: with few or large instances L3 domains give way to nodes, or are combined in them."""
-    domains = domains_of(cores, scope)
+    domains = domains_of(usable.cores, scope)
     parents: tuple[tuple[int, ...], ...] = (tuple(range(len(domains))),)
     if scope == "l3":
-        nodes = domains_of(cores, "node")
+        nodes = domains_of(usable.cores, "node")
         too_large = size.count is None and size.cores is not None and size.cores > max(len(d.cores) for d in domains)
         few = size.count is not None and size.count < len(domains)
         if too_large or (few and (size.greedy or (size.count or 0) < len(nodes))):
-            return _layout(topology, request, cores, memory, "node", size)
+            return _layout(topology, request, usable, memory, "node", size)
         parents = tuple(tuple(i for i, d in enumerate(domains) if d.node == node.node) for node in nodes)
     return Layout(
         topology=topology,
@@ -96,6 +105,7 @@ def _layout(
         parents=parents,
         room=memory_room(topology, request, domains, memory),
         memory=memory,
+        left_out=usable.left_out(),
     )
 
 
@@ -136,7 +146,7 @@ def _equal(layout: Layout, size: Size) -> list[list[Core]]:
     placed: list[tuple[int, list[list[Core]]]] = []
     for members, here in zip(layout.parents, layout.share_parents(count, each, strategy), strict=True):
         inner = [sizes[at] for at in members]
-        room = layout.room.of(members)
+        room = layout.room.of(members) if len(layout.parents) == 1 else Room()
         inside = min(here, capacity(inner, each, room))
         for at, amount in zip(members, spread(inner, each, inside, room, strategy), strict=True):
             if amount:
@@ -165,6 +175,8 @@ def _greedy(layout: Layout, count: int) -> list[list[Core]]:
         ]
         return [part for inside in parts for part in inside]
     groups = layout.all_in_groups(count)
+    if not layout.groups_have_memory(groups):
+        raise layout.does_not_fit(count, None)
     return [sorted((core for at in group for core in layout.domains[at].cores), key=_id) for group in groups]
 
 

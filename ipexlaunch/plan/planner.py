@@ -30,15 +30,15 @@ def make_plan(topology: Topology, request: Request) -> Plan:
     if request.cores_list is not None and "|" in request.cores_list:
         slices = _listed_slices(topology, request)
     else:
-        cores = usable_cores(topology, request).cores
-        slices = [_cpus(part) for part in _level(place(topology, request, cores, memory))]
+        usable = usable_cores(topology, request)
+        slices = [_cpus(part) for part in _level(place(topology, request, usable, memory))]
     instances = tuple(_instance(topology, request, memory, index, cpus) for index, cpus in enumerate(slices))
     used = frozenset().union(*(instance.cpus for instance in instances))
     idle = (topology.allowed_cpus & topology.by_cpu.keys()) - used
     plan = Plan(topology=topology.fingerprint, request=request, instances=instances, idle_cpus=frozenset(idle))
     if problems := find_problems(topology, plan):
         raise RuntimeError(f"the planner made a plan that its own check refuses: {problems[0].error}")
-    _check_instance_idx(plan)
+    check_instance_idx(plan)
     return plan
 
 
@@ -104,7 +104,13 @@ def _listed_slices(topology: Topology, request: Request) -> list[frozenset[int]]
     return slices
 
 
-def _check_instance_idx(plan: Plan) -> None:
+def check_instance_idx(plan: Plan) -> None:
+    """Refuse a plan whose --instance-idx names an instance that it does not have.
+
+    Raises:
+        RequestError: a malformed list.
+        PlanError: there is no such instance.
+    """
     if not plan.chosen or len(plan.chosen) < _named(plan.request.instance_idx):
         last = len(plan.instances) - 1
         raise PlanError(

@@ -1,0 +1,247 @@
+"""Why a plan is as it is: which rule decided, and why each left-over cpu is idle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.plan.cores import Usable, usable_cores
+from ipexlaunch.plan.domains import NOUNS, describe_sizes, domains_of
+from ipexlaunch.plan.goals import goal_size
+from ipexlaunch.plan.instances import Plan
+from ipexlaunch.plan.layout import Layout
+from ipexlaunch.plan.memory import expander_kinds, map_memory, nodes_with_memory
+from ipexlaunch.plan.place import asked_size, layout_for
+from ipexlaunch.plan.request import Request
+from ipexlaunch.plan.sizes import format_bytes
+from ipexlaunch.plan.words import counted
+from ipexlaunch.topology import Topology
+
+OUT = {
+    "cores-list": "are not in --cores-list",
+    "nodes-list": "are on nodes outside --nodes-list",
+    "efficiency": "are efficiency cores; --use-e-cores adds them",
+    "reserved": "are reserved for the system (--reserve-cores)",
+}
+SEARCHED = 64
+"""How many other numbers of instances are tried when a better one is looked for."""
+
+
+def explain_plan(topology: Topology, plan: Plan) -> tuple[str, ...]:
+    """Sentences, one a line: how many and how large and why, where, which memory, and each idle cpu with its reason.
+
+    Args:
+        topology: the machine.
+        plan: one that fits it; where it was edited, what does not follow from its request is said as it stands.
+    """
+    request = plan.request
+    if request.cores_list is not None and "|" in request.cores_list:
+        lines = [f"--cores-list names the cpus of {counted(len(plan.instances), 'instance')}; nothing was decided here"]
+        return (*lines, *_memory(topology, plan), *_limits(topology, plan), *_idle_of_lists(plan))
+    usable = usable_cores(topology, request)
+    lines = [_usable(topology, usable)]
+    if request.groups:
+        lines.append("--group says the sizes; each instance stays inside a node where one holds it")
+        layout = None
+    else:
+        layout = layout_for(topology, request, usable, map_memory(topology, request.memory))
+        lines += _size(layout, plan)
+        lines += _where(topology, layout, plan)
+    lines += _memory(topology, plan)
+    lines += _limits(topology, plan)
+    return (*lines, *_idle(topology, plan, usable, layout))
+
+
+def _usable(topology: Topology, usable: Usable) -> str:
+    domains = domains_of(usable.cores, "node")
+    online = counted(len(topology.cpus), "online cpu")
+    allowed = len(topology.allowed_cpus & topology.by_cpu.keys())
+    limit = "" if allowed == len(topology.cpus) else f", {allowed} of them allowed here (affinity, cpuset)"
+    cores = counted(len(usable.cores), "core")
+    return f"{online}{limit}; {cores} to plan with: {describe_sizes(domains)}{usable.left_out()}"
+
+
+def _size(layout: Layout, plan: Plan) -> list[str]:
+    """Which rule decided how many instances there are and how large each is."""
+    request, domains = plan.request, layout.domains
+    size = asked_size(request, domains)
+    count, noun = len(plan.instances), NOUNS[layout.scope]
+    cores = _cores_of_each(layout.topology, plan)
+    each = counted(max(cores), "core") if len(set(cores)) == 1 else f"{min(cores)} to {max(cores)} cores"
+    found = []
+    if request.goal is not None or (request.ncores_per_instance == "auto" and size.count is None):
+        rule = goal_size(domains, request.goal or "throughput").rule
+        found.append(f"goal {rule}: a guess, which `ipexlaunch tune` would measure")
+    elif request.latency_mode:
+        found.append("--latency-mode means 4 cores each")
+    if size.greedy:
+        found.append(f"every core is used, so that {counted(count, 'instance')} may be unequal: {each}")
+    elif size.count is None and size.cores is None:
+        found.append(f"nothing else was asked for: one instance per {noun}, all equal, so {count} of {each}")
+    elif size.count is None:
+        found.append(f"as many instances of {each} as fit: {count}")
+    elif size.cores is None:
+        found.append(
+            f"{counted(count, 'instance')} asked for: {each} is the largest size that all can have by these rules"
+        )
+        if better := _better_count(layout, count, sum(cores)):
+            n, size_then = better
+            would = f"{counted(n, 'instance')} of {counted(size_then, 'core')} would use {n * size_then} cores"
+            found.append(f"{would} instead of {sum(cores)}")
+    else:
+        found.append(f"{counted(count, 'instance')} of {each} asked for, and they fit")
+    if request.memory_per_instance_bytes is not None:
+        found.append(_memory_cap(layout, request, count, max(cores)))
+    return found
+
+
+def _memory_cap(layout: Layout, request: Request, count: int, cores: int) -> str:
+    each = format_bytes(request.memory_per_instance_bytes or 0)
+    if request.ninstances is None and layout.without_memory_limit().fits(count + 1, cores):
+        return f"memory capped the number at {count}: {each} for each instance (--memory-per-instance)"
+    return f"the memory of the nodes holds {each} for each instance (--memory-per-instance)"
+
+
+def _better_count(layout: Layout, count: int, used: int) -> tuple[int, int] | None:
+    """The nearest other number of equal instances that uses more cores, and their size."""
+    total = sum(layout.sizes)
+    if used == total:
+        return None
+    others = sorted(
+        range(max(1, count - SEARCHED), min(total, count + SEARCHED) + 1), key=lambda n: (abs(n - count), -n)
+    )
+    best: tuple[int, int] | None = None
+    for other in others:
+        cores = layout.largest_size(other) if other >= len(layout.domains) else 0
+        if cores * other > (used if best is None else best[0] * best[1]):
+            best = (other, cores)
+            if cores * other == total:
+                break
+    return best
+
+
+def _where(topology: Topology, layout: Layout, plan: Plan) -> list[str]:
+    """Which rule decided where instances are."""
+    noun = NOUNS[layout.scope]
+    nodes = [{topology.by_cpu[cpu].node for cpu in instance.cpus} for instance in plan.instances]
+    crossing = [instance.index for instance, own in zip(plan.instances, nodes, strict=True) if len(own) > 1]
+    strategy = plan.request.strategy or "scatter"
+    found = []
+    if crossing and layout.scope in ("node", "l3"):
+        who = f"instance{'s' if len(crossing) > 1 else ''} {format_list(crossing)}"
+        whole = "takes" if len(crossing) == 1 else "take"
+        found.append(f"with fewer instances than {noun}s, {who} {whole} whole nodes that are nearest each other")
+    elif crossing:
+        found.append(f"--scope {layout.scope} lets instances {format_list(crossing)} cross nodes")
+    elif len(layout.domains) > 1:
+        how = "as evenly as the sizes allow" if strategy == "scatter" else "filling the first ones"
+        found.append(f"no instance crosses a {noun}; they are dealt to the {noun}s {how} (--strategy {strategy})")
+    caches = {(cpu.node, cpu.l3) for cpu in topology.cpus}
+    if len(caches) > len({cpu.node for cpu in topology.cpus}):
+        found.append(_caches(topology, plan))
+    return found
+
+
+def _caches(topology: Topology, plan: Plan) -> str:
+    users: dict[tuple[int | None, int | None], set[int]] = {}
+    for instance in plan.instances:
+        for cpu in instance.cpus:
+            users.setdefault((topology.by_cpu[cpu].node, topology.by_cpu[cpu].l3), set()).add(instance.index)
+    spans = [sum(instance.index in own for own in users.values()) for instance in plan.instances]
+    shared = sum(len(own) > 1 for own in users.values())
+    apart = (
+        "no two instances share an L3"
+        if not shared
+        else f"{counted(shared, 'L3 domain')} of {len(users)} in use serve several instances"
+    )
+    return f"{apart}; each instance is on {_range(spans)} L3 domain{'' if max(spans) == 1 else 's'}"
+
+
+def _range(numbers: Iterable[int]) -> str:
+    low, high = min(numbers := list(numbers)), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _memory(topology: Topology, plan: Plan) -> list[str]:
+    """Where memory comes from, and which guesses that rests on."""
+    if not topology.nodes:
+        return ["this machine has no NUMA nodes: memory is not bound"]
+    found = []
+    usable = nodes_with_memory(topology)
+    homes = {node for i in plan.instances for cpu in i.cpus if (node := topology.by_cpu[cpu].node) is not None}
+    if plan.request.memory is None and (poor := homes - usable):
+        has = "has" if len(poor) == 1 else "have"
+        found.append(f"node {format_list(poor)} {has} no memory that may be used: the nearest that has is taken")
+    kinds = expander_kinds(topology)
+    if plan.request.memory is not None and kinds:
+        names = ", ".join(f"node {node} as {kind}" for node, kind in sorted(kinds.items()))
+        found.append(f"--memory {plan.request.memory}: memory-only nodes count as follows: {names}")
+    elif kinds and (unused := (kinds.keys() & usable) - frozenset().union(*(i.nodes for i in plan.instances))):
+        found.append(f"memory-only nodes {format_list(unused)} are not used; --memory hbm or --memory all takes them")
+    return found
+
+
+def _limits(topology: Topology, plan: Plan) -> list[str]:
+    threads = sum(instance.threads for instance in plan.instances)
+    if topology.cpu_quota is None or threads <= topology.cpu_quota:
+        return []
+    return [
+        f"warning: the cgroup's cpu quota is {topology.cpu_quota:g} cpus and the plan runs {threads} threads: "
+        "they will be throttled"
+    ]
+
+
+def _idle_of_lists(plan: Plan) -> list[str]:
+    return [f"cpus {format_list(plan.idle_cpus)} are not in --cores-list"] if plan.idle_cpus else []
+
+
+def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None) -> list[str]:
+    """One line for each reason, with its cpus; every idle cpu is in exactly one of them."""
+    if not plan.idle_cpus:
+        return ["no allowed cpu is idle"]
+    busy = {topology.by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus}
+    by_reason: dict[str, set[int]] = {}
+    for cpu in plan.idle_cpus:
+        core = topology.by_cpu[cpu].core
+        reason = usable.out.get(cpu, "")
+        if reason in OUT:
+            text = OUT[reason]
+        elif core in busy:
+            text = (
+                "are siblings of used cores; --use-logical-cores adds them"
+                if reason == "sibling"
+                else "are siblings that would make instances unequal"
+            )
+        else:
+            text = _left_over(topology, plan, layout, cpu)
+        by_reason.setdefault(text, set()).add(cpu)
+    return [
+        f"idle: cpu{'s' if len(cpus) > 1 else ''} {format_list(cpus)} {text}"
+        for text, cpus in sorted(by_reason.items(), key=lambda item: min(item[1]))
+    ]
+
+
+def _left_over(topology: Topology, plan: Plan, layout: Layout | None, cpu: int) -> str:
+    """Why a usable core of this cpu's domain is in no instance."""
+    if layout is None:
+        return "are in no group"
+    core = topology.by_cpu[cpu].core
+    domain = next((d for d in layout.domains if any(c.id == core for c in d.cores)), None)
+    if domain is None:
+        return "are in no instance of this plan"
+    used = {topology.by_cpu[c].core for instance in plan.instances for c in instance.cpus}
+    left = sum(1 for c in domain.cores if c.id not in used)
+    size = max(_cores_of_each(topology, plan))
+    if left == len(domain.cores):
+        kind = NOUNS[layout.scope]
+        why = f"{counted(len(plan.instances), 'instance')} of {counted(size, 'core')} leave this {kind} out"
+    elif left < size:
+        why = f"too few for one more instance of {counted(size, 'core')}"
+    else:
+        more = "one more instance" if left // size == 1 else f"{left // size} more instances"
+        why = f"room for {more} of {counted(size, 'core')}"
+    return f"are left over: {counted(left, 'core')} of {domain.name}, {why}"
+
+
+def _cores_of_each(topology: Topology, plan: Plan) -> list[int]:
+    return [len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in plan.instances]

@@ -1,0 +1,39 @@
+"""A plan in the words of other tools, for hosts where ipexlaunch itself is not to run the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ipexlaunch.plan.exports.containers import docker_script, kubernetes_manifest
+from ipexlaunch.plan.exports.exported import Exported
+from ipexlaunch.plan.exports.shell import numactl_script, run_cpu_script
+from ipexlaunch.plan.exports.slurm import slurm_script
+from ipexlaunch.plan.exports.systemd import systemd_units
+from ipexlaunch.plan.instances import Plan
+
+__all__ = ["EXPORTS", "Exported", "export_plan"]
+
+_WRITERS: dict[str, Callable[[Plan, Sequence[str]], tuple[Exported, ...]]] = {
+    "numactl": numactl_script,
+    "run_cpu": run_cpu_script,
+    "systemd": systemd_units,
+    "slurm": slurm_script,
+    "docker": docker_script,
+    "kubernetes": kubernetes_manifest,
+}
+
+EXPORTS = tuple(_WRITERS)
+
+
+def export_plan(kind: str, plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
+    """The files that make another tool start the plan's instances.
+
+    Args:
+        kind: one of EXPORTS.
+        plan: the instances; only the chosen ones (--instance-idx) are written.
+        program: the program and its arguments; empty leaves that to whoever runs a script ("$@").
+
+    Raises:
+        RequestError: this kind needs the program.
+    """
+    return _WRITERS[kind](plan, program)

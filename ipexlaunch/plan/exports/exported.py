@@ -1,0 +1,52 @@
+"""Exported: one file of an export, and what all exports share."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.plan.instances import Instance, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One file."""
+
+    name: str
+    text: str
+    executable: bool = False
+
+
+def environment(instance: Instance, count: int) -> Mapping[str, str]:
+    """What every worker is told about itself, as `ipexlaunch run` tells it."""
+    return {
+        "OMP_NUM_THREADS": str(instance.threads),
+        "IPEXLAUNCH_INDEX": str(instance.index),
+        "IPEXLAUNCH_COUNT": str(count),
+        "IPEXLAUNCH_CPUS": format_list(instance.cpus),
+        "IPEXLAUNCH_NODES": format_list(instance.nodes),
+    }
+
+
+def assignments(instance: Instance, count: int) -> list[str]:
+    """The same as NAME=VALUE words."""
+    return [f"{name}={value}" for name, value in environment(instance, count).items()]
+
+
+def program_words(program: Sequence[str]) -> str:
+    """The program as shell words, or "$@" where whoever runs the script gives it."""
+    return shlex.join(program) if program else '"$@"'
+
+
+def headline(plan: Plan) -> str:
+    """What the file is, for its first comment."""
+    return f"{len(plan.chosen)} of {len(plan.instances)} instances planned by ipexlaunch for machine {plan.topology}"
+
+
+def usage_check(program: Sequence[str], what: str = "PROGRAM [ARGUMENT...]") -> list[str]:
+    """Shell lines that refuse to run without a program, where the script leaves it to its caller."""
+    if program:
+        return []
+    return ["if [ $# -eq 0 ]; then", f'    echo "usage: $0 {what}" >&2', "    exit 2", "fi"]
