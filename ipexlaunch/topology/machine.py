@@ -150,6 +150,3 @@ class Topology:
         text = ";".join(rows) + "|" + ",".join(str(node) for node in sorted(self.by_node))
         data = text.encode()
         return f"{crc32(data):08x}{crc32(data[::-1]):08x}"
-        text = ";".join(rows) + "|" + ",".join(str(node) for node in sorted(self.by_node))
-        data = text.encode()
-        return f"{crc32(data):08x}{crc32(data[::-1]):08x}"
