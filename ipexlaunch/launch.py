@@ -96,7 +96,7 @@ def make_launch(plan: Plan, job: Job, inherited: Mapping[str, str]) -> Launch:
         if not name or "=" in name or "\0" in name:
             raise RequestError(f"set the variable {name!r}", "that is not a name", "write --env NAME=VALUE")
     notes = _notes(plan, job, inherited)
-    workers = tuple(_worker(instance, len(plan.instances), job, inherited) for instance in plan.instances)
+    workers = tuple(_worker(instance, len(plan.instances), job, inherited) for instance in plan.chosen)
     return Launch(plan=plan, job=job, workers=workers, notes=tuple(notes))
 
 
