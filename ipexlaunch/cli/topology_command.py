@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import shutil
 import sys
 from collections.abc import Callable
 
 import click
 
+from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.topology.machine import Topology
 
@@ -59,8 +59,7 @@ def _picture(topology: Topology, form: str) -> str:
     )
     if form == "svg":
         return draw(topology)
-    on_terminal = sys.stdout.isatty()
-    return draw(topology, width=shutil.get_terminal_size((100, 40)).columns if on_terminal else 100, color=on_terminal)
+    return showable(draw(topology, width=width_of(sys.stdout), color=wants_color(sys.stdout)), sys.stdout)
 
 
 def _save(source: str, path: str) -> None:

@@ -102,10 +102,8 @@ class Arranger:
         room = width - 2 * self.metrics.frame_side
         lines = [part.title]
         for number, fact in enumerate(part.facts):
-            joined = f"{lines[-1]}: {fact}" if number == 0 and part.title else f"{lines[-1]}, {fact}"
-            if not lines[-1]:
-                lines[-1] = fact
-            elif self.metrics.text_width(joined) <= room:
+            joined = f"{lines[-1]}, {fact}" if number else f"{part.title}: {fact}"
+            if self.metrics.text_width(joined) <= room:
                 lines[-1] = joined
             else:
                 lines.append(fact)

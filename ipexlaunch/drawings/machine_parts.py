@@ -102,10 +102,10 @@ def _place(view: _View, cpus: Sequence[Cpu], outer: str, inner: str, memory: Seq
     for cpu in cpus:
         within.setdefault(getattr(cpu, inner), []).append(cpu)
     what: What = "socket" if outer == "socket" else "node"
-    title = _name(outer, getattr(cpus[0], outer))
+    title = _name(outer, getattr(cpus[0], outer)) or "no node"
     if len(within) == 1:
         (place,) = within
-        title = ", ".join(name for name in (title, _name(inner, place)) if name)
+        title = f"{title}, {_name(inner, place)}" if place is not None else title
         facts = (*_core_facts(cpus), *_memory_facts(view, cpus[0].node), *_l3_facts(view, cpus))
         return Part(what=what, title=title, facts=facts, parts=_with_memory(view, _caches(view, cpus), memory))
     shared = _is_one_l3(cpus)

@@ -90,8 +90,9 @@ def _text_width(text: str) -> int:
 
 
 def _escaped(text: str) -> str:
-    """The text as XML allows it: markup escaped, characters that XML has not left out."""
-    return html.escape("".join(character for character in text if character.isprintable()))
+    """The text as XML allows it in any encoding: markup and other than ASCII escaped, control characters left out."""
+    printable = "".join(character for character in text if character.isprintable())
+    return html.escape(printable).encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def _text(x: float, y: float, text: str, name: str = "") -> str:

@@ -1,0 +1,54 @@
+"""What stands at the other end of a stream: how wide it is, whether it wants colour, which characters it can show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TextIO
+
+WIDTH = 100
+"""Columns where the stream is no terminal."""
+
+
+def width_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> int:
+    """Columns: COLUMNS where it is set, else the terminal's own, else 100.
+
+    Args:
+        stream: standard output or error.
+        environment: variables.
+    """
+    wanted = environment.get("COLUMNS", "")
+    if wanted.isdecimal() and int(wanted) > 0:
+        return int(wanted)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or WIDTH
+    except (OSError, ValueError):
+        return WIDTH
+
+
+def wants_color(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether it is a terminal, knows colours, and its user has not said NO_COLOR.
+
+    Args:
+        stream: standard output or error.
+        environment: variables.
+
+    Source: https://no-color.org (present and not empty).
+    """
+    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def showable(drawing: str, stream: TextIO) -> str:
+    """The drawing, in ASCII where the stream's encoding has no characters for its lines.
+
+    Args:
+        drawing: a table, a tree or a drawing of a machine.
+        stream: standard output or error.
+    """
+    try:
+        drawing.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        from ipexlaunch.drawings.ascii_text import ascii_text
+
+        return ascii_text(drawing)
+    return drawing
