@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.plan_options import asked_options, plan_options
+from ipexlaunch.cli.terminal import showable, wants_color, width_of
 
 if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 FORMATS = ("table", "drawing", "svg", "numactl", "yaml", "json")
 EXPORTS = ("numactl", "run_cpu", "systemd", "slurm", "docker", "kubernetes")
 """plan.exports.EXPORTS, written out so that --help need not load it (a test compares them)."""
-WIDTH = 100
-"""Columns where standard output is no terminal."""
 
 
 @click.command(
@@ -113,20 +110,14 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
         from ipexlaunch.drawings.machine_svg import machine_svg
 
         return machine_svg(topology, assignment)
-    width, color = _terminal()
+    width, color = width_of(sys.stdout), wants_color(sys.stdout)
     if form == "drawing":
         from ipexlaunch.drawings.machine_drawing import machine_drawing
 
-        return machine_drawing(topology, assignment, width=width, color=color)
+        return showable(machine_drawing(topology, assignment, width=width, color=color), sys.stdout)
     from ipexlaunch.drawings.plan_table import plan_table
 
-    return plan_table(plan, topology, width=width, color=color)
-
-
-def _terminal() -> tuple[int, bool]:
-    if not sys.stdout.isatty():
-        return WIDTH, False
-    return shutil.get_terminal_size((WIDTH, 24)).columns, "NO_COLOR" not in os.environ
+    return showable(plan_table(plan, topology, width=width, color=color), sys.stdout)
 
 
 def _export(kind: str, plan: Plan, program: tuple[str, ...], folder: str | None) -> None:
