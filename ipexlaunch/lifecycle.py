@@ -7,15 +7,22 @@ Times are seconds of one monotonic clock.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
-Phase = Literal["starting", "ready", "running", "finished", "exited"]
-"""starting: loads, warms up, or never says a word; ready: waits for the start; running: counts; finished: said so."""
+Phase = Literal["waiting", "starting", "ready", "running", "finished", "exited"]
+"""waiting: to be started (again); starting: loads, warms up, or never says a word; ready: waits for the common start;
+running: counts; finished: said so."""
 
 Stage = Literal["start", "load", "run", "limit"]
 
 TIMED_OUT = 124
 """Exit code of a run that hit a time limit, as timeout(1) has it."""
+
+LONGEST_RESTART_WAIT_S = 60.0
+"""Back-off ends here."""
+
+NEVER_RESTARTED = ("start",)
+"""Stages of a failure that a new attempt cannot mend: the program is not there."""
 
 SIGNAL_BASE = 128
 """Exit code of what a signal ended is 128 + its number, as a shell has it."""
@@ -31,7 +38,15 @@ class Limits:
     """From the start until every worker that speaks the protocol is ready."""
     timeout_s: float | None = None
     """From the start of the run to its end."""
-    on_failure: Literal["stop", "continue"] = "stop"
+    stall_timeout_s: float | None = None
+    """Without a count from a worker that was given the start."""
+    stagger_s: float = 0.0
+    """Between the start of one worker and that of the next."""
+    on_failure: Literal["stop", "continue", "restart"] = "stop"
+    restarts: int = 3
+    """Of each worker, with on_failure="restart"; then its failure counts like any other."""
+    first_restart_s: float = 1.0
+    """Wait before the first restart of a worker; it doubles with each, up to LONGEST_RESTART_WAIT_S."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +66,13 @@ class WorkerState:
     """One worker, as the supervisor knows it."""
 
     index: int
-    phase: Phase = "starting"
+    phase: Phase = "waiting"
+    start_at: float = 0.0
+    """When it is to be started, while it waits for that."""
     was_ready: bool = False
+    counted: float | None = None
+    """When it last counted something, or was given the start."""
+    restarts: int = 0
     exit_code: int | None = None
     """Once exited; 128 + signal for a signal."""
 
@@ -72,6 +92,8 @@ class State:
     signal: int | None = None
     """The first signal that asked the launcher to end."""
     failures: tuple[Failure, ...] = field(default=())
+    recovered: tuple[Failure, ...] = field(default=())
+    """Failures that a restart answered."""
 
     @property
     def stopping(self) -> bool:
@@ -84,9 +106,9 @@ class State:
         return tuple(worker.index for worker in self.workers if worker.phase != "exited")
 
 
-EventKind = Literal["ready", "finished", "exited", "signalled", "tick"]
-"""ready: a worker has loaded, warmed up, and waits for the start; finished: it has counted its last item; exited: its
-process ended; signalled: the launcher was asked to end; tick: time passed."""
+EventKind = Literal["ready", "counted", "finished", "exited", "signalled", "tick"]
+"""ready: a worker has loaded, warmed up, and waits for the start; counted: it counted something; finished: it has
+counted its last item; exited: its process ended; signalled: the launcher was asked to end; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +118,16 @@ class Event:
     kind: EventKind
     time: float
     index: int = -1
-    """The worker, for ready, finished and exited."""
+    """The worker, for ready, counted, finished and exited."""
     code: int = 0
     """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
     detail: str = ""
     """exited: what is known beyond the code, e.g. why it could not be started."""
 
 
-CommandKind = Literal["go", "release", "terminate", "kill", "done"]
-"""go: start the measurement now; release: let a finished worker leave; terminate, kill: TERM or KILL to the process
-groups; done: every worker has exited."""
+CommandKind = Literal["start", "go", "release", "terminate", "kill", "done"]
+"""start: start the process; go: start the measurement now; release: let a finished worker leave; terminate, kill: TERM
+or KILL to the process groups; done: every worker has exited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +140,17 @@ class Command:
 
 
 def begin(count: int, limits: Limits, time: float) -> State:
-    """The state of a run whose workers have just been started."""
-    return State(workers=tuple(WorkerState(index=i) for i in range(count)), limits=limits, started=time)
+    """The state of a run before its first tick, which starts the workers that are due."""
+    workers = tuple(WorkerState(index=i, start_at=time + i * limits.stagger_s) for i in range(count))
+    return State(workers=workers, limits=limits, started=time)
 
 
 def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     """The next state, and what to do now; the first failure stops the rest unless the limits say otherwise."""
     if event.kind == "ready":
         return _start_together(_with_phase(state, event.index, "ready"), event.time)
+    if event.kind == "counted":
+        return _change(state, event.index, counted=event.time), ()
     if event.kind == "finished":
         return _with_phase(state, event.index, "finished"), (Command("release", (event.index,)),)
     if event.kind == "exited":
@@ -136,14 +161,17 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 
 
 def next_deadline(state: State) -> float | None:
-    """When the next Tick is due if nothing else happens; None where nothing is."""
+    """When the next tick is due if nothing else happens; None where nothing is."""
     if state.stopping:
         return None if state.killed else state.deadline
-    times = []
-    if state.limits.timeout_s is not None:
-        times.append(state.started + state.limits.timeout_s)
-    if state.limits.ready_timeout_s is not None and state.go is None:
-        times.append(state.started + state.limits.ready_timeout_s)
+    limits = state.limits
+    times = [worker.start_at for worker in state.workers if worker.phase == "waiting"]
+    if limits.timeout_s is not None:
+        times.append(state.started + limits.timeout_s)
+    if limits.ready_timeout_s is not None and state.go is None:
+        times.append(state.started + limits.ready_timeout_s)
+    if limits.stall_timeout_s is not None:
+        times += [worker.counted + limits.stall_timeout_s for worker in _counting(state) if worker.counted is not None]
     return min(times, default=None)
 
 
@@ -159,48 +187,63 @@ def shell_code(code: int) -> int:
     return SIGNAL_BASE - code if code < 0 else code
 
 
-def _with_phase(state: State, index: int, phase: Phase) -> State:
-    workers = tuple(
-        replace(worker, phase=phase, was_ready=worker.was_ready or phase == "ready")
-        if worker.index == index and worker.phase != "exited"
-        else worker
-        for worker in state.workers
-    )
+def _change(state: State, index: int, **changes: Any) -> State:
+    workers = tuple(replace(worker, **changes) if worker.index == index else worker for worker in state.workers)
     return replace(state, workers=workers)
 
 
+def _with_phase(state: State, index: int, phase: Phase) -> State:
+    """The worker in another phase; one that has exited stays so, whatever it still said."""
+    worker = state.workers[index]
+    if worker.phase == "exited":
+        return state
+    return _change(state, index, phase=phase, was_ready=worker.was_ready or phase == "ready")
+
+
+def _counting(state: State) -> list[WorkerState]:
+    return [worker for worker in state.workers if worker.phase == "running"]
+
+
 def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
-    """Give the start once no living worker is still loading; a worker that exited is not waited for."""
+    """Give the start once no living worker is still loading; a worker that exited is not waited for.
+
+    After the common start, a worker that was restarted need not wait for anybody.
+    """
     waiting = tuple(worker.index for worker in state.workers if worker.phase == "ready")
-    if state.stopping or not waiting or any(worker.phase == "starting" for worker in state.workers):
+    loading = state.go is None and any(worker.phase in ("waiting", "starting") for worker in state.workers)
+    if state.stopping or not waiting or loading:
         return state, ()
     for index in waiting:
-        state = _with_phase(state, index, "running")
+        state = _change(_with_phase(state, index, "running"), index, counted=time)
     return replace(state, go=time if state.go is None else state.go), (Command("go", waiting),)
 
 
 def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     before = state.workers[event.index]
     code = shell_code(event.code)
-    state = replace(
-        state,
-        workers=tuple(
-            replace(worker, phase="exited", exit_code=code) if worker.index == event.index else worker
-            for worker in state.workers
-        ),
-    )
-    commands: tuple[Command, ...] = ()
+    state = _change(state, event.index, phase="exited", exit_code=code)
     if code and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
         message = event.detail or describe_exit(event.code)
         failure = Failure(index=event.index, stage=stage, code=code, message=message, time=event.time)
+        if _may_restart(state, before, stage):
+            wait = min(LONGEST_RESTART_WAIT_S, state.limits.first_restart_s * 2**before.restarts)
+            state = _change(
+                state, event.index, phase="waiting", exit_code=None, restarts=before.restarts + 1,
+                start_at=event.time + wait, was_ready=False, counted=None,
+            )  # fmt: skip
+            return replace(state, recovered=(*state.recovered, failure)), ()
         state = replace(state, failures=(*state.failures, failure))
-        if state.limits.on_failure == "stop" and state.alive:
-            state, commands = _stop(state, event.time)
+        if state.limits.on_failure != "continue":
+            return _stop(state, event.time)
     if not state.alive:
-        return state, (*commands, Command("done"))
-    state, more = _start_together(state, event.time)
-    return state, (*commands, *more)
+        return state, (Command("done"),)
+    return _start_together(state, event.time)
+
+
+def _may_restart(state: State, worker: WorkerState, stage: Stage) -> bool:
+    limits = state.limits
+    return limits.on_failure == "restart" and stage not in NEVER_RESTARTED and worker.restarts < limits.restarts
 
 
 def _signalled(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
@@ -211,7 +254,12 @@ def _signalled(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 
 
 def _stop(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
-    return replace(state, deadline=time + state.limits.grace_s), (Command("terminate", state.alive),)
+    """Ask everybody to end; who has not been started yet never will be."""
+    for worker in state.workers:
+        if worker.phase == "waiting":
+            state = _change(state, worker.index, phase="exited", exit_code=SIGNAL_BASE + SIGTERM)
+    state = replace(state, deadline=time + state.limits.grace_s)
+    return state, (Command("terminate", state.alive) if state.alive else Command("done"),)
 
 
 def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
@@ -219,24 +267,37 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
         if state.killed or state.deadline is None or time < state.deadline:
             return state, ()
         return replace(state, killed=True), (Command("kill", state.alive),)
-    late: list[tuple[int, str]] = []
+    late = _late(state, time)
+    if late:
+        failures = tuple(
+            Failure(index=index, stage="limit", code=TIMED_OUT, message=message, time=time) for index, message in late
+        )
+        return _stop(replace(state, failures=(*state.failures, *failures)), time)
+    due = tuple(worker.index for worker in state.workers if worker.phase == "waiting" and worker.start_at <= time)
+    for index in due:
+        state = _with_phase(state, index, "starting")
+    return state, (Command("start", due),) if due else ()
+
+
+def _late(state: State, time: float) -> list[tuple[int, str]]:
+    """(worker, what it did not do in time) for every limit that is over."""
     limits = state.limits
     if limits.timeout_s is not None and time >= state.started + limits.timeout_s:
-        late = [(index, f"did not end within {limits.timeout_s:g} s (--timeout)") for index in state.alive]
-    elif limits.ready_timeout_s is not None and state.go is None and time >= state.started + limits.ready_timeout_s:
-        late = [
-            (worker.index, f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout)")
-            for worker in state.workers
-            if worker.phase == "starting"
+        return [(index, f"did not end within {limits.timeout_s:g} s (--timeout)") for index in state.alive]
+    if limits.ready_timeout_s is not None and state.go is None and time >= state.started + limits.ready_timeout_s:
+        message = f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout)"
+        return [(worker.index, message) for worker in state.workers if worker.phase in ("waiting", "starting")]
+    if limits.stall_timeout_s is not None:
+        message = f"counted nothing for {limits.stall_timeout_s:g} s (--stall-timeout)"
+        return [
+            (worker.index, message)
+            for worker in _counting(state)
+            if worker.counted is not None and time >= worker.counted + limits.stall_timeout_s
         ]
-    if not late:
-        return state, ()
-    failures = tuple(
-        Failure(index=index, stage="limit", code=TIMED_OUT, message=message, time=time) for index, message in late
-    )
-    return _stop(replace(state, failures=(*state.failures, *failures)), time)
+    return []
 
 
+SIGTERM = 15
 SIGNAL_NAMES = {
     1: "HUP",
     2: "INT",

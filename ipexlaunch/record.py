@@ -33,6 +33,22 @@ class Samples:
         self.latencies_s.append(latency_s)
 
 
+@dataclass(slots=True)
+class Tally:
+    """Running totals of samples, so that a look at a long run does not add them all up again."""
+
+    items: int = 0
+    tokens: int = 0
+    seen: int = 0
+    """How many samples are in the totals."""
+
+    def update(self, samples: Samples) -> None:
+        """Add what has come since the last call."""
+        self.items += sum(samples.items[self.seen :])
+        self.tokens += sum(samples.tokens[self.seen :])
+        self.seen = len(samples.items)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
     """One worker from start to exit."""

@@ -61,6 +61,7 @@ MISTAKES = [
     (["--report", "missing/report.json", "script.py"], ["missing/report.json"]),
     (["--topology", "2s 2n 4c", "script.py"], ["--topology", "--dry-run"]),
     (["--enable-tcmalloc", "--enable-jemalloc", "script.py"], ["--enable-tcmalloc", "--enable-jemalloc"]),
+    (["--on-failure", "restart:0", "script.py"], ["--on-failure", "restart:0", "restart:N"]),
     (["--nnodes", "2", "script.py"], ["--nnodes", "one host"]),
     (["--auto_ipex", "script.py"], ["--auto-ipex", "ipex.optimize"]),
 ]

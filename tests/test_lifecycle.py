@@ -25,6 +25,14 @@ def tick(time: float) -> Event:
     return Event("tick", time)
 
 
+def counted(index: int, time: float) -> Event:
+    return Event("counted", time, index)
+
+
+def start(indices: tuple[int, ...]) -> Command:
+    return Command("start", indices)
+
+
 def go(indices: tuple[int, ...]) -> Command:
     return Command("go", indices)
 
@@ -189,6 +197,115 @@ HISTORIES: dict[str, tuple[Limits, History, int]] = {
         ],
         124,
     ),
+    "workers are started one after the other": (
+        Limits(stagger_s=5.0),
+        [
+            (tick(0.0), [start((0,))]),
+            (ready(0, 1.0), []),
+            (tick(4.9), []),
+            (tick(5.0), [start((1,))]),
+            (ready(1, 6.0), [go((0, 1))]),
+            (finished(0, 7.0), [release(0)]),
+            (finished(1, 7.0), [release(1)]),
+            (exited(0, 0, 8.0), []),
+            (exited(1, 0, 8.0), [done()]),
+        ],
+        0,
+    ),
+    "who has not been started when it fails never will be": (
+        Limits(stagger_s=5.0),
+        [(tick(0.0), [start((0,))]), (exited(0, 3, 1.0), [done()])],
+        3,
+    ),
+    "who has not been started when it is interrupted never will be": (
+        Limits(stagger_s=5.0),
+        [(tick(0.0), [start((0,))]), (signalled(2, 1.0), [terminate((0,))]), (exited(0, -15, 1.1), [done()])],
+        130,
+    ),
+    "a restart answers a failure": (
+        Limits(on_failure="restart", restarts=2, first_restart_s=1.0),
+        [
+            (ready(0, 1.0), []),
+            (ready(1, 1.0), [go((0, 1))]),
+            (exited(1, 5, 2.0), []),
+            (tick(2.9), []),
+            (tick(3.0), [start((1,))]),
+            (ready(1, 4.0), [go((1,))]),
+            (exited(1, 5, 5.0), []),
+            (tick(6.9), []),
+            (tick(7.0), [start((1,))]),
+            (ready(1, 8.0), [go((1,))]),
+            (finished(1, 9.0), [release(1)]),
+            (exited(1, 0, 9.0), []),
+            (finished(0, 9.5), [release(0)]),
+            (exited(0, 0, 9.5), [done()]),
+        ],
+        0,
+    ),
+    "restarts come to an end": (
+        Limits(on_failure="restart", restarts=1),
+        [
+            (exited(1, 5, 2.0), []),
+            (tick(3.0), [start((1,))]),
+            (exited(1, 6, 4.0), [terminate((0,))]),
+            (exited(0, -15, 4.1), [done()]),
+        ],
+        6,
+    ),
+    "a program that is not there is not tried again": (
+        Limits(on_failure="restart"),
+        [(exited(0, 127, 0.1, "could not be started"), [terminate((1,))]), (exited(1, -15, 0.2), [done()])],
+        127,
+    ),
+    "nobody is restarted once the run is stopping": (
+        Limits(on_failure="restart"),
+        [
+            (exited(0, 1, 1.0), []),
+            (signalled(15, 1.5), [terminate((1,))]),
+            (exited(1, -15, 1.6), [done()]),
+        ],
+        143,
+    ),
+    "the common start waits for a worker that is restarted while it loads": (
+        Limits(on_failure="restart"),
+        [
+            (ready(0, 1.0), []),
+            (exited(1, 1, 1.0), []),
+            (tick(2.0), [start((1,))]),
+            (ready(1, 3.0), [go((0, 1))]),
+            (exited(0, 0, 4.0), []),
+            (exited(1, 0, 4.0), [done()]),
+        ],
+        0,
+    ),
+    "a worker that counts nothing any more": (
+        Limits(stall_timeout_s=5.0),
+        [
+            (ready(0, 1.0), []),
+            (ready(1, 2.0), [go((0, 1))]),
+            (counted(0, 6.0), []),
+            (tick(6.9), []),
+            (counted(1, 6.9), []),
+            (tick(7.0), []),
+            (tick(11.0), [terminate((0, 1))]),
+            (exited(0, -15, 11.1), []),
+            (exited(1, 0, 11.1), [done()]),
+        ],
+        124,
+    ),
+    "who has finished has not stalled": (
+        Limits(stall_timeout_s=5.0),
+        [
+            (ready(0, 1.0), []),
+            (ready(1, 1.0), [go((0, 1))]),
+            (finished(0, 2.0), [release(0)]),
+            (finished(1, 2.0), [release(1)]),
+            (tick(60.0), []),
+            (exited(0, 0, 61.0), []),
+            (exited(1, 0, 61.0), [done()]),
+        ],
+        0,
+    ),
     "a program that cannot be started": (
         Limits(),
         [
@@ -204,6 +321,8 @@ HISTORIES: dict[str, tuple[Limits, History, int]] = {
 def test_history(name: str) -> None:
     limits, history, code = HISTORIES[name]
     state = begin(2, limits, 0.0)
+    if history[0][0] != tick(0.0):
+        history = [(tick(0.0), [start((0, 1))]), *history]
     for event, expected in history:
         state, commands = step(state, event)
         assert list(commands) == expected, event
@@ -213,7 +332,7 @@ def test_history(name: str) -> None:
 
 def failures_after(*events: Event, limits: Limits | None = None) -> State:
     state = begin(2, limits or Limits(), 0.0)
-    for event in events:
+    for event in (tick(0.0), *events):
         state, _ = step(state, event)
     return state
 
@@ -231,7 +350,7 @@ def test_what_we_stopped_ourselves_is_no_failure() -> None:
 
 
 def test_the_next_deadline_is_the_nearest_limit_that_still_counts() -> None:
-    state = begin(1, Limits(ready_timeout_s=5.0, timeout_s=60.0), 100.0)
+    state, _ = step(begin(1, Limits(ready_timeout_s=5.0, timeout_s=60.0), 100.0), tick(100.0))
     assert next_deadline(state) == 105.0
     state, _ = step(state, ready(0, 101.0))
     assert next_deadline(state) == 160.0
@@ -239,7 +358,21 @@ def test_the_next_deadline_is_the_nearest_limit_that_still_counts() -> None:
     assert next_deadline(state) == 120.0
     state, _ = step(state, tick(120.0))
     assert next_deadline(state) is None
-    assert next_deadline(begin(1, Limits(), 0.0)) is None
+    assert next_deadline(step(begin(1, Limits(), 0.0), tick(0.0))[0]) is None
+    assert next_deadline(begin(2, Limits(stagger_s=3.0), 7.0)) == 7.0
+
+
+def test_restarts_wait_longer_each_time_up_to_a_bound() -> None:
+    state = begin(1, Limits(on_failure="restart", restarts=20, first_restart_s=1.0), 0.0)
+    now, waits = 0.0, []
+    for _ in range(9):
+        state, commands = step(state, tick(now))
+        assert commands == (start((0,)),)
+        state, _ = step(state, exited(0, 1, now))
+        now = next_deadline(state) or 0.0
+        waits.append(state.workers[0].start_at - state.recovered[-1].time)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert not state.failures
 
 
 def test_exits_are_described_in_words() -> None:

@@ -1,17 +1,21 @@
 """Real workers, real signals, no sleeps: what is waited for is an event."""
 
+import itertools
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ipexlaunch.bind import held_to
+from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.inspect_placement import descendants, inspect_placement
 from ipexlaunch.launch import Job, make_launch
@@ -19,7 +23,9 @@ from ipexlaunch.lifecycle import Limits
 from ipexlaunch.placement import Binding
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.record import Run
-from ipexlaunch.supervise import supervise
+from ipexlaunch.snapshot import Snapshot
+from ipexlaunch.supervise import Means, Showing, supervise
+from ipexlaunch.supervise.watch import Watcher
 
 pytestmark = pytest.mark.process
 
@@ -39,7 +45,14 @@ def hold(cpus: frozenset[int], policy: str, nodes: frozenset[int]) -> AbstractCo
 
 
 def run_workers(
-    script: str, tmp_path: Path, count: int = 2, limits: Limits | None = None, kind: str = "script", **settings: str
+    script: str,
+    tmp_path: Path,
+    count: int = 2,
+    limits: Limits | None = None,
+    kind: str = "script",
+    watchers: Sequence[Watcher] = (),
+    showing: Mapping[str, Any] | None = None,
+    proof_interval_s: float | None = None,
 ) -> tuple[Run, str, str, list[str]]:
     """(what happened, stdout, stderr, what was told to the user)."""
     instances = tuple(
@@ -49,16 +62,25 @@ def run_workers(
     job = Job(program=program(tmp_path, script), kind=kind, python=sys.executable, module_path=FOLDER)  # type: ignore[arg-type]
     told: list[str] = []
     with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
-        run = supervise(
-            make_launch(plan, job, {}),
+        means = Means(
             hold=hold,
             inspect=inspect_placement,
             descendants=descendants,
-            inherited={**os.environ, **settings},
-            limits=limits or Limits(grace_s=5.0),
+            oom_kills=count_oom_kills,
             tell=told.append,
-            logs={i: str(tmp_path / f"{i}.log") for i in range(count)},
-            outputs=(out.fileno(), err.fileno()),
+        )
+        run = supervise(
+            make_launch(plan, job, {}),
+            means,
+            os.environ,
+            limits or Limits(grace_s=5.0),
+            Showing(
+                outputs=(out.fileno(), err.fileno()),
+                logs={i: str(tmp_path / f"{i}.log") for i in range(count)},
+                **(showing or {}),
+            ),
+            watchers,
+            proof_interval_s,
         )
     return run, (tmp_path / "out").read_text(), (tmp_path / "err").read_text(), told
 
@@ -177,6 +199,116 @@ def test_a_time_limit_ends_the_run(tmp_path: Path) -> None:
     run, _, _, told = run_workers("import signal; signal.pause()", tmp_path, limits=Limits(timeout_s=0.3, grace_s=5.0))
     assert run.exit_code == 124
     assert "--timeout" in told[0]
+
+
+FAIL_ONCE = (
+    "import os, pathlib, sys\nfrom ipexlaunch import worker\n"
+    "mark = pathlib.Path(sys.argv[0] + str(worker.index))\nfirst = not mark.exists()\nmark.touch()\n"
+    "if first and worker.index == 1: sys.exit(5)\n"
+    "worker.ready()\nworker.count(3)\nworker.finish()\n"
+)
+
+
+def test_a_worker_that_failed_is_started_again(tmp_path: Path) -> None:
+    limits = Limits(on_failure="restart", restarts=2, first_restart_s=0.1)
+    run, _, _, told = run_workers(FAIL_ONCE, tmp_path, limits=limits)
+    assert (run.exit_code, run.failures) == (0, ())
+    assert [sum(record.samples.items) for record in run.records] == [3, 3]
+    assert told == ["instance 1 ended with exit code 5; restart 1 in 0.1 s"]
+
+
+def test_a_worker_that_counts_nothing_any_more_is_a_failure(tmp_path: Path) -> None:
+    script = (
+        "import signal\nfrom ipexlaunch import worker\nworker.ready()\nworker.count()\n"
+        "if worker.index: signal.pause()\nworker.finish()\n"
+    )
+    run, _, _, told = run_workers(script, tmp_path, limits=Limits(stall_timeout_s=0.5, grace_s=5.0))
+    assert run.exit_code == 124
+    assert told == ["instance 1 counted nothing for 0.5 s (--stall-timeout) (stopping the others)"]
+
+
+def test_starts_can_be_staggered(tmp_path: Path) -> None:
+    run, _, _, _ = run_workers("pass", tmp_path, count=3, limits=Limits(stagger_s=0.2))
+    starts = [record.started for record in run.records]
+    assert all(later - earlier >= 0.2 for earlier, later in itertools.pairwise(starts))
+
+
+def test_a_log_is_begun_anew_at_its_size(tmp_path: Path) -> None:
+    script = "for i in range(1000): print('x' * 99, flush=True)"
+    run, _, _, _ = run_workers(script, tmp_path, count=1, showing={"largest_log_bytes": 30_000})
+    log = Path(run.records[0].log)
+    assert 0 < log.stat().st_size <= 30_000
+    assert 0 < Path(f"{log}.1").stat().st_size <= 30_000
+
+
+def test_the_time_can_stand_before_each_line(tmp_path: Path) -> None:
+    _, out, _, _ = run_workers("print('a\\nb')", tmp_path, count=1, showing={"stamp": lambda: b"12:34:56 "})
+    assert out == "12:34:56 [0] a\n12:34:56 [0] b\n"
+
+
+class Recorder:
+    """A watcher that keeps what it is told."""
+
+    interval_s: float | None = 0.05
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.reader, self.writer = os.pipe()
+        self.answers: list[Snapshot] = []
+        self.closed = False
+        os.write(self.writer, b"?")
+
+    def fileno(self) -> int | None:
+        return self.reader
+
+    def ready(self, now: Callable[[], Snapshot]) -> None:
+        os.read(self.reader, 1)
+        self.answers.append(now())
+
+    def tick(self, snapshot: Snapshot) -> None:
+        self.snapshots.append(snapshot)
+
+    def close(self) -> None:
+        self.closed = True
+        os.close(self.reader)
+        os.close(self.writer)
+
+
+def test_watchers_are_told_how_the_run_stands(tmp_path: Path) -> None:
+    script = (
+        "import time\nfrom ipexlaunch import worker\nprint('hello', flush=True)\nworker.ready()\n"
+        "for _ in range(10):\n    time.sleep(0.05)\n    worker.count(2, tokens=3)\nworker.finish()\n"
+    )
+    watcher = Recorder()
+    run_workers(script, tmp_path, watchers=[watcher])
+    assert watcher.closed
+    assert len(watcher.answers) == 1
+    assert len(watcher.snapshots) > 3
+    last = watcher.snapshots[-1]
+    assert [worker.items for worker in last.workers] == [20, 20]
+    assert [worker.tokens for worker in last.workers] == [30, 30]
+    assert [worker.phase for worker in last.workers] == ["exited", "exited"]
+    assert [worker.last_line for worker in last.workers] == ["hello", "hello"]
+    assert any(snapshot.rate for snapshot in watcher.snapshots)
+    assert any(worker.phase == "running" for snapshot in watcher.snapshots for worker in snapshot.workers)
+
+
+def test_workers_that_never_say_a_word_are_looked_at_too(tmp_path: Path) -> None:
+    run, _, _, _ = run_workers("import time; time.sleep(0.5)", tmp_path, proof_interval_s=0.1)
+    for record in run.records:
+        assert record.placements
+        assert all(placement.cpus == record.instance.cpus for placement in record.placements)
+
+
+def test_hundreds_of_workers_have_room_for_their_descriptors(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (150, hard))
+    try:
+        run, out, _, _ = run_workers("#!/bin/sh\nulimit -Sn\n", tmp_path, count=100, kind="executable")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert run.exit_code == 0
+    assert len(out.splitlines()) == 100
 
 
 def test_what_is_no_message_is_told_once_and_harms_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import click
 from ipexlaunch import __version__
 from ipexlaunch.cli.plan_file import plan_from_options
 from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.run_options import allocator, run_options, task_manager
+from ipexlaunch.cli.run_options import allocator, on_failure, run_options, task_manager
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.launch import Job, Launch, make_launch, shell_line
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
     from ipexlaunch.report import Report
     from ipexlaunch.topology import Topology
+
+MB = 1_000_000
 
 INSTANCES_SHOWN = 8
 """A longer plan is summed up in the start line; `ipexlaunch plan` shows it whole."""
@@ -167,31 +169,40 @@ def _program_hint(program: str) -> str:
 
 def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     from ipexlaunch.bind import adopt_orphans, held_to
+    from ipexlaunch.count_oom_kills import count_oom_kills
     from ipexlaunch.inspect_placement import descendants, inspect_placement
     from ipexlaunch.lifecycle import Limits
-    from ipexlaunch.supervise import supervise
+    from ipexlaunch.supervise import Means, Showing, supervise
 
-    logs = _log_paths(launch.plan, options)
+    showing = Showing(
+        logs=_log_paths(launch.plan, options),
+        largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
+        stamp=_stamp if options["timestamps"] else None,
+    )
+    mode, restarts = on_failure(options["on_failure"])
+    limits = Limits(
+        grace_s=options["grace"],
+        ready_timeout_s=options["ready_timeout"],
+        timeout_s=options["timeout"],
+        stall_timeout_s=options["stall_timeout"],
+        stagger_s=options["stagger"],
+        on_failure=mode,
+        restarts=restarts,
+    )
+    means = Means(
+        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
+        inspect=inspect_placement,
+        descendants=descendants,
+        oom_kills=count_oom_kills,
+        tell=_tell,
+    )
     _check_writable(options["report_file"])
     for line in _start_lines(launch, topology):
         _tell(line)
     adopt_orphans()
     gc.enable()  # __main__ put it off
-    run = supervise(
-        launch,
-        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
-        inspect=inspect_placement,
-        descendants=descendants,
-        inherited=os.environ,
-        limits=Limits(
-            grace_s=options["grace"],
-            ready_timeout_s=options["ready_timeout"],
-            timeout_s=options["timeout"],
-            on_failure=options["on_failure"],
-        ),
-        logs=logs,
-        tell=_tell,
-    )
+    interval = options["proof_interval"] or None
+    run = supervise(launch, means, os.environ, limits, showing, proof_interval_s=interval)
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
 
     report = aggregate(run, _provenance(launch, topology), options["local_pages"])
@@ -273,6 +284,10 @@ def _show(report: Report, path: str | None) -> None:
                 file.write(write_report(report))
         except OSError as error:
             raise IpexLaunchError(f"write the report to {path}", str(error.strerror)) from None
+
+
+def _stamp() -> bytes:
+    return time.strftime("%H:%M:%S ").encode()
 
 
 def _tell(text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
@@ -51,11 +51,39 @@ OWN = (
         help="Time between asking workers to end and killing them.",
     ),
     click.option(
+        "--stall-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Stop when a worker counts nothing for so long.",
+    ),
+    click.option(
+        "--stagger",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        metavar="SECONDS",
+        help="Time between the start of one worker and the next  [default: all at once].",
+    ),
+    click.option(
         "--on-failure",
-        type=click.Choice(["stop", "continue"]),
         default="stop",
         show_default=True,
-        help="What happens to the others when a worker fails.",
+        metavar="stop|continue|restart[:N]",
+        help="What a worker's failure does; restart tries it N times again (3), with growing waits.",
+    ),
+    click.option(
+        "--proof-interval",
+        type=click.FloatRange(min=0),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How often running workers' cpus and memory are read back; 0: after warm-up and at the end only.",
+    ),
+    click.option("--timestamps", is_flag=True, help="Put the time before each line of output."),
+    click.option(
+        "--log-max-mb",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="MB",
+        help="Begin a log file anew at this size (the former one is kept as .1).",
     ),
     click.option(
         "--port",
@@ -150,6 +178,23 @@ def allocator(options: dict[str, Any]) -> str:
     if len(asked) > 1:
         raise click.UsageError(f"{' and '.join(asked.values())} exclude each other; give one of them")
     return next(iter(asked), "auto")
+
+
+def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:
+    """What a failure does, and how often a worker is restarted.
+
+    Raises:
+        UsageError: it is none of the words.
+    """
+    word, colon, number = text.partition(":")
+    if word == "restart" and (not colon or (number.isdecimal() and int(number) > 0)):
+        return "restart", int(number) if colon else DEFAULT_RESTARTS
+    if text in ("stop", "continue"):
+        return ("stop" if text == "stop" else "continue"), 0
+    raise click.UsageError(f"--on-failure takes stop, continue, restart or restart:N (N from 1), not {text!r}")
+
+
+DEFAULT_RESTARTS = 3
 
 
 def task_manager(options: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
 """Start, watch and stop the workers of a launch: the only package that starts processes or handles signals."""
 
-from ipexlaunch.supervise.loop import supervise
+from ipexlaunch.supervise.loop import Means, Showing, supervise
 
-__all__ = ["supervise"]
+__all__ = ["Means", "Showing", "supervise"]

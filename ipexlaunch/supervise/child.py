@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ipexlaunch.launch import Worker
 from ipexlaunch.placement import Binding, Placement
-from ipexlaunch.record import Samples
+from ipexlaunch.record import Samples, Tally
 from ipexlaunch.supervise.output import Stream
 
 NOT_FOUND = 127
@@ -34,16 +35,25 @@ class Child:
     """Descriptors of its stdout and stderr to what takes their bytes."""
     buffer: bytearray = field(default_factory=bytearray)
     samples: Samples = field(default_factory=Samples)
+    tally: Tally = field(default_factory=Tally)
     placements: list[Placement] = field(default_factory=list)
+    inspected: float = 0.0
+    """When it was last looked at."""
+    last_line: str = ""
+    """The last whole line that it printed."""
     ready: float | None = None
     finished: float | None = None
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
+    group_is_gone: bool = False
+    """Whether nothing of its process group was left when it ended."""
     warned: bool = False
     """Whether a line that is no message has been complained about."""
 
 
-def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str], slot: int) -> None:
+def start(
+    child: Child, inherited: Mapping[str, str], marks: Mapping[str, str], slot: int, limit: FileLimit | None = None
+) -> None:
     """Start the worker's process in a session of its own; what the calling thread is held to is inherited.
 
     Args:
@@ -51,6 +61,7 @@ def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str], 
         inherited: the launcher's environment.
         marks: variables of the run as a whole.
         slot: descriptor number that the worker finds its channel under; whatever is there is replaced.
+        limit: of open files, for the worker, where the launcher has raised its own.
 
     Raises:
         OSError: it cannot be started.
@@ -81,11 +92,34 @@ def start(child: Child, inherited: Mapping[str, str], marks: Mapping[str, str], 
             raise
         finally:
             os.set_inheritable(slot, False)
+    if limit is not None:
+        # Programs that use select(2) rely on the low limit.
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE, limit)
     ours.setblocking(False)
     child.channel = ours
     for pipe in (child.process.stdout, child.process.stderr):
         if pipe is not None:
             os.set_blocking(pipe.fileno(), False)
+
+
+DESCRIPTORS_PER_WORKER = 4
+"""In the launcher: two pipes, the channel, a log."""
+
+SPARE_DESCRIPTORS = 64
+
+FileLimit = tuple[int, int]
+"""Soft and hard limit of open files."""
+
+
+def make_room_for(workers: int) -> FileLimit | None:
+    """Raise the launcher's own limit of open files where so many workers need it; the limit it had, else None."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS
+    if soft >= needed or soft == resource.RLIM_INFINITY:
+        return None
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard))
+    return soft, hard
 
 
 def start_failure(error: OSError) -> int:
@@ -122,6 +156,7 @@ def close(child: Child) -> None:
     """Close what is still open of its descriptors."""
     if child.channel is not None:
         child.channel.close()
+        child.channel = None
     if child.process is not None:
         for pipe in (child.process.stdout, child.process.stderr):
             if pipe is not None:

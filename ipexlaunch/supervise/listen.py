@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.messages import Said, read_messages
@@ -32,7 +32,9 @@ class Listener:
         self._heard = heard
         self._clock = clock
 
-    def listen(self, index: int, child: Child, prefix: bytes, log: Log | None) -> None:
+    def listen(
+        self, index: int, child: Child, prefix: bytes, log: Log | None, stamp: Callable[[], bytes] | None = None
+    ) -> None:
         """Listen to a worker that has been started.
 
         Args:
@@ -40,12 +42,13 @@ class Listener:
             child: gets its streams.
             prefix: stands before each of its lines.
             log: keeps its output.
+            stamp: makes the time that stands before the prefix; None for no time.
         """
         if child.process is None or child.channel is None:
             return
         for pipe, display in zip((child.process.stdout, child.process.stderr), self.displays, strict=True):
             if pipe is not None:
-                child.streams[pipe.fileno()] = Stream(prefix, display, log)
+                child.streams[pipe.fileno()] = Stream(prefix, display, log, child, stamp)
                 self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
         self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._take_messages(index, child))
 
@@ -69,6 +72,14 @@ class Listener:
         for descriptor in list(child.streams):
             while descriptor in child.streams and _readable(descriptor):
                 self._take_output(child, descriptor)
+
+    def forget(self, child: Child) -> None:
+        """Stop listening to a worker and show its last line; its descriptors may be closed now."""
+        for descriptor in list(child.streams):
+            child.streams.pop(descriptor).end()
+            self.selector.unregister(descriptor)
+        if child.channel is not None:
+            self.selector.unregister(child.channel)
 
     def show_rest(self, timeout_s: float) -> None:
         """Write what is left to show, as long as somebody takes it, and close the selector."""
@@ -122,11 +133,6 @@ class Listener:
         now = self._clock()
         for said in read_messages(child.buffer, child.samples, now):
             self._heard(index, said, now)
-
-
-def open_logs(paths: Mapping[int, str], complain: Callable[[str], None]) -> dict[int, Log]:
-    """A log for each instance index that has a path."""
-    return {index: Log(path, complain) for index, path in paths.items()}
 
 
 def _readable(descriptor: int) -> bool:

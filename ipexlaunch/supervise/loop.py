@@ -11,41 +11,74 @@ import resource
 import selectors
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 
 from ipexlaunch import lifecycle
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Command, Event, Limits
 from ipexlaunch.placement import Binding, Placement
-from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.record import Run
+from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.supervise import child as children
+from ipexlaunch.supervise.account import account, snapshot
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.guardian import MARK, Guardian
 from ipexlaunch.supervise.leftovers import end_leftovers, signal_process
-from ipexlaunch.supervise.listen import Listener, open_logs
+from ipexlaunch.supervise.listen import Listener
 from ipexlaunch.supervise.messages import Said, command_line
+from ipexlaunch.supervise.output import Log
+from ipexlaunch.supervise.timers import Timers
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
+from ipexlaunch.supervise.watch import Watcher
 
 LAST_WORDS_S = 5.0
 """How long the display may take for what is left at the end."""
 
 Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
-Inspect = Callable[[int], Placement | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """The acts that the supervisor needs from elsewhere, each a function, so that a test can give its own."""
+
+    hold: Hold
+    """Binds the calling thread to (cpus, memory policy, nodes) within a context."""
+    inspect: Callable[[int], Placement | None]
+    """Reads back where a process is."""
+    descendants: Callable[[int], list[int]]
+    """The processes below a process."""
+    oom_kills: Callable[[], int | None]
+    """How many processes the kernel has killed for want of memory since it started; None where it does not tell."""
+    tell: Callable[[str], None]
+    """Says a line to the user."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, the same clock as the workers'."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Showing:
+    """What becomes of the workers' output."""
+
+    outputs: tuple[int, int] = (1, 2)
+    """Descriptors that stdout and stderr are shown on."""
+    logs: Mapping[int, str] = field(default_factory=dict)
+    """Instance index to the path of its log file."""
+    largest_log_bytes: int | None = None
+    stamp: Callable[[], bytes] | None = None
+    """Makes the time that stands before each line."""
 
 
 def supervise(
     launch: Launch,
-    *,
-    hold: Hold,
-    inspect: Inspect,
-    descendants: Callable[[int], list[int]],
+    means: Means,
     inherited: Mapping[str, str],
     limits: Limits,
-    tell: Callable[[str], None],
-    logs: Mapping[int, str] | None = None,
-    outputs: tuple[int, int] = (1, 2),
-    clock: Callable[[], float] = time.monotonic,
+    showing: Showing | None = None,
+    watchers: Sequence[Watcher] = (),
+    proof_interval_s: float | None = None,
 ) -> Run:
     """Run every worker of a launch to its end and return what happened; nothing that it started outlives it.
 
@@ -53,22 +86,19 @@ def supervise(
 
     Args:
         launch: what to start.
-        hold: binds the calling thread to (cpus, memory policy, nodes) within a context.
-        inspect: reads back where a process is.
-        descendants: the processes below a process.
+        means: acts that it needs.
         inherited: environment of the workers, before their own additions.
         limits: time limits and what a failure does.
-        tell: says a line to the user.
-        logs: instance index to the path of its log file.
-        outputs: descriptors that the workers' stdout and stderr are shown on.
-        clock: seconds, monotonic, the same as the workers'.
+        showing: what becomes of the workers' output.
+        watchers: told how the run stands while it lasts.
+        proof_interval_s: how often running workers are looked at; None: after warm-up and at the end only.
 
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
     """
     with Wakeup() as wakeup:
-        loop = _Loop(launch, hold, inspect, descendants, limits, tell, logs or {}, outputs, clock, wakeup)
-        return loop.run(inherited)
+        loop = _Loop(launch, means, inherited, limits, showing or Showing(), watchers, proof_interval_s, wakeup)
+        return loop.run()
 
 
 class _Loop:
@@ -77,98 +107,136 @@ class _Loop:
     def __init__(
         self,
         launch: Launch,
-        hold: Hold,
-        inspect: Inspect,
-        descendants: Callable[[int], list[int]],
+        means: Means,
+        inherited: Mapping[str, str],
         limits: Limits,
-        tell: Callable[[str], None],
-        logs: Mapping[int, str],
-        outputs: tuple[int, int],
-        clock: Callable[[], float],
+        showing: Showing,
+        watchers: Sequence[Watcher],
+        proof_interval_s: float | None,
         wakeup: Wakeup,
     ) -> None:
         # Every worker's channel gets this number, the lowest that was free: a POSIX shell can only redirect to the
         # descriptors 0 to 9.
         self.slot = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.hold = hold
-        self.inspect = inspect
-        self.descendants = descendants
+        self.means = means
+        self.clock = means.clock
+        self.inherited = inherited
         self.limits = limits
-        self.tell = tell
-        self.clock = clock
+        self.showing = showing
         self.wakeup = wakeup
         self.notes: list[str] = list(launch.notes)
         self.children = [Child(worker=worker) for worker in launch.workers]
+        self.width = len(str(len(self.children) - 1))
+        self.file_limit = children.make_room_for(len(self.children))
         self.by_pid: dict[int, int] = {}
-        self.logs = open_logs(logs, self.note)
-        self.listener = Listener(outputs, self.on_said, clock)
+        self.logs = {i: Log(path, self.note, showing.largest_log_bytes) for i, path in showing.logs.items()}
+        self.listener = Listener(showing.outputs, self.on_said, self.clock)
         self.listener.selector.register(wakeup, selectors.EVENT_READ, self.on_signals)
         self.own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.state = lifecycle.begin(len(self.children), limits, clock())
+        self.oom_kills = means.oom_kills()
+        self.state = lifecycle.begin(len(self.children), limits, self.clock())
         self.done = False
+        self.timers = Timers()
+        self.watchers = watchers
+        for watcher in watchers:
+            self.attend(watcher)
+        if proof_interval_s is not None:
+            self.timers.every(proof_interval_s, self.clock(), self.look_at_all)
         self.run_id = os.urandom(8).hex()
         self.guardian = Guardian(self.run_id)
+
+    def attend(self, watcher: Watcher) -> None:
+        """Serve a watcher from now on."""
+        if watcher.interval_s is not None:
+            self.timers.every(watcher.interval_s, self.clock(), lambda _: watcher.tick(self.now()))
+        descriptor = watcher.fileno()
+        if descriptor is not None:
+            self.listener.selector.register(descriptor, selectors.EVENT_READ, lambda _: watcher.ready(self.now))
+
+    def now(self) -> Snapshot:
+        """How the run stands."""
+        return snapshot(self.children, self.state, self.clock())
 
     def note(self, text: str) -> None:
         """Say it now and keep it for the report."""
         self.notes.append(text)
-        self.tell(text)
+        self.means.tell(text)
 
-    def run(self, inherited: Mapping[str, str]) -> Run:
+    def run(self) -> Run:
         """Start, watch, stop; see `supervise`."""
         try:
-            self.start_all(inherited)
+            self.feed(Event("tick", self.clock()))
             while not self.done:
                 self.wait_once()
             self.end_what_is_left()
+            for watcher in self.watchers:
+                if watcher.interval_s is not None:
+                    watcher.tick(self.now())
         except BaseException:
             self.abandon()
             raise
         finally:
+            for watcher in self.watchers:
+                watcher.close()
             self.guardian.end()
             os.close(self.slot)
             for log in self.logs.values():
                 log.close()
+            for child in self.children:
+                children.close(child)
         self.listener.show_rest(LAST_WORDS_S)
-        return self.result()
-
-    def start_all(self, inherited: Mapping[str, str]) -> None:
-        """Start every worker; one that cannot be started is a failure like any other, and may stop the rest."""
-        width = len(str(len(self.children) - 1))
-        for index, child in enumerate(self.children):
-            instance = child.worker.instance
-            child.started = self.clock()
-            if self.state.stopping:
-                self.feed(Event("exited", child.started, index, -signal.SIGTERM))
-                continue
-            try:
-                with self.hold(instance.cpus, instance.memory, instance.nodes) as child.binding:
-                    children.start(child, inherited, {MARK: self.run_id}, self.slot)
-            except OSError as error:
-                detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
-                self.feed(Event("exited", child.started, index, children.start_failure(error), detail))
-                continue
-            if child.process is not None:
-                self.by_pid[child.process.pid] = index
-                self.guardian.add(child.process.pid)
-            self.listener.listen(index, child, f"[{index:>{width}}] ".encode(), self.logs.get(instance.index))
-            if child.binding.refused:
-                self.note(f"instance {index}: memory is not bound as planned: {child.binding.refused}")
+        return account(self.children, self.state, self.clock(), self.notes, self.logs)
 
     def wait_once(self) -> None:
         """Wait for the next thing to happen and deal with it."""
         deadline = lifecycle.next_deadline(self.state)
-        self.listener.wait(None if deadline is None else max(0.0, deadline - self.clock()))
+        until = min((time for time in (deadline, self.timers.next_due()) if time is not None), default=None)
+        self.listener.wait(None if until is None else max(0.0, until - self.clock()))
         now = self.clock()
         if deadline is not None and now >= deadline:
             self.feed(Event("tick", now))
+        self.timers.run(now)
+
+    def start(self, index: int) -> None:
+        """Start a worker; one that cannot be started is a failure like any other, and may stop the rest."""
+        child, instance, now = self.children[index], self.children[index].worker.instance, self.clock()
+        if self.state.stopping:
+            # Another worker of the same round could not be started.
+            self.feed(Event("exited", now, index, -signal.SIGTERM))
+            return
+        self.prepare(child)
+        child.started = now
+        try:
+            with self.means.hold(instance.cpus, instance.memory, instance.nodes) as child.binding:
+                children.start(child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
+        except OSError as error:
+            detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
+            self.feed(Event("exited", now, index, children.start_failure(error), detail))
+            return
+        if child.process is not None:
+            self.by_pid[child.process.pid] = index
+            self.guardian.add(child.process.pid)
+        prefix = f"[{index:>{self.width}}] ".encode()
+        self.listener.listen(index, child, prefix, self.logs.get(instance.index), self.showing.stamp)
+        if child.binding.refused:
+            self.note(f"instance {index}: memory is not bound as planned: {child.binding.refused}")
+
+    def prepare(self, child: Child) -> None:
+        """End and close what a former attempt of this worker has left."""
+        if child.process is not None:
+            if not child.group_is_gone:
+                children.signal_group(child, signal.SIGKILL)
+            self.listener.forget(child)
+            children.close(child)
+            child.buffer.clear()
+            child.ready = child.finished = None
 
     def on_signals(self, _: int) -> None:
         """Collect ended children and note requests to end."""
         for number in self.wakeup.arrived():
             if number in ENDING:
                 if not self.state.stopping:
-                    self.tell(f"{signal.Signals(number).name}: stopping {len(self.state.alive)} workers")
+                    self.means.tell(f"{signal.Signals(number).name}: stopping {len(self.state.alive)} workers")
                 self.feed(Event("signalled", self.clock(), code=number))
         self.reap()
 
@@ -178,6 +246,8 @@ class _Loop:
         if said.problem and not child.warned:
             child.warned = True
             self.note(f"instance {index} said something that is not understood: {said.problem}")
+        elif said.event == "progress" and self.limits.stall_timeout_s is not None:
+            self.feed(Event("counted", now, index))
         elif said.event == "ready" and child.ready is None:
             child.ready = now
             self.look_at(child)
@@ -188,10 +258,16 @@ class _Loop:
             self.feed(Event("finished", now, index))
 
     def look_at(self, child: Child) -> None:
-        """Read back where the worker is; it waits for our answer meanwhile, so nothing moves."""
-        placement = self.inspect(child.process.pid) if child.process is not None else None
+        """Read back where the worker is."""
+        placement = self.means.inspect(child.process.pid) if child.process is not None else None
         if placement is not None:
             child.placements.append(placement)
+
+    def look_at_all(self, _: float) -> None:
+        """Read back where every worker is that runs or never says a word."""
+        for child, worker in zip(self.children, self.state.workers, strict=True):
+            if worker.phase in ("starting", "running"):
+                self.look_at(child)
 
     def reap(self) -> None:
         """Collect every child that has ended: workers, the guardian, and orphans that were adopted."""
@@ -205,35 +281,56 @@ class _Loop:
             if pid == self.guardian.pid:
                 self.guardian.reaped(status)
             elif pid in self.by_pid:
-                self.ended(self.by_pid[pid], os.waitstatus_to_exitcode(status), usage)
+                self.ended(self.by_pid.pop(pid), os.waitstatus_to_exitcode(status), usage)
 
     def ended(self, index: int, code: int, usage: resource.struct_rusage) -> None:
         """Note a worker's end, after its last words."""
         child = self.children[index]
         if child.process is not None:
             child.process.returncode = code
-        child.cpu_s = usage.ru_utime + usage.ru_stime
+        child.cpu_s += usage.ru_utime + usage.ru_stime
         # Linux carries the launcher's own resident set over the exec (exec_mmap in fs/exec.c): only more is told.
         if usage.ru_maxrss > self.own_peak_kb:
             child.peak_memory_bytes = usage.ru_maxrss * 1024
         self.listener.drain(index, child)
-        if child.process is not None and children.group_is_gone(child):
+        child.group_is_gone = children.group_is_gone(child)
+        if child.process is not None and child.group_is_gone:
             self.guardian.gone(child.process.pid)
+        if code == -signal.SIGKILL and not self.state.stopping:
+            self.explain_kill(index)
         self.feed(Event("exited", self.clock(), index, code))
+
+    def explain_kill(self, index: int) -> None:
+        """Say so where the kernel has killed for want of memory meanwhile."""
+        kills = self.means.oom_kills()
+        if kills is not None and self.oom_kills is not None and kills > self.oom_kills:
+            self.oom_kills = kills
+            instance = self.children[index].worker.instance
+            nodes = f" on node {format_list(instance.nodes)}" if instance.memory == "bind" and instance.nodes else ""
+            self.note(
+                f"instance {index}: the kernel killed a process for want of memory{nodes} (oom_kill in /proc/vmstat)"
+            )
 
     def feed(self, event: Event) -> None:
         """Give an event to the pure step and carry out its commands."""
-        before = len(self.state.failures)
+        before, recovered = len(self.state.failures), len(self.state.recovered)
         self.state, commands = lifecycle.step(self.state, event)
         for failure in self.state.failures[before:]:
             others = " (stopping the others)" if any(command.kind == "terminate" for command in commands) else ""
-            self.tell(f"instance {failure.index} {failure.message}{others}")
+            self.means.tell(f"instance {failure.index} {failure.message}{others}")
+        for failure in self.state.recovered[recovered:]:
+            worker = self.state.workers[failure.index]
+            wait = worker.start_at - failure.time
+            self.note(f"instance {failure.index} {failure.message}; restart {worker.restarts} in {wait:g} s")
         for command in commands:
             self.obey(command, event.time)
 
     def obey(self, command: Command, now: float) -> None:
         """Carry out one command."""
-        if command.kind == "go":
+        if command.kind == "start":
+            for index in command.indices:
+                self.start(index)
+        elif command.kind == "go":
             for index in command.indices:
                 children.send(self.children[index], command_line("go", time=now))
         elif command.kind == "release":
@@ -242,7 +339,7 @@ class _Loop:
         elif command.kind == "terminate":
             self.signal_all(command.indices, signal.SIGTERM)
         elif command.kind == "kill":
-            self.tell(f"killing {len(command.indices)} workers that did not end")
+            self.means.tell(f"killing {len(command.indices)} workers that did not end")
             self.signal_all(command.indices, signal.SIGKILL)
         elif command.kind == "done":
             self.done = True
@@ -261,54 +358,20 @@ class _Loop:
             self.reap()
 
         ours = {*self.by_pid, self.guardian.pid}
-        ended = end_leftovers(self.descendants, ours, self.limits.grace_s, wait, self.clock)
+        ended = end_leftovers(self.means.descendants, ours, self.limits.grace_s, wait, self.clock)
         if ended:
             self.note(f"ended {ended} processes that the workers had left behind")
         for index, child in enumerate(self.children):
             self.listener.drain(index, child)
-            for stream in child.streams.values():
-                stream.end()
+            self.listener.forget(child)
 
     def abandon(self) -> None:
         """Kill everything at once: an error is on its way up."""
         for child in self.children:
             children.signal_group(child, signal.SIGKILL)
-        for pid in self.descendants(os.getpid()):
+        for pid in self.means.descendants(os.getpid()):
             if pid != self.guardian.pid and pid not in self.by_pid:
                 signal_process(pid, signal.SIGKILL)
         for child in self.children:
             if child.process is not None and child.process.returncode is None:
                 child.process.wait()
-
-    def result(self) -> Run:
-        """What happened, as a value."""
-        pairs = zip(self.children, self.state.workers, strict=True)
-        return Run(
-            records=tuple(self.record(child, worker.exit_code or 0) for child, worker in pairs),
-            started=self.state.started,
-            go=self.state.go,
-            ended=self.clock(),
-            failures=self.state.failures,
-            signal=self.state.signal,
-            exit_code=lifecycle.exit_code(self.state),
-            notes=tuple(self.notes),
-        )
-
-    def record(self, child: Child, exit_code: int) -> WorkerRecord:
-        """One worker's facts; its descriptors are closed."""
-        children.close(child)
-        log = self.logs.get(child.worker.instance.index)
-        return WorkerRecord(
-            instance=child.worker.instance,
-            pid=child.process.pid if child.process is not None else None,
-            started=child.started,
-            ready=child.ready,
-            finished=child.finished,
-            exit_code=exit_code,
-            samples=child.samples,
-            binding=child.binding,
-            placements=tuple(child.placements),
-            cpu_s=child.cpu_s,
-            peak_memory_bytes=child.peak_memory_bytes,
-            log=log.path if log is not None else "",
-        )

@@ -10,12 +10,16 @@ import os
 import select
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 SHOWN_BACKLOG_BYTES = 4 << 20
 """How much may wait to be shown before chunks are left out."""
 
 LONGEST_PARTIAL_LINE_BYTES = 64 << 10
 """A line without an end is shown in pieces of this size."""
+
+LONGEST_LAST_LINE_BYTES = 500
+"""How much of a line is kept for the live view."""
 
 WRITE_BYTES = select.PIPE_BUF
 """What a pipe that select(2) calls writable takes without blocking (pipe(7))."""
@@ -89,20 +93,37 @@ class Display:
             self.write()
 
 
+class LastLine(Protocol):
+    """Where a stream leaves its last whole line."""
+
+    last_line: str
+
+
 class Stream:
     """One worker's stdout or stderr: cuts it into lines, prefixes them, logs the bytes."""
 
-    def __init__(self, prefix: bytes, display: Display, log: Log | None) -> None:
+    def __init__(
+        self,
+        prefix: bytes,
+        display: Display,
+        log: Log | None,
+        last: LastLine | None = None,
+        stamp: Callable[[], bytes] | None = None,
+    ) -> None:
         """Begin in the middle of nothing.
 
         Args:
             prefix: stands before every line, e.g. b"[0] ".
             display: where lines are shown.
             log: where every byte is kept; None for nowhere.
+            last: is told the last whole line.
+            stamp: makes the time that stands before the prefix; None for no time.
         """
         self._prefix = prefix
         self._display = display
         self._log = log
+        self._last = last
+        self._stamp = stamp
         self._partial = b""
 
     def add(self, data: bytes) -> None:
@@ -126,34 +147,60 @@ class Stream:
             self._partial = b""
 
     def _show(self, lines: bytes) -> None:
-        body = lines[:-1].replace(b"\n", b"\n" + self._prefix)
-        self._display.add(self._prefix + body + b"\n")
+        prefix = self._prefix if self._stamp is None else self._stamp() + self._prefix
+        self._display.add(prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
+        if self._last is not None:
+            last = lines[lines.rfind(b"\n", 0, -1) + 1 : -1]
+            self._last.last_line = last[:LONGEST_LAST_LINE_BYTES].decode(errors="replace")
 
 
 class Log:
-    """One worker's log file; a full disk ends the log, not the run."""
+    """One worker's log file, turned over at a size; a full disk ends the log, not the run."""
 
-    def __init__(self, path: str, complain: Callable[[str], None]) -> None:
+    def __init__(self, path: str, complain: Callable[[str], None], largest_bytes: int | None = None) -> None:
         """Create the file.
 
         Args:
             path: where; its directory exists.
             complain: called once with a message when it can no longer be written.
+            largest_bytes: at this size the file is renamed to PATH.1 (replacing an older one) and begun anew.
         """
         self.path = path
         self._complain = complain
-        self._descriptor: int | None = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self._largest = largest_bytes
+        self._size = 0
+        self._descriptor: int | None = self._open()
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
 
     def write(self, data: bytes) -> None:
         """Append all of it."""
-        if self._descriptor is None:
-            return
         try:
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+            while data and self._descriptor is not None:
+                size = self._fitting(data)
+                if size == 0:
+                    self._turn_over()
+                    continue
+                written = os.write(self._descriptor, data[:size])
+                self._size += written
+                data = data[written:]
         except OSError as error:
             self._complain(f"{self.path} is no longer written: {error.strerror}")
             self.close()
+
+    def _fitting(self, data: bytes) -> int:
+        """How much of it goes into the present file: whole lines where possible; 0 where it is full."""
+        room = len(data) if self._largest is None else self._largest - self._size
+        if len(data) <= room:
+            return len(data)
+        lines = data.rfind(b"\n", 0, max(room, 0)) + 1
+        return lines if lines or self._size else max(room, 1)
+
+    def _turn_over(self) -> None:
+        self.close()
+        os.replace(self.path, self.path + ".1")
+        self._descriptor, self._size = self._open(), 0
 
     def close(self) -> None:
         """Close it; later writes are dropped."""

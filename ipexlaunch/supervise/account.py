@@ -1,0 +1,96 @@
+"""What is known of the children, as values: the record at the end, the snapshot while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ipexlaunch import lifecycle
+from ipexlaunch.lifecycle import State, WorkerState
+from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
+from ipexlaunch.supervise.child import Child
+from ipexlaunch.supervise.output import Log
+
+
+def account(
+    children: Sequence[Child], state: State, ended: float, notes: Sequence[str], logs: Mapping[int, Log]
+) -> Run:
+    """Everything that happened, once it is over."""
+    pairs = zip(children, state.workers, strict=True)
+    return Run(
+        records=tuple(_record(child, worker, logs.get(child.worker.instance.index)) for child, worker in pairs),
+        started=state.started,
+        go=state.go,
+        ended=ended,
+        failures=state.failures,
+        signal=state.signal,
+        exit_code=lifecycle.exit_code(state),
+        notes=tuple(notes),
+    )
+
+
+def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
+    return WorkerRecord(
+        instance=child.worker.instance,
+        pid=child.process.pid if child.process is not None else None,
+        started=child.started,
+        ready=child.ready,
+        finished=child.finished,
+        exit_code=worker.exit_code or 0,
+        samples=child.samples,
+        binding=child.binding,
+        placements=tuple(child.placements),
+        cpu_s=child.cpu_s,
+        peak_memory_bytes=child.peak_memory_bytes,
+        log=log.path if log is not None else "",
+    )
+
+
+def snapshot(children: Sequence[Child], state: State, now: float) -> Snapshot:
+    """How the run stands now."""
+    workers = tuple(_worker(child, worker, now) for child, worker in zip(children, state.workers, strict=True))
+    rates = [worker.rate for worker in workers if worker.rate is not None]
+    return Snapshot(
+        elapsed_s=now - state.started,
+        measured_s=None if state.go is None else now - state.go,
+        workers=workers,
+        rate=sum(rates) if rates else None,
+        failures=tuple(f"instance {failure.index} {failure.message}" for failure in state.failures),
+    )
+
+
+def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
+    instance, last = child.worker.instance, child.placements[-1] if child.placements else None
+    child.tally.update(child.samples)
+    return WorkerSnapshot(
+        index=instance.index,
+        pid=child.process.pid if child.process is not None and worker.phase not in ("waiting", "exited") else None,
+        phase=worker.phase,
+        cpus=instance.cpus,
+        nodes=instance.nodes,
+        memory=child.binding.memory if child.binding is not None else instance.memory,
+        items=child.tally.items,
+        tokens=child.tally.tokens,
+        rate=_present_rate(child, worker, now),
+        local_pages=last.local_share(instance.nodes) if last is not None else None,
+        last_line=child.last_line,
+        exit_code=worker.exit_code,
+        restarts=worker.restarts,
+    )
+
+
+def _present_rate(child: Child, worker: WorkerState, now: float) -> float | None:
+    """Items per second over the last RATE_WINDOW_S, or since the start where that is less; 0 once it has ended."""
+    times, items = child.samples.times, child.samples.items
+    if not times:
+        return None
+    if worker.phase in ("finished", "exited"):
+        return 0.0
+    begin = now - RATE_WINDOW_S
+    since = begin if child.ready is None else max(begin, child.ready)
+    recent = 0
+    for i in range(len(times) - 1, -1, -1):
+        if times[i] <= since:
+            break
+        recent += items[i]
+    return recent / (now - since) if now > since else 0.0
