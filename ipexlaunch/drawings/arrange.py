@@ -12,6 +12,8 @@ from ipexlaunch.drawings.machine_parts import Part
 
 MOST_COLUMNS = 16
 """No row holds more boxes; more would be too narrow to read, and each number is tried."""
+LONG_FACT = 24
+"""Characters; shorter facts, such as "128 GiB", are not broken into lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class Arranger:
             if self.metrics.text_width(joined) <= room:
                 lines[-1] = joined
             else:
-                lines.append(fact)
+                lines += self._header_lines(fact, room) if len(fact) > LONG_FACT else (fact,)
         return tuple(lines)
 
     def _header_lines(self, title: str, width: int) -> tuple[str, ...]:

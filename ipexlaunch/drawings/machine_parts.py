@@ -145,8 +145,7 @@ def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
         facts.append(f"{node.read_bandwidth_mb_s / 1000:.0f} GB/s")
     if node.memory_bytes and node.id not in view.topology.allowed_nodes:
         facts.append("memory not allowed")
-    devices = device_words(view.topology, node.id)
-    return (*facts, devices) if devices else tuple(facts)
+    return (*facts, *device_words(view.topology, node.id))
 
 
 def _memory_part(view: _View, node: Node, several: bool) -> Part:

@@ -38,7 +38,7 @@ def machine_table(topology: Topology, *, width: int = 100, color: bool = False) 
     if topology.nodes:
         columns["memory"] = [_memory(topology, node) for node in places]
         if topology.accelerators:
-            columns["accelerators"] = [device_words(topology, node) or "-" for node in places]
+            columns["accelerators"] = [", ".join(device_words(topology, node)) or "-" for node in places]
     else:
         del columns["node"]
     rows = [[column[row] for column in columns.values()] for row in range(len(places))]

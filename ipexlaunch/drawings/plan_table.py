@@ -27,14 +27,28 @@ def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100
     rows = [_row(instance, topology) for instance in plan.instances]
     right = ("instance", "cores", "threads")
     text = table_text(heads, rows, right=right, lists=("cpus",), width=width, color=color)
-    return text + "\n" + "\n".join(wrapped(idle_line(plan), width)) + "\n"
+    return text + "\n" + "\n".join(wrapped(idle_line(plan, topology), width)) + "\n"
 
 
-def idle_line(plan: Plan) -> str:
-    """ "idle: 4 cpus (52-55)", or that every allowed cpu is used."""
+def idle_line(plan: Plan, topology: Topology | None = None) -> str:
+    """ "idle: 4 cpus (52-55)", or that every allowed cpu is used.
+
+    Args:
+        plan: its idle cpus are named.
+        topology: the machine it was made for; with it, cpus of idle cores are told apart from the second threads of
+            cores that are used.
+    """
     if not plan.idle_cpus:
         return "idle: none, every allowed cpu is used"
-    return f"idle: {counted(len(plan.idle_cpus), 'cpu')} ({format_list(plan.idle_cpus)})"
+    used: set[int] = set()
+    if topology is not None:
+        by_cpu = topology.by_cpu
+        cores = {by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus if cpu in by_cpu}
+        used = {cpu for cpu in plan.idle_cpus if cpu in by_cpu and by_cpu[cpu].core in cores}
+    whole = plan.idle_cpus - used
+    words = [f"{counted(len(whole), 'cpu')} ({format_list(whole)})"] if whole else []
+    words += [f"{counted(len(used), 'sibling')} of used cores ({format_list(used)})"] if used else []
+    return "idle: " + ", and ".join(words)
 
 
 def _row(instance: Instance, topology: Topology | None) -> list[str]:

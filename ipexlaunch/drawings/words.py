@@ -107,8 +107,8 @@ def kind_words(cpus: Iterable[Cpu]) -> str:
     return ", ".join(f"{len(some)} {kind}" for kind, some in sorted(cores.items(), reverse=True))
 
 
-def device_words(topology: Topology, node_id: int | None) -> str:
-    """ "2 intel accelerators" that hang on a node; "" where there are none.
+def device_words(topology: Topology, node_id: int | None) -> tuple[str, ...]:
+    """ "2 intel accelerators", "1 nvidia accelerator": what hangs on a node, by vendor.
 
     Args:
         topology: the machine.
@@ -118,4 +118,4 @@ def device_words(topology: Topology, node_id: int | None) -> str:
     for device in topology.accelerators:
         if device.node == node_id:
             counts[device.vendor] = counts.get(device.vendor, 0) + 1
-    return ", ".join(counted(count, f"{vendor} accelerator") for vendor, count in sorted(counts.items()))
+    return tuple(counted(count, f"{vendor} accelerator") for vendor, count in sorted(counts.items()))
