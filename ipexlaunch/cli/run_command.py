@@ -245,6 +245,7 @@ def _check_writable(path: str | None) -> None:
     """Find out before the run, not after it, that its report cannot be written."""
     if path is None:
         return
+    was_there = os.path.exists(path)
     try:
         with open(path, "a"):
             pass
@@ -252,6 +253,8 @@ def _check_writable(path: str | None) -> None:
         raise LaunchError(
             f"write the report to {path}", str(error.strerror), "give a path that can be written"
         ) from None
+    if not was_there:
+        os.unlink(path)  # a run that is killed leaves no empty report
 
 
 def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:

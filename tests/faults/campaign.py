@@ -1,0 +1,273 @@
+"""One fault after the other, at random moments of real runs; `python -m tests.faults --count 50` prints the table."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ipexlaunch.documents.report_document import read_report
+from tests.faults.programs import DAEMONS, MANY, STUBBORN, WORKER
+
+ROOT = Path(__file__).parents[2]
+HANG_S = 120.0
+"""A run that takes longer hangs; the machine may be busy, so the limit is far away."""
+
+RUN_S = 1.0
+"""How long an undisturbed run works."""
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A run under way."""
+
+    tag: str
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    def processes(self) -> list[int]:
+        """Every living process of the run, the launcher too, by the tag in its environment."""
+        wanted = f"\0FAULT_TAG={self.tag}\0".encode()
+        found = []
+        for name in os.listdir("/proc"):
+            if not name.isdecimal():
+                continue
+            with contextlib.suppress(OSError):
+                if wanted in b"\0" + Path(f"/proc/{name}/environ").read_bytes():
+                    found.append(int(name))
+        return found
+
+    def workers(self) -> list[int]:
+        """The workers: children of the launcher that carry an index."""
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+                if parent == self.process.pid and b"IPEXLAUNCH_INDEX=" in Path(f"/proc/{pid}/environ").read_bytes():
+                    found.append(pid)
+        return found
+
+    def grandchildren(self) -> list[int]:
+        """Processes of the run that are neither the launcher nor a worker."""
+        return sorted(set(self.processes()) - {self.process.pid, *self.workers()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One kind of fault: how the run is started, what is done to it, how it must end."""
+
+    program: str = WORKER
+    options: tuple[str, ...] = ()
+    strike: Callable[[Running], bool] = lambda run: False  # noqa: ARG005 (some faults are in the program itself)
+    """Does it; whether it hit."""
+    hit_codes: tuple[int, ...] = (0,)
+    """Exit codes of the launcher when it hit; otherwise the run ends with 0."""
+    report: bool = True
+    """Whether a report must be there."""
+    notes: str = ""
+    """What the report must mention."""
+    needs_log_disk: bool = False
+    when_started: bool = False
+    """Whether the moment counts from the first worker, so that there is something to hit."""
+    direct: bool = False
+    """Whether the program is its own launcher."""
+
+
+def kill_one(pids: list[int], number: signal.Signals) -> bool:
+    """Signal one of them, if there is one."""
+    if not pids:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(random.choice(pids), number)
+        return True
+    return False
+
+
+def to_launcher(number: signal.Signals) -> Callable[[Running], bool]:
+    """Signal the launcher, if it still runs."""
+
+    def strike(run: Running) -> bool:
+        if run.process.poll() is not None:
+            return False
+        run.process.send_signal(number)
+        return True
+
+    return strike
+
+
+def close_stdout(run: Running) -> bool:
+    """Close the reading end of the launcher's stdout."""
+    if run.process.stdout is not None:
+        run.process.stdout.close()
+    return True
+
+
+FAULTS: dict[str, Fault] = {
+    "kill -9 of a worker": Fault(
+        strike=lambda run: kill_one(run.workers(), signal.SIGKILL), hit_codes=(137,), when_started=True
+    ),
+    "kill -9 of a grandchild": Fault(
+        strike=lambda run: kill_one(run.grandchildren(), signal.SIGKILL), hit_codes=(7,), when_started=True
+    ),
+    "kill -9 of the launcher": Fault(
+        strike=to_launcher(signal.SIGKILL), hit_codes=(-9,), report=False, when_started=True
+    ),
+    "SIGTERM to the launcher": Fault(strike=to_launcher(signal.SIGTERM), hit_codes=(143, -15), report=False),
+    "SIGINT to the launcher": Fault(strike=to_launcher(signal.SIGINT), hit_codes=(130, -2), report=False),
+    "SIGSTOP of a worker": Fault(
+        options=("--stall-timeout", "1", "--ready-timeout", "30"),
+        strike=lambda run: kill_one(run.workers(), signal.SIGSTOP),
+        hit_codes=(124,),
+        when_started=True,
+    ),
+    "a worker that ignores SIGTERM": Fault(
+        program=STUBBORN,
+        options=("--grace", "0.3"),
+        strike=to_launcher(signal.SIGINT),
+        hit_codes=(130, -2),
+        report=False,
+    ),
+    "a full disk for logs": Fault(needs_log_disk=True, notes="is no longer written"),
+    "closed stdout": Fault(strike=close_stdout),
+    "a script that forks daemons": Fault(program=DAEMONS, notes="left behind"),
+    "a program that cannot be started": Fault(
+        program="#!/does/not/exist\n", options=("--no-python",), hit_codes=(127,)
+    ),
+    "kill -9 of one of 256 workers": Fault(
+        program=MANY,
+        direct=True,
+        strike=lambda run: kill_one(run.workers(), signal.SIGKILL),
+        hit_codes=(137,),
+        when_started=True,
+    ),
+}
+
+
+@dataclass
+class Outcome:
+    """How one run ended, and what was wrong with that."""
+
+    hit: bool
+    code: int
+    seconds: float
+    problems: list[str] = field(default_factory=list)
+
+
+def suffer(fault: Fault, moment_s: float) -> Outcome:
+    """One run under one fault.
+
+    Args:
+        fault: what happens to it.
+        moment_s: when it happens, in seconds after the start of the launcher or of its first worker.
+    """
+    with tempfile.TemporaryDirectory() as name, log_disk(Path(name), fault.needs_log_disk):
+        run = start(fault, Path(name))
+        began = time.monotonic()
+        if fault.when_started:
+            wait_for_workers(run)
+        time.sleep(moment_s)  # the moment is the experiment
+        hit = fault.strike(run)
+        hung = False
+        try:
+            run.process.communicate(timeout=HANG_S) if run.process.stdout and not run.process.stdout.closed else (
+                run.process.wait(HANG_S)
+            )
+        except subprocess.TimeoutExpired:
+            hung = True
+        seconds = time.monotonic() - began
+        problems = ["it hung"] if hung else check(fault, run, hit)
+        problems += sweep(run)
+        return Outcome(hit, run.process.returncode or 0, seconds, problems)
+
+
+def wait_for_workers(run: Running) -> None:
+    """Return when the first worker is there, or the launcher has ended."""
+    while run.process.poll() is None and not run.workers():
+        time.sleep(0.005)
+
+
+def start(fault: Fault, folder: Path) -> Running:
+    """Start a run of two workers."""
+    program, tag = folder / "program", os.urandom(8).hex()
+    program.write_text(fault.program)
+    program.chmod(0o755)
+    if fault.direct:
+        command = [sys.executable, str(program), str(3 * RUN_S), str(folder / "report.json")]
+    else:
+        options = ["--log-dir", str(folder / "logs"), "--report", str(folder / "report.json"), *fault.options]
+        count = str(min(2, len(os.sched_getaffinity(0))))
+        command = [sys.executable, "-m", "ipexlaunch", "--ninstances", count, *options, str(program), str(RUN_S)]
+    environment = {**os.environ, "FAULT_TAG": tag, "PYTHONPATH": str(ROOT), "ROOT": str(ROOT)}
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        env=environment,
+        cwd=folder,
+    )
+    return Running(tag=tag, process=process, folder=folder)
+
+
+def check(fault: Fault, run: Running, hit: bool) -> list[str]:
+    """What is wrong with how it ended."""
+    problems = []
+    in_program = fault.program not in (WORKER, STUBBORN, MANY)
+    expected = fault.hit_codes if hit or in_program else (0,)
+    # A strike may come after the last count: then the run has ended well already.
+    if run.process.returncode not in (*expected, *((0,) if hit and not in_program else ())):
+        problems.append(f"exit code {run.process.returncode}, not {expected}")
+    if fault.report:
+        try:
+            report = read_report((run.folder / "report.json").read_text(), "report.json")
+        except (OSError, ValueError) as error:
+            return [*problems, f"no report: {error}"]
+        if report.exit_code != run.process.returncode:
+            problems.append(f"the report says {report.exit_code}")
+        if fault.notes and not any(fault.notes in warning for warning in report.warnings):
+            problems.append(f"the report does not mention {fault.notes!r}")
+        if run.process.returncode and report.valid:
+            problems.append("the report says VALID")
+    return problems
+
+
+def sweep(run: Running) -> list[str]:
+    """What is left of the run after a moment's grace, which the guardian of a killed launcher needs; it is ended."""
+    deadline = time.monotonic() + 10.0
+    while (left := run.processes()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return [f"{len(left)} processes left"] if left else []
+
+
+@contextlib.contextmanager
+def log_disk(folder: Path, wanted: bool) -> Iterator[None]:
+    """A disk of 64 kB under the folder's logs, where one is wanted."""
+    if not wanted:
+        yield
+        return
+    (folder / "logs").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder / "logs")], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder / "logs")], check=True)
+
+
+def may_mount() -> bool:
+    """Whether this process may mount a small disk: root, in the first user namespace."""
+    with tempfile.TemporaryDirectory() as name:
+        result = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", name], capture_output=True, check=False)
+        if result.returncode == 0:
+            subprocess.run(["umount", name], check=True)
+        return result.returncode == 0
