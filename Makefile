@@ -15,7 +15,7 @@ bin := .venv/bin
 ipex := .venv-ipex/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint fmt bench numa-guest hooks clean env env-ipex
+.PHONY: python help demo test check lint fmt bench numa-guest hooks clean env env-ipex
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,10 +57,14 @@ hooks: env ## install the pre-commit hooks (needs git)
 	$(bin)/python -m pip install --quiet --group dev
 	$(bin)/pre-commit install
 
-env: ## make .venv (the other targets do it where needed)
+python:
+	@command -v $(PYTHON) >/dev/null || { \
+	    echo "make: there is no $(PYTHON) here: apt-get install python3, or make ... PYTHON=/path/to/python" >&2; exit 2; }
+
+env: python ## make .venv (the other targets do it where needed)
 	@$(environment) test
 
-env-ipex: ## make .venv-ipex, with torch, IPEX and a model
+env-ipex: python ## make .venv-ipex, with torch, IPEX and a model
 	@$(environment) ipex --torch-index "$(TORCH_INDEX)"
 
 clean: ## remove the environments, caches and results
