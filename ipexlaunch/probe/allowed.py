@@ -46,6 +46,8 @@ def tightest_quota(limits: tuple[Limit, ...]) -> float | None:
 def _affinity(tree: Tree) -> Iterator[Limit]:
     text = tree.optional_text(STATUS)
     if text is None:
+        if tree.live:
+            raise tree.missing(STATUS)
         return
     found = {}
     for line in text.splitlines():

@@ -146,9 +146,14 @@ class CpuModel:
 def read_cpu_model(tree: Tree) -> CpuModel:
     """Name and flags of the first cpu; nothing of either where a saved tree has no proc/cpuinfo."""
     data = tree.beginning(CPUINFO, FIRST_BYTES)
+    if data is None and tree.live:
+        raise tree.missing(CPUINFO)
     block = first_block(data or b"")
-    if data is not None and not block:
-        raise tree.problem(CPUINFO, "it has no line 'NAME: VALUE'")
+    if data is not None:
+        if not block:
+            raise tree.problem(CPUINFO, "it has no line 'NAME: VALUE'")
+        if b"\0" in data or (len(data) < FIRST_BYTES and not data.endswith(b"\n")):
+            raise tree.problem(CPUINFO, "it is cut off or binary")
     words = block.get("flags", block.get("Features", block.get("features", ""))).split()
     known = X86_FLAGS if "flags" in block else ARM_FLAGS
     return CpuModel(

@@ -22,6 +22,8 @@ SHARED = ("shared_cpu_map", "shared_cpu_list")
 """Names of the same fact, the best first: new names before old ones, and masks before lists, because hwloc reads masks
 and trees that were corrected by hand for it have only these right."""
 
+CACHE_TYPES = ("Data", "Instruction", "Unified")
+
 NO_ID = (-1, 65535, 4294967295)
 """What the kernel prints for an id that the firmware does not give: -1, or it as u16 or u32 (x86's BAD_APICID)."""
 
@@ -35,7 +37,7 @@ def cpu_directories(tree: Tree) -> frozenset[int]:
     """Ids of the cpuN directories, online or not."""
     names = tree.names(CPU)
     if names is None:
-        raise tree.missing(CPU)
+        raise tree.problem(CPU, "there is no such directory", "a machine is a directory with sys/ and proc/ in it")
     ids = frozenset(int(name[3:]) for name in names if name.startswith("cpu") and name[3:].isdecimal())
     if not ids:
         raise tree.problem(CPU, "it holds no cpu directory")
@@ -126,12 +128,13 @@ def _members(tree: Tree, path: str, cpu: int, online: frozenset[int]) -> frozens
 def _sockets(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[int, int]:
     socket: dict[int, int] = {}
     by_id = _spelling(tree, order, ["physical_package_id"])
-    by_members = _spelling(tree, order, PACKAGE)
+    by_members = None
     for cpu in order:
         number = -1 if by_id is None else tree.number(_topology(cpu, by_id))
         if number < 0:
+            by_members = by_members or _spelling(tree, order, PACKAGE)
             if by_members is None:
-                raise tree.missing(_topology(cpu, "physical_package_id" if by_id is None else PACKAGE[0]))
+                raise tree.missing(_topology(cpu, PACKAGE[0] if by_id else "physical_package_id"))
             number = min(_members(tree, _topology(cpu, by_members), cpu, online))
         socket[cpu] = number
     return socket
@@ -213,7 +216,12 @@ def _caches(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[in
             if not index.startswith("index"):
                 continue
             level = tree.number(f"{base}/{index}/level")
-            if level not in domain or cpu in domain[level] or tree.text(f"{base}/{index}/type") == "Instruction":
+            if level not in domain or cpu in domain[level]:
+                continue
+            kind = tree.text(f"{base}/{index}/type")
+            if kind not in CACHE_TYPES:
+                raise tree.problem(f"{base}/{index}/type", f"it holds {shortened(kind)}, which is no type of cache")
+            if kind == "Instruction":
                 continue
             if name is None:
                 name = next((n for n in SHARED if tree.has(f"{base}/{index}/{n}")), SHARED[0])

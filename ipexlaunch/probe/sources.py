@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from ipexlaunch.errors import RequestError
+from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.probe.machine import probe
 from ipexlaunch.probe.tree import DirectoryFiles, Files
 from ipexlaunch.topology.machine import Topology
 
-LARGEST_DOCUMENT = 1 << 26
-"""Bytes; 65,536 cpus are 5 MB."""
+LARGEST_SOURCE = 1 << 28
+"""Bytes of a document or archive; 65,536 cpus are 5 MB of YAML."""
 
 _ARCHIVE_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 """gzip, bzip2, xz."""
@@ -29,21 +29,24 @@ def open_topology(source: str) -> Topology:
         DocumentError: a document does not follow its format.
         RequestError: there is no such source.
     """
-    files = files_of(source)
-    if files is not None:
-        return probe(files, "live" if source == "live" else f"sysfs:{source}")
-    if os.path.exists(source):
-        return _from_document(source)
+    if source == "live":
+        return probe(DirectoryFiles("/"), "live")
+    found = _open(source)
+    if isinstance(found, bytes):
+        return _parse(found, source)
+    if found is not None:
+        return probe(found, f"sysfs:{source}")
     from ipexlaunch.topology.sentence import is_sentence, machine_from_sentence
 
     if is_sentence(source):
         return machine_from_sentence(source)
     shipped = shipped_machines()
     if source in shipped:
-        return _from_document(shipped[source])
+        return _parse(_read(shipped[source]), shipped[source])
     import difflib
 
-    close = difflib.get_close_matches(source, shipped, n=3)
+    close = [name for name in shipped if source and source in name][:3]
+    close = close or difflib.get_close_matches(source, shipped, n=3)
     raise RequestError(
         f"find the machine {source!r}",
         "it is no file, no directory, no sentence, and no name in topologies/",
@@ -52,53 +55,62 @@ def open_topology(source: str) -> Topology:
 
 
 def files_of(source: str) -> Files | None:
-    """The files of a source that is the live machine, a directory or an archive; None for any other source.
+    """The files of a source that is the live machine, a directory or an archive; None for a description.
 
     Raises:
         TopologyError: an archive cannot be read.
         RequestError: a file cannot be read.
     """
-    if source == "live":
-        return DirectoryFiles("/")
-    if os.path.isdir(source):
-        return DirectoryFiles(source)
-    if not os.path.exists(source):
-        return None
-    start = _read(source, _TAR_MAGIC_AT + len(_TAR_MAGIC))
-    if not start.startswith(_ARCHIVE_STARTS) and not start.endswith(_TAR_MAGIC):
-        return None
-    from ipexlaunch.probe.archive import open_archive
-
-    return open_archive(source)
+    found = DirectoryFiles("/") if source == "live" else _open(source)
+    return None if isinstance(found, bytes) else found
 
 
 def shipped_machines() -> dict[str, str]:
     """Name to path of the machines that come with ipexlaunch, sorted by name."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    for folder in (os.path.join(package, "shipped_topologies"), os.path.join(os.path.dirname(package), "topologies")):
-        if os.path.isdir(folder):
-            names = sorted(name for name in os.listdir(folder) if name.endswith((".yaml", ".json")))
-            return {name.rpartition(".")[0]: os.path.join(folder, name) for name in names}
-    return {}
+    return machines_in(os.path.join(package, "shipped_topologies")) or machines_in(
+        os.path.join(os.path.dirname(package), "topologies")
+    )
 
 
-def _read(path: str, limit: int) -> bytes:
+def machines_in(folder: str) -> dict[str, str]:
+    """Name to path of the machines in a folder, sorted by name; none where there is no such folder."""
+    if not os.path.isdir(folder):
+        return {}
+    names = sorted(name for name in os.listdir(folder) if name.endswith((".yaml", ".json")))
+    return {name.rpartition(".")[0]: os.path.join(folder, name) for name in names}
+
+
+def _open(source: str) -> Files | bytes | None:
+    """A directory or archive as files, other files as bytes (read once: it may be a pipe), None where there is none."""
+    if os.path.isdir(source):
+        return DirectoryFiles(source)
+    if not os.path.exists(source):
+        return None
+    data = _read(source)
+    if data.startswith(_ARCHIVE_STARTS) or data.startswith(_TAR_MAGIC, _TAR_MAGIC_AT):
+        from ipexlaunch.probe.archive import open_archive
+
+        return open_archive(source, data)
+    return data
+
+
+def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(limit)
+            data = file.read(LARGEST_SOURCE + 1)
     except OSError as error:
         raise RequestError(f"read the machine {path!r}", os.strerror(error.errno or 0)) from None
+    if len(data) > LARGEST_SOURCE:
+        raise RequestError(f"read the machine {path!r}", f"it is larger than {LARGEST_SOURCE} bytes")
+    return data
 
 
-def _from_document(path: str) -> Topology:
+def _parse(data: bytes, path: str) -> Topology:
     from dataclasses import replace
 
     from ipexlaunch.documents.topology_document import parse_topology
-    from ipexlaunch.errors import DocumentError
 
-    data = _read(path, LARGEST_DOCUMENT + 1)
-    if len(data) > LARGEST_DOCUMENT:
-        raise DocumentError(path, "", f"it is larger than {LARGEST_DOCUMENT} bytes")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

@@ -44,6 +44,8 @@ class Tree:
     def __init__(self, files: Files) -> None:
         """Read through `files`."""
         self.files = files
+        self.live = files.where == "/"
+        """On the live machine procfs must be there; saved trees may lack it."""
         self._lists: dict[bytes, frozenset[int]] = {}
         self._masks: dict[bytes, frozenset[int]] = {}
 
@@ -145,7 +147,7 @@ class Tree:
 
     def missing(self, path: str) -> TopologyError:
         """The error for a file that must be there."""
-        return self.problem(path, "there is no such file", "save the machine with 'ipexlaunch topology --save FILE'")
+        return self.problem(path, "there is no such file")
 
     def _complete(self, path: str, data: bytes) -> bytes:
         end = data.rstrip(b"\0")

@@ -38,9 +38,8 @@ _NAMES = {"s": "sockets", "n": "nodes per socket", "c": "cores", "t": "threads p
 
 
 def is_sentence(text: str) -> bool:
-    """Whether every word of the text is one of a sentence, so that it is not a file name."""
-    words = text.split()
-    return bool(words) and all(_COUNT.fullmatch(w) or _CORES.fullmatch(w) or _MEMORY.fullmatch(w) for w in words)
+    """Whether a word of the text is one of a sentence, so that a mistake in another is told as such."""
+    return any(_COUNT.fullmatch(w) or _CORES.fullmatch(w) or _MEMORY.fullmatch(w) for w in text.split())
 
 
 def machine_from_sentence(text: str) -> Topology:
