@@ -49,7 +49,7 @@ def topology_to_yaml(topology: Topology) -> str:
             rows = [{name: item for name, item in row.items() if item not in (None, "", {})} for row in value]
             lines.append(f"{key}:\n" + "".join(f"- {_flow(row)}\n" for row in rows))
         else:
-            lines.append(f"{key}: {value if key == 'schema' else json.dumps(value, ensure_ascii=False)}\n")
+            lines.append(f"{key}: {value if key == 'schema' else _quoted(value)}\n")
     return "".join(lines)
 
 
@@ -63,9 +63,15 @@ def _cpu_line(cpu: Cpu) -> str:
     return ", ".join(f"{name}: {value}" for name, value in values if value is not None)
 
 
+def _quoted(value: object) -> str:
+    """JSON, which is YAML but for characters that YAML does not read bare."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
+
+
 def _flow(row: Mapping[str, Any]) -> str:
     """A row as one line; JSON is YAML, and bare keys read better."""
-    return "{" + ", ".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in row.items()) + "}"
+    return "{" + ", ".join(f"{key}: {_quoted(value)}" for key, value in row.items()) + "}"
 
 
 def _plain(topology: Topology) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import posixpath
 import tarfile
@@ -10,13 +11,22 @@ from collections.abc import Iterable
 
 from ipexlaunch.errors import TopologyError
 
+COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
+"""How such data begins, and the module that reads it."""
+TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
+"""In the header of every tar archive since POSIX.1-1988."""
+
 LARGEST_ARCHIVE = 1 << 29
 """Bytes of files in the archive, unpacked: a gzip bomb ends here."""
-LARGEST_MEMBER = 1 << 26
 MOST_MEMBERS = 1 << 20
 """2,048 cpus with everything that sysfs has of them are 300,000."""
 MOST_LINKS = 40
 """Links in a row, as in the kernel (MAXSYMLINKS)."""
+
+
+def is_archive(data: bytes) -> bool:
+    """Whether data begins as a tar archive does, compressed or not."""
+    return data.startswith(tuple(COMPRESSIONS)) or data.startswith(TAR_MAGIC, TAR_MAGIC_AT)
 
 
 class ArchiveFiles:
@@ -107,29 +117,28 @@ def open_archive(path: str, data: bytes) -> ArchiveFiles:
     files: dict[str, bytes] = {}
     links: dict[str, str] = {}
     directories: list[str] = []
-    size = 0
+    plain = _decompressed(path, data)
     try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
             for count, member in enumerate(archive):
                 if count > MOST_MEMBERS:
                     raise TopologyError(path, f"it has more than {MOST_MEMBERS} members, as no snapshot has")
                 name = posixpath.normpath(member.name).lstrip("/")
                 if member.isreg():
-                    size += member.size
-                    if member.size > LARGEST_MEMBER or size > LARGEST_ARCHIVE:
-                        raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
-                    content = archive.extractfile(member)
-                    files[name] = content.read() if content else b""
+                    files[name] = plain[member.offset_data : member.offset_data + member.size]
                 elif member.isdir():
                     directories.append(name)
                 elif member.issym():
                     links[name] = member.linkname
                 elif member.islnk():
-                    links[name] = "/" + posixpath.normpath(member.linkname).lstrip("/")
-    except TopologyError:
-        raise
-    except Exception as error:  # of tarfile and of three compression libraries, one of which Python may lack
+                    files[name] = files[posixpath.normpath(member.linkname).lstrip("/")]
+            end = archive.offset
+    except KeyError as error:
+        raise TopologyError(path, f"it holds a hard link to {error}, which is not before it") from None
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         raise TopologyError(path, f"it cannot be read as a tar archive: {error}") from None
+    if plain[end : end + tarfile.BLOCKSIZE] != bytes(tarfile.BLOCKSIZE):
+        raise TopologyError(path, "it is cut off: the end of the archive is missing")
     prefix = _root(path, (*files, *links, *directories))
     return ArchiveFiles(
         f"{path}:{prefix}",
@@ -137,6 +146,21 @@ def open_archive(path: str, data: bytes) -> ArchiveFiles:
         {name[len(prefix) :]: target for name, target in links.items() if name.startswith(prefix)},
         [name[len(prefix) :] for name in directories if name.startswith(prefix)],
     )
+
+
+def _decompressed(path: str, data: bytes) -> bytes:
+    """The plain tar archive."""
+    module = next((module for start, module in COMPRESSIONS.items() if data.startswith(start)), None)
+    if module is None:
+        return data
+    try:
+        with importlib.import_module(module).open(io.BytesIO(data)) as file:
+            plain: bytes = file.read(LARGEST_ARCHIVE + 1)
+    except Exception as error:  # each library has errors of its own, and Python may have been built without it
+        raise TopologyError(path, f"it cannot be unpacked by {module}: {error}") from None
+    if len(plain) > LARGEST_ARCHIVE:
+        raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
+    return plain
 
 
 def _root(path: str, names: tuple[str, ...]) -> str:

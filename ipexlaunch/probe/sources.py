@@ -12,10 +12,6 @@ from ipexlaunch.topology.machine import Topology
 LARGEST_SOURCE = 1 << 28
 """Bytes of a document or archive; 65,536 cpus are 5 MB of YAML."""
 
-_ARCHIVE_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
-"""gzip, bzip2, xz."""
-_TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
-
 
 def open_topology(source: str) -> Topology:
     """The machine that a source describes; one type comes out whatever the source.
@@ -88,11 +84,9 @@ def _open(source: str) -> Files | bytes | None:
     if not os.path.exists(source):
         return None
     data = _read(source)
-    if data.startswith(_ARCHIVE_STARTS) or data.startswith(_TAR_MAGIC, _TAR_MAGIC_AT):
-        from ipexlaunch.probe.archive import open_archive
+    from ipexlaunch.probe.archive import is_archive, open_archive
 
-        return open_archive(source, data)
-    return data
+    return open_archive(source, data) if is_archive(data) else data
 
 
 def _read(path: str) -> bytes:

@@ -41,7 +41,7 @@ def reasons_against_nodes(topology: Topology) -> dict[int, tuple[str, ...]]:
             continue
         found = [] if node.memory_bytes else ["it has no memory"]
         found += [
-            f"{LIMIT_WORDS[limit.kind]} ({limit.file}: {format_list(limit.nodes)})"
+            f"{LIMIT_WORDS[limit.kind]} ({_memory_file(limit.file)}: {format_list(limit.nodes)})"
             for limit in topology.limits
             if limit.nodes is not None and node.id not in limit.nodes
         ]
@@ -72,6 +72,13 @@ def explanation(topology: Topology) -> str:
 
 def _online(topology: Topology) -> str:
     return f"{len(topology.cpus)} online"
+
+
+def _memory_file(path: str) -> str:
+    """A cpuset's file for memory, which is named like the one for cpus."""
+    folder, slash, name = path.rpartition("/")
+    prefix = "cpuset." if name.startswith("cpuset.") else ""
+    return folder + slash + prefix + name.removeprefix(prefix).replace("cpus", "mems")
 
 
 def _grouped(noun: str, reasons: dict[int, tuple[str, ...]]) -> Iterable[str]:
