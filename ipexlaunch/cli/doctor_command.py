@@ -77,7 +77,7 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...]) -> Fact
         python: the workers' interpreter; None for the one that runs this.
         models: files to look for in the page cache.
     """
-    live = os.path.realpath(root) == "/"
+    live = doctor.is_live(root)
     environment = doctor.read_environment(root)
     variables = {} if isinstance(environment, Unread) else environment
     topology = _topology(root)

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from ipexlaunch.findings.finding import SEVERITIES, Finding, Severity, worst
+from ipexlaunch.findings.finding import SEVERITIES, Evidence, Finding, Severity, worst
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.text import Text
 
 SCHEMA = "ipexlaunch/doctor/1"
 
@@ -27,7 +27,7 @@ TITLES: dict[Severity, str] = {
     "problem": "Problems: these cost speed for certain, or stop a run",
     "warning": "Warnings: these likely cost speed",
     "unknown": "Unknown: what decides these could not be read",
-    "note": "Notes: worth knowing, nothing need be done",
+    "note": "Notes: worth knowing",
     "ok": "In order",
 }
 
@@ -76,14 +76,14 @@ def print_findings(findings: Sequence[Finding], file: TextIO, width: int | None 
         chosen = [finding for finding in findings if finding.severity == severity]
         if not chosen:
             continue
-        _line(console, TITLES[severity], "bold")
-        names = max(len(finding.check) for finding in chosen)
-        layout = _in_order if severity == "ok" else _lines
-        for finding in chosen:
-            for text, style in layout(finding, columns, names):
-                _line(console, text, style)
-        _line(console, "")
-    _line(console, summary(findings), "bold")
+        if severity == "unknown":
+            lines = [line for group in _by_evidence(chosen) for line in _unknown(group, columns)]
+        else:
+            names = max(len(finding.check) for finding in chosen)
+            lines = [line for finding in chosen for line in _lines(finding, columns, names)]
+        for line in [_text((TITLES[severity], "bold")), *lines, _text()]:
+            console.print(line, soft_wrap=True)
+    console.print(_text((summary(findings), "bold")), soft_wrap=True)
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -100,44 +100,64 @@ def summary(findings: Sequence[Finding]) -> str:
     return ", ".join(parts)
 
 
-def _lines(finding: Finding, columns: int, names: int) -> Iterator[tuple[str, str]]:
-    """(text, style) of each line; a command is never broken, so that it can be copied."""
+def _lines(finding: Finding, columns: int, names: int) -> Iterator[Text]:
+    """The lines of one finding; a command is never broken, so that it can be copied."""
     head = f"{MARKS[finding.severity]} {finding.check:{names}}  "
-    yield from _wrapped(head, finding.message, columns, STYLES[finding.severity])
-    shown = finding.evidence if finding.severity != "ok" else finding.evidence[:1]
-    for seen in shown[:SHOWN_EVIDENCE]:
-        yield from _wrapped(INDENT + "read: ", f"{seen.where} = {seen.value}", columns, "dim")
-    if len(shown) > SHOWN_EVIDENCE:
-        yield f"{INDENT}      and {len(shown) - SHOWN_EVIDENCE} more (--format json shows them)", "dim"
-    if finding.remedy:
-        yield from _wrapped(INDENT + "do:   ", finding.remedy, columns, "")
-    if finding.command:
-        yield f"{INDENT}      $ {finding.command}", "bold"
-
-
-def _in_order(finding: Finding, columns: int, names: int) -> Iterator[tuple[str, str]]:
-    """What needs nothing done: one line where it fits, the evidence behind the message."""
-    head = f"{MARKS[finding.severity]} {finding.check:{names}}  "
-    evidence = "; ".join(f"{seen.where} = {seen.value}" for seen in finding.evidence[:1])
-    if len(head) + len(finding.message) + len(evidence) + 4 <= columns:
-        yield f"{head}{finding.message}  ({evidence})", STYLES[finding.severity]
+    style = STYLES[finding.severity]
+    evidence = [f"{seen.where}: {seen.value}" for seen in finding.evidence]
+    if finding.severity == "ok":
+        del evidence[1:]
+        if len(head) + len(finding.message) + len(evidence[0]) + 4 <= columns:
+            yield _text((head, style), (finding.message, ""), (f"  [{evidence[0]}]", "dim"))
+            return
+    for number, line in enumerate(_wrapped(finding.message, columns - len(head))):
+        yield _text((head, style), (line, "")) if number == 0 else _text((" " * len(head) + line, ""))
+    for text in evidence[:SHOWN_EVIDENCE]:
+        yield from _labelled("read", text, columns, "dim")
+    if len(evidence) > SHOWN_EVIDENCE:
+        yield from _labelled(
+            "", f"and {len(evidence) - SHOWN_EVIDENCE} more (--format json shows them)", columns, "dim"
+        )
+    if finding.severity == "ok":
         return
-    yield from _wrapped(head, finding.message, columns, STYLES[finding.severity])
-    yield from _wrapped(" " * len(head), f"({evidence})", columns, "dim")
+    if finding.remedy:
+        yield from _labelled("do", finding.remedy, columns, "")
+    if finding.command:
+        yield _text((f"{INDENT}      $ {finding.command}", "bold"))
 
 
-def _wrapped(head: str, text: str, columns: int, style: str) -> Iterator[tuple[str, str]]:
-    lines = textwrap.wrap(
-        text,
-        columns,
-        initial_indent=head,
-        subsequent_indent=" " * len(head),
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    for line in lines:
-        yield line, style
+def _by_evidence(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
+    """Findings that lack the same file or fact, together."""
+    groups: dict[tuple[Evidence, ...], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.evidence, []).append(finding)
+    yield from groups.values()
 
 
-def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(text, style=style or None, soft_wrap=True)
+def _unknown(group: Sequence[Finding], columns: int) -> Iterator[Text]:
+    """One finding as any other, several as the list of their names."""
+    if len(group) == 1:
+        yield from _lines(group[0], columns, len(group[0].check))
+        return
+    mark = MARKS["unknown"]
+    for number, line in enumerate(_wrapped(", ".join(finding.check for finding in group), columns - len(mark) - 1)):
+        yield _text((f"{mark if number == 0 else ' '} {line}", STYLES["unknown"]))
+    for seen in group[0].evidence[:SHOWN_EVIDENCE]:
+        yield from _labelled("read", f"{seen.where}: {seen.value}", columns, "dim")
+
+
+def _labelled(label: str, text: str, columns: int, style: str) -> Iterator[Text]:
+    head = f"{INDENT}{label + ':' if label else '':6}"
+    for number, line in enumerate(_wrapped(text, columns - len(head))):
+        yield _text((head if number == 0 else " " * len(head), "dim"), (line, style))
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    """Lines of at most so many columns; a path that is longer stays whole."""
+    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
+
+
+def _text(*parts: tuple[str, str]) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(*parts)

@@ -5,7 +5,7 @@ Nothing on the machine is changed by it. The judgements are in `ipexlaunch.findi
 
 from ipexlaunch.doctor.cached_pages import read_cached_file
 from ipexlaunch.doctor.cgroup_limits import read_memory_limit, read_throttling
-from ipexlaunch.doctor.host_files import read_environment, read_host_files
+from ipexlaunch.doctor.host_files import is_live, read_environment, read_host_files
 from ipexlaunch.doctor.interpreter_files import read_bundled_openmp, read_interpreter
 from ipexlaunch.doctor.numa_package import read_numa_package
 from ipexlaunch.doctor.preload_files import find_preloaded
@@ -15,6 +15,7 @@ from ipexlaunch.doctor.system_calls import ask_for_amx
 __all__ = [
     "ask_for_amx",
     "find_preloaded",
+    "is_live",
     "read_bundled_openmp",
     "read_cached_file",
     "read_environment",

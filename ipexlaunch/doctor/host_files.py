@@ -30,7 +30,12 @@ def read_host_files(root: str, patterns: Sequence[str]) -> HostFiles:
         for path in found:
             shown = path[len(root) :]
             readings[shown] = read_file(path, shown)
-    return HostFiles(readings, tuple(patterns))
+    return HostFiles(readings, tuple(patterns), live=is_live(root))
+
+
+def is_live(root: str) -> bool:
+    """Whether the root is that of this host."""
+    return os.path.realpath(root or "/") == "/"
 
 
 def read_file(path: str, shown: str) -> Reading:

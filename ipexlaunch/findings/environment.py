@@ -78,7 +78,9 @@ def check_thread_counts(facts: Facts) -> Finding:
     caps = [name for name in CAPPING if name in variables]
     if caps:
         message = f"{' and '.join(caps)} holds every worker to a count of threads that is not its slice's"
-        return finding("warning", message, *_seen(variables, caps), remedy="unset", command=f"unset {' '.join(caps)}")
+        return finding(
+            "warning", message, *_seen(variables, caps), remedy="unset them", command=f"unset {' '.join(caps)}"
+        )
     if "OMP_NUM_THREADS" in variables:
         message = "OMP_NUM_THREADS is set; each worker gets the count of its own cores instead"
         remedy = "nothing to do; to keep it for every worker, say so"
@@ -187,7 +189,7 @@ def check_instruction_caps(facts: Facts) -> Finding:
     if not bad:
         return finding("ok", "No library is held to older instruction sets", *_seen(variables, INSTRUCTION_CAPS))
     message = f"{' and '.join(bad)} chooses the instruction sets that libraries may use"
-    return finding("warning", message, *_seen(variables, bad), remedy="unset", command=f"unset {' '.join(bad)}")
+    return finding("warning", message, *_seen(variables, bad), remedy="unset them", command=f"unset {' '.join(bad)}")
 
 
 def _seen(variables: Mapping[str, str], names: Iterable[str]) -> list[Evidence]:

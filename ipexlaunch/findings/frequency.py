@@ -41,6 +41,7 @@ def check_governor(facts: Facts) -> Finding:
     """Whether the governor holds the frequency up."""
     governors = _groups(facts.files.matching(GOVERNOR))
     if not governors:
+        facts.files.need_complete(GOVERNOR)
         return finding("note", NOT_VISIBLE, Evidence(GOVERNOR, "no such file"))
     seen = [*_evidence(GOVERNOR, governors), *_evidence(DRIVER, _groups(facts.files.matching(DRIVER)))]
     if set(governors) == {"performance"}:
@@ -63,6 +64,7 @@ def check_energy_preference(facts: Facts) -> Finding:
     """Whether the processor itself is told to prefer speed over saving."""
     preferences = _groups(facts.files.matching(PREFERENCE))
     if not preferences:
+        facts.files.need_complete(PREFERENCE)
         return finding("ok", "The driver has no energy preference", Evidence(PREFERENCE, "no such file"))
     seen = _evidence(PREFERENCE, preferences)
     slow = sorted(set(preferences) - set(FAST_PREFERENCES))
@@ -83,6 +85,7 @@ def check_boost(facts: Facts) -> Finding:
     """Whether turbo frequencies are allowed."""
     no_turbo, boost = facts.files.read(NO_TURBO), facts.files.read(BOOST)
     if no_turbo.is_missing and boost.is_missing:
+        facts.files.need_complete(NO_TURBO, BOOST)
         message = "Whether turbo is allowed cannot be seen: the firmware or the hypervisor decides"
         return finding("note", message, no_turbo.evidence, boost.evidence)
     decisive, on = (boost, 1) if no_turbo.is_missing else (no_turbo, 0)
@@ -104,6 +107,7 @@ def check_frequency_limit(facts: Facts) -> Finding:
     """Whether somebody set a limit below what the hardware can do."""
     limits, highest = facts.files.matching(LIMIT), facts.files.matching(HIGHEST)
     if not limits or not highest:
+        facts.files.need_complete(LIMIT, HIGHEST)
         return finding("ok", "No frequency limit is set", Evidence(LIMIT, "no such file"))
     tops = {_policy(reading): reading for reading in highest}
     lowered: dict[str, list[int]] = {}

@@ -255,12 +255,14 @@ def _arm_dtypes(flags: frozenset[str]) -> list[Finding]:
 def _flags(facts: Facts) -> tuple[frozenset[str], str]:
     """(flags of the first processor, the key they stand under: "flags" on x86, "Features" on ARM)."""
     reading = facts.files.read(CPUINFO)
-    for key in ("flags", "Features"):
-        try:
-            return frozenset(reading.need_field(key).split()), key
-        except CannotTell:
-            reading.need_text()
-    raise CannotTell("it names no flags and no Features", Evidence(CPUINFO, "no line 'flags' or 'Features'"))
+    lines = dict(reversed([line.partition(":")[::2] for line in reading.need_text().splitlines()]))
+    keys = {key.strip(): value for key, value in lines.items()}
+    for key, sign in (("flags", "vendor_id"), ("Features", "CPU implementer")):
+        if key in keys and sign in keys:  # other architectures have a line "features" with words of their own
+            return frozenset(keys[key].split()), key
+    raise CannotTell(
+        "it has no flags of x86 and no Features of ARM", Evidence(CPUINFO, "no line 'flags' or 'Features'")
+    )
 
 
 def _model(facts: Facts) -> tuple[str, int, int]:

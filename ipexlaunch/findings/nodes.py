@@ -18,7 +18,7 @@ UNLIKE_SIZE = 0.9
 """Of the largest node's memory: with less, a node has fewer or smaller modules (the kernel keeps a few per cent)."""
 
 UNLIKE_FREE = 0.5
-"""Of the roomiest node's memory left: with less, a node bounds the size of equal workers on all of them."""
+"""Of the share that is left on the roomiest node: with less, others crowd this node."""
 
 
 def check_node_cores(facts: Facts) -> Finding:
@@ -56,12 +56,14 @@ def check_memoryless_nodes(facts: Facts) -> Finding:
     """Whether cpus have no memory of their own."""
     machine = facts.machine
     with_cpus = {cpu.node for cpu in machine.cpus if cpu.id in machine.allowed_cpus and cpu.node is not None}
-    bare = sorted(node.id for node in machine.nodes if node.memory_bytes == 0 and node.id in with_cpus)
+    bare = [node.id for node in machine.nodes if node.memory_bytes == 0 and node.id in with_cpus]
     if bare:
+        readings = [facts.files.read(NODE_MEMORY.replace("*", str(node))) for node in bare]
+        totals = [(reading, reading.need_field(f"Node {_node_id(reading)} MemTotal")) for reading in readings]
         return finding(
             "warning",
             f"Node {format_list(bare)} has cpus but no memory: all memory of its workers is remote",
-            *(Evidence(NODE_MEMORY.replace("*", str(node)), "MemTotal: 0 kB") for node in bare),
+            *(Evidence(reading.path, f"MemTotal: {total}") for reading, total in totals),
             remedy="put memory modules into its channels, or leave its cpus out of the plan",
             command=f"ipexlaunch --nodes-list {format_list(with_cpus - set(bare))} ..."
             if with_cpus - set(bare)
@@ -105,22 +107,22 @@ def check_node_memory_free(facts: Facts) -> Finding:
     if not readings:
         raise CannotTell("no node tells its memory", Evidence(NODE_MEMORY, "no such file"))
     left = {_node_id(reading): _available(reading) for reading in readings}
+    share = {_node_id(reading): left[_node_id(reading)] / max(1, _bytes(reading, "MemTotal")) for reading in readings}
+    readings.sort(key=lambda reading: share[_node_id(reading)])
     seen = [
-        Evidence(
-            reading.path, f"{in_gib(left[_node_id(reading)])} free or cached of {in_gib(_bytes(reading, 'MemTotal'))}"
-        )
-        for reading in readings
+        Evidence(r.path, f"{in_gib(left[_node_id(r)])} free or cached of {in_gib(_bytes(r, 'MemTotal'))}")
+        for r in readings
     ]
-    fullest, roomiest = min(left, key=left.__getitem__), max(left, key=left.__getitem__)
-    if left[fullest] >= UNLIKE_FREE * left[roomiest]:
-        return finding("ok", f"Every node has at least {in_gib(left[fullest])} left", *seen)
+    fullest, roomiest = _node_id(readings[0]), _node_id(readings[-1])
+    if share[fullest] >= UNLIKE_FREE * share[roomiest]:
+        return finding("ok", f"Every node has at least {in_gib(min(left.values()))} left", *seen)
     return finding(
         "warning",
-        f"Node {fullest} has {in_gib(left[fullest])} left, node {roomiest} {in_gib(left[roomiest])}: "
+        f"Of node {fullest} {share[fullest]:.0%} is left, of node {roomiest} {share[roomiest]:.0%}: "
         "workers of the fuller one run out first, or spill to other nodes",
         *seen,
-        remedy="see who uses it",
-        command="numastat -m; numastat -p $(ps -eo pid --sort=-rss --no-headers | head -1)",
+        remedy="see what kind of memory it is, then end or move who holds it",
+        command="numastat -cm",
     )
 
 

@@ -133,15 +133,17 @@ class Reading:
 class HostFiles:
     """The readings of one host. A path outside the patterns that were read is a bug, not a missing file."""
 
-    def __init__(self, readings: Mapping[str, Reading], patterns: Sequence[str]) -> None:
+    def __init__(self, readings: Mapping[str, Reading], patterns: Sequence[str], *, live: bool) -> None:
         """Keep the readings.
 
         Args:
             readings: path as on the host to its reading.
             patterns: the paths, with `*` for one part of a name, that were looked for.
+            live: they are this host's, so that what is missing is missing there; a saved tree may merely lack it.
         """
         self.readings = readings
         self.patterns = patterns
+        self.live = live
 
     def read(self, path: str) -> Reading:
         """The reading of one path; one with the problem "it is missing" where there is no such file."""
@@ -151,6 +153,15 @@ class HostFiles:
         if not any(fnmatchcase(path, pattern) for pattern in self.patterns):
             raise LookupError(f"{path} is in none of the patterns that the doctor reads")
         return Reading(path)
+
+    def need_complete(self, *paths: str) -> None:
+        """Take the absence of these files for a statement of the kernel.
+
+        Raises:
+            CannotTell: this is a saved tree, which may merely lack them.
+        """
+        if not self.live:
+            raise CannotTell("the saved tree has no such file", *(Evidence(path, "no such file") for path in paths))
 
     def matching(self, pattern: str) -> tuple[Reading, ...]:
         """The readings of one pattern, in the order of the numbers in their paths."""

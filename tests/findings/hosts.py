@@ -108,7 +108,7 @@ def machine(**changes: Any) -> Topology:
     return replace(made, **changes)
 
 
-def host_files(changes: Mapping[str, str | None] | None = None) -> HostFiles:
+def host_files(changes: Mapping[str, str | None] | None = None, live: bool = True) -> HostFiles:
     """The healthy host's files; a pattern changes every file that it names, None takes it away."""
     texts: dict[str, str] = dict(HEALTHY)
     for path, text in (changes or {}).items():
@@ -116,7 +116,7 @@ def host_files(changes: Mapping[str, str | None] | None = None) -> HostFiles:
             texts.pop(name, None)
             if text is not None:
                 texts[name] = text
-    return HostFiles({path: Reading(path, text) for path, text in texts.items()}, PATHS)
+    return HostFiles({path: Reading(path, text) for path, text in texts.items()}, PATHS, live=live)
 
 
 def facts(changes: Mapping[str, str | None] | None = None, **other: Any) -> Facts:

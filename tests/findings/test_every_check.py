@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,14 @@ def test_a_malformed_file_is_unknown_with_its_path(path: str, text: str) -> None
         assert names_file(finding, path), finding
 
 
+@pytest.mark.parametrize("check", ["governor", "energy-preference", "frequency-limit", "turbo"])
+def test_what_a_saved_tree_lacks_is_not_what_the_host_lacks(check: str) -> None:
+    gone: dict[str, str | None] = {POLICY + "*": None, CPU + "intel_pstate/no_turbo": None}
+    found = by_check(examine(replace(facts(), files=host_files(gone, live=False))))
+    assert found[check][0].severity == "unknown"
+    assert found[check][0].evidence[0].value == "no such file"
+
+
 UNREAD = Unread("/some/where", "it is missing")
 
 
@@ -159,7 +168,7 @@ def test_a_path_that_nobody_reads_is_a_bug_and_not_a_missing_file() -> None:
 
 def test_readings_come_in_the_order_of_their_numbers() -> None:
     paths = [f"/x/policy{number}/y" for number in (10, 2, 1)]
-    files = HostFiles({path: Reading(path, "1") for path in paths}, ["/x/policy*/y"])
+    files = HostFiles({path: Reading(path, "1") for path in paths}, ["/x/policy*/y"], live=True)
     assert [reading.path for reading in files.matching("/x/policy*/y")] == list(reversed(paths))
 
 

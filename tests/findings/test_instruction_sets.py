@@ -96,6 +96,12 @@ def test_amx_hidden_on_a_processor_that_has_it_is_a_problem() -> None:
     assert answer("amx", {"/proc/cpuinfo": cpuinfo("avx2", model=151)}).severity == "ok"
 
 
+def test_an_architecture_that_is_in_no_table_is_unknown() -> None:
+    loongarch = "processor\t: 0\nCPU Family\t: Loongson-64bit\nFeatures\t: cpucfg lam ual fpu lsx lasx\n"
+    for check in ("instruction-sets", "amx", "dtypes"):
+        assert answer(check, {"/proc/cpuinfo": loongarch}).severity == "unknown"
+
+
 def test_arm_is_judged_by_its_own_features() -> None:
     assert answer("instruction-sets", {"/proc/cpuinfo": ARM}).message == "ARM with SVE"
     assert answer("amx", {"/proc/cpuinfo": ARM}).severity == "ok"

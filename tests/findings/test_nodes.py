@@ -43,8 +43,16 @@ def test_a_core_counts_by_the_siblings_that_are_allowed() -> None:
 
 def test_a_memoryless_node_with_cpus_is_a_warning_that_names_the_other_nodes() -> None:
     nodes = (Node(id=0, memory_bytes=64 * GIB), Node(id=1, memory_bytes=0))
-    found = answer("memoryless-nodes", topology=machine(nodes=nodes))
+    changes: dict[str, str | None] = {MEMINFO: "Node 1 MemTotal: 0 kB\n"}
+    found = answer("memoryless-nodes", changes, topology=machine(nodes=nodes))
     assert (found.severity, found.command) == ("warning", "ipexlaunch --nodes-list 0 ...")
+    assert [(seen.where, seen.value) for seen in found.evidence] == [(MEMINFO, "MemTotal: 0 kB")]
+
+
+def test_a_saved_tree_without_memory_tables_does_not_make_nodes_memoryless() -> None:
+    nodes = tuple(Node(id=node, memory_bytes=0) for node in range(2))
+    found = answer("memoryless-nodes", {MEMINFO.replace("1", "*"): None}, topology=machine(nodes=nodes))
+    assert (found.severity, found.evidence[0].value) == ("unknown", "it is missing")
 
 
 def test_memory_without_cpus_is_a_note() -> None:
@@ -64,6 +72,18 @@ def test_a_node_with_fewer_modules_is_found(gib: int, severity: str) -> None:
 def test_a_node_that_others_filled_is_found(free: int, severity: str) -> None:
     text = NODE_MEMINFO.format(node=1).replace("52428800", str(free))
     assert answer("node-memory-free", {MEMINFO: text}).severity == severity
+
+
+def test_the_fuller_node_leads_the_evidence() -> None:
+    text = NODE_MEMINFO.format(node=1).replace("52428800", "1048576")
+    found = answer("node-memory-free", {MEMINFO: text})
+    assert found.message.startswith("Of node 1 16% is left, of node 0 92%")
+    assert found.evidence[0].where == MEMINFO
+
+
+def test_a_smaller_node_that_nobody_uses_is_not_a_full_one() -> None:
+    text = NODE_MEMINFO.format(node=1).replace("67108864", "16777216").replace("52428800", "6291456")
+    assert answer("node-memory-free", {MEMINFO: text}).severity == "ok"
 
 
 def test_file_cache_counts_as_memory_that_is_left() -> None:
