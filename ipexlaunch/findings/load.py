@@ -16,7 +16,9 @@ from ipexlaunch.findings.reading import CannotTell
 LOAD = "/proc/loadavg"
 STAT = "/proc/stat"
 
-PATHS = (LOAD, STAT)
+GROUPS = "/proc/self/cgroup"
+
+PATHS = (LOAD, STAT, GROUPS)
 
 BUSY_SHARE = 0.1
 """Of the allowed cpus: more load than this disturbs a measurement."""
@@ -77,6 +79,7 @@ def check_cpu_quota(facts: Facts) -> Finding:
     limits = [limit for limit in facts.machine.limits if limit.quota is not None]
     seen = [*(Evidence(f"/{limit.file}", f"{limit.quota:g} cpus") for limit in limits), *facts.throttling]
     if quota is None:
+        _need_groups(facts)
         return finding("ok", "No cpu quota", Evidence("cpu cgroups above this process", "no quota"))
     cores = sum(bool(cpus & facts.machine.allowed_cpus) for cpus in facts.machine.cores.values())
     if quota >= allowed:
@@ -99,9 +102,16 @@ def check_memory_limit(facts: Facts) -> Finding:
     limit = need(facts.memory_limit)
     usable = sum(node.memory_bytes for node in facts.machine.nodes if node.id in facts.machine.allowed_nodes)
     if limit is None:
+        _need_groups(facts)
         return finding("ok", "No memory limit below the machine's memory", Evidence("memory cgroups", "no limit"))
     seen = Evidence(limit.path, in_gib(limit.limit_bytes))
     if usable and limit.limit_bytes >= usable:
         return finding("ok", "The memory limit is not below the memory of the allowed nodes", seen)
     message = f"All workers together may use {in_gib(limit.limit_bytes)}; then the kernel kills one"
     return finding("note", message, seen, Evidence("allowed nodes", in_gib(usable) if usable else "memory unknown"))
+
+
+def _need_groups(facts: Facts) -> None:
+    """A limit that was not found is none, unless a saved tree lacks what leads to the cgroups."""
+    if facts.files.read(GROUPS).is_missing:
+        facts.files.need_complete(GROUPS)

@@ -75,6 +75,7 @@ HEALTHY: Mapping[str, str] = {
     "/proc/self/status": STATUS,
     "/proc/self/stat": stat_line(),
     "/proc/self/oom_score_adj": "0\n",
+    "/proc/self/cgroup": "0::/\n",
     "/proc/self/limits": LIMITS,
     "/proc/loadavg": "0.10 0.20 0.30 1/100 1234\n",
     "/proc/stat": "cpu  1000 0 500 90000 10 0 5 3 0 0\ncpu0 500 0 250 45000 5 0 2 1 0 0\n",

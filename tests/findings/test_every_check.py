@@ -51,6 +51,7 @@ DECIDES: dict[str, tuple[str, ...]] = {
 """Files of the healthy host, and the checks that cannot answer without them."""
 
 SUPPORTS = (
+    "/proc/self/cgroup",
     CPU + "smt/control",
     CPU + "cpufreq/boost",
     POLICY + "scaling_driver",

@@ -6,7 +6,7 @@ import pytest
 
 from ipexlaunch.findings.finding import Evidence
 from ipexlaunch.topology.machine import Limit
-from tests.findings.hosts import LIMITS, answer, machine, stat_line
+from tests.findings.hosts import LIMITS, answer, host_files, machine, stat_line
 
 
 @pytest.mark.parametrize(("nice", "severity"), [(0, "ok"), (-5, "ok"), (15, "warning")])
@@ -80,6 +80,13 @@ def test_a_quota_below_the_allowed_cores_is_a_problem(quota: float | None, sever
     if severity == "problem":
         assert found.evidence == (Evidence("/sys/fs/cgroup/cpu.max", f"{quota:g} cpus"), stopped)
         assert found.command.endswith(f"--ncores-per-instance {max(1, int(quota or 0))} ...")
+
+
+@pytest.mark.parametrize("check", ["cpu-quota", "memory-limit"])
+def test_a_saved_tree_without_cgroups_does_not_say_that_there_is_no_limit(check: str) -> None:
+    without: dict[str, str | None] = {"/proc/self/cgroup": None}
+    assert answer(check, files=host_files(without, live=False)).severity == "unknown"
+    assert answer(check, files=host_files(without, live=True)).severity == "ok"
 
 
 def test_a_quota_for_one_thread_per_core_is_enough() -> None:
