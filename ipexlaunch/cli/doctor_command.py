@@ -173,7 +173,8 @@ def _memory_policy(topology: Topology | Unread) -> MemoryPolicy | Unread:
     try:
         name, nodes = bind.memory_policy()
     except OSError as error:
-        return MemoryPolicy(policy="", refusal=f"get_mempolicy: {error.strerror}")
+        policy = doctor.read_inherited_policy()
+        return MemoryPolicy(policy=policy, source=doctor.NUMA_MAPS, refusal=f"get_mempolicy: {error.strerror}")
     policy = f"{name}:{format_list(nodes)}" if nodes else name
     wanted = frozenset() if isinstance(topology, Unread) else topology.allowed_nodes
     trial = "bind" if wanted else "default"

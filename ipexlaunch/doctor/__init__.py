@@ -6,6 +6,7 @@ Nothing on the machine is changed by it. The judgements are in `ipexlaunch.findi
 from ipexlaunch.doctor.cached_pages import read_cached_file
 from ipexlaunch.doctor.cgroup_limits import read_memory_limit, read_throttling
 from ipexlaunch.doctor.host_files import is_live, read_environment, read_host_files
+from ipexlaunch.doctor.inherited_policy import NUMA_MAPS, read_inherited_policy
 from ipexlaunch.doctor.interpreter_files import read_bundled_openmp, read_interpreter
 from ipexlaunch.doctor.numa_package import read_numa_package
 from ipexlaunch.doctor.preload_files import find_preloaded
@@ -13,6 +14,7 @@ from ipexlaunch.doctor.shared_memory import read_shared_memory
 from ipexlaunch.doctor.system_calls import ask_for_amx
 
 __all__ = [
+    "NUMA_MAPS",
     "ask_for_amx",
     "find_preloaded",
     "is_live",
@@ -20,6 +22,7 @@ __all__ = [
     "read_cached_file",
     "read_environment",
     "read_host_files",
+    "read_inherited_policy",
     "read_interpreter",
     "read_memory_limit",
     "read_numa_package",

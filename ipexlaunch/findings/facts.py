@@ -21,6 +21,8 @@ class MemoryPolicy:
 
     policy: str
     """As /proc/PID/numa_maps has it: "default", "bind:0", "interleave:0-1"; empty where the kernel does not tell."""
+    source: str = "get_mempolicy(2)"
+    """Who told it."""
     trial: str = ""
     """What was tried to learn whether it can be set, e.g. "bind:0-1 accepted"."""
     refusal: str = ""

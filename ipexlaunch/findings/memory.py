@@ -27,7 +27,7 @@ EAGER_SWAPPINESS = 10
 LARGE_SHARE = 0.05
 """Of the host's memory: more than this in reserved and unused huge pages is worth a warning."""
 
-SMALL_SHARED_MEMORY_BYTES = 1 << 30
+SMALL_SHARED_MEMORY_BYTES = 512 << 20
 """Docker's default is 64 MiB; a batch handed over by a DataLoader's worker process takes tens of MiB."""
 
 
@@ -162,7 +162,7 @@ def check_shared_memory(facts: Facts) -> Finding:
         return finding("ok", "/dev/shm has room for batches that processes share", seen)
     return finding(
         "warning",
-        f"/dev/shm has {in_gib(space.free_bytes)} left: data loaders with worker processes end in bus errors",
+        f"/dev/shm has {in_gib(space.free_bytes)} left: data loaders with worker processes can end in bus errors",
         seen,
         remedy="make it larger (in Docker: --shm-size=8g; in Kubernetes: an emptyDir with medium Memory)",
         command="sudo mount -o remount,size=50% /dev/shm",

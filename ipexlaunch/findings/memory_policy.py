@@ -39,7 +39,7 @@ def check_inherited_memory_policy(facts: Facts) -> Finding:
     policy = need(facts.memory_policy)
     if not policy.policy:
         raise CannotTell(policy.refusal, Evidence("get_mempolicy(2)", policy.refusal))
-    seen = Evidence("get_mempolicy(2)", policy.policy)
+    seen = Evidence(policy.source, policy.policy)
     if policy.policy in ("default", "local"):
         return finding("ok", "No memory policy is inherited", seen)
     return finding(

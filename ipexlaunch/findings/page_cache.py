@@ -66,7 +66,7 @@ def check_page_cache(facts: Facts) -> Sequence[Finding]:
             f"{share:.0%} of the cached pages lie on node {fullest}: workers on node {format_list(others)} "
             "that map the files read remote memory",
             *seen,
-            remedy="drop them from the cache, then let each worker read (or copy) the files itself",
+            remedy="drop them, then let each worker read or copy the files itself (on tmpfs: write them anew)",
             command="; ".join(f"dd if={shlex.quote(file.path)} iflag=nocache count=0 status=none" for file in files[:4])
             + ("; ..." if len(files) > 4 else ""),
         ),

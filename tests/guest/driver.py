@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ipexlaunch.bind import held_to, set_memory_policy
 from ipexlaunch.cpulist import format_list
+from tests.guest.doctor_section import doctor
 from tests.guest.scenarios import WEIGHTS, Scenario, scenarios
 from tests.guest.shape import SHAPES, Shape
 
@@ -36,6 +37,7 @@ def main() -> None:
         "this_process": this_process,
         "tools": tools,
         "topology": topology,
+        "doctor": doctor,
         "policy_refusal": policy_refusal,
         "bound": bound_by_us,
         "bound_by_numactl": bound_by_numactl,
