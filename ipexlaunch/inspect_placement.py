@@ -1,11 +1,29 @@
-"""Read back where a worker and its children really are: affinity of every thread, anonymous pages by node."""
+"""Read back where a worker, its children and its daemons really are: affinity and use of every thread, pages by node.
+
+A look costs what the kernel needs to write its texts: about 30 microseconds for a thread, and a walk through the page
+tables for the pages (measured by benchmarks/proof.py). Looks between the first and the last are therefore left out
+where they would cost more than a fixed share of one core for all workers together.
+"""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 
-from ipexlaunch.cpulist import parse_list
-from ipexlaunch.placement import Placement, anonymous_bytes_by_node
+from ipexlaunch import proc_text
+from ipexlaunch.placement import Affinity, Placement, crowd_of
+from ipexlaunch.proc_text import Memory, ThreadStat
+
+THREADS_SHARE = 0.005
+PAGES_SHARE = 0.003
+"""Most of one core's time that looks at running workers may take, all workers together: threads, pages."""
+
+BUFFER_BYTES = 1 << 16
+
+WORKER_INDEX = "IPEXLAUNCH_INDEX"
+"""Variable that a worker's descendants inherit; it tells whose a daemon is."""
 
 
 def inspect_placement(pid: int, proc: str = "/proc") -> Placement | None:
@@ -15,33 +33,7 @@ def inspect_placement(pid: int, proc: str = "/proc") -> Placement | None:
         pid: the worker's process id.
         proc: root of procfs; another directory in tests.
     """
-    affinities: list[frozenset[int]] = []
-    main_thread: frozenset[int] | None = None
-    pages: dict[int, int] | None = {}
-    for member in _with_descendants(pid, proc):
-        for thread in _listed(f"{proc}/{member}/task"):
-            affinity = _affinity(f"{proc}/{member}/task/{thread}/status")
-            if affinity is None:
-                continue  # the thread ended between the listing and the reading
-            affinities.append(affinity)
-            if thread == str(pid):
-                main_thread = affinity
-        text = _text(f"{proc}/{member}/numa_maps")
-        if text is None:
-            pages = None if str(member) == str(pid) else pages
-        elif pages is not None:
-            for node, size in anonymous_bytes_by_node(text).items():
-                pages[node] = pages.get(node, 0) + size
-    if main_thread is None:
-        return None
-    return Placement(
-        cpus=frozenset().union(*affinities),
-        threads=len(affinities),
-        pinned_threads=sum(len(affinity) == 1 for affinity in affinities),
-        main_thread_cpus=main_thread,
-        pages=pages,
-        peak_memory_bytes=_peak_memory_bytes(f"{proc}/{pid}/status"),
-    )
+    return Inspector(proc)(pid)
 
 
 def descendants(pid: int, proc: str = "/proc") -> list[int]:
@@ -49,30 +41,258 @@ def descendants(pid: int, proc: str = "/proc") -> list[int]:
 
     Source: proc(5), /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN).
     """
-    return _with_descendants(pid, proc)[1:]
-
-
-def _with_descendants(pid: int, proc: str) -> list[int]:
     found = [pid]
     for member in found:
         for thread in _listed(f"{proc}/{member}/task"):
-            text = _text(f"{proc}/{member}/task/{thread}/children") or ""
-            found.extend(int(child) for child in text.split())
-    return found
+            found.extend(_children(f"{proc}/{member}/task/{thread}"))
+    return found[1:]
 
 
-def _affinity(path: str) -> frozenset[int] | None:
-    for line in (_text(path) or "").splitlines():
-        if line.startswith("Cpus_allowed_list:"):
-            return parse_list(line.partition(":")[2], path)
-    return None
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """One thread at this look."""
+
+    process: int
+    number: int
+    affinity: frozenset[int]
+    stat: ThreadStat | None
 
 
-def _peak_memory_bytes(path: str) -> int:
-    for line in (_text(path) or "").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024  # "VmHWM:    1234 kB"
-    return 0
+@dataclass(slots=True)
+class _Known:
+    """What is kept of one worker from look to look."""
+
+    looked_at: float | None = None
+    """Seconds of the clock."""
+    threads_cost_s: float = 0.0
+    pages_at: float = 0.0
+    pages_cost_s: float = 0.0
+    ticks: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Cpu time by (thread, when it was started)."""
+    last: Placement | None = None
+
+
+class Inspector:
+    """Looks at workers again and again; keeps of each what the next look is compared with."""
+
+    def __init__(
+        self,
+        proc: str = "/proc",
+        *,
+        affinity: Callable[[int], Collection[int]] = os.sched_getaffinity,
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.thread_time,
+        launcher: int | None = None,
+    ) -> None:
+        """Look at nothing yet.
+
+        Args:
+            proc: root of procfs; another directory in tests.
+            affinity: the cpus that a thread may run on.
+            clock: seconds, monotonic.
+            cpu_clock: seconds of cpu time of the calling thread.
+            launcher: the process that adopts daemons (PR_SET_CHILD_SUBREAPER); None for this one.
+        """
+        self._proc = proc
+        self._affinity = affinity
+        self._clock = clock
+        self._cpu_clock = cpu_clock
+        self._launcher = os.getpid() if launcher is None else launcher
+        self._known: dict[int, _Known] = {}
+        self._indices: dict[int, str] = {}
+        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        self._page_kb = os.sysconf("SC_PAGE_SIZE") // 1024
+
+    def __call__(self, pid: int) -> Placement | None:
+        """Look at everything, whatever it costs; None where the worker is gone.
+
+        Args:
+            pid: the worker's process id.
+        """
+        return self._look(pid, whole=True)
+
+    def glance(self, pid: int) -> Placement | None:
+        """Look at what may be looked at without costing more than the fixed shares; None where that is nothing.
+
+        The first glance at a worker is a whole look.
+
+        Args:
+            pid: the worker's process id.
+        """
+        known = self._known.get(pid)
+        if known is None or known.looked_at is None:
+            return self._look(pid, whole=True)
+        if not self._due(known.looked_at, known.threads_cost_s, THREADS_SHARE):
+            return None
+        return self._look(pid, whole=False)
+
+    def _due(self, last: float, cost_s: float, share: float) -> bool:
+        return self._clock() - last >= cost_s * len(self._known) / share
+
+    def _look(self, pid: int, *, whole: bool) -> Placement | None:
+        known = self._known.setdefault(pid, _Known())
+        begun = self._cpu_clock()
+        processes, daemons = self._members(pid)
+        threads = [thread for member in processes for thread in self._threads(member)]
+        main = next((thread for thread in threads if thread.number == pid), None)
+        alive = [thread for thread in threads if thread.stat is None or thread.stat.state not in "ZX"]
+        if main is None or not alive:
+            del self._known[pid]
+            return None
+        now = self._clock()
+        used = self._used(known, alive)
+        crowd = None if known.looked_at is None or now <= known.looked_at else crowd_of(used, now - known.looked_at)
+        with_pages = whole or self._due(known.pages_at, known.pages_cost_s, PAGES_SHARE)
+        known.looked_at, known.threads_cost_s = now, self._cpu_clock() - begun
+        affinities = {thread.affinity for thread in alive}
+        seen = Placement(
+            cpus=frozenset().union(*affinities),
+            threads=len(alive),
+            pinned_threads=sum(len(thread.affinity) == 1 for thread in alive),
+            main_thread_cpus=main.affinity,
+            peak_memory_bytes=proc_text.peak_memory_bytes_of(_text(f"{self._proc}/{pid}/status") or ""),
+            unclear=sum(thread.stat is None for thread in alive),
+            page_looks=0,
+            processes=len({thread.process for thread in alive}),
+            daemons=daemons,
+            affinities=_grouped(alive),
+            last_cpus=frozenset(thread.stat.last_cpu for thread in alive if thread.stat is not None),
+            crowd=crowd,
+            crowded_looks=int(crowd is not None),
+        )
+        if with_pages:
+            begun = self._cpu_clock()
+            seen = self._with_pages(seen, processes, alive, dear=whole)
+            known.pages_at, known.pages_cost_s = now, self._cpu_clock() - begun
+        elif known.last is not None:
+            seen = replace(
+                seen,
+                unclear=max(seen.unclear, known.last.unclear),
+                **{name: getattr(known.last, name) for name in FROM_PAGES},
+            )
+        known.last = seen
+        return seen
+
+    def _with_pages(self, seen: Placement, processes: list[int], threads: list[_Thread], *, dear: bool) -> Placement:
+        """What is read of whole processes: their pages and mapped files, and if wanted what is dearer still."""
+        memories: list[Memory] = []
+        unread, told = 0, True
+        openmp: set[str] = set()
+        clashes: set[tuple[str, ...]] = set()
+        for process in processes:
+            where = f"{self._proc}/{process}"
+            numa_maps = _text(f"{where}/numa_maps")
+            if numa_maps is not None:
+                memories.append(proc_text.memory_of(numa_maps, self._page_kb))
+            elif os.path.exists(f"{where}/numa_maps"):
+                unread += 1
+            elif process == processes[0]:
+                told = False
+            files = proc_text.openmp_of(_text(f"{where}/maps") or "")
+            openmp |= files
+            if len(files) > 1:
+                preload = proc_text.variable_of(_text(f"{where}/environ") or "", "LD_PRELOAD")
+                clash = proc_text.openmp_clash(files, preload or "")
+                clashes |= {clash} if clash else set()
+        memory = proc_text.sum_of(memories)
+        transparent = [_text(f"{self._proc}/{process}/smaps_rollup") for process in processes] if dear else []
+        sizes = [size for text in transparent if (size := proc_text.transparent_huge_bytes_of(text or "")) is not None]
+        moves = [self._migrations(thread) for thread in threads] if dear else []
+        known_moves = [count for count in moves if count is not None]
+        return replace(
+            seen,
+            pages=proc_text.sum_by_node(memory.anonymous, memory.huge) if told else None,
+            huge_pages=memory.huge,
+            shared_pages=memory.shared,
+            file_pages=memory.file,
+            transparent_huge_bytes=sum(sizes) if sizes else None,
+            by_policy=memory.by_policy,
+            unclear=seen.unclear + memory.unclear + unread,
+            page_looks=1,
+            openmp=frozenset(openmp),
+            openmp_clashes=frozenset(clashes),
+            migrations=sum(known_moves) if known_moves else None,
+        )
+
+    def _migrations(self, thread: _Thread) -> int | None:
+        text = _text(f"{self._proc}/{thread.process}/task/{thread.number}/sched")
+        return None if text is None else proc_text.migrations_of(text)
+
+    def _used(self, known: _Known, threads: list[_Thread]) -> list[tuple[frozenset[int], float]]:
+        """Affinity and cpu time of every thread since the look before; all of it for one that is new since."""
+        ticks: dict[tuple[int, int], int] = {}
+        used: list[tuple[frozenset[int], float]] = []
+        for thread in threads:
+            if thread.stat is not None:
+                key = thread.number, thread.stat.started
+                ticks[key] = thread.stat.ticks
+                used.append((thread.affinity, (thread.stat.ticks - known.ticks.get(key, 0)) * self._tick_s))
+        known.ticks = ticks
+        return used
+
+    def _members(self, pid: int) -> tuple[list[int], int]:
+        """The worker, its descendants, and its daemons with theirs; how many have left its tree."""
+        members = [pid, *descendants(pid, self._proc)]
+        strays = self._daemons(pid)
+        left = [member for stray in strays for member in (stray, *descendants(stray, self._proc))]
+        return [*members, *left], len(left)
+
+    def _daemons(self, pid: int) -> list[int]:
+        """Processes that this worker's descendants left behind: the launcher's children that carry its index."""
+        children: list[int] = []
+        for thread in _listed(f"{self._proc}/{self._launcher}/task"):
+            children += _children(f"{self._proc}/{self._launcher}/task/{thread}")
+        self._indices = {child: self._indices[child] for child in children if child in self._indices}
+        if pid not in children:
+            return []  # not a worker of this launcher
+        for child in children:
+            if child not in self._indices:
+                index = proc_text.variable_of(_text(f"{self._proc}/{child}/environ") or "", WORKER_INDEX)
+                if index is not None:
+                    self._indices[child] = index
+        mine = self._indices.get(pid)
+        return [child for child in children if child != pid and mine is not None and self._indices.get(child) == mine]
+
+    def _threads(self, process: int) -> list[_Thread]:
+        found: list[_Thread] = []
+        for name in _listed(f"{self._proc}/{process}/task"):
+            try:
+                affinity = frozenset(self._affinity(int(name)))
+                text = _line(f"{self._proc}/{process}/task/{name}/stat")
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended between the listing and the reading
+            found.append(_Thread(process, int(name), affinity, proc_text.thread_stat(text)))
+        return found
+
+
+FROM_PAGES = (
+    "pages",
+    "huge_pages",
+    "shared_pages",
+    "file_pages",
+    "transparent_huge_bytes",
+    "by_policy",
+    "openmp",
+    "openmp_clashes",
+    "migrations",
+)
+"""Fields of a placement that a look without pages takes over from the look before."""
+
+
+def _grouped(threads: list[_Thread]) -> tuple[Affinity, ...]:
+    groups: dict[frozenset[int], list[_Thread]] = {}
+    for thread in threads:
+        groups.setdefault(thread.affinity, []).append(thread)
+    return tuple(Affinity(cpus, len(group), _name(group[0])) for cpus, group in groups.items())
+
+
+def _name(thread: _Thread) -> str:
+    name = thread.stat.name if thread.stat is not None else "?"
+    return f"thread {thread.number} {name!r} of process {thread.process}"
+
+
+def _children(thread: str) -> list[int]:
+    return [int(child) for child in (_text(f"{thread}/children") or "").split()]
 
 
 def _listed(path: str) -> list[str]:
@@ -82,10 +302,31 @@ def _listed(path: str) -> list[str]:
         return []
 
 
+def _line(path: str) -> str:
+    """A text of one line; the kernel gives it in one read.
+
+    Raises:
+        FileNotFoundError, ProcessLookupError: it is gone.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, BUFFER_BYTES).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+
+
 def _text(path: str) -> str | None:
     """The file's text; None where it does not exist, its process is gone, or it is not ours to read."""
     try:
-        with open(path, "rb") as file:
-            return file.read().decode(errors="replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return None
+    parts: list[bytes] = []
+    try:
+        while part := os.read(descriptor, BUFFER_BYTES):
+            parts.append(part)
+    except (ProcessLookupError, PermissionError):
+        return None
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode(errors="replace")

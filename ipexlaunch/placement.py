@@ -1,6 +1,6 @@
 """Where a worker really is: the binding that the kernel accepted, and what was read back of its threads and pages.
 
-Pure: `bind.py` and `inspect_placement.py` read the machine, this module understands the kernel's texts.
+Pure: `bind.py` and `inspect_placement.py` read the machine, `proc_text.py` understands the kernel's texts.
 """
 
 from __future__ import annotations
@@ -8,17 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.plan.instances import Instance
-
-LOCAL_SHARE_REQUIRED = 0.95
-"""A worker with a smaller share of its anonymous pages on its nodes makes the run INVALID."""
-
-BINDING_POLICIES = ("bind", "preferred", "preferred-many", "interleave", "weighted-interleave")
-"""Policies that promise where pages go, so that the share of local pages can be judged."""
-
-SMALLEST_JUDGED_BYTES = 4 << 20
-"""Below this much anonymous memory a share says nothing (an idle interpreter has a few MB)."""
+NO_TIME_TO_SPARE = 0.9
+CROWDED = 1.25
+"""Cpus are crowded where threads used this share of their time, and were this many times as many as the cpus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +27,28 @@ class Binding:
     """Why the memory policy is weaker than planned; empty where it is as planned."""
 
 
+@dataclass(frozen=True, slots=True)
+class Affinity:
+    """Threads that may run on the same cpus."""
+
+    cpus: frozenset[int]
+    threads: int
+    example: str
+    """One of them, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """More threads than cpus that all worked, on cpus that had no time to spare."""
+
+    cpus: frozenset[int]
+    threads: int
+    """How many equally busy threads would have shared the cpus as these did, rounded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """What was read back of a worker and its children at one moment."""
+    """What was read back of a worker, its children and its daemons at one moment."""
 
     cpus: frozenset[int]
     """Union of the affinity of every thread."""
@@ -46,9 +57,42 @@ class Placement:
     """Threads that may run on one cpu only."""
     main_thread_cpus: frozenset[int]
     pages: Mapping[int, int] | None = field(default=None)
-    """Anonymous memory in bytes by node; None where the kernel does not tell (no numa_maps)."""
+    """Anonymous memory in bytes by node, huge pages included; None where the kernel does not tell (no numa_maps)."""
     peak_memory_bytes: int = 0
     """Largest resident set of the worker so far, without its children (VmHWM)."""
+    huge_pages: Mapping[int, int] = field(default_factory=dict)
+    """The part of `pages` that is in huge pages (hugetlb), in bytes by node."""
+    shared_pages: Mapping[int, int] = field(default_factory=dict)
+    """Shared memory in bytes by node."""
+    file_pages: Mapping[int, int] = field(default_factory=dict)
+    """Mapped pages of the page cache in bytes by node."""
+    transparent_huge_bytes: int | None = None
+    """The part of `pages` that is in transparent huge pages; None where not known."""
+    by_policy: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    """`pages` by the policy of their mapping, in the kernel's words such as "bind:1"."""
+    unclear: int = 0
+    """Lines of the kernel's texts that were not understood, and processes that were not ours to read."""
+    page_looks: int = 1
+    """In how many of `looks` the pages were read; where in none, they are those of the look before."""
+    processes: int = 1
+    daemons: int = 0
+    """How many of the processes have left the worker's tree; the launcher adopted them."""
+    affinities: tuple[Affinity, ...] = ()
+    """Every affinity that some thread has."""
+    last_cpus: frozenset[int] = frozenset()
+    """The cpus that the threads run on or ran on last."""
+    openmp: frozenset[str] = frozenset()
+    """Files of the OpenMP runtimes that are mapped into any of the processes."""
+    openmp_clashes: frozenset[tuple[str, ...]] = frozenset()
+    """Runtimes that work side by side within one process."""
+    migrations: int | None = None
+    """How often the living threads changed their cpu so far; None where the kernel does not tell."""
+    crowd: Crowd | None = None
+    """The worst crowd since the look before."""
+    looks: int = 1
+    """How many looks it stands for: itself, and those before it that said nothing new (see `thinned`)."""
+    crowded_looks: int = 0
+    """How many of them found a crowd."""
 
     def local_share(self, nodes: Iterable[int]) -> float | None:
         """Share of the anonymous memory that is on these nodes, 0 to 1; None where unknown or none is there."""
@@ -58,66 +102,30 @@ class Placement:
         return sum(self.pages.get(node, 0) for node in nodes) / total
 
 
-def anonymous_bytes_by_node(numa_maps: str, page_kb: int = 4) -> dict[int, int]:
-    """Anonymous memory by node, in bytes, of one process.
+def crowd_of(threads: Iterable[tuple[frozenset[int], float]], seconds: float) -> Crowd | None:
+    """The cpus with the most working threads for each of them; None where every thread had a cpu to itself.
+
+    For every affinity that a thread has: the threads that may run only there. They crowd their cpus where those had
+    no time to spare (NO_TIME_TO_SPARE) and the threads' effective number, (sum of t)^2 / sum of t^2 over their cpu
+    times t, exceeds the cpus (CROWDED times). Sleeping threads weigh nothing, and helpers little.
 
     Args:
-        numa_maps: text of /proc/PID/numa_maps; lines without `file=` are anonymous (heap, stack, mmap).
-        page_kb: size of a page where a line does not say (kernels before 3.0 lack kernelpagesize_kB).
-
-    Source: Documentation/filesystems/proc.rst, fs/proc/task_mmu.c (show_numa_map) of the Linux kernel.
+        threads: affinity and cpu time in seconds of each thread.
+        seconds: within which they used it.
     """
-    found: dict[int, int] = {}
-    for line in numa_maps.splitlines():
-        words = line.split()
-        if any(word.startswith("file=") for word in words):
+    groups: dict[frozenset[int], list[float]] = {}
+    for cpus, used in threads:
+        group = groups.setdefault(cpus, [0.0, 0.0])
+        group[0] += used
+        group[1] += used * used
+    worst: Crowd | None = None
+    worst_ratio = CROWDED
+    for cpus in groups:
+        inside = [group for other, group in groups.items() if other <= cpus]
+        total, squares = sum(group[0] for group in inside), sum(group[1] for group in inside)
+        if not squares or total < NO_TIME_TO_SPARE * seconds * len(cpus):
             continue
-        size = page_kb
-        counts: list[tuple[int, int]] = []
-        for word in words[2:]:
-            key, _, value = word.partition("=")
-            if key == "kernelpagesize_kB":
-                size = int(value)
-            elif key[:1] == "N" and key[1:].isdigit():
-                counts.append((int(key[1:]), int(value)))
-        for node, pages in counts:
-            found[node] = found.get(node, 0) + pages * size * 1024
-    return found
-
-
-def misplacements(
-    instance: Instance, placement: Placement, binding: Binding, local_share_required: float = LOCAL_SHARE_REQUIRED
-) -> list[str]:
-    """Every way in which a worker is not where the plan says, each as a reason for INVALID; empty where it is.
-
-    Args:
-        instance: the plan.
-        placement: what was read back.
-        binding: what the kernel accepted at the start; memory that was refused is not judged again here.
-        local_share_required: 0 to 1.
-    """
-    reasons: list[str] = []
-    strayed = placement.cpus - instance.cpus
-    if strayed:
-        reasons.append(
-            f"instance {instance.index} may run on cpus {format_list(strayed)}, outside its plan "
-            f"({format_list(instance.cpus)})"
-        )
-    planned_policy = binding.memory in BINDING_POLICIES and not binding.refused
-    share = placement.local_share(instance.nodes)
-    total = sum((placement.pages or {}).values())
-    if planned_policy and share is not None and total >= SMALLEST_JUDGED_BYTES and share < local_share_required:
-        reasons.append(
-            f"instance {instance.index} has {share:.1%} of its anonymous memory on node "
-            f"{format_list(instance.nodes)} (at least {local_share_required:.0%} wanted)"
-        )
-    return reasons
-
-
-def affinity_collapsed(instance: Instance, placement: Placement) -> bool:
-    """Whether the main thread was squeezed onto fewer cpus than the instance has, so that its children share them.
-
-    OpenMP runtimes do this when they are told to bind threads (GOMP_CPU_AFFINITY, OMP_PROC_BIND, KMP_AFFINITY
-    without "reset"); DataLoader workers and subprocesses then inherit one cpu.
-    """
-    return len(placement.main_thread_cpus) == 1 < len(instance.cpus)
+        number = total * total / squares
+        if number / len(cpus) >= worst_ratio:
+            worst, worst_ratio = Crowd(cpus, round(number)), number / len(cpus)
+    return worst

@@ -11,8 +11,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.lifecycle import SIGNAL_BASE, SIGNAL_NAMES, Failure
-from ipexlaunch.placement import LOCAL_SHARE_REQUIRED, Placement, affinity_collapsed, misplacements
+from ipexlaunch.placement import Placement
+from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
 from ipexlaunch.record import Run, WorkerRecord
 
 EXIT_INVALID = 4
@@ -72,6 +74,8 @@ class InstanceReport:
     peak_memory_bytes: int
     exit: int
     log: str = ""
+    placement: Proof | None = None
+    """What was read back of it; None where it ended before anybody looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +212,7 @@ def _instance(record: WorkerRecord, start: float) -> InstanceReport:
         peak_memory_bytes=last.peak_memory_bytes if last else record.peak_memory_bytes,
         exit=record.exit_code,
         log=record.log,
+        placement=proof_of(record.placements),
     )
 
 
@@ -230,21 +235,20 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
         if record.ready is not None and record.finished is None and record.exit_code == 0:
             reasons.append(f"instance {index} was ready but never said that it finished")
         if record.binding is not None:
-            for placement in record.placements:
-                for reason in misplacements(record.instance, placement, record.binding, local_share_required):
-                    if reason not in reasons:
-                        reasons.append(reason)
+            reasons += misplacements_at_worst(record.instance, record.placements, record.binding, local_share_required)
     return reasons
 
 
 def _warnings(run: Run, throughput: Throughput) -> list[str]:
     warnings = list(run.notes)
+    unseen = frozenset(r.instance.index for r in run.records if r.pid is not None and not r.placements)
+    if unseen:
+        warnings.append(
+            f"the placement of instance {format_list(unseen)} is as it was bound, but not proven: "
+            "it ended before it was looked at"
+        )
     for record in run.records:
-        if any(affinity_collapsed(record.instance, placement) for placement in record.placements):
-            warnings.append(
-                f"instance {record.instance.index}: its main thread is held to one cpu by its OpenMP settings, "
-                "and its children inherit that"
-            )
+        warnings += doubts(record.instance, record.placements)
     if throughput.makespan is not None:
         if run.go is None:
             warnings.append("no worker waited for the common start, so the rate includes loading")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.lifecycle import Failure
+from ipexlaunch.proof import Proof
 from ipexlaunch.report import InstanceReport, Report, Throughput
 
 SCHEMA = "ipexlaunch/report/1"
@@ -61,7 +63,34 @@ def _instance(instance: InstanceReport) -> dict[str, Any]:
         "peak_memory_bytes": instance.peak_memory_bytes,
         "exit": instance.exit,
         "log": instance.log,
+        "placement": None if instance.placement is None else _placement(instance.placement),
     }
+
+
+def _placement(proof: Proof) -> dict[str, Any]:
+    return {
+        "looks": proof.looks,
+        "page_looks": proof.page_looks,
+        "cpus": format_list(proof.cpus),
+        "last_cpus": format_list(proof.last_cpus),
+        "main_thread_cpus": format_list(proof.main_thread_cpus),
+        "processes": proof.processes,
+        "daemons": proof.daemons,
+        "threads": proof.threads,
+        "pinned_threads": proof.pinned_threads,
+        "anonymous_bytes": None if proof.anonymous_bytes is None else _by_node(proof.anonymous_bytes),
+        "huge_bytes": _by_node(proof.huge_bytes),
+        "transparent_huge_bytes": proof.transparent_huge_bytes,
+        "shared_bytes": _by_node(proof.shared_bytes),
+        "file_bytes": _by_node(proof.file_bytes),
+        "openmp": list(proof.openmp),
+        "migrations": proof.migrations,
+        "crowded_looks": proof.crowded_looks,
+    }
+
+
+def _by_node(sizes: Mapping[int, int]) -> dict[str, int]:
+    return {str(node): sizes[node] for node in sorted(sizes)}
 
 
 def read_report(text: str, source: str) -> Report:
@@ -80,7 +109,14 @@ def read_report(text: str, source: str) -> Report:
     model = validate(parse_document(text, source, {"report": [1]}), ReportModel)
     data = model.model_dump()
     instances = tuple(
-        InstanceReport(**{**row, "cpus": parse_list(row["cpus"]), "nodes": parse_list(row["nodes"])})
+        InstanceReport(
+            **{
+                **row,
+                "cpus": parse_list(row["cpus"]),
+                "nodes": parse_list(row["nodes"]),
+                "placement": None if row["placement"] is None else _proof(row["placement"]),
+            }
+        )
         for row in data.pop("instances")
     )
     failures = tuple(Failure(time=row.pop("time_s"), **row) for row in data.pop("failures"))
@@ -89,3 +125,10 @@ def read_report(text: str, source: str) -> Report:
     return Report(
         instances=instances, failures=failures, throughput=throughput, reasons=reasons, warnings=warnings, **data
     )
+
+
+def _proof(row: dict[str, Any]) -> Proof:
+    lists = {name: parse_list(row[name]) for name in ("cpus", "last_cpus", "main_thread_cpus")}
+    names = ("anonymous_bytes", "huge_bytes", "shared_bytes", "file_bytes")
+    sizes = {name: {int(node): size for node, size in row[name].items()} for name in names if row[name] is not None}
+    return Proof(**{**row, **lists, **sizes, "openmp": tuple(row["openmp"])})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ipexlaunch.documents.text import CpuList
 
@@ -35,6 +35,31 @@ class ThroughputModel(_Strict):
     steady_seconds: float | None
 
 
+BytesByNode = dict[Annotated[str, Field(pattern=r"^\d+$")], int]
+
+
+class PlacementModel(_Strict):
+    """What was read back of one worker."""
+
+    looks: int
+    page_looks: int
+    cpus: CpuList
+    last_cpus: CpuList
+    main_thread_cpus: CpuList
+    processes: int
+    daemons: int
+    threads: int
+    pinned_threads: int
+    anonymous_bytes: BytesByNode | None
+    huge_bytes: BytesByNode
+    transparent_huge_bytes: int | None
+    shared_bytes: BytesByNode
+    file_bytes: BytesByNode
+    openmp: list[str]
+    migrations: int | None
+    crowded_looks: int
+
+
 class InstanceModel(_Strict):
     """One worker."""
 
@@ -53,6 +78,7 @@ class InstanceModel(_Strict):
     peak_memory_bytes: int
     exit: int
     log: str
+    placement: PlacementModel | None
 
 
 class FailureModel(_Strict):

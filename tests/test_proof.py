@@ -1,21 +1,9 @@
 import pytest
 
-from ipexlaunch.placement import (
-    Binding,
-    Placement,
-    affinity_collapsed,
-    anonymous_bytes_by_node,
-    misplacements,
-)
+from ipexlaunch.placement import Binding, Placement
 from ipexlaunch.plan import Instance
+from ipexlaunch.proof import affinity_collapsed, misplacements
 
-NUMA_MAPS = """\
-55f8ec61c000 default file=/usr/bin/head mapped=2 N0=2 kernelpagesize_kB=4
-55f8ed000000 bind:1 heap anon=10 dirty=10 N0=3 N1=7 kernelpagesize_kB=4
-7f0000000000 bind:1 anon=2 dirty=2 N1=2 kernelpagesize_kB=2048
-7f1000000000 bind:1 file=/lib/libc.so anon=4 dirty=4 N0=4 kernelpagesize_kB=4
-7ffd00000000 bind:1 stack anon=1 dirty=1 N1=1
-"""
 INSTANCE = Instance(index=3, cpus=frozenset({4, 5}), nodes=frozenset({1}), threads=2)
 BOUND = Binding(cpus=frozenset({4, 5}), memory="bind", nodes=frozenset({1}))
 
@@ -24,10 +12,6 @@ def placed(cpus: set[int], pages: dict[int, int] | None, main: set[int] | None =
     return Placement(
         cpus=frozenset(cpus), threads=2, pinned_threads=0, main_thread_cpus=frozenset(main or cpus), pages=pages
     )
-
-
-def test_anonymous_pages_are_counted_by_node_and_page_size_and_files_are_not() -> None:
-    assert anonymous_bytes_by_node(NUMA_MAPS) == {0: 3 * 4096, 1: 7 * 4096 + 2 * (2 << 20) + 4096}
 
 
 def test_a_worker_in_its_place_gives_no_reason() -> None:
