@@ -1,5 +1,6 @@
 """Start, watch and stop the workers of a launch: the only package that starts processes or handles signals."""
 
-from ipexlaunch.supervise.loop import Means, Showing, supervise
+from ipexlaunch.supervise.loop import supervise
+from ipexlaunch.supervise.means import Means, Showing
 
 __all__ = ["Means", "Showing", "supervise"]

@@ -10,16 +10,12 @@ import os
 import resource
 import selectors
 import signal
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from ipexlaunch import lifecycle
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Command, Event, Limits
-from ipexlaunch.placement import Binding, Placement
 from ipexlaunch.record import Run
 from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.supervise import child as children
@@ -30,45 +26,13 @@ from ipexlaunch.supervise.leftovers import end_leftovers, signal_process
 from ipexlaunch.supervise.listen import Listener
 from ipexlaunch.supervise.messages import Said, command_line
 from ipexlaunch.supervise.output import Log
+from ipexlaunch.supervise.means import Means, Showing
 from ipexlaunch.supervise.timers import Timers
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
 from ipexlaunch.supervise.watch import Watcher
 
 LAST_WORDS_S = 5.0
 """How long the display may take for what is left at the end."""
-
-Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Means:
-    """The acts that the supervisor needs from elsewhere, each a function, so that a test can give its own."""
-
-    hold: Hold
-    """Binds the calling thread to (cpus, memory policy, nodes) within a context."""
-    inspect: Callable[[int], Placement | None]
-    """Reads back where a process is."""
-    descendants: Callable[[int], list[int]]
-    """The processes below a process."""
-    oom_kills: Callable[[], int | None]
-    """How many processes the kernel has killed for want of memory since it started; None where it does not tell."""
-    tell: Callable[[str], None]
-    """Says a line to the user."""
-    clock: Callable[[], float] = time.monotonic
-    """Seconds, the same clock as the workers'."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Showing:
-    """What becomes of the workers' output."""
-
-    outputs: tuple[int, int] = (1, 2)
-    """Descriptors that stdout and stderr are shown on."""
-    logs: Mapping[int, str] = field(default_factory=dict)
-    """Instance index to the path of its log file."""
-    largest_log_bytes: int | None = None
-    stamp: Callable[[], bytes] | None = None
-    """Makes the time that stands before each line."""
 
 
 def supervise(
