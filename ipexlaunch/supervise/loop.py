@@ -24,9 +24,9 @@ from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.guardian import MARK, Guardian
 from ipexlaunch.supervise.leftovers import end_leftovers, signal_process
 from ipexlaunch.supervise.listen import Listener
+from ipexlaunch.supervise.means import Means, Showing
 from ipexlaunch.supervise.messages import Said, command_line
 from ipexlaunch.supervise.output import Log
-from ipexlaunch.supervise.means import Means, Showing
 from ipexlaunch.supervise.timers import Timers
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
 from ipexlaunch.supervise.watch import Watcher
