@@ -12,8 +12,8 @@ from ipexlaunch.drawings.machine_parts import Part
 
 MOST_COLUMNS = 16
 """No row holds more boxes; more would be too narrow to read, and each number is tried."""
-LONG_FACT = 24
-"""Characters; shorter facts, such as "128 GiB", are not broken into lines."""
+LONG_WORDS = 24
+"""Characters; shorter titles and facts, such as "128 GiB" and "not allowed", are not broken into lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +108,13 @@ class Arranger:
             if self.metrics.text_width(joined) <= room:
                 lines[-1] = joined
             else:
-                lines += self._header_lines(fact, room) if len(fact) > LONG_FACT else (fact,)
+                lines += self._header_lines(fact, room)
         return tuple(lines)
 
     def _header_lines(self, title: str, width: int) -> tuple[str, ...]:
-        """The title, broken between its words where it is too long."""
+        """The title, broken between its words where it is too long for the width and not a short one."""
+        if len(title) <= LONG_WORDS:
+            return (title,) if title else ()
         lines: list[str] = []
         for word in title.split():
             if lines and self.metrics.text_width(f"{lines[-1]} {word}") <= width:

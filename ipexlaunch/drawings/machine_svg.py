@@ -31,6 +31,7 @@ text { font-family: "DejaVu Sans", Verdana, "Segoe UI", Helvetica, Arial, sans-s
 .node { fill: #ffffff; stroke: #94a3b8 }
 .memory { fill: #fdf6e3; stroke: #b08d3c }
 .l3 { fill: #dde6f1 }
+.no-l3 { fill: none; stroke: #b6c2d1; stroke-dasharray: 2 3 }
 .use.allowed { fill: #ffffff; stroke: #64748b }
 .use.idle { fill: #ffffff; stroke: #9ca3af; stroke-dasharray: 3 2 }
 .use.barred { fill: url(#barred); stroke: #cbd5e1 }
@@ -129,7 +130,8 @@ def _draw(topology: Topology, box: Box, cell: int) -> Iterator[str]:
         for number, line in enumerate(others, start=1):
             yield _text(box.x + 10, base + 17 * number, line, "fact")
     elif part.what == "l3":
-        yield _rect((box.x - 3, box.y, box.width + 6, box.height + 5), "l3", 4)
+        ground = "l3" if part.title.startswith("L3") else "no-l3"
+        yield _rect((box.x - 3, box.y, box.width + 6, box.height + 5), ground, 4)
         yield from _header(box)
     for child in box.boxes:
         yield from _draw(topology, child, cell)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +14,7 @@ from ipexlaunch.drawings.machine_drawing import machine_drawing
 from ipexlaunch.drawings.machine_svg import machine_svg
 from ipexlaunch.drawings.machine_table import machine_table
 from ipexlaunch.drawings.machine_tree import machine_tree
-from ipexlaunch.drawings.palette import PALETTE, instance_color
+from ipexlaunch.drawings.palette import PALETTE, Color, instance_color
 from ipexlaunch.drawings.plan_table import memory_phrase
 from ipexlaunch.drawings.words import heading_lines, machine_words, memory_words, wrapped
 from ipexlaunch.topology import Topology
@@ -132,12 +134,53 @@ def xterm_hex(number: int) -> str:
     return "#" + "".join(f"{levels[level]:02x}" for level in (red, *divmod(rest, 6)))
 
 
+SIGHT = {
+    "usual": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    "without red cones": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "without green cones": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.01182, 0.04294, 0.968881),
+    ),
+    "without blue cones": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.3039),
+    ),
+}
+"""Source: Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency"
+(2009), severity 1, on linear RGB."""
+
+
+def seen(color: str, sight: tuple[tuple[float, ...], ...]) -> tuple[float, float, float]:
+    """A colour in CIELAB (D65) as somebody with that sight sees it."""
+    parts = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    red, green, blue = (
+        min(1.0, max(0.0, sum(weight * part for weight, part in zip(row, linear, strict=True)))) for row in sight
+    )
+    x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.9505
+    y = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    z = (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.089
+    fx, fy, fz = (part ** (1 / 3) if part > 0.008856 else 7.787 * part + 16 / 116 for part in (x, y, z))
+    return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_colour_blind_people_can_tell_the_instances_apart(sight: str) -> None:
+    for one, other in itertools.combinations(PALETTE, 2):
+        assert math.dist(seen(one.hex, SIGHT[sight]), seen(other.hex, SIGHT[sight])) > 12, "2.3 is just noticeable"
+
+
 @pytest.mark.parametrize("color", PALETTE)
-def test_the_text_on_every_instance_colour_can_be_read(color: object) -> None:
-    entry = next(one for one in PALETTE if one == color)
+def test_the_text_on_every_instance_colour_can_be_read(color: Color) -> None:
     for ground, text in (
-        (entry.hex, entry.text_hex),
-        (xterm_hex(entry.xterm), xterm_hex(entry.text_xterm)),
+        (color.hex, color.text_hex),
+        (xterm_hex(color.xterm), xterm_hex(color.text_xterm)),
     ):
         light, dark = sorted((brightness(ground), brightness(text)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5, "WCAG AA"
