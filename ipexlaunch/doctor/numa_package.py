@@ -1,4 +1,4 @@
-"""Ask the `numa` package of the registry, where it is installed, for its number of nodes; for cross-checking only.
+"""Ask the `numa` package of the registry, where it is installed, for its idea of the nodes; for cross-checking only.
 
 Two packages share the import name (numa 1.4.6 and py-libnuma 1.2). Only their queries are called: setting a policy by
 them fails without an error or ends the process.
@@ -26,8 +26,8 @@ def read_numa_package(name: str = "numa") -> NumaPackage | Unread | None:
     try:
         module = importlib.import_module(name)
         if hasattr(module, "get_max_node"):  # numa 1.4
-            return NumaPackage(where, int(module.get_max_node()) + 1 if module.available() else None)
+            return NumaPackage(where, highest_id=int(module.get_max_node()) if module.available() else None)
         info = importlib.import_module(f"{name}.info")  # py-libnuma
-        return NumaPackage(where, int(info.get_num_configured_nodes()) if info.numa_available() else None)
+        return NumaPackage(where, count=int(info.get_num_configured_nodes()) if info.numa_available() else None)
     except Exception as error:  # foreign code: py-libnuma raises AttributeError at import where libnuma is missing
         return Unread(where, f"it fails with {type(error).__name__}: {error}")

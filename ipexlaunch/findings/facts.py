@@ -74,8 +74,10 @@ class NumaPackage:
     """What the `numa` package of the registry says, where it can be imported."""
 
     path: str
-    nodes: int | None
-    """Number of configured nodes; None where its library says that there is no NUMA."""
+    count: int | None = None
+    """Number of nodes with memory (numa_num_configured_nodes(3)); None where it does not tell."""
+    highest_id: int | None = None
+    """Highest node id (numa_max_node(3)); None where it does not tell. Without either there is no NUMA for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.quantity import counted, in_gib
 from ipexlaunch.findings.reading import CannotTell, Reading
 
+NODES = "/sys/devices/system/node"
 NODE_MEMORY = "/sys/devices/system/node/node*/meminfo"
 NODE_CPUS = "/sys/devices/system/node/node*/cpulist"
 """Read by the probe; named here as evidence."""
@@ -131,22 +132,22 @@ def check_numa_package(facts: Facts) -> Finding:
     package = need(facts.numa_package) if facts.numa_package is not None else None
     if package is None:
         return finding("ok", "The optional package numa is not installed; nothing to cross-check", _topology(facts))
-    kernel = len(facts.machine.nodes)
-    seen = Evidence(
-        package.path, "says that there is no NUMA" if package.nodes is None else counted(package.nodes, "node")
-    )
-    if (package.nodes or 0) == kernel or (package.nodes is None and kernel <= 1):
-        return finding("ok", "The package numa counts the nodes as the kernel does", seen, _topology(facts))
-    return finding(
-        "warning",
-        f"The package numa counts {package.nodes or 0} nodes, the kernel {kernel}: do not place by that package",
-        seen,
-        _topology(facts),
-    )
+    nodes = facts.machine.nodes
+    with_memory = [node for node in nodes if node.memory_bytes]
+    if package.count is not None:
+        right, says = package.count in (len(nodes), len(with_memory)), counted(package.count, "node")
+    elif package.highest_id is not None:
+        right, says = package.highest_id == max((n.id for n in nodes), default=0), f"highest node {package.highest_id}"
+    else:
+        right, says = len(nodes) < 2, "no NUMA here"
+    seen = (Evidence(package.path, says), Evidence(NODES, format_list(node.id for node in nodes) or "no nodes"))
+    if right:
+        return finding("ok", "The package numa sees the nodes that the kernel has", *seen)
+    return finding("warning", "The package numa sees other nodes than the kernel has: do not place by it", *seen)
 
 
 def _topology(facts: Facts) -> Evidence:
-    return Evidence("/sys/devices/system/node", counted(len(facts.machine.nodes), "node"))
+    return Evidence(NODES, counted(len(facts.machine.nodes), "node"))
 
 
 def _node_id(reading: Reading) -> int:

@@ -102,9 +102,11 @@ def test_the_numa_package_is_asked_by_whichever_of_its_two_names_it_has(tmp_path
     sys.path.insert(0, str(tmp_path))
     try:
         assert read_numa_package("numa_that_is_not_there") is None
-        assert read_numa_package("numa_cython_like") == NumaPackage(str(tmp_path / "numa_cython_like.py"), 4)
-        assert read_numa_package("numa_blind") == NumaPackage(str(tmp_path / "numa_blind.py"), None)
-        assert read_numa_package("numa_ctypes_like") == NumaPackage(str(tmp_path / "numa_ctypes_like/__init__.py"), 2)
+        assert read_numa_package("numa_cython_like") == NumaPackage(str(tmp_path / "numa_cython_like.py"), highest_id=3)
+        assert read_numa_package("numa_blind") == NumaPackage(str(tmp_path / "numa_blind.py"))
+        assert read_numa_package("numa_ctypes_like") == NumaPackage(
+            str(tmp_path / "numa_ctypes_like/__init__.py"), count=2
+        )
         broken = read_numa_package("numa_broken")
         assert isinstance(broken, Unread)
         assert "undefined symbol" in broken.problem

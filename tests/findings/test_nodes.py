@@ -106,11 +106,28 @@ def test_a_cut_off_node_table_is_unknown_with_its_path() -> None:
     assert (found.severity, found.evidence[0].where) == ("unknown", MEMINFO)
 
 
-@pytest.mark.parametrize(("count", "severity"), [(2, "ok"), (1, "warning"), (None, "warning")])
-def test_the_numa_package_is_compared_with_the_kernel(count: int | None, severity: str) -> None:
-    assert answer("numa-package", numa_package=NumaPackage("/x/numa.so", count)).severity == severity
+@pytest.mark.parametrize(
+    ("package", "severity"),
+    [
+        (NumaPackage("/x/numa.so", count=2), "ok"),
+        (NumaPackage("/x/numa.so", count=1), "warning"),
+        (NumaPackage("/x/numa.so", highest_id=1), "ok"),
+        (NumaPackage("/x/numa.so", highest_id=0), "warning"),
+        (NumaPackage("/x/numa.so"), "warning"),
+    ],
+)
+def test_the_numa_package_is_compared_with_the_kernel(package: NumaPackage, severity: str) -> None:
+    assert answer("numa-package", numa_package=package).severity == severity
+
+
+def test_sparse_ids_and_memoryless_nodes_are_counted_as_libnuma_counts_them() -> None:
+    cpus = tuple(replace(cpu, node=0) for cpu in machine().cpus)
+    nodes = (Node(id=0, memory_bytes=GIB), Node(id=8, memory_bytes=0), Node(id=252, memory_bytes=GIB))
+    for package in (NumaPackage("/x", highest_id=252), NumaPackage("/x", count=2), NumaPackage("/x", count=3)):
+        found = answer("numa-package", topology=replace(machine(), cpus=cpus, nodes=nodes), numa_package=package)
+        assert (found.severity, found.evidence[1].value) == ("ok", "0,8,252")
 
 
 def test_a_numa_package_that_sees_no_numa_is_right_on_one_node() -> None:
     one = machine(nodes=(Node(id=0, memory_bytes=GIB),), cpus=tuple(replace(c, node=0) for c in machine().cpus))
-    assert answer("numa-package", topology=one, numa_package=NumaPackage("/x/numa.so", None)).severity == "ok"
+    assert answer("numa-package", topology=one, numa_package=NumaPackage("/x/numa.so")).severity == "ok"
