@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 from ipexlaunch import doctor
+from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
 from ipexlaunch.findings.environment import preloaded
@@ -41,7 +43,11 @@ FAIL_ON = ("unknown", "warning", "problem")
     metavar="PATH",
     help="A model's file or folder: say on which nodes the page cache holds it. May be given several times.",
 )
-@click.option("--python", metavar="PATH", help="The Python that would run the workers (it is not started).")
+@click.option(
+    "--python",
+    metavar="PATH",
+    help="Interpreter of the workers; its folders are read, it is not started  [default: the active environment's].",
+)
 @click.option(
     "--root",
     default="/",
@@ -74,7 +80,7 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...]) -> Fact
 
     Args:
         root: "/" or the folder of a saved tree; what only a live host can tell is then not asked.
-        python: the workers' interpreter; None for the one that runs this.
+        python: the workers' interpreter; None for that of the active environment.
         models: files to look for in the page cache.
     """
     live = doctor.is_live(root)
@@ -158,7 +164,8 @@ def _interpreter(
         return SAVED, SAVED
     from ipexlaunch.find_libraries import find_libraries, interpreter_prefixes
 
-    path = python or sys.executable
+    # A name without a slash is looked up as a shell would.
+    path = (shutil.which(python) or python) if python else workers_python()
     prefixes = interpreter_prefixes(path)
     interpreter = doctor.read_interpreter(path, prefixes)
     found = find_libraries(path, variables)

@@ -15,6 +15,7 @@ from ipexlaunch import __version__
 from ipexlaunch.cli.plan_file import plan_from_options
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_options import allocator, on_failure, run_options, task_manager
+from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.launch import Job, Launch, make_launch, shell_line
@@ -84,7 +85,7 @@ def _job(program: str, arguments: tuple[str, ...], options: dict[str, Any]) -> J
     if options["module"] and options["no_python"]:
         raise click.UsageError("--module and --no-python exclude each other; give one of them")
     kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
-    python = options["python"] or _own_python()
+    python = options["python"] or workers_python()
     if kind == "executable":
         _check_executable(program)
     else:
@@ -130,15 +131,6 @@ def _variable(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise click.UsageError(f"--env takes NAME=VALUE, not {text!r}")
     return name, value
-
-
-def _own_python() -> str:
-    """The active environment's interpreter, else the launcher's own."""
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        python = os.path.join(os.environ.get(variable, ""), "bin", "python")
-        if os.environ.get(variable) and os.access(python, os.X_OK):
-            return python
-    return sys.executable
 
 
 def _check_executable(program: str, what: str = "") -> None:

@@ -179,6 +179,22 @@ def test_an_interpreter_that_is_not_there_is_unknown() -> None:
     assert found["torch"]["evidence"][0] == {"where": "/nowhere/python", "value": "there is no such file"}
 
 
+def test_a_bare_name_of_an_interpreter_is_looked_up_as_a_shell_would(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path, {"/bin/pythonx": b"\x7fELF", "/lib/python3.11/site-packages/torch-2.13.0.dist-info/RECORD": ""}
+    )
+    (tmp_path / "bin/pythonx").chmod(0o755)
+    found = by_check(document("--python", "pythonx", PATH=f"{tmp_path}/bin:/usr/bin"))
+    assert found["torch"]["message"] == "torch 2.13.0 in the workers' Python"
+
+
+def test_the_active_environment_is_looked_into_by_default(tmp_path: Path) -> None:
+    write_tree(tmp_path, {"/bin/python": b"\x7fELF", "/lib/python3.11/site-packages/torch-2.12.1.dist-info/RECORD": ""})
+    (tmp_path / "bin/python").chmod(0o755)
+    found = by_check(document(VIRTUAL_ENV=str(tmp_path)))
+    assert found["torch"]["message"] == "torch 2.12.1 in the workers' Python"
+
+
 def test_a_memory_policy_that_was_handed_down_is_found_and_nothing_is_left_changed() -> None:
     script = (
         "import os, subprocess, sys; from ipexlaunch.bind import held_to\n"
