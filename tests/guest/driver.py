@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +21,14 @@ from pathlib import Path
 from ipexlaunch.bind import held_to, set_memory_policy
 from ipexlaunch.cpulist import format_list
 from tests.guest.doctor_section import doctor
-from tests.guest.scenarios import WEIGHTS, Scenario, scenarios
+from tests.guest.scenarios import SHARED_OUT_MIB, WEIGHTS, WORKER_MIB, Scenario, scenarios
 from tests.guest.shape import SHAPES, Shape
 
 WORKER = str(Path(__file__).with_name("touch_memory.py"))
+MEASURED_WORKER = str(Path(__file__).with_name("measured_worker.py"))
+GRANDCHILD_MIB = 8
+POLICY_SHAPES = ("2s2n-smt", "memory-only")
+LAUNCHER = [sys.executable, "-m", "ipexlaunch", "run"]
 WEIGHT_FILES = Path("/sys/kernel/mm/mempolicy/weighted_interleave")
 
 Json = object
@@ -41,6 +46,10 @@ def main() -> None:
         "policy_refusal": policy_refusal,
         "bound": bound_by_us,
         "bound_by_numactl": bound_by_numactl,
+        "run": run,
+        "dry_run": dry_run,
+        "run_strict": run_strict,
+        "run_policies": run_policies,
     }
     found: dict[str, Json] = {}
     for name, collect in sections.items():
@@ -127,10 +136,54 @@ def bound_by_numactl(shape: Shape) -> Json:
     return found
 
 
-def _bound(scenario: Scenario) -> Json:
-    if scenario.policy == "weighted-interleave" and WEIGHT_FILES.is_dir():
-        for node, weight in zip(scenario.nodes, WEIGHTS, strict=True):
+def run(shape: Shape) -> Json:
+    """The main job: one measured worker on each node, each with a grandchild of the launcher."""
+    del shape
+    return _launched([], mib=WORKER_MIB, child_mib=GRANDCHILD_MIB)
+
+
+def dry_run(shape: Shape) -> Json:
+    """The lines that --dry-run prints, and what the first and the last of them do in a shell, if numactl can."""
+    planned = _run([*LAUNCHER, "--dry-run", WORKER, str(WORKER_MIB)])
+    lines = str(planned["stdout"]).splitlines()
+    replayed = [] if shape.refuse_memory_policy else [lines[0], lines[-1]]
+    return {**planned, "replayed": {str(lines.index(line)): _run(["sh", "-c", line]) for line in replayed}}
+
+
+def run_strict(shape: Shape) -> Json:
+    """The main job with --strict, where the kernel refuses memory policy."""
+    return _launched(["--strict"], mib=WORKER_MIB) if shape.refuse_memory_policy else None
+
+
+def run_policies(shape: Shape) -> Json:
+    """One worker over several nodes under each policy, on the shapes where that is worth its time."""
+    if shape not in [SHAPES[name] for name in POLICY_SHAPES]:
+        return None
+    _set_weights((0, 1))
+    policies = ("preferred", "interleave", "weighted-interleave")
+    options = ["--nodes-list", "0,1", "--ninstances", "1", "--memory-policy"]
+    return {policy: _launched([*options, policy], mib=SHARED_OUT_MIB) for policy in policies}
+
+
+def _launched(options: Sequence[str], *, mib: int, child_mib: int = 0) -> Json:
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory, "report.json")
+        words = [*LAUNCHER, "--report", str(report), *options, MEASURED_WORKER, str(mib), str(child_mib), directory]
+        ran = _run(words)
+        told = {path.stem: json.loads(path.read_text()) for path in Path(directory).glob("[0-9]*.json")}
+        written = json.loads(report.read_text()) if report.exists() and report.stat().st_size else None
+    return {**ran, "report": written, "workers": told}
+
+
+def _set_weights(nodes: Sequence[int]) -> None:
+    if WEIGHT_FILES.is_dir():
+        for node, weight in zip(nodes, WEIGHTS, strict=True):
             (WEIGHT_FILES / f"node{node}").write_text(str(weight))
+
+
+def _bound(scenario: Scenario) -> Json:
+    if scenario.policy == "weighted-interleave":
+        _set_weights(scenario.nodes)
     with held_to(scenario.cpus, scenario.policy, frozenset(scenario.nodes)) as binding:
         ran = _run(_worker(scenario))
     accepted = {"memory": binding.memory, "nodes": sorted(binding.nodes), "refused": binding.refused}

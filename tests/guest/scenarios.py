@@ -9,6 +9,8 @@ from ipexlaunch.cpulist import parse_list
 from tests.guest.shape import Shape
 
 WORKER_MIB = 200
+SHARED_OUT_MIB = 48
+"""Enough for the shares of a policy to show; touching memory takes a guest most of its time."""
 WEIGHTS = (3, 1)
 """Set for the two nodes of weighted interleave, in ascending order of the nodes."""
 
@@ -64,8 +66,13 @@ def scenarios(shape: Shape) -> tuple[Scenario, ...]:
     found = [
         Scenario(policy="bind", cpus=cpus, nodes=(first,)),
         Scenario(policy="bind", cpus=cpus, nodes=(farthest,)),
-        Scenario(policy="preferred", cpus=cpus, nodes=(farthest,)),
-        Scenario(policy="interleave", cpus=cpus, nodes=(first, last)),
-        Scenario(policy="weighted-interleave", cpus=cpus, nodes=(first, last)),
+        Scenario(policy="preferred", cpus=cpus, nodes=(farthest,), mib=SHARED_OUT_MIB),
+        Scenario(policy="interleave", cpus=cpus, nodes=(first, last), mib=SHARED_OUT_MIB),
+        Scenario(policy="weighted-interleave", cpus=cpus, nodes=(first, last), mib=SHARED_OUT_MIB),
     ]
     return tuple(found)
+
+
+def nearest_memory(shape: Shape, node: int) -> int:
+    """The allowed node with memory that is nearest to a node; itself where it has some."""
+    return min(allowed_nodes(shape), key=lambda other: (shape.distance(node, other), other))

@@ -12,26 +12,39 @@ import mmap
 import os
 import sys
 import threading
+from contextlib import contextmanager
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 THREADS = 2
 LAST_CPU_FIELD = 39
 
 
-def main() -> None:
-    """Touch, look, print."""
-    mib = int(sys.argv[1])
-    touched = [mmap.mmap(-1, (mib << 20) // THREADS, flags=mmap.MAP_PRIVATE) for _ in range(THREADS)]
+@contextmanager
+def touched(mib: int) -> "Iterator[dict[str, Any]]":
+    """Hold this much memory, touched by two threads that stay, and tell what `main` prints."""
+    memory = [mmap.mmap(-1, (mib << 20) // THREADS, flags=mmap.MAP_PRIVATE) for _ in range(THREADS)]
     release = threading.Event()
     ready = threading.Barrier(THREADS + 1)
-    threads = [threading.Thread(target=_touch_and_stay, args=(memory, ready, release)) for memory in touched]
+    threads = [threading.Thread(target=_touch_and_stay, args=(part, ready, release)) for part in memory]
     for thread in threads:
         thread.start()
     ready.wait()
-    found = {"threads": _threads(), "anonymous_pages": _anonymous_pages(), "mib": mib, "pid": os.getpid()}
-    release.set()
-    for thread in threads:
-        thread.join()
-    print(json.dumps(found), flush=True)
+    try:
+        yield {"threads": _threads(), "anonymous_pages": _anonymous_pages(), "mib": mib}
+    finally:
+        release.set()
+        for thread in threads:
+            thread.join()
+
+
+def main() -> None:
+    """Touch, look, print."""
+    with touched(int(sys.argv[1])) as found:
+        print(json.dumps(found), flush=True)
 
 
 def _touch_and_stay(memory: mmap.mmap, ready: threading.Barrier, release: threading.Event) -> None:
