@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import lzma
 import os
@@ -123,32 +124,30 @@ def _run(command: list[str], directory: Path) -> tuple[int, str]:
 
 def _unpack(package: Path) -> tuple[str, bytes, Mapping[str, bytes]]:
     """Version, kernel and needed modules of a package, modules in loading order."""
-    version, image = "", b""
-    builtin: set[str] = set()
-    modules: dict[str, bytes] = {}
-    with (
-        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE) as reader,
-        tarfile.open(fileobj=reader.stdout, mode="r|") as archive,
-    ):
+    files: dict[PurePosixPath, bytes] = {}
+    reader = subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    with reader, contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=reader.stdout, mode="r|") as archive:
         for member in archive:
             path = PurePosixPath(member.name)
-            name, dot_ko, compression = path.name.partition(".ko")
-            if path.name.startswith("vmlinuz-"):
-                version, image = path.name.removeprefix("vmlinuz-"), _content(archive, member)
-            elif path.name == "modules.builtin":
-                lines = _content(archive, member).decode().splitlines()
-                builtin = {_module_name(PurePosixPath(line).stem) for line in lines}
-            elif dot_ko and {"9p", "virtio", "overlayfs", "fs", "net"} & set(path.parts):
-                content = _content(archive, member)
-                modules[_module_name(name)] = lzma.decompress(content) if compression == ".xz" else content
-    if not image or reader.returncode:
+            is_module = ".ko" in path.name and {"9p", "virtio", "fs", "net"} & set(path.parts)
+            if is_module or path.name.startswith("vmlinuz-") or path.name == "modules.builtin":
+                stored = archive.extractfile(member)
+                files[path] = stored.read() if stored else b""
+    images = [path for path in files if path.name.startswith("vmlinuz-")]
+    if reader.returncode or len(images) != 1:
         raise GuestMissingError(f"{package} is no kernel package of Debian")
-    return version, _entered_directly(image), _in_loading_order(modules, builtin)
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stored = archive.extractfile(member)
-    return stored.read() if stored else b""
+    builtin: set[str] = set()
+    modules: dict[str, bytes] = {}
+    for path, content in files.items():
+        name, _, compression = path.name.partition(".ko")
+        if path.name == "modules.builtin":
+            builtin = {_module_name(PurePosixPath(line).stem) for line in content.decode().splitlines()}
+        elif path not in images:
+            modules[_module_name(name)] = lzma.decompress(content) if compression == ".xz" else content
+    version = images[0].name.removeprefix("vmlinuz-")
+    return version, _entered_directly(files[images[0]]), _in_loading_order(modules, builtin)
 
 
 def _module_name(text: str) -> str:

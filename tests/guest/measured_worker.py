@@ -3,7 +3,7 @@
     ipexlaunch run measured_worker.py MIB CHILD_MIB DIRECTORY
 
 Writes DIRECTORY/INDEX.json: what touch_memory.py tells of the worker and, under "grandchild", of a program that a shell
-of the worker started; with CHILD_MIB 0 it starts none.
+of the last worker started; with CHILD_MIB 0 there is none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main() -> None:
     mib, child_mib, directory = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     with touched(mib) as found:
         worker.ready()
-        if child_mib != "0":
+        if child_mib != "0" and worker.index == worker.count_of_workers - 1:
             command = ["sh", "-c", SHELL, sys.executable, TOUCH_MEMORY, child_mib]
             found["grandchild"] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         worker.count(items=1)

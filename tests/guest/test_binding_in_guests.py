@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -23,12 +22,6 @@ free_shapes = pytest.mark.parametrize("findings", FREE, indirect=True)
 refusing_shapes = pytest.mark.parametrize("findings", sorted(SHAPES.keys() - set(FREE)), indirect=True)
 
 
-def worker(ran: dict[str, Any]) -> dict[str, Any]:
-    assert ran["status"] == 0, ran["stderr"]
-    found: dict[str, Any] = json.loads(ran["stdout"])
-    return found
-
-
 def knows_weights(findings: Findings) -> bool:
     major, minor = findings["kernel"]["release"].split(".")[:2]
     return (int(major), int(minor)) >= (6, 9)
@@ -40,7 +33,7 @@ def chosen(findings: Findings, *policies: str) -> list[Scenario]:
 
 def test_every_thread_may_run_on_the_bound_cpus_and_does(findings: Findings) -> None:
     for scenario in scenarios(findings.shape):
-        threads = worker(findings["bound"][scenario.name])["threads"]
+        threads = findings["bound"][scenario.name]["worker"]["threads"]
         assert len(threads) == 3
         for thread in threads:
             assert set(thread["cpus"]) == scenario.cpus, scenario.name
@@ -50,24 +43,24 @@ def test_every_thread_may_run_on_the_bound_cpus_and_does(findings: Findings) -> 
 @free_shapes
 def test_all_anonymous_pages_of_a_bound_worker_lie_on_its_node(findings: Findings) -> None:
     for scenario in chosen(findings, "bind"):
-        pages = worker(findings["bound"][scenario.name])["anonymous_pages"]
+        pages = findings["bound"][scenario.name]["worker"]["new_pages"]
         assert pages.keys() == {str(scenario.nodes[0])}, scenario.name
         assert sum(pages.values()) >= scenario.mib * PAGES_PER_MIB
 
 
 @free_shapes
 def test_numactl_places_threads_and_pages_alike(findings: Findings) -> None:
-    for scenario in chosen(findings, "bind"):
-        ours = worker(findings["bound"][scenario.name])
-        theirs = worker(findings["bound_by_numactl"][scenario.name])
-        assert ours["anonymous_pages"].keys() == theirs["anonymous_pages"].keys()
-        assert [thread["cpus"] for thread in ours["threads"]] == [thread["cpus"] for thread in theirs["threads"]]
+    ((name, ran),) = findings["bound_by_numactl"].items()
+    assert ran["status"] == 0, ran["stderr"]
+    ours, theirs = findings["bound"][name]["worker"], json.loads(ran["stdout"])
+    assert ours["new_pages"].keys() == theirs["anonymous_pages"].keys()
+    assert [thread["cpus"] for thread in ours["threads"]] == [thread["cpus"] for thread in theirs["threads"]]
 
 
 @free_shapes
 def test_pages_that_fit_the_preferred_node_lie_there(findings: Findings) -> None:
     for scenario in chosen(findings, "preferred"):
-        pages = worker(findings["bound"][scenario.name])["anonymous_pages"]
+        pages = findings["bound"][scenario.name]["worker"]["new_pages"]
         assert pages.keys() == {str(scenario.nodes[0])}, scenario.name
 
 
@@ -80,7 +73,7 @@ def test_interleave_and_weights_are_kept(findings: Findings) -> None:
             assert ran["refused"].startswith("weighted-interleave")
             continue
         assert ran["memory"] == scenario.policy
-        pages = worker(ran)["anonymous_pages"]
+        pages = ran["worker"]["new_pages"]
         assert sorted(map(int, pages)) == list(scenario.nodes)
         for node, share in scenario.shares.items():
             assert abs(pages[str(node)] / sum(pages.values()) - share) < EVEN_WITHIN, (scenario.name, pages)

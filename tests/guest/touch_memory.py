@@ -25,7 +25,11 @@ LAST_CPU_FIELD = 39
 
 @contextmanager
 def touched(mib: int) -> "Iterator[dict[str, Any]]":
-    """Hold this much memory, touched by two threads that stay, and tell what `main` prints."""
+    """Hold this much memory, touched by two threads that stay, and tell what `main` prints.
+
+    "new_pages" are those since the call: for a process that was forked and has its parent's pages as well.
+    """
+    before = _anonymous_pages()
     memory = [mmap.mmap(-1, (mib << 20) // THREADS, flags=mmap.MAP_PRIVATE) for _ in range(THREADS)]
     release = threading.Event()
     ready = threading.Barrier(THREADS + 1)
@@ -34,7 +38,9 @@ def touched(mib: int) -> "Iterator[dict[str, Any]]":
         thread.start()
     ready.wait()
     try:
-        yield {"threads": _threads(), "anonymous_pages": _anonymous_pages(), "mib": mib}
+        pages = _anonymous_pages()
+        new = {node: count - before.get(node, 0) for node, count in pages.items() if count > before.get(node, 0)}
+        yield {"threads": _threads(), "anonymous_pages": pages, "new_pages": new, "mib": mib}
     finally:
         release.set()
         for thread in threads:
