@@ -22,7 +22,7 @@ LAUNCHER = """
 import json, os, resource, sys, time
 from ipexlaunch.bind import adopt_orphans, held_to
 from ipexlaunch.count_oom_kills import count_oom_kills
-from ipexlaunch.inspect_placement import descendants, inspect_placement
+from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
@@ -33,7 +33,8 @@ instances = tuple(Instance(index=i, cpus=frozenset(), nodes=frozenset(), threads
 plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus=frozenset())
 launch = make_launch(plan, Job(program="sh", arguments=("-c", script), kind="executable"), os.environ)
 adopt_orphans()
-means = Means(hold=held_to, inspect=inspect_placement, descendants=descendants, oom_kills=count_oom_kills, tell=print)
+inspector = Inspector()
+means = Means(hold=held_to, inspect=inspector, glance=inspector.glance, descendants=descendants, oom_kills=count_oom_kills, tell=print)
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime

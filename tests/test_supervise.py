@@ -16,7 +16,7 @@ import pytest
 from ipexlaunch.bind import held_to
 from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.documents.report_document import read_report
-from ipexlaunch.inspect_placement import descendants, inspect_placement
+from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.lifecycle import Limits
 from ipexlaunch.placement import Binding
@@ -61,9 +61,11 @@ def run_workers(
     job = Job(program=program(tmp_path, script), kind=kind, python=sys.executable, module_path=FOLDER)  # type: ignore[arg-type]
     told: list[str] = []
     with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
+        inspector = Inspector()
         means = Means(
             hold=hold,
-            inspect=inspect_placement,
+            inspect=inspector,
+            glance=inspector.glance,
             descendants=descendants,
             oom_kills=count_oom_kills,
             tell=told.append,

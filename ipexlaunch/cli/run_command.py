@@ -162,7 +162,7 @@ def _program_hint(program: str) -> str:
 def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     from ipexlaunch.bind import adopt_orphans, held_to
     from ipexlaunch.count_oom_kills import count_oom_kills
-    from ipexlaunch.inspect_placement import descendants, inspect_placement
+    from ipexlaunch.inspect_placement import Inspector, descendants
     from ipexlaunch.lifecycle import Limits
     from ipexlaunch.supervise import Means, Showing, supervise
 
@@ -181,9 +181,11 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         on_failure=mode,
         restarts=restarts,
     )
+    inspector = Inspector()
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
-        inspect=inspect_placement,
+        inspect=inspector,
+        glance=inspector.glance,
         descendants=descendants,
         oom_kills=count_oom_kills,
         tell=_tell,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from ipexlaunch.launch import Worker
 from ipexlaunch.placement import Binding, Placement
+from ipexlaunch.proof import thinned
 from ipexlaunch.record import Samples, Tally
 from ipexlaunch.supervise.output import Stream
 
@@ -120,6 +121,17 @@ def make_room_for(workers: int) -> FileLimit | None:
         return None
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard))
     return soft, hard
+
+
+def keep(child: Child, placement: Placement | None) -> None:
+    """Keep what a look at the worker has shown; of a long series what matters."""
+    if placement is not None:
+        child.placements.append(placement)
+        if len(child.placements) > LOOKS_KEPT:
+            child.placements = thinned(child.placements, child.worker.instance)
+
+
+LOOKS_KEPT = 16
 
 
 def start_failure(error: OSError) -> int:

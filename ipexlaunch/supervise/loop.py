@@ -222,16 +222,15 @@ class _Loop:
             self.feed(Event("finished", now, index))
 
     def look_at(self, child: Child) -> None:
-        """Read back where the worker is."""
-        placement = self.means.inspect(child.process.pid) if child.process is not None else None
-        if placement is not None:
-            child.placements.append(placement)
+        """Read back where the worker is; it waits for our answer meanwhile, so nothing moves."""
+        if child.process is not None:
+            children.keep(child, self.means.inspect(child.process.pid))
 
     def look_at_all(self, _: float) -> None:
-        """Read back where every worker is that runs or never says a word."""
+        """Read back where every worker is that runs or never says a word, as far as that may cost."""
         for child, worker in zip(self.children, self.state.workers, strict=True):
-            if worker.phase in ("starting", "running"):
-                self.look_at(child)
+            if worker.phase in ("starting", "running") and child.process is not None:
+                children.keep(child, self.means.glance(child.process.pid))
 
     def reap(self) -> None:
         """Collect every child that has ended: workers, the guardian, and orphans that were adopted."""

@@ -19,7 +19,9 @@ class Means:
     hold: Hold
     """Binds the calling thread to (cpus, memory policy, nodes) within a context."""
     inspect: Callable[[int], Placement | None]
-    """Reads back where a process is."""
+    """Reads back where a process is, whatever it costs; None where it is gone."""
+    glance: Callable[[int], Placement | None]
+    """The same within a fixed share of a core; None where it is gone or not due."""
     descendants: Callable[[int], list[int]]
     """The processes below a process."""
     oom_kills: Callable[[], int | None]

@@ -45,7 +45,7 @@ sys.path.insert(0, os.environ["ROOT"])
 from ipexlaunch.bind import adopt_orphans, held_to
 from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.documents.report_document import write_report
-from ipexlaunch.inspect_placement import descendants, inspect_placement
+from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
@@ -56,7 +56,8 @@ instances = tuple(Instance(index=i, cpus=frozenset(), nodes=frozenset(), threads
 plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus=frozenset())
 launch = make_launch(plan, Job(program="sleep", arguments=(sys.argv[1],), kind="executable"), os.environ)
 adopt_orphans()
-means = Means(hold=held_to, inspect=inspect_placement, descendants=descendants, oom_kills=count_oom_kills,
+inspector = Inspector()
+means = Means(hold=held_to, inspect=inspector, glance=inspector.glance, descendants=descendants, oom_kills=count_oom_kills,
               tell=lambda text: print(text, file=sys.stderr))
 report = aggregate(supervise(launch, means, os.environ, Limits(grace_s=20.0)))
 with open(sys.argv[2], "w") as file:
