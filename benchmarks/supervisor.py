@@ -34,7 +34,8 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 launch = make_launch(plan, Job(program="sh", arguments=("-c", script), kind="executable"), os.environ)
 adopt_orphans()
 inspector = Inspector()
-means = Means(hold=held_to, inspect=inspector, glance=inspector.glance, descendants=descendants, oom_kills=count_oom_kills, tell=print)
+means = Means(hold=held_to, inspect=inspector, glance=inspector.glance, descendants=descendants,
+              oom_kills=count_oom_kills, tell=print)
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
