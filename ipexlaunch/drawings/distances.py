@@ -41,7 +41,11 @@ def distance_rule(topology: Topology) -> str:
             found.setdefault("within a node" if node is other else same, set()).add(node.distances.get(other.id))
     if any(len(distances) > 1 or None in distances for distances in found.values()):
         return ""
-    order = [place for place in ("within a node", "within a socket", "to another socket") if place in found]
+    if found.get("within a socket") == found.get("to another socket"):
+        found = {"within a node": found["within a node"], "to any other": found["within a socket"]}
+    order = [
+        place for place in ("within a node", "to any other", "within a socket", "to another socket") if place in found
+    ]
     return ", ".join(f"{next(iter(found[place]))} {place}" for place in order)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.words import counted, device_words, memory_words
+from ipexlaunch.drawings.words import counted, device_words, memory_is_known, memory_words
 from ipexlaunch.topology import Cpu, Node, Topology
 
 What = Literal["socket", "node", "memory", "l3", "group", "row"]
@@ -140,7 +140,7 @@ def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
     node = None if node_id is None else view.topology.by_node.get(node_id)
     if node is None:
         return ()
-    facts = [memory_words(node.memory_bytes)]
+    facts = [memory_words(node.memory_bytes)] if memory_is_known(view.topology) else []
     if node.read_bandwidth_mb_s:
         facts.append(f"{node.read_bandwidth_mb_s / 1000:.0f} GB/s")
     if node.memory_bytes and node.id not in view.topology.allowed_nodes:
@@ -158,8 +158,10 @@ def _memory_part(view: _View, node: Node, several: bool) -> Part:
 
 
 def _nearest(topology: Topology, memory: Node) -> frozenset[int]:
-    """The nodes with cpus that are nearest to a node without; none where no distances are known."""
+    """The nodes with cpus that are nearest to a node without, by HMAT or else by distance; none where neither tells."""
     with_cpus = {cpu.node for cpu in topology.cpus}
+    if memory.initiators & with_cpus:
+        return frozenset(node for node in memory.initiators if node in with_cpus)
     far = {other: distance for other, distance in memory.distances.items() if other in with_cpus}
     return frozenset(other for other, distance in far.items() if distance == min(far.values()))
 

@@ -9,7 +9,7 @@ from ipexlaunch.drawings.arrange import FRAMED, Arranger, Box, Metrics, row_note
 from ipexlaunch.drawings.distances import distance_rule
 from ipexlaunch.drawings.machine_parts import State, machine_parts
 from ipexlaunch.drawings.palette import instance_color
-from ipexlaunch.drawings.words import counted, machine_words
+from ipexlaunch.drawings.words import counted, machine_words, wrapped
 from ipexlaunch.topology import Topology
 
 PAGE = 1160
@@ -58,8 +58,8 @@ def machine_svg(topology: Topology, assignment: Mapping[int, int] | None = None,
     if any(len(cpus) > 1 for cpus in topology.cores.values()):
         words.append("a core's cpus stand below each other")
     head, top = _heading(title, words)
-    below, bottom = _distances(topology, MARGIN + top + height + 24)
-    width = max(taken, PAGE if bottom else 0, _text_width(", ".join(words)), len(title) * 13) + 2 * MARGIN
+    below, far, bottom = _distances(topology, MARGIN + top + height + 24)
+    width = max(taken, min(PAGE, _text_width(", ".join(words))), len(title) * 13, far) + 2 * MARGIN
     total = bottom or MARGIN + top + height
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{total + MARGIN}"'
@@ -112,8 +112,10 @@ def _heading(title: str, words: list[str]) -> tuple[list[str], int]:
     if title:
         lines.append(_text(MARGIN, y + 16, title, "title"))
         y += 30
-    lines.append(_text(MARGIN, y + 12, ", ".join(words), "fact"))
-    return lines, y + 24 - MARGIN
+    for line in wrapped(", ".join(words), PAGE * 10 // _text_width("x" * 10), indent=""):
+        lines.append(_text(MARGIN, y + 12, line, "fact"))
+        y += 18
+    return lines, y + 6 - MARGIN
 
 
 def _draw(topology: Topology, box: Box, cell: int) -> Iterator[str]:
@@ -177,14 +179,14 @@ def _draw_cpu(topology: Topology, cpu_id: int, state: State, x: int, y: int, wid
     yield _text(x + width / 2, y + 14.5, str(cpu_id), f"cpu {name}") + "</g>"
 
 
-def _distances(topology: Topology, top: int) -> tuple[list[str], int]:
-    """The distances as a sentence, or as a matrix that is darker where it is farther; the lines and where they end."""
+def _distances(topology: Topology, top: int) -> tuple[list[str], int, int]:
+    """The distances as a sentence, or as a matrix that is darker where it is farther; its width and where it ends."""
     nodes = topology.nodes
     if len(nodes) < 2 or not any(node.distances for node in nodes):
-        return [], 0
+        return [], 0, 0
     rule = distance_rule(topology)
     if rule:
-        return [_text(MARGIN, top, f"distances: {rule}")], top + 4
+        return [_text(MARGIN, top, f"distances: {rule}")], _text_width(f"distances: {rule}"), top + 4
     lines = [_text(MARGIN, top, "distances from node (row) to node (column)")]
     cell = min(40, (PAGE - 40) // len(nodes))
     size = min(12, cell // 3 + 1)
@@ -201,7 +203,8 @@ def _distances(topology: Topology, top: int) -> tuple[list[str], int]:
             shade = _shade(far, farthest)
             lines.append(_rect((left, level, cell - 1, 21), "far", 0, f' style="fill:{shade}"'))
             lines.append(_centred(left + cell / 2, level + 15, "?" if far is None else str(far), "far", size))
-    return lines, y + 20 + 22 * len(nodes)
+    width = max(40 + cell * len(nodes), _text_width("distances from node (row) to node (column)"))
+    return lines, width, y + 20 + 22 * len(nodes)
 
 
 def _centred(x: float, y: float, text: str, name: str, size: int) -> str:

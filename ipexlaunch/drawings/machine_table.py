@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.distances import distance_lines
 from ipexlaunch.drawings.rich_text import table_text
-from ipexlaunch.drawings.words import device_words, heading_lines, kind_words, memory_words
+from ipexlaunch.drawings.words import device_words, heading_lines, kind_words, memory_is_known, memory_words
 from ipexlaunch.topology import Cpu, Topology
 
 
@@ -50,7 +50,7 @@ def machine_table(topology: Topology, *, width: int = 100, color: bool = False) 
 
 
 def _memory(topology: Topology, node_id: int | None) -> str:
-    if node_id is None:
+    if node_id is None or not memory_is_known(topology):
         return "-"
     node = topology.by_node[node_id]
     barred = node.memory_bytes and node.id not in topology.allowed_nodes

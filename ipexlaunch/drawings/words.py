@@ -30,6 +30,11 @@ def memory_words(memory_bytes: int) -> str:
     return f"{_short(memory_bytes / GIB)} GiB"
 
 
+def memory_is_known(topology: Topology) -> bool:
+    """Whether any node has memory; none has where a saved tree holds no meminfo."""
+    return any(node.memory_bytes for node in topology.nodes)
+
+
 def _short(amount: float) -> str:
     text = f"{amount:.1f}" if amount < 1000 else f"{amount:.0f}"
     return text.removesuffix(".0")
@@ -56,7 +61,7 @@ def machine_words(topology: Topology) -> tuple[str, ...]:
     cores = topology.cores.values()
     facts.append(f"{counted(len(cores), 'core')} of {thread_words(map(len, cores)).removesuffix(' each')}")
     facts.append(counted(len(topology.cpus), "cpu"))
-    if topology.nodes:
+    if memory_is_known(topology):
         facts.append(memory_words(sum(node.memory_bytes for node in topology.nodes)))
     barred = len(topology.cpus) - len(topology.allowed_cpus & set(topology.by_cpu))
     if barred:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ipexlaunch.drawings.ascii_text import ascii_text
 from ipexlaunch.drawings.distances import distance_lines, distance_rule
 from ipexlaunch.drawings.machine_drawing import machine_drawing
+from ipexlaunch.drawings.machine_parts import machine_parts
 from ipexlaunch.drawings.machine_svg import machine_svg
 from ipexlaunch.drawings.machine_table import machine_table
 from ipexlaunch.drawings.machine_tree import machine_tree
@@ -103,6 +104,27 @@ def test_a_matrix_that_is_too_wide_is_cut_into_bands() -> None:
     assert max(map(len, lines)) <= 60
     numbers = [int(word) for line in lines[1:] if ":" in line for word in line.partition(":")[2].split()]
     assert sorted(numbers) == sorted(far for row in matrix for far in row)
+
+
+def test_distances_that_are_all_alike_are_said_in_fewer_words() -> None:
+    alike = [[10 if row == column else 20 for column in range(4)] for row in range(4)]
+    assert distance_rule(with_distances(alike, 2)) == "10 within a node, 20 to any other"
+
+
+def test_memory_that_nobody_measured_is_not_called_none() -> None:
+    machine = regular(2, 1, 4, 1, memory_bytes=0)
+    for drawing in (machine_drawing(machine), machine_table(machine), machine_tree(machine), machine_svg(machine)):
+        assert "no memory" not in drawing
+
+
+def test_memory_stands_with_the_socket_that_the_firmware_names_where_distances_tell_nothing() -> None:
+    machine = with_distances([[10, 20, 20], [20, 10, 20], [20, 20, 10]], 1)
+    memory = replace(machine.nodes[2], initiators=frozenset({1}))
+    cpus = tuple(cpu for cpu in machine.cpus if cpu.node != 2)
+    machine = replace(machine, cpus=cpus, nodes=(*machine.nodes[:2], memory), allowed_cpus=frozenset({0, 1}))
+    first, second = machine_parts(machine)
+    assert "node 2" not in repr(first)
+    assert "node 2" in repr(second)
 
 
 def test_where_the_kernel_gives_no_distances_none_are_drawn() -> None:
