@@ -140,7 +140,7 @@ def _unsplit(bins: Sequence[int], size: int, count: int) -> list[dict[int, int]]
 
 
 def _whole_first(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, int]]:
-    """Whole bins first, one to each slice in turn; then remainders, large ones first, where they fit in one piece."""
+    """Whole bins first; then remainders, large ones first, where they fit in one piece."""
     left = list(bins)
     missing = list(sizes)
     takes: list[dict[int, int]] = [{} for _ in sizes]
@@ -150,15 +150,10 @@ def _whole_first(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, in
         left[at] -= amount
         missing[i] -= amount
 
-    progress = True
-    while progress:
-        progress = False
-        for i in sorted(range(len(sizes)), key=lambda i: (-missing[i], i)):
-            whole = [at for at, size in enumerate(bins) if left[at] == size and 0 < size <= missing[i]]
-            if whole:
-                at = max(whole, key=lambda at: (bins[at], -at))
-                take(i, at, bins[at])
-                progress = True
+    for i in range(len(sizes)):
+        while whole := [at for at, size in enumerate(bins) if left[at] == size and 0 < size <= missing[i]]:
+            at = max(whole, key=lambda at: (bins[at], -at))
+            take(i, at, bins[at])
     waiting = sorted((i for i in range(len(sizes)) if missing[i]), key=lambda i: (-missing[i], i))
     for turn, i in enumerate(waiting):
         free = [at for at, size in enumerate(bins) if left[at] == size >= missing[i]]

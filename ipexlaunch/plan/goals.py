@@ -41,10 +41,15 @@ def goal_size(domains: Sequence[Domain], goal: Goal) -> GoalSize:
     per_cache = len(caches) > len(nodes)
     sizes = [len(domain.cores) for domain in (caches if per_cache else nodes)]
     where = "L3 domain" if per_cache else "node"
+    step = 1
+    if per_cache and max(sizes) < SMALLEST:  # caches of one to three cores: nodes count, in whole caches
+        step = sizes[0] if len(set(sizes)) == 1 else 1
+        sizes, where = [len(node.cores) for node in nodes], f"node in whole L3 domains of {max(sizes)}"
     largest = max(sizes)
     if largest < SMALLEST:
-        return GoalSize(largest, f"throughput: a whole {where}, {largest} cores, as it has fewer than {SMALLEST}")
-    candidates = range(SMALLEST, min(LARGEST, largest) + 1)
+        return GoalSize(largest, f"throughput: a whole node, {largest} cores, as it has fewer than {SMALLEST}")
+    candidates = [size for size in range(SMALLEST, min(LARGEST, largest) + 1) if size % step == 0]
+    candidates = candidates or [largest]
     best = max(candidates, key=lambda size: (sum(cores // size for cores in sizes) * size, size))
     used = sum(cores // best for cores in sizes) * best
     rule = f"throughput: {best} cores, the size from {SMALLEST} to {LARGEST} that leaves fewest cores idle per {where}"

@@ -11,7 +11,7 @@ from ipexlaunch.plan.domains import NOUNS, Domain, describe_sizes, distance_tabl
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.near import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
-from ipexlaunch.plan.share import Room, capacity, cover, largest_covering_size, largest_equal_size, spread
+from ipexlaunch.plan.share import Room, capacity, cover, cut_evenly, largest_equal_size, spread
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Topology
@@ -128,7 +128,7 @@ class Layout:
         if count >= len(self.domains) or len(self.parents) > 1:
             return None
         each = len(self.domains) // count
-        groups = nearest_groups(self.sizes, self.distances, count, 1, members=each)
+        groups = nearest_groups(self.sizes, self.distances, count, 1, members=[each] * count)
         if groups is None or not self.groups_have_memory(groups):
             return None
         cores = min(sum(self.sizes[at] for at in group) for group in groups)
@@ -145,15 +145,8 @@ class Layout:
 
     def all_in_groups(self, count: int) -> list[list[int]]:
         """Every domain in one of `count` groups, near ones together, for instances that may be unequal."""
-        groups = self._near(range(len(self.domains)), count, largest_covering_size(self.sizes, count))
-        used = {at for group in groups for at in group}
-        for at in range(len(self.domains)):
-            if at not in used:
-                target = min(
-                    groups, key=lambda g: (sum(self.sizes[i] for i in g), sum(self.distances[at][i] for i in g))
-                )
-                target.append(at)
-        return sorted(sorted(group) for group in groups)
+        members = cut_evenly(len(self.domains), count)
+        return nearest_groups(self.sizes, self.distances, count, 1, members=members) or []
 
     def does_not_fit(self, count: int, cores: int | None) -> PlanError:
         """The error for a request that does not fit: what is there, and what would fit."""

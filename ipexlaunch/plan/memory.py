@@ -51,7 +51,7 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
             "check cpuset.mems of this shell (Mems_allowed_list in /proc/self/status)",
         )
     if tier is None:
-        return MemoryMap({node: frozenset({_home(topology, node, usable, sockets)}) for node in sockets})
+        return MemoryMap({node: frozenset({home}) for node, home in _homes(topology, usable, sockets).items()})
     expanders = {node.id: initiators(topology, node.id) for node in topology.nodes if node.id not in sockets}
     fast = frozenset(node for node, near in expanders.items() if _is_fast(topology, topology.by_node[node], near))
     if tier == "hbm":
@@ -62,8 +62,8 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
         return MemoryMap({node: frozenset({nearest(topology, node, usable & fast, sockets)}) for node in sockets})
     if tier == "dram":
         slow = usable - fast or usable
-        return MemoryMap({node: frozenset({_home(topology, node, slow, sockets)}) for node in sockets})
-    near_by: dict[int, set[int]] = {node: {_home(topology, node, usable, sockets)} for node in sockets}
+        return MemoryMap({node: frozenset({home}) for node, home in _homes(topology, slow, sockets).items()})
+    near_by: dict[int, set[int]] = {node: {home} for node, home in _homes(topology, usable, sockets).items()}
     for expander, near in expanders.items():
         if expander in usable:
             for node in near:
@@ -93,8 +93,14 @@ def memory_suffices(topology: Topology, needs: Iterable[Collection[int]], each: 
     return True
 
 
-def _home(topology: Topology, node: int, usable: Collection[int], sockets: dict[int, int]) -> int:
-    return node if node in usable else nearest(topology, node, usable, sockets)
+def _homes(topology: Topology, usable: Collection[int], sockets: dict[int, int]) -> dict[int, int]:
+    """Each node's own memory, or the nearest; of equally near ones, that which serves fewest nodes so far."""
+    homes = {node: node for node in sockets if node in usable}
+    served = dict.fromkeys(usable, 0) | dict.fromkeys(homes, 1)
+    for node in sorted(sockets.keys() - homes.keys()):
+        homes[node] = min(usable, key=lambda other: (*nearness(topology, node, other, sockets), served[other], other))
+        served[homes[node]] += 1
+    return homes
 
 
 def initiators(topology: Topology, node: int) -> tuple[int, ...]:
@@ -137,10 +143,12 @@ def _is_fast(topology: Topology, node: Node, near: Iterable[int]) -> bool:
 
 def nearest(topology: Topology, node: int, among: Collection[int], sockets: dict[int, int]) -> int:
     """The node of `among` at the smallest distance from `node`; its own socket, then the lowest id, win a tie."""
-    here = sockets.get(node)
-    return min(
-        among, key=lambda other: (distance(topology, node, other), here is None or here != sockets.get(other), other)
-    )
+    return min(among, key=lambda other: (*nearness(topology, node, other, sockets), other))
+
+
+def nearness(topology: Topology, node: int, other: int, sockets: dict[int, int]) -> tuple[int, bool]:
+    """How near two nodes are, in the order of preference: their distance, then whether they are on unlike sockets."""
+    return distance(topology, node, other), sockets.get(node) is None or sockets.get(node) != sockets.get(other)
 
 
 def distance(topology: Topology, here: int, there: int) -> int:

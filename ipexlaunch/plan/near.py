@@ -11,7 +11,7 @@ ROUNDS = 8
 
 
 def nearest_groups(
-    sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int, members: int = 0
+    sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int, members: Sequence[int] = ()
 ) -> list[list[int]] | None:
     """`count` disjoint groups of domains with at least `cores` cores each, near ones together.
 
@@ -20,7 +20,7 @@ def nearest_groups(
         distances: how far domains are from each other (`domains.distance_table`).
         count: how many groups.
         cores: what each must hold at least.
-        members: how many domains each has; 0 = as many as it takes.
+        members: how many domains each has; empty = as many as it takes.
 
     Returns:
         Indices of each group's domains, ascending, groups in the order of their first domain; None where impossible.
@@ -35,7 +35,7 @@ def nearest_groups(
 
 
 def _grow(
-    sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int, members: int
+    sizes: Sequence[int], distances: Sequence[Sequence[int]], count: int, cores: int, members: Sequence[int]
 ) -> list[list[int]] | None:
     """Start at the first free domain and add the one nearest to all of the group until it is complete."""
     free = [i for i, size in enumerate(sizes) if size]
@@ -44,7 +44,8 @@ def _grow(
         if not free:
             return None
         group = [free.pop(0)]
-        while sum(sizes[i] for i in group) < cores or len(group) < members:
+        least = members[len(groups)] if members else 0
+        while sum(sizes[i] for i in group) < cores or len(group) < least:
             if not free:
                 return None
             nearest = min(free, key=lambda j: (sum(distances[i][j] for i in group), j))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import PlanError
 from ipexlaunch.plan.cores import Core, Usable
 from ipexlaunch.plan.cut import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
@@ -12,9 +13,10 @@ from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
 from ipexlaunch.plan.goals import goal_size
 from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.layout import Layout
-from ipexlaunch.plan.memory import MemoryMap
+from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
 from ipexlaunch.plan.share import Room, apportion, capacity, cut_evenly, spread
+from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Topology
 
@@ -61,9 +63,16 @@ def place(topology: Topology, request: Request, usable: Usable, memory: MemoryMa
             f"ask for {counted(len(cores), 'instance')} at most: a core serves one instance",
         )
     layout = layout_for(topology, request, usable, memory)
-    if size.greedy:
-        return _greedy(layout, size.count or len(layout.domains))
-    return _equal(layout, size)
+    slices = _greedy(layout, size.count or len(layout.domains)) if size.greedy else _equal(layout, size)
+    each = request.memory_per_instance_bytes
+    needs = [memory.nodes(core.node for core in part) for part in slices]
+    if each is not None and topology.nodes and not memory_suffices(topology, needs, each):
+        raise PlanError(  # nodes that share a memory node, in ways that the arithmetic of domains does not see
+            f"give {format_bytes(each)} to each of {counted(len(slices), 'instance')}",
+            f"they share the memory of nodes {format_list(frozenset().union(*needs))}",
+            "ask for fewer instances, or less memory for each",
+        )
+    return slices
 
 
 def asked_size(request: Request, domains: Sequence[Domain]) -> Size:

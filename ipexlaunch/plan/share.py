@@ -105,18 +105,6 @@ def cut_evenly(total: int, count: int) -> list[int]:
     return [size + 1] * larger + [size] * (count - larger)
 
 
-def largest_covering_size(sizes: Sequence[int], count: int) -> int:
-    """The largest number of cores that `count` instances can all have when each takes domains of its own."""
-    low, high = 0, sum(sizes) // count
-    while low < high:
-        middle = (low + high + 1) // 2
-        if cover(sizes, count, middle) is not None:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 def cover(sizes: Sequence[int], count: int, cores: int) -> list[list[int]] | None:
     """Disjoint groups of domains (indices), `count` of them, each with at least `cores` cores; None where impossible.
 
