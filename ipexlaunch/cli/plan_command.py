@@ -88,9 +88,12 @@ def _check(path: str, topology: Topology, any_machine: bool) -> int:
     try:
         plan = read_plan_file(path, topology, any_machine)
     except DocumentError as error:
-        for problem in error.problems[1:]:
-            click.echo(f"ipexlaunch: {path}, {problem}", err=True)
-        raise
+        if len(error.problems) < 2:
+            raise
+        for problem in error.problems:
+            place = problem if problem.startswith(path) else f"{path}, {problem}"
+            click.echo(f"ipexlaunch: {place}", err=True)
+        return error.exit_code
     count = len(plan.instances)
     click.echo(f"{path}: {count} instance{'s' if count > 1 else ''}, every promise holds on this machine", err=True)
     return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import DocumentError
@@ -12,30 +13,45 @@ from ipexlaunch.plan.instances import Instance, Plan
 from ipexlaunch.plan.request import Request
 from ipexlaunch.topology import Topology
 
+if TYPE_CHECKING:
+    from ipexlaunch.documents.text import Document
+
 SCHEMA = "ipexlaunch/plan/1"
+
+
+class PlanFileError(DocumentError):
+    """A plan file that follows its format but does not fit the machine, or breaks a promise."""
+
+    def __str__(self) -> str:
+        return (
+            self.problems[0] if len(self.problems) == 1 else f"{self.problems[0]} (and {len(self.problems) - 1} more)"
+        )
 
 
 def write_plan(plan: Plan, as_json: bool = False) -> str:
     """The plan as YAML (one line per instance) or JSON; `read_plan` gives the same value back."""
     from ipexlaunch.documents.text import dump_json, dump_yaml
 
-    data: dict[str, Any] = {
-        "schema": SCHEMA,
-        "topology": plan.topology,
-        "request": request_data(plan.request),
-        "instances": [
-            {
-                "index": instance.index,
-                "cpus": format_list(instance.cpus),
-                "nodes": format_list(instance.nodes),
-                "memory": instance.memory,
-                "threads": instance.threads,
-            }
-            for instance in plan.instances
-        ],
-        "idle_cpus": format_list(plan.idle_cpus),
-    }
-    return dump_json(data) if as_json else dump_yaml(data)
+    rows = [
+        {
+            "index": instance.index,
+            "cpus": format_list(instance.cpus),
+            "nodes": format_list(instance.nodes),
+            "memory": instance.memory,
+            "threads": instance.threads,
+        }
+        for instance in plan.instances
+    ]
+    head = {"schema": SCHEMA, "topology": plan.topology, "request": request_data(plan.request)}
+    if as_json:
+        return dump_json({**head, "instances": rows, "idle_cpus": format_list(plan.idle_cpus)})
+    # Lists are always in quotes, so that who adds a range to one need not know that YAML would split it at the comma.
+    lines = [
+        f'- {{index: {row["index"]}, cpus: "{row["cpus"]}", nodes: "{row["nodes"]}", '
+        f"memory: {row['memory']}, threads: {row['threads']}}}"
+        for row in rows
+    ]
+    return "\n".join([dump_yaml(head) + "instances:", *lines, f'idle_cpus: "{format_list(plan.idle_cpus)}"', ""])
 
 
 def request_data(request: Request) -> dict[str, Any]:
@@ -73,26 +89,31 @@ def read_checked_plan(text: str, source: str, topology: Topology, any_machine: b
     Raises:
         DocumentError: the first mistake, with its line; `problems` has them all.
     """
-    from ipexlaunch.documents.text import place_of
-
     plan, document = _read(text, source)
-    found = find_problems(topology, plan, any_machine)
-    if found:
-        texts = [(place_of(document, problem.where), _sentence(problem)) for problem in found]
-        where, first = texts[0]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        error = DocumentError(source, where, first[0] + more, first[1])
-        error.problems = tuple(f"{where}: {text}" + (f"; {hint}" if hint else "") for where, (text, hint) in texts)
-        raise error
+    if found := find_problems(topology, plan, any_machine):
+        raise _plan_file_error(document, found)
     return plan
 
 
-def _sentence(problem: Problem) -> tuple[str, str]:
-    error = problem.error
-    return f"cannot {error.wanted}: {error.available}", error.hint
+def _plan_file_error(document: Document, found: Sequence[Problem]) -> PlanFileError:
+    """All problems, in the order of the file."""
+    from ipexlaunch.documents.text import problem_at
+
+    places = [problem_at(document, problem.where, "", "").where for problem in found]
+    texts = [f"{document.source}, {place}: {problem.error}" for place, problem in zip(places, found, strict=True)]
+    order = sorted(range(len(found)), key=lambda i: (_line(places[i]), i))
+    first = found[order[0]].error
+    error = PlanFileError(document.source, places[order[0]], first.available, first.hint)
+    error.problems = tuple(texts[i] for i in order)
+    return error
 
 
-def _read(text: str, source: str) -> tuple[Plan, Any]:
+def _line(place: str) -> int:
+    number = place.removeprefix("line ").partition(",")[0]
+    return int(number) if number.isdigit() else 0
+
+
+def _read(text: str, source: str) -> tuple[Plan, Document]:
     from ipexlaunch.documents.plan_model import PlanModel
     from ipexlaunch.documents.text import parse_document, validate
 

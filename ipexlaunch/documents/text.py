@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -102,12 +103,6 @@ def problem_at(document: Document, path: tuple[str | int, ...], problem: str, hi
     return DocumentError(document.source, f"{line}, {place}" if line else place, problem, hint)
 
 
-def place_of(document: Document, path: tuple[str | int, ...]) -> str:
-    """ "line 7, instances[2].cpus": where a key of the document stands, for checks beyond its shape."""
-    line, place = _line_of(document.text, path), _place(path)
-    return f"{line}, {place}" if line else place
-
-
 def dump_yaml(data: Mapping[str, Any]) -> str:
     """YAML for people: keys in the order given, innermost rows on one line each."""
     text: str = yaml.dump(
@@ -143,6 +138,8 @@ def _problem(document: Document, model: type[BaseModel], details: Any) -> tuple[
     line = _line_of(document.text, path)
     where = f"{line}, {place}" if line else place
     number = int(line.removeprefix("line ")) if line else 0
+    if details["type"] in ("extra_forbidden", "invalid_key") and re.fullmatch(r"[\d-]+", str(path[-1])):
+        return number, where, f"{str(path[-1])!r} stands where a key should", 'put lists with commas in quotes: "0-3,8"'
     if details["type"] == "extra_forbidden":
         hint = _nearest(str(path[-1]), _known_keys(model, path[:-1]))
         return number, where, f"unknown key {str(path[-1])!r}", hint

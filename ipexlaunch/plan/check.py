@@ -60,13 +60,13 @@ def find_problems(topology: Topology, plan: Plan, any_machine: bool = False) -> 
     )
     problems: list[Problem] = []
     if plan.topology != topology.fingerprint and not any_machine:
-        problems.append(
+        return (
             _problem(
                 ("topology",),
                 "use this plan",
                 f"it was made for machine {plan.topology}, this is machine {topology.fingerprint}",
                 "make it anew here, or force it with --any-machine",
-            )
+            ),
         )
     problems += _of_count(plan)
     owner: dict[int, int] = {}

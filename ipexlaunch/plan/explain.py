@@ -18,10 +18,10 @@ from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Topology
 
 OUT = {
-    "cores-list": "are not in --cores-list",
-    "nodes-list": "are on nodes outside --nodes-list",
-    "efficiency": "are efficiency cores; --use-e-cores adds them",
-    "reserved": "are reserved for the system (--reserve-cores)",
+    "cores-list": "not in --cores-list",
+    "nodes-list": "on nodes outside --nodes-list",
+    "efficiency": "efficiency cores; --use-e-cores adds them",
+    "reserved": "reserved for the system (--reserve-cores)",
 }
 SEARCHED = 64
 """How many other numbers of instances are tried when a better one is looked for."""
@@ -192,7 +192,7 @@ def _limits(topology: Topology, plan: Plan) -> list[str]:
 
 
 def _idle_of_lists(plan: Plan) -> list[str]:
-    return [f"cpus {format_list(plan.idle_cpus)} are not in --cores-list"] if plan.idle_cpus else []
+    return [f"idle: cpus {format_list(plan.idle_cpus)}: not in --cores-list"] if plan.idle_cpus else []
 
 
 def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None) -> list[str]:
@@ -208,15 +208,15 @@ def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None)
             text = OUT[reason]
         elif core in busy:
             text = (
-                "are siblings of used cores; --use-logical-cores adds them"
+                "siblings of used cores; --use-logical-cores adds them"
                 if reason == "sibling"
-                else "are siblings that would make instances unequal"
+                else "siblings that would make instances unequal"
             )
         else:
             text = _left_over(topology, plan, layout, cpu)
         by_reason.setdefault(text, set()).add(cpu)
     return [
-        f"idle: cpu{'s' if len(cpus) > 1 else ''} {format_list(cpus)} {text}"
+        f"idle: cpu{'s' if len(cpus) > 1 else ''} {format_list(cpus)}: {text}"
         for text, cpus in sorted(by_reason.items(), key=lambda item: min(item[1]))
     ]
 
@@ -224,11 +224,11 @@ def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None)
 def _left_over(topology: Topology, plan: Plan, layout: Layout | None, cpu: int) -> str:
     """Why a usable core of this cpu's domain is in no instance."""
     if layout is None:
-        return "are in no group"
+        return "in no group"
     core = topology.by_cpu[cpu].core
     domain = next((d for d in layout.domains if any(c.id == core for c in d.cores)), None)
     if domain is None:
-        return "are in no instance of this plan"
+        return "in no instance of this plan"
     used = {topology.by_cpu[c].core for instance in plan.instances for c in instance.cpus}
     left = sum(1 for c in domain.cores if c.id not in used)
     size = max(_cores_of_each(topology, plan))
@@ -240,7 +240,7 @@ def _left_over(topology: Topology, plan: Plan, layout: Layout | None, cpu: int) 
     else:
         more = "one more instance" if left // size == 1 else f"{left // size} more instances"
         why = f"room for {more} of {counted(size, 'core')}"
-    return f"are left over: {counted(left, 'core')} of {domain.name}, {why}"
+    return f"left over, {counted(left, 'core')} of {domain.name}, {why}"
 
 
 def _cores_of_each(topology: Topology, plan: Plan) -> list[int]:
