@@ -123,12 +123,38 @@ def _parse(text: str, source: str) -> Any:
         except json.JSONDecodeError:
             pass  # a YAML flow mapping begins with a brace too; the YAML parser has the last word
     try:
-        return yaml.load(text, Loader=_Loader)
+        quick = _parse_long_list(text)
+        return yaml.load(text, Loader=_Loader) if quick is None else quick
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DocumentError(source, where, f"it is not YAML or JSON: {error.problem}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise DocumentError(source, "", f"it is not YAML or JSON: {str(error).splitlines()[0]}") from None
+
+
+_ROW = r'- \{(?:[a-z]\w*: (?:-?(?:0|[1-9]\d*)|null|true|false|"[^"\\:\n]*")(?:, )?)+\}\n'
+_LONG_LIST = re.compile(rf"^([a-z]\w*):\n((?:{_ROW}){{64,}})", re.MULTILINE)
+"""A top-level list of plain rows, as we write them; JSON and YAML read such a row alike once its keys are in quotes."""
+_KEY = re.compile(r"(?<=[{ ])([a-z]\w*): ")
+
+
+def _parse_long_list(text: str) -> Any:
+    """The whole document where it holds one long list of plain rows, else None.
+
+    YAML takes 0.14 s for the 2,048 cpus of a large machine, JSON 5 ms; what is not such a row is left to YAML.
+    """
+    found = list(_LONG_LIST.finditer(text))
+    if len(found) != 1:
+        return None
+    key, rows = found[0].groups()
+    try:
+        listed = json.loads("[" + _KEY.sub(r'"\1": ', rows[2:].rstrip()).replace("}\n- {", "},{") + "]")
+        data = yaml.load(f"{text[: found[0].start()]}{key}: []\n{text[found[0].end() :]}", Loader=_Loader)
+    except (ValueError, yaml.YAMLError):
+        return None  # the whole text is read again, so that the error names the right line
+    if not isinstance(data, dict) or data.get(key) != []:
+        return None
+    return {**data, key: listed}
 
 
 def _problem(document: Document, model: type[BaseModel], details: Any) -> tuple[int, str, str, str]:

@@ -37,18 +37,40 @@ def table_text(
         width: columns of the terminal.
         color: with ANSI colours.
     """
+    cells = [list(row) for row in rows]
+    if not color and (plain := _plain_table(heads, cells, set(right), width)) is not None:
+        return plain
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False, header_style="bold")
     flush = set(right)
-    rows = _with_broken_lists(heads, [list(row) for row in rows], [heads.index(name) for name in lists], width)
+    cells = _with_broken_lists(heads, cells, [heads.index(name) for name in lists], width)
     for head in heads:
         table.add_column(head, justify="right" if head in flush else "left", overflow="fold")
-    for row in rows:
+    for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return rendered(table, width=width, color=color)
+
+
+def _plain_table(heads: Sequence[str], rows: list[list[str]], flush: set[str], width: int) -> str | None:
+    """What rich would draw without colours, where nothing needs folding; rich takes 0.2 s for 500 rows."""
+    if not all(cell.isascii() and cell.isprintable() for row in [heads, *rows] for cell in row):
+        return None
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    total = sum(widths) + GAP * (len(heads) - 1)
+    if total > width:
+        return None
+
+    def line(row: Sequence[str]) -> str:
+        cells = [
+            cell.rjust(size) if head in flush else cell.ljust(size)
+            for head, cell, size in zip(heads, row, widths, strict=True)
+        ]
+        return (" " * GAP).join(cells).rstrip()
+
+    return "\n".join([line(heads), "─" * total, *(line(row) for row in rows)]) + "\n"
 
 
 def _with_broken_lists(heads: Sequence[str], rows: list[list[str]], lists: list[int], width: int) -> list[list[str]]:
