@@ -34,7 +34,7 @@ def machine_table(topology: Topology, *, width: int = 100, color: bool = False) 
     if any(cpu.kind for cpu in topology.cpus):
         columns["kinds"] = [kind_words(cpus) for cpus in places.values()]
     if any(cpu.l3 is not None for cpu in topology.cpus):
-        columns["L3"] = [_l3_words(topology, cpus) for cpus in places.values()]
+        columns["L3 caches"] = [_l3_words(topology, cpus) for cpus in places.values()]
     if topology.nodes:
         columns["memory"] = [_memory(topology, node) for node in places]
         if topology.accelerators:
