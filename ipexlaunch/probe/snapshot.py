@@ -53,8 +53,7 @@ class RecordingFiles:
         data = self._files.read(path, max(limit, WHOLE_FILE))
         if data is None:
             return None
-        if len(data) >= len(self.contents.get(path, b"")):
-            self.contents[path] = data
+        self.contents[path] = max(data, self.contents.get(path, b""), key=len)
         return data[:limit]
 
     def names(self, path: str) -> list[str] | None:

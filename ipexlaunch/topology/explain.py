@@ -70,10 +70,6 @@ def explanation(topology: Topology) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _online(topology: Topology) -> str:
-    return f"{len(topology.cpus)} online"
-
-
 def _memory_file(path: str) -> str:
     """A cpuset's file for memory, which is named like the one for cpus."""
     folder, slash, name = path.rpartition("/")

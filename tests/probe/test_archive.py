@@ -55,8 +55,9 @@ def test_files_at_the_top_win_over_a_folder_and_two_folders_are_an_error() -> No
 
 
 def test_empty_directories_count() -> None:
+    pipe = member(f"{CPU}/pipe", kind=tarfile.FIFOTYPE)
     empty, online = member(f"{CPU}/cpu5", kind=tarfile.DIRTYPE), member(f"{CPU}/online", b"0\n")
-    assert probe(open_archive("a.tar", packed(*cpu(0), empty, online))).offline_cpus == {5}
+    assert probe(open_archive("a.tar", packed(*cpu(0), pipe, empty, online))).offline_cpus == {5}
 
 
 def test_links_lead_inside_the_archive_only() -> None:

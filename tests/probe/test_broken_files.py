@@ -211,3 +211,44 @@ def test_directory_files_of_no_directory_are_none(tmp_path: Path) -> None:
     files = DirectoryFiles(str(tmp_path / "nothing"))
     assert files.names("sys") is None
     assert files.read("sys/x", 10) is None
+
+
+def test_a_looping_directory_is_named(root: Path) -> None:
+    for folder in (root / "sys/devices/system/cpu/cpu4/cache", root / "sys/devices/system/node"):
+        folder.rename(root / "elsewhere")
+        folder.symlink_to(folder.name)
+        try:
+            with pytest.raises(TopologyError, match="Too many levels of symbolic links") as caught:
+                probe(str(root))
+            assert str(folder) in str(caught.value)
+        finally:
+            folder.unlink()
+            (root / "elsewhere").rename(folder)
+
+
+def test_files_larger_than_a_page_are_read_to_their_end(root: Path) -> None:
+    file = root / "proc/self/status"
+    whole = file.read_bytes()
+    file.write_bytes(b"Noise:\t" + b"x" * 9000 + b"\n" + whole)
+    many = root / "sys/devices/system/cpu/possible"
+    few = many.read_bytes()
+    many.write_bytes(",".join(str(number) for number in range(0, 4000, 2)).encode() + b"\n")
+    try:
+        machine = probe(str(root))
+    finally:
+        file.write_bytes(whole)
+        many.write_bytes(few)
+    assert machine.allowed_cpus == RICH.allowed_cpus
+    assert len(machine.possible_cpus) == 2000
+
+
+def test_a_state_that_is_a_bare_newline_is_named() -> None:
+    path = "sys/devices/system/cpu/smt/control"
+    assert names_the_file(attempt({**SPARSE, path: b"\n"}), path)
+
+
+def test_an_empty_cpuset_path_is_none() -> None:
+    files = {path: content for path, content in SPARSE.items() if path != "proc/self/cgroup"}
+    machine = attempt({**files, "proc/self/cpuset": b""})
+    assert isinstance(machine, Topology)
+    assert [limit.kind for limit in machine.limits] == ["affinity"]
