@@ -54,8 +54,15 @@ def topology_to_yaml(topology: Topology) -> str:
 
 
 def topology_to_json(topology: Topology) -> str:
-    """The document as JSON, every key written."""
-    return json.dumps(_plain(topology), indent=1, ensure_ascii=False) + "\n"
+    """The document as JSON, every key written, one cpu or node a line."""
+    parts = []
+    for key, value in _plain(topology).items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in value)
+            parts.append(f' "{key}": [\n  {rows}\n ]')
+        else:
+            parts.append(f' "{key}": {json.dumps(value, ensure_ascii=False)}')
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _cpu_line(cpu: Cpu) -> str:
