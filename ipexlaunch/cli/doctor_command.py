@@ -44,6 +44,14 @@ FAIL_ON = ("unknown", "warning", "problem")
     help="A model's file or folder: say on which nodes the page cache holds it. May be given several times.",
 )
 @click.option(
+    "--pid",
+    "pids",
+    multiple=True,
+    type=click.IntRange(min=1),
+    metavar="PID",
+    help="A running worker: say whether it has loaded two OpenMP runtimes. May be given several times.",
+)
+@click.option(
     "--python",
     metavar="PATH",
     help="Interpreter of the workers; its folders are read, it is not started  [default: the active environment's].",
@@ -54,7 +62,9 @@ FAIL_ON = ("unknown", "warning", "problem")
     metavar="DIR",
     help="Read sys/ and proc/ of a saved machine in this folder instead of this host.",
 )
-def command(format_: str, fail_on: str | None, models: tuple[str, ...], python: str | None, root: str) -> int:
+def command(
+    format_: str, fail_on: str | None, models: tuple[str, ...], pids: tuple[int, ...], python: str | None, root: str
+) -> int:
     """Say what stands between this host and full speed.
 
     Each line says what was read, where, and what would work. Nothing is changed and no process is started.
@@ -63,7 +73,7 @@ def command(format_: str, fail_on: str | None, models: tuple[str, ...], python: 
         raise RequestError(
             f"read a machine from --root {root}", "there is no such folder", "name one that holds sys/ and proc/"
         )
-    facts = gather_facts(root, python, files_of(models))
+    facts = gather_facts(root, python, files_of(models), pids)
     findings = examine(facts)
     from ipexlaunch.cli import doctor_text
 
@@ -75,13 +85,14 @@ def command(format_: str, fail_on: str | None, models: tuple[str, ...], python: 
     return EXIT_FINDINGS if bad else 0
 
 
-def gather_facts(root: str, python: str | None, models: tuple[str, ...]) -> Facts:
+def gather_facts(root: str, python: str | None, models: tuple[str, ...], pids: tuple[int, ...] = ()) -> Facts:
     """Everything that the checks judge; a fact that cannot be had is an `Unread` in its place.
 
     Args:
         root: "/" or the folder of a saved tree; what only a live host can tell is then not asked.
         python: the workers' interpreter; None for that of the active environment.
         models: files to look for in the page cache.
+        pids: running workers to look into.
     """
     live = doctor.is_live(root)
     environment = doctor.read_environment(root)
@@ -102,6 +113,7 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...]) -> Fact
         amx_refusal=doctor.ask_for_amx() if live else SAVED,
         existing_paths=doctor.find_preloaded(preloaded(variables), variables, root),
         models=tuple(doctor.read_cached_file(path) for path in models),
+        processes=tuple(doctor.read_loaded_runtimes(pid, root) for pid in pids),
     )
 
 

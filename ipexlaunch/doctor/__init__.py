@@ -8,6 +8,7 @@ from ipexlaunch.doctor.cgroup_limits import read_memory_limit, read_throttling
 from ipexlaunch.doctor.host_files import is_live, read_environment, read_host_files
 from ipexlaunch.doctor.inherited_policy import NUMA_MAPS, read_inherited_policy
 from ipexlaunch.doctor.interpreter_files import read_bundled_openmp, read_interpreter
+from ipexlaunch.doctor.loaded_libraries import read_loaded_runtimes
 from ipexlaunch.doctor.numa_package import read_numa_package
 from ipexlaunch.doctor.preload_files import find_preloaded
 from ipexlaunch.doctor.shared_memory import read_shared_memory
@@ -24,6 +25,7 @@ __all__ = [
     "read_host_files",
     "read_inherited_policy",
     "read_interpreter",
+    "read_loaded_runtimes",
     "read_memory_limit",
     "read_numa_package",
     "read_shared_memory",

@@ -63,15 +63,16 @@ class MappedFile:
             raise _failure()
         return bytes(byte & 1 for byte in vector)
 
-    def map_pages(self, start: int, length: int) -> None:
+    def map_pages(self, start: int, length: int, advice: int = MADV_POPULATE_READ) -> None:
         """Enter pages that are cached into the page table, so that the kernel counts them for this mapping.
 
         Args:
             start: offset in bytes, a multiple of the page size.
             length: in bytes.
+            advice: what madvise is called with; one that the kernel does not know makes each page be touched.
         """
         place = ctypes.c_void_p(self.address + start)
-        if self._library.madvise(place, ctypes.c_size_t(length), ctypes.c_int(MADV_POPULATE_READ)) == 0:
+        if self._library.madvise(place, ctypes.c_size_t(length), ctypes.c_int(advice)) == 0:
             return
         error = _failure()
         if error.errno != errno.EINVAL:

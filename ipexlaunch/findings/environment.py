@@ -26,7 +26,7 @@ KMP_TYPES = {"compact", "scatter", "balanced", "explicit", "logical", "physical"
 LONG_SPIN_MS = 200
 """KMP_BLOCKTIME's default; spinning that long steals from a neighbour only where cpus are shared."""
 
-OPENMP_FAMILIES = {"libgomp": "gomp", "libiomp5": "iomp5", "libomp": "omp"}
+OPENMP_FAMILIES = ("libgomp", "libiomp5", "libomp")
 
 
 def check_thread_pinning(facts: Facts) -> Finding:
@@ -147,8 +147,7 @@ def check_preload(facts: Facts) -> Finding:
     seen = _seen(variables, ["LD_PRELOAD"])
     paths = preloaded(variables)
     missing = [path for path in paths if path not in facts.existing_paths]
-    families = {path.rpartition("/")[2].partition(".so")[0].partition("-")[0] for path in paths}
-    runtimes = sorted(families & set(OPENMP_FAMILIES))
+    runtimes = sorted({family for family in map(openmp_family, paths) if family})
     if len(runtimes) > 1:
         message = f"LD_PRELOAD brings {' and '.join(runtimes)}: two OpenMP runtimes, two pools of threads per worker"
         return finding("problem", message, *seen, remedy="keep one of them", command="unset LD_PRELOAD")
@@ -160,6 +159,12 @@ def check_preload(facts: Facts) -> Finding:
     if not paths:
         return finding("ok", "Nothing is preloaded", *seen)
     return finding("ok", f"{counted(len(paths), 'preloaded library').replace('librarys', 'libraries')} found", *seen)
+
+
+def openmp_family(path: str) -> str:
+    """ "libgomp", "libiomp5" or "libomp", also under a wheel's mangled name (libgomp-a34b3233.so.1); else empty."""
+    name = path.rpartition("/")[2].partition(".so")[0].partition("-")[0]
+    return name if name in OPENMP_FAMILIES else ""
 
 
 def preloaded(variables: Mapping[str, str]) -> list[str]:

@@ -42,6 +42,16 @@ class Library:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedRuntimes:
+    """The OpenMP runtimes that a running process has mapped."""
+
+    pid: int
+    paths: tuple[str, ...]
+    preloaded: tuple[str, ...] = ()
+    """Libraries of its LD_PRELOAD: their functions are found before those of any other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
     """The Python that would run the workers, as its files tell (it is not started)."""
 
@@ -116,6 +126,7 @@ class Facts:
     existing_paths: frozenset[str]
     """Of the paths that LD_PRELOAD names, those where a file is."""
     models: tuple[CachedFile | Unread, ...] = ()
+    processes: tuple[LoadedRuntimes | Unread, ...] = ()
 
     @property
     def variables(self) -> Mapping[str, str]:

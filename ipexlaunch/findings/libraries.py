@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipexlaunch.findings.facts import Facts, Library, need
+from ipexlaunch.findings.environment import openmp_family
+from ipexlaunch.findings.facts import Facts, Library, LoadedRuntimes, need
 from ipexlaunch.findings.finding import Evidence, Finding, finding
+from ipexlaunch.findings.reading import Unread
 
 VNNI_TORCH, VNNI_TORCHAO = (2, 12), (0, 18)
 """The first that multiply int8 by VNNI (torchao #4103)."""
@@ -45,9 +47,13 @@ def check_openmp_runtime(facts: Facts) -> Finding:
     )
 
 
-def check_openmp_runtimes_together(facts: Facts) -> Finding:
-    """Whether several packages bring an OpenMP runtime of their own, so that a worker can load two."""
-    bundled = [library for library in need(facts.libraries) if library.kind == "openmp" and library.package]
+def check_openmp_runtimes_together(facts: Facts) -> Sequence[Finding]:
+    """Whether a worker can load, or a running one has loaded, two OpenMP runtimes."""
+    return [_bundled_runtimes(need(facts.libraries)), *(_loaded_runtimes(process) for process in facts.processes)]
+
+
+def _bundled_runtimes(libraries: Sequence[Library]) -> Finding:
+    bundled = [library for library in libraries if library.kind == "openmp" and library.package]
     packages = sorted({library.package for library in bundled})
     if len(packages) < 2:
         searched = Evidence("packages' own libraries", "no libgomp, libiomp5 or libomp")
@@ -57,6 +63,28 @@ def check_openmp_runtimes_together(facts: Facts) -> Finding:
         f"{', '.join(packages)} each bring an OpenMP runtime: a worker that imports them has as many pools of threads",
         *_seen(bundled),
         remedy="preload one (ipexlaunch does if libiomp5 is there), or keep the others at one thread",
+    )
+
+
+def _loaded_runtimes(process: LoadedRuntimes | Unread) -> Finding:
+    if isinstance(process, Unread):
+        message = f"Cannot tell what {process.where} has loaded"
+        return finding("unknown", message, Evidence(process.where, process.problem))
+    seen = [Evidence(f"/proc/{process.pid}/maps", path) for path in process.paths]
+    if len(process.paths) < 2:
+        nothing = Evidence(f"/proc/{process.pid}/maps", "no libgomp, libiomp5 or libomp")
+        return finding("ok", f"Process {process.pid} has not loaded two OpenMP runtimes", *(seen or [nothing]))
+    first = next((path for path in process.preloaded if openmp_family(path)), "")
+    if openmp_family(first) == "libiomp5":  # it has the entry points of libgomp and of libomp too
+        preload = Evidence(f"/proc/{process.pid}/environ", f"LD_PRELOAD has {first}")
+        message = f"In process {process.pid} the preloaded libiomp5 answers for the other OpenMP runtimes"
+        return finding("ok", message, preload, *seen)
+    return finding(
+        "problem",
+        f"Process {process.pid} has loaded {len(process.paths)} OpenMP runtimes, each with a pool of threads",
+        *seen,
+        remedy="preload libiomp5, which answers for all of them",
+        command="ipexlaunch --omp-runtime intel ...",
     )
 
 

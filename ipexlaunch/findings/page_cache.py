@@ -13,7 +13,7 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.findings.facts import CachedFile, Facts, need
 from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.quantity import in_gib
-from ipexlaunch.findings.reading import CannotTell, Unread
+from ipexlaunch.findings.reading import Unread
 
 LOPSIDED_SHARE = 0.6
 """Of the cached pages: more than this on one of two nodes means that the workers of the other read remotely."""
@@ -35,7 +35,7 @@ def check_page_cache(facts: Facts) -> Sequence[Finding]:
         ]
     if not files:
         return unread
-    asked, cached = sum(f.asked_pages for f in files), sum(f.cached_pages for f in files)
+    cached = sum(file.cached_pages for file in files)
     size = sum(file.size_bytes for file in files)
     by_node: dict[int, int] = {}
     for file in files:
@@ -43,12 +43,12 @@ def check_page_cache(facts: Facts) -> Sequence[Finding]:
         for node, pages in file.pages_by_node.items():
             by_node[node] = by_node.get(node, 0) + round(pages * weight)
     seen = [_evidence(file) for file in files]
-    if asked and not cached:
+    if not cached:
         message = f"Nothing of {in_gib(size)} is cached: the first worker to read a page decides its node"
         return [*unread, finding("note", message, *seen)]
     total = sum(by_node.values())
     if not total:
-        raise CannotTell("the kernel told no node for the cached pages", *seen)
+        return [*unread, finding("unknown", "The kernel tells no node for the cached pages", *seen)]
     workers_nodes = {cpu.node for cpu in machine.cpus if cpu.id in machine.allowed_cpus and cpu.node is not None}
     fullest = max(by_node, key=by_node.__getitem__)
     share = by_node[fullest] / total
@@ -74,7 +74,7 @@ def check_page_cache(facts: Facts) -> Sequence[Finding]:
 
 
 def _unread(model: Unread) -> Finding:
-    message = f"Where {model.where} is cached cannot be told: {model.problem}"
+    message = f"Cannot tell where {model.where} is cached"
     return finding("unknown", message, Evidence(model.where, model.problem))
 
 

@@ -110,6 +110,15 @@ def test_only_the_owner_the_writers_and_root_are_told_the_truth(
     assert is_told(owner, user, may_write) == told
 
 
+def test_a_kernel_without_populate_read_has_each_page_touched_instead(tmp_path: Path) -> None:
+    path = write(tmp_path / "weights", 64)
+    with open(path, "rb") as opened, mapped(opened.fileno(), 64 * PAGE) as file:
+        file.map_pages(8 * PAGE, 16 * PAGE, advice=9999)
+        maps = [line for line in Path("/proc/self/smaps").read_text().split("VmFlags") if path in line]
+        rss = next(int(line.split()[1]) for line in maps[0].splitlines() if line.startswith("Rss:"))
+    assert rss * 1024 >= 16 * PAGE
+
+
 def test_asking_leaves_no_mapping_behind(tmp_path: Path) -> None:
     path = write(tmp_path / "weights", 8)
     asked(path)

@@ -96,6 +96,11 @@ def test_amx_hidden_on_a_processor_that_has_it_is_a_problem() -> None:
     assert answer("amx", {"/proc/cpuinfo": cpuinfo("avx2", model=151)}).severity == "ok"
 
 
+def test_a_processor_without_a_model_number_is_unknown() -> None:
+    text = cpuinfo("avx2").replace("model\t\t: 143", "model\t\t: new")
+    assert answer("instruction-sets", {"/proc/cpuinfo": text}).severity == "unknown"
+
+
 def test_an_architecture_that_is_in_no_table_is_unknown() -> None:
     loongarch = "processor\t: 0\nCPU Family\t: Loongson-64bit\nFeatures\t: cpucfg lam ual fpu lsx lasx\n"
     for check in ("instruction-sets", "amx", "dtypes"):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.findings.facts import Interpreter, Library
+from ipexlaunch.findings.facts import Interpreter, Library, LoadedRuntimes
 from ipexlaunch.findings.finding import Evidence
+from ipexlaunch.findings.reading import Unread
 from tests.findings.hosts import answer, answers
 
 GOMP = Library("openmp", "gomp", "/e/site-packages/torch/lib/libgomp.so.1", "torch")
@@ -29,6 +30,34 @@ def test_two_packages_with_runtimes_of_their_own_are_found() -> None:
     found = answer("openmp-runtimes", libraries=(GOMP, OTHER))
     assert found.severity == "note"
     assert found.message.startswith("scikit_learn, torch each bring")
+
+
+TORCH_GOMP, SKLEARN_GOMP, IOMP = "/t/torch/lib/libgomp.so.1", "/s/libgomp-a34b3233.so.1.0.0", "/e/lib/libiomp5.so"
+
+
+@pytest.mark.parametrize(
+    ("paths", "preload", "severity"),
+    [
+        ((), (), "ok"),
+        ((TORCH_GOMP,), (), "ok"),
+        ((TORCH_GOMP, SKLEARN_GOMP), (), "problem"),
+        ((TORCH_GOMP, IOMP), (), "problem"),
+        ((TORCH_GOMP, IOMP), ("/l/libtcmalloc.so.4", IOMP), "ok"),
+        ((TORCH_GOMP, SKLEARN_GOMP), (TORCH_GOMP,), "problem"),
+    ],
+)
+def test_two_runtimes_in_a_running_worker_are_a_problem_unless_libiomp5_answers_for_both(
+    paths: tuple[str, ...], preload: tuple[str, ...], severity: str
+) -> None:
+    process = LoadedRuntimes(pid=7, paths=paths, preloaded=preload)
+    bundled, loaded = answers("openmp-runtimes", processes=(process,))
+    assert (bundled.severity, loaded.severity) == ("ok", severity)
+    assert all(seen.where.startswith("/proc/7/") for seen in loaded.evidence)
+
+
+def test_a_process_that_is_gone_is_unknown() -> None:
+    _, loaded = answers("openmp-runtimes", processes=(Unread("/proc/7", "there is no such process"),))
+    assert (loaded.severity, loaded.evidence[0].where) == ("unknown", "/proc/7")
 
 
 def interpreter(**versions: str) -> Interpreter:

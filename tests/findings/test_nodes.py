@@ -101,6 +101,11 @@ def test_nodes_that_we_may_not_use_are_not_compared() -> None:
     assert answer("node-memory-free", {MEMINFO: text}, topology=made).severity == "ok"
 
 
+def test_a_node_table_with_words_for_numbers_is_unknown() -> None:
+    found = answer("node-memory-free", {MEMINFO: NODE_MEMINFO.format(node=1).replace("52428800", "much")})
+    assert (found.severity, found.evidence[0].value) == ("unknown", "MemFree: much kB")
+
+
 def test_a_cut_off_node_table_is_unknown_with_its_path() -> None:
     found = answer("node-memory-free", {MEMINFO: NODE_MEMINFO.format(node=1)[:60]})
     assert (found.severity, found.evidence[0].where) == ("unknown", MEMINFO)

@@ -62,6 +62,17 @@ def test_a_file_that_could_not_be_asked_is_unknown_beside_the_others() -> None:
     assert [finding.severity for finding in found] == ["unknown", "ok"]
 
 
+def test_empty_files_and_silent_kernels_are_told_apart() -> None:
+    empty = CachedFile(path="/m/a", size_bytes=0, asked_pages=0, cached_pages=0, pages_by_node={})
+    assert answer("page-cache", models=(empty,)).severity == "note"
+    silent = CachedFile(path="/m/a", size_bytes=4096, asked_pages=1, cached_pages=1, pages_by_node={})
+    assert answer("page-cache", models=(silent,)).severity == "unknown"
+
+
+def test_only_unreadable_files_are_only_unknown() -> None:
+    assert answer("page-cache", models=(Unread("/m/x", "it is not a regular file"),)).severity == "unknown"
+
+
 def test_no_model_named_is_said() -> None:
     found = answer("page-cache", models=())
     assert (found.severity, found.command) == ("note", "ipexlaunch doctor --model PATH")

@@ -9,7 +9,7 @@ from ipexlaunch.topology.machine import Limit
 from tests.findings.hosts import LIMITS, answer, host_files, machine, stat_line
 
 
-@pytest.mark.parametrize(("nice", "severity"), [(0, "ok"), (-5, "ok"), (15, "warning")])
+@pytest.mark.parametrize(("nice", "severity"), [(0, "ok"), (-5, "ok"), (1, "warning"), (15, "warning")])
 def test_a_low_priority_is_found(nice: int, severity: str) -> None:
     found = answer("priority", {"/proc/self/stat": stat_line(nice=nice)})
     assert (found.severity, found.evidence[0].value) == (severity, f"nice {nice}, scheduling policy 0")
