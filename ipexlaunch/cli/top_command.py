@@ -1,0 +1,143 @@
+"""`ipexlaunch top`: how this user's runs on this host stand."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from ipexlaunch.cli.terminal import showable, wants_color, width_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ipexlaunch.sample_usage import UsageSampler
+    from ipexlaunch.snapshot import RunIdentity
+    from ipexlaunch.status_socket.ask import Answer
+    from ipexlaunch.usage import Usage
+
+    Sampler = UsageSampler[tuple[RunIdentity, int]]
+
+FIRST_LOOK_S = 0.5
+"""Cpu use is what was used between two looks; with --once the second comes so much later."""
+
+Run = tuple["Answer", Mapping[int, "Usage"]]
+
+
+@click.command("top")
+@click.option("--once", is_flag=True, help="Print once and end; the same where the output is no terminal.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.2),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two pictures.",
+)
+def command(once: bool, form: str, interval: float) -> int:
+    """Show your runs on this host: rate, cpu use and memory of each instance (Ctrl-C ends it).
+
+    --format json prints once, for programs.
+    """
+    from ipexlaunch.sample_usage import UsageSampler
+
+    sampler: Sampler = UsageSampler()
+    if once or form == "json" or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        runs, notes = _look_twice(sampler)
+        _print(runs, notes, form)
+        return 0
+    return _refresh(sampler, interval)
+
+
+def _look(sampler: Sampler) -> tuple[list[Run], list[str]]:
+    """Every run with what its workers use, and what is to be said about those that do not answer."""
+    from ipexlaunch.status_socket.ask import ask_runs
+
+    notes: list[str] = []
+    answers = ask_runs(os.environ, os.getuid(), note=notes.append)
+    pids = {
+        (answer.identity, worker.index): worker.pid
+        for answer in answers
+        if answer.same_processes
+        for worker in answer.snapshot.workers
+        if worker.pid is not None
+    }
+    usages = sampler.sample(pids)
+    return [(answer, _of(answer.identity, usages)) for answer in answers], notes
+
+
+def _of(identity: RunIdentity, usages: Mapping[tuple[RunIdentity, int], Usage]) -> dict[int, Usage]:
+    return {index: usage for (run, index), usage in usages.items() if run == identity}
+
+
+def _look_twice(sampler: Sampler) -> tuple[list[Run], list[str]]:
+    runs, notes = _look(sampler)
+    if not runs:
+        return runs, notes
+    time.sleep(FIRST_LOOK_S)
+    return _look(sampler)
+
+
+def _print(runs: list[Run], notes: list[str], form: str) -> None:
+    if form == "json":
+        from ipexlaunch.documents.status_document import write_top
+
+        sys.stdout.write(write_top((answer.identity, answer.snapshot, usages) for answer, usages in runs))
+    else:
+        from ipexlaunch.drawings.live_table import live_text
+
+        width, color = width_of(sys.stdout), wants_color(sys.stdout)
+        texts = [
+            live_text(answer.snapshot, usages, width=width, title=_title(answer), color=color)
+            for answer, usages in runs
+        ]
+        print(showable("\n".join(texts), sys.stdout) if texts else f"{NO_RUNS}\n", end="")
+    for note in notes:
+        print(f"ipexlaunch: {note}", file=sys.stderr)
+
+
+NO_RUNS = "no run of yours is going on on this host"
+
+
+def _title(answer: Answer) -> str:
+    return f"launcher {answer.identity.pid}: {answer.identity.program}"
+
+
+def _refresh(sampler: Sampler, interval: float) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(no_color=not wants_color(sys.stdout), highlight=False, emoji=False)
+    try:
+        runs, notes = _look(sampler)
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while runs:
+                live.update(_picture(runs, notes, *console.size), refresh=True)
+                time.sleep(interval)
+                runs, notes = _look(sampler)
+    except KeyboardInterrupt:
+        return 0
+    _print([], notes, "table")
+    return 0
+
+
+def _picture(runs: list[Run], notes: list[str], width: int, height: int) -> RenderableType:
+    """All runs in one screen: each has its share of the lines, and what one leaves the later ones get."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from ipexlaunch.drawings.live_table import lines_wanted, live_table
+
+    left = height - len(notes)
+    parts: list[RenderableType] = []
+    for place, (answer, usages) in enumerate(runs):
+        share = left // (len(runs) - place)
+        parts.append(live_table(answer.snapshot, usages, width=width, height=share - 1, title=_title(answer)))
+        parts.append(Text())
+        left -= min(share, lines_wanted(answer.snapshot) + 1)
+    return Group(*parts, *(Text(note, no_wrap=True, overflow="ellipsis") for note in notes))

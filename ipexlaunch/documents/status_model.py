@@ -1,0 +1,43 @@
+"""The keys of a status document, version 1, for the validator; it may come from a launcher of another version."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from ipexlaunch.documents.text import CpuList
+from ipexlaunch.lifecycle import Phase
+
+
+class _Tolerant(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class WorkerModel(_Tolerant):
+    """One worker."""
+
+    index: int
+    pid: int | None
+    phase: Phase
+    cpus: CpuList
+    nodes: CpuList
+    memory: str
+    items: int
+    tokens: int
+    rate: float | None
+    local_pages: float | None
+    last_line: str
+    exit_code: int | None
+    restarts: int = 0
+
+
+class StatusModel(_Tolerant):
+    """The whole document."""
+
+    pid: int
+    program: str
+    started_at: float
+    elapsed_s: float
+    measured_s: float | None
+    rate: float | None
+    failures: list[str] = []
+    workers: list[WorkerModel]

@@ -1,0 +1,177 @@
+"""Show a run while it goes on: a table that is drawn anew on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TextIO
+
+from ipexlaunch.run_apart import Apart
+from ipexlaunch.snapshot import Snapshot
+from ipexlaunch.usage import Usage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+    from ipexlaunch.sample_usage import UsageSampler
+
+LINE_INTERVAL_S = 10.0
+"""Between two lines where there is no terminal."""
+
+PATIENCE_S = 5.0
+"""How long a terminal may take for the last picture."""
+
+
+def table_interval_s(rows: int) -> float:
+    """Seconds between two pictures: 64 rows four times a second take an eighth of a core, a person reads slower."""
+    return 0.5 if rows <= 32 else 1.0 if rows <= 128 else 2.0
+
+
+class _Looker:
+    """Takes what is newest and shows it, in a thread of its own, together with what the workers use."""
+
+    def __init__(self, name: str) -> None:
+        self._newest: Snapshot | None = None
+        self._messages: deque[str] = deque()
+        self._closing = False
+        self._sampler: UsageSampler[int] | None = None
+        self._apart = Apart(self._show, name)
+
+    def fileno(self) -> int | None:
+        """Nothing to wait for."""
+        return None
+
+    def ready(self, now: Callable[[], Snapshot]) -> None:
+        """Never called."""
+
+    def tick(self, snapshot: Snapshot) -> None:
+        """Show this soon, unless something newer comes first."""
+        self._newest = snapshot
+        self._apart.poke()
+
+    def _usages(self, snapshot: Snapshot) -> dict[int, Usage]:
+        if self._sampler is None:
+            from ipexlaunch.sample_usage import UsageSampler
+
+            self._sampler = UsageSampler()
+        return self._sampler.sample({worker.index: worker.pid for worker in snapshot.workers if worker.pid is not None})
+
+    def _show(self) -> None:
+        raise NotImplementedError
+
+
+class LiveTable(_Looker):
+    """The table at the bottom of a terminal; what is said meanwhile appears above it."""
+
+    def __init__(self, title: str, rows: int, stream: TextIO, *, color: bool) -> None:
+        """Begin with nothing drawn.
+
+        Args:
+            title: what is run.
+            rows: how many workers there are.
+            stream: a terminal.
+            color: whether it wants colours.
+        """
+        self.interval_s: float | None = table_interval_s(rows)
+        self._title = title
+        self._color = color
+        self._stream = stream
+        # A file of its own: a terminal that is stopped (Ctrl-S) holds whoever writes, and that must not be the launcher.
+        self._file = open(  # noqa: SIM115  # closed with the last picture
+            os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace"
+        )
+        self._live: Live | None = None
+        self._width = 0
+        super().__init__("ipexlaunch-live")
+
+    def say(self, text: str) -> None:
+        """Write a line above the table."""
+        if self._closing:
+            print(text, file=self._stream, flush=True)
+            return
+        self._messages.append(text)
+        self._apart.poke()
+
+    def close(self) -> None:
+        """Draw it a last time and leave it there."""
+        self._closing = True
+        ended = self._apart.end(PATIENCE_S)
+        if self._apart.error is not None:
+            self._restore()
+            print(f"the live view stopped: {self._apart.error!r}", file=self._stream, flush=True)
+        while ended and self._messages:
+            print(self._messages.popleft(), file=self._stream, flush=True)
+
+    def _show(self) -> None:
+        last, snapshot = self._closing, self._newest
+        if snapshot is not None or self._messages:
+            live = self._live or self._begin()
+            console = live.console
+            while self._messages:
+                console.print(self._messages.popleft(), markup=False, highlight=False, soft_wrap=True)
+        if snapshot is not None:
+            self._after_resizing(console)
+            from ipexlaunch.drawings.live_table import live_table
+
+            width, height = console.size
+            usages = self._usages(snapshot)
+            live.update(live_table(snapshot, usages, width=width, height=height - 1, title=self._title), refresh=True)
+        if last:
+            self._restore()
+
+    def _begin(self) -> Live:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._file, force_terminal=True, no_color=not self._color, highlight=False, emoji=False)
+        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live.start()
+        return self._live
+
+    def _after_resizing(self, console: Console) -> None:
+        """A terminal that became narrower has broken the former picture's lines, so it is no longer where it was."""
+        from rich.control import Control
+
+        if console.width < self._width:
+            console.control(Control.clear(), Control.home())
+        self._width = console.width
+
+    def _restore(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._file.close()
+
+
+class LiveLines(_Looker):
+    """One line every ten seconds."""
+
+    interval_s: float | None = LINE_INTERVAL_S
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """Begin with nothing told.
+
+        Args:
+            tell: takes a line.
+        """
+        self._tell = tell
+        self._shown: Snapshot | None = None
+        super().__init__("ipexlaunch-live")
+
+    def close(self) -> None:
+        """End; the report follows, so there is no last line."""
+        self._closing = True
+        self._apart.end(PATIENCE_S)
+        if self._apart.error is not None:
+            self._tell(f"the live view stopped: {self._apart.error!r}")
+
+    def _show(self) -> None:
+        from ipexlaunch.drawings.live_table import live_line
+
+        snapshot = self._newest
+        if snapshot is None or snapshot is self._shown or self._closing:
+            return
+        self._shown = snapshot
+        self._tell(live_line(snapshot, self._usages(snapshot)))
