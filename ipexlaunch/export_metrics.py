@@ -138,7 +138,7 @@ def _registry(figures: _Figures) -> CollectorRegistry:
             "export metrics", "prometheus_client is not installed", "pip install 'ipexlaunch[metrics]'"
         ) from None
     registry = CollectorRegistry()
-    registry.register(figures)  # type: ignore[arg-type]  # it has the two methods that the registry calls
+    registry.register(figures)
     return registry
 
 

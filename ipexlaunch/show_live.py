@@ -78,7 +78,7 @@ class LiveTable(_Looker):
         self._title = title
         self._color = color
         self._stream = stream
-        # A file of its own: a terminal that is stopped (Ctrl-S) holds whoever writes, and that must not be the launcher.
+        # A file of its own: a stopped terminal (Ctrl-S) holds whoever writes, and that must not be the launcher.
         self._file = open(  # noqa: SIM115  # closed with the last picture
             os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace"
         )

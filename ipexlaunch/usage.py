@@ -18,7 +18,7 @@ class Usage:
     """Anonymous memory in bytes by node; None where the kernel does not tell."""
 
     def local_share(self, nodes: Collection[int]) -> float | None:
-        """Share of the anonymous memory that is on these nodes, 0 to 1; None where unknown, or where no node is meant."""
+        """Share of the anonymous memory that is on these nodes, 0 to 1; None where it is unknown."""
         total = sum((self.memory or {}).values())
         if self.memory is None or not total or not nodes:
             return None

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.snapshot import RunIdentity
-from ipexlaunch.status_socket.serve import StatusSocket
-
 if TYPE_CHECKING:
+    from ipexlaunch.show_live import LiveTable
+    from ipexlaunch.snapshot import RunIdentity
     from ipexlaunch.supervise.watch import Watcher
 
+LARGEST_SMALL_DESCRIPTOR = 9
+"""XCU 2.7 of POSIX.1-2017 promises redirection of 0 to 9 only."""
+
 LIVE_OPTIONS = (
-    click.option("--live", is_flag=True, help="Show each instance while it runs; a line every 10 s without a terminal."),
+    click.option(
+        "--live", is_flag=True, help="Show each instance while it runs; a line every 10 s without a terminal."
+    ),
     click.option(
         "--metrics-port",
         type=click.IntRange(0, 65535),
@@ -54,16 +59,26 @@ def draws_table(options: dict[str, Any]) -> bool:
     return bool(options["live"]) and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
+def log_directory(options: dict[str, Any]) -> str | None:
+    """Where the workers' output is kept: where the options say; beside a table somewhere in any case."""
+    chosen: str | None = options["log_dir"] or options["log_path"]
+    if chosen or not draws_table(options):
+        return chosen
+    import tempfile
+
+    return tempfile.mkdtemp(prefix="ipexlaunch-")
+
+
 def open_views(
     program: str, arguments: tuple[str, ...], count: int, options: dict[str, Any], tell: Callable[[str], None]
 ) -> Views:
-    """Everything that looks on at this run; call it before workers are started.
+    """Everything that looks on at this run; call it before workers are started (see `run_apart`).
 
     Args:
         program: as it was typed.
         arguments: likewise.
         count: of instances.
-        options: of `run`.
+        options: of `run`, log_dir as `log_directory` gives it.
         tell: says a line to the user.
 
     Raises:
@@ -72,41 +87,69 @@ def open_views(
     import shlex
     import time
 
+    from ipexlaunch.snapshot import RunIdentity
+    from ipexlaunch.status_socket.serve import StatusSocket
+
     title = shlex.join([program, *arguments])
     identity = RunIdentity(pid=os.getpid(), program=title, started_at=time.time())
-    watchers: list[Watcher] = []
-    outputs = (1, 2)
-    if options["metrics_port"] is not None:
-        from ipexlaunch.export_metrics import MetricsServer
+    with _small_descriptors_kept():
+        watchers = [
+            StatusSocket(identity, os.environ, os.getuid(), note=tell),
+            *_metrics(program, identity, options, tell),
+        ]
+        outputs = (1, 2)
+        if draws_table(options):
+            table = _table(title, count)
+            watchers.append(table)
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            outputs = (nowhere if sys.stdout.isatty() else 1, nowhere)
+            tell(f"the workers' output goes to {options['log_dir']}")
+            tell = _above(table)
+        elif options["live"]:
+            from ipexlaunch.show_live import LiveLines
 
-        run = os.path.basename(program) or program
-        server = MetricsServer(run, identity, options["metrics_address"], options["metrics_port"])
-        tell(f"metrics on http://{_host(options['metrics_address'])}:{server.port}/metrics")
-        watchers.append(server)
+            watchers.append(LiveLines(tell))
+    return Views(watchers=tuple(watchers), tell=tell, outputs=outputs)
+
+
+def _table(title: str, count: int) -> LiveTable:
+    from ipexlaunch.cli.terminal import wants_color
+    from ipexlaunch.show_live import LiveTable
+
+    return LiveTable(title, count, sys.stderr, color=wants_color(sys.stderr))
+
+
+def _above(table: LiveTable) -> Callable[[str], None]:
+    return lambda text: table.say(f"ipexlaunch: {text}")
+
+
+def _metrics(
+    program: str, identity: RunIdentity, options: dict[str, Any], tell: Callable[[str], None]
+) -> list[Watcher]:
+    watchers: list[Watcher] = []
     if options["metrics_file"] is not None:
         from ipexlaunch.export_metrics import MetricsFile
 
         watchers.append(MetricsFile(identity, options["metrics_file"], tell))
-    if draws_table(options):
-        from ipexlaunch.cli.terminal import wants_color
-        from ipexlaunch.show_live import LiveTable
+    if options["metrics_port"] is not None:
+        from ipexlaunch.export_metrics import MetricsServer
 
-        table = LiveTable(title, count, sys.stderr, color=wants_color(sys.stderr))
-        watchers.append(table)
-        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        outputs = (nowhere if sys.stdout.isatty() else 1, nowhere)
-        before, tell = tell, lambda text: table.say(f"ipexlaunch: {text}")
-        if options["log_dir"] or options["log_path"]:
-            before(f"the workers' output goes to {options['log_dir'] or options['log_path']}")
-        else:
-            before("the workers' output is not shown beside the table (--log-dir DIR keeps it)")
-    elif options["live"]:
-        from ipexlaunch.show_live import LiveLines
-
-        watchers.append(LiveLines(tell))
-    watchers.append(StatusSocket(identity, os.environ, os.getuid(), note=tell))
-    return Views(watchers=tuple(watchers), tell=tell, outputs=outputs)
+        address: str = options["metrics_address"]
+        server = MetricsServer(os.path.basename(program) or program, identity, address, options["metrics_port"])
+        host = f"[{address}]" if ":" in address else address
+        tell(f"metrics on http://{host}:{server.port}/metrics")
+        watchers.append(server)
+    return watchers
 
 
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+@contextlib.contextmanager
+def _small_descriptors_kept() -> Iterator[None]:
+    """Leave the descriptors below 10 to the workers' channel: a POSIX shell can redirect to no other."""
+    kept: list[int] = []
+    try:
+        while not kept or kept[-1] < LARGEST_SMALL_DESCRIPTOR:
+            kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        yield
+    finally:
+        for descriptor in kept:
+            os.close(descriptor)

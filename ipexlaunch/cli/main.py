@@ -15,6 +15,7 @@ COMMANDS = {
     "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
     "topology": ("topology_command", "Show the machine: sockets, nodes, cores, memory, what is allowed."),
     "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),
+    "top": ("top_command", "Show your runs on this host as they stand."),
     "doctor": ("doctor_command", "Say what stands between this host and full speed."),
 }
 """Command name to its module in this package (loaded when it is used) and its line in --help."""

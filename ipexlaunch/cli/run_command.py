@@ -161,16 +161,12 @@ def _program_hint(program: str) -> str:
 
 def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     from ipexlaunch.bind import adopt_orphans, held_to
+    from ipexlaunch.cli.live_options import log_directory, open_views
     from ipexlaunch.count_oom_kills import count_oom_kills
     from ipexlaunch.inspect_placement import Inspector, descendants
     from ipexlaunch.lifecycle import Limits
     from ipexlaunch.supervise import Means, Showing, supervise
 
-    showing = Showing(
-        logs=_log_paths(launch.plan, options),
-        largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
-        stamp=_stamp if options["timestamps"] else None,
-    )
     mode, restarts = on_failure(options["on_failure"])
     limits = Limits(
         grace_s=options["grace"],
@@ -182,21 +178,30 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         restarts=restarts,
     )
     inspector = Inspector()
+    options["log_dir"] = log_directory(options)
+    logs = _log_paths(launch.plan, options)
+    _check_writable(options["report_file"])
+    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell)
+    for line in _start_lines(launch, topology):
+        _tell(line)
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
         inspect=inspector,
         glance=inspector.glance,
         descendants=descendants,
         oom_kills=count_oom_kills,
-        tell=_tell,
+        tell=views.tell,
     )
-    _check_writable(options["report_file"])
-    for line in _start_lines(launch, topology):
-        _tell(line)
+    showing = Showing(
+        outputs=views.outputs,
+        logs=logs,
+        largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
+        stamp=_stamp if options["timestamps"] else None,
+    )
     adopt_orphans()
     gc.enable()  # __main__ put it off
     interval = options["proof_interval"] or None
-    run = supervise(launch, means, os.environ, limits, showing, proof_interval_s=interval)
+    run = supervise(launch, means, os.environ, limits, showing, views.watchers, interval)
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
 
     report = aggregate(run, _provenance(launch, topology), options["local_pages"])

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeVar
 
 import click
 
+from ipexlaunch.cli.live_options import LIVE_OPTIONS
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 OWN = (
@@ -160,7 +162,7 @@ def explain_absent(message: str) -> str:
 
 def run_options(function: Decorated) -> Decorated:
     """Add every option of `run` that is not the planner's."""
-    for option in reversed((*OWN, *COMPATIBLE)):
+    for option in reversed((*OWN, *LIVE_OPTIONS, *COMPATIBLE)):
         function = option(function)
     return function
 

@@ -20,9 +20,7 @@ def write_status(identity: RunIdentity, snapshot: Snapshot) -> str:
     return json.dumps(status_data(identity, snapshot), separators=(",", ":")) + "\n"
 
 
-def status_data(
-    identity: RunIdentity, snapshot: Snapshot, usages: Mapping[int, Usage] | None = None
-) -> dict[str, Any]:
+def status_data(identity: RunIdentity, snapshot: Snapshot, usages: Mapping[int, Usage] | None = None) -> dict[str, Any]:
     """The run as plain data.
 
     Args:

@@ -59,10 +59,7 @@ def live_table(
         _line(f"{words.duration(snapshot.elapsed_s)}  {words.plain_line(title)}".rstrip(), width, "bold"),
         _line(_totals(snapshot, usages, width), width, "bold"),
     ]
-    foot = [
-        _line(words.plain_line(failure), width, "red")
-        for failure in snapshot.failures[-FAILURES_SHOWN:]
-    ]
+    foot = [_line(words.plain_line(failure), width, "red") for failure in snapshot.failures[-FAILURES_SHOWN:]]
     room = None if height is None else height - len(head) - len(foot) - 1  # the line of the columns' names
     if room is None or len(snapshot.workers) <= room:
         body: list[RenderableType] = [_rows(snapshot, usages, width)]
@@ -105,13 +102,13 @@ def _line(text: str, width: int, style: str) -> RenderableType:
 
 
 def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) -> str:
-    """ "total 812.3 items/s  4 running  55.8/56 cpus busy  99.8% local or more  123,456 items", as far as it fits."""
+    """ "total 812.3 items/s  4 running  55.8/56 cpus busy  at least 99.8% local  123,456 items", as far as it fits."""
     workers = snapshot.workers
     phases = ["failed" if worker.exit_code else worker.phase for worker in workers]
     counts = {phase: phases.count(phase) for phase in sorted(set(phases), key=PHASES.index)}
-    parts = [", ".join(f"{count} {phase}" for phase, count in counts.items())]
+    parts = [", ".join(f"{count} {words.PHASE_WORDS.get(phase, phase)}" for phase, count in counts.items())]
     items = sum(worker.items for worker in workers)
-    if items:
+    if items and any(worker.phase not in ("finished", "exited") for worker in workers):
         parts.insert(0, f"total {words.figure(snapshot.rate)} items/s")
     busy = [usage.busy_cpus for usage in usages.values() if usage.busy_cpus is not None]
     if busy:
@@ -119,12 +116,15 @@ def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) 
         parts.append(f"{sum(busy):.1f}{f'/{planned}' if planned else ''} cpus busy")
     shares = [share for worker in workers if (share := _share(worker, usages)) is not None]
     if shares:
-        parts.append(f"{words.share_words(min(shares))} local{' or more' * (len(shares) > 1)}")
+        at_least = "at least " if min(shares) < max(shares) else ""
+        parts.append(f"{at_least}{words.share_words(min(shares))} local")
     if items:
         parts.append(f"{items:,} item{'s' * (items != 1)}")
-    while len(parts) > 1 and width is not None and len("  ".join(parts)) > width:
-        parts.pop()
-    return "  ".join(parts)
+    line = parts[0]
+    for part in parts[1:]:
+        if width is None or len(line) + GAP + len(part) <= width:
+            line += " " * GAP + part
+    return line
 
 
 def _share(worker: WorkerSnapshot, usages: Mapping[int, Usage]) -> float | None:
@@ -166,7 +166,7 @@ def _columns(snapshot: Snapshot, usages: Mapping[int, Usage], width: int) -> lis
         _Column("phase", 8, right=False),
         _Column("starts", 6),
         _Column("items/s", 7),
-        _Column("items", 10),
+        _Column("items", 13),
         _Column("busy", busy),
         _Column("memory", memory, right=False),
         _Column("local", 5),
@@ -216,7 +216,7 @@ def _row(worker: WorkerSnapshot, usage: Usage, most: int) -> dict[str, str]:
 def _style(worker: WorkerSnapshot) -> str:
     if worker.phase == "exited":
         return "red" if worker.exit_code else "dim"
-    return "" if worker.phase == "running" else "yellow" if worker.phase == "starting" else "cyan"
+    return "" if worker.phase in ("running", "starting") else "yellow" if worker.phase == "waiting" else "cyan"
 
 
 def _is_strayed(worker: WorkerSnapshot, usages: Mapping[int, Usage]) -> bool:

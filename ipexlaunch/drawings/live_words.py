@@ -19,6 +19,9 @@ ESCAPES = re.compile(
 )
 """Source: ECMA-48, 5th edition, sections 5.3 to 5.6."""
 
+PHASE_WORDS = {"starting": "started"}
+"""A program that never says a word of the protocol stays in the phase "starting" to its end."""
+
 ODD_WIDTH = {"\ufe0e", "\ufe0f"}
 """Variation selectors: terminals disagree on how wide a character becomes by them."""
 
@@ -80,10 +83,10 @@ def duration(seconds: float) -> str:
 
 
 def phase_words(worker: WorkerSnapshot) -> str:
-    """ "running", "exited" or, where it failed, "exit 139"; a restarted one counts: "running 2"."""
+    """ "running", "exited" or, where it failed, "exit 139"."""
     if worker.phase == "exited" and worker.exit_code:
         return f"exit {worker.exit_code}"
-    return worker.phase
+    return PHASE_WORDS.get(worker.phase, worker.phase)
 
 
 def busy_words(worker: WorkerSnapshot, usage: Usage) -> str:

@@ -47,7 +47,7 @@ def problem_with(directory: str, user: int) -> str:
 
 
 def name_of(pid: int) -> str:
-    """A file name for the socket of the launcher with this process id; containers may share the directory and the id."""
+    """A file name for a launcher's socket; two containers may share the directory and the process id."""
     return f"{pid}-{os.urandom(3).hex()}{SUFFIX}"
 
 

@@ -1,0 +1,140 @@
+"""The live view as text: golden pictures, and what holds at any size.
+
+After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/live/test_live_table.py, then read the differences.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from ipexlaunch.drawings import live_words as words
+from ipexlaunch.drawings.live_table import lines_wanted, live_line, live_text
+from ipexlaunch.usage import Usage
+from tests.live.snapshots import MIB, eventful, many, run_of, usage, worker
+
+GOLDEN = Path(__file__).parent / "golden"
+SIZES = [(80, 24), (160, 50)]
+
+
+def check(name: str, text: str) -> None:
+    path = GOLDEN / name
+    if os.environ.get("IPEXLAUNCH_UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("count", [4, 64, 256])
+def test_a_quiet_run_is_the_picture_in_its_file(count: int, width: int, height: int) -> None:
+    snapshot, usages = many(count)
+    check(f"{count}_{width}x{height}.txt", live_text(snapshot, usages, width=width, height=height, title="embed.py"))
+
+
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (80, 10)])
+def test_an_eventful_run_is_the_picture_in_its_file(width: int, height: int) -> None:
+    snapshot, usages = eventful()
+    text = live_text(snapshot, usages, width=width, height=height, title="embed.py")
+    check(f"eventful_{width}x{height}.txt", text)
+
+
+def test_a_line_for_where_there_is_no_terminal_has_the_totals() -> None:
+    assert live_line(*many(2)) == (
+        "1:02:34  total 201.0 items/s  2 running  27.8/28 cpus busy  99.6% local  3,000 items"
+    )
+    assert live_line(*eventful()) == (
+        "1:02:34  total 1.2M items/s  1 waiting, 1 started, 1 ready, 3 running, 1 finished, 1 exited, 1 failed  "
+        "69.6/112 cpus busy  at least 50.0% local  1,234,590,890 items"
+    )
+
+
+def test_a_program_that_counts_nothing_has_no_rate() -> None:
+    assert live_line(run_of([worker(0, phase="starting", items=0, rate=None, local_pages=None)]), {}) == (
+        "1:02:34  1 started"
+    )
+
+
+@given(st.integers(1, 300), st.integers(20, 220), st.integers(3, 60), st.booleans())
+def test_no_picture_is_larger_than_its_terminal(count: int, width: int, height: int, used: bool) -> None:
+    snapshot, usages = many(count)
+    lines = live_text(snapshot, usages if used else {}, width=width, height=height, title="a" * 300).splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert len(lines) <= max(height, 4)
+
+
+@given(st.integers(40, 200), st.floats(0, 1e7), st.floats(0, 1e7), st.floats(0, 14.04), st.integers(0, 2 << 40))
+def test_columns_stay_where_they_are_whatever_the_figures(
+    width: int, rate: float, other: float, busy: float, memory: int
+) -> None:
+    def picture(rate: float, used: Usage) -> str:
+        snapshot = run_of([worker(0, rate=rate), worker(1)])
+        return live_text(snapshot, {0: used, 1: usage(1)}, width=width).splitlines()[2]
+
+    first = picture(rate, usage(0, busy_cpus=busy, memory={0: memory, 1: 3 * MIB}))
+    assert first == picture(other, usage(0))
+
+
+def test_the_lines_that_are_wanted_are_those_that_are_drawn() -> None:
+    for snapshot, usages in (many(5), eventful()):
+        assert len(live_text(snapshot, usages, width=100).splitlines()) == lines_wanted(snapshot)
+
+
+@given(st.text(st.characters(codec=None), max_size=200))
+def test_no_last_line_moves_the_cursor(text: str) -> None:
+    shown = words.plain_line(text)
+    assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert words.plain_line(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[1;32mdone\x1b[0m", "done"),
+        ("\x1b]8;;http://a.b\x1b\\link\x1b]8;;\x1b\\", "link"),
+        (" 10%|#  |\r100%|###|\r", "100%|###|"),
+        ("a\tb\x00c\x7f", "a bc"),
+        ("\x1b(Bplain \x1b=text\x1b", "plain text"),
+        ("\x1b]0;a title without end", ""),
+        ("\udcff\udc80", "\N{REPLACEMENT CHARACTER}" * 2),
+        ("\u202edesrever", "desrever"),
+        ("two\u2028lines", "two lines"),
+        ("", ""),
+    ],
+)
+def test_a_last_line_is_what_a_reader_would_see(text: str, shown: str) -> None:
+    assert words.plain_line(text) == shown
+
+
+@given(st.floats(0, 1e14))
+def test_a_figure_fits_its_column(value: float) -> None:
+    assert len(words.figure(value)) <= 6
+
+
+@given(st.integers(0, 1 << 59))
+def test_a_size_fits_its_column(value: int) -> None:
+    assert len(words.size(value)) <= 4
+
+
+def test_sizes_are_binary_with_two_digits_at_least() -> None:
+    amounts = [0, 999 * MIB, 1000 * MIB, 1200 * MIB, 10 << 30, 999 << 30, 1 << 40, 20 << 40]
+    assert [words.size(amount) for amount in amounts] == ["0M", "999M", "1.0G", "1.2G", "10G", "999G", "1.0T", "20T"]
+
+
+def test_figures_have_three_digits_at_least() -> None:
+    values = [None, 0, 0.1234, 1.234, 12.34, 999.94, 999.96, 123456.7, 1.5e6, 2.5e10]
+    assert [words.figure(value) for value in values] == [
+        "-", "0", "0.123", "1.23", "12.3", "999.9", "1000", "123457", "1.5M", "25.0G",
+    ]  # fmt: skip
+
+
+def test_a_share_is_never_rounded_up_to_all() -> None:
+    assert [words.share_words(share) for share in (None, 0.0, 0.5, 0.99999, 1.0)] == [
+        "-", "0.0%", "50.0%", "99.9%", "100%",
+    ]  # fmt: skip
