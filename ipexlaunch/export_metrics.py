@@ -106,6 +106,7 @@ class _Figures:
         self._newest = newest
         self._lock = threading.Lock()  # scrapes may come at once, each in a thread of the server's
         self._sampler: UsageSampler[int] | None = None
+        self._ended: dict[int, Usage] = {}
 
     def collect(self) -> Iterator[Metric]:
         """The figures of the newest snapshot; none before there is one."""
@@ -118,6 +119,9 @@ class _Figures:
 
                 self._sampler = UsageSampler()
             usages = self._sampler.sample({w.index: w.pid for w in snapshot.workers if w.pid is not None})
+            # Who has ended keeps the time that was last seen: a counter that vanishes cannot be summed.
+            self._ended.update({index: Usage(cpu_s=usage.cpu_s) for index, usage in usages.items()})
+            usages = {**self._ended, **usages}
         yield from families(self._run, self._identity, snapshot, usages)
 
     def describe(self) -> list[Metric]:

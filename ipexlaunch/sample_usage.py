@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ipexlaunch import proc_text
 from ipexlaunch.inspect_placement import descendants
-from ipexlaunch.placement import anonymous_bytes_by_node
 from ipexlaunch.usage import Usage
 
 if TYPE_CHECKING:
@@ -104,18 +104,15 @@ class UsageSampler(Generic[Key]):
         seen.processes = found
 
     def _memory_of(self, seen: _Seen) -> Mapping[int, int] | None:
-        total: dict[int, int] = {}
-        told = False
+        memories: list[proc_text.Memory] = []
         for pid in seen.processes:
             try:
                 with open(f"{self._proc}/{pid}/numa_maps", "rb") as file:
-                    text = file.read().decode(errors="replace")
+                    memories.append(proc_text.memory_of(file.read().decode(errors="replace")))
             except OSError:
                 continue  # it ended meanwhile, or this kernel has no nodes
-            told = True
-            for node, size in anonymous_bytes_by_node(text).items():
-                total[node] = total.get(node, 0) + size
-        return total if told else None
+        total = proc_text.sum_of(memories)
+        return proc_text.sum_by_node(total.anonymous, total.huge) if memories else None
 
     def _usage(self, seen: _Seen) -> Usage | None:
         import psutil

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 LINE_INTERVAL_S = 10.0
 """Between two lines where there is no terminal."""
+
+FIRST_LOOK_S = 0.5
+"""Cpu use is what was used between two looks; for the first line the second look comes so soon."""
 
 PATIENCE_S = 5.0
 """How long a terminal may take for the last picture."""
@@ -173,5 +177,10 @@ class LiveLines(_Looker):
         snapshot = self._newest
         if snapshot is None or snapshot is self._shown or self._closing:
             return
+        if all(worker.phase == "exited" for worker in snapshot.workers):
+            return
+        if self._shown is None:
+            self._usages(snapshot)
+            time.sleep(FIRST_LOOK_S)
         self._shown = snapshot
         self._tell(live_line(snapshot, self._usages(snapshot)))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings import live_words as words
-from ipexlaunch.placement import LOCAL_SHARE_REQUIRED
+from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
 from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
 from ipexlaunch.usage import Usage
 
