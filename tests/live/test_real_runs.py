@@ -15,6 +15,7 @@ import termios
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -83,7 +84,7 @@ class Run:
             command("top", *options), capture_output=True, text=True, env=self.environment, timeout=60, check=False
         )
 
-    def mine(self) -> dict[str, object]:
+    def mine(self) -> dict[str, Any]:
         """What `top --format json` tells of this run."""
         result = self.top("--once", "--format", "json")
         assert result.returncode == 0, result.stderr
@@ -103,7 +104,7 @@ def test_top_tells_what_a_run_does_and_forgets_it_when_it_has_ended(directory: P
     run.until_counted()
     told = run.mine()
     assert told["program"] == "work.py 'an argument'"
-    (worker,) = told["workers"]  # type: ignore[misc]  # a list, as the schema says
+    (worker,) = told["workers"]
     assert worker["phase"] == "running"
     assert worker["last_line"] == "\x1b[31mcounted\x1b[0m 日本語"
     assert worker["cpu_s"] > 0
