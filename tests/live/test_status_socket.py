@@ -61,7 +61,7 @@ def refuse(text: str) -> None:
 
 
 def ask(root: Path) -> list[Answer]:
-    return ask_runs({}, USER, note=refuse, root=str(root))
+    return ask_runs({}, USER, note=refuse, patience_s=60, root=str(root))
 
 
 def test_who_asks_is_told_how_the_run_stands(root: Path) -> None:
