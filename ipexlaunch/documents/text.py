@@ -116,12 +116,33 @@ def dump_json(data: Mapping[str, Any]) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
+DEEPEST = 64
+"""Levels of a document; ours have four."""
+
+
+def _refuse_depth(text: str, source: str) -> None:
+    """YAML's C library calls itself for every level and ends the process where there are some ten thousand.
+
+    Brackets are counted in strings and comments too, which only makes the limit a little stricter.
+    """
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    lead = re.search(rf"^(?: {{{4 * DEEPEST}}}|[ \t]*(?:[-?:][ \t]+){{{DEEPEST}}})", text, re.MULTILINE)
+    if deepest > DEEPEST or lead:
+        raise DocumentError(source, "", f"it nests deeper than {DEEPEST} levels, as no document of ours does")
+
+
 def _parse(text: str, source: str) -> Any:
+    _refuse_depth(text, source)
     if text.lstrip().startswith("{"):
         try:
             return json.loads(text)
         except json.JSONDecodeError:
             pass  # a YAML flow mapping begins with a brace too; the YAML parser has the last word
+        except ValueError as error:  # a number of thousands of digits
+            raise DocumentError(source, "", f"it is not YAML or JSON: {error}") from None
     try:
         quick = _parse_long_list(text)
         return yaml.load(text, Loader=_Loader) if quick is None else quick

@@ -96,3 +96,22 @@ def test_text_that_yaml_would_misread_survives() -> None:
         machine = replace(RICH, about=about, cpu_model=about)
         assert parse_topology(topology_to_yaml(machine), "m") == machine, about
         assert parse_topology(topology_to_json(machine), "m") == machine, about
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "{a: " * 100_000,
+        '{"a":' * 100_000,
+        "- " * 100_000,
+        "? " * 100_000,
+        "".join(f"{' ' * level}a:\n" for level in range(2000)),
+        '{"schema": "ipexlaunch/topology/1", "cpus": ' + "[" * 5000 + "]" * 5000 + "}",
+        '{"schema": "ipexlaunch/topology/1", "cpus": ' + "9" * 5000 + "}",
+        "schema: ipexlaunch/topology/1\ncpus: " + "9" * 5000,
+    ],
+)
+def test_text_that_would_end_the_parser_is_refused(text: str) -> None:
+    with pytest.raises(DocumentError, match=r"it nests deeper|it is not YAML"):
+        parse_topology(text, "m")
