@@ -21,6 +21,10 @@ PAGES_SHARE = 0.003
 """Most of one core's time that looks at running workers may take, all workers together: threads, pages."""
 
 BUFFER_BYTES = 1 << 16
+LINE_BYTES = 4096
+
+ADOPTED_S = 1.0
+"""How old the list of the launcher's own children may be at a glance."""
 
 WORKER_INDEX = "IPEXLAUNCH_INDEX"
 """Variable that a worker's descendants inherit; it tells whose a daemon is."""
@@ -100,6 +104,7 @@ class Inspector:
         self._launcher = os.getpid() if launcher is None else launcher
         self._known: dict[int, _Known] = {}
         self._indices: dict[int, str] = {}
+        self._adopted_at = -ADOPTED_S
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
         self._page_kb = os.sysconf("SC_PAGE_SIZE") // 1024
 
@@ -130,10 +135,15 @@ class Inspector:
         return self._clock() - last >= cost_s * len(self._known) / share
 
     def _look(self, pid: int, *, whole: bool) -> Placement | None:
-        known = self._known.setdefault(pid, _Known())
         begun = self._cpu_clock()
-        processes, daemons = self._members(pid)
-        threads = [thread for member in processes for thread in self._threads(member)]
+        known = self._known.get(pid)
+        if known is None:
+            for other in [other for other in self._known if not os.path.exists(f"{self._proc}/{other}")]:
+                del self._known[other]
+            known = self._known[pid] = _Known()
+        processes, threads = self._family([pid])
+        daemons, their_threads = self._family(self._daemons(pid, afresh=whole))
+        processes, threads = processes + daemons, threads + their_threads
         main = next((thread for thread in threads if thread.number == pid), None)
         alive = [thread for thread in threads if thread.stat is None or thread.stat.state not in "ZX"]
         if main is None or not alive:
@@ -154,7 +164,7 @@ class Inspector:
             unclear=sum(thread.stat is None for thread in alive),
             page_looks=0,
             processes=len({thread.process for thread in alive}),
-            daemons=daemons,
+            daemons=len(daemons),
             affinities=_grouped(alive),
             last_cpus=frozenset(thread.stat.last_cpu for thread in alive if thread.stat is not None),
             crowd=crowd,
@@ -230,39 +240,41 @@ class Inspector:
         known.ticks = ticks
         return used
 
-    def _members(self, pid: int) -> tuple[list[int], int]:
-        """The worker, its descendants, and its daemons with theirs; how many have left its tree."""
-        members = [pid, *descendants(pid, self._proc)]
-        strays = self._daemons(pid)
-        left = [member for stray in strays for member in (stray, *descendants(stray, self._proc))]
-        return [*members, *left], len(left)
+    def _family(self, processes: list[int]) -> tuple[list[int], list[_Thread]]:
+        """These processes with all below them, parents first, and the threads of all."""
+        found, threads = list(processes), []
+        for process in found:
+            tasks = f"{self._proc}/{process}/task"
+            for name in _listed(tasks):
+                try:
+                    affinity = frozenset(self._affinity(int(name)))
+                    text = _line(f"{tasks}/{name}/stat")
+                except (FileNotFoundError, ProcessLookupError):
+                    continue  # it ended between the listing and the reading
+                except OSError:
+                    affinity, text = frozenset(), ""  # not ours to ask: a gap, which is told
+                threads.append(_Thread(process, int(name), affinity, proc_text.thread_stat(text)))
+                found += _children(f"{tasks}/{name}")
+        return found, threads
 
-    def _daemons(self, pid: int) -> list[int]:
+    def _daemons(self, pid: int, *, afresh: bool) -> list[int]:
         """Processes that this worker's descendants left behind: the launcher's children that carry its index."""
-        children: list[int] = []
-        for thread in _listed(f"{self._proc}/{self._launcher}/task"):
-            children += _children(f"{self._proc}/{self._launcher}/task/{thread}")
-        self._indices = {child: self._indices[child] for child in children if child in self._indices}
-        if pid not in children:
-            return []  # not a worker of this launcher
-        for child in children:
-            if child not in self._indices:
-                index = proc_text.variable_of(_text(f"{self._proc}/{child}/environ") or "", WORKER_INDEX)
-                if index is not None:
+        now = self._clock()
+        if afresh or now >= self._adopted_at + ADOPTED_S:
+            self._adopted_at = now
+            children: list[int] = []
+            for thread in _listed(f"{self._proc}/{self._launcher}/task"):
+                children += _children(f"{self._proc}/{self._launcher}/task/{thread}")
+            known, self._indices = self._indices, {}
+            for child in children:
+                # One without an index is asked again: it may be on the way from its fork to its exec.
+                index = known.get(child) or proc_text.variable_of(
+                    _text(f"{self._proc}/{child}/environ") or "", WORKER_INDEX
+                )
+                if index:
                     self._indices[child] = index
         mine = self._indices.get(pid)
-        return [child for child in children if child != pid and mine is not None and self._indices.get(child) == mine]
-
-    def _threads(self, process: int) -> list[_Thread]:
-        found: list[_Thread] = []
-        for name in _listed(f"{self._proc}/{process}/task"):
-            try:
-                affinity = frozenset(self._affinity(int(name)))
-                text = _line(f"{self._proc}/{process}/task/{name}/stat")
-            except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended between the listing and the reading
-            found.append(_Thread(process, int(name), affinity, proc_text.thread_stat(text)))
-        return found
+        return [child for child, index in self._indices.items() if index == mine and child != pid]
 
 
 FROM_PAGES = (
@@ -298,8 +310,8 @@ def _children(thread: str) -> list[int]:
 def _listed(path: str) -> list[str]:
     try:
         return os.listdir(path)
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    except OSError:
+        return []  # it has ended
 
 
 def _line(path: str) -> str:
@@ -310,22 +322,22 @@ def _line(path: str) -> str:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(descriptor, BUFFER_BYTES).decode(errors="replace")
+        return os.read(descriptor, LINE_BYTES).decode(errors="replace")
     finally:
         os.close(descriptor)
 
 
 def _text(path: str) -> str | None:
-    """The file's text; None where it does not exist, its process is gone, or it is not ours to read."""
+    """The file's text; None where it does not exist, its process is gone, or it cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except OSError:
         return None
     parts: list[bytes] = []
     try:
         while part := os.read(descriptor, BUFFER_BYTES):
             parts.append(part)
-    except (ProcessLookupError, PermissionError):
+    except OSError:
         return None
     finally:
         os.close(descriptor)

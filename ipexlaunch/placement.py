@@ -95,11 +95,11 @@ class Placement:
     """How many of them found a crowd."""
 
     def local_share(self, nodes: Iterable[int]) -> float | None:
-        """Share of the anonymous memory that is on these nodes, 0 to 1; None where unknown or none is there."""
-        total = sum((self.pages or {}).values())
-        if not total or self.pages is None:
+        """Share of the anonymous memory that is on these nodes, 0 to 1; None where unknown, none is there or given."""
+        total, wanted = sum((self.pages or {}).values()), frozenset(nodes)
+        if not total or self.pages is None or not wanted:
             return None
-        return sum(self.pages.get(node, 0) for node in nodes) / total
+        return sum(self.pages.get(node, 0) for node in wanted) / total
 
 
 def crowd_of(threads: Iterable[tuple[frozenset[int], float]], seconds: float) -> Crowd | None:

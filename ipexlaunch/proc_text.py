@@ -17,7 +17,10 @@ SHARED_MEMORY = ("/dev/zero", "/dev/shm/", "/memfd:", "/SYSV")
 
 DELETED = r"\040(deleted)"
 
-NODE_PAGES = re.compile(r"N(\d+)=(\d+)")
+MOST_DIGITS = 18
+"""Of any count that a kernel writes; int() refuses texts of thousands."""
+
+NODE_PAGES = re.compile(r"N([0-9]{1,4})=([0-9]{1,18})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,8 @@ def memory_of(numa_maps: str, page_kb: int = 4, huge_page_kb: int = 2048) -> Mem
     totals: dict[str, dict[int, int]] = {kind: {} for kind in ("anonymous", "huge", "shared", "file")}
     by_policy: dict[str, dict[int, int]] = {}
     unclear = 0
-    for line in numa_maps.splitlines():
+    # Only "\n" ends a line and only " " a word: of blanks, the kernel escapes no others in the names of files.
+    for line in numa_maps.removesuffix("\n").split("\n") if numa_maps else ():
         mapping = _mapping(line, page_kb, huge_page_kb)
         if mapping is None:
             unclear += 1
@@ -99,12 +103,12 @@ class _Mapping:
 
 def _mapping(line: str, page_kb: int, huge_page_kb: int) -> _Mapping | None:
     """One line; None where it is not understood."""
-    words = line.split()
+    words = line.split(" ")
     if len(words) < 2 or not re.fullmatch(r"[0-9a-f]+", words[0]):
         return None
     rest = words[1:]
     # Two policies have a blank in their name: "prefer (many):0-1" and "weighted interleave:0-1".
-    policy = " ".join(rest[:2]) if rest[1:] and (rest[1][0] == "(" or rest[0] == "weighted") else rest[0]
+    policy = " ".join(rest[:2]) if rest[1:] and (rest[1].startswith("(") or rest[0] == "weighted") else rest[0]
     pages: dict[int, int] = {}
     anonymous, name, huge, size = 0, "", False, 0
     for word in rest[1:]:
@@ -144,7 +148,7 @@ def _mapping(line: str, page_kb: int, huge_page_kb: int) -> _Mapping | None:
 
 
 def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def _add(total: dict[int, int], more: Mapping[int, int]) -> None:
@@ -196,7 +200,7 @@ def migrations_of(sched: str) -> int | None:
 
     Source: kernel/sched/debug.c (proc_sched_show_task).
     """
-    found = re.search(r"^(?:se\.)?nr_migrations\s*:\s*(\d+)\s*$", sched, re.MULTILINE)
+    found = re.search(r"^(?:se\.)?nr_migrations\s*:\s*(\d{1,18})\s*$", sched, re.MULTILINE)
     return int(found[1]) if found else None
 
 
@@ -207,7 +211,7 @@ def openmp_of(maps: str) -> frozenset[str]:
         maps: text of /proc/PID/maps.
     """
     found: set[str] = set()
-    for line in maps.splitlines():
+    for line in maps.split("\n"):
         if "omp" not in line:
             continue
         words = line.split(None, 5)
@@ -242,13 +246,13 @@ def transparent_huge_bytes_of(smaps_rollup: str) -> int | None:
     Args:
         smaps_rollup: text of /proc/PID/smaps_rollup (Linux 4.14).
     """
-    found = re.search(r"^AnonHugePages:\s*(\d+) kB$", smaps_rollup, re.MULTILINE)
+    found = re.search(r"^AnonHugePages:\s*(\d{1,18}) kB$", smaps_rollup, re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 
 def peak_memory_bytes_of(status: str) -> int:
     """Largest resident set so far (VmHWM of /proc/PID/status); 0 where there is none (it has ended)."""
-    found = re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)
+    found = re.search(r"^VmHWM:\s*(\d{1,18}) kB$", status, re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -76,7 +76,7 @@ def misplacements_at_worst(
 
 def _strayed(instance: Instance, placement: Placement) -> str:
     strayed = placement.cpus - instance.cpus
-    if not strayed:
+    if not strayed or not instance.cpus:
         return ""
     names = [group.example for group in placement.affinities if group.cpus - instance.cpus]
     who = f" ({names[0]})" if names else ""
@@ -88,7 +88,7 @@ def _strayed(instance: Instance, placement: Placement) -> str:
 
 def _been(instance: Instance, placement: Placement) -> str:
     been = placement.last_cpus - instance.cpus - placement.cpus
-    if not been:
+    if not been or not instance.cpus:
         return ""
     return (
         f"instance {instance.index} ran on cpus {format_list(been)}, outside its plan ({format_list(instance.cpus)}), "
@@ -98,14 +98,17 @@ def _been(instance: Instance, placement: Placement) -> str:
 
 def _remote(instance: Instance, placement: Placement, binding: Binding, required: float) -> str:
     share = placement.local_share(instance.nodes)
-    total = sum((placement.pages or {}).values())
     promised = binding.memory in BINDING_POLICIES and not binding.refused
-    if not promised or share is None or total < SMALLEST_JUDGED_BYTES or share >= required:
+    if not promised or share is None or not _enough_to_judge(placement) or share >= required:
         return ""
     return (
         f"instance {instance.index} has {share:.1%} of its anonymous memory on node {format_list(instance.nodes)} "
         f"(at least {required:.0%} wanted){_why_remote(instance, placement, binding)}"
     )
+
+
+def _enough_to_judge(placement: Placement) -> bool:
+    return sum((placement.pages or {}).values()) >= SMALLEST_JUDGED_BYTES
 
 
 def _why_remote(instance: Instance, placement: Placement, binding: Binding) -> str:
@@ -179,7 +182,7 @@ def _cpus(count: int) -> str:
 
 
 def thinned(placements: Iterable[Placement], instance: Instance) -> list[Placement]:
-    """The looks that matter of a long series: the first, the last, and the worst of each kind; at most nine.
+    """The looks that matter of a long series: the first, the last, and the worst of each kind; at most ten.
 
     One that is left out is counted in the next that is kept, so that `looks`, `crowded_looks` and `page_looks` of all
     that are kept add up to those of the whole series; reasons and warnings come out the same.
@@ -194,15 +197,17 @@ def thinned(placements: Iterable[Placement], instance: Instance) -> list[Placeme
         lambda p: len(p.cpus - instance.cpus),
         lambda p: len(p.last_cpus - instance.cpus - p.cpus),
         lambda p: affinity_collapsed(instance, p),
-        lambda p: len(p.openmp_clashes),
         lambda p: p.unclear,
     )
     for trait in traits:
         most = max((trait(p) for p in every), default=0)
         kept |= set([i for i, p in enumerate(every) if most and trait(p) == most][:1])
+    for clash in set().union(*(p.openmp_clashes for p in every)):
+        kept.add(next(i for i, p in enumerate(every) if clash in p.openmp_clashes))
     shares = [(share, i) for i, p in enumerate(every) if (share := p.local_share(instance.nodes)) is not None]
+    judged = [(share, i) for share, i in shares if _enough_to_judge(every[i])]
     crowds = [(p.crowd.threads / len(p.crowd.cpus), -i) for i, p in enumerate(every) if p.crowd is not None]
-    kept |= {min(shares)[1]} if shares else set()
+    kept |= {min(found)[1] for found in (shares, judged) if found}
     kept |= {-max(crowds)[1]} if crowds else set()
     thin: list[Placement] = []
     looks = crowded = page_looks = 0

@@ -1,0 +1,354 @@
+"""Looks at real processes of this machine, and at a procfs that is written for the case."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ipexlaunch.inspect_placement import PAGES_SHARE, THREADS_SHARE, Inspector, inspect_placement
+from ipexlaunch.placement import Crowd, Placement
+
+STAT = (
+    "{tid} ({name}) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "
+    "{cpu} 0 0 0\n"
+)
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Machine:
+    """A procfs under a directory, with a clock that only moves when it is told to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.affinities: dict[int, frozenset[int]] = {}
+        self.now = 100.0
+        self.cpu_s = 0.0
+        self.cost_of_a_look_s = 0.0
+        self.inspector = Inspector(
+            str(root), affinity=self.affinity, clock=lambda: self.now, cpu_clock=self.cpu_clock, launcher=1
+        )
+
+    def affinity(self, thread: int) -> frozenset[int]:
+        self.cpu_s += self.cost_of_a_look_s
+        if thread not in self.affinities:
+            raise ProcessLookupError
+        return self.affinities[thread]
+
+    def cpu_clock(self) -> float:
+        return self.cpu_s
+
+    def thread(
+        self,
+        process: int,
+        tid: int,
+        cpus: set[int],
+        *,
+        cpu: int = 0,
+        seconds: float = 0.0,
+        children: str = "",
+        state: str = "S",
+        started: int = 5,
+    ) -> None:
+        where = self.root / str(process) / "task" / str(tid)
+        where.mkdir(parents=True, exist_ok=True)
+        self.affinities[tid] = frozenset(cpus)
+        ticks = round(seconds / TICK_S)
+        stat = STAT.format(tid=tid, name="a (b) c", state=state, ticks=ticks, started=started, cpu=cpu)
+        (where / "stat").write_text(stat)
+        (where / "children").write_text(children)
+
+    def write(self, process: int, **texts: str) -> None:
+        for name, text in texts.items():
+            (self.root / str(process) / name).write_text(text)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def seen(placement: Placement | None) -> Placement:
+    assert placement is not None
+    return placement
+
+
+def test_threads_of_children_and_grandchildren_count(machine: Machine) -> None:
+    machine.thread(10, 10, {4, 5}, cpu=4)
+    machine.thread(10, 11, {5}, cpu=5, children="20 ")
+    machine.thread(20, 20, {4, 5}, cpu=4, children="30 31 ")
+    machine.thread(30, 30, {9}, cpu=9)
+    placement = seen(machine.inspector(10))  # 31 has ended meanwhile
+    assert (placement.threads, placement.processes, placement.pinned_threads) == (4, 3, 2)
+    assert placement.cpus == placement.last_cpus == {4, 5, 9}
+    assert placement.main_thread_cpus == {4, 5}
+    groups = {group.cpus: (group.threads, group.example) for group in placement.affinities}
+    assert groups[frozenset({4, 5})] == (2, "thread 10 'a (b) c' of process 10")
+    assert groups[frozenset({9})] == (1, "thread 30 'a (b) c' of process 30")
+    assert placement.pages is None
+    assert placement.migrations is None
+
+
+def test_pages_of_all_processes_are_added_up_by_node(machine: Machine) -> None:
+    machine.thread(10, 10, {0}, children="20 ")
+    machine.thread(20, 20, {0})
+    machine.write(10, numa_maps="7f0 bind:1 anon=3 dirty=3 N1=3 kernelpagesize_kB=4\n", status="VmHWM:\t 7 kB\n")
+    machine.write(10, smaps_rollup="AnonHugePages:   2048 kB\n")
+    machine.write(
+        20,
+        numa_maps="7f0 bind:1 anon=2 dirty=2 N0=2 kernelpagesize_kB=4\n"
+        "7f1 bind:1 file=/anon_hugepage\\040(deleted) huge anon=1 N1=1 kernelpagesize_kB=2048\nbroken\n",
+    )
+    for process, count in ((10, 3), (20, 4)):
+        machine.write(process, **{f"task/{process}/sched": f"se.nr_migrations : {count}\n"})
+    placement = seen(machine.inspector(10))
+    assert placement.pages == {0: 2 * 4096, 1: 3 * 4096 + (2 << 20)}
+    assert placement.huge_pages == {1: 2 << 20}
+    assert placement.by_policy == {"bind:1": placement.pages}
+    assert (placement.peak_memory_bytes, placement.transparent_huge_bytes) == (7 * 1024, 2 << 20)
+    assert (placement.migrations, placement.unclear) == (7, 1)
+
+
+def test_a_process_that_has_ended_is_nowhere_and_so_is_a_zombie(machine: Machine) -> None:
+    assert machine.inspector(10) is None
+    machine.thread(10, 10, {0}, state="Z")
+    assert machine.inspector(10) is None
+    assert machine.inspector.glance(10) is None
+
+
+def test_daemons_are_found_by_the_index_that_they_carry(machine: Machine) -> None:
+    machine.thread(1, 1, {0}, children="10 11 40 41 50 ")
+    for worker, index in ((10, 0), (11, 1)):
+        machine.thread(worker, worker, {index})
+        machine.write(worker, environ=f"A=1\0IPEXLAUNCH_INDEX={index}\0")
+    machine.thread(40, 40, {7}, children="42 ")
+    machine.write(40, environ="IPEXLAUNCH_INDEX=1\0")
+    machine.thread(42, 42, {8})
+    machine.thread(41, 41, {3})
+    machine.write(41, environ="PATH=/bin\0")  # the guardian
+    first, second = seen(machine.inspector(10)), seen(machine.inspector(11))
+    assert (first.processes, first.daemons, first.cpus) == (1, 0, frozenset({0}))
+    assert (second.processes, second.daemons, second.cpus) == (3, 2, frozenset({1, 7, 8}))
+
+
+def test_what_cannot_be_read_is_a_gap_that_is_told(machine: Machine) -> None:
+    machine.thread(10, 10, {0}, children="20 ")
+    machine.thread(20, 20, {0})
+    machine.write(10, numa_maps="7f0 bind:1 anon=3 N1=3 kernelpagesize_kB=4\n")
+    (machine.root / "20" / "numa_maps").symlink_to("/proc/self/mem")  # opens; reading from the start is refused
+    placement = seen(machine.inspector(10))
+    assert (placement.pages, placement.unclear) == ({1: 3 * 4096}, 1)
+
+
+def test_a_thread_that_may_not_be_asked_is_a_gap_that_is_told(machine: Machine) -> None:
+    machine.thread(10, 10, {0})
+    machine.thread(10, 11, {0})
+    ask = machine.affinity
+
+    def refuse(thread: int) -> frozenset[int]:
+        if thread == 11:
+            raise PermissionError
+        return ask(thread)
+
+    placement = seen(Inspector(str(machine.root), affinity=refuse, launcher=1)(10))
+    assert (placement.threads, placement.cpus, placement.unclear) == (2, frozenset({0}), 1)
+
+
+def test_a_glance_finds_the_crowd_since_the_look_before(machine: Machine) -> None:
+    for tid in range(10, 14):
+        machine.thread(10, tid, {4, 5}, seconds=50.0)
+    assert seen(machine.inspector.glance(10)).crowd is None  # nothing to compare with
+    machine.now += 10
+    for tid in range(10, 14):
+        machine.thread(10, tid, {4, 5}, seconds=55.0)
+    placement = seen(machine.inspector.glance(10))
+    assert placement.crowd == Crowd(frozenset({4, 5}), 4)
+    assert (placement.looks, placement.crowded_looks) == (1, 1)
+    machine.now += 10
+    assert seen(machine.inspector.glance(10)).crowd is None
+
+
+def test_a_new_thread_with_the_number_of_one_that_ended_starts_from_nothing(machine: Machine) -> None:
+    machine.thread(10, 10, {4})
+    machine.thread(10, 11, {4}, seconds=50.0, started=5)
+    machine.inspector(10)
+    machine.now += 10
+    machine.thread(10, 10, {4}, seconds=5.0)
+    machine.thread(10, 11, {4}, seconds=5.0, started=9)
+    assert seen(machine.inspector(10)).crowd == Crowd(frozenset({4}), 2)
+
+
+def test_glances_never_take_more_than_their_share_of_a_core(machine: Machine) -> None:
+    machine.thread(10, 10, {4})
+    machine.write(10, numa_maps="7f0 bind:1 anon=3 N1=3 kernelpagesize_kB=4\n")
+    machine.cost_of_a_look_s = 1.0
+    machine.inspector(10)
+    machine.now += 0.9 / THREADS_SHARE
+    assert machine.inspector.glance(10) is None
+    machine.now += 0.2 / THREADS_SHARE
+    assert machine.inspector.glance(10) is not None
+    assert machine.inspector.glance(10) is None
+    assert machine.inspector(10) is not None  # a whole look is never left out
+
+
+def test_pages_that_are_dear_are_read_less_often_and_kept_meanwhile(machine: Machine) -> None:
+    machine.thread(10, 10, {4})
+    machine.write(10, numa_maps="7f0 bind:1 anon=3 N1=3 kernelpagesize_kB=4\n", maps="x libgomp\n", environ="")
+    costs = iter([0.0, 0.0, 0.0, 1.0, *[1.0] * 99])  # begun, threads; begun, pages of the whole look
+    machine.inspector = Inspector(
+        str(machine.root),
+        affinity=machine.affinity,
+        clock=lambda: machine.now,
+        cpu_clock=lambda: next(costs),
+        launcher=1,
+    )
+    first = seen(machine.inspector(10))
+    machine.write(10, numa_maps="7f0 bind:1 anon=3 N0=3 kernelpagesize_kB=4\n")
+    machine.now += 0.9 / PAGES_SHARE
+    second = seen(machine.inspector.glance(10))
+    assert (first.pages, first.page_looks) == ({1: 3 * 4096}, 1)
+    assert (second.pages, second.page_looks) == ({1: 3 * 4096}, 0)
+    machine.now += 0.2 / PAGES_SHARE
+    third = seen(machine.inspector.glance(10))
+    assert (third.pages, third.page_looks) == ({0: 3 * 4096}, 1)
+
+
+def test_the_share_is_that_of_all_workers_together(machine: Machine) -> None:
+    for worker in (10, 20):
+        machine.thread(worker, worker, {4})
+    machine.cost_of_a_look_s = 1.0
+    machine.inspector(10)
+    machine.inspector(20)
+    machine.now += 1.1 / THREADS_SHARE
+    assert machine.inspector.glance(10) is None
+    machine.now += 1.1 / THREADS_SHARE
+    assert machine.inspector.glance(10) is not None
+
+
+def test_workers_that_have_ended_claim_no_share(machine: Machine) -> None:
+    for worker in (10, 20, 30):
+        machine.thread(worker, worker, {4})
+    machine.cost_of_a_look_s = 1.0
+    machine.inspector(10)
+    machine.inspector(20)
+    (machine.root / "20").rename(machine.root / "gone")
+    machine.inspector(30)
+    machine.now += 2.1 / THREADS_SHARE
+    assert machine.inspector.glance(10) is not None
+
+
+def run(script: str, **variables: str) -> subprocess.Popen[bytes]:
+    """A Python process that prints a line when it is where the test wants it, and ends when its stdin does."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", script + "\nprint(flush=True); import sys; sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **variables},
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+@pytest.fixture
+def started() -> Iterator[list[subprocess.Popen[bytes]]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes
+    for process in processes:
+        process.communicate()
+
+
+Started = list[subprocess.Popen[bytes]]
+
+
+@pytest.mark.process
+def test_the_last_cpu_of_a_real_thread_is_one_that_it_may_run_on(started: Started) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    started.append(run(f"import os; os.sched_setaffinity(0, [{cpu}])"))
+    placement = seen(inspect_placement(started[0].pid))
+    assert placement.last_cpus == placement.cpus == {cpu}
+
+
+@pytest.mark.process
+def test_the_kinds_of_a_real_processes_memory_are_told_apart(started: Started) -> None:
+    started.append(
+        run(
+            "import mmap\n"
+            "kept = []\n"
+            "for size, flags in ((48 << 20, mmap.MAP_PRIVATE), (24 << 20, mmap.MAP_SHARED)):\n"
+            "    memory = mmap.mmap(-1, size, flags=flags)\n"
+            "    memory[::4096] = b'x' * (size // 4096)\n"
+            "    kept.append(memory)\n"
+        )
+    )
+    placement = seen(inspect_placement(started[0].pid))
+    assert placement.pages is not None
+    assert 48 << 20 < sum(placement.pages.values()) < 80 << 20
+    assert sum(placement.shared_pages.values()) == 24 << 20
+    assert sum(placement.file_pages.values()) > 1 << 20
+    assert placement.unclear == 0
+
+
+@pytest.mark.process
+def test_openmp_runtimes_that_a_real_process_maps_are_named_and_two_of_them_clash(
+    started: Started, tmp_path: Path
+) -> None:
+    files = [tmp_path / "libgomp.so.1", tmp_path / "torch.libs" / "libiomp5.so"]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"\x7fELF" + bytes(8192))
+    script = (
+        "import mmap\n"
+        f"files = [open(name, 'rb') for name in {list(map(str, files))}]\n"
+        "kept = [mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) for file in files]\n"
+    )
+    started.append(run(script))
+    placement = seen(inspect_placement(started[0].pid))
+    assert placement.openmp == frozenset(map(str, files))
+    assert placement.openmp_clashes == {tuple(sorted(map(str, files)))}
+
+
+@pytest.mark.process
+def test_busy_threads_of_children_that_share_one_real_cpu_are_a_crowd(started: Started) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    started.append(
+        run(
+            "import os, subprocess, sys\n"
+            f"os.sched_setaffinity(0, [{cpu}])\n"
+            "busy = 'import sys, threading; threading.Thread(target=sys.stdin.read).start()\\n'\n"
+            "busy += 'while threading.active_count() > 1: pass'\n"
+            "kept = [subprocess.Popen([sys.executable, '-c', busy], stdin=sys.stdin) for _ in range(3)]\n"
+        )
+    )
+    pid = started[0].pid
+    # The clock shows the time that the children got, so other work on the machine takes none of it away.
+    inspector = Inspector(clock=lambda: _cpu_seconds(pid))
+    assert seen(inspector(pid)).processes == 4
+    before = _cpu_seconds(pid)
+    while _cpu_seconds(pid) < before + 1.0:
+        os.sched_yield()
+    crowd = seen(inspector(pid)).crowd
+    assert crowd is not None
+    assert crowd.cpus == {cpu}
+    assert crowd.threads in (2, 3)
+
+
+def _cpu_seconds(pid: int) -> float:
+    total = 0
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total * TICK_S
+
+
+@pytest.mark.process
+def test_a_stopped_process_can_be_looked_at(started: Started) -> None:
+    started.append(run(""))
+    os.kill(started[0].pid, signal.SIGSTOP)
+    try:
+        assert seen(inspect_placement(started[0].pid)).threads == 1
+    finally:
+        os.kill(started[0].pid, signal.SIGCONT)
