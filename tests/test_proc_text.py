@@ -125,7 +125,7 @@ def test_where_a_line_does_not_say_the_page_size_is_the_machines() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "7f1", "zzz default anon=1 N0=1", "7f1 default anon=x N0=1", "7f1 default anon=1 N0=", 
+    ["", "7f1", "zzz default anon=1 N0=1", "7f1 default anon=x N0=1", "7f1 default anon=1 N0=",
      "7f1 default anon=2 N0=1",
      "7f1 default anon=1 N0=1 N0=1", "7f1 default anon=1 N0=1 kernelpagesize_kB=-4", "7f1 default anon=1 N0=1x",
      "7f1 default anon=² N0=1", "7f1 default N²=1", "7f1 default N0=" + "9" * 5000, "7f1 default anon=" + "9" * 5000],
