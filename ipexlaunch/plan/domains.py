@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.request import Scope
+from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Topology
 
 UNKNOWN = -1
 """Stands for "no node" or "cache unknown" in sorting keys."""
 
+A_DOMAIN: dict[Scope, str] = {"l3": "an L3 domain", "node": "a node", "socket": "a socket", "machine": "the machine"}
 NOUNS: dict[Scope, str] = {"l3": "L3 domain", "node": "node", "socket": "socket", "machine": "machine"}
 
 
@@ -87,23 +89,30 @@ def _name(scope: Scope, place: tuple[int, ...]) -> str:
     return f"L3 domain {place[1]} of node {place[0]}" if place[1] != UNKNOWN else f"node {place[0]}"
 
 
+def name_domains(domains: Sequence[Domain]) -> str:
+    """ "node 0", "each of nodes 0-3", "each of 4 L3 domains"."""
+    return domains[0].name if len(domains) == 1 else f"each of {_names(domains)}"
+
+
+def _names(domains: Sequence[Domain]) -> str:
+    if all(domain.name == f"node {domain.node}" for domain in domains):
+        return f"nodes {format_list(domain.node for domain in domains if domain.node is not None)}"
+    if all(domain.name == f"socket {domain.socket}" for domain in domains):
+        return f"sockets {format_list(domain.socket for domain in domains)}"
+    return f"{len(domains)} L3 domains"
+
+
 def describe_sizes(domains: Sequence[Domain]) -> str:
     """ "nodes 0-1 have 28 cores each", "node 0 has 43 cores, node 1 has 42 cores": the sizes in few words."""
     by_size: dict[int, list[Domain]] = {}
     for domain in domains:
         by_size.setdefault(len(domain.cores), []).append(domain)
-    parts = []
-    for size, alike in by_size.items():
-        cores = "1 core" if size == 1 else f"{size} cores"
-        if len(alike) == 1:
-            parts.append(f"{alike[0].name} has {cores}")
-        elif all(domain.name == f"node {domain.node}" for domain in alike):
-            parts.append(f"nodes {format_list(d.node for d in alike if d.node is not None)} have {cores} each")
-        elif all(domain.name == f"socket {domain.socket}" for domain in alike):
-            parts.append(f"sockets {format_list(domain.socket for domain in alike)} have {cores} each")
-        else:
-            parts.append(f"{len(alike)} L3 domains have {cores} each")
-    return ", ".join(parts)
+    return ", ".join(
+        f"{alike[0].name} has {counted(size, 'core')}"
+        if len(alike) == 1
+        else f"{_names(alike)} have {counted(size, 'core')} each"
+        for size, alike in by_size.items()
+    )
 
 
 def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.plan.cores import Usable, usable_cores
-from ipexlaunch.plan.domains import NOUNS, describe_sizes, domains_of
+from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, domains_of, name_domains
 from ipexlaunch.plan.goals import goal_size
 from ipexlaunch.plan.instances import Plan
 from ipexlaunch.plan.layout import Layout
@@ -23,6 +23,7 @@ OUT = {
     "efficiency": "efficiency cores; --use-e-cores adds them",
     "reserved": "reserved for the system (--reserve-cores)",
 }
+SIBLING = "siblings of used cores; --use-logical-cores adds them"
 SEARCHED = 64
 """How many other numbers of instances are tried when a better one is looked for."""
 
@@ -135,7 +136,9 @@ def _where(topology: Topology, layout: Layout, plan: Plan) -> list[str]:
         found.append(f"--scope {layout.scope} lets instances {format_list(crossing)} cross nodes")
     elif len(layout.domains) > 1:
         how = "as evenly as the sizes allow" if strategy == "scatter" else "filling the first ones"
-        found.append(f"no instance crosses a {noun}; they are dealt to the {noun}s {how} (--strategy {strategy})")
+        found.append(
+            f"no instance crosses {A_DOMAIN[layout.scope]}; they are dealt to the {noun}s {how} (--strategy {strategy})"
+        )
     caches = {(cpu.node, cpu.l3) for cpu in topology.cpus}
     if len(caches) > len({cpu.node for cpu in topology.cpus}):
         found.append(_caches(topology, plan))
@@ -200,47 +203,51 @@ def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None)
     if not plan.idle_cpus:
         return ["no allowed cpu is idle"]
     busy = {topology.by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus}
-    by_reason: dict[str, set[int]] = {}
-    for cpu in plan.idle_cpus:
+    by_reason: dict[tuple[str, str], set[int]] = {}
+    places: dict[tuple[str, str], list[Domain]] = {}
+    left_over = {} if layout is None else _left_over(topology, plan, layout)
+    for cpu in sorted(plan.idle_cpus):
         core = topology.by_cpu[cpu].core
         reason = usable.out.get(cpu, "")
+        domain = None
         if reason in OUT:
-            text = OUT[reason]
+            key = ("", OUT[reason])
         elif core in busy:
-            text = (
-                "siblings of used cores; --use-logical-cores adds them"
-                if reason == "sibling"
-                else "siblings that would make instances unequal"
-            )
+            added = reason == "sibling"
+            key = ("", SIBLING if added else "siblings that would make instances unequal")
+        elif core in left_over:
+            domain, *words = left_over[core]
+            key = (words[0], words[1])
         else:
-            text = _left_over(topology, plan, layout, cpu)
-        by_reason.setdefault(text, set()).add(cpu)
-    return [
-        f"idle: cpu{'s' if len(cpus) > 1 else ''} {format_list(cpus)}: {text}"
-        for text, cpus in sorted(by_reason.items(), key=lambda item: min(item[1]))
-    ]
+            key = ("", "in no group" if plan.request.groups else "in no instance of this plan")
+        by_reason.setdefault(key, set()).add(cpu)
+        if domain is not None and domain not in places.setdefault(key, []):
+            places[key].append(domain)
+    lines = []
+    for key, cpus in sorted(by_reason.items(), key=lambda item: min(item[1])):
+        amount, why = key
+        where = f"left over, {amount} of {name_domains(places[key])}, " if key in places else ""
+        lines.append(f"idle: cpu{'s' if len(cpus) > 1 else ''} {format_list(cpus)}: {where}{why}")
+    return lines
 
 
-def _left_over(topology: Topology, plan: Plan, layout: Layout | None, cpu: int) -> str:
-    """Why a usable core of this cpu's domain is in no instance."""
-    if layout is None:
-        return "in no group"
-    core = topology.by_cpu[cpu].core
-    domain = next((d for d in layout.domains if any(c.id == core for c in d.cores)), None)
-    if domain is None:
-        return "in no instance of this plan"
-    used = {topology.by_cpu[c].core for instance in plan.instances for c in instance.cpus}
-    left = sum(1 for c in domain.cores if c.id not in used)
+def _left_over(topology: Topology, plan: Plan, layout: Layout) -> dict[int, tuple[Domain, str, str]]:
+    """For each usable core in no instance: its domain, how many cores are left there, and why."""
+    used = {topology.by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus}
     size = max(_cores_of_each(topology, plan))
-    if left == len(domain.cores):
-        kind = NOUNS[layout.scope]
-        why = f"{counted(len(plan.instances), 'instance')} of {counted(size, 'core')} leave this {kind} out"
-    elif left < size:
-        why = f"too few for one more instance of {counted(size, 'core')}"
-    else:
-        more = "one more instance" if left // size == 1 else f"{left // size} more instances"
-        why = f"room for {more} of {counted(size, 'core')}"
-    return f"left over, {counted(left, 'core')} of {domain.name}, {why}"
+    found: dict[int, tuple[Domain, str, str]] = {}
+    for domain in layout.domains:
+        left = [core.id for core in domain.cores if core.id not in used]
+        if len(left) == len(domain.cores):
+            kind = NOUNS[layout.scope]
+            why = f"{counted(len(plan.instances), 'instance')} of {counted(size, 'core')} leave this {kind} out"
+        elif len(left) < size:
+            why = f"too few for one more instance of {counted(size, 'core')}"
+        else:
+            more = "one more instance" if len(left) // size == 1 else f"{len(left) // size} more instances"
+            why = f"room for {more} of {counted(size, 'core')}"
+        found |= dict.fromkeys(left, (domain, counted(len(left), "core"), why))
+    return found
 
 
 def _cores_of_each(topology: Topology, plan: Plan) -> list[int]:

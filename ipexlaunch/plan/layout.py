@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ipexlaunch.errors import PlanError
-from ipexlaunch.plan.domains import NOUNS, Domain, describe_sizes, distance_table
+from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, distance_table
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.near import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
@@ -161,7 +161,9 @@ class Layout:
         hint = "ask for " + " or ".join(hints) if hints else ""
         if cores and count * cores <= sum(self.sizes) and self.scope != "machine":
             hint += f", or add --scope machine to let instances cross {noun}s"
-        crossing = f" without crossing a {noun}" if len(self.domains) > 1 and count >= len(self.domains) else ""
+        crossing = (
+            f" without crossing {A_DOMAIN[self.scope]}" if len(self.domains) > 1 and count >= len(self.domains) else ""
+        )
         fitting = f"so {most} fit{'s' if most == 1 else ''}{crossing}" if most else "too few for one"
         return PlanError(
             f"fit {counted(count, 'instance')} of {counted(cores or 1, 'core')}",
