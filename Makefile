@@ -5,9 +5,9 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 # How long `make demo` measures, in seconds.
 DEMO_SECONDS ?= 10
-# The machine and the command of `make numa-guest`.
-SHAPE ?= 2s2n
-CMD ?= numactl --hardware
+# The machine and the command of `make numa-guest`; without a command it gives a shell.
+SHAPE ?= 2s2n-smt
+CMD ?=
 
 MAKEFLAGS += --no-print-directory
 environment = $(PYTHON) tools/make_environment.py
@@ -50,7 +50,7 @@ bench: env-ipex ## measure the launcher against numactl, run_cpu and ipexrun (ab
 	$(ipex)/python benchmarks/launch_overhead.py --ipex-python $(ipex)/python
 	$(ipex)/python benchmarks/embed_throughput.py --ipex-python $(ipex)/python
 
-numa-guest: env ## run CMD in a Linux guest of another SHAPE: make numa-guest SHAPE=2s2n CMD='numactl -H'
+numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'
 	@$(bin)/python -m tests.guest --shape $(SHAPE) -- $(CMD)
 
 hooks: env ## install the pre-commit hooks (needs git)

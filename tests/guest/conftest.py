@@ -10,6 +10,14 @@ from tests.guest.findings import Findings, Guests
 from tests.guest.kernel import GuestMissingError, ready_kernel
 from tests.guest.shape import SHAPES
 
+TIMES = pytest.StashKey[str]()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """How long the guests took: on a busy host they are the first to come near their time limit."""
+    if TIMES in config.stash:
+        terminalreporter.line(config.stash[TIMES])
+
 
 @pytest.fixture(scope="session")
 def guests(request: pytest.FixtureRequest) -> Iterator[Guests]:
@@ -25,6 +33,7 @@ def guests(request: pytest.FixtureRequest) -> Iterator[Guests]:
     running = Guests([name for name in SHAPES if name in wanted])
     yield running
     running.close()
+    request.config.stash[TIMES] = running.times()
 
 
 @pytest.fixture(scope="session", params=list(SHAPES))

@@ -54,6 +54,14 @@ class Guests:
         """The findings of one shape, waited for."""
         return self._futures[name].result()
 
+    def times(self) -> str:
+        """How long each guest took, in one line, slowest first."""
+        ended = [future.result() for future in self._futures.values() if future.done() and not future.exception()]
+        ended.sort(key=lambda one: -one.outcome.seconds)
+        each = ", ".join(f"{one.name} {one.outcome.seconds:.0f} s" for one in ended)
+        boots = max((one.outcome.boot_seconds for one in ended), default=0.0)
+        return f"guests ({GUESTS_AT_ONCE} at once, up after at most {boots:.0f} s): {each}"
+
     def close(self) -> None:
         """End the guests that still run."""
         self._ending.set()

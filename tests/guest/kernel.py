@@ -9,7 +9,6 @@ import os
 import platform
 import re
 import shutil
-import struct
 import subprocess
 import tarfile
 import tempfile
@@ -26,7 +25,6 @@ CACHE_VARIABLE = "IPEXLAUNCH_GUEST_CACHE"
 TOOLS = ("qemu-system-x86_64", "busybox", "setpriv")
 DOWNLOAD_TOOLS = ("apt-cache", "apt-get", "dpkg-deb")
 DOWNLOAD_SECONDS = 600
-XZ_MAGIC = b"\xfd7zXZ\0"
 
 
 class GuestMissingError(Exception):
@@ -43,7 +41,7 @@ class Kernel:
 
 
 def ready_kernel() -> Kernel:
-    """The kernel, from the cache; the first call on a host downloads it (70 MB) unless $IPEXLAUNCH_GUEST_KERNEL_DEB
+    """The kernel, from the cache; the first call on a host downloads it (107 MB) unless $IPEXLAUNCH_GUEST_KERNEL_DEB
     names a package file.
 
     Raises:
@@ -62,7 +60,7 @@ def ready_kernel() -> Kernel:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:  # two test sessions may start at once
         fcntl.flock(lock, fcntl.LOCK_EX)
-        images = sorted(cache.glob("linux-*/vmlinux"), key=lambda image: image.stat().st_mtime)
+        images = sorted(cache.glob("linux-*/vmlinuz"), key=lambda image: image.stat().st_mtime)
         image = images[-1] if images else _fill(cache)
     return Kernel(image, tuple(sorted((image.parent / "modules").iterdir())))
 
@@ -81,10 +79,10 @@ def _fill(cache: Path) -> Path:
         version, image, modules = _unpack(package)
         made = Path(scratch, "made")
         (made / "modules").mkdir(parents=True)
-        (made / "vmlinux").write_bytes(image)
+        (made / "vmlinuz").write_bytes(image)
         for position, (name, content) in enumerate(modules.items()):
             (made / "modules" / f"{position:02}-{name}.ko").write_bytes(content)
-        return made.rename(cache / f"linux-{version}") / "vmlinux"
+        return made.rename(cache / f"linux-{version}") / "vmlinuz"
 
 
 def _download(directory: Path) -> Path:
@@ -147,7 +145,7 @@ def _unpack(package: Path) -> tuple[str, bytes, Mapping[str, bytes]]:
         elif path not in images:
             modules[_module_name(name)] = lzma.decompress(content) if compression == ".xz" else content
     version = images[0].name.removeprefix("vmlinuz-")
-    return version, _entered_directly(files[images[0]]), _in_loading_order(modules, builtin)
+    return version, files[images[0]], _in_loading_order(modules, builtin)
 
 
 def _module_name(text: str) -> str:
@@ -173,15 +171,3 @@ def _in_loading_order(modules: Mapping[str, bytes], builtin: set[str]) -> dict[s
 
     add(WANTED_MODULES)
     return order
-
-
-def _entered_directly(image: bytes) -> bytes:
-    """The uncompressed kernel inside a bzImage, which QEMU enters without real mode; seconds less to boot under TCG.
-
-    Source: Documentation/x86/boot.rst (setup_sects at 0x1f1, payload_offset at 0x248, payload_length at 0x24c).
-    """
-    setup_sectors = image[0x1F1]
-    offset, length = struct.unpack_from("<II", image, 0x248)
-    start = (setup_sectors + 1) * 512 + offset
-    payload = image[start : start + length]
-    return lzma.LZMADecompressor().decompress(payload) if payload.startswith(XZ_MAGIC) else image
