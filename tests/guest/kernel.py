@@ -82,7 +82,9 @@ def _fill(cache: Path) -> Path:
         (made / "vmlinuz").write_bytes(image)
         for position, (name, content) in enumerate(modules.items()):
             (made / "modules" / f"{position:02}-{name}.ko").write_bytes(content)
-        return made.rename(cache / f"linux-{version}") / "vmlinuz"
+        place = cache / f"linux-{version}"
+        shutil.rmtree(place, ignore_errors=True)  # one without a kernel in it, or it would have been found
+        return made.rename(place) / "vmlinuz"
 
 
 def _download(directory: Path) -> Path:
