@@ -129,7 +129,7 @@ def files_of(paths: tuple[str, ...]) -> tuple[str, ...]:
             found.append(path)
             continue
         if not os.path.isdir(path):
-            raise RequestError(f"look for --model {path} in the page cache", "there is no such file or folder")
+            raise RequestError(f"look for --model {path} in the page cache", "there is no file or folder of that name")
         inside = [
             os.path.join(folder, name)
             for folder, folders, names in os.walk(path)

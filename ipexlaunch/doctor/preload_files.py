@@ -33,6 +33,8 @@ def _exists(name: str, environment: Mapping[str, str], root: str) -> bool:
         return True
     try:
         with open(root + CACHE, "rb") as file:
-            return b"\0" + os.fsencode(name) + b"\0" in file.read()
+            data, wanted = file.read(), os.fsencode(name) + b"\0"
     except OSError:
         return False
+    # A name is a string of its own, or (since glibc 2.33) the tail of the path that it leads to.
+    return b"\0" + wanted in data or b"/" + wanted in data

@@ -79,12 +79,22 @@ def test_a_preloaded_name_is_looked_for_as_the_linker_does(tmp_path: Path) -> No
             "/opt/x/liba.so": "",
             "/usr/lib/libb.so": "",
             "/own/libc.so": "",
-            "/etc/ld.so.cache": b"..\0libd.so.2\0/usr/..\0",
+            "/etc/ld.so.cache": b"..\0libd.so.2\0/usr/lib/x/libf.so.1\0",
         },
     )
-    names = ["/opt/x/liba.so", "/opt/x/none.so", "libb.so", "libc.so", "libd.so.2", "libd.so", "/$LIB/libe.so"]
+    names = [
+        "/opt/x/liba.so",
+        "/opt/x/none.so",
+        "libb.so",
+        "libc.so",
+        "libd.so.2",
+        "libf.so.1",
+        "libd.so",
+        "f.so.1",
+        "/$LIB/libe.so",
+    ]
     found = find_preloaded(names, {"LD_LIBRARY_PATH": "/own"}, root)
-    assert found == {"/opt/x/liba.so", "libb.so", "libc.so", "libd.so.2", "/$LIB/libe.so"}
+    assert found == {"/opt/x/liba.so", "libb.so", "libc.so", "libd.so.2", "libf.so.1", "/$LIB/libe.so"}
     assert find_preloaded(["libd.so.2"], {}, str(tmp_path / "empty")) == frozenset()
 
 
