@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 from ipexlaunch import doctor
+from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
@@ -80,7 +81,7 @@ def command(
     if format_ == "json":
         print(doctor_text.as_json(findings), end="")
     else:
-        doctor_text.print_findings(findings, sys.stdout)
+        doctor_text.print_findings(findings, sys.stdout, width_of(sys.stdout), wants_color(sys.stdout))
     bad = fail_on is not None and SEVERITIES.index(worst(findings)) >= SEVERITIES.index(fail_on)
     return EXIT_FINDINGS if bad else 0
 

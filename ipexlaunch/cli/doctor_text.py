@@ -6,6 +6,7 @@ import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from ipexlaunch.findings.finding import SEVERITIES, Evidence, Finding, Severity, worst
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 SCHEMA = "ipexlaunch/doctor/1"
 
 MARKS: dict[Severity, str] = {"problem": "✗", "warning": "!", "unknown": "?", "note": "·", "ok": "✓"}
+ASCII_MARKS: dict[Severity, str] = {"problem": "x", "warning": "!", "unknown": "?", "note": "-", "ok": "+"}
 STYLES: dict[Severity, str] = {
     "problem": "bold red",
     "warning": "yellow",
@@ -57,33 +59,70 @@ def as_json(findings: Sequence[Finding]) -> str:
             for finding in findings
         ],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=1) + "\n"
 
 
-def print_findings(findings: Sequence[Finding], file: TextIO, width: int | None = None) -> None:
-    """Print the findings, the costly ones first; colour and width are those of the terminal.
+def print_findings(findings: Sequence[Finding], stream: TextIO, width: int, color: bool) -> None:
+    """Print the findings, the costly ones first.
 
     Args:
         findings: in any order.
-        file: where to.
-        width: columns; None asks the terminal.
+        stream: where to.
+        width: in columns.
+        color: whether to colour.
     """
     from rich.console import Console
 
-    console = Console(file=file, width=width, highlight=False, emoji=False, markup=False)
-    columns = min(max(console.width, NARROWEST), WIDEST)
+    console = Console(
+        file=stream,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+    encoding = stream.encoding or "utf-8"
+    marks = MARKS if _encodable("".join(MARKS.values()), encoding) else ASCII_MARKS
+    columns = min(max(width, NARROWEST), WIDEST)
+    cleaned = [_clean(finding, encoding) for finding in findings]
     for severity in reversed(SEVERITIES):
-        chosen = [finding for finding in findings if finding.severity == severity]
+        chosen = [finding for finding in cleaned if finding.severity == severity]
         if not chosen:
             continue
+        mark = marks[severity]
         if severity == "unknown":
-            lines = [line for group in _by_evidence(chosen) for line in _unknown(group, columns)]
+            lines = [line for group in _by_evidence(chosen) for line in _unknown(group, mark, columns)]
         else:
             names = max(len(finding.check) for finding in chosen)
-            lines = [line for finding in chosen for line in _lines(finding, columns, names)]
+            lines = [line for finding in chosen for line in _lines(finding, mark, columns, names)]
         for line in [_text((TITLES[severity], "bold")), *lines, _text()]:
             console.print(line, soft_wrap=True)
     console.print(_text((summary(findings), "bold")), soft_wrap=True)
+
+
+def _clean(finding: Finding, encoding: str) -> Finding:
+    """The finding in characters that the stream has; what a file or variable holds cannot steer the terminal."""
+
+    def clean(text: str) -> str:
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+    return replace(
+        finding,
+        message=clean(finding.message),
+        evidence=tuple(Evidence(clean(seen.where), clean(seen.value)) for seen in finding.evidence),
+        remedy=clean(finding.remedy),
+        command=clean(finding.command),
+    )
+
+
+def _encodable(text: str, encoding: str) -> bool:
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def summary(findings: Sequence[Finding]) -> str:
@@ -100,9 +139,9 @@ def summary(findings: Sequence[Finding]) -> str:
     return ", ".join(parts)
 
 
-def _lines(finding: Finding, columns: int, names: int) -> Iterator[Text]:
+def _lines(finding: Finding, mark: str, columns: int, names: int) -> Iterator[Text]:
     """The lines of one finding; a command is never broken, so that it can be copied."""
-    head = f"{MARKS[finding.severity]} {finding.check:{names}}  "
+    head = f"{mark} {finding.check:{names}}  "
     style = STYLES[finding.severity]
     evidence = [f"{seen.where}: {seen.value}" for seen in finding.evidence]
     if finding.severity == "ok":
@@ -134,12 +173,11 @@ def _by_evidence(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
     yield from groups.values()
 
 
-def _unknown(group: Sequence[Finding], columns: int) -> Iterator[Text]:
+def _unknown(group: Sequence[Finding], mark: str, columns: int) -> Iterator[Text]:
     """One finding as any other, several as the list of their names."""
     if len(group) == 1:
-        yield from _lines(group[0], columns, len(group[0].check))
+        yield from _lines(group[0], mark, columns, len(group[0].check))
         return
-    mark = MARKS["unknown"]
     for number, line in enumerate(_wrapped(", ".join(finding.check for finding in group), columns - len(mark) - 1)):
         yield _text((f"{mark if number == 0 else ' '} {line}", STYLES["unknown"]))
     for seen in group[0].evidence[:SHOWN_EVIDENCE]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,9 +16,10 @@ import pytest
 
 from ipexlaunch import bind
 from ipexlaunch.cli.doctor_command import gather_facts
-from ipexlaunch.findings import CHECKS, SEVERITIES
+from ipexlaunch.cli.doctor_text import print_findings
+from ipexlaunch.findings import CHECKS, SEVERITIES, examine
 from tests.doctor.trees import write_tree
-from tests.findings.hosts import HEALTHY, STATUS, machine
+from tests.findings.hosts import HEALTHY, STATUS, facts, machine
 from tests.sysfs_writer import write_sysfs
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -225,9 +228,43 @@ def test_no_line_is_wider_than_the_terminal_but_commands_which_are_never_broken(
     assert "\x1b" not in done.stdout
 
 
-def test_colour_is_used_where_it_is_forced() -> None:
-    assert "\x1b[" in doctor(FORCE_COLOR="1").stdout
-    assert "\x1b[" not in doctor(NO_COLOR="1").stdout
+def printed(color: bool, encoding: str = "utf-8", **variables: str) -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    print_findings(examine(facts(environment=variables)), stream, 100, color)
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)
+
+
+def test_colour_changes_no_word() -> None:
+    assert "\x1b[" in printed(color=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", printed(color=True)) == printed(color=False)
+
+
+def test_a_stream_without_our_marks_gets_plain_ones() -> None:
+    assert "+ smt" in printed(color=False, encoding="ascii")
+    assert "✓ smt" in printed(color=False)
+
+
+def test_what_a_variable_holds_cannot_steer_the_terminal() -> None:
+    text = printed(color=False, KMP_AFFINITY="compact\x1b[2J\udcff é")
+    assert "environment KMP_AFFINITY: compact\\x1b[2J\\udcff é" in text
+    assert "\x1b" not in text
+    assert "\\xe9" in printed(color=False, encoding="ascii", KMP_AFFINITY="compact é")
+
+
+def test_bytes_that_are_no_text_are_told_and_do_not_end_the_program() -> None:
+    kept = {name.encode(): os.environ[name].encode() for name in ("PATH", "HOME") if name in os.environ}
+    variables = {**kept, b"PYTHONPATH": str(CHECKOUT).encode(), b"LD_PRELOAD": b"/none\xff.so"}
+    for words in ([], ["--format", "json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ipexlaunch", "doctor", *words],
+            cwd=CHECKOUT,
+            env=variables,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0
+        assert b"/none\\udcff.so" in done.stdout
 
 
 def test_help_explains_itself_without_reading_the_host() -> None:

@@ -112,6 +112,7 @@ def test_arm_is_judged_by_its_own_features() -> None:
     assert answer("amx", {"/proc/cpuinfo": ARM}).severity == "ok"
     found = answers("dtypes", {"/proc/cpuinfo": ARM})
     assert [finding.severity for finding in found] == ["ok", "note", "note", "note"]
+    assert found[1].evidence[0].value == "Features: bf16"
     old = ARM.replace(" asimdhp", "").replace(" i8mm bf16", "").replace(" sve", "")
     assert [finding.severity for finding in answers("dtypes", {"/proc/cpuinfo": old})] == ["ok", *["warning"] * 3]
     assert answer("instruction-sets", {"/proc/cpuinfo": old}).message == "ARM with Advanced SIMD"
