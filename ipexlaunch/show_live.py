@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from ipexlaunch.run_apart import Apart
@@ -23,6 +24,9 @@ LINE_INTERVAL_S = 10.0
 
 FIRST_LOOK_S = 0.5
 """Cpu use is what was used between two looks; for the first line the second look comes so soon."""
+
+SAID_AGAIN = 5
+"""Messages that are repeated where the screen had to be cleared."""
 
 PATIENCE_S = 5.0
 """How long a terminal may take for the last picture."""
@@ -88,6 +92,7 @@ class LiveTable(_Looker):
         )
         self._live: Live | None = None
         self._width = 0
+        self._said: deque[str] = deque(maxlen=SAID_AGAIN)
         super().__init__("ipexlaunch-live")
 
     def say(self, text: str) -> None:
@@ -114,14 +119,20 @@ class LiveTable(_Looker):
             live = self._live or self._begin()
             console = live.console
             while self._messages:
-                console.print(self._messages.popleft(), markup=False, highlight=False, soft_wrap=True)
+                self._said.append(self._messages.popleft())
+                self._print(console, self._said[-1])
         if snapshot is not None:
             self._after_resizing(console)
+            from rich.console import Group
+
             from ipexlaunch.drawings.live_table import live_table
 
             width, height = console.size
             usages = self._usages(snapshot)
-            live.update(live_table(snapshot, usages, width=width, height=height - 1, title=self._title), refresh=True)
+            snapshot = replace(snapshot, failures=())  # each has been said, and stands above
+            table = live_table(snapshot, usages, width=width, height=height - 2, title=self._title)
+            # The cursor stands below the table: the terminal writes there what is typed, such as ^C.
+            live.update(Group(table, ""), refresh=True)
         if last:
             self._restore()
 
@@ -134,12 +145,17 @@ class LiveTable(_Looker):
         self._live.start()
         return self._live
 
+    def _print(self, console: Console, text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def _after_resizing(self, console: Console) -> None:
         """A terminal that became narrower has broken the former picture's lines, so it is no longer where it was."""
         from rich.control import Control
 
         if console.width < self._width:
             console.control(Control.clear(), Control.home())
+            for text in self._said:
+                self._print(console, text)
         self._width = console.width
 
     def _restore(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -243,21 +244,25 @@ def test_without_the_options_nothing_of_it_is_loaded(directory: Path) -> None:
 
 
 class Terminal:
-    """A pseudo terminal with a run in it."""
+    """A pseudo terminal of 80 columns with the program in it."""
 
     def __init__(self, directory: Path, *words: str, **variables: str) -> None:
         (directory / "work.py").write_text(WORK)
         self.shown = b""
-        pid, self.descriptor = pty.fork()
-        if pid == 0:
-            os.chdir(directory)
-            environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color", **variables}
-            for name in ("NO_COLOR", "COLUMNS", "LINES"):
-                if name not in variables:
-                    environment.pop(name, None)
-            os.execvpe(sys.executable, command(*words), environment)
-        self.pid = pid
-        fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        self.descriptor, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        inherited = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            command(*words),
+            cwd=directory,
+            env={**inherited, "PYTHONPATH": str(REPOSITORY), "TERM": "xterm-256color", **variables},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
+        os.close(theirs)
 
     def until(self, wanted: bytes) -> None:
         """Read until this is shown."""
@@ -280,7 +285,7 @@ class Terminal:
                 break
             self.shown += data
         os.close(self.descriptor)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.process.wait(60)
 
 
 def test_on_a_terminal_the_table_is_drawn_and_the_output_is_kept(directory: Path) -> None:
@@ -325,25 +330,30 @@ def test_a_message_stands_above_the_table(directory: Path) -> None:
 
 
 def test_a_stopped_terminal_does_not_hold_the_run_up(directory: Path) -> None:
-    """Nobody reads the terminal: its buffer fills, the run ends all the same, and the report waits for a reader."""
-    report = directory / "report.json"
-    words = ["--live", "--ninstances", "1", "--log-dir", "logs", "--timeout", "8", "--report", str(report)]
-    terminal = Terminal(
-        directory, *words, "--no-python", "sh", "-c", "yes | head -c 9000000 >&2; touch done; sleep 100"
-    )
+    """Nobody reads the terminal and its buffer is full: the run goes on and answers who asks."""
+    session = directory / "session"
+    session.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "XDG_RUNTIME_DIR": str(session)}
+    words = ["--live", "--ninstances", "1", "--log-dir", "logs", "--no-python", "sleep", "100"]
+    terminal = Terminal(directory, *words, XDG_RUNTIME_DIR=str(session))
     terminal.until(b"started")
-    pid = os.pidfd_open(terminal.pid)
-    deadline = 60_000
-    poller = select.poll()
-    poller.register(pid, select.POLLIN)
-    done = directory / "done"
-    while not done.exists() and deadline > 0:
-        poller.poll(100)
-        deadline -= 100
-    assert done.exists()
+    other_end = os.open(f"/proc/{terminal.pid}/fd/2", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(other_end, b"x" * 100):
+            pass
+
+    def elapsed_s() -> float:
+        told = subprocess.run(command("top", "--format", "json"), env=environment, stdout=subprocess.PIPE, check=True)
+        runs = {run["pid"]: run for run in json.loads(told.stdout)["runs"]}
+        value = runs[terminal.pid]["elapsed_s"]
+        assert isinstance(value, float)
+        return value
+
+    first = elapsed_s()
+    assert elapsed_s() > first, "several pictures were due meanwhile"
+    os.close(other_end)
     os.kill(terminal.pid, signal.SIGTERM)
-    assert terminal.end() in (143, 124)
-    os.close(pid)
+    assert terminal.end() == 143
 
 
 def test_a_dumb_terminal_gets_lines(directory: Path) -> None:
