@@ -15,7 +15,7 @@ bin := .venv/bin
 ipex := .venv-ipex/bin
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo test check lint fmt bench numa-guest hooks clean env env-ipex
+.PHONY: python help demo test check lint fmt bench outputs numa-guest hooks clean env env-ipex
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,7 @@ demo: env-ipex ## the main job on a real model: pinned instances, one honest rat
 
 test: env ## run every test
 	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
-	@echo "test: running every test (about 10 minutes on 2 cores; make test ARGS='tests/plan -x' for less)"
+	@echo "test: running every test (about 10 minutes on 2 quiet cores; make test ARGS='tests/plan -x' for less)"
 	@$(bin)/python -m pytest $(ARGS)
 
 check: env ## format, lint, types, import rule
@@ -50,7 +50,14 @@ bench: env-ipex ## measure the launcher against numactl, run_cpu and ipexrun (ab
 	$(ipex)/python benchmarks/launch_overhead.py --ipex-python $(ipex)/python
 	$(ipex)/python benchmarks/embed_throughput.py --ipex-python $(ipex)/python
 
+<<<<<<< HEAD
 numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'
+=======
+outputs: env env-ipex ## put real output of now into README.md and examples/README.md (about 3 minutes)
+	$(bin)/python tools/refresh_outputs.py
+
+numa-guest: env ## run CMD in a Linux guest of another SHAPE: make numa-guest SHAPE=2s2n CMD='numactl -H'
+>>>>>>> f1264c4 (README with real output, examples page, make outputs, documentation tests)
 	@$(bin)/python -m tests.guest --shape $(SHAPE) -- $(CMD)
 
 hooks: env ## install the pre-commit hooks (needs git)

@@ -152,7 +152,7 @@ def install(name: str, folder: Path, torch_index: str) -> None:
         pip(folder, "--index-url", torch_index, "torch==2.8.*")
         say("installing IPEX 2.8 and transformers 4.51 into .venv-ipex: about 1 minute and 0.5 GB")
     else:
-        say("installing torch 2.8, IPEX 2.8 and transformers 4.51 into .venv-ipex: about 2 minutes and 7 GB")
+        say("installing torch 2.8, IPEX 2.8 and transformers 4.51 into .venv-ipex: 2 to 5 minutes and 7 GB")
         say("  (most of it is for GPUs; PyTorch's CPU index makes it 1 GB:")
         say("   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu)")
     pip(folder, "--editable", ".[ipex]")

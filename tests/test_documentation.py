@@ -1,0 +1,45 @@
+"""The documentation holds together: links lead somewhere, and the indexes name every page and every example."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+
+
+def links(page: Path) -> list[str]:
+    """The targets of a page's links to files, as they stand there."""
+    return [link for link in LINK.findall(CODE.sub("", page.read_text())) if "://" not in link]
+
+
+def test_there_are_pages_with_links() -> None:
+    assert sum(len(links(page)) for page in PAGES) > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    assert [link for link in links(page) if not (page.parent / link).exists()] == []
+
+
+def test_the_index_names_every_page() -> None:
+    named = {(ROOT / "docs" / link).resolve() for link in links(ROOT / "docs/README.md")}
+    pages = {page for page in (ROOT / "docs").glob("*.md") if page.name != "README.md"}
+    assert pages - named == set()
+
+
+def test_the_examples_page_names_every_example() -> None:
+    named = {(ROOT / "examples" / link).resolve() for link in links(ROOT / "examples/README.md")}
+    examples = {file for file in (ROOT / "examples").iterdir() if file.is_file() and file.name != "README.md"}
+    assert examples - named == set()
+
+
+def test_every_decision_has_a_number_of_its_own() -> None:
+    numbers = [page.name[:4] for page in (ROOT / "docs/decisions").glob("*.md")]
+    assert all(number.isdecimal() for number in numbers)
+    assert len(numbers) == len(set(numbers))
