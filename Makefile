@@ -47,17 +47,13 @@ fmt: env ## format and fix what can be fixed
 	$(bin)/ruff check --fix .
 
 bench: env-ipex ## measure the launcher against numactl, run_cpu and ipexrun (about 15 minutes)
-	$(ipex)/python benchmarks/launch_overhead.py --ipex-python $(ipex)/python
-	$(ipex)/python benchmarks/embed_throughput.py --ipex-python $(ipex)/python
+	@$(ipex)/python benchmarks/launch_overhead.py --ipex-python $(ipex)/python; launch=$$?; \
+	$(ipex)/python benchmarks/embed_throughput.py --ipex-python $(ipex)/python && exit $$launch
 
-<<<<<<< HEAD
-numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'
-=======
 outputs: env env-ipex ## put real output of now into README.md and examples/README.md (about 3 minutes)
 	$(bin)/python tools/refresh_outputs.py
 
-numa-guest: env ## run CMD in a Linux guest of another SHAPE: make numa-guest SHAPE=2s2n CMD='numactl -H'
->>>>>>> f1264c4 (README with real output, examples page, make outputs, documentation tests)
+numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'
 	@$(bin)/python -m tests.guest --shape $(SHAPE) -- $(CMD)
 
 hooks: env ## install the pre-commit hooks (needs git)
