@@ -14,14 +14,12 @@ from dataclasses import dataclass, field, replace
 
 from ipexlaunch import proc_text
 from ipexlaunch.placement import Affinity, Placement, crowd_of
+from ipexlaunch.proc_files import children_of, line_of, names_in, text_of
 from ipexlaunch.proc_text import Memory, ThreadStat
 
 THREADS_SHARE = 0.005
 PAGES_SHARE = 0.003
 """Most of one core's time that looks at running workers may take, all workers together: threads, pages."""
-
-BUFFER_BYTES = 1 << 16
-LINE_BYTES = 4096
 
 ADOPTED_S = 1.0
 """How old the list of the launcher's own children may be at a glance."""
@@ -47,8 +45,8 @@ def descendants(pid: int, proc: str = "/proc") -> list[int]:
     """
     found = [pid]
     for member in found:
-        for thread in _listed(f"{proc}/{member}/task"):
-            found.extend(_children(f"{proc}/{member}/task/{thread}"))
+        for thread in names_in(f"{proc}/{member}/task"):
+            found.extend(children_of(f"{proc}/{member}/task/{thread}"))
     return found[1:]
 
 
@@ -160,7 +158,7 @@ class Inspector:
             threads=len(alive),
             pinned_threads=sum(len(thread.affinity) == 1 for thread in alive),
             main_thread_cpus=main.affinity,
-            peak_memory_bytes=proc_text.peak_memory_bytes_of(_text(f"{self._proc}/{pid}/status") or ""),
+            peak_memory_bytes=proc_text.peak_memory_bytes_of(text_of(f"{self._proc}/{pid}/status") or ""),
             unclear=sum(thread.stat is None for thread in alive),
             page_looks=0,
             processes=len({thread.process for thread in alive}),
@@ -172,8 +170,10 @@ class Inspector:
         )
         if with_pages:
             begun = self._cpu_clock()
-            seen = self._with_pages(seen, processes, alive, dear=whole)
+            seen = self._with_pages(seen, processes)
             known.pages_at, known.pages_cost_s = now, self._cpu_clock() - begun
+            if whole:
+                seen = self._with_the_rest(seen, processes, alive)
         elif known.last is not None:
             seen = replace(
                 seen,
@@ -183,49 +183,54 @@ class Inspector:
         known.last = seen
         return seen
 
-    def _with_pages(self, seen: Placement, processes: list[int], threads: list[_Thread], *, dear: bool) -> Placement:
-        """What is read of whole processes: their pages and mapped files, and if wanted what is dearer still."""
+    def _with_pages(self, seen: Placement, processes: list[int]) -> Placement:
+        """What is read of whole processes: their pages and mapped files."""
         memories: list[Memory] = []
         unread, told = 0, True
         openmp: set[str] = set()
         clashes: set[tuple[str, ...]] = set()
         for process in processes:
             where = f"{self._proc}/{process}"
-            numa_maps = _text(f"{where}/numa_maps")
+            numa_maps = text_of(f"{where}/numa_maps")
             if numa_maps is not None:
                 memories.append(proc_text.memory_of(numa_maps, self._page_kb))
             elif os.path.exists(f"{where}/numa_maps"):
                 unread += 1
             elif process == processes[0]:
                 told = False
-            files = proc_text.openmp_of(_text(f"{where}/maps") or "")
+            files = proc_text.openmp_of(text_of(f"{where}/maps") or "")
             openmp |= files
             if len(files) > 1:
-                preload = proc_text.variable_of(_text(f"{where}/environ") or "", "LD_PRELOAD")
+                preload = proc_text.variable_of(text_of(f"{where}/environ") or "", "LD_PRELOAD")
                 clash = proc_text.openmp_clash(files, preload or "")
                 clashes |= {clash} if clash else set()
         memory = proc_text.sum_of(memories)
-        transparent = [_text(f"{self._proc}/{process}/smaps_rollup") for process in processes] if dear else []
-        sizes = [size for text in transparent if (size := proc_text.transparent_huge_bytes_of(text or "")) is not None]
-        moves = [self._migrations(thread) for thread in threads] if dear else []
-        known_moves = [count for count in moves if count is not None]
         return replace(
             seen,
             pages=proc_text.sum_by_node(memory.anonymous, memory.huge) if told else None,
             huge_pages=memory.huge,
             shared_pages=memory.shared,
             file_pages=memory.file,
-            transparent_huge_bytes=sum(sizes) if sizes else None,
             by_policy=memory.by_policy,
             unclear=seen.unclear + memory.unclear + unread,
             page_looks=1,
             openmp=frozenset(openmp),
             openmp_clashes=frozenset(clashes),
-            migrations=sum(known_moves) if known_moves else None,
+        )
+
+    def _with_the_rest(self, seen: Placement, processes: list[int], threads: list[_Thread]) -> Placement:
+        """What is dear and good to know, but judges nothing: left to whole looks."""
+        texts = [text_of(f"{self._proc}/{process}/smaps_rollup") for process in processes]
+        sizes = [size for text in texts if (size := proc_text.transparent_huge_bytes_of(text or "")) is not None]
+        moves = [count for thread in threads if (count := self._migrations(thread)) is not None]
+        return replace(
+            seen,
+            transparent_huge_bytes=sum(sizes) if sizes else None,
+            migrations=sum(moves) if moves else None,
         )
 
     def _migrations(self, thread: _Thread) -> int | None:
-        text = _text(f"{self._proc}/{thread.process}/task/{thread.number}/sched")
+        text = text_of(f"{self._proc}/{thread.process}/task/{thread.number}/sched")
         return None if text is None else proc_text.migrations_of(text)
 
     def _used(self, known: _Known, threads: list[_Thread]) -> list[tuple[frozenset[int], float]]:
@@ -245,16 +250,16 @@ class Inspector:
         found, threads = list(processes), []
         for process in found:
             tasks = f"{self._proc}/{process}/task"
-            for name in _listed(tasks):
+            for name in names_in(tasks):
                 try:
                     affinity = frozenset(self._affinity(int(name)))
-                    text = _line(f"{tasks}/{name}/stat")
+                    text = line_of(f"{tasks}/{name}/stat")
                 except (FileNotFoundError, ProcessLookupError):
                     continue  # it ended between the listing and the reading
                 except OSError:
                     affinity, text = frozenset(), ""  # not ours to ask: a gap, which is told
                 threads.append(_Thread(process, int(name), affinity, proc_text.thread_stat(text)))
-                found += _children(f"{tasks}/{name}")
+                found += children_of(f"{tasks}/{name}")
         return found, threads
 
     def _daemons(self, pid: int, *, afresh: bool) -> list[int]:
@@ -263,13 +268,13 @@ class Inspector:
         if afresh or now >= self._adopted_at + ADOPTED_S:
             self._adopted_at = now
             children: list[int] = []
-            for thread in _listed(f"{self._proc}/{self._launcher}/task"):
-                children += _children(f"{self._proc}/{self._launcher}/task/{thread}")
+            for thread in names_in(f"{self._proc}/{self._launcher}/task"):
+                children += children_of(f"{self._proc}/{self._launcher}/task/{thread}")
             known, self._indices = self._indices, {}
             for child in children:
                 # One without an index is asked again: it may be on the way from its fork to its exec.
                 index = known.get(child) or proc_text.variable_of(
-                    _text(f"{self._proc}/{child}/environ") or "", WORKER_INDEX
+                    text_of(f"{self._proc}/{child}/environ") or "", WORKER_INDEX
                 )
                 if index:
                     self._indices[child] = index
@@ -301,44 +306,3 @@ def _grouped(threads: list[_Thread]) -> tuple[Affinity, ...]:
 def _name(thread: _Thread) -> str:
     name = thread.stat.name if thread.stat is not None else "?"
     return f"thread {thread.number} {name!r} of process {thread.process}"
-
-
-def _children(thread: str) -> list[int]:
-    return [int(child) for child in (_text(f"{thread}/children") or "").split()]
-
-
-def _listed(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return []  # it has ended
-
-
-def _line(path: str) -> str:
-    """A text of one line; the kernel gives it in one read.
-
-    Raises:
-        FileNotFoundError, ProcessLookupError: it is gone.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, LINE_BYTES).decode(errors="replace")
-    finally:
-        os.close(descriptor)
-
-
-def _text(path: str) -> str | None:
-    """The file's text; None where it does not exist, its process is gone, or it cannot be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    parts: list[bytes] = []
-    try:
-        while part := os.read(descriptor, BUFFER_BYTES):
-            parts.append(part)
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    return b"".join(parts).decode(errors="replace")

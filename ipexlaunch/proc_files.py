@@ -1,0 +1,57 @@
+"""Read the small files of /proc/PID, many and often, of processes that may end at any moment."""
+
+from __future__ import annotations
+
+import os
+
+BUFFER_BYTES = 1 << 16
+LINE_BYTES = 4096
+
+
+def children_of(thread: str) -> list[int]:
+    """The processes that a thread has started and that live.
+
+    Args:
+        thread: its directory, /proc/PID/task/TID.
+
+    Source: proc(5), children (CONFIG_PROC_CHILDREN).
+    """
+    return [int(child) for child in (text_of(f"{thread}/children") or "").split()]
+
+
+def names_in(path: str) -> list[str]:
+    """What a directory holds; nothing where its process has ended."""
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
+
+
+def line_of(path: str) -> str:
+    """A text of one line; the kernel gives it in one read.
+
+    Raises:
+        FileNotFoundError, ProcessLookupError: it is gone.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, LINE_BYTES).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+
+
+def text_of(path: str) -> str | None:
+    """The file's text; None where it does not exist, its process is gone, or it cannot be read."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    parts: list[bytes] = []
+    try:
+        while part := os.read(descriptor, BUFFER_BYTES):
+            parts.append(part)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return b"".join(parts).decode(errors="replace")
