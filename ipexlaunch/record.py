@@ -5,10 +5,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ipexlaunch.lifecycle import Failure
-from ipexlaunch.placement import Binding, Placement
-from ipexlaunch.plan.instances import Instance
+if TYPE_CHECKING:
+    from ipexlaunch.lifecycle import Failure
+    from ipexlaunch.placement import Binding, Placement
+    from ipexlaunch.plan.instances import Instance
 
 UNKNOWN = float("nan")
 """A latency that was not reported."""

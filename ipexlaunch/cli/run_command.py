@@ -7,6 +7,8 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -163,7 +165,6 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     from ipexlaunch.bind import adopt_orphans, held_to
     from ipexlaunch.cli.live_options import log_directory, open_views
     from ipexlaunch.count_oom_kills import count_oom_kills
-    from ipexlaunch.inspect_placement import Inspector, descendants
     from ipexlaunch.lifecycle import Limits
     from ipexlaunch.supervise import Means, Showing, supervise
 
@@ -177,7 +178,6 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         on_failure=mode,
         restarts=restarts,
     )
-    inspector = Inspector()
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch.plan, options)
     _check_writable(options["report_file"])
@@ -186,9 +186,9 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         _tell(line)
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
-        inspect=inspector,
-        glance=inspector.glance,
-        descendants=descendants,
+        inspect=lambda pid: _eye().inspector(pid),
+        glance=lambda pid: _eye().inspector.glance(pid),
+        descendants=lambda pid: _eye().descendants(pid),
         oom_kills=count_oom_kills,
         tell=views.tell,
     )
@@ -207,6 +207,14 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     report = aggregate(run, _provenance(launch, topology), options["local_pages"])
     _show(report, options["report_file"])
     return report
+
+
+@lru_cache(maxsize=1)
+def _eye() -> SimpleNamespace:
+    """What looks at workers, imported when the first is looked at: until then they need not wait for it."""
+    from ipexlaunch.inspect_placement import Inspector, descendants
+
+    return SimpleNamespace(inspector=Inspector(), descendants=descendants)
 
 
 def _start_lines(launch: Launch, topology: Topology) -> list[str]:

@@ -10,12 +10,14 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ipexlaunch.launch import Worker
-from ipexlaunch.placement import Binding, Placement
-from ipexlaunch.proof import thinned
 from ipexlaunch.record import Samples, Tally
-from ipexlaunch.supervise.output import Stream
+
+if TYPE_CHECKING:
+    from ipexlaunch.launch import Worker
+    from ipexlaunch.placement import Binding, Placement
+    from ipexlaunch.supervise.output import Stream
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -128,6 +130,8 @@ def keep(child: Child, placement: Placement | None) -> None:
     if placement is not None:
         child.placements.append(placement)
         if len(child.placements) > LOOKS_KEPT:
+            from ipexlaunch.proof import thinned  # here and elsewhere in supervise: not before the workers are started
+
             child.placements = thinned(child.placements, child.worker.instance)
 
 

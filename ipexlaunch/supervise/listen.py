@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import selectors
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ipexlaunch.supervise.child import Child
-from ipexlaunch.supervise.messages import Said, read_messages
 from ipexlaunch.supervise.output import Display, Log, Stream
+
+if TYPE_CHECKING:
+    from ipexlaunch.supervise.child import Child
+    from ipexlaunch.supervise.messages import Said
 
 READ_BYTES = 1 << 16
 
@@ -129,6 +132,8 @@ class Listener:
             child.channel.close()
             child.channel = None
             return
+        from ipexlaunch.supervise.messages import read_messages  # with json: not before the workers are started
+
         child.buffer += data
         now = self._clock()
         for said in read_messages(child.buffer, child.samples, now):

@@ -11,25 +11,28 @@ import resource
 import selectors
 import signal
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ipexlaunch import lifecycle
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Command, Event, Limits
-from ipexlaunch.record import Run
-from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.supervise import child as children
-from ipexlaunch.supervise.account import account, snapshot
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.guardian import MARK, Guardian
-from ipexlaunch.supervise.leftovers import end_leftovers, signal_process
 from ipexlaunch.supervise.listen import Listener
 from ipexlaunch.supervise.means import Means, Showing
-from ipexlaunch.supervise.messages import Said, command_line
 from ipexlaunch.supervise.output import Log
 from ipexlaunch.supervise.timers import Timers
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
-from ipexlaunch.supervise.watch import Watcher
+
+if TYPE_CHECKING:
+    from ipexlaunch.launch import Launch
+    from ipexlaunch.record import Run
+    from ipexlaunch.snapshot import Snapshot
+    from ipexlaunch.supervise.messages import Said
+    from ipexlaunch.supervise.watch import Watcher
+
+# What is only needed once the workers run is imported in the functions below, while the workers start.
 
 LAST_WORDS_S = 5.0
 """How long the display may take for what is left at the end."""
@@ -119,6 +122,8 @@ class _Loop:
 
     def now(self) -> Snapshot:
         """How the run stands."""
+        from ipexlaunch.supervise.account import snapshot
+
         return snapshot(self.children, self.state, self.clock())
 
     def note(self, text: str) -> None:
@@ -149,6 +154,8 @@ class _Loop:
             for child in self.children:
                 children.close(child)
         self.listener.show_rest(LAST_WORDS_S)
+        from ipexlaunch.supervise.account import account
+
         return account(self.children, self.state, self.clock(), self.notes, self.logs)
 
     def wait_once(self) -> None:
@@ -294,11 +301,9 @@ class _Loop:
             for index in command.indices:
                 self.start(index)
         elif command.kind == "go":
-            for index in command.indices:
-                children.send(self.children[index], command_line("go", time=now))
+            self.say(command.indices, "go", time=now)
         elif command.kind == "release":
-            for index in command.indices:
-                children.send(self.children[index], command_line("exit"))
+            self.say(command.indices, "exit")
         elif command.kind == "terminate":
             self.signal_all(command.indices, signal.SIGTERM)
         elif command.kind == "kill":
@@ -306,6 +311,13 @@ class _Loop:
             self.signal_all(command.indices, signal.SIGKILL)
         elif command.kind == "done":
             self.done = True
+
+    def say(self, indices: tuple[int, ...], command: str, **fields: object) -> None:
+        """Send a command to these workers."""
+        from ipexlaunch.supervise.messages import command_line
+
+        for index in indices:
+            children.send(self.children[index], command_line(command, **fields))
 
     def signal_all(self, indices: tuple[int, ...], number: signal.Signals) -> None:
         """Signal the process groups of these workers; a stopped one must run to be able to end."""
@@ -315,6 +327,7 @@ class _Loop:
 
     def end_what_is_left(self) -> None:
         """Leave no process behind."""
+        from ipexlaunch.supervise.leftovers import end_leftovers
 
         def wait(seconds: float) -> None:
             self.listener.wait(seconds)
@@ -330,6 +343,8 @@ class _Loop:
 
     def abandon(self) -> None:
         """Kill everything at once: an error is on its way up."""
+        from ipexlaunch.supervise.leftovers import signal_process
+
         for child in self.children:
             children.signal_group(child, signal.SIGKILL)
         for pid in self.means.descendants(os.getpid()):

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ipexlaunch.placement import Binding, Placement
+if TYPE_CHECKING:
+    from ipexlaunch.placement import Binding, Placement
 
-Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
+    Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
 
 
 @dataclass(frozen=True, kw_only=True)
