@@ -52,6 +52,18 @@ class Mount:
     options: frozenset[str]
 
 
+USUAL_MOUNTS = {
+    "sys/fs/cgroup/cpuset.cpus.effective": Mount(
+        point="/sys/fs/cgroup", inside="/", kind="cgroup2", options=frozenset()
+    ),
+    "sys/fs/cgroup/cpuset/cpuset.cpus": Mount(
+        point="/sys/fs/cgroup/cpuset", inside="/", kind="cgroup", options=frozenset(("cpuset",))
+    ),
+    "dev/cpuset/cpus": Mount(point="/dev/cpuset", inside="/", kind="cpuset", options=frozenset()),
+}
+"""A file to the mount that it gives away, for saved trees without a mount table."""
+
+
 def own_groups(tree: Tree, wanted: frozenset[str] = CPU_CONTROLLERS) -> tuple[Group, ...]:
     """Our place in every hierarchy that has one of the wanted controllers; the first mount of each counts."""
     mounts = _mounts(tree)
@@ -125,7 +137,7 @@ def _mounts(tree: Tree) -> list[Mount]:
                 return parse(text)
             except ValueError as error:
                 raise tree.problem(path, str(error)) from None
-    return []
+    return [mount for marker, mount in USUAL_MOUNTS.items() if tree.has(marker)]
 
 
 def parse_mountinfo(text: str) -> list[Mount]:

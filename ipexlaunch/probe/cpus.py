@@ -118,26 +118,37 @@ def _spelling(tree: Tree, order: Sequence[int], names: Iterable[str]) -> str | N
 
 
 def _members(tree: Tree, path: str, cpu: int, online: frozenset[int]) -> frozenset[int]:
-    """The online cpus that a file of a cpu names, itself among them."""
+    """The online cpus that a file of a cpu names, itself among them; none (old Itanium kernels) is itself alone."""
     members = tree.ids(path)
+    if not members:
+        return frozenset((cpu,))
     if cpu not in members:
         raise tree.problem(path, f"it does not name cpu {cpu} itself")
     return members if members <= online else members & online
 
 
 def _sockets(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[int, int]:
-    socket: dict[int, int] = {}
+    """Packages are the sets that package_cpus tells, each called by its physical_package_id where that is its own."""
     by_id = _spelling(tree, order, ["physical_package_id"])
-    by_members = None
+    by_members = _spelling(tree, order, PACKAGE)
+    if by_members is None:
+        socket = {cpu: tree.number(_topology(cpu, "physical_package_id")) for cpu in order}
+        if min(socket.values()) < 0:
+            raise tree.missing(_topology(order[0], PACKAGE[0]))
+        return socket
+    lowest: dict[int, int] = {}
+    number: dict[int, int] = {}
     for cpu in order:
-        number = -1 if by_id is None else tree.number(_topology(cpu, by_id))
-        if number < 0:
-            by_members = by_members or _spelling(tree, order, PACKAGE)
-            if by_members is None:
-                raise tree.missing(_topology(cpu, PACKAGE[0] if by_id else "physical_package_id"))
-            number = min(_members(tree, _topology(cpu, by_members), cpu, online))
-        socket[cpu] = number
-    return socket
+        if cpu in lowest:
+            continue
+        path = _topology(cpu, by_members)
+        for member in sorted(_members(tree, path, cpu, online)):
+            if lowest.setdefault(member, cpu) != cpu:
+                raise tree.problem(path, f"it names cpu {member}, which the package of cpu {lowest[member]} has too")
+        number[cpu] = -1 if by_id is None else tree.number(_topology(cpu, by_id))
+    if min(number.values()) < 0 or len(set(number.values())) < len(number):
+        return lowest
+    return {cpu: number[first] for cpu, first in lowest.items()}
 
 
 def _cores(

@@ -40,12 +40,12 @@ def read_nodes(tree: Tree, online: frozenset[int]) -> tuple[tuple[Node, ...], di
     if stray:
         raise tree.problem(NODE, f"cpu {min(stray)} is online, and no node*/{spelling} names it")
     with_memory = any(tree.has(f"{NODE}/node{node}/meminfo") for node in (order[0], order[-1]))
-    with_distances = any(tree.has(f"{NODE}/node{node}/distance") for node in (order[0], order[-1]))
+    distances = _distances(tree, order)
     return tuple(
         Node(
             id=node,
             memory_bytes=_memory(tree, node) if with_memory else 0,
-            distances=_distances(tree, node, order, kept) if with_distances else {},
+            distances={other: distance for other, distance in distances[node].items() if other in kept},
             huge_pages=_huge_pages(tree, node),
             initiators=_initiators(tree, node) & frozenset(kept),
             read_bandwidth_mb_s=tree.optional_number(f"{NODE}/node{node}/{INITIATORS}/read_bandwidth"),
@@ -91,17 +91,34 @@ def _memory(tree: Tree, node: int) -> int:
     raise tree.problem(path, "it has no line 'Node N MemTotal: SIZE kB'")
 
 
-def _distances(tree: Tree, node: int, order: list[int], kept: list[int]) -> dict[int, int]:
+def _distances(tree: Tree, order: list[int]) -> dict[int, dict[int, int]]:
+    """Each node's distances to all nodes; empty where no node has the file, or where no row fits.
+
+    Rows that are all of one other length belong to a machine from whose tree whole nodes were cut: which value is whose
+    cannot be told. One row that differs from the others is a broken file.
+    """
+    if not any(tree.has(f"{NODE}/node{node}/distance") for node in (order[0], order[-1])):
+        return {node: {} for node in order}
+    rows = {node: _distance_row(tree, node) for node in order}
+    lengths = set(map(len, rows.values()))
+    if len(order) > 1 and len(lengths) == 1 and len(order) not in lengths:
+        return {node: {} for node in order}
+    for node, row in rows.items():
+        if len(row) != len(order):
+            path = f"{NODE}/node{node}/distance"
+            raise tree.problem(path, f"it holds {len(row)} distances, and there are {len(order)} nodes")
+    return {node: dict(zip(order, row, strict=True)) for node, row in rows.items()}
+
+
+def _distance_row(tree: Tree, node: int) -> list[int]:
     path = f"{NODE}/node{node}/distance"
     words = tree.text(path).split()
-    if not all(word.isdecimal() and len(word) < 10 for word in words):
+    if not all(word.isascii() and word.isdecimal() and len(word) < 10 for word in words):
         raise tree.problem(path, f"it holds {shortened(' '.join(words))}, which are no distances")
-    values = [int(word) for word in words]
-    if len(values) != len(order):
-        raise tree.problem(path, f"it holds {len(values)} distances, and there are {len(order)} nodes")
-    if min(values) < LOCAL_DISTANCE:
-        raise tree.problem(path, f"it holds the distance {min(values)}, and the least is {LOCAL_DISTANCE}")
-    return {other: value for other, value in zip(order, values, strict=True) if other in kept}
+    row = [int(word) for word in words]
+    if min(row) < LOCAL_DISTANCE:
+        raise tree.problem(path, f"it holds the distance {min(row)}, and the least is {LOCAL_DISTANCE}")
+    return row
 
 
 def _huge_pages(tree: Tree, node: int) -> dict[int, int]:

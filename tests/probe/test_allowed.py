@@ -123,6 +123,15 @@ def test_both_versions_side_by_side_and_the_first_mount_of_each_counts() -> None
     assert allowed(mounted(CPUSET), grouped_in("0::/"), tree)[0] == list(range(8))
 
 
+def test_without_a_mount_table_the_usual_places_are_tried() -> None:
+    for path, mine in (
+        ("sys/fs/cgroup/cpuset.cpus.effective", grouped_in("0::/")),
+        ("sys/fs/cgroup/cpuset/cpuset.cpus", grouped_in("3:cpuset:/")),
+        ("dev/cpuset/cpus", grouped_in("3:cpuset:/")),
+    ):
+        assert allowed({path: "3"}, mine)[0] == [3]
+
+
 def test_escapes_and_bytes_in_mount_points_and_group_names() -> None:
     point = CPUSET.replace("/sys/fs/cgroup/cpuset", r"/my\040cpu\134sets\9")
     tree: Text = {"my cpu\\sets\\9/b\udcff/cpuset.cpus": "6"}

@@ -67,7 +67,7 @@ def names_the_file(result: object, path: str) -> bool:
 def test_both_trees_are_the_same_machine() -> None:
     assert probe(ArchiveFiles("made:", rich_files(), {})) == RICH
     assert probe(ArchiveFiles("made:", SPARSE, {})) == RICH
-    assert len(PATHS) > 140
+    assert len(PATHS) > 120
 
 
 @pytest.mark.parametrize("how", BREAKAGES)
@@ -165,13 +165,13 @@ def test_links_inside_the_tree_are_followed(root: Path) -> None:
 
 
 def test_a_directory_that_leads_out_of_the_tree_is_named(root: Path) -> None:
-    folder = root / "sys/devices/system/cpu/cpu3/topology"
+    folder = root / "sys/devices/system/cpu/cpu4/topology"
     folder.rename(root / "elsewhere")
     folder.symlink_to("/sys/devices/system/cpu/cpu0/topology")
     try:
         with pytest.raises(TopologyError, match="leads out of the tree") as caught:
             probe(str(root))
-        assert "cpu3/topology" in str(caught.value)
+        assert "cpu4/topology" in str(caught.value)
     finally:
         folder.unlink()
         (root / "elsewhere").rename(folder)

@@ -75,6 +75,9 @@ def test_sockets_without_an_id_are_known_by_their_lowest_cpu() -> None:
     assert [cpu.socket for cpu in machine(cores(4, physical_package_id="-1"), pairs).cpus] == [0, 0, 2, 2]
     absent: Text = {topology(cpu, "physical_package_id"): None for cpu in range(4)}
     assert [cpu.socket for cpu in machine(cores(4), pairs, absent).cpus] == [0, 0, 2, 2]
+    assert [cpu.socket for cpu in machine(cores(4, physical_package_id="65535"), pairs).cpus] == [0, 0, 2, 2]
+    zeros: Text = {topology(cpu, "core_siblings"): "00000000" for cpu in range(2)}
+    assert [cpu.socket for cpu in machine(cores(2, physical_package_id="-1"), zeros).cpus] == [0, 1]
     assert [cpu.socket for cpu in machine(cores(2, physical_package_id="8442")).cpus] == [8442, 8442]
 
 
@@ -82,6 +85,9 @@ def test_a_socket_of_which_nothing_is_known_is_an_error() -> None:
     absent: Text = {topology(cpu, "physical_package_id"): None for cpu in range(2)}
     assert "cpu0/topology/physical_package_id: there is no such file" in problem(cores(2), absent)
     assert "cpu0/topology/package_cpus: there is no such file" in problem(cores(2, physical_package_id="-1"))
+    overlapping: Text = {topology(cpu, "core_siblings"): mask for cpu, mask in enumerate(("1", "3"))}
+    words = "cpu1/topology/core_siblings: it names cpu 0, which the package of cpu 0 has too"
+    assert words in problem(cores(2), overlapping)
 
 
 def test_clusters_and_dies_that_the_firmware_does_not_number_are_unknown() -> None:

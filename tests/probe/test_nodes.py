@@ -39,6 +39,13 @@ def test_distances_follow_the_order_of_the_nodes_and_not_their_numbers() -> None
     ]
 
 
+def test_rows_of_a_machine_from_which_nodes_were_cut_are_unknown_and_one_odd_row_is_an_error() -> None:
+    cut = machine(cores(2), node(0, "0", distance="10 20 30"), node(2, "1", distance="30 20 10"))
+    assert [n.distances for n in cut.nodes] == [{}, {}]
+    odd = problem(cores(2), node(0, "0", distance="10 20 30"), node(2, "1", distance="30 10"))
+    assert "node0/distance: it holds 3 distances, and there are 2 nodes" in odd
+
+
 def test_memory_only_and_memoryless_nodes() -> None:
     found = machine(cores(2), node(0, "0-1", 0), node(1, "", 64))
     assert [(n.id, n.memory_bytes) for n in found.nodes] == [(0, 0), (1, 65536)]
