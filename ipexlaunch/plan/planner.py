@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipexlaunch.cpulist import parse_list
-from ipexlaunch.errors import PlanError
+from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.plan.check import find_problems
 from ipexlaunch.plan.cores import Core, usable_cores
 from ipexlaunch.plan.instances import Instance, Plan
@@ -111,6 +111,8 @@ def check_instance_idx(plan: Plan) -> None:
         RequestError: a malformed list.
         PlanError: there is no such instance.
     """
+    if (text := plan.request.instance_idx) is not None and not text.strip():
+        raise RequestError("read --instance-idx", "it is empty", 'write e.g. "0" or "0-3"; -1 starts all')
     if not plan.chosen or len(plan.chosen) < _named(plan.request.instance_idx):
         last = len(plan.instances) - 1
         raise PlanError(

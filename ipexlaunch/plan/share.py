@@ -8,8 +8,10 @@ from functools import cache
 
 from ipexlaunch.plan.request import Strategy
 
-COVER_STEPS = 20_000
-"""Searches for groups of unequal domains end after so many steps, and the best found so far is used."""
+COVER_STEPS = 1_000
+"""Searches for groups of unlike domains end after so many steps; real machines have few distinct sizes and need few."""
+COVER_PICKS = 200
+"""How many ways to make one group are tried at each step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def _minimal_picks(distinct: tuple[int, ...], left: tuple[int, ...], cores: int)
     picks: list[tuple[int, ...]] = []
 
     def extend(at: int, taken: tuple[int, ...], missing: int) -> None:
-        if len(picks) >= COVER_STEPS:
+        if len(picks) >= COVER_PICKS:
             return
         if missing <= 0:
             picks.append(taken + (0,) * (len(distinct) - at))
