@@ -119,30 +119,43 @@ def dump_json(data: Mapping[str, Any]) -> str:
 DEEPEST = 64
 """Levels of a document; ours have four."""
 
+MOST_BRACKETS_OPEN = 2000
+"""The same where brackets in quoted text are counted too: what is quoted is only guessed before it is parsed."""
+
+_QUOTED = re.compile(r""""(?:[^"\\]|\\.)*"|'[^']*'""", re.DOTALL)
+
 
 def _refuse_depth(text: str, source: str) -> None:
-    """YAML's C library calls itself for every level and ends the process where there are some ten thousand.
+    """YAML's C library calls itself for every level and ends the process where there are some ten thousand."""
+    lead = re.search(rf"^(?: {{{4 * DEEPEST}}}|[ \t]*(?:[-?:][ \t]+){{{DEEPEST}}})", text, re.MULTILINE)
+    if lead or _depth(_QUOTED.sub("", text)) > DEEPEST or _depth(text) > MOST_BRACKETS_OPEN:
+        raise _too_deep(source)
 
-    Brackets are counted in strings and comments too, which only makes the limit a little stricter.
-    """
+
+def _depth(text: str) -> int:
+    """How many brackets are open at once, at most."""
     depth = deepest = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
         deepest = max(deepest, depth)
-    lead = re.search(rf"^(?: {{{4 * DEEPEST}}}|[ \t]*(?:[-?:][ \t]+){{{DEEPEST}}})", text, re.MULTILINE)
-    if deepest > DEEPEST or lead:
-        raise DocumentError(source, "", f"it nests deeper than {DEEPEST} levels, as no document of ours does")
+    return deepest
+
+
+def _too_deep(source: str) -> DocumentError:
+    return DocumentError(source, "", f"it nests deeper than {DEEPEST} levels, as no document of ours does")
 
 
 def _parse(text: str, source: str) -> Any:
-    _refuse_depth(text, source)
     if text.lstrip().startswith("{"):
         try:
             return json.loads(text)
+        except RecursionError:
+            raise _too_deep(source) from None
         except json.JSONDecodeError:
             pass  # a YAML flow mapping begins with a brace too; the YAML parser has the last word
         except ValueError as error:  # a number of thousands of digits
             raise DocumentError(source, "", f"it is not YAML or JSON: {error}") from None
+    _refuse_depth(text, source)
     try:
         quick = _parse_long_list(text)
         return yaml.load(text, Loader=_Loader) if quick is None else quick
