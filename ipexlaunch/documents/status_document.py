@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ipexlaunch.cpulist import format_list, parse_list
+from ipexlaunch.errors import DocumentError
 from ipexlaunch.snapshot import RunIdentity, Snapshot, WorkerSnapshot
 from ipexlaunch.usage import Usage
 
@@ -84,9 +85,18 @@ def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
         DocumentError: it is no such document; the message names the place.
     """
     from ipexlaunch.documents.status_model import StatusModel
-    from ipexlaunch.documents.text import parse_document, validate
+    from ipexlaunch.documents.text import Document, validate
 
-    model = validate(parse_document(text, source, {"status": [1]}), StatusModel)
+    # Not as the documents that people write: it is JSON for certain, and workers' words in it have any brackets.
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(source, "", f"it is not JSON: {error}") from None
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema != SCHEMA:
+        hint = "ask with the ipexlaunch that started the run"
+        raise DocumentError(source, "", f"its schema is {schema!r}, not {SCHEMA!r}", hint)
+    model = validate(Document(source=source, text=text, data=data, kind="status", version=1), StatusModel)
     workers = tuple(
         WorkerSnapshot(**{**row.model_dump(), "cpus": parse_list(row.cpus), "nodes": parse_list(row.nodes)})
         for row in model.workers

@@ -19,13 +19,12 @@ BUSY = """
 import os, sys
 memory = bytearray(64 << 20)
 memory[::4096] = b"x" * len(memory[::4096])
-while sum(os.times()[:2]) < 0.3:
-    pass
-print("used", flush=True)
+print("used", sum(os.times()[:2]), flush=True)
 sys.stdin.readline()
-while sum(os.times()[:2]) < 0.8:
+enough = sum(os.times()[:2]) + 0.5
+while sum(os.times()[:2]) < enough:
     pass
-print("used", flush=True)
+print("used", sum(os.times()[:2]), flush=True)
 sys.stdin.readline()
 """
 PARENT = f"""
@@ -50,9 +49,10 @@ def started(program: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def line_of(process: subprocess.Popen[str]) -> str:
+def used_s(process: subprocess.Popen[str]) -> float:
+    """Wait until it tells its own cpu time."""
     assert process.stdout is not None
-    return process.stdout.readline().strip()
+    return float(process.stdout.readline().removeprefix("used "))
 
 
 def go_on(process: subprocess.Popen[str]) -> None:
@@ -64,7 +64,6 @@ def go_on(process: subprocess.Popen[str]) -> None:
 @pytest.fixture(params=[BUSY, PARENT], ids=["worker", "grandchild"])
 def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     with started(request.param) as process:
-        assert line_of(process) == "used"
         yield process
         process.kill()
 
@@ -72,18 +71,20 @@ def process(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
 def test_cpu_use_is_what_was_used_between_two_looks(process: subprocess.Popen[str]) -> None:
     clock = Clock()
     sampler = UsageSampler[str](clock)
+    before = used_s(process)
     first = sampler.sample({"a": process.pid})["a"]
     assert first.busy_cpus is None
-    assert first.cpu_s >= 0.25
+    assert first.cpu_s >= before - 0.05
     clock.time += 2
     go_on(process)
-    assert line_of(process) == "used"
+    after = used_s(process)
     second = sampler.sample({"a": process.pid})["a"]
-    assert second.busy_cpus == pytest.approx(0.5 / 2, abs=0.05), "0.5 s of cpu time in 2 s of the clock"
-    assert second.cpu_s >= first.cpu_s + 0.45
+    assert second.busy_cpus == pytest.approx((after - before) / 2, abs=0.05), "in 2 s of the clock"
+    assert second.cpu_s == pytest.approx(first.cpu_s + after - before, abs=0.1)
 
 
 def test_memory_is_told_by_node_and_read_seldom(process: subprocess.Popen[str]) -> None:
+    used_s(process)
     clock = Clock()
     sampler = UsageSampler[int](clock)
     first = sampler.sample({0: process.pid})[0]
@@ -101,22 +102,23 @@ def test_the_time_of_a_child_that_was_waited_for_is_not_lost() -> None:
     clock = Clock()
     sampler = UsageSampler[int](clock)
     with started(PARENT) as process:
-        assert line_of(process) == "used"
+        assert process.stdout is not None
+        start = used_s(process)
         before = sampler.sample({0: process.pid})[0]
         go_on(process)
-        assert line_of(process) == "used"
+        end = used_s(process)
         go_on(process)
-        assert line_of(process) == "waited"
+        assert process.stdout.readline() == "waited\n"
         clock.time += 5
         after = sampler.sample({0: process.pid})[0]
-        assert after.cpu_s >= before.cpu_s + 0.45
+        assert after.cpu_s >= before.cpu_s + (end - start) - 0.05
         process.kill()
 
 
 def test_who_is_gone_has_no_entry_and_a_successor_begins_anew() -> None:
     sampler = UsageSampler[int]()
     with started(BUSY) as process:
-        line_of(process)
+        used_s(process)
         assert sampler.sample({0: process.pid})[0].cpu_s > 0
         process.kill()
         process.wait()

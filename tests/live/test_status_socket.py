@@ -15,13 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from ipexlaunch.documents.status_document import read_status, write_status
+from ipexlaunch.errors import DocumentError
 from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.status_socket.ask import Answer, ask_runs
 from ipexlaunch.status_socket.places import directories
 from ipexlaunch.status_socket.serve import MOST_WAITING, StatusSocket
 from ipexlaunch.supervise.watch import Watcher
-from tests.live.snapshots import IDENTITY, eventful, many
+from tests.live.snapshots import IDENTITY, eventful, many, run_of, worker
 
 USER = os.getuid()
 MINE = replace(IDENTITY, pid=os.getpid())
@@ -224,3 +228,19 @@ def test_a_path_that_is_too_long_for_a_socket_is_passed_over(root: Path) -> None
 def test_places_are_named_once() -> None:
     assert directories({"XDG_RUNTIME_DIR": "/run/user/7"}, 7) == ["/run/user/7/ipexlaunch", "/tmp/ipexlaunch-7"]
     assert directories({"XDG_RUNTIME_DIR": "relative"}, 7) == ["/run/user/7/ipexlaunch", "/tmp/ipexlaunch-7"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"schema": 1}', "[" * 100_000, '{"schema":"ipexlaunch/status/1"}']
+)
+def test_what_is_no_status_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(DocumentError) as error:
+        read_status(text, "the answer of launcher 5")
+    assert "launcher 5" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=5))
+def test_workers_words_travel_whatever_they_are(last_lines: list[str]) -> None:
+    snapshot = run_of([worker(index, last_line=line[:400]) for index, line in enumerate(last_lines)])
+    assert read_status(write_status(IDENTITY, snapshot), "it") == (IDENTITY, snapshot)
