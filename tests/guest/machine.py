@@ -28,6 +28,11 @@ COMMAND_SECONDS = 300.0
 TIMED_OUT = 124
 PASSED_ON = re.compile(r"PATH|HOME|LANG|LC_\w+|TZ|TERM|PYTHON\w+|VIRTUAL_ENV|IPEXLAUNCH_\w+")
 WATCH_SECONDS = 0.1
+QEMU = (
+    *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"),
+    *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),
+)
+"""It ends with the process that started it."""
 KERNEL_ARGUMENTS = "console=ttyS0 quiet panic=-1 mitigations=off tsc=unstable clocksource=hpet no_timer_check"
 """The clock is the HPET's, whose speed is given: on a busy host a kernel measured the TSC's wrongly, and its clock ran
 eight times too fast."""
@@ -105,8 +110,8 @@ def run_in_guest(
         shares = {"host": Path("/"), "mailbox": mailbox}
         shares.update({f"shared{position}": path.resolve() for position, path in enumerate(writable)})
         arguments = [
-            *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"),
-            *("-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", "q35"),
+            *QEMU,
+            *("-machine", "q35,hmat=on" if shape.attributes else "q35"),
             *("-accel", accelerator, "-cpu", model),
             *("-kernel", str(kernel.image), "-initrd", str(initrd), "-append", KERNEL_ARGUMENTS),
             *("-serial", f"file:{console}"),
@@ -135,13 +140,20 @@ def shape_arguments(shape: Shape) -> list[str]:
         memory = f",memdev=memory{node}" if size else ""
         if size:
             arguments += ["-object", f"memory-backend-ram,id=memory{node},size={size}M"]
-        arguments += ["-numa", f"node,nodeid={node}{memory}"]
+        initiator = f",initiator={shape.initiator(node)}" if shape.attributes else ""
+        arguments += ["-numa", f"node,nodeid={node}{memory}{initiator}"]
     for cpu in shape.cpus:
         place = f"socket-id={cpu.socket},core-id={cpu.core},thread-id={cpu.thread}"
         arguments += ["-numa", f"cpu,node-id={cpu.node},{place}"]
     for one in range(len(sizes)):
         for other in range(len(sizes)):
             arguments += ["-numa", f"dist,src={one},dst={other},val={shape.distance(one, other)}"]
+    for one in shape.cpu_nodes if shape.attributes else ():
+        for other, size in enumerate(sizes):
+            pair = f"hmat-lb,initiator={one},target={other},hierarchy=memory,data-type="
+            if size:
+                arguments += ["-numa", f"{pair}access-latency,latency={shape.latency_ns(one, other)}"]
+                arguments += ["-numa", f"{pair}access-bandwidth,bandwidth={shape.bandwidth_gib_s(one, other)}G"]
     return arguments
 
 

@@ -57,6 +57,8 @@ class Shape:
     """cpuset.mems of the same cgroup."""
     refuse_memory_policy: bool = False
     """Run the command under a seccomp filter that answers EPERM to the memory policy calls."""
+    attributes: bool = False
+    """Tell the kernel each node's latency and bandwidth (ACPI HMAT), as firmware does for HBM and CXL memory."""
     distances: dict[tuple[int, int], int] = field(default_factory=dict)
     """Replaces the default distance for some pairs of nodes."""
 
@@ -118,6 +120,18 @@ class Shape:
             return node // self.nodes_per_socket
         return (node - len(self.cpu_nodes)) % self.sockets
 
+    def initiator(self, node: int) -> int:
+        """The node whose cpus are nearest to a node's memory."""
+        return node if node in self.cpu_nodes else self.socket_of_node(node) * self.nodes_per_socket
+
+    def latency_ns(self, one: int, other: int) -> int:
+        """Read and write latency that the firmware claims between a node's cpus and a node's memory."""
+        return 10 * self.distance(one, other)
+
+    def bandwidth_gib_s(self, one: int, other: int) -> int:
+        """Read and write bandwidth that the firmware claims between a node's cpus and a node's memory."""
+        return 640 // self.distance(one, other)
+
     def distance(self, one: int, other: int) -> int:
         """The ACPI distance from one node to another."""
         if one == other:
@@ -158,6 +172,7 @@ SHAPES: dict[str, Shape] = {
         nodes_per_socket=1,
         cores_per_node=4,
         memory_only_mib=(320, 320),
+        attributes=True,
     ),
     "memoryless": Shape(
         about="2 sockets of 2 nodes; nodes 1 and 2 have cpus and no memory",

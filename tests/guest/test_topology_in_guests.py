@@ -20,6 +20,7 @@ pytestmark = pytest.mark.guest
 Sets = set[frozenset[int]]
 
 MIB = 1 << 20
+MIB_PER_GIB = 1024
 
 
 def ours(findings: Findings) -> dict[str, Any]:
@@ -125,3 +126,14 @@ def test_the_probe_sees_what_the_shape_allows_and_what_is_offline(findings: Find
     assert parse_list(document["allowed_cpus"]) == allowed_cpus(findings.shape)
     assert parse_list(document["allowed_nodes"]) == set(allowed_nodes(findings.shape))
     assert parse_list(document["offline_cpus"]) == findings.shape.offline
+
+
+@pytest.mark.parametrize("findings", ["memory-only"], indirect=True)
+def test_each_nodes_nearest_cpus_latency_and_bandwidth_are_what_the_firmware_claims(findings: Findings) -> None:
+    shape = findings.shape
+    assert shape.attributes
+    for node in ours(findings)["nodes"]:
+        initiator = shape.initiator(node["id"])
+        assert parse_list(node["initiators"]) == {initiator}
+        assert node["read_latency_ns"] == shape.latency_ns(initiator, node["id"])
+        assert node["read_bandwidth_mb_s"] == shape.bandwidth_gib_s(initiator, node["id"]) * MIB_PER_GIB
