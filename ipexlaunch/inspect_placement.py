@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ipexlaunch import proc_text
 from ipexlaunch.placement import Affinity, Placement, crowd_of
@@ -50,8 +51,7 @@ def descendants(pid: int, proc: str = "/proc") -> list[int]:
     return found[1:]
 
 
-@dataclass(frozen=True, slots=True)
-class _Thread:
+class _Thread(NamedTuple):
     """One thread at this look."""
 
     process: int
@@ -60,18 +60,16 @@ class _Thread:
     stat: ThreadStat | None
 
 
-@dataclass(slots=True)
 class _Known:
     """What is kept of one worker from look to look."""
 
-    looked_at: float | None = None
-    """Seconds of the clock."""
-    threads_cost_s: float = 0.0
-    pages_at: float = 0.0
-    pages_cost_s: float = 0.0
-    ticks: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Cpu time by (thread, when it was started)."""
-    last: Placement | None = None
+    def __init__(self) -> None:
+        self.looked_at: float | None = None
+        self.threads_cost_s = 0.0
+        self.pages_at = 0.0
+        self.pages_cost_s = 0.0
+        self.ticks: dict[tuple[int, int], int] = {}  # cpu time by (thread, when it was started)
+        self.last: Placement | None = None
 
 
 class Inspector:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-OPENMP = re.compile(r"lib(gomp|iomp5|omp5?)(?:-[0-9a-f]{6,})?\.so(?:\.\d+)*")
+OPENMP = r"lib(gomp|iomp5|omp5?)(?:-[0-9a-f]{6,})?\.so(?:\.\d+)*"
 """File names of the OpenMP runtimes of GCC, Intel and LLVM; wheels add a part of a checksum (libgomp-a34b3233.so.1)."""
 
 SHARED_MEMORY = ("/dev/zero", "/dev/shm/", "/memfd:", "/SYSV")
@@ -20,7 +21,7 @@ DELETED = r"\040(deleted)"
 MOST_DIGITS = 18
 """Of any count that a kernel writes; int() refuses texts of thousands."""
 
-NODE_PAGES = re.compile(r"N([0-9]{1,4})=([0-9]{1,18})")
+NODE_PAGES = r"N([0-9]{1,4})=([0-9]{1,18})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +64,11 @@ def memory_of(numa_maps: str, page_kb: int = 4, huge_page_kb: int = 2048) -> Mem
         if mapping is None:
             unclear += 1
             continue
-        for kind, sizes in mapping.sizes.items():
+        policy, found = mapping
+        for kind, sizes in found.items():
             _add(totals[kind], sizes)
             if kind in ("anonymous", "huge"):
-                _add(by_policy.setdefault(mapping.policy, {}), sizes)
+                _add(by_policy.setdefault(policy, {}), sizes)
     return Memory(**totals, by_policy=by_policy, unclear=unclear)
 
 
@@ -94,14 +96,11 @@ def sum_by_node(*parts: Mapping[int, int]) -> dict[int, int]:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class _Mapping:
-    policy: str
-    sizes: Mapping[str, Mapping[int, int]]
-    """Bytes by kind and node."""
+Mapped = tuple[str, Mapping[str, Mapping[int, int]]]
+"""A mapping's policy, and its bytes by kind and node."""
 
 
-def _mapping(line: str, page_kb: int, huge_page_kb: int) -> _Mapping | None:
+def _mapping(line: str, page_kb: int, huge_page_kb: int) -> Mapped | None:
     """One line; None where it is not understood."""
     words = line.split(" ")
     if len(words) < 2 or not re.fullmatch(r"[0-9a-f]+", words[0]):
@@ -125,7 +124,7 @@ def _mapping(line: str, page_kb: int, huge_page_kb: int) -> _Mapping | None:
             else:
                 size = int(value)
         elif key[:1] == "N" and equals and key[1:].isdigit():
-            found = NODE_PAGES.fullmatch(word)
+            found = re.fullmatch(NODE_PAGES, word)
             if found is None or int(found[1]) in pages:
                 return None
             pages[int(found[1])] = int(found[2])
@@ -138,13 +137,13 @@ def _mapping(line: str, page_kb: int, huge_page_kb: int) -> _Mapping | None:
     other = "shared" if shared else "file"
     own = "huge" if huge else "anonymous"
     if not anonymous:
-        return _Mapping(policy, {other: every} if every else {})
+        return (policy, {other: every} if every else {})
     if anonymous == total or (len(every) > 1 and not name):
-        return _Mapping(policy, {own: every})
+        return (policy, {own: every})
     if len(every) > 1:
-        return _Mapping(policy, {other: every})
+        return (policy, {other: every})
     node = next(iter(every))
-    return _Mapping(policy, {own: {node: anonymous * unit}, other: {node: (total - anonymous) * unit}})
+    return (policy, {own: {node: anonymous * unit}, other: {node: (total - anonymous) * unit}})
 
 
 def _is_count(text: str) -> bool:
@@ -156,8 +155,7 @@ def _add(total: dict[int, int], more: Mapping[int, int]) -> None:
         total[node] = total.get(node, 0) + size
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadStat:
+class ThreadStat(NamedTuple):
     """One thread, as /proc/PID/task/TID/stat has it."""
 
     name: str
@@ -217,7 +215,7 @@ def openmp_of(maps: str) -> frozenset[str]:
         words = line.split(None, 5)
         if len(words) == 6:
             path = words[5].removesuffix(" (deleted)")
-            if OPENMP.fullmatch(path.rpartition("/")[2]):
+            if re.fullmatch(OPENMP, path.rpartition("/")[2]):
                 found.add(path)
     return frozenset(found)
 
@@ -236,7 +234,7 @@ def openmp_clash(files: Iterable[str], preload: str = "") -> tuple[str, ...]:
     """
     ordered = tuple(sorted(files))
     names = [name.rpartition("/")[2] for name in re.split(r"[\s:]+", preload) if name]
-    serves_all = any(found[1] != "gomp" for name in names if (found := OPENMP.fullmatch(name)))
+    serves_all = any(found[1] != "gomp" for name in names if (found := re.fullmatch(OPENMP, name)))
     return ordered if len(ordered) > 1 and not serves_all else ()
 
 
