@@ -17,6 +17,7 @@ ROW = '- {id: 1, core: -1, kind: null, about: "a, b", big: true}\n'
         "schema: ipexlaunch/x/1\ncpus:\n" + ROW * 100 + "nodes: [1, 2]\n",
         "# comment\nschema: ipexlaunch/x/1\nabout: yes\ncpus:\n" + ROW * 64,
         "schema: ipexlaunch/x/1\ncpus:\n" + ROW * 70 + "- {id: 010}\n",  # octal: not a plain row
+        "schema: ipexlaunch/x/1\ncpus:\n" + ROW * 70 + "- {id: 2, more: 3}\n" + ROW * 3,  # a key of its own
         "schema: ipexlaunch/x/1\ncpus:\n" + ROW * 70 + "other:\n" + ROW * 70,
         "schema: ipexlaunch/x/1\ncpus:\n" + ROW * 70 + "# end\n- {id: 2}\n",
         "schema: ipexlaunch/x/1\ncpus:\n" + ROW * 70 + "cpus: {a: 1}\n",

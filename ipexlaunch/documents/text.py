@@ -169,7 +169,15 @@ def _parse(text: str, source: str) -> Any:
 _ROW = r'- \{(?:[a-z]\w*: (?:-?(?:0|[1-9]\d*)|null|true|false|"[^"\\:\n]*")(?:, )?)+\}\n'
 _LONG_LIST = re.compile(rf"^([a-z]\w*):\n((?:{_ROW}){{64,}})", re.MULTILINE)
 """A top-level list of plain rows, as we write them; JSON and YAML read such a row alike once its keys are in quotes."""
-_KEY = re.compile(r"(?<=[{ ])([a-z]\w*): ")
+_KEY = re.compile(r"([{ ])([a-z]\w*): ")
+
+
+def _as_json(rows: str) -> str:
+    """Plain rows as a JSON list; rows that have keys which the first one lacks come out as no JSON."""
+    text = rows[2:].rstrip().replace("}\n- {", "},{")
+    for before, key in _KEY.findall(rows[: rows.index("\n")]):
+        text = text.replace(f"{before}{key}: ", f'{before}"{key}": ')
+    return f"[{text}]"
 
 
 def _parse_long_list(text: str) -> Any:
@@ -182,7 +190,7 @@ def _parse_long_list(text: str) -> Any:
         return None
     key, rows = found[0].groups()
     try:
-        listed = json.loads("[" + _KEY.sub(r'"\1": ', rows[2:].rstrip()).replace("}\n- {", "},{") + "]")
+        listed = json.loads(_as_json(rows))
         data = yaml.load(f"{text[: found[0].start()]}{key}: []\n{text[found[0].end() :]}", Loader=_Loader)
     except (ValueError, yaml.YAMLError):
         return None  # the whole text is read again, so that the error names the right line
