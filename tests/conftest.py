@@ -10,9 +10,10 @@ import os
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("ipexlaunch", deadline=None)  # no test measures time, and the machine may be busy
+# No test measures time, and the machine may be busy.
+settings.register_profile("ipexlaunch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ipexlaunch")
 
 VARIABLE = "IPEXLAUNCH_REQUIRE"
