@@ -45,6 +45,11 @@ def test_an_eventful_run_is_the_picture_in_its_file(width: int, height: int) -> 
     check(f"eventful_{width}x{height}.txt", text)
 
 
+def test_the_documented_picture_is_drawn() -> None:
+    documented = (Path(__file__).parents[2] / "docs/live.md").read_text(encoding="utf-8")
+    assert (GOLDEN / "4_80x24.txt").read_text(encoding="utf-8") in documented
+
+
 def test_a_line_for_where_there_is_no_terminal_has_the_totals() -> None:
     assert live_line(*many(2)) == (
         "1:02:34  total 201.0 items/s  2 running  27.8/28 cpus busy  99.6% local  3,000 items"
