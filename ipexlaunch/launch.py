@@ -13,6 +13,7 @@ from typing import Literal
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
+from ipexlaunch.openmp_affinity import collapsing
 from ipexlaunch.plan.instances import Instance, Plan
 
 ProgramKind = Literal["script", "module", "executable"]
@@ -178,23 +179,12 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str]) -> list[str]:
             f"({', '.join(sorted(counts, key=int))}); to keep it: --env OMP_NUM_THREADS={threads}"
         )
     settings = {**inherited, **job.environment}
-    for name in ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PROC_BIND"):
-        value = settings.get(name)
-        if value is not None and _collapses(name, value):
-            notes.append(
-                f"{name}={value} of the environment leaves the main thread and its children on one cpu; "
-                + ('add ",reset" to it' if name == "KMP_AFFINITY" else "leave it unset: the slice is pinned anyway")
-            )
+    for name in collapsing(settings):
+        notes.append(
+            f"{name}={settings[name]} of the environment leaves the main thread and its children on one cpu; "
+            + ('add ",reset" to it' if name == "KMP_AFFINITY" else "leave it unset: the slice is pinned anyway")
+        )
     return notes
-
-
-def _collapses(name: str, value: str) -> bool:
-    words = value.lower().replace(" ", "").split(",")
-    if name == "KMP_AFFINITY":
-        return not {"reset", "none", "disabled"} & set(words)
-    if name == "OMP_PROC_BIND":
-        return words[0] != "false"
-    return True
 
 
 def shell_line(worker: Worker, policy: str | None = None) -> str:

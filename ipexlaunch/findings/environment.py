@@ -13,15 +13,12 @@ from collections.abc import Iterable, Mapping
 from ipexlaunch.findings.facts import Facts
 from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.quantity import counted
+from ipexlaunch.openmp_affinity import PINNING, collapsing, names_cpus
 
-PINNING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PROC_BIND", "OMP_PLACES")
 CAPPING = ("OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 INSTRUCTION_CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
-
-KMP_TYPES = {"compact", "scatter", "balanced", "explicit", "logical", "physical"}
-"""Words of KMP_AFFINITY that pin; the others (verbose, respect, none, disabled ...) do not."""
 
 LONG_SPIN_MS = 200
 """KMP_BLOCKTIME's default; spinning that long steals from a neighbour only where cpus are shared."""
@@ -32,11 +29,11 @@ OPENMP_FAMILIES = ("libgomp", "libiomp5", "libomp")
 def check_thread_pinning(facts: Facts) -> Finding:
     """Whether OpenMP is told to pin threads: it pins the main thread too, whose children then share one cpu."""
     variables = facts.variables
-    bad = [name for name in PINNING if name in variables and _collapses(name, variables)]
+    bad = collapsing(variables)
     if not bad:
         present = [name for name in PINNING if name in variables]
         return finding("ok", "No variable pins the threads of OpenMP", *_seen(variables, present or PINNING))
-    listed = [name for name in bad if _names_cpus(name, variables[name])]
+    listed = [name for name in bad if names_cpus(name, variables[name])]
     message = f"{' and '.join(bad)}: OpenMP holds the main thread, and every process it starts, to one cpu"
     if listed:
         message = f"{' and '.join(listed)} names cpus of the host: every worker would pin its threads to the same ones"
@@ -44,32 +41,6 @@ def check_thread_pinning(facts: Facts) -> Finding:
     if bad == ["KMP_AFFINITY"] and not listed:
         remedy = 'leave it unset, or add ",reset" to it'
     return finding("problem", message, *_seen(variables, bad), remedy=remedy, command=f"unset {' '.join(bad)}")
-
-
-def _collapses(name: str, variables: Mapping[str, str]) -> bool:
-    """Seen with libgomp 12 and libiomp5 2026.2: whether the main thread's affinity shrinks (docs/doctor.md)."""
-    value = variables[name].lower().replace(" ", "")
-    places = variables.get("OMP_PLACES", "").lower().replace(" ", "")
-    unbound = variables.get("OMP_PROC_BIND", "").lower().split(",")[0].strip() == "false"
-    if name == "KMP_AFFINITY":
-        words = set(value.split(","))
-        return bool(words & KMP_TYPES) and ("reset" not in words or _names_cpus(name, value))
-    if name == "OMP_PROC_BIND":
-        return not unbound and not _wide(places)
-    if name == "OMP_PLACES":
-        return "OMP_PROC_BIND" not in variables and not _wide(places)
-    return not unbound
-
-
-def _wide(places: str) -> bool:
-    """A single place, or places as wide as a node: the team is held together, but no thread is pinned inside."""
-    return re.fullmatch(r"\{[^{}]*\}|(sockets|numa_domains)(\(\d+\))?", places) is not None
-
-
-def _names_cpus(name: str, value: str) -> bool:
-    if name == "KMP_AFFINITY":
-        return "proclist" in value.lower()
-    return name in ("GOMP_CPU_AFFINITY", "OMP_PLACES") and re.search(r"\d", value.partition("(")[0]) is not None
 
 
 def check_thread_counts(facts: Facts) -> Finding:
