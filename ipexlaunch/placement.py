@@ -1,4 +1,4 @@
-"""Where a worker really is: the binding that the kernel accepted, and what was read back of its threads and pages.
+"""Where a worker really is: what was read back of its threads and pages.
 
 Pure: `bind.py` and `inspect_placement.py` read the machine, `proc_text.py` understands the kernel's texts.
 """
@@ -11,20 +11,6 @@ from dataclasses import dataclass, field
 NO_TIME_TO_SPARE = 0.9
 CROWDED = 1.25
 """Cpus are crowded where threads used this share of their time, and were this many times as many as the cpus."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Binding:
-    """What the kernel accepted when a worker was started; cpus and memory are told apart."""
-
-    cpus: frozenset[int]
-    """Affinity as read back after setting it."""
-    memory: str
-    """Policy as read back: the planned one, a weaker one, or "none"."""
-    nodes: frozenset[int]
-    """Nodes of the policy as read back."""
-    refused: str = ""
-    """Why the memory policy is weaker than planned; empty where it is as planned."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ipexlaunch.binding import Binding
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.placement import Binding, Placement
+from ipexlaunch.placement import Placement
 from ipexlaunch.plan.instances import Instance
 
 LOCAL_SHARE_REQUIRED = 0.95

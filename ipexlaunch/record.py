@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ipexlaunch.binding import Binding
     from ipexlaunch.lifecycle import Failure
-    from ipexlaunch.placement import Binding, Placement
+    from ipexlaunch.placement import Placement
     from ipexlaunch.plan.instances import Instance
 
 UNKNOWN = float("nan")

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.placement import Affinity, Binding, Crowd, Placement, crowd_of
+from ipexlaunch.binding import Binding
+from ipexlaunch.placement import Affinity, Crowd, Placement, crowd_of
 from ipexlaunch.plan import Instance
 from ipexlaunch.proof import (
     affinity_collapsed,

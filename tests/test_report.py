@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipexlaunch.binding import Binding
 from ipexlaunch.documents.report_document import read_report, write_report
 from ipexlaunch.drawings.report_table import report_table
 from ipexlaunch.lifecycle import Failure
-from ipexlaunch.placement import Binding, Placement
+from ipexlaunch.placement import Placement
 from ipexlaunch.plan import Instance
 from ipexlaunch.record import Run, Samples, WorkerRecord
 from ipexlaunch.report import EXIT_INVALID, Report, aggregate, percentile

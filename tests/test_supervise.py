@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from ipexlaunch.bind import held_to
+from ipexlaunch.binding import Binding
 from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.lifecycle import Limits
-from ipexlaunch.placement import Binding
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.record import Run
 from ipexlaunch.snapshot import Snapshot

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from ipexlaunch.record import Samples, Tally
 
 if TYPE_CHECKING:
+    from ipexlaunch.binding import Binding
     from ipexlaunch.launch import Worker
-    from ipexlaunch.placement import Binding, Placement
+    from ipexlaunch.placement import Placement
     from ipexlaunch.supervise.output import Stream
 
 NOT_FOUND = 127

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipexlaunch.placement import Binding, Placement
+    from ipexlaunch.binding import Binding
+    from ipexlaunch.placement import Placement
 
     Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
 
