@@ -244,8 +244,8 @@ def _warnings(run: Run, throughput: Throughput) -> list[str]:
     unseen = frozenset(r.instance.index for r in run.records if r.pid is not None and not r.placements)
     if unseen:
         warnings.append(
-            f"instance {format_list(unseen)} ended before it was looked at: bound as planned, but not proven "
-            "(see --proof-interval)"
+            f"instance{'s' * (len(unseen) > 1)} {format_list(unseen)} ended before anybody looked: bound as planned, "
+            "but not proven (see --proof-interval)"
         )
     for record in run.records:
         warnings += doubts(record.instance, record.placements)
