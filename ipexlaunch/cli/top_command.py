@@ -96,7 +96,8 @@ def _print(runs: list[Run], notes: list[str], form: str) -> None:
             live_text(answer.snapshot, usages, width=width, title=_title(answer), color=color)
             for answer, usages in runs
         ]
-        print(showable("\n".join(texts), sys.stdout) if texts else f"{NO_RUNS}\n", end="")
+        if texts or not notes:
+            print(showable("\n".join(texts), sys.stdout) if texts else f"{NO_RUNS}\n", end="")
     for note in notes:
         print(f"ipexlaunch: {note}", file=sys.stderr)
 
@@ -115,8 +116,11 @@ def _refresh(sampler: Sampler, interval: float) -> int:
     console = Console(no_color=not wants_color(sys.stdout), highlight=False, emoji=False)
     try:
         runs, notes = _look(sampler)
+        if not runs:
+            _print(runs, notes, "table")
+            return 0
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            while runs:
+            while runs or notes:  # who does not answer now may answer next time
                 live.update(_picture(runs, notes, *console.size), refresh=True)
                 time.sleep(interval)
                 runs, notes = _look(sampler)

@@ -14,8 +14,8 @@ from ipexlaunch.errors import DocumentError
 from ipexlaunch.snapshot import RunIdentity, Snapshot
 from ipexlaunch.status_socket.places import directories, pid_in, problem_with
 
-PATIENCE_S = 2.0
-"""How long a launcher may take to answer; one that is stopped never does."""
+PATIENCE_S = 5.0
+"""How long a launcher may take to answer, on a machine whose cpus are all busy; one that is stopped never does."""
 
 READ_BYTES = 1 << 16
 
