@@ -56,7 +56,8 @@ class Guests:
 
     def times(self) -> str:
         """How long each guest took, in one line, slowest first."""
-        ended = [future.result() for future in self._futures.values() if future.done() and not future.exception()]
+        done = [future for future in self._futures.values() if future.done() and not future.cancelled()]
+        ended = [future.result() for future in done if not future.exception()]
         ended.sort(key=lambda one: -one.outcome.seconds)
         each = ", ".join(f"{one.name} {one.outcome.seconds:.0f} s" for one in ended)
         boots = max((one.outcome.boot_seconds for one in ended), default=0.0)
