@@ -165,6 +165,15 @@ def test_a_report_of_version_1_loads_for_ever() -> None:
     assert report == example()
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_a_narrow_table_leaves_columns_out_rather_than_crop_them(width: int) -> None:
+    table = report_table(aggregate(run(record(0, [(20.0, 100)]), record(1, [(20.0, 100)]))), width=width)
+    head, *rows = table.splitlines()[:3]
+    assert len(head) <= width
+    assert {"cpus", "items/s", "p99", "local", "exit"} <= set(head.split())
+    assert all("10.0" in row and "100.0%" in row for row in rows)
+
+
 def test_the_table_fits_its_width_and_shows_every_instance() -> None:
     records = [record(i, [(20.0, 100)]) for i in range(64)]
     lines = report_table(aggregate(run(*records)), width=100).splitlines()

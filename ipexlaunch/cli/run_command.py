@@ -278,14 +278,11 @@ def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
 
 
 def _show(report: Report, path: str | None) -> None:
+    from ipexlaunch.cli.terminal import showable, wants_color, width_of
     from ipexlaunch.drawings.report_table import report_table
 
-    try:
-        size = os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError):
-        size = 110
-    color = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    sys.stderr.write(report_table(report, width=size, color=color))
+    table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
+    sys.stderr.write(showable(table, sys.stderr))
     if path is not None:
         from ipexlaunch.documents.report_document import write_report
 

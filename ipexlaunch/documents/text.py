@@ -282,5 +282,7 @@ def _kind_of(data: object) -> str:
 
 
 def _shortened(value: object) -> str:
-    text = repr(value)
+    import reprlib  # not repr: aliases of aliases can make a small YAML file a huge value
+
+    text = reprlib.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

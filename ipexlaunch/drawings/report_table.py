@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.report import InstanceReport, Report, Throughput
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 MIB = 1 << 20
+
+COUNTED = ("items", "items/s", "p50 ms", "p90 ms", "p99 ms")
+COLUMNS = ("", "cpus", "node", "memory", "ready s", *COUNTED, "local", "peak MB", "exit")
+
+DISPENSABLE = ("p90 ms", "peak MB", "ready s", "items", "memory", "p50 ms")
+"""Columns that a narrow terminal goes without, in this order; the JSON report has them all."""
+
+WIDEST = 10_000
 
 
 def report_table(report: Report, *, width: int = 100, color: bool = False) -> str:
@@ -21,21 +33,18 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
     from io import StringIO
 
     from rich.console import Console
-    from rich.table import Table
+    from rich.measure import Measurement
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    counted = report.throughput.items > 0
-    columns = ["", "cpus", "node", "memory", "ready s"]
-    columns += ["items", "items/s", "p50 ms", "p90 ms", "p99 ms"] if counted else []
-    columns += ["local", "peak MB", "exit"]
-    for name in columns:
-        left = name in ("cpus", "node", "memory")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "cpus", overflow="fold")
-    for instance in report.instances:
-        table.add_row(*_row(instance, counted), style="bold red" if instance.exit else None)
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
+    counted = report.throughput.items > 0
+    shown = [name for name in COLUMNS if counted or name not in COUNTED]
+    for dispensable in (*DISPENSABLE, ""):
+        table = _table(report, shown)
+        if Measurement.get(console, console.options.update(width=WIDEST), table).maximum <= width:
+            break
+        shown = [name for name in shown if name != dispensable]
     console.print(table)
     for line in _total(report.throughput, report.latency_ms):
         console.print(Text(line, style="bold" if line.startswith("total") else ""), soft_wrap=True)
@@ -48,20 +57,35 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
     return out.getvalue()
 
 
-def _row(instance: InstanceReport, counted: bool) -> list[str]:
-    row = [
-        f"[{instance.index}]".replace("[", r"\["),
-        format_list(instance.cpus) or "-",
-        format_list(instance.nodes) or "-",
-        instance.memory,
-        _figure(instance.ready_s),
-    ]
-    if counted:
-        row += [str(instance.items), _figure(instance.rate)]
-        row += [_figure(instance.latency_ms.get(name)) for name in ("p50", "p90", "p99")]
-    local = "-" if instance.local_pages is None else f"{instance.local_pages:.1%}"
-    peak = f"{instance.peak_memory_bytes / MIB:.0f}" if instance.peak_memory_bytes else "-"
-    return [*row, local, peak, str(instance.exit)]
+def _table(report: Report, columns: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        left = name in ("cpus", "node", "memory")
+        table.add_column(name, justify="left" if left else "right", no_wrap=name != "cpus", overflow="fold")
+    for instance in report.instances:
+        row = _row(instance)
+        table.add_row(*(row[name] for name in columns), style="bold red" if instance.exit else None)
+    return table
+
+
+def _row(instance: InstanceReport) -> dict[str, str]:
+    return {
+        "": rf"\[{instance.index}]",
+        "cpus": format_list(instance.cpus) or "-",
+        "node": format_list(instance.nodes) or "-",
+        "memory": instance.memory,
+        "ready s": _figure(instance.ready_s),
+        "items": str(instance.items),
+        "items/s": _figure(instance.rate),
+        "p50 ms": _figure(instance.latency_ms.get("p50")),
+        "p90 ms": _figure(instance.latency_ms.get("p90")),
+        "p99 ms": _figure(instance.latency_ms.get("p99")),
+        "local": "-" if instance.local_pages is None else f"{instance.local_pages:.1%}",
+        "peak MB": f"{instance.peak_memory_bytes / MIB:.0f}" if instance.peak_memory_bytes else "-",
+        "exit": str(instance.exit),
+    }
 
 
 def _total(throughput: Throughput, latency_ms: Mapping[str, float]) -> list[str]:

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ipexlaunch import lifecycle
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.lifecycle import Command, Event, Limits
 from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.child import Child
@@ -275,10 +274,9 @@ class _Loop:
         kills = self.means.oom_kills()
         if kills is not None and self.oom_kills is not None and kills > self.oom_kills:
             self.oom_kills = kills
-            instance = self.children[index].worker.instance
-            nodes = f" on node {format_list(instance.nodes)}" if instance.memory == "bind" and instance.nodes else ""
             self.note(
-                f"instance {index}: the kernel killed a process for want of memory{nodes} (oom_kill in /proc/vmstat)"
+                f"instance {index}: the kernel killed a process for want of memory (oom_kill in /proc/vmstat): its "
+                "node's under bind, its cgroup's, or the host's; dmesg tells which"
             )
 
     def feed(self, event: Event) -> None:
