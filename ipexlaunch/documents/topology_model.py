@@ -46,7 +46,7 @@ Table = Annotated[dict[Id, Count], BeforeValidator(_whole_keys)]
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)  # built once, inside the whole document
 
 
 class CpuRow(_Row):
