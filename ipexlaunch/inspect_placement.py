@@ -19,7 +19,7 @@ from ipexlaunch.proc_files import children_of, line_of, names_in, text_of
 from ipexlaunch.proc_text import Memory, ThreadStat
 
 THREADS_SHARE = 0.005
-PAGES_SHARE = 0.003
+PAGES_SHARE = 0.001
 """Most of one core's time that looks at running workers may take, all workers together: threads, pages."""
 
 ADOPTED_S = 1.0
@@ -171,7 +171,9 @@ class Inspector:
             seen = self._with_pages(seen, processes)
             known.pages_at, known.pages_cost_s = now, self._cpu_clock() - begun
             if whole:
-                seen = self._with_the_rest(seen, processes, alive)
+                # A second walk through the page tables, for what seldom changes: once, while nobody measures yet.
+                first = known.last is None
+                seen = self._with_the_rest(seen, processes if first else [], alive)
         elif known.last is not None:
             seen = replace(
                 seen,

@@ -261,7 +261,8 @@ def proof_of(placements: Sequence[Placement]) -> Proof | None:
     if not placements:
         return None
     last = placements[-1]
-    dear = [p for p in placements if p.migrations is not None or p.transparent_huge_bytes is not None]
+    huge = [p.transparent_huge_bytes for p in placements if p.transparent_huge_bytes is not None]
+    moves = [p.migrations for p in placements if p.migrations is not None]
     return Proof(
         looks=sum(p.looks for p in placements),
         page_looks=sum(p.page_looks for p in placements),
@@ -274,10 +275,10 @@ def proof_of(placements: Sequence[Placement]) -> Proof | None:
         pinned_threads=last.pinned_threads,
         anonymous_bytes=last.pages,
         huge_bytes=last.huge_pages,
-        transparent_huge_bytes=dear[-1].transparent_huge_bytes if dear else None,
+        transparent_huge_bytes=huge[-1] if huge else None,
         shared_bytes=last.shared_pages,
         file_bytes=last.file_pages,
         openmp=tuple(sorted(frozenset().union(*(p.openmp for p in placements)))),
-        migrations=dear[-1].migrations if dear else None,
+        migrations=moves[-1] if moves else None,
         crowded_looks=sum(p.crowded_looks for p in placements),
     )

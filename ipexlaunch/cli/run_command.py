@@ -23,7 +23,7 @@ from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.launch import Job, Launch, make_launch, shell_line
 
 if TYPE_CHECKING:
-    from ipexlaunch.plan import Plan
+    from ipexlaunch.plan import Instance, Plan
     from ipexlaunch.report import Report
     from ipexlaunch.topology import Topology
 
@@ -179,7 +179,7 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         restarts=restarts,
     )
     options["log_dir"] = log_directory(options)
-    logs = _log_paths(launch.plan, options)
+    logs = _log_paths(launch, options)
     _check_writable(options["report_file"])
     views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell)
     for line in _start_lines(launch, topology):
@@ -218,7 +218,7 @@ def _eye() -> SimpleNamespace:
 
 
 def _start_lines(launch: Launch, topology: Topology) -> list[str]:
-    instances, idle = launch.plan.instances, len(launch.plan.idle_cpus)
+    instances, idle = _instances(launch), len(launch.plan.idle_cpus)
     sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
     size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
     lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
@@ -232,7 +232,12 @@ def _start_lines(launch: Launch, topology: Topology) -> list[str]:
     return [*lines, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
 
 
-def _log_paths(plan: Plan, options: dict[str, Any]) -> dict[int, str]:
+def _instances(launch: Launch) -> list[Instance]:
+    """Those that are started: all of the plan, or what --instance-idx chose."""
+    return [worker.instance for worker in launch.workers]
+
+
+def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
     directory, prefix = options["log_dir"] or options["log_path"], options["log_file_prefix"]
     if not directory:
         return {}
@@ -245,7 +250,7 @@ def _log_paths(plan: Plan, options: dict[str, Any]) -> dict[int, str]:
             f"keep logs in {directory}", str(error.strerror), "give a directory that can be made"
         ) from None
     stamp = time.strftime("%Y%m%d%H%M%S")
-    return {i.index: os.path.join(directory, f"{prefix}_{stamp}_instance_{i.index}.log") for i in plan.instances}
+    return {i.index: os.path.join(directory, f"{prefix}_{stamp}_instance_{i.index}.log") for i in _instances(launch)}
 
 
 def _check_writable(path: str | None) -> None:
