@@ -15,7 +15,8 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.lifecycle import Phase
 from ipexlaunch.run_apart import Apart
-from ipexlaunch.snapshot import RunIdentity, Snapshot
+from ipexlaunch.run_identity import RunIdentity
+from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.usage import Usage
 
 if TYPE_CHECKING:

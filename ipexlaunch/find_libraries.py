@@ -7,15 +7,16 @@ pip puts libiomp5.so into the environment's lib/, conda likewise, Debian's runti
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 
 NAMES = {
-    "iomp5": (r"libiomp5\.so[.\d]*",),
-    "tcmalloc": (r"libtcmalloc\.so[.\d]*", r"libtcmalloc_minimal\.so[.\d]*"),
-    "jemalloc": (r"libjemalloc\.so[.\d]*",),
+    "iomp5": ("libiomp5.so",),
+    "tcmalloc": ("libtcmalloc.so", "libtcmalloc_minimal.so"),
+    "jemalloc": ("libjemalloc.so",),
 }
-"""Library to the file names it goes by, the preferred one first."""
+"""Library to the names that its file's name begins with, the preferred one first; dots and digits may follow."""
+
+PREFIXES = tuple(name for names in NAMES.values() for name in names)
 
 SYSTEM_DIRECTORIES = ("usr/local/lib", "usr/local/lib64", "usr/lib64", "lib64", "usr/lib", "lib")
 
@@ -38,11 +39,13 @@ def find_libraries(
     """
     architecture = _architecture(os.path.realpath(python)) or _architecture("/proc/self/exe")
     directories = list(dict.fromkeys(_directories(python, environment, root)))
-    listings = {directory: _listed(directory) for directory in directories}
+    listings = {
+        directory: sorted(name for name in _listed(directory) if name.startswith(PREFIXES)) for directory in directories
+    }
     found: dict[str, str] = {}
     for library in wanted:
-        for pattern in NAMES[library]:
-            path = _first(re.compile(pattern), listings, architecture)
+        for name in NAMES[library]:
+            path = _first(name, listings, architecture)
             if path:
                 found[library] = path
                 break
@@ -78,25 +81,22 @@ def _directories(python: str, environment: Mapping[str, str], root: str) -> Iter
     for directory in SYSTEM_DIRECTORIES:
         path = os.path.join(root, directory)
         # Debian's multiarch directories (x86_64-linux-gnu, aarch64-linux-gnu) and LLVM's own (llvm-14/lib).
-        for name in _listed(path):
-            if name.endswith("-linux-gnu"):
-                yield os.path.join(path, name)
-            elif name.startswith("llvm-"):
-                yield os.path.join(path, name, "lib")
+        for name in sorted(name for name in _listed(path) if name.endswith("-linux-gnu") or name.startswith("llvm-")):
+            yield os.path.join(path, name) if name.endswith("-linux-gnu") else os.path.join(path, name, "lib")
         yield path
 
 
 def _listed(directory: str) -> list[str]:
     try:
-        return sorted(os.listdir(directory))
+        return os.listdir(directory)
     except OSError:
         return []  # most of the places that are tried do not exist
 
 
-def _first(pattern: re.Pattern[str], listings: Mapping[str, list[str]], architecture: bytes | None) -> str | None:
+def _first(wanted: str, listings: Mapping[str, list[str]], architecture: bytes | None) -> str | None:
     for directory, names in listings.items():
         for name in names:
-            if pattern.fullmatch(name):
+            if name.startswith(wanted) and not name[len(wanted) :].strip(".0123456789"):
                 path = os.path.join(directory, name)
                 if _architecture(path) == architecture:
                     return path

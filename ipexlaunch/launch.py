@@ -18,7 +18,7 @@ from ipexlaunch.plan.instances import Instance, Plan
 
 ProgramKind = Literal["script", "module", "executable"]
 
-TEMPLATE = re.compile(r"(\{?)\{(index|count|cpus|nodes|threads|port)\}(\}?)")
+TEMPLATE = r"(\{?)\{(index|count|cpus|nodes|threads|port)\}(\}?)"
 """`{index}` in an argument; `{{index}}` stands for itself, and every other brace is left as it is."""
 
 FIRST_PORT = 29500
@@ -147,7 +147,7 @@ def fill_template(text: str, values: Mapping[str, str]) -> str:
             return "{" + name + "}"
         return opening + values[name] + closing
 
-    return TEMPLATE.sub(replace, text)
+    return re.sub(TEMPLATE, replace, text) if "{" in text else text
 
 
 def _runtime_settings(job: Job) -> dict[str, str]:
@@ -163,7 +163,7 @@ def _runtime_settings(job: Job) -> dict[str, str]:
 
 
 def _preload(job: Job, inherited: Mapping[str, str]) -> str:
-    present = [path for path in re.split("[ :]", inherited.get("LD_PRELOAD", "")) if path]
+    present = inherited.get("LD_PRELOAD", "").replace(":", " ").split()
     names = {path.rpartition("/")[2].partition(".so")[0] for path in present}
     added = [path for path in job.libraries.values() if path.rpartition("/")[2].partition(".so")[0] not in names]
     return ":".join([*added, *present]) if added else ""

@@ -50,15 +50,3 @@ class Snapshot:
 
 RATE_WINDOW_S = 5.0
 """Present rates are averages over the last five seconds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunIdentity:
-    """Which run it is, among all that run on this host."""
-
-    pid: int
-    """Of the launcher."""
-    program: str
-    """What the workers run, as it was typed."""
-    started_at: float
-    """Seconds since 1970."""

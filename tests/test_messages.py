@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from ipexlaunch.record import Samples
+from ipexlaunch.samples import Samples
 from ipexlaunch.supervise.messages import LONGEST_MESSAGE_BYTES, Said, read_messages
 
 

@@ -11,8 +11,9 @@ from ipexlaunch.drawings.report_table import report_table
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.plan import Instance
-from ipexlaunch.record import Run, Samples, WorkerRecord
+from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.report import EXIT_INVALID, Report, aggregate, percentile
+from ipexlaunch.samples import Samples
 
 DATA = Path(__file__).parent / "data"
 

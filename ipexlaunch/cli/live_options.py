@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from ipexlaunch.run_identity import RunIdentity
     from ipexlaunch.show_live import LiveTable
-    from ipexlaunch.snapshot import RunIdentity
     from ipexlaunch.supervise.watch import Watcher
 
 LARGEST_SMALL_DESCRIPTOR = 9
@@ -87,7 +87,7 @@ def open_views(
     import shlex
     import time
 
-    from ipexlaunch.snapshot import RunIdentity
+    from ipexlaunch.run_identity import RunIdentity
     from ipexlaunch.status_socket.serve import StatusSocket
 
     title = shlex.join([program, *arguments])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from ipexlaunch.cli.plan_options import asked_options, request_from_options
@@ -58,7 +57,8 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     from ipexlaunch.documents.plan_document import read_checked_plan
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise DocumentError(path, "", reason, "write one with: ipexlaunch plan --format yaml > FILE") from None

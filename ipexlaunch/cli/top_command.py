@@ -15,8 +15,8 @@ from ipexlaunch.cli.terminal import showable, wants_color, width_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ipexlaunch.run_identity import RunIdentity
     from ipexlaunch.sample_usage import UsageSampler
-    from ipexlaunch.snapshot import RunIdentity
     from ipexlaunch.status_socket.ask import Answer
     from ipexlaunch.usage import Usage
 

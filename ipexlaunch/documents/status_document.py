@@ -8,7 +8,8 @@ from typing import Any
 
 from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.snapshot import RunIdentity, Snapshot, WorkerSnapshot
+from ipexlaunch.run_identity import RunIdentity
+from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
 from ipexlaunch.usage import Usage
 
 SCHEMA = "ipexlaunch/status/1"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from ipexlaunch.documents.status_document import read_status
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.snapshot import RunIdentity, Snapshot
+from ipexlaunch.run_identity import RunIdentity
+from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.status_socket.places import directories, pid_in, problem_with
 
 PATIENCE_S = 5.0

@@ -7,9 +7,13 @@ import os
 import select
 import socket
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from ipexlaunch.snapshot import RunIdentity, Snapshot
 from ipexlaunch.status_socket.places import LONGEST_PATH, SUFFIX, directories, name_of, problem_with
+
+if TYPE_CHECKING:
+    from ipexlaunch.run_identity import RunIdentity
+    from ipexlaunch.snapshot import Snapshot
 
 MOST_WAITING = 16
 """Connections that may be half answered; with one more the oldest is dropped."""

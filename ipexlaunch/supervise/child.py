@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipexlaunch.record import Samples, Tally
+from ipexlaunch.samples import Samples, Tally
 
 if TYPE_CHECKING:
     from ipexlaunch.binding import Binding

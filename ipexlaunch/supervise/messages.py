@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from ipexlaunch.record import UNKNOWN, Samples
+from ipexlaunch.samples import UNKNOWN, Samples
 
 LONGEST_MESSAGE_BYTES = 4 << 20
 """A line longer than this is not a message."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipexlaunch.snapshot import RunIdentity, Snapshot, WorkerSnapshot
+from ipexlaunch.run_identity import RunIdentity
+from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
 from ipexlaunch.usage import Usage
 
 IDENTITY = RunIdentity(pid=4711, program="embed.py --seconds 10", started_at=1795251429.5)

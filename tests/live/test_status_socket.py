@@ -138,7 +138,7 @@ def test_the_session_directory_is_preferred_and_every_place_is_searched(root: Pa
 @pytest.mark.process
 def test_the_socket_of_a_killed_launcher_is_removed(root: Path) -> None:
     program = (
-        "import os, sys; from ipexlaunch.snapshot import RunIdentity; "
+        "import os, sys; from ipexlaunch.run_identity import RunIdentity; "
         "from ipexlaunch.status_socket.serve import StatusSocket; "
         "StatusSocket(RunIdentity(pid=os.getpid(), program='x', started_at=0.0), {}, os.getuid(), note=print, "
         f"root={str(root)!r}); os.kill(os.getpid(), 9)"

@@ -1,0 +1,17 @@
+"""Which run it is: what `ipexlaunch top` and the metrics tell runs apart by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """Which run it is, among all that run on this host."""
+
+    pid: int
+    """Of the launcher."""
+    program: str
+    """What the workers run, as it was typed."""
+    started_at: float
+    """Seconds since 1970."""
