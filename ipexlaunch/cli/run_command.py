@@ -199,7 +199,8 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         stamp=_stamp if options["timestamps"] else None,
     )
     adopt_orphans()
-    gc.enable()  # __main__ put it off
+    gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
+    gc.enable()
     interval = options["proof_interval"] or None
     run = supervise(launch, means, os.environ, limits, showing, views.watchers, interval)
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
