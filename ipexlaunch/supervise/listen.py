@@ -84,6 +84,11 @@ class Listener:
         if child.channel is not None:
             self.selector.unregister(child.channel)
 
+    def show_now(self) -> None:
+        """Write what is waiting as far as it is taken at once, so that what comes next stands after it."""
+        for display in self.displays:
+            display.flush(0.0)
+
     def show_rest(self, timeout_s: float) -> None:
         """Write what is left to show, as long as somebody takes it, and close the selector."""
         for display in self.displays:

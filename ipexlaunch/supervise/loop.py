@@ -283,6 +283,8 @@ class _Loop:
         """Give an event to the pure step and carry out its commands."""
         before, recovered = len(self.state.failures), len(self.state.recovered)
         self.state, commands = lifecycle.step(self.state, event)
+        if len(self.state.failures) > before:
+            self.listener.show_now()  # a worker's last words stand before what we say of its end
         for failure in self.state.failures[before:]:
             others = " (stopping the others)" if any(command.kind == "terminate" for command in commands) else ""
             self.means.tell(f"instance {failure.index} {failure.message}{others}")
