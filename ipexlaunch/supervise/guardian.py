@@ -1,9 +1,10 @@
 """A tiny process that outlives the launcher's SIGKILL by a moment and takes the workers with it.
 
 It waits on a pipe that only the launcher holds. When the pipe closes without a word, the launcher is gone, and the
-guardian kills the workers' process groups and whatever else carries the run's mark in its environment (a daemon that
-left its group). A shell does this in under 2 MB; PR_SET_PDEATHSIG would need code of ours in every worker and would
-miss grandchildren.
+guardian kills the workers' process groups and, for two seconds, whatever else carries the run's mark in its
+environment: a daemon that left its group, or a worker that was just being started and carries the mark only once it
+runs. A shell does this in under 2 MB; PR_SET_PDEATHSIG would need code of ours in every worker and would miss
+grandchildren.
 """
 
 from __future__ import annotations
@@ -29,16 +30,12 @@ while read -r word group; do
   esac
 done
 [ -z "$groups" ] || kill -KILL -- $groups 2>/dev/null
-for round in 1 2 3 4 5; do
-  found=
-  for place in /proc/[0-9]*; do
-    [ "$place" = "/proc/$$" ] && continue
-    if grep -qzFx -- "$1" "$place/environ" 2>/dev/null; then
-      found=1
-      kill -KILL "${place#/proc/}" 2>/dev/null
-    fi
+for round in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  for place in $(grep -lszFx -- "$1" /proc/[0-9]*/environ); do
+    place=${place#/proc/}
+    kill -KILL "${place%/environ}" 2>/dev/null
   done
-  [ -z "$found" ] && exit 0
+  sleep 0.1
 done
 """
 
