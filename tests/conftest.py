@@ -21,6 +21,12 @@ PASSED = pytest.StashKey[set[str]]()
 """The marks of all tests that passed."""
 
 
+@pytest.fixture(autouse=True)
+def _no_width_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are as wide as the test says, not as wide as the terminal that the tests were started in."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def required_marks() -> frozenset[str]:
     """The marks that the environment names."""
     return frozenset(filter(None, (mark.strip() for mark in os.environ.get(VARIABLE, "").split(","))))

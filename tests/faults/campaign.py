@@ -121,7 +121,8 @@ FAULTS: dict[str, Fault] = {
         strike=to_launcher(signal.SIGKILL), hit_codes=(-9,), report=False, when_started=True
     ),
     "SIGTERM to the launcher": Fault(strike=to_launcher(signal.SIGTERM), hit_codes=(143, -15), report=False),
-    "SIGINT to the launcher": Fault(strike=to_launcher(signal.SIGINT), hit_codes=(130, -2), report=False),
+    # 1 is the interpreter's own when it is interrupted before it has imported its site module.
+    "SIGINT to the launcher": Fault(strike=to_launcher(signal.SIGINT), hit_codes=(130, -2, 1), report=False),
     "SIGSTOP of a worker": Fault(
         options=("--stall-timeout", "1", "--ready-timeout", "30"),
         strike=lambda run: kill_one(run.workers(), signal.SIGSTOP),
@@ -132,7 +133,7 @@ FAULTS: dict[str, Fault] = {
         program=STUBBORN,
         options=("--grace", "0.3"),
         strike=to_launcher(signal.SIGINT),
-        hit_codes=(130, -2),
+        hit_codes=(130, -2, 1),
         report=False,
     ),
     "a full disk for logs": Fault(needs_log_disk=True, notes="is no longer written"),
