@@ -47,17 +47,21 @@ class Running:
 
     def workers(self) -> list[int]:
         """The workers: children of the launcher that carry an index."""
+        return [pid for pid, parent in self._members() if parent == self.process.pid]
+
+    def grandchildren(self) -> list[int]:
+        """What the workers have started. (A worker that is just being started has no index yet, and is in no list.)"""
+        return [pid for pid, parent in self._members() if parent != self.process.pid]
+
+    def _members(self) -> list[tuple[int, int]]:
+        """(process, its parent) of all that carry an index."""
         found = []
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-                if parent == self.process.pid and b"IPEXLAUNCH_INDEX=" in Path(f"/proc/{pid}/environ").read_bytes():
-                    found.append(pid)
+                if b"IPEXLAUNCH_INDEX=" in Path(f"/proc/{pid}/environ").read_bytes():
+                    found.append((pid, parent))
         return found
-
-    def grandchildren(self) -> list[int]:
-        """Processes of the run that are neither the launcher nor a worker."""
-        return sorted(set(self.processes()) - {self.process.pid, *self.workers()})
 
 
 @dataclass(frozen=True, kw_only=True)
