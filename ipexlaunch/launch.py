@@ -187,17 +187,16 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str]) -> list[str]:
     return notes
 
 
-def shell_line(worker: Worker, policy: str | None = None) -> str:
+def shell_line(worker: Worker) -> str:
     """A line that can be pasted into a shell and starts this worker alone, bound by numactl.
 
     Args:
         worker: the worker.
-        policy: memory policy to show instead of the plan's, e.g. "none".
     """
     instance = worker.instance
     words = ["env", *(f"{name}={value}" for name, value in worker.environment.items())]
     if instance.cpus:
-        words += ["numactl", "-C", format_list(instance.cpus), *_memory_option(policy or instance.memory, instance)]
+        words += ["numactl", "-C", format_list(instance.cpus), *_memory_option(instance.memory, instance)]
     return shlex.join([*words, *worker.argv])
 
 
