@@ -43,9 +43,11 @@ def test_scripts_are_valid_shell(kind: str, program: list[str], tmp_path: Path) 
     assert program or (empty.returncode == 2 and "usage:" in empty.stderr)
 
 
+# One write for the line: print() writes word by word where PYTHONUNBUFFERED is set, and two workers share the pipe.
 PRINT_PLACE = (
-    "import os,sys; e=os.environ; print(e['IPEXLAUNCH_INDEX'], e['IPEXLAUNCH_COUNT'], e['OMP_NUM_THREADS'], "
-    "','.join(map(str, sorted(os.sched_getaffinity(0)))), sys.argv[1:], flush=True); sys.exit(int(sys.argv[1]))"
+    "import os,sys; e=os.environ; cpus=','.join(map(str, sorted(os.sched_getaffinity(0)))); "
+    "os.write(1, f\"{e['IPEXLAUNCH_INDEX']} {e['IPEXLAUNCH_COUNT']} {e['OMP_NUM_THREADS']} {cpus} {sys.argv[1:]}\\n\""
+    ".encode()); sys.exit(int(sys.argv[1]))"
 )
 
 
