@@ -15,7 +15,7 @@ bin := .venv/bin
 ipex := .venv-ipex/bin
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo test check lint fmt bench outputs numa-guest hooks clean env env-ipex
+.PHONY: python help demo test check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,7 @@ demo: env-ipex ## the main job on a real model: pinned instances, one honest rat
 
 test: env ## run every test
 	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
+	@$(environment) torch --torch-index "$(TORCH_INDEX)"
 	@echo "test: running every test (about 10 minutes on 2 quiet cores; make test ARGS='tests/plan -x' for less)"
 	@$(bin)/python -m pytest $(ARGS)
 
@@ -70,6 +71,9 @@ env: python ## make .venv (the other targets do it where needed)
 env-ipex: python ## make .venv-ipex, with torch, IPEX and a model
 	@$(environment) ipex --torch-index "$(TORCH_INDEX)"
 
+env-torch: python ## make .venv-torch, with current torch, torchao and a model
+	@$(environment) torch --torch-index "$(TORCH_INDEX)"
+
 clean: ## remove the environments, caches and results
-	rm -rf .venv .venv-ipex runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ipex .venv-torch runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

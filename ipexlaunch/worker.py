@@ -19,9 +19,10 @@ import atexit
 import json
 import os
 import stat
+from collections.abc import Iterable
 from time import monotonic
 
-__all__ = ["Summary", "count", "count_of_workers", "finish", "index", "ready"]
+__all__ = ["Summary", "count", "count_of_workers", "finish", "index", "invalid", "phase", "ready", "samples", "tell"]
 
 FLUSH_INTERVAL_S = 0.25
 """Counts are sent at most this much later than they were made."""
@@ -137,6 +138,57 @@ def _status_channel() -> int | None:
 
 
 _state: _Worker | None = None
+_before_ready: _Worker | None = None
+"""What phase(), tell() and invalid() talk through before ready()."""
+
+
+def _channel() -> _Worker:
+    global _before_ready
+    if _state is not None:
+        return _state
+    if _before_ready is None:
+        _before_ready = _Worker()
+    return _before_ready
+
+
+def phase(name: str) -> None:
+    """Say what this worker is busy with until the next phase() or ready(), e.g. "loading", "compiling".
+
+    Shown while it lasts and reported with its seconds. "compiling" and "waiting for compilation" have a time limit of
+    their own (--compile-timeout) and do not count against --ready-timeout.
+
+    Args:
+        name: a few words.
+    """
+    _channel().send(event="phase", name=name, time=monotonic())
+
+
+def samples(name: str, values_s: Iterable[float]) -> None:
+    """Report durations of one kind, such as "first_token" or "next_token"; percentiles are taken over all workers.
+
+    Args:
+        name: what they are.
+        values_s: seconds.
+    """
+    _channel().send(event="samples", name=name, values_s=list(values_s))
+
+
+def tell(**facts: object) -> None:
+    """Put facts about this worker into the report; a later fact of the same name replaces an earlier one.
+
+    Args:
+        facts: anything that JSON can hold.
+    """
+    _channel().send(event="facts", facts=facts)
+
+
+def invalid(reason: str) -> None:
+    """Say that this worker's results must not be believed, e.g. wrong answers: the run is INVALID with this reason.
+
+    Args:
+        reason: what was wrong, with its numbers.
+    """
+    _channel().send(event="invalid", reason=reason)
 
 
 def ready() -> None:
@@ -148,7 +200,7 @@ def ready() -> None:
     global _state
     if _state is not None:
         raise RuntimeError("ipexlaunch.worker.ready() was called twice; call it once, after the warm-up")
-    _state = _Worker()
+    _state = _channel()
     atexit.register(_finish_at_exit)
     if _state.channel is not None:
         _state.send(event="ready", time=monotonic())

