@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ipexlaunch.placement import Placement
     from ipexlaunch.plan.instances import Instance
     from ipexlaunch.samples import Samples
+    from ipexlaunch.told import Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,8 @@ class WorkerRecord:
     peak_memory_bytes: int = 0
     """Largest resident set of a process that was never inspected; 0 where it cannot be told from the launcher's own."""
     log: str = ""
+    told: Told | None = None
+    """Its phases, durations, facts and doubts; None where it said nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -234,6 +234,8 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
             reasons.append(f"instance {index} counted nothing while others did")
         if record.ready is not None and record.finished is None and record.exit_code == 0:
             reasons.append(f"instance {index} was ready but never said that it finished")
+        if record.told is not None:
+            reasons += [f"instance {index}: {reason}" for reason in record.told.invalid]
         if record.binding is not None:
             reasons += misplacements_at_worst(record.instance, record.placements, record.binding, local_share_required)
     return reasons

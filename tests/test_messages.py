@@ -4,13 +4,19 @@ import math
 import pytest
 
 from ipexlaunch.samples import Samples
-from ipexlaunch.supervise.messages import LONGEST_MESSAGE_BYTES, Said, read_messages
+from ipexlaunch.supervise.messages import LONGEST_MESSAGE_BYTES, LONGEST_REASON, Said, read_messages
+from ipexlaunch.told import Told
+
+
+def take(*lines: object) -> tuple[list[Said], Samples, Told]:
+    samples, told = Samples(), Told()
+    text = b"".join((json.dumps(line).encode() if not isinstance(line, bytes) else line) + b"\n" for line in lines)
+    return read_messages(bytearray(text), samples, told, 7.0), samples, told
 
 
 def read(*lines: object) -> tuple[list[Said], Samples]:
-    samples = Samples()
-    text = b"".join((json.dumps(line).encode() if not isinstance(line, bytes) else line) + b"\n" for line in lines)
-    return read_messages(bytearray(text), samples, 7.0), samples
+    said, samples, _ = take(*lines)
+    return said, samples
 
 
 def test_announcements_come_in_order() -> None:
@@ -48,25 +54,84 @@ def test_counts_come_in_columns_too() -> None:
         {"event": "progress", "items": 1, "time": "now"},
         {"event": "progress", "items": 10**30},
         b"\xff\xfe",
+        b"[" * 100_000,
+        {"event": "phase"},
+        {"event": "phase", "name": ""},
+        {"event": "phase", "name": " "},
+        {"event": "phase", "name": 3},
+        {"event": "phase", "name": "two\nlines"},
+        {"event": "phase", "name": "x" * 61},
+        {"event": "phase", "name": "loading", "time": "now"},
+        {"event": "phase", "name": "loading", "time": float("nan")},
+        {"event": "samples", "name": "first_token"},
+        {"event": "samples", "name": "first_token", "values_s": 0.5},
+        {"event": "samples", "name": "first_token", "values_s": [0.5, "1"]},
+        {"event": "samples", "name": "first_token", "values_s": [0.5, True]},
+        {"event": "samples", "name": "first_token", "values_s": [0.5, -0.5]},
+        {"event": "samples", "name": "first_token", "values_s": [0.5, float("nan")]},
+        {"event": "samples", "name": "first_token", "values_s": [10**400]},
+        {"event": "samples", "values_s": [0.5]},
+        {"event": "facts"},
+        {"event": "facts", "facts": ["dtype"]},
+        {"event": "facts", "facts": {"loss": float("nan")}},
+        {"event": "facts", "facts": {"text": "\ud800"}},
+        b'{"event":"facts","facts":{"a":' + b"[" * 500 + b"]" * 500 + b"}}",
+        {"event": "invalid"},
+        {"event": "invalid", "reason": ""},
+        {"event": "invalid", "reason": ["cosine 0.2"]},
     ],
 )
 def test_what_is_no_message_is_a_problem_and_counts_nothing(line: object) -> None:
-    said, samples = read(line)
+    said, samples, told = take(line)
     assert said[0].event == ""
     assert said[0].problem
     assert len(samples.times) == 0
+    assert told == Told()
+
+
+def test_a_phase_is_announced_with_its_own_time_or_that_of_the_reading() -> None:
+    said, _ = read({"event": "phase", "name": "loading", "time": 3.5}, {"event": "phase", "name": "compiling"})
+    assert said == [Said("phase", text="loading", time=3.5), Said("phase", text="compiling", time=7.0)]
+
+
+def test_durations_gather_by_kind() -> None:
+    said, _, told = take(
+        {"event": "samples", "name": "first_token", "values_s": [0.5, 1]},
+        {"event": "samples", "name": "next_token", "values_s": []},
+        {"event": "samples", "name": "first_token", "values_s": [0.25]},
+    )
+    assert [message.event for message in said] == ["samples"] * 3
+    assert {name: list(values) for name, values in told.durations_s.items()} == {
+        "first_token": [0.5, 1.0, 0.25],
+        "next_token": [],
+    }
+
+
+def test_a_later_fact_replaces_an_earlier_one() -> None:
+    _, _, told = take(
+        {"event": "facts", "facts": {"dtype": "bf16", "notes": ["a"]}}, {"event": "facts", "facts": {"dtype": "fp32"}}
+    )
+    assert told.facts == {"dtype": "fp32", "notes": ["a"]}
+
+
+def test_a_reason_is_made_one_line_that_can_be_shown() -> None:
+    said, _ = read(
+        {"event": "invalid", "reason": "wrong\n answers:\x1b[31m \ud800"}, {"event": "invalid", "reason": "x" * 999}
+    )
+    assert said[0] == Said("invalid", text="wrong answers:?[31m ?")
+    assert len(said[1].text) == LONGEST_REASON
 
 
 def test_an_incomplete_line_waits_for_its_rest() -> None:
     buffer, samples = bytearray(b'{"event":"rea'), Samples()
-    assert read_messages(buffer, samples, 0.0) == []
+    assert read_messages(buffer, samples, Told(), 0.0) == []
     buffer += b'dy"}\n{"ev'
-    assert read_messages(buffer, samples, 0.0) == [Said("ready")]
+    assert read_messages(buffer, samples, Told(), 0.0) == [Said("ready")]
     assert buffer == b'{"ev'
 
 
 def test_a_line_without_end_is_dropped() -> None:
     buffer = bytearray(LONGEST_MESSAGE_BYTES + 1)
-    (said,) = read_messages(buffer, Samples(), 0.0)
+    (said,) = read_messages(buffer, Samples(), Told(), 0.0)
     assert said.problem
     assert not buffer

@@ -14,6 +14,7 @@ from ipexlaunch.plan import Instance
 from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.report import EXIT_INVALID, Report, aggregate, percentile
 from ipexlaunch.samples import Samples
+from ipexlaunch.told import Told
 
 DATA = Path(__file__).parent / "data"
 
@@ -27,6 +28,7 @@ def record(
     finished: float | None = 99.0,
     local: float = 1.0,
     latency_s: float = 0.01,
+    told: Told | None = None,
 ) -> WorkerRecord:
     samples = Samples()
     for time, items in counts:
@@ -50,6 +52,7 @@ def record(
                 pages={0: int(local * size), 1: size - int(local * size)},
             ),
         ),
+        told=told,
     )
 
 
@@ -116,6 +119,10 @@ def test_programs_that_count_nothing_are_valid_and_have_no_rate() -> None:
     [
         (run(record(0, [(20.0, 5)], local=0.5)), "50.0% of its anonymous memory"),
         (run(record(0, [(20.0, 5)]), record(1, [])), "instance 1 counted nothing"),
+        (
+            run(record(0, [(20.0, 5)], told=Told(invalid=["wrong answers: cosine 0.2"]))),
+            "instance 0: wrong answers: cos",
+        ),
         (run(record(0, [(20.0, 5)], finished=None)), "never said that it finished"),
         (run(record(0, [(20.0, 5)]), signal=2, exit_code=130), "interrupted by SIGINT"),
         (

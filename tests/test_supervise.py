@@ -321,6 +321,36 @@ def test_what_is_no_message_is_told_once_and_harms_nothing(tmp_path: Path) -> No
     assert list(run.notes) == told
 
 
+def test_what_a_worker_tells_of_itself_is_kept(tmp_path: Path) -> None:
+    script = (
+        "from ipexlaunch import worker\nworker.phase('loading')\nworker.tell(dtype='bf16')\nworker.phase('compiling')\n"
+        "worker.ready()\nworker.count()\nworker.samples('first_token', [0.25, 0.5])\nworker.phase('late')\n"
+        "worker.invalid('wrong answers: cosine 0.2')\nworker.finish()\n"
+    )
+    run, _, _, told = run_workers(script, tmp_path, count=1)
+    (record,) = run.records
+    assert record.told is not None
+    assert record.ready is not None
+    loading, compiling = record.told.phases
+    assert (loading.name, compiling.name) == ("loading", "compiling")
+    assert record.started < loading.begin <= compiling.begin == loading.end
+    assert compiling.end == record.ready
+    assert list(record.told.durations_s["first_token"]) == [0.25, 0.5]
+    assert record.told.facts == {"dtype": "bf16"}
+    assert record.told.invalid == ["wrong answers: cosine 0.2"]
+    assert told == [
+        "instance 0 announced the phase 'late' after it was ready; that is not reported",
+        "instance 0 is not to be believed: wrong answers: cosine 0.2",
+    ]
+
+
+def test_a_phase_that_is_never_over_ends_with_the_worker(tmp_path: Path) -> None:
+    run, _, _, _ = run_workers("from ipexlaunch import worker\nworker.phase('loading')", tmp_path, count=1)
+    told = run.records[0].told
+    assert told is not None
+    assert [(span.name, span.end is not None) for span in told.phases] == [("loading", True)]
+
+
 def test_handlers_and_binding_of_the_caller_are_as_before(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), os.sched_getaffinity(0)
     open_before = len(os.listdir("/proc/self/fd"))

@@ -43,6 +43,7 @@ def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
         cpu_s=child.cpu_s,
         peak_memory_bytes=child.peak_memory_bytes,
         log=log.path if log is not None else "",
+        told=child.told,
     )
 
 

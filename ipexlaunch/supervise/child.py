@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ipexlaunch.launch import Worker
     from ipexlaunch.placement import Placement
     from ipexlaunch.supervise.output import Stream
+    from ipexlaunch.told import Told
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -39,6 +40,8 @@ class Child:
     """Descriptors of its stdout and stderr to what takes their bytes."""
     buffer: bytearray = field(default_factory=bytearray)
     samples: Samples = field(default_factory=Samples)
+    told: Told | None = None
+    """None until its first message."""
     tally: Tally = field(default_factory=Tally)
     placements: list[Placement] = field(default_factory=list)
     inspected: float = 0.0

@@ -138,10 +138,12 @@ class Listener:
             child.channel = None
             return
         from ipexlaunch.supervise.messages import read_messages  # with json: not before the workers are started
+        from ipexlaunch.told import Told
 
         child.buffer += data
+        child.told = child.told or Told()
         now = self._clock()
-        for said in read_messages(child.buffer, child.samples, now):
+        for said in read_messages(child.buffer, child.samples, child.told, now):
             self._heard(index, said, now)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ipexlaunch.snapshot import Snapshot
     from ipexlaunch.supervise.messages import Said
     from ipexlaunch.supervise.watch import Watcher
+    from ipexlaunch.told import Told
 
 # What is only needed once the workers run is imported in the functions below, while the workers start.
 
@@ -199,6 +200,8 @@ class _Loop:
             self.listener.forget(child)
             children.close(child)
             child.buffer.clear()
+            if child.told is not None:
+                child.told.begin_attempt()
             child.ready = child.finished = None
 
     def on_signals(self, _: int) -> None:
@@ -218,14 +221,32 @@ class _Loop:
             self.note(f"instance {index} said something that is not understood: {said.problem}")
         elif said.event == "progress" and self.limits.stall_timeout_s is not None:
             self.feed(Event("counted", now, index))
+        elif said.event in ("phase", "invalid") and child.told is not None:
+            self.keep_told(child, child.told, said, now)
         elif said.event == "ready" and child.ready is None:
             child.ready = now
+            if child.told is not None:
+                child.told.end_phase(now)
             self.look_at(child)
             self.feed(Event("ready", now, index))
         elif said.event == "finished" and child.finished is None:
             child.finished = now
             self.look_at(child)
             self.feed(Event("finished", now, index))
+
+    def keep_told(self, child: Child, told: Told, said: Said, now: float) -> None:
+        """Keep a phase or a doubt that a worker announced."""
+        index = child.worker.instance.index
+        if said.event == "invalid":
+            if told.add_invalid(said.text):
+                self.means.tell(f"instance {index} is not to be believed: {told.invalid[-1]}")
+        elif child.ready is None:
+            # A clock of its own, such as that of a time namespace, would make phases longer than the run.
+            begun = told.phases[-1].begin if told.phases else child.started
+            told.begin_phase(said.text, said.time if begun <= said.time <= now else now)
+        elif not child.warned:
+            child.warned = True
+            self.note(f"instance {index} announced the phase {said.text!r} after it was ready; that is not reported")
 
     def look_at(self, child: Child) -> None:
         """Read back where the worker is; it waits for our answer meanwhile, so nothing moves."""
@@ -262,6 +283,8 @@ class _Loop:
         if usage.ru_maxrss > self.own_peak_kb:
             child.peak_memory_bytes = usage.ru_maxrss * 1024
         self.listener.drain(index, child)
+        if child.told is not None:
+            child.told.end_phase(self.clock())
         child.group_is_gone = children.group_is_gone(child)
         if child.process is not None and child.group_is_gone:
             self.guardian.gone(child.process.pid)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from ipexlaunch.samples import UNKNOWN, Samples
+from ipexlaunch.told import Told
 
 LONGEST_MESSAGE_BYTES = 4 << 20
 """A line longer than this is not a message."""
@@ -19,17 +21,36 @@ class Said:
     """One message: what it announces, and what is wrong with it where it is none."""
 
     event: str
-    """ready, progress, finished, or "" for what is no message."""
+    """ready, progress, finished, phase, samples, facts, invalid, or "" for what is no message."""
     problem: str = ""
+    text: str = ""
+    """phase: its name; invalid: the reason."""
+    time: float = 0.0
+    """phase: when it began, seconds of the monotonic clock."""
 
 
-def read_messages(buffer: bytearray, samples: Samples, now: float) -> list[Said]:
-    """Take the whole lines off a buffer; counts go into the samples, announcements are returned in order.
+EVENTS = ("ready", "progress", "finished", "phase", "samples", "facts", "invalid")
+
+LONGEST_NAME = 60
+"""Characters of the name of a phase or of a kind of durations: it stands in tables."""
+
+WHAT_A_NAME_IS = f"the name is a text of up to {LONGEST_NAME} printable characters"
+
+LONGEST_REASON = 500
+"""Characters of the reason of an invalid message; more are cut off."""
+
+DEEPEST_FACT = 16
+"""Levels of lists and objects in facts: what writes and reads the report later must not run out of stack."""
+
+
+def read_messages(buffer: bytearray, samples: Samples, told: Told, now: float) -> list[Said]:
+    """Take the whole lines off a buffer; counts, durations and facts are kept, announcements are returned in order.
 
     Args:
         buffer: bytes read so far; what remains is an incomplete line.
         samples: the worker's counts so far.
-        now: time of the reading, for counts that come without one.
+        told: what else it has told so far.
+        now: time of the reading, for counts and phases that come without one.
     """
     said: list[Said] = []
     end = buffer.rfind(b"\n") + 1
@@ -40,22 +61,77 @@ def read_messages(buffer: bytearray, samples: Samples, now: float) -> list[Said]
         buffer.clear()
     for line in lines:
         if line.strip():
-            said.append(_understand(line, samples, now))
+            said.append(_understand(line, samples, told, now))
     return said
 
 
-def _understand(line: bytes, samples: Samples, now: float) -> Said:
+def _understand(line: bytes, samples: Samples, told: Told, now: float) -> Said:
     try:
         message = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Said("", f"{_shortened(line)} is not JSON")
     event = message.get("event") if isinstance(message, dict) else None
-    if event == "progress":
-        problem = _count(message, samples, now)
-        return Said("", f"{_shortened(line)}: {problem}") if problem else Said("progress")
     if event in ("ready", "finished"):
         return Said(event)
-    return Said("", f"{_shortened(line)} has no event that is known (ready, progress, finished)")
+    if event == "progress":
+        problem = _count(message, samples, now)
+    elif event == "samples":
+        problem = _durations(message, told)
+    elif event == "facts":
+        problem = _facts(message, told)
+    elif event == "phase":
+        name, time = _name(message.get("name")), message.get("time", now)
+        if name and _is_finite(time):
+            return Said("phase", text=name, time=float(time))
+        problem = "times are seconds" if name else WHAT_A_NAME_IS
+    elif event == "invalid":
+        reason = message.get("reason")
+        if isinstance(reason, str) and reason.strip():
+            return Said("invalid", text=_one_line(reason))
+        problem = "the reason is a text"
+    else:
+        return Said("", f"{_shortened(line)} has no event that is known ({', '.join(EVENTS)})")
+    return Said("", f"{_shortened(line)}: {problem}") if problem else Said(event)
+
+
+def _durations(message: dict[str, Any], told: Told) -> str:
+    """Keep the durations of a samples message; what is wrong with it, or ""."""
+    name, values = _name(message.get("name")), message.get("values_s")
+    if not name:
+        return WHAT_A_NAME_IS
+    if not isinstance(values, list) or not all(_is_finite(value) and value >= 0 for value in values):
+        return "values_s is a list of seconds, each from 0"
+    told.add_durations(name, values)
+    return ""
+
+
+def _facts(message: dict[str, Any], told: Told) -> str:
+    """Keep the facts of a facts message; what is wrong with it, or ""."""
+    facts = message.get("facts")
+    if not isinstance(facts, dict) or _is_deeper(facts, DEEPEST_FACT):
+        return f"facts is an object, at most {DEEPEST_FACT} levels deep"
+    try:
+        json.dumps(facts, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError:
+        # Python reads NaN and lone surrogates, but the report could not be written, or not read by others.
+        return "NaN, Infinity and halves of characters are no JSON"
+    told.facts.update(facts)
+    return ""
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than this."""
+    if not isinstance(value, dict | list):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(part, levels - 1) for part in parts)
+
+
+def _name(value: object) -> str:
+    """The name as it is kept, or "" where it is none."""
+    if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable():
+        return value.strip()
+    return ""
 
 
 def _count(message: dict[str, object], samples: Samples, now: float) -> str:
@@ -85,12 +161,23 @@ def _column(value: object, default: list[object]) -> list[object]:
     return value if isinstance(value, list) else default
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    """Whether it is a number that a clock can show; whole numbers of JSON may be larger than any float."""
+    return _is_number(value) and -1e300 < value < 1e300
 
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
+
+
+def _one_line(text: str) -> str:
+    """A text from outside as something that can stand in a terminal and in a file."""
+    shown = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    return shown if len(shown) <= LONGEST_REASON else shown[: LONGEST_REASON - 3] + "..."
 
 
 def _shortened(line: bytes) -> str:
