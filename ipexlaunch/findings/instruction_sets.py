@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ipexlaunch.engines import instruction_sets as sets
+from ipexlaunch.engines.instruction_sets import InstructionSet, x86_set
 from ipexlaunch.findings.facts import Facts, need
 from ipexlaunch.findings.finding import Evidence, Finding, Severity, finding
 from ipexlaunch.findings.reading import CannotTell
@@ -46,11 +48,15 @@ class DtypeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorClass:
-    """Processors whose dtypes fare alike: those that have all `flags`."""
+    """An instruction set and how each data type fares on it."""
 
-    name: str
-    flags: frozenset[str]
+    kind: InstructionSet
     answers: tuple[DtypeAnswer, ...]
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return self.kind.name
 
 
 _USE_FP32 = "use fp32"
@@ -76,18 +82,15 @@ _INT8_VNNI = DtypeAnswer(
 
 X86_CLASSES = (
     ProcessorClass(
-        "AMX with fp16 tiles",
-        frozenset({"amx_tile", "amx_bf16", "amx_int8", "amx_fp16", "avx512_fp16"}),
+        sets.AMX_FP16,
         (*_AMX_ANSWERS, DtypeAnswer("fp16", "ok", "is fast by AMX (torch.compile needs gcc 13 or later)")),
     ),
     ProcessorClass(
-        "AMX and AVX512_FP16",
-        frozenset({"amx_tile", "amx_bf16", "amx_int8", "avx512_fp16"}),
+        sets.AMX,
         (*_AMX_ANSWERS, DtypeAnswer("fp16", "ok", "works by avx512_fp16, and bf16 is faster")),
     ),
     ProcessorClass(
-        "AVX-512 with VNNI and BF16",
-        frozenset({"avx512f", "avx512_vnni", "avx512_bf16"}),
+        sets.AVX512_BF16,
         (
             DtypeAnswer("fp32", "ok", "works, and bf16 is faster"),
             DtypeAnswer("bf16", "ok", "is fast, by avx512_bf16"),
@@ -98,8 +101,7 @@ X86_CLASSES = (
         ),
     ),
     ProcessorClass(
-        "AVX-512 with VNNI",
-        frozenset({"avx512f", "avx512_vnni"}),
+        sets.AVX512_VNNI,
         (
             DtypeAnswer("fp32", "ok", "is a good default"),
             DtypeAnswer("bf16", "note", "is slow to neutral: emulated, no avx512_bf16", _USE_FP32),
@@ -110,8 +112,7 @@ X86_CLASSES = (
         ),
     ),
     ProcessorClass(
-        "AVX-512 without VNNI",
-        frozenset({"avx512f"}),
+        sets.AVX512,
         (
             DtypeAnswer("fp32", "ok", "is the best choice here"),
             DtypeAnswer("bf16", "note", "is slow: emulated, about half the speed of fp32", _USE_FP32),
@@ -122,8 +123,7 @@ X86_CLASSES = (
         ),
     ),
     ProcessorClass(
-        "AVX2 only",
-        frozenset({"avx2"}),
+        sets.AVX2,
         (
             DtypeAnswer("fp32", "ok", "is the only fast type here"),
             DtypeAnswer("bf16", "warning", "is 44 to 499 times slower than fp32 (no bf16 instructions)", _USE_FP32),
@@ -134,8 +134,7 @@ X86_CLASSES = (
         ),
     ),
     ProcessorClass(
-        "no AVX2",
-        frozenset(),
+        sets.NO_AVX2,
         (
             DtypeAnswer("fp32", "ok", "is the only usable type here"),
             DtypeAnswer("bf16", "warning", "has no instructions here: far slower than fp32", _USE_FP32),
@@ -145,7 +144,7 @@ X86_CLASSES = (
         ),
     ),
 )
-"""Most capable first; the first whose flags are all there is the processor's."""
+"""One for each of x86's sets."""
 
 _MEASURE = "measure before you choose it: nobody's figures are known to us"
 
@@ -156,7 +155,8 @@ def processor_class(flags: frozenset[str]) -> ProcessorClass:
     Args:
         flags: the kernel's flags.
     """
-    return next(each for each in X86_CLASSES if each.flags <= flags)
+    kind = x86_set(flags)
+    return next(each for each in X86_CLASSES if each.kind == kind)
 
 
 def check_instruction_sets(facts: Facts) -> Finding:

@@ -1,0 +1,51 @@
+"""Bounds of answers: what is kept, what is broken, and what a broken kernel looks like."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ipexlaunch.engines.accuracy import BOUNDS, Answers, judge
+from ipexlaunch.engines.candidate import DTYPES, Dtype
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_reference_itself_is_right(dtype: Dtype) -> None:
+    assert judge(Answers(cosine=1.0, agreement=1.0, logit_error=0.0), dtype) == ""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "answers", [Answers(cosine=0.1), Answers(logit_error=1.4), Answers(cosine=NAN), Answers(logit_error=NAN), Answers()]
+)
+def test_a_broken_kernel_is_wrong_in_every_dtype(dtype: Dtype, answers: Answers) -> None:
+    assert judge(answers, dtype, random_weights=True)
+
+
+def test_the_verdict_has_the_figure_and_the_bound() -> None:
+    assert judge(Answers(cosine=0.9931), "bf16") == (
+        "the worst cosine with eager fp32 is 0.9931, bf16 must keep at least 0.995"
+    )
+    assert judge(Answers(cosine=0.9931), "int4") == ""
+
+
+def test_agreement_counts_for_trained_weights_only() -> None:
+    answers = Answers(agreement=0.3, logit_error=0.02)
+    assert "agreement" in judge(answers, "bf16")
+    assert judge(answers, "bf16", random_weights=True) == ""
+
+
+def test_fewer_bits_never_have_the_stricter_bound() -> None:
+    order: tuple[Dtype, ...] = ("fp32", "bf16", "int8", "int4")
+    for more, fewer in itertools.pairwise(order):
+        assert BOUNDS[more].cosine >= BOUNDS[fewer].cosine
+        assert BOUNDS[more].agreement >= BOUNDS[fewer].agreement
+        assert BOUNDS[more].logit_error <= BOUNDS[fewer].logit_error
+
+
+def test_words_have_only_what_there_is() -> None:
+    assert Answers(cosine=0.99912).words == "cosine 0.9991"
+    assert Answers(agreement=0.97, logit_error=0.0123).words == "agreement 97.0%, logit error 0.012"
