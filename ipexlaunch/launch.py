@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
 from ipexlaunch.openmp_affinity import collapsing
 from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.quick_dataclass import dataclass
 
 ProgramKind = Literal["script", "module", "executable"]
 
