@@ -9,10 +9,9 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.samples import Samples, Tally
 
 if TYPE_CHECKING:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from ipexlaunch.binding import Binding

@@ -25,6 +25,14 @@ def ipex_python() -> str:
     return python
 
 
+def torch_python() -> str:
+    """The interpreter with current torch: $IPEXLAUNCH_TORCH_PYTHON, or that of `make env-torch`; a skip without."""
+    python = os.environ.get("IPEXLAUNCH_TORCH_PYTHON", str(ROOT / ".venv-torch/bin/python"))
+    if not os.access(python, os.X_OK):
+        pytest.skip(f"no {python}; `make env-torch` makes it")
+    return python
+
+
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the repository's folder, as from a shell that is not itself under ipexlaunch."""
     environment = without_launcher(os.environ) | {"PYTHONPATH": str(ROOT)}

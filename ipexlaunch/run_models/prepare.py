@@ -1,0 +1,51 @@
+"""Gives a loaded model to the engine of a candidate."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.engines.model_job import Task
+from ipexlaunch.errors import RequestError
+from ipexlaunch.run_models.make_inputs import Batch
+from ipexlaunch.run_models.prepared import Prepared
+
+if TYPE_CHECKING:
+    import torch
+
+_MODULES = {
+    "eager": "ipexlaunch.run_models.prepare_eager",
+    "ipex": "ipexlaunch.run_models.prepare_ipex",
+    "torch": "ipexlaunch.run_models.prepare_torch",
+}
+"""Imported when asked for: each imports what its engine needs."""
+
+
+def prepare(
+    model: torch.nn.Module, candidate: Candidate, example_inputs: Batch, task: Task, *, checkpoint: str = ""
+) -> Prepared:
+    """Make of a loaded model what the candidate runs.
+
+    Args:
+        model: in fp32 and eval mode; it is changed or taken apart, so pass a copy to keep it.
+        candidate: the engine and the numbers.
+        example_inputs: one batch of the shape that will be run.
+        task: what the calls will be.
+        checkpoint: directory of a low-precision checkpoint (GPTQ or AWQ) of the model, for engine ipex; "" for none.
+
+    Raises:
+        RequestError: the engine cannot do what the candidate asks.
+    """
+    if checkpoint and candidate.engine != "ipex":
+        raise RequestError(
+            f"load the low-precision checkpoint {checkpoint} with engine {candidate.engine}",
+            "GPTQ and AWQ checkpoints are loaded through IPEX",
+            "use --engine ipex --dtype int4",
+        )
+    engine = importlib.import_module(_MODULES[candidate.engine])
+    if candidate.engine == "ipex":
+        prepared: Prepared = engine.prepare(model, candidate, example_inputs, task, checkpoint=checkpoint)
+    else:
+        prepared = engine.prepare(model, candidate, example_inputs, task)
+    return prepared

