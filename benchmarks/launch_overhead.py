@@ -194,9 +194,9 @@ def start_once(command: Sequence[str], count: int) -> Start:
     return Start(arrivals[-1], end)
 
 
-def peak_mb(command: Sequence[str]) -> float:
-    """Peak resident memory of the launcher's own process, in MB (10^6 bytes)."""
-    process = subprocess.Popen(
+def start_silent(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start one launcher whose output nobody needs."""
+    return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -204,6 +204,11 @@ def peak_mb(command: Sequence[str]) -> float:
         env=environment(),
         cwd=ROOT,
     )
+
+
+def peak_mb(command: Sequence[str]) -> float:
+    """Peak resident memory of the launcher's own process, in MB (10^6 bytes)."""
+    process = start_silent(command)
     peak = 0
     while process.poll() is None:
         try:
@@ -245,14 +250,7 @@ def measure_cpu(options: argparse.Namespace) -> dict[str, float]:
         "--ninstances", str(options.ninstances), f"examples/{example}", "--seconds", str(options.cpu_seconds),
     ]  # fmt: skip
     begin = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=environment(),
-        cwd=ROOT,
-    )
+    process = start_silent(command)
     clock = (~process.pid << 3) | 2
     samples: list[tuple[float, float]] = []
     while process.poll() is None:

@@ -78,12 +78,25 @@ def _directories(python: str, environment: Mapping[str, str], root: str) -> Iter
             yield os.path.join(environment[variable], "lib")
     if environment.get("HOME"):
         yield os.path.join(environment["HOME"], ".local", "lib")
+    seen: set[tuple[int, int]] = set()
     for directory in SYSTEM_DIRECTORIES:
         path = os.path.join(root, directory)
+        identity = _identity(path)
+        if identity is None or identity in seen:
+            continue  # not there, or another name of one before it: /lib is a link to /usr/lib where /usr is merged
+        seen.add(identity)
         # Debian's multiarch directories (x86_64-linux-gnu, aarch64-linux-gnu) and LLVM's own (llvm-14/lib).
         for name in sorted(name for name in _listed(path) if name.endswith("-linux-gnu") or name.startswith("llvm-")):
             yield os.path.join(path, name) if name.endswith("-linux-gnu") else os.path.join(path, name, "lib")
         yield path
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _listed(directory: str) -> list[str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
 from ipexlaunch.openmp_affinity import collapsing
 from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.quick_dataclass import dataclass
 
 ProgramKind = Literal["script", "module", "executable"]
 
@@ -188,25 +189,14 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str]) -> list[str]:
 
 
 def shell_line(worker: Worker) -> str:
-    """A line that can be pasted into a shell and starts this worker alone, bound by numactl.
+    """A line that can be pasted into a shell and starts this worker alone, bound by numactl or taskset.
 
     Args:
         worker: the worker.
     """
-    instance = worker.instance
+    from ipexlaunch.plan.numactl import numactl_words  # no run needs it
+
     words = ["env", *(f"{name}={value}" for name, value in worker.environment.items())]
-    if instance.cpus:
-        words += ["numactl", "-C", format_list(instance.cpus), *_memory_option(instance.memory, instance)]
+    if worker.instance.cpus:
+        words += numactl_words(worker.instance)
     return shlex.join([*words, *worker.argv])
-
-
-def _memory_option(policy: str, instance: Instance) -> list[str]:
-    nodes = format_list(instance.nodes)
-    if policy == "local":
-        return ["-l"]
-    if policy == "none" or not nodes:
-        return []
-    if policy == "preferred":
-        return ["-p", str(min(instance.nodes))]
-    option = {"bind": "-m", "interleave": "-i", "preferred-many": "-P", "weighted-interleave": "-w"}[policy]
-    return [option, nodes]

@@ -6,8 +6,10 @@ Times are seconds of one monotonic clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
+
+from ipexlaunch.quick_dataclass import dataclass
 
 Phase = Literal["waiting", "starting", "ready", "running", "finished", "exited"]
 """waiting: to be started (again); starting: loads, warms up, or never says a word; ready: waits for the common start;

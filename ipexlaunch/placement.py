@@ -6,7 +6,9 @@ Pure: `bind.py` and `inspect_placement.py` read the machine, `proc_text.py` unde
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ipexlaunch.quick_dataclass import dataclass
 
 NO_TIME_TO_SPARE = 0.9
 CROWDED = 1.25

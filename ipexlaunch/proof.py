@@ -6,12 +6,13 @@ Definitions and limits: docs/binding.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ipexlaunch.binding import Binding
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.placement import Placement
 from ipexlaunch.plan.instances import Instance
+from ipexlaunch.quick_dataclass import dataclass
 
 LOCAL_SHARE_REQUIRED = 0.95
 """A worker with a smaller share of its anonymous pages on its nodes makes the run INVALID."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.lifecycle import SIGNAL_BASE, SIGNAL_NAMES, Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.record import Run, WorkerRecord
 
 EXIT_INVALID = 4

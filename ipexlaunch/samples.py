@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ipexlaunch.quick_dataclass import dataclass
 
 UNKNOWN = float("nan")
 """A latency that was not reported."""

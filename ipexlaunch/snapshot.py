@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ipexlaunch.lifecycle import Phase
+from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

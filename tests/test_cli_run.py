@@ -182,8 +182,8 @@ def test_the_words_of_ipexrun_work(tmp_path: Path) -> None:
     for words in (["cpu"], ["cpu", "--ninstances", "1"], ["--throughput_mode"], ["--multi-task-manager", "numactl"]):
         assert ipexlaunch(*words, "--dry-run", "a.py", cwd=tmp_path).returncode == 0
     taskset = ipexlaunch("--multi-task-manager", "taskset", "--dry-run", "a.py", cwd=tmp_path).stdout
-    assert "numactl -C" in taskset
-    assert " -m " not in taskset
+    assert "numactl --physcpubind=" in taskset
+    assert "--membind" not in taskset
     assert "numactl" not in ipexlaunch("--multi-task-manager", "none", "--dry-run", "a.py", cwd=tmp_path).stdout
 
 

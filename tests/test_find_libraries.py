@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.find_libraries import find_libraries, interpreter_prefixes
+from ipexlaunch.find_libraries import _directories, find_libraries, interpreter_prefixes
 
 ELF_HEAD = Path("/proc/self/exe").read_bytes()[:64]
 
@@ -50,6 +50,19 @@ def test_nothing_is_found_where_nothing_is(environment: Path) -> None:
 def test_a_library_is_found_where_pip_apt_and_conda_put_it(environment: Path, name: str, place: str) -> None:
     path = library(environment / place)
     assert find(environment) == {name: path}
+
+
+def test_a_directory_with_two_names_is_searched_under_one(environment: Path) -> None:
+    expected = library(environment / "root/usr/lib/x86_64-linux-gnu/libjemalloc.so.2")
+    (environment / "root/lib").symlink_to("usr/lib")
+    (environment / "root/usr/local").mkdir()
+    (environment / "root/usr/local/lib64").symlink_to("../../elsewhere")
+    lonely = library(environment / "root/elsewhere/libtcmalloc.so.4")
+    assert find(environment) == {
+        "tcmalloc": lonely.replace("elsewhere", "usr/local/lib64"), "jemalloc": expected,
+    }  # fmt: skip
+    searched = list(_directories(str(environment / "env/bin/python"), {}, str(environment / "root")))
+    assert not [path for path in searched if path.startswith(str(environment / "root/lib"))]
 
 
 def test_conda_and_the_users_own_folder_are_searched(environment: Path) -> None:

@@ -6,10 +6,11 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from ipexlaunch.run_identity import RunIdentity

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, PlanError
@@ -11,6 +10,7 @@ from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.instances import Instance, Plan
 from ipexlaunch.plan.memory import nodes_with_memory
 from ipexlaunch.plan.request import MEMORY_POLICIES
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.topology import Topology
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.request import Scope
 from ipexlaunch.plan.words import counted
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.topology import Topology
 
 UNKNOWN = -1

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ipexlaunch.cpulist import parse_list
 from ipexlaunch.plan.request import Request
+from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

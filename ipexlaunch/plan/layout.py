@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 from ipexlaunch.errors import PlanError
@@ -14,6 +14,7 @@ from ipexlaunch.plan.request import Request, Scope, Strategy
 from ipexlaunch.plan.share import Room, capacity, cover, cut_evenly, largest_equal_size, spread
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.topology import Topology
 
 WORTHWHILE = 16

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import PlanError
 from ipexlaunch.plan.request import MemoryTier
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.topology import Node, Topology
 
 FAR = 255

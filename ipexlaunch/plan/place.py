@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import PlanError
@@ -16,6 +15,7 @@ from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scop
 from ipexlaunch.plan.share import Room, apportion, capacity, cut_evenly, spread
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.topology import Topology
 
 LEVELS: dict[Scope, tuple[Level, ...]] = {

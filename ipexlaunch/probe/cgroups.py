@@ -7,10 +7,10 @@ Source: the manual pages cgroups(7) and proc(5) (mountinfo), and kernel/cgroup/c
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 
 from ipexlaunch.probe.kernel_text import shortened
 from ipexlaunch.probe.tree import Tree
+from ipexlaunch.quick_dataclass import dataclass
 
 MOUNTINFO, MOUNTS = "proc/self/mountinfo", "proc/mounts"
 USED_OPTIONS = frozenset(("cpu", "cpuset", "cpuset_v2_mode"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ipexlaunch.probe.kernel_text import printable
 from ipexlaunch.probe.tree import Tree
+from ipexlaunch.quick_dataclass import dataclass
 
 CPUINFO = "proc/cpuinfo"
 FIRST_BYTES = 1 << 16

@@ -9,9 +9,10 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.samples import Samples, Tally
 
 if TYPE_CHECKING:

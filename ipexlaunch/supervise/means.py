@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from ipexlaunch.binding import Binding

@@ -6,9 +6,9 @@ docs/worker-protocol.md describes it for programs in other languages.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.samples import UNKNOWN, Samples
 from ipexlaunch.told import Told
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Literal
+
+from ipexlaunch.quick_dataclass import dataclass
 
 Kind = Literal["performance", "efficiency"]
 LimitKind = Literal["affinity", "cpuset", "quota"]
