@@ -54,7 +54,7 @@ def instruction_set(flags: frozenset[str]) -> InstructionSet:
 
 
 _BEYOND_AVX2 = ("avx512", "amx_", "avx10", "avx_vnni", "avx_ne_convert", "avx_ifma")
-_BEYOND_AVX512 = ("avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_")
+_BEYOND_AVX512 = ("avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_", "avx_vnni", "avx_ne_convert")
 _BEYOND_VNNI = ("avx512_bf16", "avx512_fp16", "amx_")
 _BEYOND_BF16 = ("avx512_fp16", "amx_")
 

@@ -1,0 +1,44 @@
+"""The candidates that are tried for each engine: few, each the best known form of its dtype."""
+
+from __future__ import annotations
+
+from ipexlaunch.engines.candidate import Candidate, Engine, floating
+from ipexlaunch.engines.instruction_sets import Dispatch
+from ipexlaunch.engines.kernels import Library
+
+GROUP_SIZE = 128
+"""Weights that share a scale in int4: torchao's kernel takes 32, 64 and 128, and 128 is IPEX's own default."""
+
+
+def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
+    """What one engine can run, floating-point dtypes first.
+
+    Args:
+        engine: which.
+        dispatch: integers are multiplied with bf16 activations where the processor has instructions for them, else
+            with fp32 ones, so that the rest of the network is not emulated.
+    """
+    plain = tuple(floating(engine, dtype) for dtype in ("fp32", "bf16", "fp16"))
+    if engine == "eager":
+        return plain
+    wide = _has_bf16(dispatch, "ipex" if engine == "ipex" else "aten")
+    if engine == "ipex":
+        return (*plain, _weights("ipex", "int8", 0, wide), _weights("ipex", "int4", GROUP_SIZE, wide))
+    dynamic = Candidate(engine="torch", dtype="int8", scheme="dynamic", activations="bf16" if wide else "fp32")
+    # int4 has a kernel for bf16 activations only.
+    return (*plain, dynamic, _weights("torch", "int8", 0, wide), _weights("torch", "int4", GROUP_SIZE, True))
+
+
+def _has_bf16(dispatch: Dispatch, library: Library) -> bool:
+    own = dispatch.ipex if library == "ipex" else dispatch.aten
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & own & dispatch.onednn)
+
+
+def _weights(engine: Engine, dtype: str, group_size: int, wide: bool) -> Candidate:
+    return Candidate(
+        engine=engine,
+        dtype="int4" if dtype == "int4" else "int8",
+        scheme="weight-only",
+        activations="bf16" if wide else "fp32",
+        group_size=group_size,
+    )

@@ -1,0 +1,173 @@
+"""Which candidate runs: the fastest that is measured and right, or the one asked for unless fp32 is faster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ipexlaunch.engines.candidate import DTYPES, ENGINES, Candidate, Engine
+from ipexlaunch.engines.candidates_of import candidates_of
+from ipexlaunch.engines.expectations import Expectation, expect
+from ipexlaunch.engines.instruction_sets import Dispatch
+from ipexlaunch.engines.measurement import Measurement
+from ipexlaunch.engines.software import Software
+from ipexlaunch.errors import RequestError
+
+EngineWord = Literal["auto", "ipex", "torch", "eager"]
+DtypeWord = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]
+
+ENGINE_WORDS: tuple[EngineWord, ...] = ("auto", *ENGINES)
+DTYPE_WORDS: tuple[DtypeWord, ...] = ("auto", *DTYPES)
+
+NOISE = 0.97
+"""A rate of at least this share of another is not called slower: two measurements of one thing differ by as much."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A candidate with what is expected and, where it was tried, what was measured."""
+
+    candidate: Candidate
+    expectation: Expectation
+    measurement: Measurement | None = None
+
+    @property
+    def speed(self) -> float | None:
+        """Times eager fp32; None where it was not tried or did not run."""
+        return None if self.measurement is None else self.measurement.speed
+
+    @property
+    def right(self) -> bool:
+        """It ran, and its answers keep the bound."""
+        return self.measurement is not None and self.speed is not None and not self.measurement.wrong
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be chosen; "" where it can."""
+        if self.measurement is None:
+            fares = self.expectation.fares
+            return self.expectation.reason if fares in ("unavailable", "slow") else "it was not measured"
+        return self.measurement.problem or self.measurement.wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What runs, and why."""
+
+    candidate: Candidate
+    why: str
+
+
+def expected(dispatch: Dispatch, software: Software, engine: EngineWord = "auto") -> tuple[Weighed, ...]:
+    """Every candidate of the asked engines with what is known of it, eager fp32 first.
+
+    Args:
+        dispatch: what each library may use of the processor.
+        software: what the workers' interpreter has.
+        engine: one, or all.
+    """
+    engines: tuple[Engine, ...] = ("eager", "ipex", "torch") if engine == "auto" else (engine,)
+    return tuple(
+        Weighed(candidate=candidate, expectation=expect(candidate, dispatch, software))
+        for each in engines
+        for candidate in candidates_of(each, dispatch)
+    )
+
+
+def worth_measuring(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[Candidate, ...]:
+    """What must be measured before a dtype can be chosen: for auto what is not expected to be slow, else it and fp32.
+
+    Args:
+        known: from `expected`.
+        dtype: one, or auto.
+    """
+    return tuple(
+        each.candidate
+        for each in known
+        if each.expectation.fares != "unavailable"
+        and (each.expectation.fares != "slow" if dtype == "auto" else each.candidate.dtype in (dtype, "fp32"))
+    )
+
+
+def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, force: bool = False) -> Choice:
+    """The candidate that runs.
+
+    Args:
+        known: candidates of the asked engines, with their measurements.
+        engine: for the messages.
+        dtype: auto takes the fastest whose answers keep their bound.
+        force: take the asked dtype though it is slower than fp32, or its answers are off.
+
+    Raises:
+        RequestError: nothing of the kind can run here, or what was asked for is slower than fp32 or wrong.
+    """
+    asked = [each for each in known if dtype in ("auto", each.candidate.dtype)]
+    ran = [each for each in asked if each.speed is not None]
+    if not ran:
+        raise _nothing_runs(asked, engine, dtype)
+    right = [each for each in ran if each.right]
+    if not right and not force:
+        raise _all_wrong(ran, known, engine, dtype)
+    best = _fastest(right or ran)
+    if dtype == "auto":
+        return Choice(
+            candidate=best.candidate, why=f"the fastest of {len(ran)} measured here, {_times(best)} eager fp32"
+        )
+    plain = [each for each in known if each.candidate.dtype == "fp32" and each.right]
+    if plain and not force and (best.speed or 0) < NOISE * (_fastest(plain).speed or 0):
+        raise _slower(best, _fastest(plain), known, engine, dtype)
+    return Choice(candidate=best.candidate, why=f"asked for, {_times(best)} eager fp32")
+
+
+def _fastest(candidates: Sequence[Weighed]) -> Weighed:
+    return max(candidates, key=lambda each: each.speed or 0.0)
+
+
+def _times(each: Weighed) -> str:
+    return f"{each.speed or 0:.2f} times the rate of"
+
+
+def _call(each: Weighed, base: Weighed) -> str:
+    """Milliseconds of a call as if both had been measured at the same moment: drift between sessions is taken out."""
+    base_s = base.measurement.reference_s if base.measurement else None
+    return f"{1e3 * (base_s or 0) / (each.speed or 1):.3g}"
+
+
+def _named(engine: EngineWord, dtype: DtypeWord) -> str:
+    what = "any dtype" if dtype == "auto" else dtype
+    return f"run {what} on {'any engine' if engine == 'auto' else engine}"
+
+
+def _nothing_runs(asked: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord) -> RequestError:
+    troubles = dict.fromkeys(f"{each.candidate.name}: {each.trouble}" for each in asked)
+    found = "; ".join(troubles) or f"engine {engine} has no {dtype}"
+    return RequestError(_named(engine, dtype), found, "`ipexlaunch dtypes` shows what runs here")
+
+
+def _all_wrong(ran: Sequence[Weighed], known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord) -> RequestError:
+    found = "; ".join(f"{each.candidate.name}: {each.trouble}" for each in ran)
+    return RequestError(_named(engine, dtype), found, _advice(known, ran[0], dtype))
+
+
+def _slower(
+    best: Weighed, plain: Weighed, known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord
+) -> RequestError:
+    ratio = (plain.speed or 0) / (best.speed or 1)
+    on = best.candidate.engine if engine == "auto" else engine
+    found = (
+        f"{best.candidate.name} is {ratio:.3g} times slower than {plain.candidate.name} here "
+        f"({_call(best, plain)} against {_call(plain, plain)} ms a call)"
+    )
+    return RequestError(f"run {dtype} on {on}", found, _advice(known, plain, dtype))
+
+
+def _advice(known: Sequence[Weighed], base: Weighed, dtype: DtypeWord) -> str:
+    """The fastest right candidate of another dtype, with its figure."""
+    others = [each for each in known if each.right and each.candidate.dtype != dtype]
+    force = "" if dtype == "auto" else "--force-dtype"
+    if not others:
+        return f"use {force}" if force else "use another --python"
+    best = _fastest(others)
+    use = f"use --engine {best.candidate.engine} --dtype {best.candidate.dtype} ({_call(best, base)} ms)"
+    return f"{use}, or {force}" if force else use

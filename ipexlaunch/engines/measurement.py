@@ -1,0 +1,127 @@
+"""What was measured of a candidate on this host, and how the figures of several workers become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from ipexlaunch.engines.accuracy import Answers, judge
+from ipexlaunch.engines.candidate import Candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One candidate on the planned instances, all of them at work at once."""
+
+    candidate: Candidate
+    call_s: float | None = None
+    """Median seconds of a call of one worker, corrected for drift; None where it did not run."""
+    reference_s: float | None = None
+    """The same of eager fp32, measured in turn with it."""
+    items_per_s: float | None = None
+    """Of all workers together."""
+    reference_items_per_s: float | None = None
+    calls: int = 0
+    """That were timed, of all workers."""
+    answers: Answers | None = None
+    random_weights: bool = False
+    """Whether the answers are those of a model that was never trained."""
+    prepare_s: float = 0.0
+    """Converting, compiling and the first call; the slowest worker's."""
+    notes: tuple[str, ...] = ()
+    """What the engine did otherwise than asked."""
+    problem: str = ""
+    """Why it did not run; "" where it did."""
+
+    @property
+    def speed(self) -> float | None:
+        """How many times eager fp32's rate; None where it did not run."""
+        if not self.items_per_s or not self.reference_items_per_s:
+            return None
+        return self.items_per_s / self.reference_items_per_s
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong with its answers; "" where they keep the bound of its dtype, or were not compared."""
+        if self.answers is None:
+            return ""
+        return judge(self.answers, self.candidate.dtype, random_weights=self.random_weights)
+
+    def as_row(self) -> dict[str, object]:
+        """As JSON can hold it; `from_row` reads it back."""
+        return asdict(self)
+
+
+def from_row(row: Mapping[str, Any]) -> Measurement:
+    """The measurement that `as_row` wrote.
+
+    Args:
+        row: its fields, as JSON gives them.
+
+    Raises:
+        TypeError, KeyError, ValueError: it is no such row.
+    """
+    answers, candidate = row["answers"], Candidate(**row["candidate"])
+    unknown = set(row) - {field.name for field in fields(Measurement)}
+    if unknown:
+        raise ValueError(f"a measurement has no {', '.join(sorted(unknown))}")
+    return Measurement(
+        **{
+            **row,
+            "candidate": candidate,
+            "answers": None if answers is None else Answers(**answers),
+            "notes": tuple(row["notes"]),
+        }
+    )
+
+
+def merged(measurements: Sequence[Measurement]) -> Measurement:
+    """One measurement of what several workers measured of the same candidate at the same time.
+
+    Rates are added, since the workers share the host as they will in the run; the answers are the worst of all, and
+    what did not run in one worker did not run.
+
+    Args:
+        measurements: one of each worker.
+    """
+    first = measurements[0]
+    failed = next((each for each in measurements if each.problem), None)
+    if failed is not None:
+        return failed
+    return Measurement(
+        candidate=first.candidate,
+        call_s=_mean([each.call_s for each in measurements]),
+        reference_s=_mean([each.reference_s for each in measurements]),
+        items_per_s=_sum([each.items_per_s for each in measurements]),
+        reference_items_per_s=_sum([each.reference_items_per_s for each in measurements]),
+        calls=sum(each.calls for each in measurements),
+        answers=_worst([each.answers for each in measurements]),
+        random_weights=first.random_weights,
+        prepare_s=max(each.prepare_s for each in measurements),
+        notes=tuple(dict.fromkeys(note for each in measurements for note in each.notes)),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _worst(answers: Sequence[Answers | None]) -> Answers | None:
+    known = [each for each in answers if each is not None]
+    if not known:
+        return None
+    cosines = [each.cosine for each in known if each.cosine is not None]
+    agreements = [each.agreement for each in known if each.agreement is not None]
+    errors = [each.logit_error for each in known if each.logit_error is not None]
+    return Answers(
+        cosine=min(cosines, default=None),
+        agreement=min(agreements, default=None),
+        logit_error=max(errors, default=None),
+    )

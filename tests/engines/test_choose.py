@@ -1,0 +1,143 @@
+"""What is chosen of what was measured, and what is refused with which words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipexlaunch.engines.accuracy import Answers
+from ipexlaunch.engines.candidate import REFERENCE, Candidate, floating
+from ipexlaunch.engines.choose import Weighed, choose, expected, worth_measuring
+from ipexlaunch.engines.expectations import Expectation
+from ipexlaunch.engines.measurement import Measurement, from_row, merged
+from ipexlaunch.errors import RequestError
+from tests.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
+
+IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")
+IPEX_INT4 = weights("ipex", "int4", group_size=128)
+RIGHT = Answers(cosine=0.9999)
+
+
+def weighed(**call_ms: float) -> list[Weighed]:
+    """IPEX's candidates with the milliseconds they took; eager fp32 takes 50."""
+    names = {"fp32": IPEX_FP32, "bf16": IPEX_BF16, "int4": IPEX_INT4}
+    rows = [Weighed(candidate=REFERENCE, expectation=OK, measurement=took(REFERENCE, 50, answers=RIGHT))]
+    for name, milliseconds in call_ms.items():
+        measured = took(names[name], milliseconds, answers=RIGHT)
+        rows.append(Weighed(candidate=names[name], expectation=OK, measurement=measured))
+    return rows
+
+
+def test_auto_takes_the_fastest() -> None:
+    assert choose(weighed(fp32=47, bf16=29, int4=412), "auto", "auto").candidate == IPEX_BF16
+
+
+def test_an_asked_dtype_that_is_slower_is_refused_with_both_numbers_and_the_way_out() -> None:
+    with pytest.raises(RequestError) as caught:
+        choose(weighed(fp32=47, bf16=29, int4=412), "ipex", "int4")
+    assert str(caught.value) == (
+        "cannot run int4 on ipex: ipex int4 weight-only x bf16 g128 is 8.77 times slower than ipex fp32 here "
+        "(412 against 47 ms a call); use --engine ipex --dtype bf16 (29 ms), or --force-dtype"
+    )
+
+
+def test_force_takes_it_all_the_same() -> None:
+    assert choose(weighed(fp32=47, bf16=29, int4=412), "ipex", "int4", force=True).candidate == IPEX_INT4
+
+
+def test_as_slow_as_fp32_within_the_noise_is_no_reason_to_refuse() -> None:
+    assert choose(weighed(fp32=47, bf16=48), "ipex", "bf16").candidate == IPEX_BF16
+    with pytest.raises(RequestError):
+        choose(weighed(fp32=47, bf16=49), "ipex", "bf16")
+
+
+def test_auto_leaves_out_what_is_fast_and_wrong() -> None:
+    rows = weighed(fp32=47, bf16=29)
+    wrong = took(IPEX_INT4, 5, answers=Answers(cosine=0.5))
+    rows.append(Weighed(candidate=IPEX_INT4, expectation=OK, measurement=wrong))
+    assert choose(rows, "auto", "auto").candidate == IPEX_BF16
+    with pytest.raises(RequestError, match=r"worst cosine .* is 0\.5.*use --engine ipex --dtype bf16 \(29 ms\)"):
+        choose(rows, "ipex", "int4")
+    assert choose(rows, "ipex", "int4", force=True).candidate == IPEX_INT4
+
+
+def test_what_cannot_run_is_told_with_its_reason() -> None:
+    missing = Expectation(fares="unavailable", reason='torchao is not installed there: pip install "ipexlaunch[torch]"')
+    rows = [*weighed(fp32=47), Weighed(candidate=weights("torch", "int8"), expectation=missing)]
+    with pytest.raises(RequestError, match=r"cannot run int8 on any engine: torch int8 .*pip install"):
+        choose(rows, "auto", "int8")
+    broken = Measurement(candidate=IPEX_INT4, problem="RuntimeError: no kernel")
+    rows = [*weighed(fp32=47), Weighed(candidate=IPEX_INT4, expectation=OK, measurement=broken)]
+    with pytest.raises(RequestError, match="RuntimeError: no kernel"):
+        choose(rows, "ipex", "int4")
+    with pytest.raises(RequestError, match="engine eager has no int8"):
+        choose(weighed(), "eager", "int8")
+
+
+def test_drift_between_sessions_does_not_decide() -> None:
+    slow_day = took(IPEX_FP32, 100, reference_ms=120, answers=RIGHT)
+    quick_day = took(IPEX_BF16, 50, reference_ms=50, answers=RIGHT)
+    rows = [
+        Weighed(candidate=IPEX_FP32, expectation=OK, measurement=slow_day),
+        Weighed(candidate=IPEX_BF16, expectation=OK, measurement=quick_day),
+    ]
+    assert choose(rows, "ipex", "auto").candidate == IPEX_FP32
+
+
+@given(
+    speeds=st.lists(st.floats(1, 1000), min_size=1, max_size=6),
+    cosines=st.lists(st.floats(0.9, 1), min_size=6, max_size=6),
+)
+def test_auto_is_never_slower_than_any_right_candidate(speeds: list[float], cosines: list[float]) -> None:
+    candidates = [IPEX_FP32, IPEX_BF16, IPEX_INT4, REFERENCE, floating("torch", "bf16"), weights("torch", "int8")]
+    rows = [
+        Weighed(candidate=each, expectation=OK, measurement=took(each, speed, answers=Answers(cosine=cosine)))
+        for each, speed, cosine in zip(candidates, speeds, cosines, strict=False)
+    ]
+    right = [each for each in rows if each.right]
+    if not right:
+        with pytest.raises(RequestError):
+            choose(rows, "auto", "auto")
+        return
+    chosen = choose(rows, "auto", "auto").candidate
+    speed = next(each.speed for each in rows if each.candidate == chosen)
+    assert speed == max(each.speed or 0 for each in right)
+
+
+def test_auto_measures_what_is_not_expected_to_be_slow_and_a_word_measures_itself_and_fp32() -> None:
+    known = expected(host("zen5"), IPEX_ENV)
+    names = [each.name for each in worth_measuring(known, "auto")]
+    assert names == ["eager fp32", "eager bf16", "ipex fp32", "ipex bf16", "torch fp32", "torch bf16"]
+    names = [each.name for each in worth_measuring(expected(host("zen5"), IPEX_ENV, "ipex"), "int4")]
+    assert names == ["ipex fp32", "ipex int4 weight-only x bf16 g128"]
+    names = [each.name for each in worth_measuring(expected(host("haswell"), TORCH_ENV), "auto")]
+    assert "torch bf16" not in names
+
+
+def test_rows_survive_json() -> None:
+    row = took(IPEX_INT4, 5, answers=Answers(agreement=0.9, logit_error=0.1), notes=("half",), random_weights=True)
+    assert from_row(json.loads(json.dumps(row.as_row()))) == row
+    with pytest.raises(ValueError, match="colour"):
+        from_row({**row.as_row(), "colour": 1})
+
+
+def test_workers_rates_are_added_and_their_worst_answers_count() -> None:
+    one = took(IPEX_BF16, 10, answers=Answers(cosine=0.999), notes=("a",))
+    other = took(IPEX_BF16, 30, answers=Answers(cosine=0.9), notes=("a",))
+    both = merged([one, other])
+    assert both.items_per_s == pytest.approx(100 + 1000 / 30)
+    assert both.speed == pytest.approx((100 + 1000 / 30) / 40)
+    assert both.answers == Answers(cosine=0.9)
+    assert (both.calls, both.notes) == (40, ("a",))
+    failed = Measurement(candidate=IPEX_BF16, problem="no memory")
+    assert merged([one, failed]) == failed
+
+
+def test_a_candidate_travels_whole() -> None:
+    full = Candidate(
+        engine="ipex", dtype="int4", scheme="weight-only", activations="bf16", group_size=64, lowp_mode="BF16"
+    )
+    assert from_row(Measurement(candidate=full).as_row()).candidate == full
