@@ -1,4 +1,4 @@
-"""Which run it is: what `ipexlaunch top` and the metrics tell runs apart by."""
+"""Which run it is: what `ipexlaunch top` and the metrics tell runs apart by, and what it is judged by."""
 
 from __future__ import annotations
 
@@ -15,3 +15,5 @@ class RunIdentity:
     """What the workers run, as it was typed."""
     started_at: float
     """Seconds since 1970."""
+    local_share_required: float
+    """Share of a worker's anonymous memory that must be on its nodes for a VALID run, 0 to 1."""

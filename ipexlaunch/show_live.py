@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
 from ipexlaunch.run_apart import Apart
+from ipexlaunch.run_identity import RunIdentity
 from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.usage import Usage
 
@@ -73,17 +74,17 @@ class _Looker:
 class LiveTable(_Looker):
     """The table at the bottom of a terminal; what is said meanwhile appears above it."""
 
-    def __init__(self, title: str, rows: int, stream: TextIO, *, color: bool) -> None:
+    def __init__(self, identity: RunIdentity, rows: int, stream: TextIO, *, color: bool) -> None:
         """Begin with nothing drawn.
 
         Args:
-            title: what is run.
+            identity: what is run, and the share of local memory that is asked of it.
             rows: how many workers there are.
             stream: a terminal.
             color: whether it wants colours.
         """
         self.interval_s: float | None = table_interval_s(rows)
-        self._title = title
+        self._identity = identity
         self._color = color
         self._stream = stream
         # A file of its own: a stopped terminal (Ctrl-S) holds whoever writes, and that must not be the launcher.
@@ -130,7 +131,14 @@ class LiveTable(_Looker):
             width, height = console.size
             usages = self._usages(snapshot)
             snapshot = replace(snapshot, failures=())  # each has been said, and stands above
-            table = live_table(snapshot, usages, width=width, height=height - 2, title=self._title)
+            table = live_table(
+                snapshot,
+                usages,
+                width=width,
+                height=height - 2,
+                title=self._identity.program,
+                local_share_required=self._identity.local_share_required,
+            )
             # The cursor stands below the table: the terminal writes there what is typed, such as ^C.
             live.update(Group(table, ""), refresh=True)
         if last:

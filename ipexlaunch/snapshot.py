@@ -27,9 +27,16 @@ class WorkerSnapshot:
     local_pages: float | None
     """Share of local anonymous memory at the last look, 0 to 1."""
     last_line: str
-    """The last line that it printed, without its end."""
+    """What it printed last, without its end: a whole line, or what stands after it, such as a progress bar."""
     exit_code: int | None
     restarts: int = 0
+    stopped: bool = False
+    """Whether it exited because it was asked to, so that its exit code is no failure of its own."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it exited with a code other than 0 of its own accord, or by a limit that it broke."""
+        return bool(self.exit_code) and not self.stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,32 @@ def test_a_line_without_end_is_shown_in_pieces(pipe: tuple[int, int]) -> None:
     assert shown == b"> " + b"x" * (LONGEST_PARTIAL_LINE_BYTES + 1) + b"\n"
 
 
+class Last:
+    last_line = ""
+
+
+@pytest.mark.parametrize(
+    ("chunks", "last"),
+    [
+        ([b"one\n", b"two\n"], "two"),
+        ([b"one\n", b"loading ..."], "loading ..."),
+        ([b"one\n", b"\r 10%|#  |", b"\r 50%|## |"], " 50%|## |"),
+        ([b"\r 10%|#  |\r 20%|#  |\r", b"    \r"], " 20%|#  |"),
+        ([b"bar " * 200 + b"\r", b"100%\n"], "100%"),
+        ([b"\r 99%", b"\r100%\n", b"\n"], "100%"),
+        ([b"one\r\n"], "one"),
+        ([b"one\n", b"  \n"], "one"),
+        ([b"x" * 10_000], "x" * 500),
+    ],
+)
+def test_the_last_line_is_what_a_terminal_shows_last(pipe: tuple[int, int], chunks: list[bytes], last: str) -> None:
+    seen = Last()
+    stream = Stream(b"[0] ", Display(pipe[1]), None, seen)
+    for chunk in chunks:
+        stream.add(chunk)
+    assert seen.last_line == last
+
+
 def test_what_nobody_reads_is_bounded_and_said_so_while_the_log_gets_all(pipe: tuple[int, int], tmp_path: Path) -> None:
     reader, writer = pipe
     display = Display(writer)

@@ -294,6 +294,23 @@ def test_watchers_are_told_how_the_run_stands(tmp_path: Path) -> None:
     assert any(worker.phase == "running" for snapshot in watcher.snapshots for worker in snapshot.workers)
 
 
+def test_watchers_can_tell_the_worker_that_failed_from_those_that_were_stopped(tmp_path: Path) -> None:
+    script = "import os, sys, time\nif os.environ['IPEXLAUNCH_INDEX'] == '1': sys.exit(7)\ntime.sleep(300)\n"
+    watcher = Recorder()
+    run_workers(script, tmp_path, watchers=[watcher])
+    workers = watcher.snapshots[-1].workers
+    assert [(worker.exit_code, worker.stopped, worker.failed) for worker in workers] == [
+        (143, True, False),
+        (7, False, True),
+    ]
+
+
+def test_a_worker_that_broke_a_limit_has_failed_though_it_was_stopped(tmp_path: Path) -> None:
+    watcher = Recorder()
+    run_workers("import time; time.sleep(300)", tmp_path, limits=Limits(timeout_s=0.3, grace_s=5.0), watchers=[watcher])
+    assert [(worker.exit_code, worker.failed) for worker in watcher.snapshots[-1].workers] == [(143, True), (143, True)]
+
+
 def test_workers_that_never_say_a_word_are_looked_at_too(tmp_path: Path) -> None:
     run, _, _, _ = run_workers("import time; time.sleep(0.5)", tmp_path, proof_interval_s=0.1)
     for record in run.records:

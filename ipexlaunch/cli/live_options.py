@@ -92,7 +92,9 @@ def open_views(
     from ipexlaunch.status_socket.serve import StatusSocket
 
     title = shlex.join([program, *arguments])
-    identity = RunIdentity(pid=os.getpid(), program=title, started_at=time.time())
+    identity = RunIdentity(
+        pid=os.getpid(), program=title, started_at=time.time(), local_share_required=options["local_pages"]
+    )
     with _small_descriptors_kept():
         watchers = [
             StatusSocket(identity, os.environ, os.getuid(), note=tell),
@@ -100,7 +102,7 @@ def open_views(
         ]
         outputs = (1, 2)
         if draws_table(options):
-            table = _table(title, count)
+            table = _table(identity, count)
             watchers.append(table)
             nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             outputs = (nowhere if sys.stdout.isatty() else 1, nowhere)
@@ -113,11 +115,11 @@ def open_views(
     return Views(watchers=tuple(watchers), tell=tell, outputs=outputs)
 
 
-def _table(title: str, count: int) -> LiveTable:
+def _table(identity: RunIdentity, count: int) -> LiveTable:
     from ipexlaunch.cli.terminal import wants_color
     from ipexlaunch.show_live import LiveTable
 
-    return LiveTable(title, count, sys.stderr, color=wants_color(sys.stderr))
+    return LiveTable(identity, count, sys.stderr, color=wants_color(sys.stderr))
 
 
 def _above(table: LiveTable) -> Callable[[str], None]:

@@ -93,7 +93,14 @@ def _print(runs: list[Run], notes: list[str], form: str) -> None:
 
         width, color = width_of(sys.stdout), wants_color(sys.stdout)
         texts = [
-            live_text(answer.snapshot, usages, width=width, title=_title(answer), color=color)
+            live_text(
+                answer.snapshot,
+                usages,
+                width=width,
+                title=_title(answer),
+                color=color,
+                local_share_required=answer.identity.local_share_required,
+            )
             for answer, usages in runs
         ]
         if texts or not notes:
@@ -141,7 +148,16 @@ def _picture(runs: list[Run], notes: list[str], width: int, height: int) -> Rend
     parts: list[RenderableType] = []
     for place, (answer, usages) in enumerate(runs):
         share = left // (len(runs) - place)
-        parts.append(live_table(answer.snapshot, usages, width=width, height=share - 1, title=_title(answer)))
+        parts.append(
+            live_table(
+                answer.snapshot,
+                usages,
+                width=width,
+                height=share - 1,
+                title=_title(answer),
+                local_share_required=answer.identity.local_share_required,
+            )
+        )
         parts.append(Text())
         left -= min(share, lines_wanted(answer.snapshot) + 1)
     return Group(*parts, *(Text(note, no_wrap=True, overflow="ellipsis") for note in notes))

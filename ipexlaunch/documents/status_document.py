@@ -35,6 +35,7 @@ def status_data(identity: RunIdentity, snapshot: Snapshot, usages: Mapping[int, 
         "pid": identity.pid,
         "program": identity.program,
         "started_at": identity.started_at,
+        "local_share_required": identity.local_share_required,
         "elapsed_s": snapshot.elapsed_s,
         "measured_s": snapshot.measured_s,
         "rate": snapshot.rate,
@@ -61,6 +62,7 @@ def _worker(worker: WorkerSnapshot) -> dict[str, Any]:
         "last_line": worker.last_line[:LONGEST_LAST_LINE],
         "exit_code": worker.exit_code,
         "restarts": worker.restarts,
+        "stopped": worker.stopped,
     }
 
 
@@ -109,4 +111,10 @@ def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
         rate=model.rate,
         failures=tuple(model.failures),
     )
-    return RunIdentity(pid=model.pid, program=model.program, started_at=model.started_at), snapshot
+    identity = RunIdentity(
+        pid=model.pid,
+        program=model.program,
+        started_at=model.started_at,
+        local_share_required=model.local_share_required,
+    )
+    return identity, snapshot

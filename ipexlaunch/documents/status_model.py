@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ipexlaunch.documents.text import CpuList
 from ipexlaunch.lifecycle import Phase
+from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
 
 
 class _Tolerant(BaseModel):
@@ -28,6 +29,7 @@ class WorkerModel(_Tolerant):
     last_line: str
     exit_code: int | None
     restarts: int = 0
+    stopped: bool = False
 
 
 class StatusModel(_Tolerant):
@@ -36,6 +38,7 @@ class StatusModel(_Tolerant):
     pid: int
     program: str
     started_at: float
+    local_share_required: float = LOCAL_SHARE_REQUIRED
     elapsed_s: float
     measured_s: float | None
     rate: float | None

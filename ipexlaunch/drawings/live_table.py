@@ -1,16 +1,17 @@
-"""A run as it goes on, in a terminal of any size: rows where they fit, else small cells side by side.
+"""A run as it goes on, in a terminal of any size: rows, tables of rows side by side, or else small cells.
 
 Every column has a width that the plan decides, not the figures, so that nothing jumps from one picture to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings import live_words as words
+from ipexlaunch.drawings.live_cells import GAP, Strayed, live_cells
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
 from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
 from ipexlaunch.usage import Usage
@@ -18,15 +19,13 @@ from ipexlaunch.usage import Usage
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-GAP = 2
 NARROWEST_LAST_LINE = 14
 WIDEST_CPUS = 15
-CELL_WIDTH = 14
-"""Of a cell behind the instance's number: rate or phase, share of cpus, and the mark."""
 FAILURES_SHOWN = 3
-PHASES = ("waiting", "starting", "ready", "running", "finished", "exited", "failed")
-"""In the order of a worker's life; failed: exited with a code other than 0."""
-NO_USAGE = Usage()
+TABLE_GAP = 3
+"""Between tables that stand side by side."""
+PHASES = ("waiting", "starting", "ready", "running", "finished", "exited", "stopped", "failed")
+"""In the order of a worker's life; stopped, failed: exited with a code other than 0, because it was asked to or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,7 @@ def live_table(
     width: int,
     height: int | None = None,
     title: str = "",
+    local_share_required: float = LOCAL_SHARE_REQUIRED,
 ) -> RenderableType:
     """The run as something that rich can draw: totals, one row or cell per worker, the latest failures.
 
@@ -52,6 +52,7 @@ def live_table(
         width: columns of the terminal; no line is longer.
         height: lines of the terminal; None shows every worker in a row.
         title: stands before the totals, e.g. what is run.
+        local_share_required: a worker with a smaller share of local memory is marked, 0 to 1.
     """
     from rich.console import Group
 
@@ -61,10 +62,16 @@ def live_table(
     ]
     foot = [_line(words.plain_line(failure), width, "red") for failure in snapshot.failures[-FAILURES_SHOWN:]]
     room = None if height is None else height - len(head) - len(foot) - 1  # the line of the columns' names
-    if room is None or len(snapshot.workers) <= room:
-        body: list[RenderableType] = [_rows(snapshot, usages, width)]
+    strayed = _strayed(snapshot, usages, local_share_required)
+    across = 1 if room is None else max(1, -(-len(snapshot.workers) // max(1, room)))
+    columns = _columns(snapshot, usages, (width + TABLE_GAP) // across - TABLE_GAP)
+    if room is None or across == 1:
+        body: list[RenderableType] = [_rows(snapshot, snapshot.workers, usages, columns, strayed)]
+    elif "local" in (column.head for column in columns):
+        body = [_tables(snapshot, usages, columns, strayed, across)]
     else:
-        body = _cells(snapshot, usages, width, max(1, room - 1))
+        legend, grid = live_cells(snapshot.workers, usages, width, max(1, room), strayed)
+        body = [_line(legend, width, "dim"), grid]
     return Group(*head, *body, *foot)
 
 
@@ -80,12 +87,16 @@ def live_text(
     width: int,
     height: int | None = None,
     title: str = "",
+    local_share_required: float = LOCAL_SHARE_REQUIRED,
     color: bool = False,
 ) -> str:
     """`live_table` as text."""
     from ipexlaunch.drawings.rich_text import rendered
 
-    return rendered(live_table(snapshot, usages, width=width, height=height, title=title), width=width, color=color)
+    table = live_table(
+        snapshot, usages, width=width, height=height, title=title, local_share_required=local_share_required
+    )
+    return rendered(table, width=width, color=color)
 
 
 def live_line(snapshot: Snapshot, usages: Mapping[int, Usage]) -> str:
@@ -104,7 +115,7 @@ def _line(text: str, width: int, style: str) -> RenderableType:
 def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) -> str:
     """ "total 812.3 items/s  4 running  55.8/56 cpus busy  at least 99.8% local  123,456 items", as far as it fits."""
     workers = snapshot.workers
-    phases = ["failed" if worker.exit_code else worker.phase for worker in workers]
+    phases = ["failed" if worker.failed else "stopped" if worker.stopped else worker.phase for worker in workers]
     counts = {phase: phases.count(phase) for phase in sorted(set(phases), key=PHASES.index)}
     parts = [", ".join(f"{count} {words.PHASE_WORDS.get(phase, phase)}" for phase, count in counts.items())]
     items = sum(worker.items for worker in workers)
@@ -128,26 +139,54 @@ def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) 
 
 
 def _share(worker: WorkerSnapshot, usages: Mapping[int, Usage]) -> float | None:
-    return words.local_share(worker, usages.get(worker.index, NO_USAGE))
+    return words.local_share(worker, usages.get(worker.index, Usage()))
 
 
-def _rows(snapshot: Snapshot, usages: Mapping[int, Usage], width: int) -> RenderableType:
+def _strayed(snapshot: Snapshot, usages: Mapping[int, Usage], required: float) -> Strayed:
+    shares = {worker.index: _share(worker, usages) for worker in snapshot.workers}
+    return Strayed(frozenset(i for i, share in shares.items() if share is not None and share < required), required)
+
+
+def _tables(
+    snapshot: Snapshot, usages: Mapping[int, Usage], columns: Sequence[_Column], strayed: Strayed, across: int
+) -> RenderableType:
+    """So many tables of rows side by side, read downwards one after the other."""
+    from rich.table import Table
+
+    workers = snapshot.workers
+    down = -(-len(workers) // across)
+    beside = Table.grid(padding=(0, TABLE_GAP, 0, 0))
+    beside.add_row(
+        *(
+            _rows(snapshot, workers[first : first + down], usages, columns, strayed)
+            for first in range(0, len(workers), down)
+        )
+    )
+    return beside
+
+
+def _rows(
+    snapshot: Snapshot,
+    workers: Sequence[WorkerSnapshot],
+    usages: Mapping[int, Usage],
+    columns: Sequence[_Column],
+    strayed: Strayed,
+) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    columns = _columns(snapshot, usages, width)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", show_edge=False)
     for column in columns:
         justify = "right" if column.right else "left"
         table.add_column(column.head, justify=justify, width=column.width, no_wrap=True)  # type: ignore[arg-type]
     most = _nodes_shown(snapshot, usages)
-    for worker in snapshot.workers:
-        cells = _row(worker, usages.get(worker.index, NO_USAGE), most)
+    for worker in workers:
+        cells = _row(worker, usages.get(worker.index, Usage()), most)
         row = [Text(cells[column.head], no_wrap=True, overflow="ellipsis") for column in columns]
         for column, cell in zip(columns, row, strict=True):
-            if column.head == "local" and _is_strayed(worker, usages):
+            if column.head == "local" and worker.index in strayed.indices:
                 cell.stylize("bold red")
-        table.add_row(*row, style=_style(worker))
+        table.add_row(*row, style=words.style(worker))
     return table
 
 
@@ -211,48 +250,3 @@ def _row(worker: WorkerSnapshot, usage: Usage, most: int) -> dict[str, str]:
         "local": words.share_words(words.local_share(worker, usage)),
         "last line": words.plain_line(worker.last_line),
     }
-
-
-def _style(worker: WorkerSnapshot) -> str:
-    if worker.phase == "exited":
-        return "red" if worker.exit_code else "dim"
-    return "" if worker.phase in ("running", "starting") else "yellow" if worker.phase == "waiting" else "cyan"
-
-
-def _is_strayed(worker: WorkerSnapshot, usages: Mapping[int, Usage]) -> bool:
-    share = _share(worker, usages)
-    return share is not None and share < LOCAL_SHARE_REQUIRED
-
-
-def _cells(snapshot: Snapshot, usages: Mapping[int, Usage], width: int, height: int) -> list[RenderableType]:
-    """Every worker in a small cell, in columns that are read downwards."""
-    from rich.table import Table
-    from rich.text import Text
-
-    workers = snapshot.workers
-    digits = len(str(max(worker.index for worker in workers)))
-    across = max(1, (width + GAP) // (digits + 1 + CELL_WIDTH + GAP))
-    down = min(height, -(-len(workers) // across))
-    table = Table.grid(padding=(0, GAP, 0, 0))
-    for _ in range(across):
-        table.add_column(width=digits + 1 + CELL_WIDTH, no_wrap=True)
-    shown = workers[: across * down]
-    cells = [
-        Text(_cell(worker, usages, digits), style="bold red" if _is_strayed(worker, usages) else _style(worker))
-        for worker in shown
-    ]
-    for row in range(down):
-        table.add_row(*cells[row::down])
-    legend = "instance, items/s or phase, share of its cpus that is busy"
-    if any(_is_strayed(worker, usages) for worker in workers):
-        legend += f"; ! less than {LOCAL_SHARE_REQUIRED:.0%} local"
-    if len(shown) < len(workers):
-        legend = f"{len(workers) - len(shown)} more do not fit; {legend}"
-    return [_line(legend, width, "dim"), table]
-
-
-def _cell(worker: WorkerSnapshot, usages: Mapping[int, Usage], digits: int) -> str:
-    usage = usages.get(worker.index, NO_USAGE)
-    telling = words.figure(worker.rate) if worker.phase == "running" and worker.items else words.phase_words(worker)
-    share = words.busy_share(worker, usage) if worker.phase != "exited" else ""
-    return f"{worker.index:>{digits}} {telling:>8} {share:>4}{'!' if _is_strayed(worker, usages) else ' '}"

@@ -34,7 +34,7 @@ def plain_line(text: str) -> str:
     """
     parts = [part for part in text.split("\r") if part.strip()]
     text = ESCAPES.sub("", parts[-1] if parts else "")
-    return " ".join("".join(map(_harmless, text)).split())
+    return "".join(map(_harmless, text)).strip()
 
 
 def _harmless(character: str) -> str:
@@ -83,9 +83,9 @@ def duration(seconds: float) -> str:
 
 
 def phase_words(worker: WorkerSnapshot) -> str:
-    """ "running", "exited" or, where it failed, "exit 139"."""
+    """ "running", "exited", where it failed "exit 139", where it ended because it was asked to "stopped"."""
     if worker.phase == "exited" and worker.exit_code:
-        return f"exit {worker.exit_code}"
+        return f"exit {worker.exit_code}" if worker.failed else "stopped"
     return PHASE_WORDS.get(worker.phase, worker.phase)
 
 
@@ -131,3 +131,10 @@ def share_words(share: float | None) -> str:
     if share is None:
         return "-"
     return "100%" if share >= 1 else f"{min(share, 0.999):.1%}"
+
+
+def style(worker: WorkerSnapshot) -> str:
+    """The colour of a worker's phase: red for a failure of its own, dim for what is over."""
+    if worker.phase == "exited":
+        return "red" if worker.failed else "dim"
+    return "" if worker.phase in ("running", "starting") else "yellow" if worker.phase == "waiting" else "cyan"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ipexlaunch import lifecycle
 from ipexlaunch.lifecycle import State, WorkerState
@@ -49,7 +50,11 @@ def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
 
 def snapshot(children: Sequence[Child], state: State, now: float) -> Snapshot:
     """How the run stands now."""
-    workers = tuple(_worker(child, worker, now) for child, worker in zip(children, state.workers, strict=True))
+    failed = {failure.index for failure in state.failures}
+    workers = tuple(
+        replace(_worker(child, worker, now), stopped=bool(worker.exit_code) and worker.index not in failed)
+        for child, worker in zip(children, state.workers, strict=True)
+    )
     rates = [worker.rate for worker in workers if worker.rate is not None]
     return Snapshot(
         elapsed_s=now - state.started,

@@ -48,7 +48,7 @@ class Child:
     inspected: float = 0.0
     """When it was last looked at."""
     last_line: str = ""
-    """The last whole line that it printed."""
+    """What it printed last: a whole line, or what stands after it."""
     ready: float | None = None
     finished: float | None = None
     cpu_s: float = 0.0

@@ -94,7 +94,7 @@ class Display:
 
 
 class LastLine(Protocol):
-    """Where a stream leaves its last whole line."""
+    """Where a stream leaves what it showed last."""
 
     last_line: str
 
@@ -116,7 +116,7 @@ class Stream:
             prefix: stands before every line, e.g. b"[0] ".
             display: where lines are shown.
             log: where every byte is kept; None for nowhere.
-            last: is told the last whole line.
+            last: is told the last line, also one without an end: a progress bar may never end its line.
             stamp: makes the time that stands before the prefix; None for no time.
         """
         self._prefix = prefix
@@ -139,6 +139,7 @@ class Stream:
         if end:
             self._show(data[:end])
         self._partial = data[end:]
+        self._tell_last(self._partial)
 
     def end(self) -> None:
         """Show the last line even if it has no end."""
@@ -149,8 +150,15 @@ class Stream:
     def _show(self, lines: bytes) -> None:
         prefix = self._prefix if self._stamp is None else self._stamp() + self._prefix
         self._display.add(prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
-        if self._last is not None:
-            last = lines[lines.rfind(b"\n", 0, -1) + 1 : -1]
+        self._tell_last(lines[lines.rfind(b"\n", 0, -1) + 1 : -1])
+
+    def _tell_last(self, line: bytes) -> None:
+        """Of a line that was overwritten (carriage returns) the newest state; nothing where there is none to see."""
+        if self._last is None:
+            return
+        line = line.rstrip()
+        if line:
+            last = line[line.rfind(b"\r") + 1 :]
             self._last.last_line = last[:LONGEST_LAST_LINE_BYTES].decode(errors="replace")
 
 

@@ -8,7 +8,7 @@ from ipexlaunch.run_identity import RunIdentity
 from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
 from ipexlaunch.usage import Usage
 
-IDENTITY = RunIdentity(pid=4711, program="embed.py --seconds 10", started_at=1795251429.5)
+IDENTITY = RunIdentity(pid=4711, program="embed.py --seconds 10", started_at=1795251429.5, local_share_required=0.9)
 MIB = 1 << 20
 
 LAST_LINES = (
@@ -60,7 +60,7 @@ def many(count: int) -> tuple[Snapshot, dict[int, Usage]]:
 
 
 def eventful() -> tuple[Snapshot, dict[int, Usage]]:
-    """Every phase, a failure, a restart, a stray."""
+    """Every phase, a failure, a restart, a stray, one that was stopped."""
     workers = [
         worker(0),
         worker(1, phase="starting", items=0, rate=None, local_pages=None),
@@ -71,6 +71,7 @@ def eventful() -> tuple[Snapshot, dict[int, Usage]]:
         worker(6, cpus=frozenset(), nodes=frozenset(), memory="none", local_pages=None),
         worker(7, nodes=frozenset({2}), items=1_234_567_890, rate=1_234_567.0),
         worker(8, phase="waiting", pid=None, items=0, rate=None, restarts=1),
+        worker(9, phase="exited", exit_code=143, stopped=True, pid=None, rate=0.0),
     ]
     usages = {index: usage(index) for index in (0, 1, 2, 3, 6)}
     usages[7] = Usage(busy_cpus=0.2, memory={0: 100 << 30, 1: 200 << 30, 2: 300 << 30, 3: 1 << 20})

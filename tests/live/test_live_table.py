@@ -55,8 +55,9 @@ def test_a_line_for_where_there_is_no_terminal_has_the_totals() -> None:
         "1:02:34  total 201.0 items/s  2 running  27.8/28 cpus busy  99.6% local  3,000 items"
     )
     assert live_line(*eventful()) == (
-        "1:02:34  total 1.2M items/s  1 waiting, 1 started, 1 ready, 3 running, 1 finished, 1 exited, 1 failed  "
-        "69.6/112 cpus busy  at least 50.0% local  1,234,590,890 items"
+        "1:02:34  total 1.2M items/s  "
+        "1 waiting, 1 started, 1 ready, 3 running, 1 finished, 1 exited, 1 stopped, 1 failed  "
+        "69.6/126 cpus busy  at least 50.0% local  1,234,600,890 items"
     )
 
 
@@ -86,6 +87,64 @@ def test_columns_stay_where_they_are_whatever_the_figures(
     assert first == picture(other, usage(0))
 
 
+@given(st.integers(2, 300), st.integers(60, 300), st.integers(4, 80))
+def test_rows_stand_side_by_side_where_their_columns_fit_and_everybody_has_one(
+    count: int, width: int, height: int
+) -> None:
+    snapshot, usages = many(count)
+    lines = live_text(snapshot, usages, width=width, height=height).splitlines()
+    tables = lines[2].count("phase  ")
+    if "instance," in lines[2]:
+        return  # cells
+    rows = [line for line in lines[3:] if line.strip()]
+    assert sum(line.count("running") for line in rows) == count
+    assert len(rows) == -(-count // tables)
+    assert len(lines) <= height
+    starts = [row[: len(str(count - 1))].strip() for row in rows]
+    assert starts == [str(index) for index in range(len(rows))], "read downwards"
+
+
+def test_a_wide_terminal_shows_many_workers_in_tables_and_a_narrow_one_in_cells() -> None:
+    snapshot, usages = many(64)
+
+    def names(width: int, height: int) -> str:
+        return live_text(snapshot, usages, width=width, height=height).splitlines()[2]
+
+    assert names(200, 58).count("last line") == 2
+    assert names(100, 28).startswith("instance,")
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, None), (40, 12)])
+def test_who_has_less_local_memory_than_the_run_asks_for_is_marked_and_nobody_else(
+    width: int, height: int | None
+) -> None:
+    snapshot, usages = many(20)
+    usages[3] = usage(3, memory={1: 80, 0: 20})
+
+    def marks(required: float) -> int:
+        text = live_text(snapshot, usages, width=width, height=height, color=True, local_share_required=required)
+        return text.count("\x1b[1;31m")
+
+    assert (marks(0.8), marks(0.81)) == (0, 1)
+
+
+def test_the_mark_of_a_cell_is_explained_by_what_the_run_asks_for() -> None:
+    snapshot, usages = many(20)
+    text = live_text(snapshot, usages, width=100, height=7, local_share_required=0.997)
+    assert "! less than 99.7% local" in text
+    assert text.count("%!") == 20
+
+
+def test_a_worker_that_was_asked_to_end_has_not_failed() -> None:
+    stopped = worker(0, phase="exited", exit_code=143, stopped=True, pid=None)
+    failed = worker(1, phase="exited", exit_code=143, pid=None)
+    text = live_text(run_of([stopped, failed]), {}, width=80, color=True)
+    first, second = text.splitlines()[3:]
+    assert ("stopped" in first, "exit" in first, "\x1b[31m" in first) == (True, False, False)
+    assert ("exit 143" in second, "\x1b[31m" in second) == (True, True)
+    assert "1 stopped, 1 failed" in text
+
+
 def test_the_lines_that_are_wanted_are_those_that_are_drawn() -> None:
     for snapshot, usages in (many(5), eventful()):
         assert len(live_text(snapshot, usages, width=100).splitlines()) == lines_wanted(snapshot)
@@ -104,6 +163,7 @@ def test_no_last_line_moves_the_cursor(text: str) -> None:
         ("\x1b[1;32mdone\x1b[0m", "done"),
         ("\x1b]8;;http://a.b\x1b\\link\x1b]8;;\x1b\\", "link"),
         (" 10%|#  |\r100%|###|\r", "100%|###|"),
+        (" 20%|#    |", "20%|#    |"),
         ("a\tb\x00c\x7f", "a bc"),
         ("\x1b(Bplain \x1b=text\x1b", "plain text"),
         ("\x1b]0;a title without end", ""),

@@ -101,9 +101,10 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_top_tells_what_a_run_does_and_forgets_it_when_it_has_ended(directory: Path) -> None:
-    run = Run(directory)
+    run = Run(directory, "--local-pages", "0.9")
     run.until_counted()
     told = run.mine()
+    assert told["local_share_required"] == 0.9
     assert told["program"] == "work.py 'an argument'"
     (worker,) = told["workers"]
     assert worker["phase"] == "running"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import socket
@@ -140,7 +141,8 @@ def test_the_socket_of_a_killed_launcher_is_removed(root: Path) -> None:
     program = (
         "import os, sys; from ipexlaunch.run_identity import RunIdentity; "
         "from ipexlaunch.status_socket.serve import StatusSocket; "
-        "StatusSocket(RunIdentity(pid=os.getpid(), program='x', started_at=0.0), {}, os.getuid(), note=print, "
+        "StatusSocket(RunIdentity(pid=os.getpid(), program='x', started_at=0.0, local_share_required=0.95), {}, "
+        "os.getuid(), note=print, "
         f"root={str(root)!r}); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
@@ -178,6 +180,13 @@ def test_an_answer_of_a_later_version_is_named_not_misread(root: Path) -> None:
     assert len(notes) == 1
     assert "launcher 77" in notes[0]
     assert "ipexlaunch/status/9" in notes[0]
+
+
+def test_a_launcher_of_an_earlier_version_is_understood() -> None:
+    snapshot, _ = many(1)
+    data = json.loads(write_status(IDENTITY, snapshot))
+    del data["local_share_required"], data["workers"][0]["stopped"]
+    assert read_status(json.dumps(data), "it") == (replace(IDENTITY, local_share_required=0.95), snapshot)
 
 
 def other_files(directory: Path) -> None:
