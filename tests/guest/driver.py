@@ -27,8 +27,13 @@ from tests.guest.touch_memory import touched
 
 TOUCH_MEMORY = str(Path(__file__).with_name("touch_memory.py"))
 MEASURED_WORKER = str(Path(__file__).with_name("measured_worker.py"))
+MISBEHAVE = str(Path(__file__).parents[1] / "placement/misbehave.py")
 GRANDCHILD_MIB = 8
 POLICY_SHAPES = ("2s2n-smt",)
+MISPLACED_SHAPE = "8n"
+"""It has a node for each misdeed."""
+MISDEEDS = ("thread", "been", "child-cpus", "daemon", "policy", "mbind", "child-policy", "nothing")
+"""Of tests/placement/misbehave.py, one for each instance; the last one is at home where the others stray to."""
 LAUNCHER = [sys.executable, "-m", "ipexlaunch", "run"]
 WEIGHT_FILES = Path("/sys/kernel/mm/mempolicy/weighted_interleave")
 
@@ -51,6 +56,7 @@ def main() -> None:
         "dry_run": dry_run,
         "run_strict": run_strict,
         "run_policies": run_policies,
+        "run_misplaced": run_misplaced,
     }
     found: dict[str, Json] = {}
     for name, collect in sections.items():
@@ -164,14 +170,27 @@ def run_policies(shape: Shape) -> Json:
     return {policy: _launched([*options, policy], mib=SHARED_OUT_MIB) for policy in policies}
 
 
+def run_misplaced(shape: Shape) -> Json:
+    """One run in which every worker but the last leaves its slice, each in another way."""
+    if shape is not SHAPES[MISPLACED_SHAPE]:
+        return None
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory, "report.json")
+        ran = _run([*LAUNCHER, "--report", str(report), MISBEHAVE, ",".join(MISDEEDS)])
+        return {**ran, "report": _written(report)}
+
+
 def _launched(options: Sequence[str], *, mib: int, child_mib: int = 0) -> Json:
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "report.json")
         words = [*LAUNCHER, "--report", str(report), *options, MEASURED_WORKER, str(mib), str(child_mib), directory]
         ran = _run(words)
         told = {path.stem: json.loads(path.read_text()) for path in Path(directory).glob("[0-9]*.json")}
-        written = json.loads(report.read_text()) if report.exists() and report.stat().st_size else None
-    return {**ran, "report": written, "workers": told}
+        return {**ran, "report": _written(report), "workers": told}
+
+
+def _written(report: Path) -> Json:
+    return json.loads(report.read_text()) if report.exists() and report.stat().st_size else None
 
 
 def _set_weights(nodes: Sequence[int]) -> None:

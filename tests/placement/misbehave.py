@@ -1,9 +1,10 @@
 """A worker that leaves its slice in the way that its argument names, after it has said that it is ready.
 
-    ipexlaunch run tests/placement/misbehave.py cpus|child-cpus|policy|mbind|daemon|crowd|nothing
+    ipexlaunch run tests/placement/misbehave.py thread,been,child-cpus,daemon,policy,mbind,child-policy,nothing
 
-Memory goes to the highest node and threads to the highest cpu, so bind it elsewhere. It needs nothing but the
-standard library and this package, so it runs in a guest.
+Names are MISDEEDS below; of several, each worker does the one that stands at its index. Memory goes to the highest node
+and threads to the highest cpu, so bind it elsewhere. It needs nothing but the standard library and this package, so it
+runs in a guest.
 """
 
 import ctypes
@@ -11,6 +12,7 @@ import mmap
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -39,7 +41,18 @@ def last_cpu() -> int:
         return int(file.read().replace("-", ",").split(",")[-1])
 
 
-def child(script: str, *, daemon: bool = False) -> None:
+CHILD_CPUS = "os.sched_setaffinity(0, [{last_cpu}])"
+CHILD_POLICY = """
+import mmap
+from ipexlaunch.bind import set_memory_policy
+set_memory_policy("bind", frozenset([{last_node}]))
+memory = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE)
+memory[::mmap.PAGESIZE] = bytes(len(memory) // mmap.PAGESIZE)
+"""
+
+
+def child(script: str, *, daemon: bool = False) -> subprocess.Popen[bytes]:
+    script = script.format(last_cpu=last_cpu(), last_node=last_node())
     argv = [sys.executable, "-c", CHILD, script]
     if daemon:
         argv = [sys.executable, "-c", f"import subprocess; subprocess.Popen({argv!r}, start_new_session=True)"]
@@ -47,6 +60,33 @@ def child(script: str, *, daemon: bool = False) -> None:
     kept.append(process)
     assert process.stdout is not None
     process.stdout.readline()
+    return process
+
+
+def thread() -> None:
+    """One thread beside the main one takes another cpu for itself."""
+    moved = threading.Event()
+
+    def move() -> None:
+        os.sched_setaffinity(0, {last_cpu()})  # 0: the calling thread
+        moved.set()
+        threading.Event().wait()
+
+    threading.Thread(target=move, daemon=True).start()
+    moved.wait()
+
+
+def been() -> None:
+    """A child sleeps since it was on another cpu, and may not run there any more."""
+    sleeper = child(CHILD_CPUS)
+    while not sleeps(sleeper.pid):
+        time.sleep(0.01)
+    os.sched_setaffinity(sleeper.pid, os.sched_getaffinity(0))
+
+
+def sleeps(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
 
 
 def mbind() -> None:
@@ -77,10 +117,13 @@ def crowd() -> None:
 
 MISDEEDS: dict[str, Callable[[], object]] = {
     "cpus": lambda: os.sched_setaffinity(0, {*os.sched_getaffinity(0), last_cpu()}),
-    "child-cpus": lambda: child(f"os.sched_setaffinity(0, [{last_cpu()}])"),
+    "thread": thread,
+    "been": been,
+    "child-cpus": lambda: child(CHILD_CPUS),
+    "daemon": lambda: child(CHILD_CPUS, daemon=True),
     "policy": policy,
     "mbind": mbind,
-    "daemon": lambda: child(f"os.sched_setaffinity(0, [{last_cpu()}])", daemon=True),
+    "child-policy": lambda: child(CHILD_POLICY),
     "crowd": crowd,
     "nothing": lambda: None,
 }
@@ -89,7 +132,8 @@ MISDEEDS: dict[str, Callable[[], object]] = {
 def main() -> None:
     touch(32)
     worker.ready()
-    MISDEEDS[sys.argv[1]]()
+    misdeeds = sys.argv[1].split(",")
+    MISDEEDS[misdeeds[worker.index % len(misdeeds)]]()
     worker.count(1)
     worker.finish()
     for process in kept:

@@ -29,7 +29,9 @@ def run(misdeed: str, tmp_path: Path) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.parametrize(("misdeed", "processes", "daemons"), [("cpus", 1, 0), ("child-cpus", 2, 0), ("daemon", 2, 1)])
+@pytest.mark.parametrize(
+    ("misdeed", "processes", "daemons"), [("cpus", 1, 0), ("thread", 1, 0), ("child-cpus", 2, 0), ("daemon", 2, 1)]
+)
 def test_a_worker_whose_threads_children_or_daemons_leave_their_cpus_makes_the_run_invalid(
     misdeed: str, processes: int, daemons: int, tmp_path: Path
 ) -> None:
@@ -40,6 +42,14 @@ def test_a_worker_whose_threads_children_or_daemons_leave_their_cpus_makes_the_r
     assert "outside its plan" in reason
     placement = report["instances"][0]["placement"]
     assert (placement["looks"], placement["processes"], placement["daemons"]) == (2, processes, daemons)
+
+
+def test_a_child_that_was_elsewhere_before_the_look_makes_the_run_invalid(tmp_path: Path) -> None:
+    report = run("been", tmp_path)
+    assert (report["valid"], report["exit_code"]) == (False, 4)
+    (reason,) = report["reasons"]
+    assert reason.startswith("instance 0 ran on cpus ")
+    assert reason.endswith(", though it may not any more")
 
 
 def test_one_that_does_nothing_wrong_is_valid_and_its_placement_is_shown(tmp_path: Path) -> None:
