@@ -61,6 +61,11 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
     phase = GaugeMetricFamily(
         "ipexlaunch_instance_phase", "1 for the phase that the worker is in, 0 for others.", labels=[*each, "phase"]
     )
+    announced = GaugeMetricFamily(
+        "ipexlaunch_announced_phase_seconds",
+        "For how long a worker that is not ready has been busy with what it announced.",
+        labels=[*each, "name"],
+    )
     items = CounterMetricFamily("ipexlaunch_items", "Items counted.", labels=each)
     tokens = CounterMetricFamily("ipexlaunch_tokens", "Tokens counted.", labels=each)
     rate = GaugeMetricFamily("ipexlaunch_items_per_second", "Rate of the last five seconds.", labels=each)
@@ -78,6 +83,8 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
         info.add_metric(labels, planned)
         for name in get_args(Phase):
             phase.add_metric([*labels, name], float(worker.phase == name))
+        if worker.busy_s is not None:
+            announced.add_metric([*labels, worker.busy_with], worker.busy_s)
         items.add_metric(labels, worker.items)
         tokens.add_metric(labels, worker.tokens)
         restarts.add_metric(labels, worker.restarts)
@@ -95,7 +102,7 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
             local.add_metric(labels, share)
         if worker.exit_code is not None:
             exit_code.add_metric(labels, worker.exit_code)
-    yield from (info, phase, items, tokens, rate, restarts, cpu, busy, memory, local, exit_code)
+    yield from (info, phase, announced, items, tokens, rate, restarts, cpu, busy, memory, local, exit_code)
 
 
 class _Figures:

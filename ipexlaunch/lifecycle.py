@@ -29,6 +29,11 @@ NEVER_RESTARTED = ("start",)
 SIGNAL_BASE = 128
 """Exit code of what a signal ended is 128 + its number, as a shell has it."""
 
+SIGTERM = 15
+
+COMPILATION = ("compiling", "waiting for compilation")
+"""Announced phases that have a time limit of their own and do not count against that of being ready."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -37,7 +42,9 @@ class Limits:
     grace_s: float = 10.0
     """Between TERM and KILL."""
     ready_timeout_s: float | None = None
-    """From the start until every worker that speaks the protocol is ready."""
+    """From the start until every worker that speaks the protocol is ready; compilation does not count."""
+    compile_timeout_s: float | None = None
+    """Of each attempt of a worker, in the phases of COMPILATION."""
     timeout_s: float | None = None
     """From the start of the run to its end."""
     stall_timeout_s: float | None = None
@@ -71,6 +78,13 @@ class WorkerState:
     phase: Phase = "waiting"
     start_at: float = 0.0
     """When it is to be started, while it waits for that."""
+    busy_with: str = ""
+    """The phase that it has announced, until it is ready; "" for none."""
+    busy_since: float = 0.0
+    compiled_s: float = 0.0
+    """Seconds in phases of COMPILATION that are over, in all attempts."""
+    compiled_before_s: float = 0.0
+    """What former attempts have of them."""
     was_ready: bool = False
     counted: float | None = None
     """When it last counted something, or was given the start."""
@@ -108,9 +122,10 @@ class State:
         return tuple(worker.index for worker in self.workers if worker.phase != "exited")
 
 
-EventKind = Literal["ready", "counted", "finished", "exited", "signalled", "tick"]
-"""ready: a worker has loaded, warmed up, and waits for the start; counted: it counted something; finished: it has
-counted its last item; exited: its process ended; signalled: the launcher was asked to end; tick: time passed."""
+EventKind = Literal["phase", "ready", "counted", "finished", "exited", "signalled", "tick"]
+"""phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
+start; counted: it counted something; finished: it has counted its last item; exited: its process ended; signalled: the
+launcher was asked to end; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +135,11 @@ class Event:
     kind: EventKind
     time: float
     index: int = -1
-    """The worker, for ready, counted, finished and exited."""
+    """The worker, for phase, ready, counted, finished and exited."""
     code: int = 0
     """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
     detail: str = ""
-    """exited: what is known beyond the code, e.g. why it could not be started."""
+    """phase: its name; exited: what is known beyond the code, e.g. why it could not be started."""
 
 
 CommandKind = Literal["start", "go", "release", "terminate", "kill", "done"]
@@ -149,6 +164,10 @@ def begin(count: int, limits: Limits, time: float) -> State:
 
 def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     """The next state, and what to do now; the first failure stops the rest unless the limits say otherwise."""
+    if event.kind == "phase":
+        return _busy(state, event.index, event.detail, event.time), ()
+    if event.kind in ("ready", "finished", "exited"):
+        state = _busy(state, event.index, "", event.time)
     if event.kind == "ready":
         return _start_together(_with_phase(state, event.index, "ready"), event.time)
     if event.kind == "counted":
@@ -171,7 +190,9 @@ def next_deadline(state: State) -> float | None:
     if limits.timeout_s is not None:
         times.append(state.started + limits.timeout_s)
     if limits.ready_timeout_s is not None and state.go is None:
-        times.append(state.started + limits.ready_timeout_s)
+        times += [time for worker in state.workers if (time := _ready_by(state, worker)) is not None]
+    if limits.compile_timeout_s is not None:
+        times += [time for worker in state.workers if (time := _compiled_by(state, worker)) is not None]
     if limits.stall_timeout_s is not None:
         times += [worker.counted + limits.stall_timeout_s for worker in _counting(state) if worker.counted is not None]
     return min(times, default=None)
@@ -202,6 +223,31 @@ def _with_phase(state: State, index: int, phase: Phase) -> State:
     return _change(state, index, phase=phase, was_ready=worker.was_ready or phase == "ready")
 
 
+def _busy(state: State, index: int, name: str, time: float) -> State:
+    """The worker in another announced phase, or in none ("")."""
+    worker = state.workers[index]
+    if worker.busy_with == name or (name and worker.phase != "starting"):
+        return state
+    spent = time - worker.busy_since if worker.busy_with in COMPILATION else 0.0
+    return _change(state, index, busy_with=name, busy_since=time, compiled_s=worker.compiled_s + spent)
+
+
+def _ready_by(state: State, worker: WorkerState) -> float | None:
+    """When the worker must be ready; None where that is not counted now."""
+    limit = state.limits.ready_timeout_s
+    if limit is None or worker.phase not in ("waiting", "starting") or worker.busy_with in COMPILATION:
+        return None
+    return state.started + limit + worker.compiled_s
+
+
+def _compiled_by(state: State, worker: WorkerState) -> float | None:
+    """When the worker must be done with its compilation; None where there is none."""
+    limit = state.limits.compile_timeout_s
+    if limit is None or worker.busy_with not in COMPILATION:
+        return None
+    return worker.busy_since + limit - (worker.compiled_s - worker.compiled_before_s)
+
+
 def _counting(state: State) -> list[WorkerState]:
     return [worker for worker in state.workers if worker.phase == "running"]
 
@@ -226,13 +272,15 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     state = _change(state, event.index, phase="exited", exit_code=code)
     if code and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
+        from ipexlaunch.exit_words import describe_exit  # not before somebody fails
+
         message = event.detail or describe_exit(event.code)
         failure = Failure(index=event.index, stage=stage, code=code, message=message, time=event.time)
         if _may_restart(state, before, stage):
             wait = min(LONGEST_RESTART_WAIT_S, state.limits.first_restart_s * 2**before.restarts)
             state = _change(
                 state, event.index, phase="waiting", exit_code=None, restarts=before.restarts + 1,
-                start_at=event.time + wait, was_ready=False, counted=None,
+                start_at=event.time + wait, was_ready=False, counted=None, compiled_before_s=before.compiled_s,
             )  # fmt: skip
             return replace(state, recovered=(*state.recovered, failure)), ()
         state = replace(state, failures=(*state.failures, failure))
@@ -286,9 +334,19 @@ def _late(state: State, time: float) -> list[tuple[int, str]]:
     limits = state.limits
     if limits.timeout_s is not None and time >= state.started + limits.timeout_s:
         return [(index, f"did not end within {limits.timeout_s:g} s (--timeout)") for index in state.alive]
-    if limits.ready_timeout_s is not None and state.go is None and time >= state.started + limits.ready_timeout_s:
-        message = f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout)"
-        return [(worker.index, message) for worker in state.workers if worker.phase in ("waiting", "starting")]
+    late = [
+        (worker.index, f"was still {worker.busy_with} after {limits.compile_timeout_s:g} s (--compile-timeout)")
+        for worker in state.workers
+        if (by := _compiled_by(state, worker)) is not None and time >= by
+    ]
+    if state.go is None:
+        late += [
+            (worker.index, _not_ready(limits, worker))
+            for worker in state.workers
+            if (by := _ready_by(state, worker)) is not None and time >= by
+        ]
+    if late:
+        return late
     if limits.stall_timeout_s is not None:
         message = f"counted nothing for {limits.stall_timeout_s:g} s (--stall-timeout)"
         return [
@@ -299,31 +357,6 @@ def _late(state: State, time: float) -> list[tuple[int, str]]:
     return []
 
 
-SIGTERM = 15
-SIGNAL_NAMES = {
-    1: "HUP",
-    2: "INT",
-    3: "QUIT",
-    4: "ILL",
-    6: "ABRT",
-    7: "BUS",
-    8: "FPE",
-    9: "KILL",
-    11: "SEGV",
-    15: "TERM",
-}
-"""signal(7), the numbers that are the same on x86 and ARM."""
-
-SIGNAL_MEANINGS = {
-    4: "the program uses an instruction that this cpu does not have",
-    9: "if nobody killed it by hand, the kernel did: out of memory (see dmesg)",
-}
-
-
-def describe_exit(code: int) -> str:
-    """A process's return code in words, e.g. "ended with exit code 5" or "was killed by SIGKILL (...)"."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    name = SIGNAL_NAMES.get(-code)
-    text = f"was killed by {f'SIG{name}' if name else f'signal {-code}'}"
-    return f"{text} ({SIGNAL_MEANINGS[-code]})" if -code in SIGNAL_MEANINGS else text
+def _not_ready(limits: Limits, worker: WorkerState) -> str:
+    beside = f", {worker.compiled_s:.0f} s of compilation not counted" if worker.compiled_s >= 0.5 else ""
+    return f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout){beside}"

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.lifecycle import SIGNAL_BASE, SIGNAL_NAMES, Failure
+from ipexlaunch.exit_words import SIGNAL_NAMES
+from ipexlaunch.lifecycle import SIGNAL_BASE, Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
 from ipexlaunch.quick_dataclass import dataclass

@@ -32,6 +32,10 @@ class WorkerSnapshot:
     restarts: int = 0
     stopped: bool = False
     """Whether it exited because it was asked to, so that its exit code is no failure of its own."""
+    busy_with: str = ""
+    """What it has announced to be busy with before it is ready, e.g. "compiling"; "" for nothing."""
+    busy_s: float | None = None
+    """For how long."""
 
     @property
     def failed(self) -> bool:

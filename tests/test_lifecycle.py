@@ -2,7 +2,8 @@
 
 import pytest
 
-from ipexlaunch.lifecycle import Command, Event, Limits, State, begin, describe_exit, exit_code, next_deadline, step
+from ipexlaunch.exit_words import describe_exit
+from ipexlaunch.lifecycle import Command, Event, Limits, State, begin, exit_code, next_deadline, step
 
 
 def ready(index: int, time: float) -> Event:
@@ -15,6 +16,10 @@ def finished(index: int, time: float) -> Event:
 
 def exited(index: int, code: int, time: float, detail: str = "") -> Event:
     return Event("exited", time, index, code, detail)
+
+
+def phase(index: int, name: str, time: float) -> Event:
+    return Event("phase", time, index, detail=name)
 
 
 def signalled(number: int, time: float) -> Event:
@@ -306,6 +311,100 @@ HISTORIES: dict[str, tuple[Limits, History, int]] = {
         ],
         0,
     ),
+    "compilation does not count against the time to be ready": (
+        Limits(ready_timeout_s=10.0),
+        [
+            (phase(0, "loading", 0.5), []),
+            (phase(0, "compiling", 2.0), []),
+            (phase(1, "waiting for compilation", 3.0), []),
+            (tick(10.0), []),
+            (tick(60.0), []),
+            (phase(0, "warming up", 62.0), []),
+            (phase(1, "warming up", 63.0), []),
+            (tick(69.9), []),
+            (tick(70.0), [terminate((0, 1))]),
+            (exited(0, -15, 70.1), []),
+            (exited(1, -15, 70.1), [done()]),
+        ],
+        124,
+    ),
+    "other phases do count": (
+        Limits(ready_timeout_s=10.0, compile_timeout_s=5.0),
+        [
+            (phase(0, "loading", 0.5), []),
+            (phase(1, "compiling", 0.5), []),
+            (phase(1, "checking", 1.5), []),
+            (tick(10.0), [terminate((0, 1))]),
+            (exited(0, -15, 10.1), []),
+            (exited(1, -15, 10.1), [done()]),
+        ],
+        124,
+    ),
+    "a compilation that takes too long": (
+        Limits(compile_timeout_s=30.0),
+        [
+            (phase(0, "compiling", 2.0), []),
+            (phase(1, "loading", 2.0), []),
+            (tick(31.9), []),
+            (tick(32.0), [terminate((0, 1))]),
+            (exited(0, -15, 32.1), []),
+            (exited(1, -15, 32.1), [done()]),
+        ],
+        124,
+    ),
+    "waiting for compilation and compiling share one limit": (
+        Limits(compile_timeout_s=30.0),
+        [
+            (phase(0, "waiting for compilation", 0.0), []),
+            (phase(0, "compiling", 20.0), []),
+            (tick(29.9), []),
+            (tick(30.0), [terminate((0, 1))]),
+            (exited(0, -15, 30.1), []),
+            (exited(1, -15, 30.1), [done()]),
+        ],
+        124,
+    ),
+    "a compilation that is over has no limit": (
+        Limits(compile_timeout_s=5.0),
+        [
+            (phase(0, "compiling", 0.0), []),
+            (phase(1, "compiling", 0.0), []),
+            (ready(0, 4.0), []),
+            (phase(1, "warming up", 4.5), []),
+            (tick(60.0), []),
+            (ready(1, 61.0), [go((0, 1))]),
+            (exited(0, 0, 62.0), []),
+            (exited(1, 0, 62.0), [done()]),
+        ],
+        0,
+    ),
+    "each attempt may compile as long": (
+        Limits(compile_timeout_s=5.0, ready_timeout_s=9.0, on_failure="restart"),
+        [
+            (ready(0, 1.0), []),
+            (phase(1, "compiling", 1.0), []),
+            (exited(1, -9, 5.0), []),
+            (tick(6.0), [start((1,))]),
+            (phase(1, "compiling", 7.0), []),
+            (tick(11.9), []),
+            (tick(12.0), [terminate((0, 1))]),
+            (exited(0, -15, 12.1), []),
+            (exited(1, -15, 12.1), [done()]),
+        ],
+        124,
+    ),
+    "a phase that is announced after ready changes nothing": (
+        Limits(compile_timeout_s=5.0),
+        [
+            (ready(0, 1.0), []),
+            (ready(1, 1.0), [go((0, 1))]),
+            (phase(1, "compiling", 2.0), []),
+            (tick(60.0), []),
+            (exited(0, 0, 62.0), []),
+            (exited(1, 0, 62.0), [done()]),
+        ],
+        0,
+    ),
     "a program that cannot be started": (
         Limits(),
         [
@@ -360,6 +459,34 @@ def test_the_next_deadline_is_the_nearest_limit_that_still_counts() -> None:
     assert next_deadline(state) is None
     assert next_deadline(step(begin(1, Limits(), 0.0), tick(0.0))[0]) is None
     assert next_deadline(begin(2, Limits(stagger_s=3.0), 7.0)) == 7.0
+
+
+def test_the_next_deadline_is_that_of_the_compilation_while_it_lasts() -> None:
+    state, _ = step(begin(2, Limits(ready_timeout_s=10.0, compile_timeout_s=60.0), 0.0), tick(0.0))
+    state, _ = step(state, phase(0, "compiling", 2.0))
+    assert next_deadline(state) == 10.0
+    state, _ = step(state, phase(1, "waiting for compilation", 3.0))
+    assert next_deadline(state) == 62.0
+    state, _ = step(state, phase(0, "warming up", 42.0))
+    assert next_deadline(state) == 10.0 + 40.0
+    state, _ = step(state, ready(0, 43.0))
+    assert next_deadline(state) == 63.0
+
+
+def test_a_limit_says_which_and_what_was_going_on() -> None:
+    state = failures_after(phase(1, "waiting for compilation", 1.0), tick(6.0), limits=Limits(compile_timeout_s=5.0))
+    assert [(failure.index, failure.code, failure.stage) for failure in state.failures] == [(1, 124, "limit")]
+    assert state.failures[0].message == "was still waiting for compilation after 5 s (--compile-timeout)"
+    history = (phase(0, "compiling", 1.0), ready(1, 2.0), phase(0, "warming up", 42.0), tick(51.0))
+    (failure,) = failures_after(*history, limits=Limits(ready_timeout_s=10.0)).failures
+    assert failure.message == "was not ready within 10 s (--ready-timeout), 41 s of compilation not counted"
+
+
+def test_the_same_phase_again_does_not_begin_anew() -> None:
+    state = failures_after(phase(0, "compiling", 1.0), phase(0, "compiling", 3.0))
+    assert (state.workers[0].busy_with, state.workers[0].busy_since) == ("compiling", 1.0)
+    state, _ = step(state, ready(0, 4.0))
+    assert (state.workers[0].busy_with, state.workers[0].compiled_s) == ("", 3.0)
 
 
 def test_restarts_wait_longer_each_time_up_to_a_bound() -> None:

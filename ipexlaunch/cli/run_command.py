@@ -166,13 +166,14 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
     from ipexlaunch.cli.live_options import log_directory, open_views
     from ipexlaunch.count_oom_kills import count_oom_kills
     from ipexlaunch.lifecycle import Limits
-    from ipexlaunch.supervise import Means, Showing, supervise
+    from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, supervise
 
     mode, restarts = on_failure(options["on_failure"])
     limits = Limits(
         grace_s=options["grace"],
         ready_timeout_s=options["ready_timeout"],
         timeout_s=options["timeout"],
+        compile_timeout_s=options["compile_timeout"],
         stall_timeout_s=options["stall_timeout"],
         stagger_s=options["stagger"],
         on_failure=mode,
@@ -197,6 +198,7 @@ def _run(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
         logs=logs,
         largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
         stamp=_stamp if options["timestamps"] else None,
+        long_phase_s=None if options["live"] else LONG_PHASE_S,
     )
     adopt_orphans()
     gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again

@@ -36,7 +36,13 @@ OWN = (
         "--ready-timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="Stop when a worker is not ready by then.",
+        help="Stop when a worker is not ready by then; compilation does not count.",
+    ),
+    click.option(
+        "--compile-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Stop when a worker compiles, or waits for a compilation, for so long.",
     ),
     click.option(
         "--timeout",

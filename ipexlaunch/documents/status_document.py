@@ -63,6 +63,8 @@ def _worker(worker: WorkerSnapshot) -> dict[str, Any]:
         "exit_code": worker.exit_code,
         "restarts": worker.restarts,
         "stopped": worker.stopped,
+        "busy_with": worker.busy_with,
+        "busy_s": worker.busy_s,
     }
 
 

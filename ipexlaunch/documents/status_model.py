@@ -30,6 +30,8 @@ class WorkerModel(_Tolerant):
     exit_code: int | None
     restarts: int = 0
     stopped: bool = False
+    busy_with: str = ""
+    busy_s: float | None = None
 
 
 class StatusModel(_Tolerant):

@@ -115,9 +115,7 @@ def _line(text: str, width: int, style: str) -> RenderableType:
 def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) -> str:
     """ "total 812.3 items/s  4 running  55.8/56 cpus busy  at least 99.8% local  123,456 items", as far as it fits."""
     workers = snapshot.workers
-    phases = ["failed" if worker.failed else "stopped" if worker.stopped else worker.phase for worker in workers]
-    counts = {phase: phases.count(phase) for phase in sorted(set(phases), key=PHASES.index)}
-    parts = [", ".join(f"{count} {words.PHASE_WORDS.get(phase, phase)}" for phase, count in counts.items())]
+    parts = [", ".join(_phase_counts(workers))]
     items = sum(worker.items for worker in workers)
     if items and any(worker.phase not in ("finished", "exited") for worker in workers):
         parts.insert(0, f"total {words.figure(snapshot.rate)} items/s")
@@ -136,6 +134,23 @@ def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) 
         if width is None or len(line) + GAP + len(part) <= width:
             line += " " * GAP + part
     return line
+
+
+def _phase_counts(workers: Sequence[WorkerSnapshot]) -> list[str]:
+    """ "3 running" for each phase that somebody is in, announced ones with the longest time: "2 compiling for 41 s"."""
+    counts = []
+    for phase in PHASES:
+        group = [worker for worker in workers if _phase_counted(worker) == phase]
+        for name in dict.fromkeys(worker.busy_with for worker in group):
+            part = [worker for worker in group if worker.busy_with == name]
+            longest = max((worker.busy_s or 0.0 for worker in part), default=0.0)
+            what = f"{words.plain_line(name)} for {longest:.0f} s" if name else words.PHASE_WORDS.get(phase, phase)
+            counts.append(f"{len(part)} {what}")
+    return counts
+
+
+def _phase_counted(worker: WorkerSnapshot) -> str:
+    return "failed" if worker.failed else "stopped" if worker.stopped else worker.phase
 
 
 def _share(worker: WorkerSnapshot, usages: Mapping[int, Usage]) -> float | None:
@@ -248,5 +263,5 @@ def _row(worker: WorkerSnapshot, usage: Usage, most: int) -> dict[str, str]:
         "busy": words.busy_words(worker, usage),
         "memory": words.memory_words(usage.memory, most),
         "local": words.share_words(words.local_share(worker, usage)),
-        "last line": words.plain_line(worker.last_line),
+        "last line": words.line_words(worker),
     }

@@ -89,6 +89,15 @@ def phase_words(worker: WorkerSnapshot) -> str:
     return PHASE_WORDS.get(worker.phase, worker.phase)
 
 
+def line_words(worker: WorkerSnapshot) -> str:
+    """Its last line; before that what it is busy with while it starts: "compiling, 41 s: Autotune Choices Stats"."""
+    line = plain_line(worker.last_line)
+    if not worker.busy_with:
+        return line
+    doing = f"{plain_line(worker.busy_with)}, {worker.busy_s or 0.0:.0f} s"
+    return f"{doing}: {line}" if line else doing
+
+
 def busy_words(worker: WorkerSnapshot, usage: Usage) -> str:
     """ "13.9/14" cpus kept busy of those planned."""
     if usage.busy_cpus is None:

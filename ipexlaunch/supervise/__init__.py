@@ -1,6 +1,6 @@
 """Start, watch and stop the workers of a launch: the only package that starts processes or handles signals."""
 
 from ipexlaunch.supervise.loop import supervise
-from ipexlaunch.supervise.means import Means, Showing
+from ipexlaunch.supervise.means import LONG_PHASE_S, Means, Showing
 
-__all__ = ["Means", "Showing", "supervise"]
+__all__ = ["LONG_PHASE_S", "Means", "Showing", "supervise"]

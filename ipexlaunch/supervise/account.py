@@ -82,6 +82,8 @@ def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
         last_line=child.last_line,
         exit_code=worker.exit_code,
         restarts=worker.restarts,
+        busy_with=worker.busy_with,
+        busy_s=now - worker.busy_since if worker.busy_with else None,
     )
 
 

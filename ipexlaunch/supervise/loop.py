@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
     from ipexlaunch.record import Run
     from ipexlaunch.snapshot import Snapshot
+    from ipexlaunch.supervise.long_phases import LongPhases
     from ipexlaunch.supervise.messages import Said
     from ipexlaunch.supervise.watch import Watcher
     from ipexlaunch.told import Told
@@ -109,6 +110,8 @@ class _Loop:
             self.attend(watcher)
         if proof_interval_s is not None:
             self.timers.every(proof_interval_s, self.clock(), self.look_at_all)
+        self.long_phases: LongPhases | None = None
+        self.long_phase_due: float | None = None
         self.run_id = os.urandom(8).hex()
         self.guardian = Guardian(self.run_id)
 
@@ -161,11 +164,14 @@ class _Loop:
     def wait_once(self) -> None:
         """Wait for the next thing to happen and deal with it."""
         deadline = lifecycle.next_deadline(self.state)
-        until = min((time for time in (deadline, self.timers.next_due()) if time is not None), default=None)
+        times = (deadline, self.timers.next_due(), self.long_phase_due)
+        until = min((time for time in times if time is not None), default=None)
         self.listener.wait(None if until is None else max(0.0, until - self.clock()))
         now = self.clock()
         if deadline is not None and now >= deadline:
             self.feed(Event("tick", now))
+        if self.long_phase_due is not None and now >= self.long_phase_due:
+            self.follow_phases(now)
         self.timers.run(now)
 
     def start(self, index: int) -> None:
@@ -222,7 +228,7 @@ class _Loop:
         elif said.event == "progress" and self.limits.stall_timeout_s is not None:
             self.feed(Event("counted", now, index))
         elif said.event in ("phase", "invalid") and child.told is not None:
-            self.keep_told(child, child.told, said, now)
+            self.keep_told(index, child.told, said, now)
         elif said.event == "ready" and child.ready is None:
             child.ready = now
             if child.told is not None:
@@ -234,8 +240,9 @@ class _Loop:
             self.look_at(child)
             self.feed(Event("finished", now, index))
 
-    def keep_told(self, child: Child, told: Told, said: Said, now: float) -> None:
+    def keep_told(self, place: int, told: Told, said: Said, now: float) -> None:
         """Keep a phase or a doubt that a worker announced."""
+        child = self.children[place]
         index = child.worker.instance.index
         if said.event == "invalid":
             if told.add_invalid(said.text):
@@ -244,9 +251,27 @@ class _Loop:
             # A clock of its own, such as that of a time namespace, would make phases longer than the run.
             begun = told.phases[-1].begin if told.phases else child.started
             told.begin_phase(said.text, said.time if begun <= said.time <= now else now)
+            if self.long_phases is None and self.showing.long_phase_s is not None:
+                from ipexlaunch.supervise.long_phases import LongPhases
+
+                self.long_phases = LongPhases(self.showing.long_phase_s)
+            self.feed(Event("phase", now, place, detail=said.text))
         elif not child.warned:
             child.warned = True
             self.note(f"instance {index} announced the phase {said.text!r} after it was ready; that is not reported")
+
+    def follow_phases(self, now: float) -> None:
+        """Say what workers have been busy with for long, and note when the next line is due."""
+        if self.long_phases is None:
+            return
+        pairs = zip(self.children, self.state.workers, strict=True)
+        busy = [(c.worker.instance.index, w.busy_with, w.busy_since) for c, w in pairs if w.busy_with]
+        if self.state.stopping:
+            busy.clear()
+        line = self.long_phases.line(busy, now)
+        if line:
+            self.means.tell(line)
+        self.long_phase_due = self.long_phases.due(busy)
 
     def look_at(self, child: Child) -> None:
         """Read back where the worker is; it waits for our answer meanwhile, so nothing moves."""
@@ -317,6 +342,8 @@ class _Loop:
             self.note(f"instance {failure.index} {failure.message}; restart {worker.restarts} in {wait:g} s")
         for command in commands:
             self.obey(command, event.time)
+        if event.kind != "counted":
+            self.follow_phases(event.time)
 
     def obey(self, command: Command, now: float) -> None:
         """Carry out one command."""

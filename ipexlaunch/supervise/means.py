@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
 
 
+LONG_PHASE_S = 5.0
+"""What is over sooner is not worth a line."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Means:
     """The acts that the supervisor needs from elsewhere, each a function, so that a test can give its own."""
@@ -48,3 +52,5 @@ class Showing:
     largest_log_bytes: int | None = None
     stamp: Callable[[], bytes] | None = None
     """Makes the time that stands before each line."""
+    long_phase_s: float | None = LONG_PHASE_S
+    """What a worker is busy with for so long is told; None where a live view shows it in its own way."""

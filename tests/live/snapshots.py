@@ -63,7 +63,7 @@ def eventful() -> tuple[Snapshot, dict[int, Usage]]:
     """Every phase, a failure, a restart, a stray, one that was stopped."""
     workers = [
         worker(0),
-        worker(1, phase="starting", items=0, rate=None, local_pages=None),
+        worker(1, phase="starting", items=0, rate=None, local_pages=None, busy_with="compiling", busy_s=41.3),
         worker(2, phase="ready", items=0, rate=None, restarts=2),
         worker(3, phase="finished", rate=0.0),
         worker(4, phase="exited", exit_code=0, pid=None, rate=0.0, last_line="1234 items in 10.0 s: 123.4 items/s"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_line_for_where_there_is_no_terminal_has_the_totals() -> None:
     )
     assert live_line(*eventful()) == (
         "1:02:34  total 1.2M items/s  "
-        "1 waiting, 1 started, 1 ready, 3 running, 1 finished, 1 exited, 1 stopped, 1 failed  "
+        "1 waiting, 1 compiling for 41 s, 1 ready, 3 running, 1 finished, 1 exited, 1 stopped, 1 failed  "
         "69.6/126 cpus busy  at least 50.0% local  1,234,600,890 items"
     )
 
@@ -65,6 +66,21 @@ def test_a_program_that_counts_nothing_has_no_rate() -> None:
     assert live_line(run_of([worker(0, phase="starting", items=0, rate=None, local_pages=None)]), {}) == (
         "1:02:34  1 started"
     )
+
+
+def test_what_workers_announce_is_counted_with_the_longest_time_and_stands_before_the_last_line() -> None:
+    names = ["compiling", "waiting for compilation", "waiting for compilation", ""]
+    workers = [
+        worker(index, phase="starting", items=0, rate=None, busy_with=name, busy_s=10.0 + index if name else None)
+        for index, name in enumerate(names)
+    ]
+    assert live_line(run_of(workers), {}).startswith(
+        "1:02:34  1 compiling for 10 s, 2 waiting for compilation for 12 s, 1 started"
+    )
+    rows = live_text(run_of(workers), {}, width=160).splitlines()
+    assert "  compiling, 10 s: epoch 3/10 loss" in rows[3]
+    assert "  waiting for compilation, 11 s: green text" in rows[4]
+    assert words.line_words(replace(workers[1], last_line="")) == "waiting for compilation, 11 s"
 
 
 @given(st.integers(1, 300), st.integers(20, 220), st.integers(3, 60), st.booleans())
