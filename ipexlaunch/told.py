@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ipexlaunch.quick_dataclass import dataclass
 
 REASONS_KEPT = 10
 """Of one worker; more of them say nothing new."""
