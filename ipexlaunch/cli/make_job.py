@@ -1,0 +1,131 @@
+"""The Job and the Launch of `run`'s words and options."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch.cli.run_options import allocator, task_manager
+from ipexlaunch.cli.workers_python import workers_python
+from ipexlaunch.errors import LaunchError
+from ipexlaunch.launch import Job, Launch, make_launch
+
+if TYPE_CHECKING:
+    from ipexlaunch.plan import Plan
+
+
+def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch:
+    """The launch of a job on a plan, with the binding that --multi-task-manager leaves: both, cpus only, or none.
+
+    Args:
+        plan: the instances.
+        job: the program.
+        options: the command's keyword arguments.
+
+    Raises:
+        RequestError: a variable name of --env is not one.
+    """
+    return make_launch(_bound_as_asked(plan, task_manager(options)), job, os.environ)
+
+
+def _bound_as_asked(plan: Plan, manager: str) -> Plan:
+    if manager == "auto":
+        return plan
+    memory_only = [replace(instance, memory="none") for instance in plan.instances]
+    if manager == "none":
+        memory_only = [replace(instance, cpus=frozenset()) for instance in memory_only]
+    return replace(plan, instances=tuple(memory_only))
+
+
+def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str, Any]) -> Job:
+    """The job that the words and options of `run` ask for; what cannot be started is found out here.
+
+    Args:
+        program: script, module or executable.
+        arguments: of the program.
+        options: the command's keyword arguments.
+
+    Raises:
+        LaunchError: a program, an interpreter or a library to preload is not there.
+        UsageError: two options exclude each other, or --env is malformed.
+    """
+    from ipexlaunch.find_libraries import find_libraries
+
+    if options["module"] and options["no_python"]:
+        raise click.UsageError("--module and --no-python exclude each other; give one of them")
+    kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
+    python = options["python"] or workers_python()
+    if kind == "executable":
+        _check_executable(program)
+    else:
+        _check_executable(python, "the interpreter ")
+    if kind == "script" and not os.path.exists(program):
+        raise LaunchError(
+            f"run the script {program!r}",
+            "there is no such file",
+            _program_hint(program) or "give the path of a script",
+        )
+    which, runtime = allocator(options), options["omp_runtime"]
+    wanted = {"auto": ["tcmalloc", "jemalloc"], "default": []}.get(which, [which])
+    if runtime != "default" and not options["disable_iomp"]:
+        wanted = ["iomp5", *wanted]
+    found = find_libraries(python, os.environ, wanted=wanted)
+    for name, asked in (("iomp5", runtime == "intel"), (which, which not in ("auto", "default"))):
+        if asked and name not in found:
+            raise LaunchError(f"preload {name}", "it is not installed here", LIBRARY_HINTS[name])
+    if which == "auto" and "tcmalloc" in found:
+        found.pop("jemalloc", None)
+    return Job(
+        program=program,
+        arguments=arguments,
+        kind=kind,  # type: ignore[arg-type]  # one of the three words above
+        python=python,
+        environment=dict(_variable(text) for text in options["env"]),
+        libraries=found,
+        benchmark=options["benchmark"],
+        module_path=os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker_path"),
+        first_port=options["port"],
+    )
+
+
+LIBRARY_HINTS = {
+    "iomp5": "install it into the workers' environment: pip install intel-openmp",
+    "tcmalloc": "install it: apt-get install libtcmalloc-minimal4, or conda install gperftools",
+    "jemalloc": "install it: apt-get install libjemalloc2, or conda install jemalloc",
+}
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"--env takes NAME=VALUE, not {text!r}")
+    return name, value
+
+
+def _check_executable(program: str, what: str = "") -> None:
+    candidates = [program] if "/" in program else [os.path.join(part, program) for part in os.get_exec_path()]
+    if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in candidates):
+        return
+    there = next((path for path in candidates if os.path.exists(path)), None)
+    if there is not None:
+        raise LaunchError(f"run {what}{program!r}", f"{there} is not an executable file", f"chmod +x {there}")
+    where = "there is no such file" if "/" in program else "it is not on PATH"
+    raise LaunchError(f"run {what}{program!r}", where, "give the path of a program that is there")
+
+
+def _program_hint(program: str) -> str:
+    """What was probably meant where the script does not exist."""
+    import difflib
+
+    from ipexlaunch.cli.main import COMMANDS
+
+    close = difflib.get_close_matches(program, COMMANDS, n=1)
+    if close:
+        return f"did you mean `ipexlaunch {close[0]}`?"
+    directory = os.path.dirname(program) or "."
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    close = difflib.get_close_matches(os.path.basename(program), names, n=1)
+    return f"did you mean {os.path.join(os.path.dirname(program), close[0])}?" if close else ""

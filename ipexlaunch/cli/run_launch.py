@@ -1,0 +1,187 @@
+"""A launch from its start to its report, with everything that `run`'s options say about showing and keeping it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch import __version__
+from ipexlaunch.cli.run_options import on_failure
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import IpexLaunchError, LaunchError
+
+if TYPE_CHECKING:
+    from ipexlaunch.launch import Launch
+    from ipexlaunch.plan import Instance
+    from ipexlaunch.report import Report
+    from ipexlaunch.topology import Topology
+
+MB = 1_000_000
+
+INSTANCES_SHOWN = 8
+"""A longer plan is summed up in the start line; `ipexlaunch plan` shows it whole."""
+
+
+def run_launch(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
+    """Start the workers, watch over them to the end, show the report and write it where it was asked for.
+
+    Args:
+        launch: what to start.
+        topology: the machine.
+        options: the command's keyword arguments.
+
+    Raises:
+        IpexLaunchError: logs, the report or the metrics cannot be written, or memory cannot be bound with --strict.
+    """
+    from ipexlaunch.bind import adopt_orphans, held_to
+    from ipexlaunch.cli.live_options import log_directory, open_views
+    from ipexlaunch.count_oom_kills import count_oom_kills
+    from ipexlaunch.lifecycle import Limits
+    from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, supervise
+
+    mode, restarts = on_failure(options["on_failure"])
+    limits = Limits(
+        grace_s=options["grace"],
+        ready_timeout_s=options["ready_timeout"],
+        timeout_s=options["timeout"],
+        compile_timeout_s=options["compile_timeout"],
+        stall_timeout_s=options["stall_timeout"],
+        stagger_s=options["stagger"],
+        on_failure=mode,
+        restarts=restarts,
+    )
+    options["log_dir"] = log_directory(options)
+    logs = _log_paths(launch, options)
+    _check_writable(options["report_file"])
+    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell)
+    for line in _start_lines(launch, topology):
+        _tell(line)
+    means = Means(
+        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
+        inspect=lambda pid: _eye().inspector(pid),
+        glance=lambda pid: _eye().inspector.glance(pid),
+        descendants=lambda pid: _eye().descendants(pid),
+        oom_kills=count_oom_kills,
+        tell=views.tell,
+    )
+    showing = Showing(
+        outputs=views.outputs,
+        logs=logs,
+        largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
+        stamp=_stamp if options["timestamps"] else None,
+        long_phase_s=None if options["live"] else LONG_PHASE_S,
+    )
+    adopt_orphans()
+    gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
+    gc.enable()
+    interval = options["proof_interval"] or None
+    run = supervise(launch, means, os.environ, limits, showing, views.watchers, interval)
+    from ipexlaunch.report import aggregate  # here, where no worker waits for the import
+
+    report = aggregate(run, _provenance(launch, topology), options["local_pages"])
+    _show(report, options["report_file"])
+    return report
+
+
+@lru_cache(maxsize=1)
+def _eye() -> SimpleNamespace:
+    """What looks at workers, imported when the first is looked at: until then they need not wait for it."""
+    from ipexlaunch.inspect_placement import Inspector, descendants
+
+    return SimpleNamespace(inspector=Inspector(), descendants=descendants)
+
+
+def _start_lines(launch: Launch, topology: Topology) -> list[str]:
+    instances, idle = _instances(launch), len(launch.plan.idle_cpus)
+    sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
+    size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
+    lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
+    for instance in instances[:INSTANCES_SHOWN]:
+        threads = f"{instance.threads} thread{'s' * (instance.threads != 1)}"
+        memory = f"memory {instance.memory} {format_list(instance.nodes)}".rstrip()
+        lines.append(f"[{instance.index}] cpus {format_list(instance.cpus) or 'any'}, {threads}, {memory}")
+    if len(instances) > INSTANCES_SHOWN:
+        lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
+    preloaded = ", ".join(launch.job.libraries.values())
+    return [*lines, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
+
+
+def _instances(launch: Launch) -> list[Instance]:
+    """Those that are started: all of the plan, or what --instance-idx chose."""
+    return [worker.instance for worker in launch.workers]
+
+
+def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
+    directory, prefix = options["log_dir"] or options["log_path"], options["log_file_prefix"]
+    if not directory:
+        return {}
+    if "/" in prefix:
+        raise click.UsageError(f"--log-file-prefix is the beginning of a name, not a path: {prefix!r}; use --log-dir")
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise LaunchError(
+            f"keep logs in {directory}", str(error.strerror), "give a directory that can be made"
+        ) from None
+    stamp = time.strftime("%Y%m%d%H%M%S")
+    return {i.index: os.path.join(directory, f"{prefix}_{stamp}_instance_{i.index}.log") for i in _instances(launch)}
+
+
+def _check_writable(path: str | None) -> None:
+    """Find out before the run, not after it, that its report cannot be written."""
+    if path is None:
+        return
+    was_there = os.path.exists(path)
+    try:
+        with open(path, "a"):
+            pass
+    except OSError as error:
+        raise LaunchError(
+            f"write the report to {path}", str(error.strerror), "give a path that can be written"
+        ) from None
+    if not was_there:
+        os.unlink(path)  # a run that is killed leaves no empty report
+
+
+def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
+    return {
+        "ipexlaunch": __version__,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kernel": os.uname().release,
+        "machine": os.uname().machine,
+        "topology": topology.fingerprint,
+        "program": [launch.job.program, *launch.job.arguments],
+        "python": launch.job.python if launch.job.kind != "executable" else None,
+        "preloaded": list(launch.job.libraries.values()),
+    }
+
+
+def _show(report: Report, path: str | None) -> None:
+    from ipexlaunch.cli.terminal import showable, wants_color, width_of
+    from ipexlaunch.drawings.report_table import report_table
+
+    table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
+    sys.stderr.write(showable(table, sys.stderr))
+    if path is not None:
+        from ipexlaunch.documents.report_document import write_report
+
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(write_report(report))
+        except OSError as error:
+            raise IpexLaunchError(f"write the report to {path}", str(error.strerror)) from None
+
+
+def _stamp() -> bytes:
+    return time.strftime("%H:%M:%S ").encode()
+
+
+def _tell(text: str) -> None:
+    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
