@@ -120,6 +120,29 @@ def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, fo
     return Choice(candidate=best.candidate, why=f"asked for, {_times(best)} eager fp32")
 
 
+def verdict(each: Weighed, known: Sequence[Weighed]) -> str:
+    """In a few words what becomes of a candidate: fastest, ok, slower than fp32, or why it cannot be chosen.
+
+    Args:
+        each: one of `known`.
+        known: all candidates of one interpreter.
+    """
+    if each.measurement is None:
+        return "unavailable" if each.expectation.fares == "unavailable" else "not measured"
+    if each.measurement.problem:
+        return "does not run"
+    if each.measurement.wrong:
+        return "wrong answers"
+    right = [other for other in known if other.right]
+    if each == _fastest(right):
+        return "fastest"
+    plain = [other for other in right if other.candidate.dtype == "fp32"]
+    own = [other for other in plain if other.candidate.engine == each.candidate.engine] or plain
+    if own and (each.speed or 0) < NOISE * (_fastest(own).speed or 0):
+        return "slower than fp32"
+    return "ok"
+
+
 def _fastest(candidates: Sequence[Weighed]) -> Weighed:
     return max(candidates, key=lambda each: each.speed or 0.0)
 

@@ -1,0 +1,201 @@
+"""`ipexlaunch dtypes`: which numbers are fast on this host, as expected and as measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.workers_python import workers_python
+from ipexlaunch.engines.choose import ENGINE_WORDS, EngineWord, Weighed, expected, verdict
+from ipexlaunch.engines.measuring_job import FEW_LAYERS, SECONDS
+from ipexlaunch.engines.model_job import TASKS, ModelJob
+from ipexlaunch.launch import Job
+
+if TYPE_CHECKING:
+    from ipexlaunch.guard_dtypes import Ground
+
+DEFAULT_MODEL = "random:bert-base"
+"""Its first layers stand for the shapes that most models have, where none is named."""
+
+SCHEMA = "ipexlaunch/dtypes/1"
+
+
+@click.command(
+    name="dtypes",
+    context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
+)
+@plan_options
+@click.option("--plan", "plan_file", metavar="FILE", help="Measure on the plan in FILE instead of making one.")
+@click.option(
+    "--engine", type=click.Choice(ENGINE_WORDS), default="auto", show_default=True, help="One engine, or all there are."
+)
+@click.option(
+    "--model",
+    metavar="DIR|random:NAME",
+    help=f"The model whose layers are measured  [default: {FEW_LAYERS} layers of {DEFAULT_MODEL}].",
+)
+@click.option("--task", type=click.Choice(TASKS), default="forward", show_default=True, help="What a call does.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Inputs of a call.")
+@click.option("--input-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Of each input.")
+@click.option("--new-tokens", type=click.IntRange(min=2), default=32, show_default=True, help="With --task generate.")
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="PATH",
+    help="Interpreter of the workers; several, to see several environments  [default: the active environment's].",
+)
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable for the workers (repeatable).")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0.05), default=SECONDS, show_default=True, help="To time each candidate."
+)
+@click.option("--no-cache", is_flag=True, help="Measure again, and keep nothing.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def command(engine: EngineWord, model: str | None, form: str, **options: Any) -> int:
+    """Show which engine and numbers are fast on this host: what is known of them, and what is measured.
+
+    Every candidate is measured on the planned instances, all at once, in turn with fp32; what was measured before is
+    remembered for this host, these versions, this plan and this model.
+    """
+    job = ModelJob(
+        model=model or DEFAULT_MODEL,
+        task=options["task"],
+        batch_size=options["batch_size"],
+        input_tokens=options["input_tokens"],
+        new_tokens=options["new_tokens"],
+    )
+    layers = None if model else FEW_LAYERS
+    grounds = [_ground(python, options) for python in options["pythons"] or (workers_python(),)]
+    tables = [(ground, _measured(job, engine, ground, layers, options["seconds"])) for ground in grounds]
+    if form == "json":
+        print(json.dumps(_document(job, layers, tables), indent=2))
+    else:
+        _print_tables(job, layers, tables)
+    return 0
+
+
+def _ground(python: str, options: dict[str, Any]) -> Ground:
+    from ipexlaunch.cli.plan_file import plan_from_options
+    from ipexlaunch.guard_dtypes import make_ground
+    from ipexlaunch.probe.sources import open_topology
+
+    topology = open_topology("live")
+    plan = plan_from_options(topology, options)
+    return make_ground(
+        topology, plan, _workers(python, options["env"]), os.environ, _tell, use_cache=not options["no_cache"]
+    )
+
+
+def _workers(python: str, variables: tuple[str, ...]) -> Job:
+    """How `run` starts workers where no option says otherwise."""
+    from ipexlaunch import worker
+    from ipexlaunch.find_libraries import find_libraries
+
+    found = find_libraries(python, os.environ)
+    if "tcmalloc" in found:
+        found.pop("jemalloc", None)
+    for text in variables:
+        if text.partition("=")[1:] == ("", "") or text.startswith("="):
+            raise click.UsageError(f"--env takes NAME=VALUE, not {text!r}")
+    return Job(
+        program="",
+        kind="module",
+        python=shutil.which(python) or python,
+        environment={name: value for name, _, value in (text.partition("=") for text in variables)},
+        libraries=found,
+        module_path=os.path.join(os.path.dirname(os.path.abspath(worker.__file__)), "worker_path"),
+    )
+
+
+def _measured(
+    job: ModelJob, engine: EngineWord, ground: Ground, layers: int | None, seconds: float
+) -> tuple[Weighed, ...]:
+    from ipexlaunch.guard_dtypes import measure_known
+
+    known = expected(ground.dispatch, ground.software, engine)
+    wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
+    return measure_known(job, known, wanted, ground, seconds=seconds, layers=layers) if wanted else known
+
+
+def _print_tables(job: ModelJob, layers: int | None, tables: list[tuple[Ground, tuple[Weighed, ...]]]) -> None:
+    from ipexlaunch.drawings.dtypes_table import dtypes_table
+
+    width, color = width_of(sys.stdout), wants_color(sys.stdout)
+    for number, (ground, known) in enumerate(tables):
+        text = "\n".join(_headlines(job, layers, ground)) + "\n\n" + dtypes_table(known, width=width, color=color)
+        print(("\n" if number else "") + showable(text, sys.stdout), end="")
+
+
+def _headlines(job: ModelJob, layers: int | None, ground: Ground) -> list[str]:
+    instances = ground.plan.chosen
+    threads = sorted({instance.threads for instance in instances})
+    sizes = f"{job.batch_size} inputs of {job.input_tokens} tokens"
+    new = f" and {job.new_tokens} new ones" if job.task == "generate" else ""
+    return [
+        f"{ground.topology.cpu_model or 'unknown processor'}: {ground.dispatch.common.name}",
+        f"{ground.software.words} ({ground.job.python})",
+        f"{job.model}{f', first {layers} layers' if layers else ''}, {job.task}, {sizes}{new} a call",
+        f"{len(instances)} instance{'s' * (len(instances) != 1)} of {' or '.join(map(str, threads))} "
+        f"thread{'s' * (threads != [1])}, all at once",
+    ]
+
+
+def _document(job: ModelJob, layers: int | None, tables: list[tuple[Ground, tuple[Weighed, ...]]]) -> dict[str, object]:
+    first = tables[0][0]
+    return {
+        "schema": SCHEMA,
+        "cpu": first.topology.cpu_model,
+        "instruction_set": first.dispatch.common.name,
+        "threads": [instance.threads for instance in first.plan.chosen],
+        "model": job.model,
+        "layers": layers,
+        "task": job.task,
+        "batch_size": job.batch_size,
+        "input_tokens": job.input_tokens,
+        "new_tokens": job.new_tokens if job.task == "generate" else None,
+        "environments": [
+            {
+                "python": ground.job.python,
+                "torch": ground.software.torch,
+                "ipex": ground.software.ipex,
+                "torchao": ground.software.torchao,
+                "candidates": [_row(each, known) for each in known],
+            }
+            for ground, known in tables
+        ],
+    }
+
+
+def _row(each: Weighed, known: tuple[Weighed, ...]) -> dict[str, object]:
+    measured, expectation = each.measurement, each.expectation
+    answers = measured.answers if measured else None
+    return {
+        "name": each.candidate.name,
+        "engine": each.candidate.engine,
+        "dtype": each.candidate.dtype,
+        "expected": expectation.fares,
+        "reason": expectation.reason,
+        "source": expectation.source,
+        "verdict": verdict(each, known),
+        "trouble": each.trouble,
+        "times_fp32": each.speed,
+        "call_ms": 1e3 * measured.call_s if measured and measured.call_s else None,
+        "items_per_s": measured.items_per_s if measured else None,
+        "calls": measured.calls if measured else 0,
+        "prepare_s": measured.prepare_s if measured else None,
+        "cosine": answers.cosine if answers else None,
+        "agreement": answers.agreement if answers else None,
+        "logit_error": answers.logit_error if answers else None,
+        "notes": list(measured.notes) if measured else [],
+    }
+
+
+def _tell(text: str) -> None:
+    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,6 @@
+"""The dtype guard: measures candidates on the planned instances, remembers what it measured, and chooses one."""
+
+from ipexlaunch.guard_dtypes.ground import Ground, make_ground
+from ipexlaunch.guard_dtypes.resolve import Resolved, measure_known, resolve_candidate
+
+__all__ = ["Ground", "Resolved", "make_ground", "measure_known", "resolve_candidate"]

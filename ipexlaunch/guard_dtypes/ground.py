@@ -1,0 +1,90 @@
+"""Where candidates are measured: the machine, its plan, and how its workers are started."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ipexlaunch.engines.instruction_sets import Dispatch, dispatch
+from ipexlaunch.engines.software import Software
+from ipexlaunch.guard_dtypes.installed import software_of
+from ipexlaunch.guard_dtypes.supervised import run_quietly
+from ipexlaunch.launch import Job, Launch
+from ipexlaunch.plan.instances import Plan
+from ipexlaunch.record import Run
+from ipexlaunch.topology import Topology
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """Everything that decides how fast a candidate is, the model aside."""
+
+    topology: Topology
+    plan: Plan
+    job: Job
+    """How the run itself would start its workers; only the program is another."""
+    software: Software
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    """The launcher's own variables."""
+    cache: str = ""
+    """Directory of what was measured before; "" to measure again and keep nothing."""
+    tell: Callable[[str], None] = print
+    """Says a line to the user."""
+    run: Callable[[Launch, Mapping[str, str], Callable[[str], None], str], Run] = run_quietly
+    """Runs a launch: (launch, inherited, tell, directory for the workers' output)."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The workers' variables, as far as they are the same for all."""
+        return {**self.inherited, **self.job.environment}
+
+    @property
+    def dispatch(self) -> Dispatch:
+        """What each library may use of the processor."""
+        return dispatch(self.topology.isa, self.environment)
+
+
+def make_ground(
+    topology: Topology,
+    plan: Plan,
+    job: Job,
+    inherited: Mapping[str, str],
+    tell: Callable[[str], None],
+    *,
+    use_cache: bool = True,
+) -> Ground:
+    """The ground of this host.
+
+    Args:
+        topology: the live machine.
+        plan: its instances; those that it chooses are measured, all at once.
+        job: how the run would start its workers.
+        inherited: the launcher's own variables.
+        tell: says a line to the user.
+        use_cache: take what was measured before, and keep what is measured now.
+
+    Raises:
+        LaunchError: the workers' interpreter cannot be looked into.
+    """
+    return Ground(
+        topology=topology,
+        plan=plan,
+        job=job,
+        software=software_of(job.python),
+        inherited=inherited,
+        cache=cache_directory(inherited) if use_cache else "",
+        tell=tell,
+    )
+
+
+def cache_directory(environment: Mapping[str, str]) -> str:
+    """$XDG_CACHE_HOME/ipexlaunch/dtypes, or below ~/.cache (XDG Base Directory Specification 0.8).
+
+    Args:
+        environment: the process's variables; a relative path in XDG_CACHE_HOME is ignored, as the specification says.
+    """
+    base = environment.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.join(environment.get("HOME", "") or os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "ipexlaunch", "dtypes")

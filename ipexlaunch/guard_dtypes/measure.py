@@ -1,0 +1,131 @@
+"""Measures candidates by workers on the planned instances, and outlives the candidates that kill their worker."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.engines.measurement import Measurement, from_row, merged
+from ipexlaunch.engines.measuring_job import SECONDS, MeasuringJob, in_order
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.errors import LaunchError
+from ipexlaunch.guard_dtypes.ground import Ground
+from ipexlaunch.guard_dtypes.supervised import log_path
+from ipexlaunch.launch import Launch, make_launch
+from ipexlaunch.record import Run, WorkerRecord
+
+WORKER = "ipexlaunch.workers.measure_dtypes"
+
+BAD_REQUEST = 2
+"""The worker's exit code where the model itself cannot be loaded: no other candidate would do better."""
+
+LAST_WORDS_BYTES = 4096
+
+
+def measure(
+    ground: Ground,
+    job: ModelJob,
+    candidates: Sequence[Candidate],
+    *,
+    seconds: float = SECONDS,
+    layers: int | None = None,
+) -> list[Measurement]:
+    """Measure the candidates on all chosen instances at once.
+
+    Args:
+        ground: where.
+        job: the model and the sizes of a call.
+        candidates: what; a candidate that ends its worker (a signal, no memory) is a row that says so, and the others
+            are measured without it.
+        seconds: to time each, its preparation aside.
+        layers: measure so many of the first layers; None for all of a model that is not too large.
+
+    Raises:
+        LaunchError: the workers cannot load the model.
+        KeyboardInterrupt: interrupted.
+    """
+    rows: list[Measurement] = []
+    left = in_order(candidates)
+    while left:
+        with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
+            meeting = os.path.join(directory, "meeting")
+            os.mkdir(meeting)
+            workers = len(ground.plan.chosen)
+            wanted = MeasuringJob(
+                job=job, candidates=left, seconds=seconds, layers=layers, meeting=meeting, workers=workers
+            )
+            launch = _launch(ground, wanted)
+            run = ground.run(launch, ground.inherited, ground.tell, directory)
+            for line in dict.fromkeys(_surprises(run, ground)):
+                ground.tell(line)
+            done = _rows(run, left)
+            rows += done
+            left = left[len(done) :]
+            if left:
+                rows.append(_casualty(run, left[0], directory))
+                left = left[1:]
+    return rows
+
+
+def _launch(ground: Ground, wanted: MeasuringJob) -> Launch:
+    # Doubled braces would be templates; JSON on one line has none that name one.
+    job = replace(ground.job, program=WORKER, arguments=(wanted.to_json(),), kind="module")
+    return make_launch(ground.plan, job, ground.inherited)
+
+
+def _surprises(run: Run, ground: Ground) -> Iterator[str]:
+    """Where torch in a worker dispatches otherwise than the processor's flags promise."""
+    for record in run.records:
+        facts = record.told.facts if record.told else {}
+        if "amx_tile" in ground.dispatch.onednn and facts.get("amx") is False:
+            yield "the processor has AMX, but the kernel refused it to a worker: expect none of what AMX makes fast"
+        if "avx512f" in ground.dispatch.aten and facts.get("aten") in ("AVX2", "DEFAULT"):
+            yield f"the processor has AVX-512, but torch in a worker dispatches to {facts['aten']}"
+
+
+def _rows(run: Run, candidates: Sequence[Candidate]) -> list[Measurement]:
+    """One row for each candidate that every worker has got through."""
+    by_worker = [_told(record) for record in run.records]
+    through = min((len(rows) for rows in by_worker), default=0)
+    return [merged([rows[place] for rows in by_worker]) for place in range(min(through, len(candidates)))]
+
+
+def _told(record: WorkerRecord) -> list[Measurement]:
+    found = record.told.facts.get("measurements") if record.told else None
+    return [from_row(row) for row in found] if isinstance(found, list) else []
+
+
+def _casualty(run: Run, candidate: Candidate, directory: str) -> Measurement:
+    """The row of the candidate that the run ended with.
+
+    Raises:
+        LaunchError: it was not the candidate's fault.
+    """
+    failure = run.failures[0] if run.failures else None
+    index = failure.index if failure else 0
+    words = _last_words(log_path(directory, index))
+    record = next((each for each in run.records if each.instance.index == index), None)
+    begun = (
+        record is not None
+        and record.told is not None
+        and any(span.name.startswith(("preparing", "measuring")) for span in record.told.phases)
+    )
+    if failure is None or failure.code == BAD_REQUEST or not begun:
+        told = words or (failure.message if failure else "the workers ended without a word")
+        raise LaunchError("measure dtypes", told.removeprefix("measure_dtypes: "))
+    return Measurement(candidate=candidate, problem=f"its worker {failure.message}{': ' if words else ''}{words}")
+
+
+def _last_words(path: str) -> str:
+    """The last line of a worker's output."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - LAST_WORDS_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -1,0 +1,80 @@
+"""Keeps measurements in files, one for each host, software, plan and model shape: the owner of that cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.engines.measurement import Measurement, from_row
+from ipexlaunch.errors import LaunchError
+
+SCHEMA = "ipexlaunch/measurements/1"
+
+
+def path_of(directory: str, key: Mapping[str, object]) -> str:
+    """The file of a key.
+
+    Args:
+        directory: of the cache.
+        key: everything that decides over the figures, as JSON can hold it.
+    """
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return os.path.join(directory, hashlib.sha256(text.encode()).hexdigest()[:32] + ".json")
+
+
+def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None]) -> dict[Candidate, Measurement]:
+    """What was measured before; empty where nothing was, or the file cannot be read, which is said.
+
+    Args:
+        directory: of the cache; "" for none.
+        key: as for `path_of`.
+        tell: says a line to the user.
+    """
+    if not directory:
+        return {}
+    path = path_of(directory, key)
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+        if document["schema"] != SCHEMA or document["key"] != key:
+            raise ValueError("it is of another version or another host")
+        found = [from_row(row) for row in document["measurements"]]
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        tell(f"{path} holds no measurements that can be used ({error}), so they are made again")
+        return {}
+    return {each.candidate: each for each in found}
+
+
+def remember(directory: str, key: Mapping[str, object], measurements: Sequence[Measurement]) -> None:
+    """Keep measurements; what did not run is left out, for the next time may find it repaired.
+
+    Args:
+        directory: of the cache, made where it is not there; "" for none.
+        key: as for `path_of`.
+        measurements: all that are known for the key.
+
+    Raises:
+        LaunchError: the file cannot be written.
+    """
+    if not directory:
+        return
+    path = path_of(directory, key)
+    rows = [each.as_row() for each in measurements if not each.problem]
+    written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    document = {"schema": SCHEMA, "key": dict(key), "written": written, "measurements": rows}
+    partial = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(directory, exist_ok=True)
+        with open(partial, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+        os.replace(partial, path)  # so that a reader finds the old file or the new one, whole
+    except OSError as error:
+        raise LaunchError(
+            f"keep measurements in {directory}", str(error.strerror), "set XDG_CACHE_HOME, or use --no-cache"
+        ) from None

@@ -1,0 +1,117 @@
+"""`--engine` and `--dtype` -> the candidate that runs, by what is known and what is measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.engines.choose import Choice, DtypeWord, EngineWord, Weighed, choose, expected, worth_measuring
+from ipexlaunch.engines.measuring_job import SECONDS
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.guard_dtypes.ground import Ground
+from ipexlaunch.guard_dtypes.measure import measure
+from ipexlaunch.guard_dtypes.model_identity import identity_of
+from ipexlaunch.guard_dtypes.remember import recall, remember
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """What runs, and what was known when it was chosen."""
+
+    job: ModelJob
+    """With the candidate."""
+    choice: Choice
+    known: tuple[Weighed, ...]
+    """Every candidate of the asked engines; those that were measured have their figures."""
+
+
+def resolve_candidate(
+    job: ModelJob, engine: EngineWord, dtype: DtypeWord, ground: Ground, *, force: bool = False
+) -> Resolved:
+    """Choose the candidate of a job, measuring what must be known for it and was not measured before.
+
+    Args:
+        job: the model, the task and the sizes of a call; its candidate is replaced.
+        engine: one, or auto.
+        dtype: one, or auto for the fastest whose answers keep their bound.
+        ground: where it will run.
+        force: take the asked dtype though fp32 is faster.
+
+    Raises:
+        RequestError: nothing of the kind runs here, or it is slower than fp32 and not forced.
+        LaunchError: the model cannot be loaded.
+    """
+    known = expected(ground.dispatch, ground.software, engine)
+    usable = [each.candidate for each in known if each.expectation.fares != "unavailable"]
+    asked = [each for each in usable if dtype in ("auto", each.dtype)]
+    if len(asked) == 1 and (dtype == "fp32" or force):
+        why = "asked for" if dtype == "fp32" else "forced, not measured"
+        return Resolved(job=replace(job, candidate=asked[0]), choice=Choice(candidate=asked[0], why=why), known=known)
+    if asked:
+        known = measure_known(job, known, worth_measuring(known, dtype), ground)
+    choice = choose(known, engine, dtype, force=force)
+    return Resolved(job=replace(job, candidate=choice.candidate), choice=choice, known=known)
+
+
+def measure_known(
+    job: ModelJob,
+    known: Sequence[Weighed],
+    wanted: Sequence[Candidate],
+    ground: Ground,
+    *,
+    seconds: float = SECONDS,
+    layers: int | None = None,
+) -> tuple[Weighed, ...]:
+    """Fill in what was measured of the wanted candidates, now or before.
+
+    Args:
+        job: the model, the task and the sizes of a call.
+        known: candidates with what is expected of them.
+        wanted: those whose figures are needed.
+        ground: where it will run.
+        seconds: to time each that is measured now.
+        layers: measure so many of the first layers; None for all of a model that is not too large.
+
+    Raises:
+        LaunchError: the model cannot be loaded, or the figures cannot be kept.
+    """
+    key = _key(job, ground, layers)
+    found = recall(ground.cache, key, ground.tell)
+    missing = [each for each in wanted if each not in found]
+    if missing:
+        ground.tell(_announcement(missing, ground, seconds))
+        fresh = measure(ground, job, missing, seconds=seconds, layers=layers)
+        found |= {each.candidate: each for each in fresh}
+        remember(ground.cache, key, list(found.values()))
+    return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
+
+
+def _announcement(missing: Sequence[Candidate], ground: Ground, seconds: float) -> str:
+    names, count = ", ".join(each.name for each in missing), len(ground.plan.chosen)
+    return f"measuring on {count} instance{'s' * (count != 1)}, {seconds:g} s each once prepared: {names}"
+
+
+def _key(job: ModelJob, ground: Ground, layers: int | None) -> dict[str, object]:
+    """Everything that decides over the figures."""
+    software, dispatch = ground.software, ground.dispatch
+    return {
+        "cpu": ground.topology.cpu_model,
+        "aten": sorted(dispatch.aten),
+        "onednn": sorted(dispatch.onednn),
+        "ipex_flags": sorted(dispatch.ipex),
+        "torch": software.torch,
+        "ipex": software.ipex,
+        "torchao": software.torchao,
+        "transformers": software.transformers,
+        "preloaded": sorted(ground.job.libraries),
+        "variables": dict(sorted(ground.job.environment.items())),
+        "threads": [instance.threads for instance in ground.plan.chosen],
+        "model": identity_of(job.model),
+        "checkpoint": job.checkpoint,
+        "task": job.task,
+        "batch_size": job.batch_size,
+        "input_tokens": job.input_tokens,
+        "new_tokens": job.new_tokens if job.task == "generate" else 0,
+        "layers": layers,
+    }

@@ -1,0 +1,54 @@
+"""Runs a launch on the ordinary supervised path, with the workers' output kept out of sight."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Mapping
+
+from ipexlaunch.bind import adopt_orphans, held_to
+from ipexlaunch.count_oom_kills import count_oom_kills
+from ipexlaunch.inspect_placement import Inspector, descendants
+from ipexlaunch.launch import Launch
+from ipexlaunch.lifecycle import Limits
+from ipexlaunch.record import Run
+from ipexlaunch.supervise import Means, Showing, supervise
+
+
+def run_quietly(launch: Launch, inherited: Mapping[str, str], tell: Callable[[str], None], directory: str) -> Run:
+    """Run every worker of a launch to its end; each one's output goes to DIRECTORY/INDEX.log.
+
+    Args:
+        launch: what to start.
+        inherited: environment of the workers, before their own additions.
+        tell: says a line to the user.
+        directory: exists.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted; its workers are gone.
+        BindError: a worker could not be bound.
+    """
+    inspector = Inspector()
+    means = Means(
+        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=False),
+        inspect=inspector,
+        glance=inspector.glance,
+        descendants=descendants,
+        oom_kills=count_oom_kills,
+        tell=tell,
+    )
+    logs = {worker.instance.index: log_path(directory, worker.instance.index) for worker in launch.workers}
+    nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    adopt_orphans()
+    try:
+        run = supervise(launch, means, inherited, Limits(), Showing(outputs=(nowhere, nowhere), logs=logs))
+    finally:
+        os.close(nowhere)
+    if run.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        raise KeyboardInterrupt
+    return run
+
+
+def log_path(directory: str, index: int) -> str:
+    """Where the output of an instance's worker is."""
+    return os.path.join(directory, f"{index}.log")

@@ -1,0 +1,200 @@
+"""Measures candidates on one model in this process: prepared, warmed up, checked, and timed in turn with eager fp32."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import cycle
+from statistics import median
+from time import monotonic
+from typing import Any
+
+import torch
+
+from ipexlaunch.engines.accuracy import Answers
+from ipexlaunch.engines.candidate import REFERENCE, Candidate
+from ipexlaunch.engines.measurement import Measurement
+from ipexlaunch.engines.measuring_job import FEW_LAYERS, LARGEST_WHOLE_MODEL, MeasuringJob
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.engines.model_shapes import is_random, shape_of
+from ipexlaunch.run_models.check_answers import Reference, compare, take_reference
+from ipexlaunch.run_models.import_engine import import_engine
+from ipexlaunch.run_models.load_model import Loaded, load_model
+from ipexlaunch.run_models.make_inputs import Inputs, make_inputs
+from ipexlaunch.run_models.prepare import prepare
+from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.run_models.run_task import run_task
+from ipexlaunch.run_models.time_in_turn import InTurn, time_in_turn
+
+MOST_TOKENS = 32
+"""No more are generated to measure; the rest of a longer text is reckoned to go on at the pace of its last tokens."""
+
+FIRST_LINE = 200
+"""Characters of an error's message that are kept."""
+
+
+def measure_candidates(
+    measuring: MeasuringJob, meet: Callable[[], None], say: Callable[[str], None]
+) -> Iterator[list[Measurement]]:
+    """Measure one candidate after the other, and give everything measured so far after each.
+
+    A candidate that cannot run is a row with its reason.
+
+    Args:
+        measuring: what, and for how long.
+        meet: waits for the other workers; called just before each candidate is timed, prepared or not.
+        say: told what this is busy with.
+
+    Raises:
+        RequestError: the model cannot be loaded for its task.
+    """
+    session = _Session(measuring, say)
+    for number, candidate in enumerate(measuring.candidates, start=1):
+        session.measure(candidate, f"{candidate.name} ({number} of {len(measuring.candidates)})", meet)
+        yield session.measurements()
+
+
+@dataclass
+class _Row:
+    candidate: Candidate
+    in_turn: InTurn | None = None
+    prepare_s: float = 0.0
+    answers: Answers | None = None
+    notes: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class _Session:
+    """The model, its reference answers and the rows so far."""
+
+    def __init__(self, measuring: MeasuringJob, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.seconds = measuring.seconds
+        self.job = measuring.job
+        say("loading")
+        import_engine(REFERENCE)
+        layers = measuring.layers if measuring.layers is not None else _layers_to_measure(self.job)
+        self.loaded: Loaded = load_model(self.job, layers=layers)
+        self.inputs: Inputs = make_inputs(self.job, self.loaded)
+        self.notes = _notes(layers, self.loaded.config)
+        self.reference = Prepared(model=self.loaded.model, candidate=REFERENCE)
+        self.answers: Reference = take_reference(self.loaded.model, self.job.task, self.inputs.batches[:1])
+        self.call_reference = _caller(self.reference, self.job, self.inputs)
+        self.call_reference()
+        self.rows: list[_Row] = []
+
+    def measure(self, candidate: Candidate, name: str, meet: Callable[[], None]) -> None:
+        """Add the row of one candidate."""
+        row = _Row(candidate=candidate)
+        self.rows.append(row)
+        call: Callable[[], float] | None = None
+        first_s = 0.0
+        try:
+            self.say(f"preparing {name}")
+            call, first_s = self._prepared(row)
+        except Exception as error:  # what an engine raises is the finding: the row says it
+            row.problem = _told(error)
+        meet()
+        try:
+            if call is not None:
+                self.say(f"measuring {name}")
+                row.in_turn = time_in_turn(self.call_reference, call, self.seconds, first_s)
+        except Exception as error:
+            row.problem = _told(error)
+        del call
+        torch._dynamo.reset()
+        gc.collect()
+
+    def _prepared(self, row: _Row) -> tuple[Callable[[], float], float]:
+        """A way to make one call, and the seconds of one, warmed up; the answers are compared on the way."""
+        began = monotonic()
+        import_engine(row.candidate)
+        prepared = self.reference if row.candidate == REFERENCE else self._prepare(row.candidate)
+        call = _caller(prepared, self.job, self.inputs)
+        call()
+        row.prepare_s = monotonic() - began
+        row.answers = compare(prepared, self.answers)
+        row.notes = (*self.notes, *prepared.notes)
+        first_s = call()
+        return call, first_s
+
+    def _prepare(self, candidate: Candidate) -> Prepared:
+        takes_checkpoint = candidate.engine == "ipex" and candidate.dtype == "int4"
+        return prepare(
+            copy.deepcopy(self.loaded.model),
+            candidate,
+            self.inputs.batches[0],
+            self.job.task,
+            checkpoint=self.job.checkpoint if takes_checkpoint else "",
+        )
+
+    def measurements(self) -> list[Measurement]:
+        """The rows, as if all had been timed at one moment: drift is taken out by the reference beside each."""
+        calls = [taken for row in self.rows if row.in_turn for taken in row.in_turn.reference_s]
+        base = median(calls) if calls else None
+        return [self._measurement(row, base) for row in self.rows]
+
+    def _measurement(self, row: _Row, base: float | None) -> Measurement:
+        plain = Measurement(
+            candidate=row.candidate,
+            answers=row.answers,
+            random_weights=self.loaded.random,
+            prepare_s=row.prepare_s,
+            notes=row.notes,
+            problem=row.problem,
+        )
+        if row.in_turn is None or base is None or row.problem:
+            return plain
+        # The reference against itself is 1 by definition; what was timed of it only tells the noise.
+        relative = 1.0 if row.candidate == REFERENCE else row.in_turn.relative
+        return replace(
+            plain,
+            call_s=base * relative,
+            reference_s=base,
+            items_per_s=self.job.batch_size / (base * relative),
+            reference_items_per_s=self.job.batch_size / base,
+            calls=row.in_turn.calls,
+        )
+
+
+def _caller(prepared: Prepared, job: ModelJob, inputs: Inputs) -> Callable[[], float]:
+    """A function that runs the next batch and returns the seconds that the whole job's call takes."""
+    batches = cycle(inputs.batches)
+    tokens = min(job.new_tokens, MOST_TOKENS)
+
+    def call() -> float:
+        done = run_task(prepared, job.task, next(batches), tokens)
+        if done.first_token_s is None or not done.next_token_s:
+            return done.seconds
+        return done.first_token_s + (job.new_tokens - 1) * median(done.next_token_s)
+
+    return call
+
+
+def _notes(layers: int | None, config: Any) -> tuple[str, ...]:
+    return () if layers is None else (f"measured by its first {config.num_hidden_layers} layers",)
+
+
+def _layers_to_measure(job: ModelJob) -> int | None:
+    """FEW_LAYERS for a large model, counted without making or reading its weights."""
+    from transformers import AutoConfig, AutoModel
+
+    if is_random(job.model):
+        shape = shape_of(job.model)
+        config = AutoConfig.for_model(shape.model_type, **shape.fields)
+    else:
+        try:
+            config = AutoConfig.from_pretrained(job.model, local_files_only=True)
+        except (OSError, ValueError):
+            return None  # loading it will say what is wrong
+    with torch.device("meta"):
+        model = AutoModel.from_config(config)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    return FEW_LAYERS if parameters > LARGEST_WHOLE_MODEL else None
+
+
+def _told(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].strip()[:FIRST_LINE]}" if lines else type(error).__name__

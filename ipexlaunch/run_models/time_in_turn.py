@@ -1,0 +1,71 @@
+"""Times a candidate and the reference in turn, so that a host that slows down slows both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+ROUNDS = 5
+"""The candidate's time is spent in so many rounds, with the reference before, between and after them."""
+
+REFERENCE_SHARE = 0.1
+"""Of the candidate's seconds, for each turn of the reference; at least one call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InTurn:
+    """What was timed."""
+
+    relative: float
+    """Seconds of the candidate for one of the reference: the median over the rounds, each with its neighbours."""
+    reference_s: tuple[float, ...]
+    """Every call of the reference."""
+    calls: int
+    """Of the candidate."""
+
+
+def time_in_turn(
+    reference: Callable[[], float], candidate: Callable[[], float], seconds: float, first_s: float = 0.0
+) -> InTurn:
+    """Time two callables in turn.
+
+    Args:
+        reference: makes one call and returns its seconds.
+        candidate: likewise.
+        seconds: to spend in the candidate's calls; a call that has begun is finished. The reference may take twice
+            as long at most, its first and last call aside.
+        first_s: seconds of a call of the candidate, warmed up, that was made already; where it took longer than
+            `seconds`, it is the only one.
+    """
+    turns = [_spend(reference, REFERENCE_SHARE * seconds)]
+    if first_s >= seconds:
+        turns.append(_spend(reference, 0.0))
+        return _compared(turns, [[first_s]])
+    rounds: list[list[float]] = []
+    spent = reference_spent = 0.0
+    while spent < seconds and reference_spent <= 2 * seconds:
+        rounds.append(_spend(candidate, seconds / ROUNDS))
+        turns.append(_spend(reference, REFERENCE_SHARE * seconds))
+        spent += sum(rounds[-1])
+        reference_spent += sum(turns[-1])
+    return _compared(turns, rounds)
+
+
+def _spend(call: Callable[[], float], seconds: float) -> list[float]:
+    """At least one call, and more until the time is used."""
+    taken = [call()]
+    while sum(taken) < seconds:
+        taken.append(call())
+    return taken
+
+
+def _compared(turns: list[list[float]], rounds: list[list[float]]) -> InTurn:
+    ratios = [
+        2 * median(taken) / (median(turns[place]) + median(turns[place + 1])) for place, taken in enumerate(rounds)
+    ]
+    return InTurn(
+        relative=median(ratios),
+        reference_s=tuple(taken for turn in turns for taken in turn),
+        calls=sum(len(taken) for taken in rounds),
+    )

@@ -1,0 +1,234 @@
+"""Measuring by workers: rows put together, candidates that kill their worker, what is remembered; with a run that is a
+function of the test's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ipexlaunch.engines import measuring_job
+from ipexlaunch.engines.accuracy import Answers
+from ipexlaunch.engines.candidate import REFERENCE, Candidate, floating
+from ipexlaunch.engines.choose import DtypeWord, EngineWord
+from ipexlaunch.engines.measurement import Measurement
+from ipexlaunch.engines.measuring_job import MeasuringJob
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.engines.software import Software
+from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.guard_dtypes import Ground, resolve_candidate
+from ipexlaunch.guard_dtypes.ground import cache_directory
+from ipexlaunch.guard_dtypes.measure import measure
+from ipexlaunch.launch import Job, Launch
+from ipexlaunch.lifecycle import Failure
+from ipexlaunch.plan import Request, make_plan
+from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.samples import Samples
+from ipexlaunch.told import PhaseSpan, Told
+from ipexlaunch.topology.sentence import machine_from_sentence
+from tests.engines.hosts import FLAGS, IPEX_ENV, took
+
+JOB = ModelJob(model="random:bert-base")
+Times = Mapping[str, float]
+
+FP32_MS = 50.0
+
+
+class FakeWorkers:
+    """Stands for the run: every worker takes the milliseconds of `call_ms`; one that is not there kills it."""
+
+    def __init__(self, call_ms: Times, words: str = "") -> None:
+        self.call_ms = call_ms
+        self.words = words
+        self.asked: list[list[str]] = []
+        self.exit_code = 139
+        self.starts_measuring = True
+
+    def __call__(
+        self, launch: Launch, inherited: Mapping[str, str], tell: Callable[[str], None], directory: str
+    ) -> Run:
+        wanted = measuring_job.from_json(launch.workers[0].argv[-1])
+        assert {worker.argv[-2] for worker in launch.workers} == {"ipexlaunch.workers.measure_dtypes"}
+        assert Path(wanted.meeting).is_dir()
+        assert wanted.workers == len(launch.workers)
+        self.asked.append([each.name for each in wanted.candidates])
+        rows: list[dict[str, object]] = []
+        failures: tuple[Failure, ...] = ()
+        for candidate in wanted.candidates:
+            if candidate.name not in self.call_ms:
+                failures = (Failure(index=1, stage="load", code=self.exit_code, message="ended badly", time=1.0),)
+                Path(directory, "1.log").write_text(self.words)
+                break
+            rows.append(self._row(candidate))
+        told = Told(facts={"measurements": json.loads(json.dumps(rows)), "amx": False, "aten": "AVX512"})
+        if self.starts_measuring:
+            told.phases.append(PhaseSpan("preparing something", 0.0, 1.0))
+        records = [
+            WorkerRecord(
+                instance=worker.instance,
+                pid=1,
+                started=0.0,
+                ready=None,
+                finished=None,
+                exit_code=0,
+                samples=Samples(),
+                binding=None,
+                placements=(),
+                told=told,
+            )
+            for worker in launch.workers
+        ]
+        return Run(records=records, started=0.0, go=None, ended=1.0, failures=failures, signal=None, exit_code=0)
+
+    def _row(self, candidate: Candidate) -> dict[str, object]:
+        return took(candidate, self.call_ms[candidate.name], FP32_MS, answers=Answers(cosine=1.0)).as_row()
+
+
+def ground(
+    run: FakeWorkers, cache: Path | str = "", software: Software = IPEX_ENV, said: list[str] | None = None, **caps: str
+) -> Ground:
+    topology = replace(machine_from_sentence("2s 1n 2c 1t"), isa=FLAGS["zen5"])
+    plan = make_plan(topology, Request(ninstances=2))
+    job = Job(program="", kind="module", environment=caps)
+    heard = [] if said is None else said
+    return Ground(
+        topology=topology, plan=plan, job=job, software=software, cache=str(cache), tell=heard.append, run=run
+    )
+
+
+IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")
+INT4 = "ipex int4 weight-only x bf16 g128"
+IPEX_MS = {"eager fp32": FP32_MS, "ipex fp32": 40.0, "ipex bf16": 20.0, INT4: 400.0}
+
+
+def test_workers_measure_at_once_and_their_rates_are_added() -> None:
+    rows = measure(ground(FakeWorkers(IPEX_MS)), JOB, [IPEX_BF16, REFERENCE])
+    assert [row.candidate for row in rows] == [REFERENCE, IPEX_BF16]
+    assert rows[1].items_per_s == pytest.approx(2 * 1000 / 20)
+    assert rows[1].speed == pytest.approx(2.5)
+
+
+def test_a_candidate_that_kills_its_worker_is_a_row_and_the_others_are_measured() -> None:
+    run = FakeWorkers({"eager fp32": 50.0, "ipex bf16": 20.0}, "Illegal instruction\n")
+    rows = measure(ground(run), JOB, [REFERENCE, IPEX_FP32, IPEX_BF16])
+    assert run.asked == [["eager fp32", "ipex fp32", "ipex bf16"], ["ipex bf16"]]
+    assert [row.problem for row in rows] == ["", "its worker ended badly: Illegal instruction", ""]
+
+
+def test_a_model_that_cannot_be_loaded_is_an_error_in_the_worker_s_own_words() -> None:
+    run = FakeWorkers({}, "Traceback\nmeasure_dtypes: cannot load the model x: there is no such directory\n")
+    run.exit_code = 2
+    with pytest.raises(LaunchError, match="cannot measure dtypes: cannot load the model x: there is no such directory"):
+        measure(ground(run), JOB, [REFERENCE])
+    run.exit_code, run.starts_measuring = 1, False
+    with pytest.raises(LaunchError, match="there is no such directory"):
+        measure(ground(run), JOB, [REFERENCE])
+
+
+@pytest.mark.parametrize(
+    ("engine", "dtype", "chosen"),
+    [("auto", "bf16", "ipex bf16"), ("ipex", "auto", "ipex bf16"), ("ipex", "fp32", "ipex fp32")],
+)
+def test_words_are_resolved(engine: EngineWord, dtype: DtypeWord, chosen: str) -> None:
+    times = {**IPEX_MS, "eager bf16": 30.0, "torch fp32": 45.0, "torch bf16": 25.0}
+    resolved = resolve_candidate(JOB, engine, dtype, ground(FakeWorkers(times)))
+    assert resolved.job.candidate.name == chosen
+    assert resolved.job.model == JOB.model
+    assert resolved.choice.why
+
+
+def test_the_trap_is_refused_and_can_be_forced() -> None:
+    run = FakeWorkers(IPEX_MS)
+    with pytest.raises(RequestError) as caught:
+        resolve_candidate(JOB, "ipex", "int4", ground(run))
+    assert "10 times slower than ipex fp32 here (400 against 40 ms a call)" in str(caught.value)
+    assert "--force-dtype" in str(caught.value)
+    assert run.asked == [["ipex fp32", INT4]]
+    forced = resolve_candidate(JOB, "ipex", "int4", ground(run), force=True)
+    assert forced.job.candidate.name == INT4
+    assert len(run.asked) == 1, "the only candidate of its kind needs no measurement where its speed does not count"
+
+
+def test_auto_does_not_try_what_is_known_to_be_slow() -> None:
+    run = FakeWorkers(IPEX_MS)
+    resolve_candidate(JOB, "ipex", "auto", ground(run))
+    assert run.asked == [["ipex fp32", "ipex bf16"]]
+
+
+def test_one_engine_s_fp32_needs_no_measurement_and_what_is_missing_none_either() -> None:
+    run = FakeWorkers({})
+    assert resolve_candidate(JOB, "eager", "fp32", ground(run)).job.candidate == REFERENCE
+    with pytest.raises(RequestError, match=r"torchao is not installed there: pip install"):
+        resolve_candidate(JOB, "torch", "int8", ground(run))
+    assert run.asked == []
+
+
+def test_what_was_measured_is_remembered_and_only_the_rest_is_measured(tmp_path: Path) -> None:
+    run = FakeWorkers(IPEX_MS)
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    with pytest.raises(RequestError):
+        resolve_candidate(JOB, "ipex", "int4", ground(run, tmp_path))
+    assert run.asked == [["ipex fp32", "ipex bf16"], [INT4]]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+
+
+def test_another_host_model_or_version_is_measured_anew(tmp_path: Path) -> None:
+    run = FakeWorkers(IPEX_MS)
+    other = Software(torch="2.7.0", ipex="2.7.0")
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path, other))
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path, KMP_BLOCKTIME="1"))
+    resolve_candidate(ModelJob(model="random:minilm"), "ipex", "auto", ground(run, tmp_path))
+    resolve_candidate(ModelJob(model=JOB.model, batch_size=1), "ipex", "auto", ground(run, tmp_path))
+    assert len(run.asked) == len(list(tmp_path.iterdir())) == 5
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "ipexlaunch/measurements/9"}', '{"schema": 1, "key": 2}'])
+def test_a_broken_file_is_said_and_replaced(tmp_path: Path, text: str) -> None:
+    run, said = FakeWorkers(IPEX_MS), list[str]()
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    (path,) = tmp_path.iterdir()
+    path.write_text(text)
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path, said=said))
+    assert any("no measurements that can be used" in line and str(path) in line for line in said)
+    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    assert len(run.asked) == 2
+
+
+def test_what_did_not_run_is_not_remembered(tmp_path: Path) -> None:
+    run = FakeWorkers({"ipex fp32": 40.0})
+    known = resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path)).known
+    assert any(each.measurement and "ended badly" in each.measurement.problem for each in known)
+    run.call_ms = IPEX_MS
+    assert resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path)).job.candidate == IPEX_BF16
+
+
+def test_a_cache_that_cannot_be_written_is_an_error_with_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LaunchError, match="--no-cache"):
+        resolve_candidate(JOB, "ipex", "auto", ground(FakeWorkers(IPEX_MS), tmp_path / "file" / "below"))
+
+
+def test_caps_of_the_workers_environment_decide(tmp_path: Path) -> None:
+    run = FakeWorkers({"ipex fp32": 40.0})
+    capped = ground(run, tmp_path, ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2")
+    resolve_candidate(JOB, "ipex", "auto", capped)
+    assert run.asked == [["ipex fp32"]]
+
+
+def test_the_cache_follows_xdg() -> None:
+    assert cache_directory({"XDG_CACHE_HOME": "/c", "HOME": "/h"}) == "/c/ipexlaunch/dtypes"
+    assert cache_directory({"XDG_CACHE_HOME": "c", "HOME": "/h"}) == "/h/.cache/ipexlaunch/dtypes"
+
+
+def test_a_measuring_job_travels_as_json() -> None:
+    job = MeasuringJob(job=JOB, candidates=(IPEX_BF16, REFERENCE), layers=2, meeting="/m", workers=3)
+    assert measuring_job.from_json(job.to_json()) == job
+
+
+def test_a_row_that_never_ran_has_no_speed() -> None:
+    assert Measurement(candidate=REFERENCE, problem="x").speed is None
