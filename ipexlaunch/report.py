@@ -1,17 +1,18 @@
 """Run -> Report: one honest aggregate throughput, what each instance did, and whether the number may be believed.
 
-Definitions (docs/measuring.md): the headline is work / makespan from the common start, as MLPerf LoadGen's Offline
+Definitions (docs/report.md): the headline is work / makespan from the common start, as MLPerf LoadGen's Offline
 scenario has it; the steady rate is the work done while every worker was working / that window; the naive sum adds the
 workers' own rates and is shown only to be compared.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from ipexlaunch.cpulist import format_list
+from ipexlaunch.distribution import Distribution, distribution
 from ipexlaunch.exit_words import SIGNAL_NAMES
 from ipexlaunch.lifecycle import SIGNAL_BASE, Failure
 from ipexlaunch.placement import Placement
@@ -78,6 +79,12 @@ class InstanceReport:
     log: str = ""
     placement: Proof | None = None
     """What was read back of it; None where it ended before anybody looked."""
+    phases_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of what it announced to be busy with before it was ready, in that order."""
+    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict)
+    """Durations that it reported beside the latencies of its counts, by kind."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What it told of itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +106,10 @@ class Report:
     """Earliest first; times are seconds from the start of the run."""
     exit_code: int
     provenance: Mapping[str, object] = field(default_factory=dict)
+    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict)
+    """Of the merged durations of all workers, by kind."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """Those on which all workers that told any agree."""
 
 
 def aggregate(
@@ -127,22 +138,33 @@ def aggregate(
         ),
         exit_code=run.exit_code or (EXIT_INVALID if reasons else 0),
         provenance=provenance or {},
+        distributions_ms=_distributions(run.records),
+        facts=_agreed_facts(run.records),
     )
 
 
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the smallest sample that at least `percent` of all do not exceed.
-
-    Args:
-        ordered: samples, ascending, at least one.
-        percent: above 0, up to 100.
-    """
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
-
-
 def _percentiles_ms(latencies_s: Iterable[float]) -> dict[str, float]:
-    ordered = sorted(1e3 * latency for latency in latencies_s if not math.isnan(latency))
-    return {f"p{percent}": percentile(ordered, percent) for percent in (50, 90, 99)} if ordered else {}
+    found = distribution(latencies_s)
+    return {"p50": found.p50, "p90": found.p90, "p99": found.p99} if found else {}
+
+
+def _distributions(records: Iterable[WorkerRecord]) -> dict[str, Distribution]:
+    """Each kind of durations over all of these workers, in the order in which they first came."""
+    merged: dict[str, array[float]] = {}
+    for record in records:
+        for name, values_s in (record.told.durations_s if record.told else {}).items():
+            merged.setdefault(name, array("d")).extend(values_s)
+    return {name: found for name, values_s in merged.items() if (found := distribution(values_s)) is not None}
+
+
+def _agreed_facts(records: Iterable[WorkerRecord]) -> dict[str, object]:
+    """The facts that every worker which told any has told alike."""
+    told = [record.told.facts for record in records if record.told and record.told.facts]
+    return {name: value for name, value in (told[0] if told else {}).items() if all(_has(f, name, value) for f in told)}
+
+
+def _has(facts: Mapping[str, object], name: str, value: object) -> bool:
+    return name in facts and facts[name] == value
 
 
 def _start_of(run: Run) -> float:
@@ -215,6 +237,9 @@ def _instance(record: WorkerRecord, start: float) -> InstanceReport:
         exit=record.exit_code,
         log=record.log,
         placement=proof_of(record.placements),
+        phases_s=record.told.phase_seconds() if record.told else {},
+        distributions_ms=_distributions([record]),
+        facts=dict(record.told.facts) if record.told else {},
     )
 
 

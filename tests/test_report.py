@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.binding import Binding
+from ipexlaunch.distribution import Distribution, percentile
 from ipexlaunch.documents.report_document import read_report, write_report
 from ipexlaunch.drawings.report_table import report_table
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.plan import Instance
 from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.report import EXIT_INVALID, Report, aggregate, percentile
+from ipexlaunch.report import EXIT_INVALID, Report, aggregate
 from ipexlaunch.samples import Samples
 from ipexlaunch.told import Told
 
@@ -153,6 +154,65 @@ def test_counts_without_a_common_start_carry_a_warning() -> None:
     report = aggregate(run(record(0, [(20.0, 100)], ready=None, finished=None), go=None))
     assert report.throughput.makespan == 100 / 20
     assert any("includes loading" in warning for warning in report.warnings)
+
+
+def talkative(index: int, **facts: object) -> WorkerRecord:
+    """A worker that compiled, or waited for that, and told what it is."""
+    told = Told()
+    names = ("loading", "compiling" if index == 0 else "waiting for compilation", "warming up")
+    for time, name in zip((0.1, 1.0 + index / 10, 42.0), names, strict=True):
+        told.begin_phase(name, time)
+    told.end_phase(43.0)
+    told.add_durations("first_token", [0.03 + index / 100, 0.04 + index / 100])
+    told.facts.update(facts)
+    return record(index, [(12.0, 100), (20.0, 100)], told=told)
+
+
+def test_the_seconds_of_each_phase_are_reported() -> None:
+    first, second = aggregate(run(talkative(0), talkative(1))).instances
+    assert dict(first.phases_s) == pytest.approx({"loading": 0.9, "compiling": 41.0, "warming up": 1.0})
+    assert list(second.phases_s) == ["loading", "waiting for compilation", "warming up"]
+
+
+def test_durations_of_all_workers_are_merged_before_percentiles_are_taken() -> None:
+    report = aggregate(run(talkative(0), talkative(1), record(2, [(20.0, 5)])))
+    assert report.distributions_ms == {"first_token": Distribution(count=4, p50=40.0, p90=50.0, p99=50.0)}
+    assert report.instances[0].distributions_ms == {"first_token": Distribution(count=2, p50=30.0, p90=40.0, p99=40.0)}
+    assert report.instances[2].distributions_ms == {}
+
+
+def test_the_reports_facts_are_those_on_which_all_agree_that_told_any() -> None:
+    report = aggregate(run(talkative(0, dtype="bf16", cache="miss"), talkative(1, dtype="bf16", cache="hit", extra=1)))
+    assert report.facts == {"dtype": "bf16"}
+    assert report.instances[1].facts == {"dtype": "bf16", "cache": "hit", "extra": 1}
+    assert aggregate(run(talkative(0, dtype="bf16"), record(1, [(20.0, 5)]))).facts == {"dtype": "bf16"}
+    assert aggregate(run(talkative(0, none=None), talkative(1, dtype="bf16"))).facts == {}
+
+
+def test_what_workers_told_is_written_and_read_back() -> None:
+    report = aggregate(run(talkative(0, notes=["a", {"b": [1.5, None]}]), talkative(1, notes=["c"])))
+    assert read_report(write_report(report), "r.json") == report
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_shows_what_workers_told_within_its_width(width: int) -> None:
+    facts = {
+        "dtype": "bf16",
+        "random": True,
+        "worst_cosine": 0.99987,
+        "notes": ["a"],
+        "text": "\x1b[31mred",
+        "long": "x" * 99,
+    }
+    lines = report_table(aggregate(run(*(talkative(i, **facts) for i in range(4)))), width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "  first_token p50 50.0 ms, p90 70.0 ms, p99 70.0 ms (8 samples)" in lines
+    text = " ".join(" ".join(lines).split())
+    assert (
+        "loading 1.20 s, compiling 41.0 s (1 of 4), waiting for compilation 40.9 s (3 of 4), warming up 1.00 s" in text
+    )
+    assert "all say: dtype bf16; random yes; worst_cosine 0.99987; text red VALID" in text
+    assert ("tokens/s" in lines[0]) == (width == 120)
 
 
 def example() -> Report:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipexlaunch.cpulist import format_list, parse_list
+from ipexlaunch.distribution import Distribution
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.proof import Proof
 from ipexlaunch.report import InstanceReport, Report, Throughput
@@ -40,6 +41,8 @@ def write_report(report: Report) -> str:
             {"index": f.index, "stage": f.stage, "code": f.code, "message": f.message, "time_s": f.time}
             for f in report.failures
         ],
+        "distributions_ms": _distributions(report.distributions_ms),
+        "facts": dict(report.facts),
         "exit_code": report.exit_code,
         "provenance": dict(report.provenance),
     }
@@ -64,6 +67,16 @@ def _instance(instance: InstanceReport) -> dict[str, Any]:
         "exit": instance.exit,
         "log": instance.log,
         "placement": None if instance.placement is None else _placement(instance.placement),
+        "phases_s": dict(instance.phases_s),
+        "distributions_ms": _distributions(instance.distributions_ms),
+        "facts": dict(instance.facts),
+    }
+
+
+def _distributions(by_kind: Mapping[str, Distribution]) -> dict[str, dict[str, float]]:
+    return {
+        kind: {"count": found.count, "p50": found.p50, "p90": found.p90, "p99": found.p99}
+        for kind, found in by_kind.items()
     }
 
 
@@ -115,12 +128,16 @@ def read_report(text: str, source: str) -> Report:
                 "cpus": parse_list(row["cpus"]),
                 "nodes": parse_list(row["nodes"]),
                 "placement": None if row["placement"] is None else _proof(row["placement"]),
+                "distributions_ms": {
+                    kind: Distribution(**figures) for kind, figures in row["distributions_ms"].items()
+                },
             }
         )
         for row in data.pop("instances")
     )
     failures = tuple(Failure(time=row.pop("time_s"), **row) for row in data.pop("failures"))
     throughput = Throughput(**data.pop("throughput"))
+    data["distributions_ms"] = {kind: Distribution(**figures) for kind, figures in data["distributions_ms"].items()}
     reasons, warnings = tuple(data.pop("reasons")), tuple(data.pop("warnings"))
     return Report(
         instances=instances, failures=failures, throughput=throughput, reasons=reasons, warnings=warnings, **data

@@ -21,6 +21,12 @@ class LatencyModel(_Strict):
     p99: float
 
 
+class DistributionModel(LatencyModel):
+    """The same of durations of another kind, and how many there are."""
+
+    count: int
+
+
 class ThroughputModel(_Strict):
     """Rates of the whole run."""
 
@@ -79,6 +85,9 @@ class InstanceModel(_Strict):
     exit: int
     log: str
     placement: PlacementModel | None
+    phases_s: dict[str, float] = {}
+    distributions_ms: dict[str, DistributionModel] = {}
+    facts: dict[str, Any] = {}
 
 
 class FailureModel(_Strict):
@@ -102,5 +111,7 @@ class ReportModel(_Strict):
     efficiency: float | None
     instances: list[InstanceModel]
     failures: list[FailureModel]
+    distributions_ms: dict[str, DistributionModel] = {}
+    facts: dict[str, Any] = {}
     exit_code: int
     provenance: dict[str, Any]

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.report import InstanceReport, Report, Throughput
+from ipexlaunch.drawings.live_words import plain_line
+from ipexlaunch.drawings.words import wrapped
+from ipexlaunch.report import InstanceReport, Report
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 MIB = 1 << 20
 
-COUNTED = ("items", "items/s", "p50 ms", "p90 ms", "p99 ms")
+COUNTED = ("items", "items/s", "tokens/s", "p50 ms", "p90 ms", "p99 ms")
 COLUMNS = ("", "cpus", "node", "memory", "ready s", *COUNTED, "local", "peak MB", "exit")
 
-DISPENSABLE = ("p90 ms", "peak MB", "ready s", "items", "memory", "p50 ms")
+DISPENSABLE = ("tokens/s", "p90 ms", "peak MB", "ready s", "items", "memory", "p50 ms")
 """Columns that a narrow terminal goes without, in this order; the JSON report has them all."""
 
 WIDEST = 10_000
@@ -38,15 +40,16 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
 
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
-    counted = report.throughput.items > 0
-    shown = [name for name in COLUMNS if counted or name not in COUNTED]
+    absent = {"tokens/s"} if report.throughput.items and not report.throughput.tokens else set()
+    absent |= set() if report.throughput.items else set(COUNTED)
+    shown = [name for name in COLUMNS if name not in absent]
     for dispensable in (*DISPENSABLE, ""):
         table = _table(report, shown)
         if Measurement.get(console, console.options.update(width=WIDEST), table).maximum <= width:
             break
         shown = [name for name in shown if name != dispensable]
     console.print(table)
-    for line in _total(report.throughput, report.latency_ms):
+    for line in _total(report, width):
         console.print(Text(line, style="bold" if line.startswith("total") else ""), soft_wrap=True)
     for warning in report.warnings:
         console.print(Text(f"note: {warning}"), soft_wrap=True)
@@ -79,6 +82,7 @@ def _row(instance: InstanceReport) -> dict[str, str]:
         "ready s": _figure(instance.ready_s),
         "items": str(instance.items),
         "items/s": _figure(instance.rate),
+        "tokens/s": _figure(instance.rate * instance.tokens / instance.items if instance.rate else None),
         "p50 ms": _figure(instance.latency_ms.get("p50")),
         "p90 ms": _figure(instance.latency_ms.get("p90")),
         "p99 ms": _figure(instance.latency_ms.get("p99")),
@@ -88,13 +92,17 @@ def _row(instance: InstanceReport) -> dict[str, str]:
     }
 
 
-def _total(throughput: Throughput, latency_ms: Mapping[str, float]) -> list[str]:
+def _total(report: Report, width: int) -> list[str]:
+    """The headline, and below it what else is known of the whole run, a line for each kind of figure."""
+    throughput = report.throughput
+    lines = []
     if throughput.makespan is None:
-        return ["no throughput: the program counted no items (three calls do: see docs/worker-protocol.md)"]
-    lines = [f"total {_figure(throughput.makespan)} {throughput.unit}"]
-    lines[0] += (
-        f"  ({throughput.items} items in {_figure(throughput.seconds)} s from the common start to the last item)"
-    )
+        lines.append("no throughput: nothing was counted")
+        lines += wrapped(HOW_TO_COUNT, width, "    ")
+    else:
+        work = f"{throughput.items} items in {_figure(throughput.seconds)} s"
+        lines.append(f"total {_figure(throughput.makespan)} {throughput.unit}")
+        lines[0] += f"  ({work} from the common start to the last item)"
     details = []
     if throughput.tokens_per_second is not None:
         details.append(f"{_figure(throughput.tokens_per_second)} tokens/s")
@@ -103,9 +111,71 @@ def _total(throughput: Throughput, latency_ms: Mapping[str, float]) -> list[str]
         details.append(f"steady {_figure(throughput.steady)} {throughput.unit} while all worked ({window} s)")
     if throughput.naive_sum is not None:
         details.append(f"sum of the workers' own rates {_figure(throughput.naive_sum)}")
-    if latency_ms:
-        details.append("latency " + ", ".join(f"{name} {_figure(value)} ms" for name, value in latency_ms.items()))
-    return [*lines, "  " + "; ".join(details)] if details else lines
+    lines += _joined(details, "; ", width)
+    if report.latency_ms:
+        lines += _joined([f"latency {_percentiles(report.latency_ms)}"], "; ", width)
+    for kind, found in report.distributions_ms.items():
+        figures = _percentiles({"p50": found.p50, "p90": found.p90, "p99": found.p99})
+        lines += _joined([f"{plain_line(kind)} {figures} ({found.count} samples)"], "; ", width)
+    lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
+    lines += _joined(_facts(report.facts), "; ", width, "all say: ")
+    return lines
+
+
+HOW_TO_COUNT = (
+    "  for a rate: call ready(), count(), finish() of ipexlaunch.worker (docs/worker-protocol.md), or take it from "
+    "what the program prints with --throughput-regex"
+)
+
+
+def _percentiles(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {_figure(value)} ms" for name, value in figures.items())
+
+
+def _phases(instances: Sequence[InstanceReport]) -> list[str]:
+    """ "compiling 41.2 s (1 of 4)": each phase with its longest time and how many were in it, where not all were."""
+    parts = []
+    places: dict[str, int] = {}
+    for instance in instances:
+        for place, name in enumerate(instance.phases_s):
+            places[name] = min(place, places.get(name, place))
+    for name in sorted(places, key=lambda name: places[name]):
+        seconds = [instance.phases_s[name] for instance in instances if name in instance.phases_s]
+        some = f" ({len(seconds)} of {len(instances)})" if len(seconds) < len(instances) else ""
+        parts.append(f"{plain_line(name)} {_figure(max(seconds))} s{some}")
+    return parts
+
+
+def _facts(facts: Mapping[str, object]) -> list[str]:
+    """ "dtype bf16" for each fact that is short; the JSON report has the others."""
+    parts = []
+    for name, value in facts.items():
+        if isinstance(value, bool):
+            text = "yes" if value else "no"
+        elif isinstance(value, str | int | float):
+            text = f"{value:.6g}" if isinstance(value, float) else plain_line(str(value))
+        else:
+            continue
+        if len(text) <= LONGEST_FACT_SHOWN:
+            parts.append(f"{plain_line(name)} {text}")
+    return parts
+
+
+LONGEST_FACT_SHOWN = 60
+
+
+def _joined(parts: Sequence[str], between: str, width: int, head: str = "") -> list[str]:
+    """The parts in as few lines as hold them within the width, indented; a part that is longer has its own line."""
+    lines: list[str] = []
+    for part in parts:
+        if not lines:
+            lines.append(f"  {head}{part}")
+        elif len(lines[-1]) + len(between + part + between.rstrip()) <= width:
+            lines[-1] += between + part
+        else:
+            lines[-1] += between.rstrip()
+            lines.append(f"    {part}")
+    return lines
 
 
 def _figure(value: float | None) -> str:
