@@ -16,6 +16,7 @@ COMMANDS = {
     "topology": ("topology_command", "Show the machine: sockets, nodes, cores, memory, what is allowed."),
     "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),
     "top": ("top_command", "Show your runs on this host as they stand."),
+    "bench": ("bench_command", "Run a model on every instance: throughput, latencies, time to be ready."),
     "dtypes": ("dtypes_command", "Measure which engine and numbers are fast on this host."),
     "doctor": ("doctor_command", "Say what stands between this host and full speed."),
 }

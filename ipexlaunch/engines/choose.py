@@ -11,6 +11,7 @@ from ipexlaunch.engines.candidates_of import candidates_of
 from ipexlaunch.engines.expectations import Expectation, expect
 from ipexlaunch.engines.instruction_sets import Dispatch
 from ipexlaunch.engines.measurement import Measurement
+from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
 from ipexlaunch.engines.software import Software
 from ipexlaunch.errors import RequestError
 
@@ -59,19 +60,25 @@ class Choice:
     why: str
 
 
-def expected(dispatch: Dispatch, software: Software, engine: EngineWord = "auto") -> tuple[Weighed, ...]:
+def expected(
+    dispatch: Dispatch, software: Software, engine: EngineWord = "auto", form: QuantizedForm = AS_IT_COMES
+) -> tuple[Weighed, ...]:
     """Every candidate of the asked engines with what is known of it, eager fp32 first.
 
     Args:
         dispatch: what each library may use of the processor.
         software: what the workers' interpreter has.
         engine: one, or all.
+        form: what is asked of integers.
+
+    Raises:
+        RequestError: an engine does not take the form.
     """
     engines: tuple[Engine, ...] = ("eager", "ipex", "torch") if engine == "auto" else (engine,)
     return tuple(
         Weighed(candidate=candidate, expectation=expect(candidate, dispatch, software))
         for each in engines
-        for candidate in candidates_of(each, dispatch)
+        for candidate in form.of(candidates_of(each, dispatch))
     )
 
 
@@ -163,8 +170,14 @@ def _named(engine: EngineWord, dtype: DtypeWord) -> str:
 
 
 def _nothing_runs(asked: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord) -> RequestError:
-    troubles = dict.fromkeys(f"{each.candidate.name}: {each.trouble}" for each in asked)
-    found = "; ".join(troubles) or f"engine {engine} has no {dtype}"
+    named: dict[str, list[str]] = {}
+    for each in asked:
+        named.setdefault(each.trouble, []).append(each.candidate.name)
+    if len(named) == 1 and len(asked) > 1:
+        found = next(iter(named))  # what is true of all, such as a package that is missing, is said once
+    else:
+        found = "; ".join(f"{', '.join(names)}: {trouble}" for trouble, names in named.items())
+    found = found or f"engine {engine} has no {dtype}"
     return RequestError(_named(engine, dtype), found, "`ipexlaunch dtypes` shows what runs here")
 
 

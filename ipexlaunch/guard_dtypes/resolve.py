@@ -9,6 +9,7 @@ from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.engines.choose import Choice, DtypeWord, EngineWord, Weighed, choose, expected, worth_measuring
 from ipexlaunch.engines.measuring_job import SECONDS
 from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
 from ipexlaunch.guard_dtypes.ground import Ground
 from ipexlaunch.guard_dtypes.measure import measure
 from ipexlaunch.guard_dtypes.model_identity import identity_of
@@ -27,7 +28,13 @@ class Resolved:
 
 
 def resolve_candidate(
-    job: ModelJob, engine: EngineWord, dtype: DtypeWord, ground: Ground, *, force: bool = False
+    job: ModelJob,
+    engine: EngineWord,
+    dtype: DtypeWord,
+    ground: Ground,
+    *,
+    form: QuantizedForm = AS_IT_COMES,
+    force: bool = False,
 ) -> Resolved:
     """Choose the candidate of a job, measuring what must be known for it and was not measured before.
 
@@ -36,13 +43,14 @@ def resolve_candidate(
         engine: one, or auto.
         dtype: one, or auto for the fastest whose answers keep their bound.
         ground: where it will run.
+        form: what is asked of int8 and int4.
         force: take the asked dtype though fp32 is faster.
 
     Raises:
         RequestError: nothing of the kind runs here, or it is slower than fp32 and not forced.
         LaunchError: the model cannot be loaded.
     """
-    known = expected(ground.dispatch, ground.software, engine)
+    known = expected(ground.dispatch, ground.software, engine, form)
     usable = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     asked = [each for each in usable if dtype in ("auto", each.dtype)]
     if len(asked) == 1 and (dtype == "fp32" or force):
