@@ -179,6 +179,7 @@ def _notes(layers: int | None, config: Any) -> tuple[str, ...]:
 
 def _layers_to_measure(job: ModelJob) -> int | None:
     """FEW_LAYERS for a large model, counted without making or reading its weights."""
+    import torch._dynamo  # torch 2.8 cannot import it, as a model's module does, while the default device is "meta"
     from transformers import AutoConfig, AutoModel
 
     if is_random(job.model):
