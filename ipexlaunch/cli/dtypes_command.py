@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
-from ipexlaunch.engines.choose import ENGINE_WORDS, EngineWord, Weighed, expected, verdict
+from ipexlaunch.drawings.words import counted
+from ipexlaunch.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
 from ipexlaunch.engines.measuring_job import FEW_LAYERS, SECONDS
 from ipexlaunch.engines.model_job import TASKS, ModelJob
-from ipexlaunch.launch import Job
 
 if TYPE_CHECKING:
     from ipexlaunch.guard_dtypes import Ground
+    from ipexlaunch.launch import Job
 
 DEFAULT_MODEL = "random:bert-base"
 """Its first layers stand for the shapes that most models have, where none is named."""
+
+LARGE_CALL = (8, 128)
+SMALL_CALL = (1, 16)
+"""Inputs, and tokens of each: the weights of a large call are used often, those of a small one read for little work, as
+when a decoder makes one token after the other."""
 
 SCHEMA = "ipexlaunch/dtypes/1"
 
@@ -42,8 +47,12 @@ SCHEMA = "ipexlaunch/dtypes/1"
     help=f"The model whose layers are measured  [default: {FEW_LAYERS} layers of {DEFAULT_MODEL}].",
 )
 @click.option("--task", type=click.Choice(TASKS), default="forward", show_default=True, help="What a call does.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Inputs of a call.")
-@click.option("--input-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Of each input.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Inputs of a call  [default: 8, and a call of 1]."
+)
+@click.option(
+    "--input-tokens", type=click.IntRange(min=1), metavar="N", help="Of each input  [default: 128, and 16 of the 1]."
+)
 @click.option("--new-tokens", type=click.IntRange(min=2), default=32, show_default=True, help="With --task generate.")
 @click.option(
     "--python",
@@ -64,21 +73,45 @@ def command(engine: EngineWord, model: str | None, form: str, **options: Any) ->
     Every candidate is measured on the planned instances, all at once, in turn with fp32; what was measured before is
     remembered for this host, these versions, this plan and this model.
     """
-    job = ModelJob(
-        model=model or DEFAULT_MODEL,
-        task=options["task"],
-        batch_size=options["batch_size"],
-        input_tokens=options["input_tokens"],
-        new_tokens=options["new_tokens"],
-    )
     layers = None if model else FEW_LAYERS
     grounds = [_ground(python, options) for python in options["pythons"] or (workers_python(),)]
-    tables = [(ground, _measured(job, engine, ground, layers, options["seconds"])) for ground in grounds]
+    tables = [
+        Table(job, layers, ground, _measured(job, engine, ground, layers, options["seconds"]))
+        for ground in grounds
+        for job in _jobs(model, options)
+    ]
     if form == "json":
-        print(json.dumps(_document(job, layers, tables), indent=2))
+        print(json.dumps(_document(tables), indent=2))
     else:
-        _print_tables(job, layers, tables)
+        _print_tables(tables)
     return 0
+
+
+class Table(NamedTuple):
+    """One table: a call's shape in one interpreter."""
+
+    job: ModelJob
+    layers: int | None
+    ground: Ground
+    known: tuple[Weighed, ...]
+
+
+def _jobs(model: str | None, options: dict[str, Any]) -> list[ModelJob]:
+    """A large call and a small one, which unlike candidates win; the one that is asked for where sizes are given."""
+    given = (options["batch_size"], options["input_tokens"])
+    sizes = [(given[0] or LARGE_CALL[0], given[1] or LARGE_CALL[1])]
+    if given == (None, None) and options["task"] != "generate":
+        sizes.append(SMALL_CALL)
+    return [
+        ModelJob(
+            model=model or DEFAULT_MODEL,
+            task=options["task"],
+            batch_size=batch_size,
+            input_tokens=input_tokens,
+            new_tokens=options["new_tokens"],
+        )
+        for batch_size, input_tokens in sizes
+    ]
 
 
 def _ground(python: str, options: dict[str, Any]) -> Ground:
@@ -95,23 +128,17 @@ def _ground(python: str, options: dict[str, Any]) -> Ground:
 
 def _workers(python: str, variables: tuple[str, ...]) -> Job:
     """How `run` starts workers where no option says otherwise."""
-    from ipexlaunch import worker
-    from ipexlaunch.find_libraries import find_libraries
+    from ipexlaunch.cli.make_job import job_from_options
+    from ipexlaunch.cli.run_options import run_options
+    from ipexlaunch.guard_dtypes import WORKER
 
-    found = find_libraries(python, os.environ)
-    if "tcmalloc" in found:
-        found.pop("jemalloc", None)
-    for text in variables:
-        if text.partition("=")[1:] == ("", "") or text.startswith("="):
-            raise click.UsageError(f"--env takes NAME=VALUE, not {text!r}")
-    return Job(
-        program="",
-        kind="module",
-        python=shutil.which(python) or python,
-        environment={name: value for name, _, value in (text.partition("=") for text in variables)},
-        libraries=found,
-        module_path=os.path.join(os.path.dirname(os.path.abspath(worker.__file__)), "worker_path"),
-    )
+    @click.command()
+    @run_options
+    def plain_run() -> None:
+        """Stands for `run` with no option given."""
+
+    defaults = plain_run.make_context("run", []).params
+    return job_from_options(WORKER, (), {**defaults, "module": True, "python": python, "env": variables})
 
 
 def _measured(
@@ -124,52 +151,52 @@ def _measured(
     return measure_known(job, known, wanted, ground, seconds=seconds, layers=layers) if wanted else known
 
 
-def _print_tables(job: ModelJob, layers: int | None, tables: list[tuple[Ground, tuple[Weighed, ...]]]) -> None:
+def _print_tables(tables: list[Table]) -> None:
     from ipexlaunch.drawings.dtypes_table import dtypes_table
 
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
-    for number, (ground, known) in enumerate(tables):
-        text = "\n".join(_headlines(job, layers, ground)) + "\n\n" + dtypes_table(known, width=width, color=color)
+    for number, table in enumerate(tables):
+        text = "\n".join(_headlines(table)) + "\n\n" + dtypes_table(table.known, width=width, color=color)
         print(("\n" if number else "") + showable(text, sys.stdout), end="")
 
 
-def _headlines(job: ModelJob, layers: int | None, ground: Ground) -> list[str]:
+def _headlines(table: Table) -> list[str]:
+    job, ground = table.job, table.ground
     instances = ground.plan.chosen
     threads = sorted({instance.threads for instance in instances})
-    sizes = f"{job.batch_size} inputs of {job.input_tokens} tokens"
+    part = f", first {table.layers} layers" if table.layers else ""
     new = f" and {job.new_tokens} new ones" if job.task == "generate" else ""
     return [
         f"{ground.topology.cpu_model or 'unknown processor'}: {ground.dispatch.common.name}",
         f"{ground.software.words} ({ground.job.python})",
-        f"{job.model}{f', first {layers} layers' if layers else ''}, {job.task}, {sizes}{new} a call",
-        f"{len(instances)} instance{'s' * (len(instances) != 1)} of {' or '.join(map(str, threads))} "
+        f"{job.model}{part}, {job.task}, {counted(job.batch_size, 'input')} of "
+        f"{counted(job.input_tokens, 'token')}{new} a call",
+        f"{counted(len(instances), 'instance')} of {' or '.join(map(str, threads))} "
         f"thread{'s' * (threads != [1])}, all at once",
     ]
 
 
-def _document(job: ModelJob, layers: int | None, tables: list[tuple[Ground, tuple[Weighed, ...]]]) -> dict[str, object]:
-    first = tables[0][0]
+def _document(tables: list[Table]) -> dict[str, object]:
+    return {"schema": SCHEMA, "tables": [_table(table) for table in tables]}
+
+
+def _table(table: Table) -> dict[str, object]:
+    job, ground = table.job, table.ground
     return {
-        "schema": SCHEMA,
-        "cpu": first.topology.cpu_model,
-        "instruction_set": first.dispatch.common.name,
-        "threads": [instance.threads for instance in first.plan.chosen],
+        "cpu": ground.topology.cpu_model,
+        "instruction_set": ground.dispatch.common.name,
+        "python": ground.job.python,
+        "torch": ground.software.torch,
+        "ipex": ground.software.ipex,
+        "torchao": ground.software.torchao,
+        "threads": [instance.threads for instance in ground.plan.chosen],
         "model": job.model,
-        "layers": layers,
+        "layers": table.layers,
         "task": job.task,
         "batch_size": job.batch_size,
         "input_tokens": job.input_tokens,
         "new_tokens": job.new_tokens if job.task == "generate" else None,
-        "environments": [
-            {
-                "python": ground.job.python,
-                "torch": ground.software.torch,
-                "ipex": ground.software.ipex,
-                "torchao": ground.software.torchao,
-                "candidates": [_row(each, known) for each in known],
-            }
-            for ground, known in tables
-        ],
+        "candidates": [_row(each, table.known) for each in table.known],
     }
 
 
@@ -186,7 +213,7 @@ def _row(each: Weighed, known: tuple[Weighed, ...]) -> dict[str, object]:
         "verdict": verdict(each, known),
         "trouble": each.trouble,
         "times_fp32": each.speed,
-        "call_ms": 1e3 * measured.call_s if measured and measured.call_s else None,
+        "call_ms": call_ms(each, known),
         "items_per_s": measured.items_per_s if measured else None,
         "calls": measured.calls if measured else 0,
         "prepare_s": measured.prepare_s if measured else None,

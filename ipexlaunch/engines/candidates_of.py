@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ipexlaunch.engines.candidate import Candidate, Engine, floating
 from ipexlaunch.engines.instruction_sets import Dispatch
-from ipexlaunch.engines.kernels import Library
 
 GROUP_SIZE = 128
 """Weights that share a scale in int4: torchao's kernel takes 32, 64 and 128, and 128 is IPEX's own default."""
@@ -21,17 +20,15 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
     plain = tuple(floating(engine, dtype) for dtype in ("fp32", "bf16", "fp16"))
     if engine == "eager":
         return plain
-    wide = _has_bf16(dispatch, "ipex" if engine == "ipex" else "aten")
     if engine == "ipex":
-        return (*plain, _weights("ipex", "int8", 0, wide), _weights("ipex", "int4", GROUP_SIZE, wide))
+        # Where IPEX has no kernel and unpacks weights at each call, bf16 activations give wrong answers (measured with
+        # 2.8 on a Zen 5: a cosine near 0, or no number), fp32 ones right ones.
+        own = "avx512_fp16" in dispatch.ipex & dispatch.onednn
+        return (*plain, _weights("ipex", "int8", 0, own), _weights("ipex", "int4", GROUP_SIZE, own))
+    wide = bool({"avx512_bf16", "amx_bf16", "bf16"} & dispatch.aten & dispatch.onednn)
     dynamic = Candidate(engine="torch", dtype="int8", scheme="dynamic", activations="bf16" if wide else "fp32")
     # int4 has a kernel for bf16 activations only.
     return (*plain, dynamic, _weights("torch", "int8", 0, wide), _weights("torch", "int4", GROUP_SIZE, True))
-
-
-def _has_bf16(dispatch: Dispatch, library: Library) -> bool:
-    own = dispatch.ipex if library == "ipex" else dispatch.aten
-    return bool({"avx512_bf16", "amx_bf16", "bf16"} & own & dispatch.onednn)
 
 
 def _weights(engine: Engine, dtype: str, group_size: int, wide: bool) -> Candidate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from ipexlaunch.engines.candidate import DTYPES, ENGINES, Candidate, Engine
@@ -158,10 +159,22 @@ def _times(each: Weighed) -> str:
     return f"{each.speed or 0:.2f} times the rate of"
 
 
-def _call(each: Weighed, base: Weighed) -> str:
-    """Milliseconds of a call as if both had been measured at the same moment: drift between sessions is taken out."""
-    base_s = base.measurement.reference_s if base.measurement else None
-    return f"{1e3 * (base_s or 0) / (each.speed or 1):.3g}"
+def call_ms(each: Weighed, known: Sequence[Weighed]) -> float | None:
+    """Milliseconds of a call as if all had been measured at one moment: drift between sessions is taken out.
+
+    Args:
+        each: one of `known`.
+        known: all candidates of one interpreter and one shape.
+
+    Returns:
+        None where it did not run.
+    """
+    bases = [other.measurement.reference_s for other in known if other.measurement and other.measurement.reference_s]
+    return 1e3 * median(bases) / each.speed if each.speed else None
+
+
+def _call(each: Weighed, known: Sequence[Weighed]) -> str:
+    return f"{call_ms(each, known) or 0:.3g}"
 
 
 def _named(engine: EngineWord, dtype: DtypeWord) -> str:
@@ -183,7 +196,7 @@ def _nothing_runs(asked: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord
 
 def _all_wrong(ran: Sequence[Weighed], known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord) -> RequestError:
     found = "; ".join(f"{each.candidate.name}: {each.trouble}" for each in ran)
-    return RequestError(_named(engine, dtype), found, _advice(known, ran[0], dtype))
+    return RequestError(_named(engine, dtype), found, _advice(known, dtype))
 
 
 def _slower(
@@ -193,17 +206,17 @@ def _slower(
     on = best.candidate.engine if engine == "auto" else engine
     found = (
         f"{best.candidate.name} is {ratio:.3g} times slower than {plain.candidate.name} here "
-        f"({_call(best, plain)} against {_call(plain, plain)} ms a call)"
+        f"({_call(best, known)} against {_call(plain, known)} ms a call)"
     )
-    return RequestError(f"run {dtype} on {on}", found, _advice(known, plain, dtype))
+    return RequestError(f"run {dtype} on {on}", found, _advice(known, dtype))
 
 
-def _advice(known: Sequence[Weighed], base: Weighed, dtype: DtypeWord) -> str:
+def _advice(known: Sequence[Weighed], dtype: DtypeWord) -> str:
     """The fastest right candidate of another dtype, with its figure."""
     others = [each for each in known if each.right and each.candidate.dtype != dtype]
     force = "" if dtype == "auto" else "--force-dtype"
     if not others:
         return f"use {force}" if force else "use another --python"
     best = _fastest(others)
-    use = f"use --engine {best.candidate.engine} --dtype {best.candidate.dtype} ({_call(best, base)} ms)"
+    use = f"use --engine {best.candidate.engine} --dtype {best.candidate.dtype} ({_call(best, known)} ms)"
     return f"{use}, or {force}" if force else use

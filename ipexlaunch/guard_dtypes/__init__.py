@@ -1,6 +1,7 @@
 """The dtype guard: measures candidates on the planned instances, remembers what it measured, and chooses one."""
 
 from ipexlaunch.guard_dtypes.ground import Ground, make_ground
+from ipexlaunch.guard_dtypes.measure import WORKER
 from ipexlaunch.guard_dtypes.resolve import Resolved, measure_known, resolve_candidate
 
-__all__ = ["Ground", "Resolved", "make_ground", "measure_known", "resolve_candidate"]
+__all__ = ["WORKER", "Ground", "Resolved", "make_ground", "measure_known", "resolve_candidate"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.engines.accuracy import Answers
 from ipexlaunch.engines.candidate import REFERENCE, Candidate, floating
-from ipexlaunch.engines.choose import Weighed, choose, expected, worth_measuring
+from ipexlaunch.engines.choose import Weighed, call_ms, choose, expected, verdict, worth_measuring
 from ipexlaunch.engines.expectations import Expectation
 from ipexlaunch.engines.measurement import Measurement, from_row, merged
 from ipexlaunch.errors import RequestError
@@ -112,9 +112,38 @@ def test_auto_measures_what_is_not_expected_to_be_slow_and_a_word_measures_itsel
     names = [each.name for each in worth_measuring(known, "auto")]
     assert names == ["eager fp32", "eager bf16", "ipex fp32", "ipex bf16", "torch fp32", "torch bf16"]
     names = [each.name for each in worth_measuring(expected(host("zen5"), IPEX_ENV, "ipex"), "int4")]
-    assert names == ["ipex fp32", "ipex int4 weight-only x bf16 g128"]
+    assert names == ["ipex fp32", "ipex int4 weight-only x fp32 g128"]
     names = [each.name for each in worth_measuring(expected(host("haswell"), TORCH_ENV), "auto")]
     assert "torch bf16" not in names
+
+
+def test_milliseconds_of_one_table_are_those_of_one_moment() -> None:
+    rows = [
+        Weighed(candidate=IPEX_FP32, expectation=OK, measurement=took(IPEX_FP32, 100, reference_ms=120)),
+        Weighed(candidate=IPEX_BF16, expectation=OK, measurement=took(IPEX_BF16, 20, reference_ms=40)),
+        Weighed(candidate=IPEX_INT4, expectation=OK),
+    ]
+    assert [call_ms(each, rows) for each in rows] == [pytest.approx(80 / 1.2), pytest.approx(40), None]
+
+
+def test_verdicts() -> None:
+    rows = weighed(fp32=47, bf16=29, int4=412)
+    rows.append(Weighed(candidate=floating("ipex", "fp16"), expectation=Expectation(fares="unavailable", reason="x")))
+    rows.append(Weighed(candidate=floating("eager", "fp16"), expectation=OK))
+    wrong = took(floating("eager", "bf16"), 1, answers=Answers(cosine=0.0))
+    rows.append(Weighed(candidate=wrong.candidate, expectation=OK, measurement=wrong))
+    broken = Measurement(candidate=floating("torch", "bf16"), problem="no compiler")
+    rows.append(Weighed(candidate=broken.candidate, expectation=OK, measurement=broken))
+    assert [verdict(each, rows) for each in rows] == [
+        "ok",
+        "ok",
+        "fastest",
+        "slower than fp32",
+        "unavailable",
+        "not measured",
+        "wrong answers",
+        "does not run",
+    ]
 
 
 def test_rows_survive_json() -> None:
