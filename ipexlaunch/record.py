@@ -41,6 +41,8 @@ class WorkerRecord:
     log: str = ""
     told: Told | None = None
     """Its phases, durations, facts and doubts; None where it said nothing."""
+    claimed_rate: float | None = None
+    """What it printed last of its own rate; None where nobody asked, or it printed none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

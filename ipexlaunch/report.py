@@ -30,6 +30,10 @@ STRAGGLER_SHARE = 0.9
 """A worker below this share of the median rate is named."""
 
 
+CLAIMED_RATE = "claimed_rate"
+"""The fact about a worker that holds what it printed last of its own rate (--throughput-regex with a group rate)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
     """Rates of the whole run; None where nothing was counted or the definition does not apply."""
@@ -39,7 +43,7 @@ class Throughput:
     steady: float | None
     """Items per second within the window in which every worker was working."""
     naive_sum: float | None
-    """Sum of the workers' own rates, each over its own time."""
+    """Sum of the workers' own rates, each over its own time; without any other rate, of those that they claim."""
     unit: str = "items/s"
     items: int = 0
     tokens: int = 0
@@ -177,7 +181,8 @@ def _throughput(run: Run) -> Throughput:
     items = sum(sum(record.samples.items) for record in counted)
     tokens = sum(sum(record.samples.tokens) for record in counted)
     if not counted:
-        return Throughput(makespan=None, steady=None, naive_sum=None)
+        claims = [record.claimed_rate for record in run.records if record.claimed_rate is not None]
+        return Throughput(makespan=None, steady=None, naive_sum=sum(claims) if claims else None)
     start = _start_of(run)
     last = [max(record.samples.times) for record in counted]
     seconds, window = max(last) - start, min(last) - start
@@ -239,8 +244,13 @@ def _instance(record: WorkerRecord, start: float) -> InstanceReport:
         placement=proof_of(record.placements),
         phases_s=record.told.phase_seconds() if record.told else {},
         distributions_ms=_distributions([record]),
-        facts=dict(record.told.facts) if record.told else {},
+        facts=_facts(record),
     )
+
+
+def _facts(record: WorkerRecord) -> dict[str, object]:
+    facts = dict(record.told.facts) if record.told else {}
+    return facts if record.claimed_rate is None else {**facts, CLAIMED_RATE: record.claimed_rate}
 
 
 def _worst_share(nodes: frozenset[int], placements: Iterable[Placement]) -> float | None:
@@ -278,6 +288,10 @@ def _warnings(run: Run, throughput: Throughput) -> list[str]:
         )
     for record in run.records:
         warnings += doubts(record.instance, record.placements)
+    if throughput.makespan is None and throughput.naive_sum is not None:
+        silent = frozenset(r.instance.index for r in run.records if r.claimed_rate is None)
+        but = f"; instance{'s' * (len(silent) > 1)} {format_list(silent)} claimed none" if silent else ""
+        warnings.append(f"the rate is not measured: it adds up what each worker claims of itself{but}")
     if throughput.makespan is not None:
         if run.go is None:
             warnings.append("no worker waited for the common start, so the rate includes loading")

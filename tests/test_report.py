@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,22 @@ def test_counts_without_a_common_start_carry_a_warning() -> None:
     report = aggregate(run(record(0, [(20.0, 100)], ready=None, finished=None), go=None))
     assert report.throughput.makespan == 100 / 20
     assert any("includes loading" in warning for warning in report.warnings)
+
+
+def test_claimed_rates_are_added_up_but_not_believed() -> None:
+    silent = [record(i, [], ready=None, finished=None) for i in range(3)]
+    claiming = [replace(r, claimed_rate=rate) for r, rate in zip(silent, (100.5, 20.0, None), strict=True)]
+    report = aggregate(run(*claiming, go=None))
+    assert report.valid
+    assert (report.throughput.makespan, report.throughput.naive_sum) == (None, 120.5)
+    assert [instance.facts for instance in report.instances] == [{"claimed_rate": 100.5}, {"claimed_rate": 20.0}, {}]
+    assert report.warnings == (
+        "the rate is not measured: it adds up what each worker claims of itself; instance 2 claimed none",
+    )
+    lines = report_table(report).splitlines()
+    assert "claimed/s" in lines[0]
+    assert "no throughput: nothing was counted; the workers claim 120.5 a second in sum" in lines
+    assert read_report(write_report(report), "r.json") == report
 
 
 def talkative(index: int, **facts: object) -> WorkerRecord:

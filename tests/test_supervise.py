@@ -20,6 +20,7 @@ from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.lifecycle import Limits
+from ipexlaunch.line_rule import read_rule
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.record import Run
 from ipexlaunch.snapshot import Snapshot
@@ -377,6 +378,40 @@ def test_a_phase_that_is_never_over_ends_with_the_worker(tmp_path: Path) -> None
     told = run.records[0].told
     assert told is not None
     assert [(span.name, span.end is not None) for span in told.phases] == [("loading", True)]
+
+
+def test_a_program_that_knows_nothing_of_us_has_a_rate_by_what_it_prints(tmp_path: Path) -> None:
+    script = "#!/bin/sh\nfor i in 1 2 3; do echo did 5 in all; echo other >&2; done\nprintf 'did 7 in all' >&2\n"
+    path, report = program(tmp_path, script), tmp_path / "report.json"
+    result = ipexlaunch(path, "--throughput-regex", r"did (?P<items>\d+)", "--report", str(report))
+    assert result.returncode == 0, result.stderr
+    found = read_report(report.read_text(), "report.json")
+    assert (found.throughput.items, found.instances[0].items) == (22, 22)
+    assert found.throughput.makespan is not None
+    assert "no worker waited for the common start, so the rate includes loading" in found.warnings
+    result = ipexlaunch(path, "--throughput-regex", r"made (?P<items>\d+)", "--report", str(report))
+    found = read_report(report.read_text(), "report.json")
+    assert found.valid
+    assert "--throughput-regex matched no line of instance 0" in found.warnings
+    assert "for a rate" in result.stderr
+
+
+def test_an_expression_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    result = ipexlaunch(program(tmp_path, "#!/bin/sh\ntouch $0.started\n"), "--throughput-regex", r"(\d+")
+    assert result.returncode == 2
+    assert r"cannot use --throughput-regex '(\\d+'" in result.stderr
+    assert not list(tmp_path.glob("*.started"))
+
+
+def test_lines_count_from_ready_on_and_not_where_the_program_counts_itself(tmp_path: Path) -> None:
+    rule = read_rule(r"did (?P<items>\d+)")
+    script = (
+        "from ipexlaunch import worker\nprint('did 100', flush=True)\nworker.ready()\nprint('did 5', flush=True)\n"
+        "if worker.index: worker.count(3)\nworker.finish()\n"
+    )
+    run, _, _, _ = run_workers(script, tmp_path, showing={"line_rule": rule})
+    assert [sum(record.samples.items) for record in run.records] == [5, 3]
+    assert run.notes == ("--throughput-regex is not used for instance 1: the program counts by itself",)
 
 
 def test_handlers_and_binding_of_the_caller_are_as_before(tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any]) -> R
         logs=logs,
         largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
         stamp=_stamp if options["timestamps"] else None,
+        line_rule=options.get("throughput_regex"),
         long_phase_s=None if options["live"] else LONG_PHASE_S,
     )
     adopt_orphans()

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from ipexlaunch.cli.live_options import LIVE_OPTIONS
 
+if TYPE_CHECKING:
+    from ipexlaunch.line_rule import LineRule
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def _line_rule(_context: click.Context, _parameter: click.Parameter, text: str | None) -> LineRule | None:
+    """The rule of --throughput-regex; an expression that is none is refused before anything else is looked at."""
+    if text is None:
+        return None
+    from ipexlaunch.line_rule import read_rule
+
+    return read_rule(text)
+
 
 OWN = (
     click.option("--python", metavar="PATH", help="Interpreter of the workers  [default: the active environment's]."),
@@ -20,6 +33,12 @@ OWN = (
     click.option("--any-machine", is_flag=True, help="Run a plan that was made for another machine."),
     click.option("--dry-run", is_flag=True, help="Print one shell line per instance and start nothing."),
     click.option("--topology", metavar="SRC", help="With --dry-run: plan for this machine instead of the live one."),
+    click.option(
+        "--throughput-regex",
+        metavar="REGEX",
+        callback=_line_rule,
+        help="Count work in what the program prints: a group items, total, item or rate, perhaps tokens.",
+    ),
     click.option("--report", "report_file", metavar="FILE", help="Write the report as JSON."),
     click.option("--log-dir", metavar="DIR", help="Keep each worker's output in a file of its own."),
     click.option("--log-file-prefix", default="run", show_default=True, help="How the names of those files begin."),

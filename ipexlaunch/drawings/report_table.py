@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.live_words import plain_line
 from ipexlaunch.drawings.words import wrapped
-from ipexlaunch.report import InstanceReport, Report
+from ipexlaunch.report import CLAIMED_RATE, InstanceReport, Report
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 
 COUNTED = ("items", "items/s", "tokens/s", "p50 ms", "p90 ms", "p99 ms")
-COLUMNS = ("", "cpus", "node", "memory", "ready s", *COUNTED, "local", "peak MB", "exit")
+CLAIMED = "claimed/s"
+COLUMNS = ("", "cpus", "node", "memory", "ready s", *COUNTED, CLAIMED, "local", "peak MB", "exit")
 
 DISPENSABLE = ("tokens/s", "p90 ms", "peak MB", "ready s", "items", "memory", "p50 ms")
 """Columns that a narrow terminal goes without, in this order; the JSON report has them all."""
@@ -41,6 +42,7 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
     absent = {"tokens/s"} if report.throughput.items and not report.throughput.tokens else set()
+    absent |= set() if any(CLAIMED_RATE in instance.facts for instance in report.instances) else {CLAIMED}
     absent |= set() if report.throughput.items else set(COUNTED)
     shown = [name for name in COLUMNS if name not in absent]
     for dispensable in (*DISPENSABLE, ""):
@@ -86,6 +88,7 @@ def _row(instance: InstanceReport) -> dict[str, str]:
         "p50 ms": _figure(instance.latency_ms.get("p50")),
         "p90 ms": _figure(instance.latency_ms.get("p90")),
         "p99 ms": _figure(instance.latency_ms.get("p99")),
+        CLAIMED: _figure(claimed) if isinstance(claimed := instance.facts.get(CLAIMED_RATE), int | float) else "-",
         "local": "-" if instance.local_pages is None else f"{instance.local_pages:.1%}",
         "peak MB": f"{instance.peak_memory_bytes / MIB:.0f}" if instance.peak_memory_bytes else "-",
         "exit": str(instance.exit),
@@ -97,8 +100,10 @@ def _total(report: Report, width: int) -> list[str]:
     throughput = report.throughput
     lines = []
     if throughput.makespan is None:
+        claim = throughput.naive_sum
         lines.append("no throughput: nothing was counted")
-        lines += wrapped(HOW_TO_COUNT, width, "    ")
+        lines[0] += f"; the workers claim {_figure(claim)} a second in sum" if claim is not None else ""
+        lines += wrapped(HOW_TO_COUNT, width, "    ") if claim is None else []
     else:
         work = f"{throughput.items} items in {_figure(throughput.seconds)} s"
         lines.append(f"total {_figure(throughput.makespan)} {throughput.unit}")
@@ -109,7 +114,7 @@ def _total(report: Report, width: int) -> list[str]:
     if throughput.steady is not None:
         window = _figure(throughput.steady_seconds)
         details.append(f"steady {_figure(throughput.steady)} {throughput.unit} while all worked ({window} s)")
-    if throughput.naive_sum is not None:
+    if throughput.naive_sum is not None and throughput.makespan is not None:
         details.append(f"sum of the workers' own rates {_figure(throughput.naive_sum)}")
     lines += _joined(details, "; ", width)
     if report.latency_ms:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ipexlaunch import lifecycle
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.lifecycle import State, WorkerState
 from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
@@ -26,8 +27,25 @@ def account(
         failures=state.failures,
         signal=state.signal,
         exit_code=lifecycle.exit_code(state),
-        notes=tuple(notes),
+        notes=(*notes, *_about_printed(children)),
     )
+
+
+def _about_printed(children: Sequence[Child]) -> list[str]:
+    """What the user should know of --throughput-regex: whom it did not find, and whom it was not needed for."""
+    ruled = [child for child in children if child.printed is not None]
+    unfound = [c.worker.instance.index for c in ruled if c.printed and not c.printed.matched and not c.samples.times]
+    unneeded = [c.worker.instance.index for c in ruled if c.printed and c.printed.samples.times and c.samples.times]
+    notes = []
+    if unfound:
+        notes.append(f"--throughput-regex matched no line of {_instances(unfound)}")
+    if unneeded:
+        notes.append(f"--throughput-regex is not used for {_instances(unneeded)}: the program counts by itself")
+    return notes
+
+
+def _instances(indices: Sequence[int]) -> str:
+    return f"instance{'s' * (len(indices) > 1)} {format_list(frozenset(indices))}"
 
 
 def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
@@ -38,13 +56,14 @@ def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
         ready=child.ready,
         finished=child.finished,
         exit_code=worker.exit_code or 0,
-        samples=child.samples,
+        samples=child.counts[0],
         binding=child.binding,
         placements=tuple(child.placements),
         cpu_s=child.cpu_s,
         peak_memory_bytes=child.peak_memory_bytes,
         log=log.path if log is not None else "",
         told=child.told,
+        claimed_rate=child.printed.claimed_rate if child.printed is not None else None,
     )
 
 
@@ -67,7 +86,8 @@ def snapshot(children: Sequence[Child], state: State, now: float) -> Snapshot:
 
 def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
     instance, last = child.worker.instance, child.placements[-1] if child.placements else None
-    child.tally.update(child.samples)
+    samples, tally = child.counts
+    tally.update(samples)
     return WorkerSnapshot(
         index=instance.index,
         pid=child.process.pid if child.process is not None and worker.phase not in ("waiting", "exited") else None,
@@ -75,8 +95,8 @@ def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
         cpus=instance.cpus,
         nodes=instance.nodes,
         memory=child.binding.memory if child.binding is not None else instance.memory,
-        items=child.tally.items,
-        tokens=child.tally.tokens,
+        items=tally.items,
+        tokens=tally.tokens,
         rate=_present_rate(child, worker, now),
         local_pages=last.local_share(instance.nodes) if last is not None else None,
         last_line=child.last_line,
@@ -89,7 +109,8 @@ def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
 
 def _present_rate(child: Child, worker: WorkerState, now: float) -> float | None:
     """Items per second over the last RATE_WINDOW_S, or since the start where that is less; 0 once it has ended."""
-    times, items = child.samples.times, child.samples.items
+    samples, _ = child.counts
+    times, items = samples.times, samples.items
     if not times:
         return None
     if worker.phase in ("finished", "exited"):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ipexlaunch.launch import Worker
     from ipexlaunch.placement import Placement
     from ipexlaunch.supervise.output import Stream
+    from ipexlaunch.supervise.printed_counts import PrintedCounts
     from ipexlaunch.told import Told
 
 NOT_FOUND = 127
@@ -44,6 +45,8 @@ class Child:
     told: Told | None = None
     """None until its first message."""
     tally: Tally = field(default_factory=Tally)
+    printed: PrintedCounts | None = None
+    """What its output counts, where a rule for that was given."""
     placements: list[Placement] = field(default_factory=list)
     inspected: float = 0.0
     """When it was last looked at."""
@@ -57,6 +60,13 @@ class Child:
     """Whether nothing of its process group was left when it ended."""
     warned: bool = False
     """Whether a line that is no message has been complained about."""
+
+    @property
+    def counts(self) -> tuple[Samples, Tally]:
+        """What counts: its own messages, and only where there are none what its output says."""
+        if self.printed is None or self.samples.times:
+            return self.samples, self.tally
+        return self.printed.samples, self.printed.tally
 
 
 def start(

@@ -51,7 +51,8 @@ class Listener:
             return
         for pipe, display in zip((child.process.stdout, child.process.stderr), self.displays, strict=True):
             if pipe is not None:
-                child.streams[pipe.fileno()] = Stream(prefix, display, log, child, stamp)
+                tap = child.printed.lines() if child.printed is not None else None
+                child.streams[pipe.fileno()] = Stream(prefix, display, log, child, stamp, tap)
                 self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
         self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._take_messages(index, child))
 
@@ -72,6 +73,10 @@ class Listener:
                 self._take_messages(index, child)
                 if child.channel is None:
                     break
+        self.take_printed(child)
+
+    def take_printed(self, child: Child) -> None:
+        """Take what a worker has printed so far."""
         for descriptor in list(child.streams):
             while descriptor in child.streams and _readable(descriptor):
                 self._take_output(child, descriptor)

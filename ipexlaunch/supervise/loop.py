@@ -26,10 +26,12 @@ from ipexlaunch.supervise.wakeup import ENDING, Wakeup
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
+    from ipexlaunch.line_rule import LineRule
     from ipexlaunch.record import Run
     from ipexlaunch.snapshot import Snapshot
     from ipexlaunch.supervise.long_phases import LongPhases
     from ipexlaunch.supervise.messages import Said
+    from ipexlaunch.supervise.printed_counts import PrintedCounts
     from ipexlaunch.supervise.watch import Watcher
     from ipexlaunch.told import Told
 
@@ -193,10 +195,25 @@ class _Loop:
         if child.process is not None:
             self.by_pid[child.process.pid] = index
             self.guardian.add(child.process.pid)
+        if self.showing.line_rule is not None and child.printed is None:
+            child.printed = self.printed_counts(index, self.showing.line_rule)
         prefix = f"[{index:>{self.width}}] ".encode()
         self.listener.listen(index, child, prefix, self.logs.get(instance.index), self.showing.stamp)
         if child.binding.refused:
             self.note(f"instance {index}: memory is not bound as planned: {child.binding.refused}")
+
+    def printed_counts(self, index: int, rule: LineRule) -> PrintedCounts:
+        """What counts in a worker's output."""
+        from ipexlaunch.supervise.printed_counts import PrintedCounts
+
+        def counted() -> None:
+            if self.limits.stall_timeout_s is not None:
+                self.feed(Event("counted", self.clock(), index))
+
+        def complain(problem: str) -> None:
+            self.note(f"instance {index} printed a line that --throughput-regex matches, but {problem}")
+
+        return PrintedCounts(rule, self.clock, counted, complain)
 
     def prepare(self, child: Child) -> None:
         """End and close what a former attempt of this worker has left."""
@@ -208,6 +225,8 @@ class _Loop:
             child.buffer.clear()
             if child.told is not None:
                 child.told.begin_attempt()
+            if child.printed is not None:
+                child.printed.begin_attempt()
             child.ready = child.finished = None
 
     def on_signals(self, _: int) -> None:
@@ -233,6 +252,9 @@ class _Loop:
             child.ready = now
             if child.told is not None:
                 child.told.end_phase(now)
+            if child.printed is not None:
+                self.listener.take_printed(child)
+                child.printed.begin()
             self.look_at(child)
             self.feed(Event("ready", now, index))
         elif said.event == "finished" and child.finished is None:

@@ -12,6 +12,7 @@ from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from ipexlaunch.binding import Binding
+    from ipexlaunch.line_rule import LineRule
     from ipexlaunch.placement import Placement
 
     Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
@@ -54,3 +55,5 @@ class Showing:
     """Makes the time that stands before each line."""
     long_phase_s: float | None = LONG_PHASE_S
     """What a worker is busy with for so long is told; None where a live view shows it in its own way."""
+    line_rule: LineRule | None = None
+    """Counts work in the lines of workers that do not count themselves."""

@@ -99,6 +99,16 @@ class LastLine(Protocol):
     last_line: str
 
 
+class Tap(Protocol):
+    """What looks at a stream's bytes besides."""
+
+    def add(self, data: bytes) -> None:
+        """Take a chunk as it was read."""
+
+    def end(self) -> None:
+        """There is no more."""
+
+
 class Stream:
     """One worker's stdout or stderr: cuts it into lines, prefixes them, logs the bytes."""
 
@@ -109,6 +119,7 @@ class Stream:
         log: Log | None,
         last: LastLine | None = None,
         stamp: Callable[[], bytes] | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """Begin in the middle of nothing.
 
@@ -118,18 +129,22 @@ class Stream:
             log: where every byte is kept; None for nowhere.
             last: is told the last line, also one without an end: a progress bar may never end its line.
             stamp: makes the time that stands before the prefix; None for no time.
+            tap: is given every byte too.
         """
         self._prefix = prefix
         self._display = display
         self._log = log
         self._last = last
         self._stamp = stamp
+        self._tap = tap
         self._partial = b""
 
     def add(self, data: bytes) -> None:
         """Take a chunk as it was read."""
         if self._log is not None:
             self._log.write(data)
+        if self._tap is not None:
+            self._tap.add(data)
         data = self._partial + data
         end = data.rfind(b"\n") + 1
         if len(data) - end > LONGEST_PARTIAL_LINE_BYTES:
@@ -143,6 +158,8 @@ class Stream:
 
     def end(self) -> None:
         """Show the last line even if it has no end."""
+        if self._tap is not None:
+            self._tap.end()
         if self._partial:
             self._show(self._partial + b"\n")
             self._partial = b""

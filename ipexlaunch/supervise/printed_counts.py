@@ -1,0 +1,117 @@
+"""What a worker has printed that counts (--throughput-regex), taken from its output as it comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ipexlaunch.line_rule import LineRule
+from ipexlaunch.samples import Samples, Tally
+
+LONGEST_PARTIAL_LINE_BYTES = 64 << 10
+"""What is longer without an end is taken for a line."""
+
+
+class PrintedCounts:
+    """One worker's counts, from both of its streams."""
+
+    def __init__(
+        self,
+        rule: LineRule,
+        clock: Callable[[], float],
+        counted: Callable[[], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        """Begin with nothing counted.
+
+        Args:
+            rule: what a line counts.
+            clock: seconds, monotonic.
+            counted: called when something was counted.
+            complain: called once, with a line that matches but has no number.
+        """
+        self.samples = Samples()
+        self.tally = Tally()
+        self.claimed_rate: float | None = None
+        """What the worker said last of its own rate; None where it said none."""
+        self.matched = False
+        """Whether any line did."""
+        self._rule = rule
+        self._clock = clock
+        self._counted = counted
+        self._complain: Callable[[str], None] | None = complain
+        self._total = 0
+        self._begun = False
+        self._paused = False
+
+    def lines(self) -> PrintedLines:
+        """What takes the bytes of one stream."""
+        return PrintedLines(self)
+
+    def begin(self) -> None:
+        """The worker is ready: what it has printed until now was the warm-up, unless it was measured before."""
+        if not self._begun:
+            self.samples, self.tally = Samples(), Tally()
+        self._begun, self._paused = True, False
+
+    def begin_attempt(self) -> None:
+        """The worker is started again: if it takes part in the common start, it warms up first."""
+        self._paused = self._begun
+
+    def take(self, text: str) -> None:
+        """Count whole lines; those that were read together were done at the time of the reading.
+
+        Args:
+            text: lines, with line feeds between them.
+        """
+        items = tokens = 0
+        for line in text.split("\n"):
+            found = self._rule.read(line) if line else None
+            if found is None:
+                continue
+            self.matched = True
+            if isinstance(found, str):
+                if self._complain is not None:
+                    self._complain(found)
+                    self._complain = None
+            elif self._rule.kind == "rate":
+                self.claimed_rate = found.number
+            else:
+                items += self._rise(int(found.number)) if self._rule.kind == "total" else int(found.number)
+                tokens += found.tokens
+        if (items or tokens) and not self._paused:
+            self.samples.add(self._clock(), items, tokens)
+            self._counted()
+
+    def _rise(self, total: int) -> int:
+        """What is new in a running total; one that has fallen began anew at 0."""
+        before, self._total = self._total, total
+        return total - before if total >= before else total
+
+
+class PrintedLines:
+    """Cuts one stream into lines; what overwrites a line (a carriage return, as progress bars do) is one too."""
+
+    def __init__(self, counts: PrintedCounts) -> None:
+        """Begin in the middle of nothing.
+
+        Args:
+            counts: takes the lines.
+        """
+        self._counts = counts
+        self._partial = b""
+
+    def add(self, data: bytes) -> None:
+        """Take a chunk as it was read."""
+        data = self._partial + data.replace(b"\r", b"\n")
+        end = data.rfind(b"\n") + 1
+        if len(data) - end > LONGEST_PARTIAL_LINE_BYTES:
+            end = len(data)
+        self._partial = data[end:]
+        if end:
+            self._counts.take(data[:end].decode(errors="replace"))
+
+    def end(self) -> None:
+        """Take the last line even if it has no end."""
+        if self._partial:
+            self._counts.take(self._partial.decode(errors="replace"))
+            self._partial = b""
