@@ -113,7 +113,14 @@ def test_programs_that_count_nothing_are_valid_and_have_no_rate() -> None:
     report = aggregate(run(record(0, [], ready=None, finished=None), record(1, [], ready=None, finished=None), go=None))
     assert report.valid
     assert report.throughput.makespan is None
-    assert "no throughput" in report_table(report)
+    text = report_table(report)
+    assert "no throughput" in text
+    assert "--throughput-regex" in text
+
+
+def test_a_run_that_failed_is_not_told_how_to_count() -> None:
+    facts = run(record(0, [], ready=None, finished=None), go=None, signal=2, exit_code=130)
+    assert "--throughput-regex" not in report_table(aggregate(facts))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +178,14 @@ def test_claimed_rates_are_added_up_but_not_believed() -> None:
     assert "claimed/s" in lines[0]
     assert "no throughput: nothing was counted; the workers claim 120.5 a second in sum" in lines
     assert read_report(write_report(report), "r.json") == report
+
+
+def test_columns_of_which_there_is_nothing_to_show_are_left_out() -> None:
+    samples = Samples()
+    samples.add(20.0, 5)
+    head = report_table(aggregate(run(replace(record(0, []), samples=samples))), width=120).splitlines()[0].split()
+    assert "items/s" in head
+    assert not {"tokens/s", "p50", "p99", "claimed/s"} & set(head)
 
 
 def talkative(index: int, **facts: object) -> WorkerRecord:

@@ -41,9 +41,7 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
 
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
-    absent = {"tokens/s"} if report.throughput.items and not report.throughput.tokens else set()
-    absent |= set() if any(CLAIMED_RATE in instance.facts for instance in report.instances) else {CLAIMED}
-    absent |= set() if report.throughput.items else set(COUNTED)
+    absent = _absent(report)
     shown = [name for name in COLUMNS if name not in absent]
     for dispensable in (*DISPENSABLE, ""):
         table = _table(report, shown)
@@ -60,6 +58,18 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
         Text("VALID" if report.valid else f"INVALID: {'; '.join(report.reasons)}", style=style), soft_wrap=True
     )
     return out.getvalue()
+
+
+def _absent(report: Report) -> set[str]:
+    """Columns of which there is nothing to show."""
+    absent = set() if report.throughput.items else set(COUNTED)
+    if not report.throughput.tokens:
+        absent.add("tokens/s")
+    if not report.latency_ms:
+        absent.update(("p50 ms", "p90 ms", "p99 ms"))
+    if not any(CLAIMED_RATE in instance.facts for instance in report.instances):
+        absent.add(CLAIMED)
+    return absent
 
 
 def _table(report: Report, columns: Sequence[str]) -> Table:
@@ -103,7 +113,8 @@ def _total(report: Report, width: int) -> list[str]:
         claim = throughput.naive_sum
         lines.append("no throughput: nothing was counted")
         lines[0] += f"; the workers claim {_figure(claim)} a second in sum" if claim is not None else ""
-        lines += wrapped(HOW_TO_COUNT, width, "    ") if claim is None else []
+        if claim is None and report.valid:
+            lines += wrapped(HOW_TO_COUNT, width, "    ")
     else:
         work = f"{throughput.items} items in {_figure(throughput.seconds)} s"
         lines.append(f"total {_figure(throughput.makespan)} {throughput.unit}")
