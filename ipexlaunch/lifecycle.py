@@ -56,6 +56,10 @@ class Limits:
     """Of each worker, with on_failure="restart"; then its failure counts like any other."""
     first_restart_s: float = 1.0
     """Wait before the first restart of a worker; it doubles with each, up to LONGEST_RESTART_WAIT_S."""
+    fed: bool = False
+    """Whether workers take their items from a queue: none waits for the others, and what one had that died goes to the
+    others. One that was ready is then restarted for as long as items are left, and its death is no failure; one that
+    dies before is tried again `restarts` times in a row, and then the others go on without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +93,10 @@ class WorkerState:
     counted: float | None = None
     """When it last counted something, or was given the start."""
     restarts: int = 0
+    failed_loads: int = 0
+    """Attempts in a row that ended before it was ready."""
+    kill_at: float | None = None
+    """When it alone is killed, where workers are fed: not ready in time, or not gone."""
     exit_code: int | None = None
     """Once exited; 128 + signal for a signal."""
 
@@ -105,6 +113,8 @@ class State:
     deadline: float | None = None
     """When those that were asked to end are killed; set once the run is stopping."""
     killed: bool = False
+    drained: bool = False
+    """Whether no item is left to be given to workers."""
     signal: int | None = None
     """The first signal that asked the launcher to end."""
     failures: tuple[Failure, ...] = field(default=())
@@ -122,10 +132,11 @@ class State:
         return tuple(worker.index for worker in self.workers if worker.phase != "exited")
 
 
-EventKind = Literal["phase", "ready", "counted", "finished", "exited", "signalled", "tick"]
+EventKind = Literal["phase", "ready", "counted", "finished", "exited", "signalled", "drained", "abandoned", "tick"]
 """phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
 start; counted: it counted something; finished: it has counted its last item; exited: its process ended; signalled: the
-launcher was asked to end; tick: time passed."""
+launcher was asked to end; drained: no item is left for workers that are fed; abandoned: no more of them can be done;
+tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +189,10 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
         return _exited(state, event)
     if event.kind == "signalled":
         return _signalled(state, event)
+    if event.kind == "drained":
+        return _drained(state, event.time)
+    if event.kind == "abandoned":
+        return _stop(state, event.time)
     return _tick(state, event.time)
 
 
@@ -189,12 +204,13 @@ def next_deadline(state: State) -> float | None:
     times = [worker.start_at for worker in state.workers if worker.phase == "waiting"]
     if limits.timeout_s is not None:
         times.append(state.started + limits.timeout_s)
-    if limits.ready_timeout_s is not None and state.go is None:
+    if limits.ready_timeout_s is not None and state.go is None and not limits.fed:
         times += [time for worker in state.workers if (time := _ready_by(state, worker)) is not None]
     if limits.compile_timeout_s is not None:
         times += [time for worker in state.workers if (time := _compiled_by(state, worker)) is not None]
-    if limits.stall_timeout_s is not None:
+    if limits.stall_timeout_s is not None and not limits.fed:
         times += [worker.counted + limits.stall_timeout_s for worker in _counting(state) if worker.counted is not None]
+    times += [worker.kill_at for worker in state.workers if worker.kill_at is not None]
     return min(times, default=None)
 
 
@@ -258,34 +274,45 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
     After the common start, a worker that was restarted need not wait for anybody.
     """
     waiting = tuple(worker.index for worker in state.workers if worker.phase == "ready")
-    loading = state.go is None and any(worker.phase in ("waiting", "starting") for worker in state.workers)
+    loading = (
+        state.go is None
+        and not state.limits.fed
+        and any(worker.phase in ("waiting", "starting") for worker in state.workers)
+    )
     if state.stopping or not waiting or loading:
         return state, ()
     for index in waiting:
-        state = _change(_with_phase(state, index, "running"), index, counted=time)
+        state = _change(_with_phase(state, index, "running"), index, counted=time, kill_at=None)
     return replace(state, go=time if state.go is None else state.go), (Command("go", waiting),)
 
 
 def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
-    before = state.workers[event.index]
-    code = shell_code(event.code)
-    state = _change(state, event.index, phase="exited", exit_code=code)
+    before, limits = state.workers[event.index], state.limits
+    # A worker that still loads when nothing is left is asked to end, and has done nothing wrong.
+    not_needed = state.drained and not before.was_ready
+    code = 0 if not_needed else shell_code(event.code)
+    state = _change(state, event.index, phase="exited", exit_code=code, kill_at=None)
     if code and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
         from ipexlaunch.exit_words import describe_exit  # not before somebody fails
 
         message = event.detail or describe_exit(event.code)
         failure = Failure(index=event.index, stage=stage, code=code, message=message, time=event.time)
-        if _may_restart(state, before, stage):
-            wait = min(LONGEST_RESTART_WAIT_S, state.limits.first_restart_s * 2**before.restarts)
+        if state.drained:
+            state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done
+        elif _may_restart(state, before, stage):
+            doubled = before.restarts if not limits.fed else before.failed_loads if stage == "load" else 0
+            wait = min(LONGEST_RESTART_WAIT_S, limits.first_restart_s * 2**doubled)
             state = _change(
                 state, event.index, phase="waiting", exit_code=None, restarts=before.restarts + 1,
+                failed_loads=before.failed_loads + 1 if stage == "load" else 0,
                 start_at=event.time + wait, was_ready=False, counted=None, compiled_before_s=before.compiled_s,
             )  # fmt: skip
             return replace(state, recovered=(*state.recovered, failure)), ()
-        state = replace(state, failures=(*state.failures, failure))
-        if state.limits.on_failure != "continue":
-            return _stop(state, event.time)
+        else:
+            state = replace(state, failures=(*state.failures, failure))
+            if limits.on_failure != "continue" and not limits.fed:
+                return _stop(state, event.time)
     if not state.alive:
         return state, (Command("done"),)
     return _start_together(state, event.time)
@@ -293,7 +320,26 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
 
 def _may_restart(state: State, worker: WorkerState, stage: Stage) -> bool:
     limits = state.limits
-    return limits.on_failure == "restart" and stage not in NEVER_RESTARTED and worker.restarts < limits.restarts
+    if stage in NEVER_RESTARTED:
+        return False
+    if limits.fed:
+        return stage == "run" or worker.failed_loads < limits.restarts
+    return limits.on_failure == "restart" and worker.restarts < limits.restarts
+
+
+def _drained(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
+    """Nothing is left to be done: who loads or waits to be started is not needed, the others leave by themselves."""
+    limits = state.limits
+    loading = tuple(worker.index for worker in state.workers if worker.phase == "starting")
+    for worker in state.workers:
+        if worker.phase == "waiting":
+            state = _change(state, worker.index, phase="exited", exit_code=0)
+        elif worker.index in loading:
+            state = _change(state, worker.index, kill_at=time + limits.grace_s)
+        elif worker.phase != "exited" and limits.stall_timeout_s is not None:
+            state = _change(state, worker.index, kill_at=time + limits.stall_timeout_s)
+    commands = (Command("terminate", loading),) if loading else ()
+    return replace(state, drained=True), commands if state.alive else (Command("done"),)
 
 
 def _signalled(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
@@ -326,7 +372,13 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
     due = tuple(worker.index for worker in state.workers if worker.phase == "waiting" and worker.start_at <= time)
     for index in due:
         state = _with_phase(state, index, "starting")
-    return state, (Command("start", due),) if due else ()
+        if state.limits.fed and state.limits.ready_timeout_s is not None:
+            state = _change(state, index, kill_at=time + state.limits.ready_timeout_s)
+    overdue = tuple(worker.index for worker in state.workers if worker.kill_at is not None and worker.kill_at <= time)
+    for index in overdue:
+        state = _change(state, index, kill_at=None)
+    commands = (Command("start", due), Command("kill", overdue))
+    return state, tuple(command for command in commands if command.indices)
 
 
 def _late(state: State, time: float) -> list[tuple[int, str]]:
@@ -339,13 +391,13 @@ def _late(state: State, time: float) -> list[tuple[int, str]]:
         for worker in state.workers
         if (by := _compiled_by(state, worker)) is not None and time >= by
     ]
-    if state.go is None:
+    if state.go is None and not limits.fed:
         late += [
             (worker.index, _not_ready(limits, worker))
             for worker in state.workers
             if (by := _ready_by(state, worker)) is not None and time >= by
         ]
-    if late:
+    if late or limits.fed:  # one that is fed and late is killed alone
         return late
     if limits.stall_timeout_s is not None:
         message = f"counted nothing for {limits.stall_timeout_s:g} s (--stall-timeout)"

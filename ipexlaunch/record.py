@@ -58,4 +58,6 @@ class Run:
     signal: int | None
     """The signal that interrupted the run."""
     exit_code: int
+    fed: bool = False
+    """Whether workers took their items from a queue: one may have found none left."""
     notes: tuple[str, ...] = ()

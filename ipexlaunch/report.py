@@ -8,7 +8,7 @@ workers' own rates and is shown only to be compared.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
 from ipexlaunch.cpulist import format_list
@@ -117,7 +117,10 @@ class Report:
 
 
 def aggregate(
-    run: Run, provenance: Mapping[str, object] | None = None, local_share_required: float = LOCAL_SHARE_REQUIRED
+    run: Run,
+    provenance: Mapping[str, object] | None = None,
+    local_share_required: float = LOCAL_SHARE_REQUIRED,
+    further_reasons: Sequence[str] = (),
 ) -> Report:
     """The report of a run; every figure in it is computed from what the run recorded.
 
@@ -125,8 +128,9 @@ def aggregate(
         run: what happened.
         provenance: facts about the host and the program, passed through.
         local_share_required: share of local anonymous memory below which the run is INVALID, 0 to 1.
+        further_reasons: why it is INVALID that the run itself does not show: items that were not done.
     """
-    reasons = _reasons(run, local_share_required)
+    reasons = [*further_reasons, *_reasons(run, local_share_required)]
     throughput = _throughput(run)
     return Report(
         valid=not reasons,
@@ -267,9 +271,9 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
     for record in run.records:
         index = record.instance.index
         stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)
-        if counted and index not in counted and not stopped and record.exit_code == 0:
+        if counted and not run.fed and index not in counted and not stopped and record.exit_code == 0:
             reasons.append(f"instance {index} counted nothing while others did")
-        if record.ready is not None and record.finished is None and record.exit_code == 0:
+        if not run.fed and record.ready is not None and record.finished is None and record.exit_code == 0:
             reasons.append(f"instance {index} was ready but never said that it finished")
         if record.told is not None:
             reasons += [f"instance {index}: {reason}" for reason in record.told.invalid]

@@ -19,13 +19,34 @@ import atexit
 import json
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from time import monotonic
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Summary", "count", "count_of_workers", "finish", "index", "invalid", "phase", "ready", "samples", "tell"]
+if TYPE_CHECKING:
+    from ipexlaunch.batch_loop import Batch
+
+__all__ = [
+    "Summary",
+    "batches",
+    "count",
+    "count_of_workers",
+    "finish",
+    "index",
+    "invalid",
+    "phase",
+    "ready",
+    "samples",
+    "tell",
+]
+
+BATCHES_VARIABLE = "IPEXLAUNCH_BATCHES"
+"""Environment variable that says that there are items, and how many batches of them a worker may hold."""
 
 FLUSH_INTERVAL_S = 0.25
 """Counts are sent at most this much later than they were made."""
+
+READ_BYTES = 1 << 16
 
 FLUSH_COUNTS = 2000
 """... or when this many have gathered."""
@@ -72,7 +93,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.channel = _status_channel()
-        self.reader = os.fdopen(os.dup(self.channel), "rb", buffering=0) if self.channel is not None else None
+        self.reader = os.fdopen(os.dup(self.channel), "rb", READ_BYTES) if self.channel is not None else None
         self.started: float | None = None
         self.last = 0.0
         self.flushed = 0.0
@@ -87,25 +108,34 @@ class _Worker:
 
     def send(self, **event: object) -> None:
         """Write one message; a launcher that is gone is nothing to complain about, its end ends us."""
+        if self.channel is not None:
+            self.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")
+
+    def write(self, line: bytes) -> None:
+        """Write one line, all of it."""
         if self.channel is None:
             return
-        data = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        rest = memoryview(line)
         try:
-            while data:
-                data = data[os.write(self.channel, data) :]
+            while rest:
+                rest = rest[os.write(self.channel, rest) :]
         except (BrokenPipeError, ConnectionResetError):
             self.channel = None
 
     def wait_for(self, command: str) -> bool:
         """Block until the launcher sends this command; False where it is gone."""
-        if self.channel is None or self.reader is None:
-            return False
-        while True:
-            line = self.reader.readline()
-            if not line:
-                return False
-            if json.loads(line).get("command") == command:
+        while (message := self.next_command()) is not None:
+            if message.get("command") == command:
                 return True
+        return False
+
+    def next_command(self) -> dict[str, Any] | None:
+        """Block until the launcher sends a command; None where it is gone."""
+        if self.channel is None or self.reader is None:
+            return None
+        line = self.reader.readline()
+        message: dict[str, Any] | None = json.loads(line) if line else None
+        return message
 
     def flush(self) -> None:
         """Send the counts that have gathered."""
@@ -236,6 +266,28 @@ def count(items: int = 1, tokens: int = 0, latency_s: float | None = None) -> No
             state.flush()
             state.flushed = now
     state.last = now
+
+
+def batches() -> Iterator[Batch]:
+    """Every batch of items that `ipexlaunch batch` gives this worker; calls ready() where that was not done.
+
+        for batch in worker.batches():
+            batch.done(model(batch.items))
+
+    Raises:
+        RuntimeError: not under `ipexlaunch batch`, a batch was not answered, or the launcher went away.
+    """
+    held = os.environ.get(BATCHES_VARIABLE, "")
+    if not held.isdecimal() or _channel().channel is None:
+        raise RuntimeError(
+            "ipexlaunch.worker.batches() has no items here; start this program with "
+            "`ipexlaunch batch --input FILE --output FILE`"
+        )
+    if _state is None:
+        ready()
+    from ipexlaunch.batch_loop import take_batches
+
+    return take_batches(_channel(), int(held))
 
 
 def finish() -> Summary:

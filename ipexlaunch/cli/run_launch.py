@@ -6,6 +6,8 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,21 +23,38 @@ if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
     from ipexlaunch.plan import Instance
     from ipexlaunch.report import Report
+    from ipexlaunch.supervise.feed import Feeder
     from ipexlaunch.topology import Topology
 
 MB = 1_000_000
+
+FIRST_RESTART_S = 0.5
+"""Before a worker of a batch job is started again: it has a model to load anyway."""
 
 INSTANCES_SHOWN = 8
 """A longer plan is summed up in the start line; `ipexlaunch plan` shows it whole."""
 
 
-def run_launch(launch: Launch, topology: Topology, options: dict[str, Any]) -> Report:
+@dataclass(frozen=True, slots=True)
+class Feeding:
+    """What makes a run a batch job."""
+
+    feeder: Feeder
+    batches_held: int
+    """Batches that a worker may hold."""
+    stall_timeout_s: float
+    conclude: Callable[[], Sequence[str]]
+    """Called at the end: says how it went, and gives the reasons why the run is INVALID."""
+
+
+def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feeding: Feeding | None = None) -> Report:
     """Start the workers, watch over them to the end, show the report and write it where it was asked for.
 
     Args:
         launch: what to start.
         topology: the machine.
         options: the command's keyword arguments.
+        feeding: gives the workers their items.
 
     Raises:
         IpexLaunchError: logs, the report or the metrics cannot be written, or memory cannot be bound with --strict.
@@ -57,6 +76,12 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any]) -> R
         on_failure=mode,
         restarts=restarts,
     )
+    environment: Mapping[str, str] = os.environ
+    if feeding is not None:
+        from ipexlaunch.worker import BATCHES_VARIABLE
+
+        limits = replace(limits, fed=True, first_restart_s=FIRST_RESTART_S, stall_timeout_s=feeding.stall_timeout_s)
+        environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)
     _check_writable(options["report_file"])
@@ -83,10 +108,12 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any]) -> R
     gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
     gc.enable()
     interval = options["proof_interval"] or None
-    run = supervise(launch, means, os.environ, limits, showing, views.watchers, interval)
+    feeder = feeding.feeder if feeding is not None else None
+    run = supervise(launch, means, environment, limits, showing, views.watchers, interval, feeder)
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
 
-    report = aggregate(run, _provenance(launch, topology), options["local_pages"])
+    reasons = feeding.conclude() if feeding is not None else ()
+    report = aggregate(run, _provenance(launch, topology), options["local_pages"], reasons)
     _show(report, options["report_file"])
     return report
 

@@ -27,6 +27,7 @@ def account(
         failures=state.failures,
         signal=state.signal,
         exit_code=lifecycle.exit_code(state),
+        fed=state.limits.fed,
         notes=(*notes, *_about_printed(children)),
     )
 

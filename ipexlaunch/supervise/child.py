@@ -41,6 +41,8 @@ class Child:
     streams: dict[int, Stream] = field(default_factory=dict)
     """Descriptors of its stdout and stderr to what takes their bytes."""
     buffer: bytearray = field(default_factory=bytearray)
+    unsent: bytearray = field(default_factory=bytearray)
+    """What its channel has not taken yet."""
     samples: Samples = field(default_factory=Samples)
     told: Told | None = None
     """None until its first message."""
@@ -159,10 +161,25 @@ def start_failure(error: OSError) -> int:
 
 
 def send(child: Child, line: bytes) -> None:
-    """Send a command; a worker that is gone is told by its exit, not here."""
-    if child.channel is not None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            child.channel.sendall(line)
+    """Send a command as far as its channel takes it now; the rest is kept for `send_more`."""
+    child.unsent += line
+    send_more(child)
+
+
+def send_more(child: Child) -> None:
+    """Send what is kept as far as its channel takes it; a worker that is gone is told by its exit, not here."""
+    if child.channel is None:
+        child.unsent.clear()
+        return
+    try:
+        while child.unsent:
+            with memoryview(child.unsent) as rest:
+                sent = child.channel.send(rest)
+            del child.unsent[:sent]
+    except BlockingIOError:
+        pass
+    except (BrokenPipeError, ConnectionResetError):
+        child.unsent.clear()
 
 
 def signal_group(child: Child, number: signal.Signals) -> None:

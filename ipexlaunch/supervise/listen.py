@@ -7,6 +7,7 @@ import selectors
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.output import Display, Log, Stream
 
 if TYPE_CHECKING:
@@ -20,7 +21,11 @@ class Listener:
     """Every descriptor of a run behind one selector; the data of a key is the function that deals with it."""
 
     def __init__(
-        self, outputs: tuple[int, int], heard: Callable[[int, Said, float], None], clock: Callable[[], float]
+        self,
+        outputs: tuple[int, int],
+        heard: Callable[[int, Said, float], None],
+        clock: Callable[[], float],
+        longest_message_bytes: int | None = None,
     ) -> None:
         """Begin with no worker.
 
@@ -28,7 +33,9 @@ class Listener:
             outputs: descriptors that the workers' stdout and stderr are shown on.
             heard: called with a worker's index, what it announced, and when.
             clock: seconds, monotonic.
+            longest_message_bytes: where a line may be longer than usual.
         """
+        self._longest = longest_message_bytes
         self.selector = selectors.DefaultSelector()
         self.displays = tuple(Display(descriptor) for descriptor in outputs)
         self._shown: set[int] = set()
@@ -54,7 +61,12 @@ class Listener:
                 tap = child.printed.lines() if child.printed is not None else None
                 child.streams[pipe.fileno()] = Stream(prefix, display, log, child, stamp, tap)
                 self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
-        self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._take_messages(index, child))
+        self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))
+
+    def send(self, index: int, child: Child, line: bytes) -> None:
+        """Send a command without waiting for the worker to take it."""
+        children.send(child, line)
+        self._select_channel(index, child)
 
     def wait(self, timeout_s: float | None) -> None:
         """Wait until something happens or the time is over, and deal with what happened."""
@@ -128,6 +140,19 @@ class Listener:
             child.streams.pop(descriptor).end()
             self.selector.unregister(descriptor)
 
+    def _select_channel(self, index: int, child: Child) -> None:
+        """Wait until a channel takes more only while there is something for it."""
+        if child.channel is not None:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if child.unsent else 0)
+            if self.selector.get_key(child.channel).events != events:
+                self.selector.modify(child.channel, events, lambda _: self._serve(index, child))
+
+    def _serve(self, index: int, child: Child) -> None:
+        if child.unsent:
+            children.send_more(child)
+            self._select_channel(index, child)
+        self._take_messages(index, child)
+
     def _take_messages(self, index: int, child: Child) -> None:
         if child.channel is None:
             return
@@ -142,13 +167,17 @@ class Listener:
             child.channel.close()
             child.channel = None
             return
-        from ipexlaunch.supervise.messages import read_messages  # with json: not before the workers are started
+        from ipexlaunch.supervise.messages import (
+            LONGEST_MESSAGE_BYTES,
+            read_messages,
+        )  # with json: not before the workers are started
         from ipexlaunch.told import Told
 
         child.buffer += data
         child.told = child.told or Told()
         now = self._clock()
-        for said in read_messages(child.buffer, child.samples, child.told, now):
+        longest = self._longest or LONGEST_MESSAGE_BYTES
+        for said in read_messages(child.buffer, child.samples, child.told, now, longest):
             self._heard(index, said, now)
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ipexlaunch.line_rule import LineRule
     from ipexlaunch.record import Run
     from ipexlaunch.snapshot import Snapshot
+    from ipexlaunch.supervise.feed import Feeder
     from ipexlaunch.supervise.long_phases import LongPhases
     from ipexlaunch.supervise.messages import Said
     from ipexlaunch.supervise.printed_counts import PrintedCounts
@@ -49,6 +50,7 @@ def supervise(
     showing: Showing | None = None,
     watchers: Sequence[Watcher] = (),
     proof_interval_s: float | None = None,
+    feeder: Feeder | None = None,
 ) -> Run:
     """Run every worker of a launch to its end and return what happened; nothing that it started outlives it.
 
@@ -62,12 +64,13 @@ def supervise(
         showing: what becomes of the workers' output.
         watchers: told how the run stands while it lasts.
         proof_interval_s: how often running workers are looked at; None: after warm-up and at the end only.
+        feeder: gives the workers their items; `limits.fed` says so too.
 
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
     """
     with Wakeup() as wakeup:
-        loop = _Loop(launch, means, inherited, limits, showing or Showing(), watchers, proof_interval_s, wakeup)
+        loop = _Loop(launch, means, inherited, limits, showing or Showing(), watchers, proof_interval_s, wakeup, feeder)
         return loop.run()
 
 
@@ -84,6 +87,7 @@ class _Loop:
         watchers: Sequence[Watcher],
         proof_interval_s: float | None,
         wakeup: Wakeup,
+        feeder: Feeder | None,
     ) -> None:
         # Every worker's channel gets this number, the lowest that was free: a POSIX shell can only redirect to the
         # descriptors 0 to 9.
@@ -94,13 +98,16 @@ class _Loop:
         self.limits = limits
         self.showing = showing
         self.wakeup = wakeup
+        self.feeder = feeder
         self.notes: list[str] = list(launch.notes)
         self.children = [Child(worker=worker) for worker in launch.workers]
         self.width = len(str(len(self.children) - 1))
         self.file_limit = children.make_room_for(len(self.children))
         self.by_pid: dict[int, int] = {}
         self.logs = {i: Log(path, self.note, showing.largest_log_bytes) for i, path in showing.logs.items()}
-        self.listener = Listener(showing.outputs, self.on_said, self.clock)
+        self.listener = Listener(
+            showing.outputs, self.on_said, self.clock, feeder.longest_message_bytes if feeder is not None else None
+        )
         self.listener.selector.register(wakeup, selectors.EVENT_READ, self.on_signals)
         self.own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.oom_kills = means.oom_kills()
@@ -143,6 +150,7 @@ class _Loop:
             while not self.done:
                 self.wait_once()
             self.end_what_is_left()
+            self.end_feeding()
             for watcher in self.watchers:
                 if watcher.interval_s is not None:
                     watcher.tick(self.now())
@@ -166,7 +174,8 @@ class _Loop:
     def wait_once(self) -> None:
         """Wait for the next thing to happen and deal with it."""
         deadline = lifecycle.next_deadline(self.state)
-        times = (deadline, self.timers.next_due(), self.long_phase_due)
+        fed = self.feeder.due() if self.feeder is not None else None
+        times = (deadline, self.timers.next_due(), self.long_phase_due, fed)
         until = min((time for time in times if time is not None), default=None)
         self.listener.wait(None if until is None else max(0.0, until - self.clock()))
         now = self.clock()
@@ -175,6 +184,8 @@ class _Loop:
         if self.long_phase_due is not None and now >= self.long_phase_due:
             self.follow_phases(now)
         self.timers.run(now)
+        if self.feeder is not None:
+            self.mind_feeding(self.feeder, now)
 
     def start(self, index: int) -> None:
         """Start a worker; one that cannot be started is a failure like any other, and may stop the rest."""
@@ -223,6 +234,7 @@ class _Loop:
             self.listener.forget(child)
             children.close(child)
             child.buffer.clear()
+            child.unsent.clear()
             if child.told is not None:
                 child.told.begin_attempt()
             if child.printed is not None:
@@ -261,6 +273,49 @@ class _Loop:
             child.finished = now
             self.look_at(child)
             self.feed(Event("finished", now, index))
+        elif said.event in ("want", "done", "failed"):
+            self.on_batches(index, said, now)
+
+    def on_batches(self, index: int, said: Said, now: float) -> None:
+        """Pass on what a worker says of its batches."""
+        child = self.children[index]
+        if self.feeder is not None:
+            self.feeder.said(index, said, now)
+            self.obey_feeder(self.feeder)
+        elif not child.warned:
+            child.warned = True
+            self.note(f"instance {index} asks for items, but there are none: `ipexlaunch batch` gives them")
+
+    def mind_feeding(self, feeder: Feeder, now: float) -> None:
+        """Let the feeder do what is due, and tell the life of the run once nothing is left or it cannot go on."""
+        due = feeder.due()
+        if due is not None and now >= due:
+            feeder.tick(now)
+        self.obey_feeder(feeder)
+        if feeder.problem and not self.state.stopping:
+            self.note(feeder.problem)
+            self.feed(Event("abandoned", now))
+        elif feeder.over and not self.state.drained:
+            self.feed(Event("drained", now))
+
+    def obey_feeder(self, feeder: Feeder) -> None:
+        """Do what the feeder wants done."""
+        for index, line in feeder.take_lines():
+            if not self.state.stopping:
+                self.listener.send(index, self.children[index], line)
+        for count in feeder.take_counts():
+            self.children[count.worker].samples.add(count.time, count.items, 0, count.latency_s)
+        for note in feeder.take_notes():
+            self.note(note)
+        for index, reason in feeder.take_stuck():
+            self.note(f"instance {index} {reason} and is killed")
+            children.signal_group(self.children[index], signal.SIGKILL)
+
+    def end_feeding(self) -> None:
+        """Everybody has ended: what was done and is not durable yet becomes so."""
+        if self.feeder is not None:
+            self.feeder.close(self.clock())
+            self.obey_feeder(self.feeder)
 
     def keep_told(self, place: int, told: Told, said: Said, now: float) -> None:
         """Keep a phase or a doubt that a worker announced."""
@@ -337,7 +392,13 @@ class _Loop:
             self.guardian.gone(child.process.pid)
         if code == -signal.SIGKILL and not self.state.stopping:
             self.explain_kill(index)
-        self.feed(Event("exited", self.clock(), index, code))
+        now = self.clock()
+        if self.feeder is not None:
+            from ipexlaunch.exit_words import describe_exit
+
+            self.feeder.lost(index, describe_exit(code), now)
+            self.obey_feeder(self.feeder)
+        self.feed(Event("exited", now, index, code))
 
     def explain_kill(self, index: int) -> None:
         """Say so where the kernel has killed for want of memory meanwhile."""
@@ -361,7 +422,8 @@ class _Loop:
         for failure in self.state.recovered[recovered:]:
             worker = self.state.workers[failure.index]
             wait = worker.start_at - failure.time
-            self.note(f"instance {failure.index} {failure.message}; restart {worker.restarts} in {wait:g} s")
+            again = f"; restart {worker.restarts} in {wait:g} s" if worker.phase == "waiting" else ""
+            self.note(f"instance {failure.index} {failure.message}{again}")
         for command in commands:
             self.obey(command, event.time)
         if event.kind != "counted":
@@ -379,7 +441,8 @@ class _Loop:
         elif command.kind == "terminate":
             self.signal_all(command.indices, signal.SIGTERM)
         elif command.kind == "kill":
-            self.means.tell(f"killing {len(command.indices)} workers that did not end")
+            did_not = "end" if self.state.stopping else "get ready, or end, in time"
+            self.means.tell(f"killing {len(command.indices)} workers that did not {did_not}")
             self.signal_all(command.indices, signal.SIGKILL)
         elif command.kind == "done":
             self.done = True
@@ -389,7 +452,7 @@ class _Loop:
         from ipexlaunch.supervise.messages import command_line
 
         for index in indices:
-            children.send(self.children[index], command_line(command, **fields))
+            self.listener.send(index, self.children[index], command_line(command, **fields))
 
     def signal_all(self, indices: tuple[int, ...], number: signal.Signals) -> None:
         """Signal the process groups of these workers; a stopped one must run to be able to end."""

@@ -6,6 +6,7 @@ docs/worker-protocol.md describes it for programs in other languages.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from ipexlaunch.quick_dataclass import dataclass
@@ -21,15 +22,24 @@ class Said:
     """One message: what it announces, and what is wrong with it where it is none."""
 
     event: str
-    """ready, progress, finished, phase, samples, facts, invalid, or "" for what is no message."""
+    """ready, progress, finished, phase, samples, facts, invalid, want, done, failed, or "" for what is no message."""
     problem: str = ""
     text: str = ""
-    """phase: its name; invalid: the reason."""
+    """phase: its name; invalid, failed: the reason."""
     time: float = 0.0
     """phase: when it began, seconds of the monotonic clock."""
+    number: int = 0
+    """want: how many batches it can hold; done, failed: which batch."""
+    results: Sequence[object] = ()
+    """done: one for each item."""
+    latency_s: float | None = None
+    """done: how long the worker took; None where it does not say."""
 
 
 EVENTS = ("ready", "progress", "finished", "phase", "samples", "facts", "invalid")
+
+OF_BATCHES = ("want", "done", "failed")
+"""Events that only a worker that is given batches has a use for."""
 
 LONGEST_NAME = 60
 """Characters of the name of a phase or of a kind of durations: it stands in tables."""
@@ -43,7 +53,9 @@ DEEPEST_FACT = 16
 """Levels of lists and objects in facts: what writes and reads the report later must not run out of stack."""
 
 
-def read_messages(buffer: bytearray, samples: Samples, told: Told, now: float) -> list[Said]:
+def read_messages(
+    buffer: bytearray, samples: Samples, told: Told, now: float, longest: int = LONGEST_MESSAGE_BYTES
+) -> list[Said]:
     """Take the whole lines off a buffer; counts, durations and facts are kept, announcements are returned in order.
 
     Args:
@@ -51,13 +63,14 @@ def read_messages(buffer: bytearray, samples: Samples, told: Told, now: float) -
         samples: the worker's counts so far.
         told: what else it has told so far.
         now: time of the reading, for counts and phases that come without one.
+        longest: a line of more bytes is not a message.
     """
     said: list[Said] = []
     end = buffer.rfind(b"\n") + 1
     lines = bytes(buffer[:end]).splitlines()
     del buffer[:end]
-    if len(buffer) > LONGEST_MESSAGE_BYTES:
-        said.append(Said("", f"a line of more than {LONGEST_MESSAGE_BYTES} bytes"))
+    if len(buffer) > longest:
+        said.append(Said("", f"a line of more than {longest} bytes"))
         buffer.clear()
     for line in lines:
         if line.strip():
@@ -89,9 +102,29 @@ def _understand(line: bytes, samples: Samples, told: Told, now: float) -> Said:
         if isinstance(reason, str) and reason.strip():
             return Said("invalid", text=_one_line(reason))
         problem = "the reason is a text"
+    elif event in OF_BATCHES:
+        return _of_batches(message, event, line)
     else:
         return Said("", f"{_shortened(line)} has no event that is known ({', '.join(EVENTS)})")
     return Said("", f"{_shortened(line)}: {problem}") if problem else Said(event)
+
+
+def _of_batches(message: dict[str, Any], event: str, line: bytes) -> Said:
+    """What a worker says of its batches."""
+    number = message.get("batches" if event == "want" else "batch")
+    if not _is_count(number):
+        return Said("", f"{_shortened(line)}: batches are counted and numbered from 0")
+    if event == "done":
+        results = message.get("results")
+        if not isinstance(results, list):
+            return Said("failed", number=number, text="gave no list of results")
+        latency: object = message.get("latency_s")
+        known = float(latency) if _is_finite(latency) and latency >= 0 else None
+        return Said("done", number=number, results=results, latency_s=known)
+    if event == "failed":
+        reason = message.get("reason")
+        return Said("failed", number=number, text=_one_line(reason) if isinstance(reason, str) else "gave no reason")
+    return Said("want", number=number)
 
 
 def _durations(message: dict[str, Any], told: Told) -> str:
@@ -170,7 +203,7 @@ def _is_finite(value: object) -> bool:
     return _is_number(value) and -1e300 < value < 1e300
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62
 
 

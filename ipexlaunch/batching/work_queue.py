@@ -1,0 +1,197 @@
+"""The queue that every worker of a batch job takes its batches from: which items go together, and in which order.
+
+Pure: items are put in, batches are taken out, and the queue is told what became of them. Within a look-ahead the
+longest items go first, in batches of like length, so that little is padded and what is left for the end is short; when
+the input has ended the batches shrink, so that all workers end together.
+
+A worker that dies gives its batches back. The one that it worked on is blamed: a batch that workers fail on often
+enough is cut in two, until the item that kills them stands alone and is given up.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+from ipexlaunch.batching.batch_figures import BatchFigures
+from ipexlaunch.batching.items import Batch, DeadLetter, Item
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRules:
+    """How items are put into batches."""
+
+    workers: int
+    largest: int = 32
+    """Items in a batch, at most."""
+    largest_padded: int | None = None
+    """Items times the size of the longest of them, at most; a single item may be larger. None for no limit."""
+    look_ahead: int = 4096
+    """Items that are put in order together."""
+    attempts: int = 2
+    """How often workers may fail on a batch before it is cut in two, or given up where it is a single item."""
+    in_flight: int = 2
+    """Batches that a worker may hold: the next is there when it has done one."""
+
+
+_size = attrgetter("size")
+
+
+class WorkQueue:
+    """Items in, batches out; every item that was put in is waiting, in flight, done or dead, and only one of these."""
+
+    def __init__(self, rules: BatchRules) -> None:
+        """Begin with nothing.
+
+        Args:
+            rules: of the batches.
+        """
+        self.rules = rules
+        self.figures = BatchFigures()
+        self.ended = False
+        """Whether all items of the input have been put in."""
+        self._coming: list[Item] = []
+        self._ordered: list[Item] = []
+        """Those that batches are made of, the longest last."""
+        self._again: deque[Batch] = deque()
+        """Batches that came back."""
+        self._flights: dict[int, dict[int, Batch]] = {worker: {} for worker in range(rules.workers)}
+        """Worker to the batches that it has, in the order in which it was given them."""
+        self._dead: list[DeadLetter] = []
+        self._next_number = 0
+
+    @property
+    def room(self) -> int:
+        """How many more items are wanted now, for the batches to be made of a whole look-ahead."""
+        return 0 if self.ended else self.rules.look_ahead - len(self._coming)
+
+    @property
+    def must_read(self) -> bool:
+        """Whether the next batch needs items that have not been put in yet."""
+        return not self._again and not self._ordered and self.room > 0
+
+    @property
+    def waiting(self) -> int:
+        """Items that nobody has."""
+        return len(self._coming) + len(self._ordered) + sum(len(batch.items) for batch in self._again)
+
+    @property
+    def over(self) -> bool:
+        """Whether every item of the input is done or dead."""
+        return self.ended and not self.waiting and not any(self._flights.values())
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Put in the next items of the input."""
+        self._coming += items
+
+    def end(self) -> None:
+        """Say that no more items will come."""
+        self.ended = True
+        self._order()
+
+    def held_by(self, worker: int) -> tuple[Batch, ...]:
+        """The batches that a worker has; it works on the first."""
+        return tuple(self._flights[worker].values())
+
+    def may_hold(self, worker: int) -> int:
+        """How many batches a worker may have now; one, when what another holds in reserve could be done meanwhile."""
+        near_end = self.ended and self.waiting < self.rules.workers * self.rules.largest
+        return 1 if near_end else self.rules.in_flight
+
+    def take(self, worker: int) -> Batch | None:
+        """The next batch for a worker; None where nothing is left, or more items must be put in first."""
+        if self._again:
+            batch = self._again.popleft()
+        else:
+            if not self._ordered:
+                self._order()
+            if not self._ordered:
+                return None
+            batch = Batch(0, self._cut())
+        batch = replace(batch, number=self._next_number)
+        self._next_number += 1
+        self.figures.batches += 1
+        self._flights[worker][batch.number] = batch
+        return batch
+
+    def done(self, worker: int, number: int) -> Batch | None:
+        """The batch that a worker has done; None where it does not have this one."""
+        batch = self._flights[worker].pop(number, None)
+        if batch is not None:
+            figures, sizes = self.figures, [item.size for item in batch.items]
+            figures.items_done += len(sizes)
+            figures.size_done += sum(sizes)
+            figures.padded_size_done += max(sizes) * len(sizes)
+        return batch
+
+    def failed(self, worker: int, number: int, reason: str) -> Batch | None:
+        """Take back a batch that a worker could not do; None where it does not have this one.
+
+        Args:
+            worker: who had it; it lives.
+            number: the batch.
+            reason: what it said.
+        """
+        batch = self._flights[worker].pop(number, None)
+        if batch is not None:
+            self._blame(batch, reason)
+        return batch
+
+    def lost(self, worker: int, reason: str) -> int:
+        """Take back what a worker had that has ended, blame the batch that it worked on; how many items it had.
+
+        Args:
+            worker: which has ended.
+            reason: how.
+        """
+        held = list(self._flights[worker].values())
+        self._flights[worker].clear()
+        if not held:
+            return 0
+        for batch in reversed(held[1:]):
+            self.figures.requeued += len(batch.items)
+            self._again.appendleft(batch)
+        self._blame(held[0], reason)
+        return sum(len(batch.items) for batch in held)
+
+    def take_dead(self) -> list[DeadLetter]:
+        """The items that were given up since the last call."""
+        dead, self._dead = self._dead, []
+        return dead
+
+    def _order(self) -> None:
+        """Put what has come in order; at the end of the input together with what is left of the look-ahead before."""
+        if self.ended or not self._ordered:
+            self._ordered = sorted(self._ordered + self._coming, key=_size)
+            self._coming = []
+
+    def _cut(self) -> tuple[Item, ...]:
+        """Take the longest items that may go together."""
+        rules, ordered = self.rules, self._ordered
+        count = min(rules.largest, len(ordered))
+        if rules.largest_padded is not None:
+            count = min(count, rules.largest_padded // max(1, ordered[-1].size))
+        if self.ended:
+            count = min(count, len(ordered) // (2 * rules.workers))
+        count = max(1, count)
+        items = tuple(reversed(ordered[-count:]))
+        del ordered[-count:]
+        return items
+
+    def _blame(self, batch: Batch, reason: str) -> None:
+        blamed, attempts = batch.blamed + 1, self.rules.attempts
+        if len(batch.items) == 1 and blamed >= attempts:
+            self.figures.dead += 1
+            self._dead.append(DeadLetter(batch.items[0], reason, blamed))
+            return
+        self.figures.requeued += len(batch.items)
+        if blamed < attempts:
+            self._again.append(replace(batch, blamed=blamed))
+            return
+        # What is in the halves has used up all its attempts but one: each further failure cuts again.
+        self.figures.bisected += 1
+        middle = len(batch.items) // 2
+        for half in (batch.items[:middle], batch.items[middle:]):
+            self._again.append(Batch(0, half, attempts - 1))

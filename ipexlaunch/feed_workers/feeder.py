@@ -1,0 +1,257 @@
+"""Between the queue of a batch job and its workers: gives them batches, takes results, notices who is stuck."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batching.result_rows import encode_rows
+from ipexlaunch.batching.work_queue import WorkQueue
+from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.feed_workers.journal import Journal
+from ipexlaunch.supervise.feed import Count
+from ipexlaunch.supervise.messages import Said, command_line
+
+LONGEST_RESULTS_BYTES = 256 << 20
+"""Of one batch, as a line of JSON."""
+
+NOTES_OF_DEAD = 10
+"""So many dead letters are told one by one; the file has them all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedRules:
+    """When to commit and when to lose patience."""
+
+    commit_s: float = 0.1
+    """What is done waits at most so long for others to be committed with it."""
+    commit_bytes: int = 8 << 20
+    """... or until there is so much of it."""
+    stall_timeout_s: float | None = 600.0
+    """A worker that has a batch for longer is killed; None for never."""
+    deaths_in_a_row: int = 20
+    """Workers that die on a batch, with no batch done in between: then the program is at fault, not the items."""
+    dead_in_a_row: int = 100
+    """Items that are given up, with no batch done in between: likewise."""
+
+
+class QueueFeeder:
+    """The feeder of a batch job (see `ipexlaunch.supervise.feed`)."""
+
+    longest_message_bytes = LONGEST_RESULTS_BYTES
+
+    def __init__(self, queue: WorkQueue, items: Iterator[Item], journal: Journal, rules: FeedRules) -> None:
+        """Begin with all workers loading.
+
+        Args:
+            queue: empty, with the rules of the batches.
+            items: what is to be done, in the order of the input; read as it is needed.
+            journal: makes results durable.
+            rules: when to commit and when to lose patience.
+        """
+        self.queue = queue
+        self.journal = journal
+        self.problem = ""
+        self.input_error: IpexLaunchError | None = None
+        """Where the input ended before its end; what was read before is done all the same."""
+        self.last_done: dict[int, float] = {}
+        """When each worker had done its last batch."""
+        self._items = items
+        self._rules = rules
+        self._wanted = dict.fromkeys(range(queue.rules.workers), 0)
+        """Worker to how many batches it can hold; 0 while it has not asked."""
+        self._since: dict[int, float] = {}
+        """When each worker began with the batch that it works on."""
+        self._lines: list[tuple[int, bytes]] = []
+        self._counts: list[Count] = []
+        self._stuck: list[tuple[int, str]] = []
+        self._notes: list[str] = []
+        self._told_end: set[int] = set()
+        self._deaths = 0
+        self._dead = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do, and everything that was done is durable."""
+        return self.queue.over and self.journal.since is None and not self.problem
+
+    def said(self, index: int, said: Said, now: float) -> None:
+        """Act on what a worker says of its batches."""
+        if said.event == "want":
+            self._wanted[index] = said.number
+            self._hand_out(index, now)
+        elif said.event == "done":
+            self._done(index, said, now)
+        elif said.event == "failed" and self.queue.failed(index, said.number, said.text) is not None:
+            self._began_next(index, now)
+            self._bury(now)
+            self._hand_out_to_all(now)
+        self._finish(now)
+
+    def lost(self, index: int, reason: str, now: float) -> None:
+        """Take back what a worker had that has ended."""
+        self._wanted[index] = 0
+        self._since.pop(index, None)
+        self._told_end.discard(index)
+        if not self.queue.lost(index, reason):
+            return
+        self._deaths += 1
+        if self._deaths >= max(self._rules.deaths_in_a_row, 2 * self.queue.rules.workers):
+            self._give_up(f"workers ended {self._deaths} times without a batch done in between, at last: {reason}")
+        self._bury(now)
+        self._hand_out_to_all(now)
+        self._finish(now)
+
+    def due(self) -> float | None:
+        """When something is to be committed, or somebody has taken too long."""
+        times = [] if self.journal.since is None else [self.journal.since + self._rules.commit_s]
+        if self._rules.stall_timeout_s is not None and self._since:
+            times.append(min(self._since.values()) + self._rules.stall_timeout_s)
+        return min(times, default=None) if not self.problem else None
+
+    def tick(self, now: float) -> None:
+        """Commit what has waited long enough, and name who has taken too long."""
+        if self.journal.since is not None and now >= self.journal.since + self._rules.commit_s:
+            self._commit()
+        limit = self._rules.stall_timeout_s
+        if limit is not None:
+            for index in [index for index, since in self._since.items() if now >= since + limit]:
+                del self._since[index]
+                self._stuck.append((index, f"had a batch for {limit:g} s (--stall-timeout)"))
+        self._finish(now)
+
+    def take_lines(self) -> list[tuple[int, bytes]]:
+        """What is to be sent, and to whom."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def take_counts(self) -> list[Count]:
+        """What has been made durable since the last call."""
+        counts, self._counts = self._counts, []
+        return counts
+
+    def take_stuck(self) -> list[tuple[int, str]]:
+        """Workers to be killed, and why."""
+        stuck, self._stuck = self._stuck, []
+        return stuck
+
+    def take_notes(self) -> list[str]:
+        """What the user should know."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def close(self, now: float) -> None:
+        """Make durable what is not yet, and let go of the files."""
+        try:
+            if not self.problem:
+                self._commit()
+            if self.over and self.input_error is None:
+                self.journal.complete()
+        except IpexLaunchError as error:
+            self._give_up(str(error))
+        finally:
+            self.journal.close()
+
+    def _done(self, index: int, said: Said, now: float) -> None:
+        batch = next((held for held in self.queue.held_by(index) if held.number == said.number), None)
+        if batch is None:
+            return  # what was taken from it meanwhile, or never given
+        try:
+            if len(said.results) != len(batch.items):
+                raise ValueError(f"gave {len(said.results)} results for {len(batch.items)} items")
+            rows = encode_rows(batch.items, said.results)
+        except (ValueError, RecursionError) as error:
+            self.queue.failed(index, said.number, f"the results cannot be kept: {error}")
+            self._began_next(index, now)
+            self._bury(now)
+            self._hand_out_to_all(now)
+            return
+        self.queue.done(index, said.number)
+        # Answers may have gathered here; the worker knows better how long it took.
+        latency = now - self._since.get(index, now) if said.latency_s is None else said.latency_s
+        count = Count(index, now, len(batch.items), latency)
+        self.journal.add(batch.items, rows, count)
+        self.last_done[index] = now
+        self._deaths = self._dead = 0
+        self._began_next(index, now)
+        self._hand_out(index, now)
+        if self.journal.waiting_bytes >= self._rules.commit_bytes:
+            self._commit()
+
+    def _began_next(self, index: int, now: float) -> None:
+        """The worker works on the next batch that it has from now on, if it has one."""
+        self._since.pop(index, None)
+        if self.queue.held_by(index):
+            self._since[index] = now
+
+    def _hand_out_to_all(self, now: float) -> None:
+        """What came back goes to whoever has least."""
+        for index in sorted(self._wanted, key=lambda index: len(self.queue.held_by(index))):
+            self._hand_out(index, now)
+
+    def _hand_out(self, index: int, now: float) -> None:
+        queue = self.queue
+        while not self.problem and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index)):
+            self._read()
+            batch = queue.take(index)
+            if batch is None:
+                return
+            items = [{"id": item.id, "value": item.value} for item in batch.items]
+            self._lines.append((index, command_line("batch", batch=batch.number, items=items)))
+            self._since.setdefault(index, now)
+
+    def _read(self) -> None:
+        """Keep the look-ahead filled: whole where a batch needs it, else little by little."""
+        queue = self.queue
+        wanted = queue.room if queue.must_read else min(queue.room, 2 * queue.rules.largest)
+        if not wanted:
+            return
+        items: list[Item] = []  # filled one by one: what came before an error is kept
+        try:
+            for item in islice(self._items, wanted):
+                items.append(item)
+        except IpexLaunchError as error:
+            self.input_error = error
+            self._notes.append(f"the input is not read further: {error}")
+        queue.add(items)
+        if len(items) < wanted:
+            queue.end()
+
+    def _bury(self, now: float) -> None:
+        """Put what was given up among the dead letters."""
+        letters = self.queue.take_dead()
+        if not letters:
+            return
+        self.journal.add_dead(letters, now)
+        for letter in letters[: max(0, NOTES_OF_DEAD - self.queue.figures.dead + len(letters))]:
+            self._notes.append(_obituary(letter))
+        self._dead += len(letters)
+        if self._dead >= self._rules.dead_in_a_row:
+            reason = letters[-1].reason
+            self._give_up(f"{self._dead} items were given up without a batch done in between, at last: {reason}")
+
+    def _finish(self, now: float) -> None:
+        """Once all is done: commit without waiting for more, and send the workers home."""
+        if self.queue.over and self.journal.since is not None:
+            self._commit()
+        if self.over:
+            asked = [index for index, wanted in self._wanted.items() if wanted and index not in self._told_end]
+            self._lines += [(index, command_line("end")) for index in asked]
+            self._told_end.update(asked)
+
+    def _commit(self) -> None:
+        if self.problem:
+            return
+        try:
+            self._counts += self.journal.commit()
+        except IpexLaunchError as error:
+            self._give_up(str(error))
+
+    def _give_up(self, problem: str) -> None:
+        self.problem = self.problem or problem
+
+
+def _obituary(letter: DeadLetter) -> str:
+    return f"item {letter.item.id!r} was given up after {letter.attempts} attempts: {letter.reason}"

@@ -1,0 +1,137 @@
+"""What is done becomes durable, in this order: results and dead letters, then the ledger, then it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batching.result_rows import encode_dead
+from ipexlaunch.keep_ledger import Progress
+from ipexlaunch.supervise.feed import Count
+
+COUNTS_KEPT = 8
+"""Samples of one worker in one commit; more are put together, so that hours of tiny batches stay small in memory."""
+
+
+class Appended(Protocol):
+    """A file that takes lines and has them on disk when `append` returns."""
+
+    def append(self, data: bytes) -> int:
+        """Append all of it; the new length in bytes."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Keeper(Protocol):
+    """What makes the progress durable."""
+
+    progress: Progress
+
+    def commit(self) -> None:
+        """Have on disk what the progress says."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Journal:
+    """Gathers what is done and commits it in groups: a sync costs the same for one item and for a thousand."""
+
+    def __init__(self, output: Appended, open_dead: Callable[[int], Appended], ledger: Keeper) -> None:
+        """Begin where the ledger stands.
+
+        Args:
+            output: where results go.
+            open_dead: opens the file of dead letters, of which so many bytes count; called before the first letter.
+            ledger: says what counts.
+        """
+        self._output = output
+        self._open_dead = open_dead
+        self._dead_file: Appended | None = None
+        self._ledger = ledger
+        self._rows: list[bytes] = []
+        self._numbers: list[int] = []
+        self._dead: list[DeadLetter] = []
+        self._counts: list[Count] = []
+        self.since: float | None = None
+        """When the oldest of what is not committed came; None where all is."""
+        self.waiting_bytes = 0
+
+    @property
+    def progress(self) -> Progress:
+        """What is durable."""
+        return self._ledger.progress
+
+    def add(self, items: Sequence[Item], rows: bytes, count: Count) -> None:
+        """Take the results of a batch.
+
+        Args:
+            items: which were done.
+            rows: their lines in the output.
+            count: what counts once they are durable.
+        """
+        self._rows.append(rows)
+        self._numbers += [item.number for item in items]
+        self._counts.append(count)
+        self.waiting_bytes += len(rows)
+        self.since = count.time if self.since is None else self.since
+
+    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
+        """Take items that were given up."""
+        self._dead += letters
+        self.since = now if self.since is None else self.since
+
+    def commit(self) -> list[Count]:
+        """Make all of it durable and return what counts from now on.
+
+        Raises:
+            IpexLaunchError: a file or the ledger cannot be written; what was committed before stays, and the rest of
+                this can never be committed here any more.
+        """
+        if self.since is None:
+            return []
+        progress = self.progress
+        progress.output_bytes = self._output.append(b"".join(self._rows))
+        if self._dead:
+            if self._dead_file is None:
+                self._dead_file = self._open_dead(progress.dead_bytes)
+            progress.dead_bytes = self._dead_file.append(encode_dead(self._dead))
+            progress.dead += len(self._dead)
+            self._numbers += [letter.item.number for letter in self._dead]
+        progress.done.add(self._numbers)
+        self._ledger.commit()
+        counts, self._counts = self._counts, []
+        self._rows, self._numbers, self._dead, self.since, self.waiting_bytes = [], [], [], None, 0
+        return _thinned(counts)
+
+    def complete(self) -> None:
+        """Note that the job has come to its end.
+
+        Raises:
+            IpexLaunchError: the ledger cannot be written.
+        """
+        self.progress.complete = True
+        self._ledger.commit()
+
+    def close(self) -> None:
+        """Let go of the files; what was not committed does not count."""
+        self._output.close()
+        if self._dead_file is not None:
+            self._dead_file.close()
+        self._ledger.close()
+
+
+def _thinned(counts: list[Count]) -> list[Count]:
+    """At most COUNTS_KEPT counts of each worker, the same items in all; each has the latency of its last batch."""
+    by_worker: dict[int, list[Count]] = {}
+    for count in counts:
+        by_worker.setdefault(count.worker, []).append(count)
+    kept: list[Count] = []
+    for mine in by_worker.values():
+        step = -(-len(mine) // COUNTS_KEPT)
+        for begin in range(0, len(mine), step):
+            group = mine[begin : begin + step]
+            kept.append(group[-1]._replace(items=sum(count.items for count in group)))
+    return kept

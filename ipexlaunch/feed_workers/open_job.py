@@ -1,0 +1,115 @@
+"""Begin a batch job, or go on with one: the ledger is taken first, then the output is cut to what counts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+
+from ipexlaunch.batching.done_items import DoneItems
+from ipexlaunch.errors import RequestError
+from ipexlaunch.feed_workers.journal import Journal
+from ipexlaunch.keep_ledger import Ledger, LedgerError, Progress
+from ipexlaunch.write_results.appended_file import AppendedFile
+
+LEDGER = ".ledger"
+DEAD = ".dead.jsonl"
+"""What the names of the files beside the output end with."""
+
+
+def open_job(
+    output: str, job: Mapping[str, object], *, resume: bool = False, overwrite: bool = False, rebuild: bool = False
+) -> Journal:
+    """The journal of a job; no other process can open one for the same output until it is closed.
+
+    Args:
+        output: path of the results.
+        job: what the job is: sections such as "input" and "program", of JSON.
+        resume: go on where a former job ended; one that never began is begun.
+        overwrite: begin anew, whatever is there.
+        rebuild: with resume: make the ledger from the output, where it is lost or damaged.
+
+    Raises:
+        RequestError: there is an output already, or it is that of another job.
+        LedgerError: the ledger is held, missing or damaged.
+        WriteError: the output cannot be written, or is shorter than its ledger says.
+    """
+    output = os.path.realpath(output)
+    path = output + LEDGER
+    there = [name for name in (path, output, output + DEAD) if os.path.exists(name) and os.path.getsize(name)]
+    if rebuild and resume:
+        ledger = Ledger.create(path, job, _progress_of(output))
+    elif resume and there:
+        ledger = Ledger.resume(path)
+        changes = what_changed(ledger.job, job)
+        if changes:
+            ledger.close()
+            raise RequestError(
+                f"go on with the job of {output}",
+                f"it is not the same any more: {'; '.join(changes)}",
+                "put back what it was, or begin anew with --overwrite",
+            )
+    elif there and not overwrite:
+        raise RequestError(
+            f"write {output}",
+            f"{there[0]} is there already",
+            "to go on with its job: --resume; to begin anew: --overwrite",
+        )
+    else:
+        ledger = Ledger.create(path, job)
+    try:
+        file = AppendedFile(output, ledger.progress.output_bytes)
+        if not ledger.progress.dead_bytes and os.path.exists(output + DEAD):
+            os.unlink(output + DEAD)  # of a job that was overwritten, or letters that never counted
+    except BaseException:
+        ledger.close()
+        raise
+    return Journal(file, lambda length: AppendedFile(output + DEAD, length), ledger)
+
+
+def what_changed(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """Every value that differs, such as "input bytes was 10, is 12"."""
+    old, new = _flat(before), _flat(now)
+    return [
+        f"{key} was {json.dumps(old.get(key))}, is {json.dumps(new.get(key))}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _flat(values: Mapping[str, object], before: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{before}{key} ") if isinstance(value, dict) else {before + key: value}
+    return flat
+
+
+def _progress_of(output: str) -> Progress:
+    """What an output and its dead letters hold, by the number in each row; a last line without its end is none."""
+    progress = Progress(done=DoneItems())
+    progress.output_bytes, _ = _numbers_in(output, progress.done)
+    progress.dead_bytes, progress.dead = _numbers_in(output + DEAD, progress.done)
+    return progress
+
+
+def _numbers_in(path: str, done: DoneItems) -> tuple[int, int]:
+    """(bytes of whole rows, how many)."""
+    length = rows = 0
+    if not os.path.exists(path):
+        return 0, 0
+    with open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                number = json.loads(line)["number"]
+                if not isinstance(number, int) or number < 0:
+                    raise ValueError("its number is none")
+                done.add([number])
+            except (ValueError, KeyError, TypeError) as error:
+                raise LedgerError(
+                    f"build a ledger from {path}", f"line {rows + 1} is no row of a result ({error})"
+                ) from None
+            length += len(line)
+            rows += 1
+    return length, rows

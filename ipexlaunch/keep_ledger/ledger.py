@@ -1,0 +1,246 @@
+"""The ledger of a batch job: one SQLite file beside the output that says which results in it count.
+
+A result counts when the ledger says so and not before: it is appended to the output and synced first, then the ledger
+commits with synchronous=FULL. What an output holds beyond the length in its ledger is cut off before the job goes on.
+The file is held by flock(2) for the life of the process, so two jobs on one output refuse each other, and a killed job
+leaves no lock behind. SQLite's own locks would add nothing (nolock=1), and where flock is made of them, on NFS, they
+would refuse us; without other readers the write-ahead log needs no shared memory either (locking_mode=EXCLUSIVE).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from urllib.parse import quote
+
+from ipexlaunch.batching.done_items import DoneItems
+from ipexlaunch.errors import IpexLaunchError
+
+APPLICATION_ID = 0x49504C42
+"""PRAGMA application_id of our ledgers, "IPLB"."""
+
+FORMAT = 1
+
+SCHEMA = """
+CREATE TABLE progress (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    mark INTEGER NOT NULL,
+    output_bytes INTEGER NOT NULL,
+    dead_bytes INTEGER NOT NULL,
+    dead INTEGER NOT NULL,
+    complete INTEGER NOT NULL
+);
+CREATE TABLE chunks (number INTEGER PRIMARY KEY, bits BLOB NOT NULL);
+CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class LedgerError(IpexLaunchError):
+    """The ledger is held by another job, damaged, or cannot be written."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """What a ledger says of its job."""
+
+    done: DoneItems
+    """Items that are in the output or among the dead letters."""
+    output_bytes: int = 0
+    """How much of the output counts."""
+    dead_bytes: int = 0
+    """How much of the file of dead letters counts."""
+    dead: int = 0
+    """Items that were given up."""
+    complete: bool = False
+    """Whether the job has come to its end."""
+
+
+class Ledger:
+    """An open ledger, held against every other process until it is closed; use `create` or `resume`."""
+
+    def __init__(
+        self, path: str, held: int, connection: sqlite3.Connection, job: Mapping[str, object], progress: Progress
+    ) -> None:
+        """Keep the parts; see `create` and `resume`."""
+        self.path = path
+        self.job = job
+        """What the job was when it began: input, program, options."""
+        self.progress = progress
+        self._held = held
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: str, job: Mapping[str, object], progress: Progress | None = None) -> Ledger:
+        """Begin the ledger of a job that has none, replacing an old one that nobody holds.
+
+        Args:
+            path: of the file.
+            job: what the job is, as JSON can hold it; `resume` gives it back.
+            progress: what is done already, where the ledger is built anew from an output.
+
+        Raises:
+            LedgerError: another job holds it, or it cannot be written.
+        """
+        progress = progress or Progress(done=DoneItems())
+        held, connection = _hold(path, os.O_CREAT), None
+        try:
+            os.ftruncate(held, 0)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{path}-wal")
+            connection = _connect(path)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {FORMAT}")
+            connection.execute("BEGIN EXCLUSIVE")
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+            rows = [(key, json.dumps(value, sort_keys=True)) for key, value in job.items()]
+            connection.executemany("INSERT INTO job VALUES (?, ?)", rows)
+            connection.execute("INSERT INTO progress VALUES (1, 0, 0, 0, 0, 0)")
+            connection.execute("COMMIT")
+            ledger = cls(path, held, connection, job, progress)
+            ledger.commit()
+        except (sqlite3.Error, OSError) as error:
+            _close(held, connection)
+            raise _explained(path, error) from None
+        return ledger
+
+    @classmethod
+    def resume(cls, path: str) -> Ledger:
+        """Open the ledger of a job that was begun before.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            LedgerError: another job holds it, it is missing, or it is not whole.
+        """
+        if not os.path.exists(path):
+            raise LedgerError(f"go on with the job of {path}", "there is no such file", REBUILD)
+        held, connection = _hold(path), None
+        try:
+            connection = _connect(path)
+            _check(path, connection)
+            job = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM job")}
+            mark, output, dead_bytes, dead, complete = connection.execute(
+                "SELECT mark, output_bytes, dead_bytes, dead, complete FROM progress"
+            ).fetchone()
+            chunks = dict(connection.execute("SELECT number, bits FROM chunks"))
+            progress = Progress(
+                done=DoneItems(mark, chunks),
+                output_bytes=output,
+                dead_bytes=dead_bytes,
+                dead=dead,
+                complete=bool(complete),
+            )
+        except (sqlite3.Error, OSError) as error:
+            _close(held, connection)
+            raise _explained(path, error) from None
+        except (ValueError, TypeError):
+            _close(held, connection)
+            raise LedgerError(f"read the ledger {path}", "what it says does not fit together", REBUILD) from None
+        except LedgerError:
+            _close(held, connection)
+            raise
+        return cls(path, held, connection, job, progress)
+
+    def commit(self) -> None:
+        """Make what `progress` says durable, in one transaction that is on disk when this returns.
+
+        Raises:
+            LedgerError: it cannot be written; what was committed before stays.
+        """
+        progress, connection = self.progress, self._connection
+        changes = progress.done.take_changes()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(
+                "UPDATE progress SET mark = ?, output_bytes = ?, dead_bytes = ?, dead = ?, complete = ?",
+                (
+                    progress.done.mark,
+                    progress.output_bytes,
+                    progress.dead_bytes,
+                    progress.dead,
+                    progress.complete,
+                ),
+            )
+            connection.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", changes.items())
+            connection.execute("DELETE FROM chunks WHERE number < ?", (progress.done.mark,))
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise _explained(self.path, error) from None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        _close(self._held, self._connection)
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+REBUILD = "to build it anew from what the output holds: --resume --rebuild"
+
+
+def _hold(path: str, flags: int = 0) -> int:
+    """A descriptor that keeps every other process away for as long as it is open."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
+    except OSError as error:
+        raise _explained(path, error) from None
+    try:
+        # At once, not after a wait: the other job may run for days.
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise LedgerError(
+                f"use the ledger {path}", "another job holds it", "wait for it, or give another --output"
+            ) from None
+        raise _explained(path, error) from None
+    return descriptor
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{quote(path)}?nolock=1", isolation_level=None, uri=True)
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
+
+
+def _check(path: str, connection: sqlite3.Connection) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise LedgerError(f"read the ledger {path}", "it is not one of ipexlaunch, or it is empty", REBUILD)
+    if version != FORMAT:
+        raise LedgerError(f"read the ledger {path}", f"its format is {version}, known is {FORMAT}", REBUILD)
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if verdict != "ok":
+        raise LedgerError(f"read the ledger {path}", f"it is damaged ({verdict})", REBUILD)
+
+
+def _explained(path: str, error: Exception) -> LedgerError:
+    if isinstance(error, sqlite3.OperationalError | OSError):
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return LedgerError(f"write the ledger {path}", str(reason), "what was committed before stays")
+    return LedgerError(f"read the ledger {path}", f"it is damaged ({error})", REBUILD)
+
+
+def _close(held: int, connection: sqlite3.Connection | None) -> None:
+    # First what writes to the file, then what keeps others away from it.
+    if connection is not None:
+        connection.close()
+    os.close(held)

@@ -1,0 +1,64 @@
+"""The seam for what gives workers their items while they run: the queue of a batch job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ipexlaunch.supervise.messages import Said
+
+
+class Count(NamedTuple):
+    """Items of one worker that are durable and count from now on."""
+
+    worker: int
+    time: float
+    """When the worker had done them, seconds of the supervisor's clock."""
+    items: int
+    latency_s: float
+
+
+class Feeder(Protocol):
+    """Something that is told what workers say of their batches and how they end; it must not fail the loop.
+
+    What it wants done it keeps until it is asked: the loop asks after each call.
+    """
+
+    longest_message_bytes: int
+    """A line of a worker may be so long: results travel in it."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do, and everything that was done is durable."""
+
+    @property
+    def problem(self) -> str:
+        """Why the run must stop though items are left; "" where it need not."""
+
+    def said(self, index: int, said: Said, now: float) -> None:
+        """A worker wants batches, or has done one, or failed on one."""
+
+    def lost(self, index: int, reason: str, now: float) -> None:
+        """A worker has ended, after its last words were heard."""
+
+    def due(self) -> float | None:
+        """When `tick` is wanted next; None for not before something else happens."""
+
+    def tick(self, now: float) -> None:
+        """The time that `due` named has come."""
+
+    def take_lines(self) -> Sequence[tuple[int, bytes]]:
+        """What is to be sent, and to whom."""
+
+    def take_counts(self) -> Sequence[Count]:
+        """What has been made durable since the last call."""
+
+    def take_stuck(self) -> Sequence[tuple[int, str]]:
+        """Workers to be killed, and why."""
+
+    def take_notes(self) -> Sequence[str]:
+        """What the user should know."""
+
+    def close(self, now: float) -> None:
+        """Every worker has ended: make durable what is not yet."""

@@ -1,0 +1,90 @@
+"""A file that only grows, whose growth is on disk when it is said to be."""
+
+from __future__ import annotations
+
+import os
+
+from ipexlaunch.errors import IpexLaunchError
+
+
+class WriteError(IpexLaunchError):
+    """Results cannot be written: the disk is full, a limit is reached, the directory is gone."""
+
+
+class AppendedFile:
+    """A file to append to; what was not synced may be cut off again."""
+
+    def __init__(self, path: str, length: int = 0) -> None:
+        """Open or create it, and cut off what lies beyond a length.
+
+        Args:
+            path: of the file.
+            length: how many bytes of it count.
+
+        Raises:
+            WriteError: it cannot be opened, or is shorter than that.
+        """
+        self.path = path
+        self.length = length
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            there = os.fstat(self._descriptor).st_size
+            if there >= length:
+                os.ftruncate(self._descriptor, length)
+                os.lseek(self._descriptor, length, os.SEEK_SET)
+                os.fsync(self._descriptor)
+                sync_folder(path)
+        except OSError as error:
+            raise WriteError(f"write {path}", str(error.strerror), "give a path that can be written") from None
+        if there < length:
+            os.close(self._descriptor)
+            raise WriteError(
+                f"go on with {path}",
+                f"it has {there} bytes, but its ledger counts on {length}",
+                "somebody has cut it; to go on from what it holds: --resume --rebuild",
+            )
+
+    def append(self, data: bytes) -> int:
+        """Append all of it and sync; the new length in bytes.
+
+        Raises:
+            WriteError: it cannot be written; the file is as it was.
+        """
+        if not data:
+            return self.length
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            self.truncate(self.length)
+            raise WriteError(f"write {self.path}", str(error.strerror), "what was committed before stays") from None
+        self.length += len(data)
+        return self.length
+
+    def truncate(self, length: int) -> None:
+        """Cut off what lies beyond a length.
+
+        Raises:
+            WriteError: it cannot be.
+        """
+        try:
+            os.ftruncate(self._descriptor, length)
+            os.lseek(self._descriptor, length, os.SEEK_SET)
+        except OSError as error:
+            raise WriteError(f"cut {self.path}", str(error.strerror)) from None
+        self.length = length
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._descriptor)
+
+
+def sync_folder(path: str) -> None:
+    """Make the name of a new file durable (fsync(2): the sync of the file itself does not)."""
+    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

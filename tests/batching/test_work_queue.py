@@ -1,0 +1,220 @@
+"""Whatever dies, every item is done once or given up, and none is lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ipexlaunch.batching.items import Batch, Item
+from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
+
+
+def items_of(sizes: Sequence[int]) -> list[Item]:
+    return [Item(number, number + 1, None, size) for number, size in enumerate(sizes)]
+
+
+def filled(sizes: Sequence[int], **rules: int) -> WorkQueue:
+    queue = WorkQueue(BatchRules(**{"workers": 2, **rules}))
+    queue.add(items_of(sizes))
+    queue.end()
+    return queue
+
+
+def sizes_of(batch: Batch | None) -> list[int]:
+    return [item.size for item in batch.items] if batch else []
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Reads, takes, answers, failures and deaths in any order."""
+
+    @initialize(
+        sizes=st.lists(st.integers(0, 50), max_size=60),
+        workers=st.integers(1, 3),
+        largest=st.integers(1, 9),
+        padded=st.none() | st.integers(1, 200),
+        look_ahead=st.integers(1, 20),
+        attempts=st.integers(1, 3),
+    )
+    def begin(
+        self, sizes: list[int], workers: int, largest: int, padded: int | None, look_ahead: int, attempts: int
+    ) -> None:
+        rules = BatchRules(
+            workers=workers, largest=largest, largest_padded=padded, look_ahead=look_ahead, attempts=attempts
+        )
+        self.queue = WorkQueue(rules)
+        self.input = iter(items_of(sizes))
+        self.put_in: list[int] = []
+        self.done: list[int] = []
+        self.dead: list[int] = []
+
+    def read(self) -> None:
+        wanted = self.queue.room
+        items = [item for _, item in zip(range(wanted), self.input, strict=False)]
+        self.queue.add(items)
+        self.put_in += [item.number for item in items]
+        if len(items) < wanted:
+            self.queue.end()
+
+    def some_held(self, data: st.DataObject) -> tuple[int, Batch] | None:
+        held = [(w, batch) for w in range(self.queue.rules.workers) for batch in self.queue.held_by(w)]
+        return data.draw(st.sampled_from(held)) if held else None
+
+    @rule(data=st.data())
+    def take(self, data: st.DataObject) -> None:
+        if self.queue.must_read or data.draw(st.booleans()):
+            self.read()
+        self.queue.take(data.draw(st.integers(0, self.queue.rules.workers - 1)))
+
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        if (held := self.some_held(data)) is not None:
+            worker, batch = held
+            assert self.queue.done(worker, batch.number) is batch
+            assert self.queue.done(worker, batch.number) is None
+            self.done += [item.number for item in batch.items]
+
+    @rule(data=st.data())
+    def fail(self, data: st.DataObject) -> None:
+        if (held := self.some_held(data)) is not None:
+            self.queue.failed(held[0], held[1].number, "it failed")
+
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        worker = data.draw(st.integers(0, self.queue.rules.workers - 1))
+        held = sum(len(batch.items) for batch in self.queue.held_by(worker))
+        assert self.queue.lost(worker, "it died") == held
+        assert not self.queue.held_by(worker)
+
+    @rule()
+    def bury(self) -> None:
+        self.dead += [letter.item.number for letter in self.queue.take_dead()]
+
+    @invariant()
+    @precondition(lambda self: hasattr(self, "queue"))
+    def each_is_in_one_place(self) -> None:
+        self.bury()
+        held = [i.number for w in range(self.queue.rules.workers) for b in self.queue.held_by(w) for i in b.items]
+        assert len(self.done) + len(self.dead) + len(held) + self.queue.waiting == len(self.put_in)
+        assert max(Counter([*self.done, *self.dead, *held]).values(), default=1) == 1
+
+    def teardown(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        for _ in range(10_000):
+            if self.queue.over:
+                break
+            if self.queue.must_read:
+                self.read()
+            self.queue.take(0)
+            for worker in range(self.queue.rules.workers):
+                for batch in self.queue.held_by(worker):
+                    self.queue.done(worker, batch.number)
+                    self.done += [item.number for item in batch.items]
+        self.bury()
+        assert sorted([*self.done, *self.dead]) == self.put_in
+        assert next(self.input, None) is None
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(deadline=None, stateful_step_count=40, max_examples=150)
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=200),
+    st.sets(st.integers(0, 199), max_size=4),
+    st.integers(1, 3),
+    st.integers(1, 16),
+)
+def test_exactly_the_items_that_kill_their_workers_are_given_up(
+    sizes: list[int], poison: set[int], attempts: int, largest: int
+) -> None:
+    queue = filled(sizes, attempts=attempts, largest=largest)
+    done: list[int] = []
+    deaths = 0
+    while not queue.over:
+        batch = queue.take(0)
+        assert batch is not None
+        if poison & {item.number for item in batch.items}:
+            queue.lost(0, "it died")
+            deaths += 1
+        else:
+            queue.done(0, batch.number)
+            done += [item.number for item in batch.items]
+    dead = [letter.item.number for letter in queue.take_dead()]
+    poison &= set(range(len(sizes)))
+    assert sorted(dead) == sorted(poison)
+    assert sorted(done) == sorted(set(range(len(sizes))) - poison)
+    assert deaths <= len(poison) * (attempts + largest.bit_length())
+
+
+def test_a_worker_is_blamed_for_the_batch_that_it_worked_on_and_not_for_the_next() -> None:
+    queue = filled(range(1, 101), largest=4, attempts=1)
+    first, second = queue.take(0), queue.take(0)
+    assert first is not None
+    assert second is not None
+    queue.lost(0, "it died")
+    again = [queue.take(1) for _ in range(3)]
+    assert sizes_of(again[0]) == sizes_of(second)
+    assert [sizes_of(batch) for batch in again[1:]] == [sizes_of(first)[:2], sizes_of(first)[2:]]
+
+
+def test_the_longest_go_first_and_like_lengths_go_together() -> None:
+    queue = filled([5, 90, 6, 80, 7, 85], largest=3, workers=1)
+    assert sizes_of(queue.take(0)) == [90, 85, 80]
+
+
+def test_a_batch_is_as_long_as_its_longest_item_times_their_number() -> None:
+    queue = filled([10] * 40 + [100], largest=32, largest_padded=150, workers=1)
+    assert sizes_of(queue.take(0)) == [100]
+    assert sizes_of(queue.take(0)) == [10] * 15
+
+
+@given(st.integers(1, 8), st.integers(1, 64), st.integers(1, 500))
+def test_towards_the_end_no_worker_gets_more_than_its_share_of_what_is_left(
+    workers: int, largest: int, count: int
+) -> None:
+    queue = filled([1] * count, workers=workers, largest=largest)
+    while not queue.over:
+        left = queue.waiting
+        batch = queue.take(0)
+        assert batch is not None
+        assert len(batch.items) <= max(1, left // (2 * workers))
+        queue.done(0, batch.number)
+
+
+def test_at_the_end_nobody_holds_in_reserve_what_others_could_do() -> None:
+    queue = filled([1] * 200, workers=2, largest=32)
+    assert queue.may_hold(0) == 2
+    while queue.waiting >= 64:
+        queue.take(0)
+    assert queue.may_hold(0) == 1
+
+
+def test_an_answer_to_an_earlier_time_is_not_taken() -> None:
+    queue = filled([1] * 8, largest=4, attempts=2)
+    batch = queue.take(0)
+    assert batch is not None
+    queue.lost(0, "it died")
+    again = queue.take(1)
+    assert again is not None
+    assert again.items == batch.items
+    assert queue.done(0, batch.number) is None
+    assert queue.done(1, batch.number) is None
+    assert queue.done(1, again.number) is not None
+
+
+def test_padding_is_what_shorter_items_of_a_batch_are_filled_up_with() -> None:
+    queue = filled([10, 5, 5], largest=3, workers=1)
+    while (batch := queue.take(0)) is not None:
+        queue.done(0, batch.number)
+    assert queue.figures.padding_waste == 0.0
+    queue = WorkQueue(BatchRules(workers=1, largest=3, look_ahead=3))
+    queue.add(items_of([10, 5, 5]))
+    batch = queue.take(0)
+    assert batch is not None
+    queue.done(0, batch.number)
+    assert queue.figures.padding_waste == 1 - 20 / 30
