@@ -118,7 +118,7 @@ def _of_batches(message: dict[str, Any], event: str, line: bytes) -> Said:
         results = message.get("results")
         if not isinstance(results, list):
             return Said("failed", number=number, text="gave no list of results")
-        latency: object = message.get("latency_s")
+        latency = message.get("latency_s")
         known = float(latency) if _is_finite(latency) and latency >= 0 else None
         return Said("done", number=number, results=results, latency_s=known)
     if event == "failed":
@@ -198,7 +198,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_finite(value: object) -> bool:
+def _is_finite(value: object) -> TypeGuard[int | float]:
     """Whether it is a number that a clock can show; whole numbers of JSON may be larger than any float."""
     return _is_number(value) and -1e300 < value < 1e300
 
