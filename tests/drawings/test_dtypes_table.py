@@ -1,0 +1,72 @@
+"""The table of candidates: what a reader finds in it, and that it keeps to the width."""
+
+from __future__ import annotations
+
+import pytest
+
+from ipexlaunch.drawings.dtypes_table import dtypes_table
+from ipexlaunch.engines.accuracy import Answers
+from ipexlaunch.engines.candidate import REFERENCE, floating
+from ipexlaunch.engines.choose import Weighed, expected
+from ipexlaunch.engines.measurement import Measurement
+from tests.engines.hosts import IPEX_ENV, host, took
+
+TIMES = {"eager fp32": 50.0, "eager bf16": 30.0, "eager fp16": 310.0, "ipex fp32": 47.0, "ipex bf16": 17.0}
+INT4 = "ipex int4 weight-only x fp32 g128"
+
+
+def rows() -> list[Weighed]:
+    known = []
+    for each in expected(host("zen5"), IPEX_ENV):
+        measured = None
+        if each.candidate.name in TIMES:
+            notes = ("measured by its first 2 layers",)
+            measured = took(each.candidate, TIMES[each.candidate.name], answers=Answers(cosine=0.9999), notes=notes)
+        if each.candidate.name == INT4:
+            measured = took(each.candidate, 412.0, answers=Answers(cosine=0.98))
+        if each.candidate == floating("torch", "fp32"):
+            measured = Measurement(candidate=each.candidate, problem="InvalidCxxCompiler: No working C++ compiler")
+        known.append(Weighed(candidate=each.candidate, expectation=each.expectation, measurement=measured))
+    return known
+
+
+EXPECTED = """\
+candidate                           expected      ms a call   x fp32   answers   verdict
+eager fp32                          ok                 50.0     1.00    0.9999   ok
+eager bf16                          fast               30.0     1.67    0.9999   ok
+eager fp16                          slow                310     0.16    0.9999   slower than fp32
+ipex fp32                           fast               47.0     1.06    0.9999   ok
+ipex bf16                           fast               17.0     2.94    0.9999   fastest
+ipex fp16                           unavailable                                  unavailable
+ipex int8 weight-only x fp32        slow                                         not measured
+ipex int4 weight-only x fp32 g128   slow                412     0.12    0.9800   slower than fp32
+torch fp32                          fast                                         does not run
+"""
+
+
+def test_one_line_per_candidate_and_each_says_what_becomes_of_it() -> None:
+    text = dtypes_table(rows(), width=100)
+    lines = [line.split() for line in text.splitlines() if "─" not in line]
+    wanted = [line.split() for line in EXPECTED.splitlines()]
+    assert lines[: len(wanted)] == wanted
+
+
+def test_reasons_are_told_once_for_all_that_they_concern() -> None:
+    text = " ".join(dtypes_table(rows(), width=100).split())
+    both = "ipex int8 weight-only x fp32, ipex int4 weight-only x fp32 g128: without avx512_fp16 IPEX unpacks"
+    assert text.count(both) == 1
+    assert "torch fp32: InvalidCxxCompiler: No working C++ compiler" in text
+    assert 'torchao is not installed there: pip install "ipexlaunch[torch]"' in text
+    assert text.count("measured by its first 2 layers") == 1
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_no_line_is_longer_than_the_terminal(width: int) -> None:
+    assert max(map(len, dtypes_table(rows(), width=width).splitlines())) <= width
+
+
+def test_decoders_have_agreement_and_error() -> None:
+    answers = Answers(agreement=0.97, logit_error=0.012)
+    measured = took(REFERENCE, 50.0, answers=answers)
+    known = [Weighed(candidate=REFERENCE, expectation=rows()[0].expectation, measurement=measured)]
+    assert "97%, 0.012" in dtypes_table(known)
