@@ -122,11 +122,11 @@ def _ground(python: str, options: dict[str, Any]) -> Ground:
     topology = open_topology("live")
     plan = plan_from_options(topology, options)
     return make_ground(
-        topology, plan, _workers(python, options["env"]), os.environ, _tell, use_cache=not options["no_cache"]
+        topology, plan, workers_job(python, options["env"]), os.environ, _tell, use_cache=not options["no_cache"]
     )
 
 
-def _workers(python: str, variables: tuple[str, ...]) -> Job:
+def workers_job(python: str, variables: tuple[str, ...]) -> Job:
     """How `run` starts workers where no option says otherwise."""
     from ipexlaunch.cli.make_job import job_from_options
     from ipexlaunch.cli.run_options import run_options
