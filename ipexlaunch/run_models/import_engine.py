@@ -7,6 +7,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from importlib import metadata
 
 from ipexlaunch.engines.candidate import Candidate, Engine
@@ -21,7 +22,7 @@ _TELL_NOTHING = {
 _STAY_LOCAL = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """Nothing is ever downloaded: a model is a directory or random."""
 
-_TALKATIVE = ("torchao", "torch.utils._pytree", "transformers")
+_TALKATIVE = ("torchao", "torch.utils._pytree", "torch.utils.cpp_extension", "transformers")
 """Loggers that warn at import of kernels for other devices and of each other's deprecations."""
 
 _INSTALL = {"ipex": 'pip install "ipexlaunch[ipex]"', "torch": 'pip install "ipexlaunch[torch]"', "eager": ""}
@@ -44,6 +45,8 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
         os.environ.setdefault(name, value)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # They warn of each other's deprecations, call after call; nobody who runs a model can do anything about that.
+    warnings.filterwarnings("ignore", module=r"(torch|torchao|transformers|intel_extension_for_pytorch)(\.|$)")
     packages = packages_of(candidate)
     missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
@@ -51,6 +54,8 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
     for module, package in packages.items():  # IPEX wants torch to be there already
         try:
             importlib.import_module(module)
+            if module == _IPEX_MODULE:  # not before: its logger is of a class of its own
+                logging.getLogger("IPEX").setLevel(logging.ERROR)
         except (ImportError, OSError) as error:
             told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise _not_installed(candidate.engine, f"{package} of {sys.executable} cannot be loaded: {told}") from error

@@ -28,7 +28,7 @@ SAMPLES_AT_ONCE = 512
 """Durations of tokens are sent when so many have gathered."""
 
 CHECKED_BATCHES = 1
-"""Answers are compared on so many of the batches."""
+"""Answers are compared on so many of the last batches; the first one is what a traced graph is recorded with."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -101,7 +101,7 @@ def _prepare(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     reference = None
     if job.check:
         worker.phase("checking")
-        reference = take_reference(loaded.model, job.task, inputs.batches[:CHECKED_BATCHES])
+        reference = take_reference(loaded.model, job.task, inputs.batches[-CHECKED_BATCHES:])
     worker.phase("converting")
     prepared = prepare(loaded.model, job.candidate, inputs.batches[0], job.task, checkpoint=job.checkpoint)
     worker.tell(convert_s=round(prepared.convert_s, 3), notes=list(prepared.notes), **prepared.facts)
