@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from ipexlaunch import __version__
 from ipexlaunch.cli.run_options import on_failure
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
+from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
