@@ -414,6 +414,16 @@ def test_lines_count_from_ready_on_and_not_where_the_program_counts_itself(tmp_p
     assert run.notes == ("--throughput-regex is not used for instance 1: the program counts by itself",)
 
 
+def test_a_child_that_prints_without_end_does_not_hold_up_the_start(tmp_path: Path) -> None:
+    script = (
+        "import subprocess\nfrom ipexlaunch import worker\nnoise = subprocess.Popen(['yes', 'did 1'])\n"
+        "worker.ready()\nworker.count(3)\nworker.finish()\nnoise.kill()\nnoise.wait()\n"
+    )
+    showing = {"line_rule": read_rule(r"did (?P<items>\d+)")}
+    run, _, _, _ = run_workers(script, tmp_path, count=1, showing=showing)
+    assert (run.exit_code, sum(run.records[0].samples.items)) == (0, 3)
+
+
 def test_handlers_and_binding_of_the_caller_are_as_before(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), os.sched_getaffinity(0)
     open_before = len(os.listdir("/proc/self/fd"))

@@ -155,6 +155,26 @@ def keep(child: Child, placement: Placement | None) -> None:
 LOOKS_KEPT = 16
 
 
+def begin_measurement(child: Child, now: float) -> None:
+    """The worker is ready: what it was busy with is over, and what it prints counts from now on."""
+    child.ready = now
+    if child.told is not None:
+        child.told.end_phase(now)
+    if child.printed is not None:
+        child.printed.begin()
+
+
+def begin_attempt(child: Child) -> None:
+    """The worker is started again: forget what belongs to the former attempt alone."""
+    child.buffer.clear()
+    child.unsent.clear()
+    child.ready = child.finished = None
+    if child.told is not None:
+        child.told.begin_attempt()
+    if child.printed is not None:
+        child.printed.begin_attempt()
+
+
 def start_failure(error: OSError) -> int:
     """The exit code that a shell gives for this."""
     return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE

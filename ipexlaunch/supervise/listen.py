@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 READ_BYTES = 1 << 16
 
+LARGEST_PIPE_BYTES = 1 << 20
+"""What a pipe can hold (pipe-max-size in proc(5)); a new one holds 64 KiB."""
+
 
 class Listener:
     """Every descriptor of a run behind one selector; the data of a key is the function that deals with it."""
@@ -88,10 +91,11 @@ class Listener:
         self.take_printed(child)
 
     def take_printed(self, child: Child) -> None:
-        """Take what a worker has printed so far."""
+        """Take what a worker has printed so far; who goes on printing all the time is not waited for."""
         for descriptor in list(child.streams):
-            while descriptor in child.streams and _readable(descriptor):
-                self._take_output(child, descriptor)
+            for _ in range(0, LARGEST_PIPE_BYTES, READ_BYTES):
+                if descriptor in child.streams and _readable(descriptor):
+                    self._take_output(child, descriptor)
 
     def forget(self, child: Child) -> None:
         """Stop listening to a worker and show its last line; its descriptors may be closed now."""

@@ -26,13 +26,11 @@ from ipexlaunch.supervise.wakeup import ENDING, Wakeup
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
-    from ipexlaunch.line_rule import LineRule
     from ipexlaunch.record import Run
     from ipexlaunch.snapshot import Snapshot
     from ipexlaunch.supervise.feed import Feeder
     from ipexlaunch.supervise.long_phases import LongPhases
     from ipexlaunch.supervise.messages import Said
-    from ipexlaunch.supervise.printed_counts import PrintedCounts
     from ipexlaunch.supervise.watch import Watcher
     from ipexlaunch.told import Told
 
@@ -207,24 +205,15 @@ class _Loop:
             self.by_pid[child.process.pid] = index
             self.guardian.add(child.process.pid)
         if self.showing.line_rule is not None and child.printed is None:
-            child.printed = self.printed_counts(index, self.showing.line_rule)
+            from ipexlaunch.supervise.printed_counts import PrintedCounts
+
+            child.printed = PrintedCounts(
+                self.showing.line_rule, self.clock, lambda: self.on_printed(index), lambda it: self.on_odd(index, it)
+            )
         prefix = f"[{index:>{self.width}}] ".encode()
         self.listener.listen(index, child, prefix, self.logs.get(instance.index), self.showing.stamp)
         if child.binding.refused:
             self.note(f"instance {index}: memory is not bound as planned: {child.binding.refused}")
-
-    def printed_counts(self, index: int, rule: LineRule) -> PrintedCounts:
-        """What counts in a worker's output."""
-        from ipexlaunch.supervise.printed_counts import PrintedCounts
-
-        def counted() -> None:
-            if self.limits.stall_timeout_s is not None:
-                self.feed(Event("counted", self.clock(), index))
-
-        def complain(problem: str) -> None:
-            self.note(f"instance {index} printed a line that --throughput-regex matches, but {problem}")
-
-        return PrintedCounts(rule, self.clock, counted, complain)
 
     def prepare(self, child: Child) -> None:
         """End and close what a former attempt of this worker has left."""
@@ -233,13 +222,7 @@ class _Loop:
                 children.signal_group(child, signal.SIGKILL)
             self.listener.forget(child)
             children.close(child)
-            child.buffer.clear()
-            child.unsent.clear()
-            if child.told is not None:
-                child.told.begin_attempt()
-            if child.printed is not None:
-                child.printed.begin_attempt()
-            child.ready = child.finished = None
+            children.begin_attempt(child)
 
     def on_signals(self, _: int) -> None:
         """Collect ended children and note requests to end."""
@@ -261,12 +244,9 @@ class _Loop:
         elif said.event in ("phase", "invalid") and child.told is not None:
             self.keep_told(index, child.told, said, now)
         elif said.event == "ready" and child.ready is None:
-            child.ready = now
-            if child.told is not None:
-                child.told.end_phase(now)
             if child.printed is not None:
-                self.listener.take_printed(child)
-                child.printed.begin()
+                self.listener.take_printed(child)  # what came before does not count
+            children.begin_measurement(child, now)
             self.look_at(child)
             self.feed(Event("ready", now, index))
         elif said.event == "finished" and child.finished is None:
@@ -316,6 +296,15 @@ class _Loop:
         if self.feeder is not None:
             self.feeder.close(self.clock())
             self.obey_feeder(self.feeder)
+
+    def on_printed(self, index: int) -> None:
+        """A worker has printed what counts."""
+        if self.limits.stall_timeout_s is not None:
+            self.feed(Event("counted", self.clock(), index))
+
+    def on_odd(self, index: int, problem: str) -> None:
+        """A worker has printed what should count and does not."""
+        self.note(f"instance {index} printed a line that --throughput-regex matches, but {problem}")
 
     def keep_told(self, place: int, told: Told, said: Said, now: float) -> None:
         """Keep a phase or a doubt that a worker announced."""
