@@ -57,6 +57,8 @@ class Job:
     """Libraries to preload ("iomp5", "tcmalloc" or "jemalloc") to their paths."""
     benchmark: bool = False
     """Use the allocator settings of ipexrun's --benchmark."""
+    runner: tuple[str, ...] = ()
+    """Words between the interpreter and the program: our own program that runs it, with its options; () for none."""
     module_path: str = ""
     """Directory to add to PYTHONPATH, so that `import ipexlaunch.worker` works in the worker's interpreter."""
     first_port: int = FIRST_PORT
@@ -133,9 +135,9 @@ def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, st
 def _command(job: Job) -> tuple[str, ...]:
     # -u: what a worker prints is seen when it prints it, though its output is a pipe.
     if job.kind == "module":
-        return (job.python, "-u", "-m", job.program)
+        return (job.python, "-u", *job.runner, "-m", job.program)
     if job.kind == "script":
-        return (job.python, "-u", job.program)
+        return (job.python, "-u", *job.runner, job.program)
     return (job.program,)
 
 

@@ -62,6 +62,10 @@ MISTAKES = [
     (["--topology", "2s 2n 4c", "script.py"], ["--topology", "--dry-run"]),
     (["--enable-tcmalloc", "--enable-jemalloc", "script.py"], ["--enable-tcmalloc", "--enable-jemalloc"]),
     (["--on-failure", "restart:0", "script.py"], ["--on-failure", "restart:0", "restart:N"]),
+    (["--warmup-calls", "2", "script.py"], ["--warmup-calls", "--count-calls"]),
+    (["--count-calls", "--warmup-calls", "-1", "script.py"], ["--warmup-calls"]),
+    (["--count-calls", "--no-python", "true"], ["--count-calls", "--throughput-regex"]),
+    (["--count-calls", "--throughput-regex", "(?P<items>1)", "script.py"], ["--count-calls", "--throughput-regex"]),
     (["--nnodes", "2", "script.py"], ["--nnodes", "one host"]),
     (["--auto_ipex", "script.py"], ["--auto-ipex", "ipex.optimize"]),
 ]
@@ -160,6 +164,19 @@ def test_a_worker_that_leaves_its_slice_makes_the_run_invalid(tmp_path: Path) ->
     result = ipexlaunch("--cores-list", str(cpus[0]), "stray.py", cwd=tmp_path)
     assert result.returncode == 4
     assert f"may run on cpus {cpus[1]}" in result.stderr
+
+
+def test_counting_calls_changes_nothing_for_a_program_without_torch(tmp_path: Path) -> None:
+    (tmp_path / "fail.py").write_text("import sys\nprint(sys.argv[1:], sys.path[0])\nraise ValueError('mine')\n")
+    for start in (["fail.py"], ["-m", "fail"]):
+        alone = ipexlaunch("--ninstances", "1", *start, *ODD_ARGUMENTS, cwd=tmp_path)
+        counted = ipexlaunch("--ninstances", "1", "--count-calls", *start, *ODD_ARGUMENTS, cwd=tmp_path)
+        assert counted.returncode == alone.returncode == 1
+        assert counted.stdout == alone.stdout
+        ours = "[0] ipexlaunch: --count-calls counted nothing: no model (torch.nn.Module) was called in this process"
+        assert ours in counted.stderr
+        printed = [line for line in alone.stderr.splitlines() if line.startswith("[0]") and "  " in line[:6]]
+        assert all(line in counted.stderr for line in printed)
 
 
 def test_stdout_carries_only_what_the_workers_print(tmp_path: Path) -> None:

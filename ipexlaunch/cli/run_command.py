@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_launch import run_launch
 from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.script_options import script_options, script_runner
 from ipexlaunch.launch import shell_line
 
 
@@ -23,6 +25,7 @@ from ipexlaunch.launch import shell_line
 )
 @plan_options
 @run_options
+@script_options
 @click.argument("program", type=click.UNPROCESSED)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -33,7 +36,8 @@ def command(context: click.Context, /, program: str, arguments: tuple[str, ...],
     {index} {count} {cpus} {nodes} {threads} {port} stand for the instance's own.
     """
     plan, topology = plan_to_run(context, options)
-    launch = launch_from_options(plan, job_from_options(program, arguments, options), options)
+    job = job_from_options(program, arguments, options)
+    launch = launch_from_options(plan, replace(job, runner=script_runner(job, options)), options)
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))

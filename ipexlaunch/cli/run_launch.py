@@ -21,13 +21,10 @@ from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
-    from ipexlaunch.batching.batch_figures import BatchSummary
-    from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.launch import Launch
     from ipexlaunch.plan import Instance
     from ipexlaunch.report import Report
     from ipexlaunch.supervise.feed import Feeder
-    from ipexlaunch.supervise.watch import Watcher
     from ipexlaunch.topology import Topology
 
 MB = 1_000_000
@@ -47,14 +44,8 @@ class Feeding:
     batches_held: int
     """Batches that a worker may hold."""
     stall_timeout_s: float
-    conclude: Callable[[], tuple[Sequence[str], BatchSummary]]
-    """Called at the end: says how it went, and gives the reasons why the run is INVALID, and its figures."""
-    progress: Callable[[], BatchProgress]
-    """How far the job is."""
-    watchers: Sequence[Watcher] = ()
-    """Further ones that the loop waits for."""
-    takes_stdout: bool = False
-    """Whether results go to standard output, so that the workers' output must not."""
+    conclude: Callable[[], Sequence[str]]
+    """Called at the end: says how it went, and gives the reasons why the run is INVALID."""
 
 
 def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feeding: Feeding | None = None) -> Report:
@@ -95,8 +86,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)
     _check_writable(options["report_file"])
-    progress = feeding.progress if feeding is not None else None
-    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
+    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell)
     for line in _start_lines(launch, topology):
         _tell(line)
     means = Means(
@@ -108,7 +98,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
         tell=views.tell,
     )
     showing = Showing(
-        outputs=(views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs,
+        outputs=views.outputs,
         logs=logs,
         largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
         stamp=_stamp if options["timestamps"] else None,
@@ -120,13 +110,11 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     gc.enable()
     interval = options["proof_interval"] or None
     feeder = feeding.feeder if feeding is not None else None
-    watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
-    run = supervise(launch, means, environment, limits, showing, watchers, interval, feeder)
+    run = supervise(launch, means, environment, limits, showing, views.watchers, interval, feeder)
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
 
-    reasons, batch = feeding.conclude() if feeding is not None else ((), None)
+    reasons = feeding.conclude() if feeding is not None else ()
     report = aggregate(run, _provenance(launch, topology), options["local_pages"], reasons)
-    report = replace(report, batch=batch)
     _show(report, options["report_file"])
     return report
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.batching.output_rules import OutputRules
 from ipexlaunch.errors import RequestError
-from ipexlaunch.feed_workers.journal import Appended, Journal
-from ipexlaunch.keep_ledger import Ledger, LedgerError, Progress, WithoutLedger
-from ipexlaunch.write_results.appended_file import AppendedFile, WriteError
+from ipexlaunch.feed_workers.journal import Journal
+from ipexlaunch.keep_ledger import Ledger, LedgerError, Progress
+from ipexlaunch.write_results.appended_file import AppendedFile
 
 LEDGER = ".ledger"
 DEAD = ".dead.jsonl"
@@ -20,17 +18,12 @@ DEAD = ".dead.jsonl"
 
 
 def open_job(
-    rules: OutputRules,
-    job: Mapping[str, object],
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    rebuild: bool = False,
+    output: str, job: Mapping[str, object], *, resume: bool = False, overwrite: bool = False, rebuild: bool = False
 ) -> Journal:
     """The journal of a job; no other process can open one for the same output until it is closed.
 
     Args:
-        rules: where results go: a file.
+        output: path of the results.
         job: what the job is: sections such as "input" and "program", of JSON.
         resume: go on where a former job ended; one that never began is begun.
         overwrite: begin anew, whatever is there.
@@ -41,19 +34,11 @@ def open_job(
         LedgerError: the ledger is held, missing or damaged.
         WriteError: the output cannot be written, or is shorter than its ledger says.
     """
-    rules = replace(rules, path=os.path.realpath(rules.path))
-    output, gathered = rules.path, rules.gathered
+    output = os.path.realpath(output)
     path = output + LEDGER
-    names = dict.fromkeys((path, output, gathered, output + DEAD))
-    there = [name for name in names if os.path.exists(name) and os.path.getsize(name)]
+    there = [name for name in (path, output, output + DEAD) if os.path.exists(name) and os.path.getsize(name)]
     if rebuild and resume:
-        if not os.path.exists(gathered) and os.path.exists(output):
-            raise RequestError(
-                f"build the ledger of {output} anew",
-                f"its results were gathered in {gathered}, which is gone",
-                "if the output is whole, nothing is left to do; to begin anew: --overwrite",
-            )
-        ledger = Ledger.create(path, job, _progress_of(gathered, output + DEAD))
+        ledger = Ledger.create(path, job, _progress_of(output))
     elif resume and there:
         ledger = Ledger.resume(path)
         changes = what_changed(ledger.job, job)
@@ -73,30 +58,13 @@ def open_job(
     else:
         ledger = Ledger.create(path, job)
     try:
-        if ledger.progress.complete and not os.path.exists(gathered):
-            # The output was made of what was gathered, and nothing will be appended any more.
-            file = AppendedFile(output, os.path.getsize(output))
-        else:
-            file = AppendedFile(gathered, ledger.progress.output_bytes)
+        file = AppendedFile(output, ledger.progress.output_bytes)
         if not ledger.progress.dead_bytes and os.path.exists(output + DEAD):
             os.unlink(output + DEAD)  # of a job that was overwritten, or letters that never counted
-    except OSError as error:
-        ledger.close()
-        raise WriteError(f"go on with {output}", str(error.strerror), "begin anew with --overwrite") from None
     except BaseException:
         ledger.close()
         raise
     return Journal(file, lambda length: AppendedFile(output + DEAD, length), ledger)
-
-
-def open_pipe(output: Appended, dead: Appended) -> Journal:
-    """The journal of a job whose results go where they cannot be taken back; it cannot be gone on with.
-
-    Args:
-        output: takes the results.
-        dead: takes the dead letters.
-    """
-    return Journal(output, lambda length: dead, WithoutLedger())  # noqa: ARG005 (it begins with none)
 
 
 def what_changed(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
@@ -116,11 +84,11 @@ def _flat(values: Mapping[str, object], before: str = "") -> dict[str, object]:
     return flat
 
 
-def _progress_of(gathered: str, dead: str) -> Progress:
-    """What results and dead letters there are, by the number in each row; a last line without its end is none."""
+def _progress_of(output: str) -> Progress:
+    """What an output and its dead letters hold, by the number in each row; a last line without its end is none."""
     progress = Progress(done=DoneItems())
-    progress.output_bytes, _ = _numbers_in(gathered, progress.done)
-    progress.dead_bytes, progress.dead = _numbers_in(dead, progress.done)
+    progress.output_bytes, _ = _numbers_in(output, progress.done)
+    progress.dead_bytes, progress.dead = _numbers_in(output + DEAD, progress.done)
     return progress
 
 

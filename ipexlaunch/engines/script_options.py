@@ -1,0 +1,70 @@
+"""Script options: what is done to an unchanged script, as words between the launcher and workers/run_script.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_WARMUP_CALLS = 1
+
+
+class ScriptOptions(NamedTuple):
+    """How a script is run that knows nothing of ipexlaunch.
+
+    No dataclass, whose module takes longer to load than everything else here: it is loaded before every such script.
+    """
+
+    count_calls: bool = False
+    """Count the outermost calls of its model, with their latencies."""
+    warmup_calls: int = DEFAULT_WARMUP_CALLS
+    """Calls of a model before the common start; they are not counted."""
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is done to the script at all; else it is started by itself."""
+        return self.count_calls
+
+    def words(self) -> tuple[str, ...]:
+        """Arguments of workers/run_script.py, before those of the program; `read_words` reads them back."""
+        words: list[str] = []
+        if self.count_calls:
+            words += ["--count-calls", "--warmup-calls", str(self.warmup_calls)]
+        return tuple(words)
+
+
+class ScriptCommand(NamedTuple):
+    """A program as `python` takes it: a path or, with -m, a module, and its arguments."""
+
+    options: ScriptOptions
+    program: str
+    is_module: bool
+    arguments: tuple[str, ...]
+
+
+def read_words(words: Sequence[str]) -> ScriptCommand:
+    """What the words of a worker's command line mean.
+
+    Args:
+        words: options, then -m where the program is a module, the program, its arguments.
+
+    Raises:
+        ValueError: they do not come from `ScriptOptions.words` and a program.
+    """
+    rest = list(words)
+    count_calls, warmup_calls, is_module = False, DEFAULT_WARMUP_CALLS, False
+    while rest and rest[0].startswith("-") and not is_module:
+        word = rest.pop(0)
+        if word == "-m":
+            is_module = True
+        elif word == "--count-calls":
+            count_calls = True
+        elif word == "--warmup-calls" and rest and rest[0].isdecimal():
+            warmup_calls = int(rest.pop(0))
+        else:
+            raise ValueError(f"{word!r} is no option of a script's run")
+    if not rest:
+        raise ValueError("no program is named")
+    options = ScriptOptions(count_calls=count_calls, warmup_calls=warmup_calls)
+    return ScriptCommand(options=options, program=rest[0], is_module=is_module, arguments=tuple(rest[1:]))

@@ -1,0 +1,1 @@
+"""Runs an unchanged script in the worker's interpreter and watches the calls of its models. Never imports torch."""

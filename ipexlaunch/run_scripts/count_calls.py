@@ -1,0 +1,211 @@
+"""Counts the calls of a script's model: which calls are work, when the common start is, how long each took.
+
+One model is counted, the first that is called more often than its warm-up: an encoder and the head behind it see the
+same items, and adding both would count everything twice. In other threads its replicas (models of the same class) are
+counted too. Calls of other models are told in the report, not added.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections import Counter
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ipexlaunch.run_scripts.call_sizes import items_of, new_tokens
+from ipexlaunch.run_scripts.own_counting import counts_itself
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from ipexlaunch.run_scripts.watch_calls import Original
+
+OTHER_MODELS_TOLD = 5
+
+
+class _Seen:
+    """What is known of one model."""
+
+    __slots__ = ("called", "calls", "has_weights", "model", "name")
+
+    def __init__(self, model: Any, has_weights: bool) -> None:
+        self.model = self.called = weakref.ref(model)
+        self.has_weights = has_weights
+        self.name = type(model).__name__
+        self.calls = 0
+
+
+class _Thread(threading.local):
+    """Which model this thread's counted calls are of."""
+
+    counted: _Seen | None = None
+
+
+class CallCounter:
+    """Turns calls into the three words of ipexlaunch.worker: ready, count, finish (which comes by itself at exit)."""
+
+    def __init__(
+        self,
+        worker: Callable[[], ModuleType],
+        torch: Callable[[], Any],
+        warmup_calls: int,
+        tell: Callable[[str], None],
+        started: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keep what it works with; nothing is imported yet.
+
+        Args:
+            worker: gives ipexlaunch.worker, or what takes its place.
+            torch: gives torch, when a model is called for the first time.
+            warmup_calls: calls of a model before the common start.
+            tell: shows a line to the user.
+            started: called once, right after the common start.
+        """
+        self._started = started
+        self._worker_of = worker
+        self._torch_of = torch
+        self.warmup_calls = warmup_calls
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._seen: dict[int, _Seen] = {}
+        self._thread = _Thread()
+        self._worker: ModuleType | None = None
+        self._torch: Any = None
+        self._tensor: Any = None
+        self._count: Any = None
+        self.script_counts = ""
+        """The module of the script that counts for itself; "" where none does."""
+        self.counted: _Seen | None = None
+        """The first model that was counted; None before the start."""
+        self.calls = self.warmups = self.training = 0
+        self.others: Counter[str] = Counter()
+
+    def handle(
+        self, original: Original, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], generates: bool
+    ) -> Any:
+        """Run one outermost call, counted where it is work."""
+        own = self._thread.counted
+        if own is None or own.called() is not model or self._trains(model):
+            if self._torch is None:
+                self._begin()
+            if self.script_counts or not self._counts(model):
+                return original(model, *args, **kwargs)
+        begun = perf_counter()
+        result = original(model, *args, **kwargs)
+        seconds = perf_counter() - begun
+        items = items_of(self._tensor, args, kwargs)
+        tokens = new_tokens(model, args, kwargs, result) if generates else 0
+        with self._lock:  # worker.count() is for one thread
+            self.calls += 1
+            self._count(items, tokens, seconds)
+        return result
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._torch is None:
+                worker = self._worker = self._worker_of()
+                self.script_counts = counts_itself(worker)
+                if not self.script_counts and self.warmup_calls:
+                    worker.phase("warming up")
+                self._count = worker.count
+                torch = self._torch_of()
+                self._tensor = torch.Tensor
+                self._torch = torch
+
+    def _trains(self, model: Any) -> bool:
+        # Frozen scripts have no such attribute.
+        return getattr(model, "training", False) and self._torch.is_grad_enabled()
+
+    def _counts(self, model: Any) -> bool:
+        """Whether this call is work; the first that is waits for the common start."""
+        seen = self._seen_as(model)
+        if not seen.has_weights:
+            return False
+        if self._trains(model):
+            self.training += 1
+            return False
+        if self._is_another(seen):
+            self.others[seen.name] += 1
+            return False
+        if self._thread.counted is not seen:
+            with self._lock:  # other threads wait here for the common start, too
+                if seen.calls < self.warmup_calls:
+                    seen.calls += 1
+                    self.warmups += 1
+                    return False
+                if self.counted is None and not self._start():
+                    return False
+                if self.counted is None or self.counted.model() is None:
+                    self.counted = seen
+            self._thread.counted = seen
+        seen.called = weakref.ref(model)
+        return True
+
+    def _is_another(self, seen: _Seen) -> bool:
+        """Whether another model is counted: in this thread, or else one of another class; one that is gone is none."""
+        own, first = self._thread.counted, self.counted
+        if own is not None and own.model() is not None:
+            return own is not seen
+        return first is not None and first.model() is not None and first.name != seen.name
+
+    def _seen_as(self, called: Any) -> _Seen:
+        # What torch.compile wraps around a model; both are one.
+        model = called._orig_mod if type(called).__name__ == "OptimizedModule" else called
+        seen = self._seen.get(id(model))
+        if seen is None or seen.model() is not model:
+            seen = self._seen[id(model)] = _Seen(model, self._has_weights(model))
+        return seen
+
+    def _has_weights(self, model: Any) -> bool:
+        """Losses, activations and poolings are modules too, but no models; a frozen script keeps its weights apart."""
+        return isinstance(model, self._torch.jit.ScriptModule) or next(model.parameters(), None) is not None
+
+    def _start(self) -> bool:
+        worker = self._worker
+        if worker is None:
+            return False
+        self.script_counts = counts_itself(worker)  # what was imported since the first call
+        if self.script_counts:
+            return False
+        worker.ready()
+        self._started()
+        return True
+
+    def facts(self) -> dict[str, object]:
+        """What was counted, for the report."""
+        facts: dict[str, object] = {"counted": self.counted.name if self.counted else "", "calls": self.calls}
+        if self.warmups:
+            facts["warmup_calls"] = self.warmups
+        if self.others:
+            facts["calls_not_counted"] = dict(self.others.most_common(OTHER_MODELS_TOLD))
+        if self.training:
+            facts["training_calls_not_counted"] = self.training
+        return facts
+
+    def at_exit(self) -> None:
+        """Tell what was counted, or why nothing was; before the worker's own end."""
+        if self.script_counts:
+            self._tell(f"--count-calls left the counting to the script: {self.script_counts} calls worker.ready()")
+        elif self._worker is not None and self.calls:
+            self._worker.tell(**self.facts())
+            if self.others:
+                names = ", ".join(f"{name} ({calls})" for name, calls in self.others.most_common(OTHER_MODELS_TOLD))
+                counted = self.counted.name if self.counted else ""
+                self._tell(f"--count-calls counted the calls of {counted}; not added: {names}")
+        else:
+            self._tell(f"--count-calls counted nothing: {self._why_nothing()}")
+
+    def _why_nothing(self) -> str:
+        if self.warmups:
+            return (
+                f"{self.warmups} call{'s' * (self.warmups > 1)} of a model, all of them warm-up "
+                f"(--warmup-calls {self.warmup_calls})"
+            )
+        if self.training:
+            return f"{self.training} calls of a model in training mode; only inference is counted"
+        compiled = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames")
+        more = "; calls inside a function given to torch.compile are not seen, give it the model" if compiled else ""
+        return f"no model (torch.nn.Module) was called in this process{more}"

@@ -1,0 +1,31 @@
+"""The words between the launcher and workers/run_script.py say what was meant, whatever the program is called."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipexlaunch.engines.script_options import ScriptOptions, read_words
+
+OPTIONS = st.builds(ScriptOptions, count_calls=st.just(True), warmup_calls=st.integers(0, 10**6))
+
+
+@given(OPTIONS, st.text(min_size=1).filter(lambda name: not name.startswith("-")), st.lists(st.text()), st.booleans())
+def test_what_is_written_is_read_back(
+    options: ScriptOptions, program: str, arguments: list[str], is_module: bool
+) -> None:
+    command = read_words([*options.words(), *(["-m"] if is_module else []), program, *arguments])
+    assert command.options == options
+    assert (command.program, command.is_module, list(command.arguments)) == (program, is_module, arguments)
+
+
+def test_options_that_ask_for_nothing_have_no_words() -> None:
+    assert ScriptOptions().words() == ()
+    assert not ScriptOptions().asked
+
+
+@pytest.mark.parametrize("words", [[], ["-m"], ["--count-calls"], ["--warmup-calls", "x", "a.py"], ["-c", "1"]])
+def test_other_words_are_refused(words: list[str]) -> None:
+    with pytest.raises(ValueError):
+        read_words(words)
