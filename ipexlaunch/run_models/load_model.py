@@ -136,7 +136,7 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
         few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise RequestError(
             f"load the model {directory}",
-            f"{len(missing)} weights of {type(model).__name__} are not in its files ({few})",
+            f"its files lack weights of {type(model).__name__}: {few}",
             "it was saved for another task, or a file is missing",
         )
     _own_memory(model)

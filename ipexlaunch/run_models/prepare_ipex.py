@@ -195,7 +195,7 @@ def _note_quantisation(made: torch.nn.Module, candidate: Candidate, notes: list[
             "use --dtype bf16, or --engine torch",
         )
     if left:
-        notes.append(f"IPEX quantised {quantised} linear layers and left {left} as they were")
+        notes.append(f"IPEX quantised {quantised} of {quantised + left} linear layers")
     level = ipex._C._get_current_isa_level()
     if level != _FAST_LEVEL:
         notes.append(

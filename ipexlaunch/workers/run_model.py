@@ -70,6 +70,9 @@ def _job(arguments: Sequence[str]) -> ModelJob:
         raise RequestError(
             "read the model job", f"{type(error).__name__}: {error}", "`ipexlaunch bench` writes it"
         ) from error
+    for field in ("batch_size", "input_tokens", "new_tokens"):
+        if getattr(job, field) < 1:
+            raise RequestError("run the model job", f"{field} is {getattr(job, field)}", "give 1 or more")
     if job.device != "cpu":
         raise RequestError(f"run a model on device {job.device}", "this worker runs on the cpu", "use --device cpu")
     return job
@@ -142,9 +145,10 @@ def _measure(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
             first.append(call.first_token_s)
             following.extend(call.next_token_s)
         over = monotonic() >= end
-        if first and (over or len(following) >= SAMPLES_AT_ONCE):
-            worker.samples("first_token", first)
-            worker.samples("next_token", following)
+        if over or len(first) + len(following) >= SAMPLES_AT_ONCE:
+            for name, values in (("first_token", first), ("next_token", following)):
+                if values:
+                    worker.samples(name, values)
             first, following = [], []
         if over:
             return

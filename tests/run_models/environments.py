@@ -5,9 +5,17 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
+import pytest
+
 from ipexlaunch.engines.model_job import ModelJob
-from tests.examples.run_examples import ROOT, run
+from tests.examples.run_examples import ROOT, ipex_python, run, torch_python
 from tests.examples.status_channel import talk_to
+
+ENVIRONMENTS = [
+    pytest.param(ipex_python, id="ipex", marks=pytest.mark.ipex),
+    pytest.param(torch_python, id="torch", marks=pytest.mark.torch),
+]
+"""Each gives the interpreter, or skips the test where there is none."""
 
 
 def minilm(python: str) -> str:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from ipexlaunch.engines.candidate import floating
+from ipexlaunch.engines.candidate import Candidate, floating
 from ipexlaunch.engines.model_job import ModelJob
 from tests.examples.run_examples import ipex_python, run, torch_python
-from tests.run_models.environments import facts_of, minilm, phases_of, work, work_and_listen
+from tests.run_models.environments import ENVIRONMENTS, facts_of, minilm, phases_of, work, work_and_listen
 
-ENVIRONMENTS = [
-    pytest.param(ipex_python, id="ipex", marks=pytest.mark.ipex),
-    pytest.param(torch_python, id="torch", marks=pytest.mark.torch),
-]
 pytestmark = pytest.mark.process
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("python", ENVIRONMENTS)
-def test_it_embeds_real_text_and_says_everything_in_order(python) -> None:  # type: ignore[no-untyped-def]
+def test_it_embeds_real_text_and_says_everything_in_order(python: Callable[[], str]) -> None:
     model = minilm(python())
     job = ModelJob(
         model=model,
@@ -50,7 +49,7 @@ def test_it_embeds_real_text_and_says_everything_in_order(python) -> None:  # ty
 
 @pytest.mark.slow
 @pytest.mark.parametrize("python", ENVIRONMENTS)
-def test_it_generates_and_times_every_token(python) -> None:  # type: ignore[no-untyped-def]
+def test_it_generates_and_times_every_token(python: Callable[[], str]) -> None:
     job = ModelJob(model="random:llama-15m", task="generate", batch_size=2, input_tokens=16, new_tokens=5, seconds=0.1)
     said = work_and_listen(python(), job)
     calls = sum(len(message["items"]) for message in said if message["event"] == "progress")
@@ -68,6 +67,23 @@ def test_it_generates_and_times_every_token(python) -> None:  # type: ignore[no-
     assert facts["random"] is True
     assert facts["text"] == "generated, seed 0"
     assert facts["check"] == {"agreement": 1.0, "logit_error": 0.0}
+
+
+@pytest.mark.ipex
+@pytest.mark.slow
+def test_wrong_answers_make_the_run_invalid(tmp_path: Path) -> None:
+    # 4 bits with one scale for a whole channel are too few for these embeddings, whichever kernel runs.
+    candidate = Candidate(engine="ipex", dtype="int4", scheme="weight-only", group_size=-1, lowp_mode="NONE")
+    job = ModelJob(model=minilm(ipex_python()), task="embed", candidate=candidate, batch_size=2, seconds=0.2)
+    report = tmp_path / "report.json"
+    words = ["--ninstances", "1", "--report", str(report), "--python", ipex_python()]
+    done = run(sys.executable, "-m", "ipexlaunch", *words, "-m", "ipexlaunch.workers.run_model", job.to_json())
+    assert done.returncode == 4, done.stderr
+    document = json.loads(report.read_text())
+    assert document["valid"] is False
+    assert any("wrong answers of ipex int4" in reason for reason in document["reasons"])
+    assert document["instances"][0]["items"] > 0
+    assert {"loading", "checking", "converting", "warming up"} <= document["instances"][0]["phases_s"].keys()
 
 
 def test_without_torch_it_says_in_one_line_what_to_install() -> None:
