@@ -96,7 +96,7 @@ def _forced_logits(prepared: Prepared, batch: Batch, tokens: torch.Tensor) -> to
 
 
 def _logit_errors(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> Answers:
-    """Over the last dimension; a token that `generate` itself forbids (the end, too early) is -inf in both."""
+    """Over the last dimension, the worst input's; what `generate` forbids (an end too early) is -inf in both."""
     same = total = 0
     worst = 0.0
     for here, there in zip(ours, theirs, strict=True):
@@ -106,7 +106,9 @@ def _logit_errors(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) 
         allowed = torch.isfinite(there)
         # Adding a constant to all logits changes nothing, so the means go.
         error, spread = _centred(here - there, allowed), _centred(there, allowed)
-        relative = error.norm(dim=-1) / spread.norm(dim=-1).clamp(min=1e-6)
+        # One class in two says little alone, so inputs share their spread; an input's tokens are taken together.
+        size = spread.flatten(1).norm(dim=1) if there.dim() == 3 else spread.norm(dim=1).square().mean().sqrt()
+        relative = error.flatten(1).norm(dim=1) / size.clamp(min=1e-6)
         worst = max(worst, float(relative.nan_to_num(nan=torch.inf).max()))
     return Answers(agreement=same / total, logit_error=worst)
 
