@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch import __version__
-from ipexlaunch.cli.run_options import on_failure
+from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.quick_dataclass import dataclass
@@ -81,7 +81,13 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     if feeding is not None:
         from ipexlaunch.worker import BATCHES_VARIABLE
 
-        limits = replace(limits, fed=True, first_restart_s=FIRST_RESTART_S, stall_timeout_s=feeding.stall_timeout_s)
+        limits = replace(
+            limits,
+            fed=True,
+            restarts=DEFAULT_RESTARTS,
+            first_restart_s=FIRST_RESTART_S,
+            stall_timeout_s=feeding.stall_timeout_s,
+        )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)

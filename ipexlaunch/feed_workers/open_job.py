@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ipexlaunch.batching.done_items import DoneItems
 from ipexlaunch.errors import RequestError
 from ipexlaunch.feed_workers.journal import Journal
-from ipexlaunch.keep_ledger import Ledger, LedgerError, Progress
+from ipexlaunch.keep_ledger import DamagedLedgerError, Ledger, LedgerError, Progress
 from ipexlaunch.write_results.appended_file import AppendedFile
 
 LEDGER = ".ledger"
@@ -36,35 +36,46 @@ def open_job(
     """
     output = os.path.realpath(output)
     path = output + LEDGER
-    there = [name for name in (path, output, output + DEAD) if os.path.exists(name) and os.path.getsize(name)]
+    written = [name for name in (output, output + DEAD) if os.path.exists(name) and os.path.getsize(name)]
+    is_there = bool(written) or (os.path.exists(path) and os.path.getsize(path) > 0)
     if rebuild and resume:
-        ledger = Ledger.create(path, job, _progress_of(output))
-    elif resume and there:
-        ledger = Ledger.resume(path)
-        changes = what_changed(ledger.job, job)
-        if changes:
-            ledger.close()
-            raise RequestError(
-                f"go on with the job of {output}",
-                f"it is not the same any more: {'; '.join(changes)}",
-                "put back what it was, or begin anew with --overwrite",
-            )
-    elif there and not overwrite:
+        ledger = Ledger.create(path, job, lambda: _progress_of(output))
+    elif resume and is_there:
+        ledger = _go_on(path, job, is_written=bool(written))
+    elif is_there and not overwrite:
         raise RequestError(
             f"write {output}",
-            f"{there[0]} is there already",
+            f"{(written or [path])[0]} is there already",
             "to go on with its job: --resume; to begin anew: --overwrite",
         )
     else:
-        ledger = Ledger.create(path, job)
+        ledger = Ledger.create(path, job, stale=(output, output + DEAD))
     try:
         file = AppendedFile(output, ledger.progress.output_bytes)
         if not ledger.progress.dead_bytes and os.path.exists(output + DEAD):
-            os.unlink(output + DEAD)  # of a job that was overwritten, or letters that never counted
+            os.unlink(output + DEAD)  # letters that never counted
     except BaseException:
         ledger.close()
         raise
     return Journal(file, lambda length: AppendedFile(output + DEAD, length), ledger)
+
+
+def _go_on(path: str, job: Mapping[str, object], *, is_written: bool) -> Ledger:
+    try:
+        ledger = Ledger.resume(path)
+    except DamagedLedgerError:
+        if is_written:
+            raise
+        return Ledger.create(path, job)  # the job was ended before it had begun
+    changes = what_changed(ledger.job, job)
+    if changes:
+        ledger.close()
+        raise RequestError(
+            f"go on with the job of {path.removesuffix(LEDGER)}",
+            f"it is not the same any more: {'; '.join(changes)}",
+            "put back what it was, or begin anew with --overwrite",
+        )
+    return ledger
 
 
 def what_changed(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:

@@ -14,7 +14,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from urllib.parse import quote
@@ -43,6 +43,10 @@ CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 class LedgerError(IpexLaunchError):
     """The ledger is held by another job, damaged, or cannot be written."""
+
+
+class DamagedLedgerError(LedgerError):
+    """The ledger is not whole: it was cut, written over, or its job was killed before it had begun."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,27 +80,38 @@ class Ledger:
         self._connection = connection
 
     @classmethod
-    def create(cls, path: str, job: Mapping[str, object], progress: Progress | None = None) -> Ledger:
+    def create(
+        cls,
+        path: str,
+        job: Mapping[str, object],
+        read_progress: Callable[[], Progress] | None = None,
+        stale: Sequence[str] = (),
+    ) -> Ledger:
         """Begin the ledger of a job that has none, replacing an old one that nobody holds.
 
         Args:
             path: of the file.
             job: what the job is, as JSON can hold it; `resume` gives it back.
-            progress: what is done already, where the ledger is built anew from an output.
+            read_progress: says what is done already, where the ledger is built anew from an output; called once the
+                ledger is held.
+            stale: files of an old job that are removed first, so that none of it is ever taken for this one's.
 
         Raises:
             LedgerError: another job holds it, or it cannot be written.
         """
-        progress = progress or Progress(done=DoneItems())
         held, connection = _hold(path, os.O_CREAT), None
         try:
+            progress = Progress(done=DoneItems()) if read_progress is None else read_progress()
+            for name in stale:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name)
             os.ftruncate(held, 0)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{path}-wal")
             connection = _connect(path)
+            connection.execute("BEGIN EXCLUSIVE")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {FORMAT}")
-            connection.execute("BEGIN EXCLUSIVE")
             for statement in SCHEMA.split(";"):
                 connection.execute(statement)
             rows = [(key, json.dumps(value, sort_keys=True)) for key, value in job.items()]
@@ -108,6 +123,9 @@ class Ledger:
         except (sqlite3.Error, OSError) as error:
             _close(held, connection)
             raise _explained(path, error) from None
+        except LedgerError:
+            _close(held, connection)
+            raise
         return ledger
 
     @classmethod
@@ -121,7 +139,7 @@ class Ledger:
             LedgerError: another job holds it, it is missing, or it is not whole.
         """
         if not os.path.exists(path):
-            raise LedgerError(f"go on with the job of {path}", "there is no such file", REBUILD)
+            raise DamagedLedgerError(f"go on with the job of {path}", "there is no such file", REBUILD)
         held, connection = _hold(path), None
         try:
             connection = _connect(path)
@@ -143,7 +161,7 @@ class Ledger:
             raise _explained(path, error) from None
         except (ValueError, TypeError):
             _close(held, connection)
-            raise LedgerError(f"read the ledger {path}", "what it says does not fit together", REBUILD) from None
+            raise DamagedLedgerError(f"read the ledger {path}", "what it says does not fit together", REBUILD) from None
         except LedgerError:
             _close(held, connection)
             raise
@@ -224,19 +242,21 @@ def _check(path: str, connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise LedgerError(f"read the ledger {path}", "it is not one of ipexlaunch, or it is empty", REBUILD)
+        raise DamagedLedgerError(
+            f"read the ledger {path}", "it is not one of ipexlaunch, or its job had not begun", REBUILD
+        )
     if version != FORMAT:
         raise LedgerError(f"read the ledger {path}", f"its format is {version}, known is {FORMAT}", REBUILD)
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
-        raise LedgerError(f"read the ledger {path}", f"it is damaged ({verdict})", REBUILD)
+        raise DamagedLedgerError(f"read the ledger {path}", f"it is damaged ({verdict})", REBUILD)
 
 
 def _explained(path: str, error: Exception) -> LedgerError:
-    if isinstance(error, sqlite3.OperationalError | OSError):
+    if isinstance(error, sqlite3.OperationalError | OSError) and not str(error).startswith("no such"):
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return LedgerError(f"write the ledger {path}", str(reason), "what was committed before stays")
-    return LedgerError(f"read the ledger {path}", f"it is damaged ({error})", REBUILD)
+    return DamagedLedgerError(f"read the ledger {path}", f"it is damaged ({error})", REBUILD)
 
 
 def _close(held: int, connection: sqlite3.Connection | None) -> None:

@@ -124,7 +124,7 @@ def test_a_ledger_is_begun_with_what_an_output_holds(tmp_path: Path) -> None:
     done = DoneItems()
     done.add([0, 5])
     path = str(tmp_path / "l")
-    Ledger.create(path, JOB, Progress(done=done, output_bytes=20)).close()
+    Ledger.create(path, JOB, lambda: Progress(done=done, output_bytes=20)).close()
     with Ledger.resume(path) as ledger:
         assert (ledger.progress.done.count, ledger.progress.output_bytes) == (2, 20)
         assert 5 in ledger.progress.done

@@ -1,0 +1,31 @@
+"""The checker of batch jobs finds what it is there for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.batching.check_results import problems_of
+
+GOOD = [{"id": "a", "result": 2}, {"id": "b", "result": 4}]
+
+
+@pytest.mark.parametrize(
+    ("results", "dead", "problem"),
+    [
+        (GOOD, [], []),
+        (GOOD[:1], [], ["'b' is lost"]),
+        ([*GOOD, GOOD[0]], [], ["'a' is there 2 times"]),
+        (GOOD, [{"id": "b"}], ["'b' is there 2 times", "'b' was given up"]),
+        ([*GOOD, {"id": "c", "result": 1}], [], ["'c' is nobody's"]),
+        ([GOOD[0], {"id": "b", "result": 5}], [], ["'b' has the wrong result 5"]),
+        (GOOD[:1], [{"id": "b"}], ["'b' was given up"]),
+    ],
+)
+def test_it_finds_what_is_wrong(tmp_path: Path, results: list[object], dead: list[object], problem: list[str]) -> None:
+    rows = {"in": [{"id": "a", "n": 1}, {"id": "b", "n": 2}], "out": results, "out.dead.jsonl": dead}
+    for name, values in rows.items():
+        (tmp_path / name).write_text("".join(json.dumps(value) + "\n" for value in values))
+    assert problems_of(tmp_path / "in", tmp_path / "out", lambda item: 2 * item["n"]) == problem
