@@ -10,6 +10,7 @@ enough is cut in two, until the item that kills them stands alone and is given u
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -32,8 +33,13 @@ class BatchRules:
     """Items that are put in order together."""
     attempts: int = 2
     """How often workers may fail on a batch before it is cut in two, or given up where it is a single item."""
-    in_flight: int = 2
-    """Batches that a worker may hold: the next is there when it has done one."""
+    in_flight: int = 32
+    """Batches that a worker may hold, at most: the next is there when it has done one."""
+    reserve_s: float = 0.2
+    """What a worker holds beyond the batch that it works on lasts so long: what the launcher does meanwhile, such as a
+    sync, keeps nobody waiting. It is one batch at least, where there are enough."""
+    reserve_size: int = 1 << 20
+    """... and is no larger than this, beyond that one batch."""
 
 
 _size = attrgetter("size")
@@ -52,6 +58,8 @@ class WorkQueue:
         self.figures = BatchFigures()
         self.ended = False
         """Whether all items of the input have been put in."""
+        self.items_in_flight = 0
+        """Items that workers have."""
         self._coming: list[Item] = []
         self._ordered: list[Item] = []
         """Those that batches are made of, the longest last."""
@@ -59,6 +67,8 @@ class WorkQueue:
         """Batches that came back."""
         self._flights: dict[int, dict[int, Batch]] = {worker: {} for worker in range(rules.workers)}
         """Worker to the batches that it has, in the order in which it was given them."""
+        self._size_held = dict.fromkeys(range(rules.workers), 0)
+        """Worker to the sizes of the items that it has, added up."""
         self._dead: list[DeadLetter] = []
         self._next_number = 0
 
@@ -95,10 +105,21 @@ class WorkQueue:
         """The batches that a worker has; it works on the first."""
         return tuple(self._flights[worker].values())
 
-    def may_hold(self, worker: int) -> int:
-        """How many batches a worker may have now; one, when what another holds in reserve could be done meanwhile."""
-        near_end = self.ended and self.waiting < self.rules.workers * self.rules.largest
-        return 1 if near_end else self.rules.in_flight
+    def may_hold(self, worker: int, batch_s: float | None = None) -> int:
+        """How many batches a worker may have now: the fewer, the nearer the end, so that none waits behind another.
+
+        Args:
+            worker: which.
+            batch_s: how long it takes for a batch of late; None where it has done none.
+        """
+        rules = self.rules
+        if self.ended and self.waiting <= 2 * rules.workers:
+            return 1
+        if batch_s is None or (self.ended and self.waiting <= max(rules.workers * rules.largest, self.items_in_flight)):
+            return 2
+        if self._size_held[worker] > rules.reserve_size:
+            return 2
+        return min(rules.in_flight, 1 + max(1, math.ceil(rules.reserve_s / max(batch_s, 1e-6))))
 
     def take(self, worker: int) -> Batch | None:
         """The next batch for a worker; None where nothing is left, or more items must be put in first."""
@@ -114,11 +135,13 @@ class WorkQueue:
         self._next_number += 1
         self.figures.batches += 1
         self._flights[worker][batch.number] = batch
+        self.items_in_flight += len(batch.items)
+        self._size_held[worker] += sum(map(_size, batch.items))
         return batch
 
     def done(self, worker: int, number: int) -> Batch | None:
         """The batch that a worker has done; None where it does not have this one."""
-        batch = self._flights[worker].pop(number, None)
+        batch = self._returned(worker, number)
         if batch is not None:
             figures, sizes = self.figures, [item.size for item in batch.items]
             figures.items_done += len(sizes)
@@ -134,7 +157,7 @@ class WorkQueue:
             number: the batch.
             reason: what it said.
         """
-        batch = self._flights[worker].pop(number, None)
+        batch = self._returned(worker, number)
         if batch is not None:
             self._blame(batch, reason)
         return batch
@@ -146,8 +169,7 @@ class WorkQueue:
             worker: which has ended.
             reason: how.
         """
-        held = list(self._flights[worker].values())
-        self._flights[worker].clear()
+        held = [batch for batch in self.held_by(worker) if self._returned(worker, batch.number)]
         if not held:
             return 0
         for batch in reversed(held[1:]):
@@ -160,6 +182,14 @@ class WorkQueue:
         """The items that were given up since the last call."""
         dead, self._dead = self._dead, []
         return dead
+
+    def _returned(self, worker: int, number: int) -> Batch | None:
+        """The batch, which its worker has no longer."""
+        batch = self._flights[worker].pop(number, None)
+        if batch is not None:
+            self.items_in_flight -= len(batch.items)
+            self._size_held[worker] -= sum(map(_size, batch.items))
+        return batch
 
     def _order(self) -> None:
         """Put what has come in order; at the end of the input together with what is left of the look-ahead before."""
@@ -174,7 +204,8 @@ class WorkQueue:
         if rules.largest_padded is not None:
             count = min(count, rules.largest_padded // max(1, ordered[-1].size))
         if self.ended:
-            count = min(count, len(ordered) // (2 * rules.workers))
+            # Two are held, and a worker at half speed shall not need longer for them than the others for the rest.
+            count = min(count, len(ordered) // (4 * rules.workers))
         count = max(1, count)
         items = tuple(reversed(ordered[-count:]))
         del ordered[-count:]

@@ -17,6 +17,9 @@ from ipexlaunch.supervise.messages import Said, command_line
 LONGEST_RESULTS_BYTES = 256 << 20
 """Of one batch, as a line of JSON."""
 
+PACE_KEPT = 0.8
+"""How much of what was known of a worker's pace stands against its last batch."""
+
 NOTES_OF_DEAD = 10
 """So many dead letters are told one by one; the file has them all."""
 
@@ -64,6 +67,8 @@ class QueueFeeder:
         """Worker to how many batches it can hold; 0 while it has not asked."""
         self._since: dict[int, float] = {}
         """When each worker began with the batch that it works on."""
+        self._batch_s: dict[int, float] = {}
+        """How long each worker takes for a batch, of late."""
         self._lines: list[tuple[int, bytes]] = []
         self._counts: list[Count] = []
         self._stuck: list[tuple[int, str]] = []
@@ -171,6 +176,7 @@ class QueueFeeder:
         self.queue.done(index, said.number)
         # Answers may have gathered here; the worker knows better how long it took.
         latency = now - self._since.get(index, now) if said.latency_s is None else said.latency_s
+        self._batch_s[index] = PACE_KEPT * self._batch_s.get(index, latency) + (1 - PACE_KEPT) * latency
         count = Count(index, now, len(batch.items), latency)
         self.journal.add(batch.items, rows, count)
         self.last_done[index] = now
@@ -193,7 +199,8 @@ class QueueFeeder:
 
     def _hand_out(self, index: int, now: float) -> None:
         queue = self.queue
-        while not self.problem and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index)):
+        pace = self._batch_s.get(index)
+        while not self.problem and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace)):
             self._read()
             batch = queue.take(index)
             if batch is None:

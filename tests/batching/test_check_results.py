@@ -9,7 +9,7 @@ import pytest
 
 from tests.batching.check_results import problems_of
 
-GOOD = [{"id": "a", "result": 2}, {"id": "b", "result": 4}]
+GOOD: list[object] = [{"id": "a", "result": 2}, {"id": "b", "result": 4}]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,11 @@ GOOD = [{"id": "a", "result": 2}, {"id": "b", "result": 4}]
     ],
 )
 def test_it_finds_what_is_wrong(tmp_path: Path, results: list[object], dead: list[object], problem: list[str]) -> None:
-    rows = {"in": [{"id": "a", "n": 1}, {"id": "b", "n": 2}], "out": results, "out.dead.jsonl": dead}
+    rows: dict[str, list[object]] = {
+        "in": [{"id": "a", "n": 1}, {"id": "b", "n": 2}],
+        "out": results,
+        "out.dead.jsonl": dead,
+    }
     for name, values in rows.items():
         (tmp_path / name).write_text("".join(json.dumps(value) + "\n" for value in values))
     assert problems_of(tmp_path / "in", tmp_path / "out", lambda item: 2 * item["n"]) == problem

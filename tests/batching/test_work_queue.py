@@ -24,6 +24,13 @@ def filled(sizes: Sequence[int], **rules: int) -> WorkQueue:
     return queue
 
 
+def unended(sizes: Sequence[int], **rules: int) -> WorkQueue:
+    """A queue that more items may come to."""
+    queue = WorkQueue(BatchRules(**{"workers": 1, **rules}))
+    queue.add(items_of(sizes))
+    return queue
+
+
 def sizes_of(batch: Batch | None) -> list[int]:
     return [item.size for item in batch.items] if batch else []
 
@@ -98,6 +105,7 @@ class AnyHistory(RuleBasedStateMachine):
     def each_is_in_one_place(self) -> None:
         self.bury()
         held = [i.number for w in range(self.queue.rules.workers) for b in self.queue.held_by(w) for i in b.items]
+        assert self.queue.items_in_flight == len(held)
         assert len(self.done) + len(self.dead) + len(held) + self.queue.waiting == len(self.put_in)
         assert max(Counter([*self.done, *self.dead, *held]).values(), default=1) == 1
 
@@ -163,12 +171,12 @@ def test_a_worker_is_blamed_for_the_batch_that_it_worked_on_and_not_for_the_next
 
 
 def test_the_longest_go_first_and_like_lengths_go_together() -> None:
-    queue = filled([5, 90, 6, 80, 7, 85], largest=3, workers=1)
+    queue = unended([5, 90, 6, 80, 7, 85], largest=3)
     assert sizes_of(queue.take(0)) == [90, 85, 80]
 
 
 def test_a_batch_is_as_long_as_its_longest_item_times_their_number() -> None:
-    queue = filled([10] * 40 + [100], largest=32, largest_padded=150, workers=1)
+    queue = unended([10] * 40 + [100], largest=32, largest_padded=150)
     assert sizes_of(queue.take(0)) == [100]
     assert sizes_of(queue.take(0)) == [10] * 15
 
@@ -187,11 +195,25 @@ def test_towards_the_end_no_worker_gets_more_than_its_share_of_what_is_left(
 
 
 def test_at_the_end_nobody_holds_in_reserve_what_others_could_do() -> None:
-    queue = filled([1] * 200, workers=2, largest=32)
+    queue = filled([1] * 2000, workers=2, largest=8)
     assert queue.may_hold(0) == 2
-    while queue.waiting >= 64:
+    assert queue.may_hold(0, batch_s=0.05) == 5
+    assert queue.may_hold(0, batch_s=1000.0) == 2
+    assert queue.may_hold(0, batch_s=1e-9) == 32
+    while queue.waiting > 16:
         queue.take(0)
-    assert queue.may_hold(0) == 1
+    assert queue.may_hold(0, batch_s=0.05) == 2
+    while queue.waiting > 4:
+        queue.take(0)
+    assert queue.may_hold(0, batch_s=0.05) == 1
+
+
+def test_a_reserve_is_small_however_quickly_it_is_used_up() -> None:
+    queue = filled([1 << 20] * 100, workers=1, largest=1)
+    queue.take(0)
+    assert queue.may_hold(0, batch_s=1e-3) == 32
+    queue.take(0)
+    assert queue.may_hold(0, batch_s=1e-3) == 2
 
 
 def test_an_answer_to_an_earlier_time_is_not_taken() -> None:
@@ -212,8 +234,7 @@ def test_padding_is_what_shorter_items_of_a_batch_are_filled_up_with() -> None:
     while (batch := queue.take(0)) is not None:
         queue.done(0, batch.number)
     assert queue.figures.padding_waste == 0.0
-    queue = WorkQueue(BatchRules(workers=1, largest=3, look_ahead=3))
-    queue.add(items_of([10, 5, 5]))
+    queue = unended([10, 5, 5], largest=3)
     batch = queue.take(0)
     assert batch is not None
     queue.done(0, batch.number)
