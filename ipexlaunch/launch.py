@@ -83,6 +83,8 @@ class Launch:
     workers: tuple[Worker, ...]
     notes: tuple[str, ...] = ()
     """What the user should know about the environment: variables replaced or kept."""
+    planned: Plan | None = None
+    """The plan as it was made or read, where `plan` lacks binding that the user does not want; None where it is it."""
 
 
 def make_launch(plan: Plan, job: Job, inherited: Mapping[str, str]) -> Launch:

@@ -117,6 +117,8 @@ class State:
     """Whether no item is left to be given to workers."""
     signal: int | None = None
     """The first signal that asked the launcher to end."""
+    signalled: float | None = None
+    """When it came."""
     failures: tuple[Failure, ...] = field(default=())
     recovered: tuple[Failure, ...] = field(default=())
     """Failures that a restart answered."""
@@ -345,8 +347,9 @@ def _drained(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
 def _signalled(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     if state.stopping:
         # Asked a second time: no more patience.
-        return replace(state, killed=True, signal=state.signal or event.code), (Command("kill", state.alive),)
-    return _stop(replace(state, signal=event.code), event.time)
+        first = (state.signal, state.signalled) if state.signal else (event.code, event.time)
+        return replace(state, killed=True, signal=first[0], signalled=first[1]), (Command("kill", state.alive),)
+    return _stop(replace(state, signal=event.code, signalled=event.time), event.time)
 
 
 def _stop(state: State, time: float) -> tuple[State, tuple[Command, ...]]:

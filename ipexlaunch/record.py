@@ -43,6 +43,8 @@ class WorkerRecord:
     """Its phases, durations, facts and doubts; None where it said nothing."""
     claimed_rate: float | None = None
     """What it printed last of its own rate; None where nobody asked, or it printed none."""
+    exited: float | None = None
+    """When its process was collected; None where there never was one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +63,7 @@ class Run:
     fed: bool = False
     """Whether workers took their items from a queue: one may have found none left."""
     notes: tuple[str, ...] = ()
+    recovered: tuple[Failure, ...] = ()
+    """Failures that a restart answered."""
+    signalled: float | None = None
+    """When that signal came."""

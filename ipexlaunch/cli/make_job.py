@@ -28,7 +28,8 @@ def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch
     Raises:
         RequestError: a variable name of --env is not one.
     """
-    return make_launch(_bound_as_asked(plan, task_manager(options)), job, os.environ)
+    bound = _bound_as_asked(plan, task_manager(options))
+    return replace(make_launch(bound, job, os.environ), planned=plan)
 
 
 def _bound_as_asked(plan: Plan, manager: str) -> Plan:
@@ -59,9 +60,9 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
     kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
     python = options["python"] or workers_python()
     if kind == "executable":
-        _check_executable(program)
+        check_executable(program)
     else:
-        _check_executable(python, "the interpreter ")
+        check_executable(python, "the interpreter ")
     if kind == "script" and not os.path.exists(program):
         raise LaunchError(
             f"run the script {program!r}",
@@ -86,9 +87,14 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         environment=dict(_variable(text) for text in options["env"]),
         libraries=found,
         benchmark=options["benchmark"],
-        module_path=os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker_path"),
+        module_path=workers_module_path(),
         first_port=options["port"],
     )
+
+
+def workers_module_path() -> str:
+    """The directory that makes `import ipexlaunch.worker` work in an interpreter that has no ipexlaunch."""
+    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker_path")
 
 
 LIBRARY_HINTS = {
@@ -105,7 +111,16 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _check_executable(program: str, what: str = "") -> None:
+def check_executable(program: str, what: str = "") -> None:
+    """Find out before anything starts that a program cannot be executed.
+
+    Args:
+        program: its path, or a name that is looked up on PATH.
+        what: word before it in the error.
+
+    Raises:
+        LaunchError: it is not there, or is not executable.
+    """
     candidates = [program] if "/" in program else [os.path.join(part, program) for part in os.get_exec_path()]
     if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in candidates):
         return

@@ -10,6 +10,7 @@ import click
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.replay import job_to_replay
 from ipexlaunch.cli.run_launch import run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.script_options import script_options, script_runner
@@ -26,18 +27,26 @@ from ipexlaunch.launch import shell_line
 @plan_options
 @run_options
 @script_options
-@click.argument("program", type=click.UNPROCESSED)
+@click.option("--replay", metavar="DIR", help="Repeat the run that --run-dir kept in DIR, on this machine.")
+@click.argument("program", type=click.UNPROCESSED, required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def command(context: click.Context, /, program: str, arguments: tuple[str, ...], **options: Any) -> int:
+def command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **options: Any) -> int:
     """Start one pinned, memory-bound worker per instance, wait for all, and report the throughput.
 
     PROGRAM is a Python script (a module with -m, any executable with --no-python). In its ARGUMENTS and in --env,
     {index} {count} {cpus} {nodes} {threads} {port} stand for the instance's own.
     """
-    plan, topology = plan_to_run(context, options)
-    job = job_from_options(program, arguments, options)
-    launch = launch_from_options(plan, replace(job, runner=script_runner(job, options)), options)
+    if options["replay"] is not None:
+        job = job_to_replay(context, program, options)
+        plan, topology = plan_to_run(context, options)
+    elif program is None:
+        raise click.MissingParameter(ctx=context, param_hint="'PROGRAM'", param_type="argument")
+    else:
+        plan, topology = plan_to_run(context, options)
+        job = job_from_options(program, arguments, options)
+        job = replace(job, runner=script_runner(job, options))
+    launch = launch_from_options(plan, job, options)
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))

@@ -21,6 +21,7 @@ from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
+    from ipexlaunch.cli.keep_run import RunKeeper
     from ipexlaunch.launch import Launch
     from ipexlaunch.plan import Instance
     from ipexlaunch.report import Report
@@ -89,6 +90,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
             stall_timeout_s=feeding.stall_timeout_s,
         )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
+    keeper = _keeper(launch, topology, options)
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)
     _check_writable(options["report_file"])
@@ -103,6 +105,8 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
         oom_kills=count_oom_kills,
         tell=views.tell,
     )
+    if keeper is not None:
+        means = keeper.noting(means)
     showing = Showing(
         outputs=views.outputs,
         logs=logs,
@@ -122,7 +126,18 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     reasons = feeding.conclude() if feeding is not None else ()
     report = aggregate(run, _provenance(launch, topology), options["local_pages"], reasons)
     _show(report, options["report_file"])
+    if keeper is not None:
+        keeper.finish(run, report)
     return report
+
+
+def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper | None:
+    """What keeps the run in a directory, where that is asked for."""
+    if options["run_dir"] is None:
+        return None
+    from ipexlaunch.cli.keep_run import begin_keeping
+
+    return begin_keeping(launch, topology, options)
 
 
 @lru_cache(maxsize=1)

@@ -55,7 +55,7 @@ def script_runner(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
 
     warmup_calls = options["warmup_calls"]
     asked = ScriptOptions(count_calls=True, warmup_calls=DEFAULT_WARMUP_CALLS if warmup_calls is None else warmup_calls)
-    return (os.path.join(_PACKAGE, "workers", "run_script.py"), *asked.words())
+    return (RUN_SCRIPT, *asked.words())
 
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RUN_SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "run_script.py")

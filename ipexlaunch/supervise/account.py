@@ -29,6 +29,8 @@ def account(
         exit_code=lifecycle.exit_code(state),
         fed=state.limits.fed,
         notes=(*notes, *_about_printed(children)),
+        recovered=state.recovered,
+        signalled=state.signalled,
     )
 
 
@@ -65,6 +67,7 @@ def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
         log=log.path if log is not None else "",
         told=child.told,
         claimed_rate=child.printed.claimed_rate if child.printed is not None else None,
+        exited=child.exited,
     )
 
 

@@ -56,6 +56,7 @@ class Child:
     """What it printed last: a whole line, or what stands after it."""
     ready: float | None = None
     finished: float | None = None
+    exited: float | None = None
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
     group_is_gone: bool = False

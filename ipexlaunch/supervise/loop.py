@@ -376,6 +376,7 @@ class _Loop:
         self.listener.drain(index, child)
         if child.told is not None:
             child.told.end_phase(self.clock())
+        child.exited = self.clock()
         child.group_is_gone = children.group_is_gone(child)
         if child.process is not None and child.group_is_gone:
             self.guardian.gone(child.process.pid)

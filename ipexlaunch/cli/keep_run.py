@@ -1,0 +1,113 @@
+"""What --run-dir does around a launch: the directory before it, notes while it lasts, the rest at its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch import __version__
+from ipexlaunch.keep_runs.mapped_libraries import MappedLibraries
+from ipexlaunch.keep_runs.run_directory import LOGS, finish_run_directory, make_run_directory
+from ipexlaunch.recorded_run import REPLAYED_OPTIONS, RecordedRun
+
+if TYPE_CHECKING:
+    from ipexlaunch.launch import Launch
+    from ipexlaunch.placement import Placement
+    from ipexlaunch.record import Run
+    from ipexlaunch.report import Report
+    from ipexlaunch.supervise import Means
+    from ipexlaunch.topology import Topology
+
+
+def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper:
+    """Make the run's directory; logs go there too unless the options name another place.
+
+    Args:
+        launch: what is about to start.
+        topology: the machine.
+        options: the command's keyword arguments; log_dir is completed here.
+
+    Raises:
+        LaunchError: the directory holds a run already, or cannot be written.
+    """
+    path = os.path.abspath(options["run_dir"])
+    recorded = RecordedRun(
+        command=click.get_current_context().info_name or "run",
+        directory=os.getcwd(),
+        job=replace(launch.job, module_path=""),
+        options={name: _plain(options[name]) for name in REPLAYED_OPTIONS if options.get(name) is not None},
+        written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        ipexlaunch=__version__,
+    )
+    make_run_directory(path, recorded, launch.planned or launch.plan, topology)
+    if not (options["log_dir"] or options["log_path"]):
+        options["log_dir"] = os.path.join(path, LOGS)
+    return RunKeeper(path, launch, topology)
+
+
+def _plain(value: Any) -> Any:
+    """An option as YAML can hold it: a rule is its expression."""
+    return value.pattern.pattern if hasattr(value, "pattern") else value
+
+
+class RunKeeper:
+    """Notes what only running workers can tell, and writes everything at the end."""
+
+    def __init__(self, path: str, launch: Launch, topology: Topology) -> None:
+        """Begin with nothing noted.
+
+        Args:
+            path: the run's directory.
+            launch: what is started.
+            topology: the machine.
+        """
+        self._path = path
+        self._launch = launch
+        self._topology = topology
+        self._libraries = MappedLibraries()
+
+    def noting(self, means: Means) -> Means:
+        """The same means, whose looks at workers note their libraries too.
+
+        Args:
+            means: of the supervisor.
+        """
+
+        def inspect(pid: int) -> Placement | None:
+            self._libraries.look(pid)
+            return means.inspect(pid)
+
+        def glance(pid: int) -> Placement | None:
+            self._libraries.look(pid, seldom=True)
+            return means.glance(pid)
+
+        return replace(means, inspect=inspect, glance=glance)
+
+    def finish(self, run: Run, report: Report) -> None:
+        """Write what happened.
+
+        Args:
+            run: the raw facts.
+            report: what was computed from them.
+
+        Raises:
+            LaunchError: it cannot be written.
+        """
+        from ipexlaunch.keep_runs.read_host import read_host
+
+        job = self._launch.job
+        environment = read_host(self._topology, None if job.kind == "executable" else job.python, os.environ)
+        environment["workers"] = [
+            {
+                "index": record.instance.index,
+                "pid": record.pid,
+                "environment": dict(worker.environment),
+                "libraries": list(self._libraries.by_pid.get(record.pid or 0, ())),
+            }
+            for record, worker in zip(run.records, self._launch.workers, strict=True)
+        ]
+        finish_run_directory(self._path, run, report, environment)

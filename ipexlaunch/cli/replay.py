@@ -1,0 +1,124 @@
+"""`ipexlaunch run --replay DIR`: the job, the plan and the options of a kept run, for this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from ipexlaunch.errors import LaunchError
+
+if TYPE_CHECKING:
+    from ipexlaunch.launch import Job
+
+SETTLED = (
+    "plan_file", "python", "module", "no_python", "env", "port", "memory_allocator", "omp_runtime", "benchmark",
+    "enable_tcmalloc", "enable_jemalloc", "use_default_allocator", "disable_iomp", "count_calls", "warmup_calls",
+)  # fmt: skip
+"""Options that the kept run has decided; another value would be another run."""
+
+OUTPUTS = ("report_file", "log_dir", "log_path", "run_dir", "metrics_file")
+"""Options with a path where something is written: relative to where the user is now."""
+
+CHANGES_SHOWN = 5
+
+
+def job_to_replay(context: click.Context, program: str | None, options: dict[str, Any]) -> Job:
+    """The job of the kept run that --replay names; its plan, options and directory take effect as if typed again.
+
+    Options that are typed now win over those of the kept run, where they do not decide what is run.
+
+    Args:
+        context: of the command.
+        program: what was typed as PROGRAM: nothing, or it is a mistake.
+        options: the command's keyword arguments; they are completed here.
+
+    Raises:
+        UsageError: something is typed that the kept run decides.
+        DocumentError: there is no kept run, or a file of it does not follow its format.
+        LaunchError: what it needs is not here.
+    """
+    from ipexlaunch.cli.make_job import check_executable, workers_module_path
+    from ipexlaunch.cli.script_options import RUN_SCRIPT
+    from ipexlaunch.keep_runs.run_directory import PLAN, read_environment, read_recorded
+    from ipexlaunch.recorded_run import REPLAYED_OPTIONS
+
+    kept = os.path.abspath(options["replay"])
+    if program is not None:
+        raise click.UsageError(f"--replay repeats the program of {kept}; leave out {program!r}", context)
+    for name in SETTLED:
+        if _typed(context, name):
+            flag = next(parameter.opts[0] for parameter in context.command.params if parameter.name == name)
+            raise click.UsageError(f"--replay and {flag} exclude each other: {kept} says it already", context)
+    recorded = read_recorded(kept)
+    if recorded.command == "batch":
+        raise LaunchError(f"repeat the run in {kept}", "it was a batch job", "start `ipexlaunch batch` again")
+    for name in REPLAYED_OPTIONS:
+        if name in recorded.options and not _typed(context, name):
+            options[name] = _option(name, recorded.options[name])
+    options["plan_file"] = os.path.join(kept, PLAN)
+    for name in OUTPUTS:
+        if options[name]:
+            options[name] = os.path.abspath(options[name])
+    try:
+        os.chdir(recorded.directory)
+    except OSError as error:
+        raise LaunchError(
+            f"repeat the run in {kept}", f"it began in {recorded.directory}: {error.strerror}", "make that directory"
+        ) from None
+    job = recorded.job
+    if job.kind == "executable":
+        check_executable(job.program)
+    else:
+        check_executable(job.python, "the interpreter ")
+    for path in (*((job.program,) if job.kind == "script" else ()), *job.libraries.values()):
+        if not os.path.exists(path):
+            raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
+    for line in _changes(read_environment(kept), job):
+        print(f"ipexlaunch: {line}", file=sys.stderr, flush=True)
+    runner = (RUN_SCRIPT, *job.runner[1:]) if job.runner else ()  # that of the ipexlaunch that runs it
+    return replace(job, runner=runner, module_path=workers_module_path())
+
+
+def _typed(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _option(name: str, value: Any) -> Any:
+    if name == "throughput_regex" and value is not None:
+        from ipexlaunch.line_rule import read_rule
+
+        return read_rule(value)
+    return value
+
+
+def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
+    """What is not as it was, a line each; nothing where the kept run did not come to its end."""
+    from ipexlaunch.keep_runs.read_host import interpreter_row, kept_variables
+
+    if not kept:
+        return
+    if kept["kernel"] != os.uname().release:
+        yield f"the kernel was {kept['kernel']} and is {os.uname().release}"
+    before, now = kept["variables"], kept_variables(os.environ)
+    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    yield from _told("variables", [f"{name} was {_word(before, name)} and is {_word(now, name)}" for name in changed])
+    if kept["python"] and job.kind != "executable":
+        old, new = kept["python"]["packages"], interpreter_row(job.python)["packages"]
+        changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        yield from _told("packages", [f"{name} was {_word(old, name)} and is {_word(new, name)}" for name in changed])
+
+
+def _word(values: Mapping[str, str], name: str) -> str:
+    return values.get(name, "absent")
+
+
+def _told(what: str, changes: list[str]) -> Iterator[str]:
+    if changes:
+        more = f" and {len(changes) - CHANGES_SHOWN} more" if len(changes) > CHANGES_SHOWN else ""
+        yield f"other {what} than then: {'; '.join(changes[:CHANGES_SHOWN])}{more}"

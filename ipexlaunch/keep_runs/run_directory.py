@@ -1,0 +1,186 @@
+"""A run's directory: made before its start, filled at its end, read by every later ipexlaunch.
+
+run.yaml          the command: program, arguments, environment additions, options (its schema is the directory's)
+plan.yaml         the instances
+topology.yaml     the machine
+environment.json  versions, libraries really mapped, kernel, limits, variables
+events.jsonl      the raw facts: every count, look, failure and signal, with its time
+report.json       what was computed from them
+logs/             what the workers printed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ipexlaunch.documents.events_document import read_events, write_events
+from ipexlaunch.documents.plan_document import read_plan, write_plan
+from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_recorded_run
+from ipexlaunch.documents.report_document import read_report, write_report
+from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
+from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.plan import Plan
+from ipexlaunch.record import Run
+from ipexlaunch.recorded_run import RecordedRun
+from ipexlaunch.report import Report
+from ipexlaunch.topology import Topology
+
+RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
+ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
+LOGS = "logs"
+
+ENVIRONMENT_VERSIONS = ("ipexlaunch/environment/1",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptRun:
+    """Everything that a run directory holds."""
+
+    path: str
+    recorded: RecordedRun
+    plan: Plan
+    topology: Topology
+    environment: Mapping[str, Any]
+    """Empty where the run did not come to its end."""
+    run: Run | None
+    """None where the run did not come to its end."""
+    report: Report | None
+    """None where the run did not come to its end."""
+
+
+def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: Topology) -> None:
+    """Make the directory and write what is known before the start.
+
+    Args:
+        path: where; it may exist, but holds no run yet.
+        recorded: the command.
+        plan: the instances.
+        topology: the machine.
+
+    Raises:
+        LaunchError: it holds a run already, or cannot be written.
+    """
+    if os.path.exists(os.path.join(path, RUN)):
+        raise LaunchError(f"keep the run in {path}", "it holds one already", "name a new directory")
+    try:
+        os.makedirs(os.path.join(path, LOGS), exist_ok=True)
+        _write(path, TOPOLOGY, [topology_to_yaml(topology)])
+        _write(path, PLAN, [write_plan(plan)])
+        _write(path, RUN, [write_recorded_run(recorded)])
+    except OSError as error:
+        raise LaunchError(f"keep the run in {path}", str(error.strerror), "name a place that can be written") from None
+
+
+def finish_run_directory(path: str, run: Run, report: Report, environment: Mapping[str, Any]) -> None:
+    """Write what is known at the end; the report comes last, so that where it is the rest is.
+
+    Args:
+        path: as `make_run_directory` made it.
+        run: what happened.
+        report: what was computed from it.
+        environment: see `read_host`.
+
+    Raises:
+        LaunchError: it cannot be written.
+    """
+    try:
+        _write(path, ENVIRONMENT, [json.dumps(environment, indent=1), "\n"])
+        _write(path, EVENTS, write_events(run))
+        _write(path, REPORT, [write_report(report)])
+    except OSError as error:
+        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
+
+
+def _write(directory: str, name: str, parts: Iterable[str]) -> None:
+    """Write a file whole or not at all: a full disk leaves no half of one under its name."""
+    path = os.path.join(directory, name)
+    # Paths may hold bytes that are no text; they come back as they were.
+    with open(path + ".part", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.writelines(parts)
+    os.replace(path + ".part", path)
+
+
+def is_run_directory(path: str) -> bool:
+    """Whether a directory holds a run."""
+    return os.path.isfile(os.path.join(path, RUN))
+
+
+def read_recorded(path: str) -> RecordedRun:
+    """The command of the run that a directory holds.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        DocumentError: it holds none, or its file does not follow the format.
+    """
+    if not is_run_directory(path):
+        hint = "name a directory that --run-dir has made"
+        raise DocumentError(path, "", f"there is no {RUN} in it" if os.path.isdir(path) else "no such directory", hint)
+    return read_recorded_run(*_read(path, RUN))
+
+
+def read_run_directory(path: str) -> KeptRun:
+    """Everything in a run directory of any version.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        DocumentError: it holds no run, or a file of it does not follow its format; the message has the place.
+    """
+    recorded = read_recorded(path)
+    finished = os.path.exists(os.path.join(path, REPORT))
+    return KeptRun(
+        path=path,
+        recorded=recorded,
+        plan=read_plan(*_read(path, PLAN)),
+        topology=parse_topology(*_read(path, TOPOLOGY)),
+        environment=read_environment(path) if finished else {},
+        run=_events(path) if finished else None,
+        report=read_report(*_read(path, REPORT)) if finished else None,
+    )
+
+
+def read_environment(path: str) -> Mapping[str, Any]:
+    """What the environment of a kept run was; empty where the run did not come to its end.
+
+    Args:
+        path: the directory.
+
+    Raises:
+        DocumentError: the file does not follow its format.
+    """
+    if not os.path.exists(os.path.join(path, ENVIRONMENT)):
+        return {}
+    text, source = _read(path, ENVIRONMENT)
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise DocumentError(source, "", f"it is not JSON: {error}") from None
+    if not isinstance(data, dict) or data.get("schema") not in ENVIRONMENT_VERSIONS:
+        raise DocumentError(source, "", f"its schema is not {' or '.join(ENVIRONMENT_VERSIONS)}")
+    return data
+
+
+def _events(path: str) -> Run:
+    name = os.path.join(path, EVENTS)
+    try:
+        with open(name, encoding="utf-8", errors="surrogateescape") as lines:
+            return read_events(lines, name)
+    except OSError as error:
+        raise DocumentError(name, "", str(error.strerror).lower()) from None
+
+
+def _read(path: str, name: str) -> tuple[str, str]:
+    """A file's text, and its name for messages."""
+    full = os.path.join(path, name)
+    try:
+        with open(full, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read(), full
+    except OSError as error:
+        raise DocumentError(full, "", str(error.strerror).lower()) from None
