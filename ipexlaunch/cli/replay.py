@@ -45,7 +45,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     """
     from ipexlaunch.cli.make_job import check_executable, workers_module_path
     from ipexlaunch.cli.script_options import RUN_SCRIPT
-    from ipexlaunch.keep_runs.run_directory import PLAN, read_environment, read_recorded
+    from ipexlaunch.keep_runs.run_directory import PLAN, read_recorded
     from ipexlaunch.recorded_run import REPLAYED_OPTIONS
 
     kept = os.path.abspath(options["replay"])
@@ -61,7 +61,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     for name in REPLAYED_OPTIONS:
         if name in recorded.options and not _typed(context, name):
             options[name] = _option(name, recorded.options[name])
-    options["plan_file"] = os.path.join(kept, PLAN)
+    options["replay"], options["plan_file"] = kept, os.path.join(kept, PLAN)
     for name in OUTPUTS:
         if options[name]:
             options[name] = os.path.abspath(options[name])
@@ -79,10 +79,21 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     for path in (*((job.program,) if job.kind == "script" else ()), *job.libraries.values()):
         if not os.path.exists(path):
             raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
-    for line in _changes(read_environment(kept), job):
-        print(f"ipexlaunch: {line}", file=sys.stderr, flush=True)
     runner = (RUN_SCRIPT, *job.runner[1:]) if job.runner else ()  # that of the ipexlaunch that runs it
     return replace(job, runner=runner, module_path=workers_module_path())
+
+
+def tell_changes(kept: str, job: Job) -> None:
+    """Say what is not as it was when the run was kept; call it once nothing stands against the start.
+
+    Args:
+        kept: the run directory.
+        job: as `job_to_replay` gave it.
+    """
+    from ipexlaunch.keep_runs.run_directory import read_environment
+
+    for line in _changes(read_environment(kept), job):
+        print(f"ipexlaunch: {line}", file=sys.stderr, flush=True)
 
 
 def _typed(context: click.Context, name: str) -> bool:

@@ -10,7 +10,7 @@ import click
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.replay import job_to_replay
+from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.script_options import script_options, script_runner
@@ -40,6 +40,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if options["replay"] is not None:
         job = job_to_replay(context, program, options)
         plan, topology = plan_to_run(context, options)
+        tell_changes(options["replay"], job)
     elif program is None:
         raise click.MissingParameter(ctx=context, param_hint="'PROGRAM'", param_type="argument")
     else:
