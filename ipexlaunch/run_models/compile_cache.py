@@ -1,0 +1,130 @@
+"""Compiled programs in a directory, made once for each kind of worker: the first compiles, the others wait and load.
+
+A program is a package that needs neither tracing nor a compiler to start. It holds the weights in the form that the
+kernels want, so its key names everything that went into it: versions, processor, threads, weights, candidate, shapes.
+What oneDNN itself generates at run time lives in each process's memory only and cannot be kept.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import IO, Any, Literal
+
+PROGRAM = "program.pt2"
+_COMPLETE = "complete.json"
+_LOCK = "lock"
+_BUILDING = "building"
+
+Key = Mapping[str, object]
+"""Everything that decides what a program is; anything that JSON can hold."""
+
+Build = Callable[[Path], Mapping[str, object]]
+"""Writes a program to a path, and gives what should be kept beside it; anything that JSON can hold."""
+
+WAITING = "waiting for compilation"
+COMPILING = "compiling"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A compiled program as it lies in the cache."""
+
+    path: Path
+    details: Mapping[str, object]
+    """What its build gave, e.g. the shapes of its state."""
+    cache: Literal["hit", "miss"]
+    """miss: this process compiled it."""
+    compile_s: float
+    """Seconds that this process compiled; 0.0 on a hit."""
+    wait_s: float
+    """Seconds that this process waited for another one's compilation."""
+
+
+class CompileCache:
+    """Programs by their keys, below one directory."""
+
+    def __init__(self, directory: str | os.PathLike[str], say: Callable[[str], None] = lambda _: None) -> None:
+        """Nothing is created yet.
+
+        Args:
+            directory: where programs are kept; workers that share it share them.
+            say: told "waiting for compilation" and "compiling" when they begin.
+        """
+        self.directory = Path(directory)
+        self.say = say
+
+    def program(self, key: Key, build: Build) -> Program:
+        """The program of a key: the one that lies there, another process's when it is ready, or one built now.
+
+        The lock is a POSIX record lock, which the kernel takes from a process that dies; the next one then builds.
+
+        Args:
+            key: everything that decides what the program is.
+            build: called under the lock where there is none.
+        """
+        place = self.directory / digest(key)
+        found = _complete(place)
+        if found is not None:
+            return Program(path=place / PROGRAM, details=found, cache="hit", compile_s=0.0, wait_s=0.0)
+        place.mkdir(parents=True, exist_ok=True)
+        began = monotonic()
+        with open(place / _LOCK, "a", encoding="utf-8") as lock:
+            self._wait_for(lock)
+            waited = monotonic() - began
+            found = _complete(place)
+            if found is not None:
+                return Program(path=place / PROGRAM, details=found, cache="hit", compile_s=0.0, wait_s=waited)
+            self.say(COMPILING)
+            began = monotonic()
+            details = _build(place, key, build)
+            taken = monotonic() - began
+        return Program(path=place / PROGRAM, details=details, cache="miss", compile_s=taken, wait_s=waited)
+
+    def _wait_for(self, lock: IO[str]) -> None:
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another process holds
+            self.say(WAITING)
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+
+
+def digest(key: Key) -> str:
+    """A name for a key: equal keys have equal names in every process."""
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _complete(place: Path) -> dict[str, Any] | None:
+    """What is kept beside a program that was finished; None where there is none, or the marker cannot be read."""
+    try:
+        marker = json.loads((place / _COMPLETE).read_text(encoding="utf-8"))
+        details: dict[str, Any] = marker["details"]
+        whole = (place / PROGRAM).stat().st_size == marker["bytes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return details if whole else None
+
+
+def _build(place: Path, key: Key, build: Build) -> dict[str, object]:
+    """Build aside and move; the marker comes last, so that what lies there without it is never used."""
+    building = place / _BUILDING
+    shutil.rmtree(building, ignore_errors=True)  # of a process that died here
+    building.mkdir()
+    try:
+        # Through JSON, so that the first process sees what later ones will.
+        details: dict[str, object] = json.loads(json.dumps(dict(build(building / PROGRAM))))
+        marker = {"key": key, "details": details, "bytes": (building / PROGRAM).stat().st_size}
+        (building / _COMPLETE).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+        os.replace(building / PROGRAM, place / PROGRAM)
+        os.replace(building / _COMPLETE, place / _COMPLETE)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return details

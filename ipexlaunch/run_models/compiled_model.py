@@ -1,0 +1,210 @@
+"""Models whose calls are compiled programs: one program for each shape of batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from ipexlaunch.errors import RequestError
+from ipexlaunch.run_models.compile_program import LoadedProgram, compile_program
+from ipexlaunch.run_models.decode_step import DecodeStep, GreedySearch, empty_state, example_step, state_shapes
+
+POSITIONS_AT_ONCE = 128
+"""A decoder's state has a multiple of so many positions, so that a few tokens more need no other program."""
+
+Builder = Callable[[torch.nn.Module, Path], Mapping[str, object]]
+"""Compiles a converted model into a file, and tells what must be known to call it."""
+
+
+class Maker(Protocol):
+    """Gives compiled programs; in prepare_torch.py it is a cache that converts and compiles where it must."""
+
+    def make(self, shapes: Mapping[str, object], build: Builder) -> tuple[LoadedProgram, Mapping[str, object]]:
+        """The program for these shapes, with what its build told."""
+        ...
+
+
+class CompiledModel(torch.nn.Module):
+    """Called with a batch, it gives logits or hidden states as a transformers output."""
+
+    def __init__(self, model: torch.nn.Module, maker: Maker) -> None:
+        """Nothing is compiled yet.
+
+        Args:
+            model: its configuration is kept.
+            maker: gives the programs.
+        """
+        super().__init__()
+        self.config: Any = getattr(model, "config", None)
+        self.maker = maker
+        self.programs: dict[tuple[object, ...], tuple[LoadedProgram, type]] = {}
+
+    def program(self, batch: Mapping[str, torch.Tensor]) -> tuple[LoadedProgram, type]:
+        """The program for a batch of this shape, compiled or loaded at the first such batch, and its output's type."""
+        key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items())
+        found = self.programs.get(key)
+        if found is None:
+            shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
+            program, details = self.maker.make(shapes, lambda model, path: _build_forward(model, batch, path))
+            found = self.programs[key] = (program, _output_type(str(details["output"])))
+        return found
+
+    def forward(self, **batch: torch.Tensor) -> Any:
+        """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
+        program, output = self.program(batch)
+        return output(program([tensor.contiguous() for tensor in batch.values()])[0])
+
+
+class CompiledDecoder(torch.nn.Module):
+    """A decoder that generates the likeliest tokens, the prompt and each further token by a compiled program."""
+
+    def __init__(self, model: torch.nn.Module, maker: Maker) -> None:
+        """Nothing is compiled yet.
+
+        Args:
+            model: its configuration is kept, and the tokens that end a text.
+            maker: gives the programs.
+        """
+        super().__init__()
+        self.config: Any = getattr(model, "config", None)
+        self.generation_config: Any = getattr(model, "generation_config", None)
+        self.maker = maker
+        self.searches: dict[tuple[int, int], GreedySearch] = {}
+
+    def search(self, shape: Sequence[int], new_tokens: int) -> GreedySearch:
+        """The search for prompts of this shape with room for so many more tokens.
+
+        Args:
+            shape: inputs and tokens of each.
+            new_tokens: to generate for each input.
+        """
+        inputs, tokens = shape
+        wanted = tokens + new_tokens
+        found = self.searches.get((inputs, tokens))
+        if found is None or found.positions < wanted:
+            positions = -(-wanted // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE
+            found = self.searches[inputs, tokens] = self._make(inputs, tokens, positions)
+        return found
+
+    def generate(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        *,
+        max_new_tokens: int,
+        min_new_tokens: int = 0,
+        do_sample: bool = False,
+        num_beams: int = 1,
+        logits_processor: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = (),
+        stopping_criteria: Sequence[Callable[[torch.Tensor, torch.Tensor], object]] = (),
+        pad_token_id: int | None = None,  # noqa: ARG002 (nothing ends early, so nothing is padded)
+    ) -> torch.Tensor:
+        """Like transformers' generate, of which this is the greedy search of a fixed number of tokens.
+
+        Args:
+            input_ids: prompts of one length, padded on the left.
+            attention_mask: 0 where there is padding; None for no padding.
+            max_new_tokens: how many.
+            min_new_tokens: as many.
+            do_sample: False.
+            num_beams: 1.
+            logits_processor: change the scores before the choice.
+            stopping_criteria: called after each token; their answers change nothing.
+            pad_token_id: not needed.
+
+        Raises:
+            RequestError: any other search.
+        """
+        if do_sample or num_beams != 1 or min_new_tokens != max_new_tokens:
+            raise RequestError(
+                "generate with engine torch",
+                "its compiled search is the greedy one of a fixed number of tokens",
+                "give do_sample=False, num_beams=1 and min_new_tokens=max_new_tokens, or use --engine eager",
+            )
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        search = self.search(tuple(input_ids.shape), max_new_tokens)
+        return search.generate(
+            input_ids, attention_mask, max_new_tokens, processors=logits_processor, after_token=stopping_criteria
+        )
+
+    def _make(self, inputs: int, tokens: int, positions: int) -> GreedySearch:
+        prompt, details = self._step(inputs, tokens, positions, whole=False)
+        step, _ = self._step(inputs, 1, positions, whole=True)
+        shapes, dtype = _state_of(details)
+        return GreedySearch(
+            prompt=lambda values: prompt(values)[0].float(),
+            step=lambda values: step(values)[0].float(),
+            state=empty_state(inputs, positions, shapes, dtype),
+            input_tokens=tokens,
+            forbidden=_ends(self.generation_config or self.config),
+        )
+
+    def _step(
+        self, inputs: int, tokens: int, positions: int, whole: bool
+    ) -> tuple[LoadedProgram, Mapping[str, object]]:
+        def build(model: torch.nn.Module, path: Path) -> Mapping[str, object]:
+            shapes, dtype = state_shapes(model)
+            details = {"state": shapes, "dtype": dtype}
+            example = example_step(inputs, tokens, positions, shapes, getattr(torch, dtype), whole)
+            compile_program(DecodeStep(model, whole), example, path)
+            return details
+
+        return self.maker.make({"inputs": inputs, "tokens": tokens, "positions": positions, "whole": whole}, build)
+
+
+class _FirstField(torch.nn.Module):
+    """A model as a function of tensors that gives one tensor."""
+
+    def __init__(self, model: torch.nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.names = list(names)
+        self.output = ""
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        """Its logits, or its last hidden states where it has none."""
+        model: Any = self.model
+        more = {"use_cache": False} if hasattr(model, "generate") and model.can_generate() else {}
+        made = model(**dict(zip(self.names, tensors, strict=True)), **more)
+        self.output = "logits" if getattr(made, "logits", None) is not None else "last_hidden_state"
+        tensor: torch.Tensor = getattr(made, self.output)
+        return tensor
+
+
+def _build_forward(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], path: Path) -> Mapping[str, object]:
+    plain = _FirstField(model, list(batch))
+    compile_program(plain, [tensor.contiguous() for tensor in batch.values()], path)
+    return {"output": plain.output}
+
+
+def _output_type(field: str) -> type:
+    from transformers import modeling_outputs
+
+    if field == "last_hidden_state":
+        kind: type = modeling_outputs.BaseModelOutput
+        return kind
+
+    # The loss comes first in transformers' outputs with logits, and is None here.
+    class Logits(modeling_outputs.SequenceClassifierOutput):  # type: ignore[misc]
+        """Logits alone."""
+
+        def __init__(self, logits: torch.Tensor) -> None:
+            super().__init__(logits=logits)
+
+    return Logits
+
+
+def _state_of(details: Mapping[str, object]) -> tuple[list[list[int]], torch.dtype]:
+    shapes: Any = details["state"]
+    dtype: torch.dtype = getattr(torch, str(details["dtype"]))
+    return shapes, dtype
+
+
+def _ends(config: Any) -> list[int]:
+    """The tokens that end a text, as transformers' min_new_tokens forbids them."""
+    found = getattr(config, "eos_token_id", None)
+    return [token for token in (found if isinstance(found, list) else [found]) if isinstance(token, int)]

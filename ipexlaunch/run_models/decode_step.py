@@ -1,0 +1,221 @@
+"""One step of a decoder as a function of tensors, and the greedy search that calls it: a prompt, then token by token.
+
+The keys and values of all positions are tensors of a fixed size that a step writes into, so that every step is the same
+compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+Shape = tuple[int, int, int]
+"""Heads, positions, size of a head; positions as many as the state has."""
+
+StepFunction = Callable[[list[torch.Tensor]], torch.Tensor]
+"""Of input_ids, position_ids, mask, slots and the state's tensors; gives the logits of the last position."""
+
+
+class StaticState:
+    """What a transformers model takes for its cache while a step is traced: it writes into given tensors."""
+
+    def __init__(self, tensors: Sequence[torch.Tensor], slots: torch.Tensor, whole: bool) -> None:
+        """Use these tensors.
+
+        Args:
+            tensors: keys of the first layer, its values, keys of the second, ...: inputs x heads x positions x size.
+            slots: the positions that this step fills.
+            whole: give attention all positions (a step); else only those just filled (the prompt, all there is).
+        """
+        self.tensors = tensors
+        self.slots = slots
+        self.whole = whole
+        self.is_sliding = [False] * (len(tensors) // 2)
+        self.is_compileable = True
+
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: object, **__: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write what a layer computed, and give what its attention shall see."""
+        kept_keys, kept_values = self.tensors[2 * layer], self.tensors[2 * layer + 1]
+        kept_keys.index_copy_(2, self.slots, keys)
+        kept_values.index_copy_(2, self.slots, values)
+        return (kept_keys, kept_values) if self.whole else (keys, values)
+
+    def get_seq_length(self, _layer: int = 0) -> int:
+        """Of nothing: positions are given to the model, it need not reckon them."""
+        return 0
+
+    def __len__(self) -> int:
+        return len(self.is_sliding)
+
+
+class DecodeStep(torch.nn.Module):
+    """A decoder's forward pass without anything but tensors among its arguments."""
+
+    def __init__(self, model: torch.nn.Module, whole: bool) -> None:
+        """Wrap a model.
+
+        Args:
+            model: a transformers model with a language-modelling head.
+            whole: see StaticState.
+        """
+        super().__init__()
+        self.model = model
+        self.whole = whole
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        mask: torch.Tensor,
+        slots: torch.Tensor,
+        *state: torch.Tensor,
+    ) -> torch.Tensor:
+        """The logits of the last position; the state's tensors are written into."""
+        made = self.model(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=mask,
+            past_key_values=StaticState(state, slots, self.whole),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: torch.Tensor = made.logits[:, -1]
+        return logits
+
+
+def state_shapes(model: torch.nn.Module) -> tuple[list[list[int]], str]:
+    """Heads and head size of each layer's keys and values in turn, and their type's name; asked with one token.
+
+    Args:
+        model: converted, called once.
+    """
+    decoder: Any = model
+    with torch.no_grad():
+        cache = decoder(input_ids=torch.zeros(1, 1, dtype=torch.long), use_cache=True).past_key_values
+    pairs = [(layer.keys, layer.values) for layer in cache.layers]
+    shapes = [[tensor.shape[1], tensor.shape[3]] for pair in pairs for tensor in pair]
+    return shapes, str(pairs[0][0].dtype).removeprefix("torch.")
+
+
+class GreedySearch:
+    """Generates the likeliest tokens with two compiled programs of one batch shape."""
+
+    def __init__(
+        self,
+        prompt: StepFunction,
+        step: StepFunction,
+        state: list[torch.Tensor],
+        input_tokens: int,
+        forbidden: Sequence[int],
+    ) -> None:
+        """Take the programs and the state they share.
+
+        Args:
+            prompt: of `input_tokens` tokens for each input.
+            step: of one token for each input.
+            state: zeros; whatever an earlier batch left is never looked at.
+            input_tokens: length of every prompt.
+            forbidden: tokens that are never chosen: those that would end a text before its length.
+        """
+        self.prompt = prompt
+        self.step = step
+        self.state = state
+        self.input_tokens = input_tokens
+        self.forbidden = list(forbidden)
+        self.positions = state[0].shape[2]
+
+    def generate(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        new_tokens: int,
+        processors: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = (),
+        after_token: Sequence[Callable[[torch.Tensor, torch.Tensor], object]] = (),
+    ) -> torch.Tensor:
+        """The inputs followed by exactly so many new tokens.
+
+        Args:
+            input_ids: padded on the left.
+            attention_mask: 0 where there is padding.
+            new_tokens: how many.
+            processors: change the scores before the choice, as transformers' logits processors do.
+            after_token: called with the text so far and the scores after each token.
+        """
+        inputs = input_ids.shape[0]
+        text = torch.empty(inputs, self.input_tokens + new_tokens, dtype=torch.long)
+        text[:, : self.input_tokens] = input_ids
+        seen = torch.zeros(inputs, 1, 1, self.positions, dtype=torch.bool)
+        seen[:, 0, 0, : self.input_tokens] = attention_mask.bool()
+        position = (attention_mask.cumsum(1) - 1).clamp(min=0)
+        slots = torch.arange(self.input_tokens)
+        mask = _causal(attention_mask)
+        scores = self.prompt([input_ids.contiguous(), position, mask, slots, *self.state])
+        position = position[:, -1:].clone()
+        for end in range(self.input_tokens, self.input_tokens + new_tokens):
+            token = self._choose(text[:, :end], scores, processors)
+            text[:, end] = token
+            for call in after_token:
+                call(text[:, : end + 1], scores)
+            if end + 1 < self.input_tokens + new_tokens:
+                seen[:, :, :, end] = True
+                position += 1
+                slot = torch.tensor([end])
+                scores = self.step([token.unsqueeze(1), position, seen, slot, *self.state])
+        return text
+
+    def _choose(
+        self,
+        text: torch.Tensor,
+        scores: torch.Tensor,
+        processors: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]],
+    ) -> torch.Tensor:
+        if self.forbidden:
+            scores[:, self.forbidden] = -torch.inf
+        for process in processors:
+            scores = process(text, scores)
+        return scores.argmax(-1)
+
+
+def _causal(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Who sees whom in the prompt: inputs x 1 x tokens x tokens.
+
+    Padding sees itself, for a row that sees nothing would be no number, and nothing else ever sees padding.
+    """
+    tokens = attention_mask.shape[1]
+    before = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    itself = torch.eye(tokens, dtype=torch.bool)
+    return (before & attention_mask.bool()[:, None, None, :]) | itself
+
+
+def example_step(
+    inputs: int, tokens: int, positions: int, shapes: Sequence[Sequence[int]], dtype: torch.dtype, whole: bool
+) -> list[torch.Tensor]:
+    """Arguments of a step of these sizes, to compile it with.
+
+    Args:
+        inputs: of a batch.
+        tokens: of each input in one step.
+        positions: of the state.
+        shapes: heads and head size of each tensor of the state.
+        dtype: of the state.
+        whole: whether attention sees the whole state.
+    """
+    seen = positions if whole else tokens
+    return [
+        torch.zeros(inputs, tokens, dtype=torch.long),
+        torch.arange(tokens).expand(inputs, -1).contiguous(),
+        torch.ones(inputs, 1, tokens, seen, dtype=torch.bool).tril(),
+        torch.arange(tokens),
+        *empty_state(inputs, positions, shapes, dtype),
+    ]
+
+
+def empty_state(
+    inputs: int, positions: int, shapes: Sequence[Sequence[int]], dtype: torch.dtype
+) -> list[torch.Tensor]:
+    """The state before a prompt; see `example_step`."""
+    return [torch.zeros(inputs, heads, positions, size, dtype=dtype) for heads, size in shapes]

@@ -1,0 +1,113 @@
+"""Prepares a model for engine torch: cast or quantised, exported, compiled ahead of time with frozen weights.
+
+Compiled programs come from a CompileCache; where one lies there already the model is not even converted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import torch
+
+from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.engines.model_job import Task
+from ipexlaunch.run_models.compile_cache import CompileCache, Program
+from ipexlaunch.run_models.compile_program import LoadedProgram, identify_kernels, identify_weights
+from ipexlaunch.run_models.compiled_model import CompiledDecoder, CompiledModel
+from ipexlaunch.run_models.make_inputs import Batch
+from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.run_models.quantise import check, convert
+
+DEFAULT_NEW_TOKENS = 64
+"""A decoder is compiled for so many unless more are asked for; others are compiled when they come."""
+
+
+def prepare(
+    model: torch.nn.Module,
+    candidate: Candidate,
+    example_inputs: Batch,
+    task: Task,
+    *,
+    new_tokens: int = DEFAULT_NEW_TOKENS,
+    cache: str = "",
+    say: Callable[[str], None] = lambda _: None,
+) -> Prepared:
+    """Compile the model for batches of the example's shape, or load it from the cache.
+
+    Batches of another shape are compiled when they come.
+
+    Args:
+        model: in fp32; it is converted in place when it must be compiled.
+        candidate: of engine torch.
+        example_inputs: one batch of the shape that will be run.
+        task: what the calls will be.
+        new_tokens: how many tokens will be generated for each input (task generate).
+        cache: directory of compiled programs; "" for none.
+        say: told "waiting for compilation" and "compiling" when they begin.
+
+    Raises:
+        RequestError: a candidate that torch has no kernels for.
+    """
+    check(candidate)
+    maker = _ProgramMaker(model, candidate, cache, say)
+    if task == "generate":
+        decoder = CompiledDecoder(model, maker)
+        decoder.search(tuple(example_inputs["input_ids"].shape), new_tokens)
+        return maker.prepared(decoder)
+    compiled = CompiledModel(model, maker)
+    compiled.program(example_inputs)
+    return maker.prepared(compiled)
+
+
+class _ProgramMaker:
+    """Makes the programs of one model and one candidate, and knows what that took."""
+
+    def __init__(self, model: torch.nn.Module, candidate: Candidate, cache: str, say: Callable[[str], None]) -> None:
+        self.model = model
+        self.candidate = candidate
+        self.identity = identify_weights(model)
+        # Programs of a model without a cache lie here until the model is gone.
+        self.temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
+        self.programs = CompileCache(self.temporary.name if self.temporary else cache, say)
+        self.converted: dict[str, object] | None = None
+        self.convert_s = 0.0
+        self.made: list[Program] = []
+
+    def make(
+        self, shapes: Mapping[str, object], build: Callable[[torch.nn.Module, Path], Mapping[str, object]]
+    ) -> tuple[LoadedProgram, Mapping[str, object]]:
+        """The program for these shapes, with what its build told."""
+
+        def build_converted(path: Path) -> Mapping[str, object]:
+            self._convert()
+            return build(self.model, path)
+
+        key = {
+            "weights": self.identity,
+            "candidate": asdict(self.candidate),
+            "kernels": identify_kernels(),
+            "shapes": shapes,
+        }
+        program = self.programs.program(key, build_converted)
+        self.made.append(program)
+        return LoadedProgram(program.path), program.details
+
+    def prepared(self, compiled: torch.nn.Module) -> Prepared:
+        """The model with what is known of it by now."""
+        facts: dict[str, object] = {
+            "cache": "hit" if all(program.cache == "hit" for program in self.made) else "miss",
+            "compile_s": round(max(0.0, sum(program.compile_s for program in self.made) - self.convert_s), 3),
+            "compile_wait_s": round(sum(program.wait_s for program in self.made), 3),
+            **(self.converted or {}),
+        }
+        return Prepared(model=compiled, candidate=self.candidate, convert_s=self.convert_s, facts=facts)
+
+    def _convert(self) -> None:
+        if self.converted is None:
+            began = monotonic()
+            self.converted = convert(self.model, self.candidate)
+            self.convert_s = monotonic() - began

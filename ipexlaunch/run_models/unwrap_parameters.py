@@ -1,0 +1,113 @@
+"""Replaces torchao's quantised weights by layers that hold plain tensors and call the kernels themselves.
+
+torchao keeps a quantised weight as one tensor of a class of its own, which is taken apart in Python at every compiled
+call, and whose weight-only product is a dequantisation followed by a floating-point product; freezing folds that into
+plain floating-point weights, and the saved memory traffic is gone. A layer of plain tensors has neither problem.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+ROWS_OF_INT8_KERNEL = 4
+"""Rows up to which aten's kernel of int8 weights is used; above, freezing widens the weights and oneDNN multiplies.
+
+The kernel (torch's native/cpu/int8mm_kernel.cpp) goes through the weights once for every four rows, and has vector code
+for bf16 activations; with fp32 it took three times as long as fp32 weights for one row, twelve times for eight.
+"""
+
+
+class Int8WeightLinear(torch.nn.Module):
+    """A linear layer whose weights are int8 with one scale for each output."""
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Keep the parts.
+
+        Args:
+            weight: int8, outputs x inputs.
+            scale: one for each output, in the activations' type.
+            bias: one for each output, or None.
+        """
+        super().__init__()
+        self.register_buffer("quantised", weight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The product, in the activations' type."""
+        weight: Any = self.quantised
+        rows = values.reshape(-1, values.shape[-1])
+        if rows.shape[0] <= ROWS_OF_INT8_KERNEL and rows.dtype == torch.bfloat16:
+            product = torch.ops.aten._weight_int8pack_mm(rows, weight, self.scale)
+        else:
+            product = torch.mm(rows, weight.t().to(rows.dtype)) * self.scale
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*values.shape[:-1], weight.shape[0])
+
+
+class Int4WeightLinear(torch.nn.Module):
+    """A linear layer whose weights are packed int4 with a scale and an offset for each group of inputs."""
+
+    def __init__(
+        self, packed: torch.Tensor, scales_and_offsets: torch.Tensor, group_size: int, bias: torch.Tensor | None
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            packed: as aten's _convert_weight_to_int4pack_for_cpu gives them.
+            scales_and_offsets: groups x outputs x 2, in the activations' type.
+            group_size: inputs that share a scale.
+            bias: one for each output, or None.
+        """
+        super().__init__()
+        self.register_buffer("packed", packed)
+        self.register_buffer("scales_and_offsets", scales_and_offsets)
+        self.register_buffer("bias", bias)
+        self.group_size = group_size
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The product, in the activations' type."""
+        rows = values.reshape(-1, values.shape[-1])
+        product = torch.ops.aten._weight_int4pack_mm_for_cpu(
+            rows, self.packed, self.group_size, self.scales_and_offsets
+        )
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*values.shape[:-1], product.shape[-1])
+
+
+def unwrap_weight_only(model: torch.nn.Module) -> int:
+    """Replace every weight-only layer that torchao made, in place, and tell how many there were.
+
+    Args:
+        model: after torchao's quantize_ with a weight-only configuration.
+    """
+    replaced = 0
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            plain = _plain(child)
+            if plain is not None:
+                setattr(module, name, plain)
+                replaced += 1
+    return replaced
+
+
+def has_wrapped_parameters(model: torch.nn.Module) -> bool:
+    """Whether any parameter is a tensor of torchao's classes."""
+    return any(type(parameter).__module__.startswith("torchao.") for parameter in model.parameters())
+
+
+def _plain(layer: torch.nn.Module) -> torch.nn.Module | None:
+    if not isinstance(layer, torch.nn.Linear):
+        return None
+    weight: Any = layer.weight
+    bias = None if layer.bias is None else layer.bias.detach()
+    kind = type(weight).__name__
+    if kind == "Int8Tensor" and weight.act_quant_kwargs is None:
+        return Int8WeightLinear(weight.qdata, weight.scale.reshape(-1).to(weight.dtype), bias)
+    if kind == "Int4OpaqueTensor" and weight.act_pre_scale is None and weight.act_mapping_type is None:
+        return Int4WeightLinear(weight.qdata, weight.scale_and_zero, weight.block_size[-1], bias)
+    return None
