@@ -52,6 +52,10 @@ class CompiledModel(torch.nn.Module):
             found = self.programs[key] = (program, _output_type(str(details["output"])))
         return found
 
+    def loaded(self) -> list[LoadedProgram]:
+        """The programs so far."""
+        return [program for program, _ in self.programs.values()]
+
     def forward(self, **batch: torch.Tensor) -> Any:
         """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
         program, output = self.program(batch)
@@ -73,6 +77,11 @@ class CompiledDecoder(torch.nn.Module):
         self.generation_config: Any = getattr(model, "generation_config", None)
         self.maker = maker
         self.searches: dict[tuple[int, int], GreedySearch] = {}
+        self.programs: list[LoadedProgram] = []
+
+    def loaded(self) -> list[LoadedProgram]:
+        """The programs so far."""
+        return self.programs
 
     def search(self, shape: Sequence[int], new_tokens: int) -> GreedySearch:
         """The search for prompts of this shape with room for so many more tokens.
@@ -100,7 +109,7 @@ class CompiledDecoder(torch.nn.Module):
         num_beams: int = 1,
         logits_processor: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = (),
         stopping_criteria: Sequence[Callable[[torch.Tensor, torch.Tensor], object]] = (),
-        pad_token_id: int | None = None,  # noqa: ARG002 (nothing ends early, so nothing is padded)
+        pad_token_id: int | None = None,
     ) -> torch.Tensor:
         """Like transformers' generate, of which this is the greedy search of a fixed number of tokens.
 
@@ -134,6 +143,7 @@ class CompiledDecoder(torch.nn.Module):
     def _make(self, inputs: int, tokens: int, positions: int) -> GreedySearch:
         prompt, details = self._step(inputs, tokens, positions, whole=False)
         step, _ = self._step(inputs, 1, positions, whole=True)
+        self.programs += [prompt, step]
         shapes, dtype = _state_of(details)
         return GreedySearch(
             prompt=lambda values: prompt(values)[0].float(),
@@ -189,7 +199,7 @@ def _output_type(field: str) -> type:
         return kind
 
     # The loss comes first in transformers' outputs with logits, and is None here.
-    class Logits(modeling_outputs.SequenceClassifierOutput):  # type: ignore[misc]
+    class Logits(modeling_outputs.SequenceClassifierOutput):
         """Logits alone."""
 
         def __init__(self, logits: torch.Tensor) -> None:

@@ -214,8 +214,6 @@ def example_step(
     ]
 
 
-def empty_state(
-    inputs: int, positions: int, shapes: Sequence[Sequence[int]], dtype: torch.dtype
-) -> list[torch.Tensor]:
+def empty_state(inputs: int, positions: int, shapes: Sequence[Sequence[int]], dtype: torch.dtype) -> list[torch.Tensor]:
     """The state before a prompt; see `example_step`."""
     return [torch.zeros(inputs, heads, positions, size, dtype=dtype) for heads, size in shapes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ipexlaunch.engines.candidate import Candidate
@@ -23,7 +24,15 @@ _MODULES = {
 
 
 def prepare(
-    model: torch.nn.Module, candidate: Candidate, example_inputs: Batch, task: Task, *, checkpoint: str = ""
+    model: torch.nn.Module,
+    candidate: Candidate,
+    example_inputs: Batch,
+    task: Task,
+    *,
+    checkpoint: str = "",
+    new_tokens: int = 64,
+    cache: str = "",
+    say: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Make of a loaded model what the candidate runs.
 
@@ -33,6 +42,9 @@ def prepare(
         example_inputs: one batch of the shape that will be run.
         task: what the calls will be.
         checkpoint: directory of a low-precision checkpoint (GPTQ or AWQ) of the model, for engine ipex; "" for none.
+        new_tokens: how many will be generated for each input (engine torch compiles for them).
+        cache: directory of compiled programs (engine torch); "" for none.
+        say: told "waiting for compilation" and "compiling" when they begin.
 
     Raises:
         RequestError: the engine cannot do what the candidate asks.
@@ -46,6 +58,8 @@ def prepare(
     engine = importlib.import_module(_MODULES[candidate.engine])
     if candidate.engine == "ipex":
         prepared: Prepared = engine.prepare(model, candidate, example_inputs, task, checkpoint=checkpoint)
+    elif candidate.engine == "torch":
+        prepared = engine.prepare(model, candidate, example_inputs, task, new_tokens=new_tokens, cache=cache, say=say)
     else:
         prepared = engine.prepare(model, candidate, example_inputs, task)
     return prepared

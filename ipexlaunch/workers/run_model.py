@@ -99,20 +99,23 @@ def _facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, ob
 def _prepare(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     """Convert the model, compile it, and compare it with what it was."""
     from ipexlaunch.run_models.check_answers import compare, take_reference
-    from ipexlaunch.run_models.run_task import run_task
 
     reference = None
     if job.check:
         worker.phase("checking")
         reference = take_reference(loaded.model, job.task, inputs.batches[-CHECKED_BATCHES:])
     worker.phase("converting")
-    prepared = prepare(loaded.model, job.candidate, inputs.batches[0], job.task, checkpoint=job.checkpoint)
+    prepared = prepare(
+        loaded.model,
+        job.candidate,
+        inputs.batches[0],
+        job.task,
+        checkpoint=job.checkpoint,
+        new_tokens=job.new_tokens,
+        cache=job.cache,
+        say=worker.phase,
+    )
     worker.tell(convert_s=round(prepared.convert_s, 3), notes=list(prepared.notes), **prepared.facts)
-    if job.candidate.engine == "torch":
-        worker.phase("compiling")
-        began = monotonic()
-        run_task(prepared, job.task, inputs.batches[0], job.new_tokens)
-        worker.tell(compile_s=round(monotonic() - began, 3))
     if reference is not None:
         worker.phase("checking")
         answers = compare(prepared, reference)
@@ -128,6 +131,10 @@ def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
 
     for batch, _ in zip(cycle(inputs.batches), range(job.warmup_batches), strict=False):
         run_task(prepared, job.task, batch, job.new_tokens)
+    if job.candidate.engine == "torch":
+        from ipexlaunch.run_models.host_overhead import measure_host_overhead
+
+        worker.tell(host_overhead_ms=round(measure_host_overhead(prepared, inputs.batches[0], job.task) * 1e3, 4))
 
 
 def _measure(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
