@@ -27,7 +27,7 @@ class Maker(Protocol):
         ...
 
 
-class CompiledModel(torch.nn.Module):
+class CompiledModel(torch.nn.Module):  # type: ignore[misc]
     """Called with a batch, it gives logits or hidden states as a transformers output."""
 
     def __init__(self, model: torch.nn.Module, maker: Maker) -> None:
@@ -62,7 +62,7 @@ class CompiledModel(torch.nn.Module):
         return output(program([tensor.contiguous() for tensor in batch.values()])[0])
 
 
-class CompiledDecoder(torch.nn.Module):
+class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
     """A decoder that generates the likeliest tokens, the prompt and each further token by a compiled program."""
 
     def __init__(self, model: torch.nn.Module, maker: Maker) -> None:
@@ -166,7 +166,7 @@ class CompiledDecoder(torch.nn.Module):
         return self.maker.make({"inputs": inputs, "tokens": tokens, "positions": positions, "whole": whole}, build)
 
 
-class _FirstField(torch.nn.Module):
+class _FirstField(torch.nn.Module):  # type: ignore[misc]
     """A model as a function of tensors that gives one tensor."""
 
     def __init__(self, model: torch.nn.Module, names: Sequence[str]) -> None:
@@ -199,7 +199,7 @@ def _output_type(field: str) -> type:
         return kind
 
     # The loss comes first in transformers' outputs with logits, and is None here.
-    class Logits(modeling_outputs.SequenceClassifierOutput):
+    class Logits(modeling_outputs.SequenceClassifierOutput):  # type: ignore[misc]
         """Logits alone."""
 
         def __init__(self, logits: torch.Tensor) -> None:

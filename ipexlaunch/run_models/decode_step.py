@@ -52,7 +52,7 @@ class StaticState:
         return len(self.is_sliding)
 
 
-class DecodeStep(torch.nn.Module):
+class DecodeStep(torch.nn.Module):  # type: ignore[misc]
     """A decoder's forward pass without anything but tensors among its arguments."""
 
     def __init__(self, model: torch.nn.Module, whole: bool) -> None:

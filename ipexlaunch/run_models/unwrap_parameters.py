@@ -22,7 +22,7 @@ ROWS_OF_INT4_KERNEL = 8
 """Likewise for int4 (int4mm_kernel.cpp): one row took half the time of bf16 weights, eight rows 1.2 times, 32 twice."""
 
 
-class Int8WeightLinear(torch.nn.Module):
+class Int8WeightLinear(torch.nn.Module):  # type: ignore[misc]
     """A linear layer whose weights are int8 with one scale for each output."""
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -41,7 +41,7 @@ class Int8WeightLinear(torch.nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """The product, in the activations' type."""
         weight: Any = self.quantised
-        rows = values.reshape(-1, values.shape[-1])
+        rows = values.reshape(-1, values.shape[-1]).contiguous()
         if rows.shape[0] <= ROWS_OF_INT8_KERNEL and rows.dtype == torch.bfloat16:
             product = torch.ops.aten._weight_int8pack_mm(rows, weight, self.scale)
         else:
@@ -51,7 +51,7 @@ class Int8WeightLinear(torch.nn.Module):
         return product.reshape(*values.shape[:-1], weight.shape[0])
 
 
-class Int4WeightLinear(torch.nn.Module):
+class Int4WeightLinear(torch.nn.Module):  # type: ignore[misc]
     """A linear layer whose weights are packed int4 with a scale and an offset for each group of inputs."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Int4WeightLinear(torch.nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """The product, in the activations' type."""
-        rows = values.reshape(-1, values.shape[-1])
+        rows = values.reshape(-1, values.shape[-1]).contiguous()
         if rows.shape[0] <= ROWS_OF_INT4_KERNEL:
             product = self._product(rows)
         else:

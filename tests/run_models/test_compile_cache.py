@@ -1,0 +1,162 @@
+"""run_models/compile_cache.py: one process builds, the others wait, and nothing unfinished is ever used."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from ipexlaunch.run_models.compile_cache import COMPILING, PROGRAM, WAITING, CompileCache, digest
+from tests.examples.run_examples import ROOT
+
+KEY: dict[str, object] = {"weights": "a", "kernels": {"threads": 2, "torch": "2.13.0"}, "shapes": {"inputs": [8, 128]}}
+
+
+class Builder:
+    """Builds programs of known text and counts them."""
+
+    def __init__(self, text: str = "program") -> None:
+        self.text = text
+        self.built = 0
+
+    def __call__(self, path: Path) -> Mapping[str, object]:
+        self.built += 1
+        path.write_text(self.text)
+        return {"shapes": [(1, 2)]}
+
+
+def test_a_program_is_built_once_and_found_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    build = Builder()
+    first = CompileCache(tmp_path / "cache", said.append).program(KEY, build)
+    again = CompileCache(tmp_path / "cache", said.append).program(KEY, build)
+    assert (first.cache, again.cache) == ("miss", "hit")
+    assert build.built == 1
+    assert said == [COMPILING]
+    assert first.path == again.path
+    assert again.path.read_text() == "program"
+    # What the first process sees went through the file, as for later ones.
+    assert first.details == again.details == {"shapes": [[1, 2]]}
+    assert again.compile_s == 0.0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {**KEY, "kernels": {"threads": 1, "torch": "2.13.0"}},
+        {**KEY, "kernels": {"threads": 2, "torch": "2.14.0"}},
+        {**KEY, "weights": "b"},
+        {**KEY, "shapes": {"inputs": [8, 64]}},
+    ],
+)
+def test_whatever_differs_has_a_program_of_its_own(tmp_path: Path, other: dict[str, object]) -> None:
+    cache = CompileCache(tmp_path)
+    here = cache.program(KEY, Builder("here"))
+    there = cache.program(other, Builder("there"))
+    assert there.cache == "miss"
+    assert (here.path.read_text(), there.path.read_text()) == ("here", "there")
+
+
+def test_the_order_of_a_key_is_nothing() -> None:
+    assert digest({"a": 1, "b": {"c": 2, "d": 3}}) == digest({"b": {"d": 3, "c": 2}, "a": 1})
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def fail(path: Path) -> Mapping[str, object]:
+        path.write_text("half")
+        raise RuntimeError("no compiler")
+
+    cache = CompileCache(tmp_path)
+    with pytest.raises(RuntimeError, match="no compiler"):
+        cache.program(KEY, fail)
+    build = Builder()
+    assert cache.program(KEY, build).cache == "miss"
+    assert build.built == 1
+
+
+@pytest.mark.parametrize("damage", ["shorter", "marker", "gone"])
+def test_a_damaged_program_is_built_again(tmp_path: Path, damage: str) -> None:
+    cache = CompileCache(tmp_path)
+    path = cache.program(KEY, Builder()).path
+    assert path.name == PROGRAM
+    if damage == "shorter":
+        path.write_text("prog")
+    elif damage == "marker":
+        (path.parent / "complete.json").write_text("{")
+    else:
+        path.unlink()
+    again = cache.program(KEY, Builder())
+    assert again.cache == "miss"
+    assert again.path.read_text() == "program"
+
+
+OTHER_PROCESS = """
+import sys
+from pathlib import Path
+from ipexlaunch.run_models.compile_cache import CompileCache
+
+def build(path):
+    path.write_text("half")
+    print("building", flush=True)
+    sys.stdin.readline()
+    path.write_text("whole")
+    return {"by": "the other"}
+
+CompileCache(sys.argv[1]).program(eval(sys.argv[2]), build)
+"""
+
+
+def start_other(cache: Path) -> subprocess.Popen[str]:
+    """A process that holds the lock and builds, until it is told a line or killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OTHER_PROCESS, str(cache), repr(KEY)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "building\n"
+    return process
+
+
+@pytest.mark.process
+def test_who_comes_second_waits_and_does_not_build(tmp_path: Path) -> None:
+    with start_other(tmp_path) as other:
+        said: list[str] = []
+
+        def go_on(phase: str) -> None:
+            said.append(phase)
+            assert other.stdin is not None
+            other.stdin.write("\n")
+            other.stdin.flush()
+
+        build = Builder()
+        found = CompileCache(tmp_path, go_on).program(KEY, build)
+    assert said == [WAITING]
+    assert build.built == 0
+    assert found.cache == "hit"
+    assert found.details == {"by": "the other"}
+    assert found.path.read_text() == "whole"
+
+
+@pytest.mark.process
+def test_when_the_builder_dies_the_next_one_builds(tmp_path: Path) -> None:
+    with start_other(tmp_path) as other:
+        said: list[str] = []
+
+        def kill(phase: str) -> None:
+            said.append(phase)
+            if phase == WAITING:
+                other.kill()
+
+        build = Builder()
+        found = CompileCache(tmp_path, kill).program(KEY, build)
+    assert said == [WAITING, COMPILING]
+    assert build.built == 1
+    assert found.cache == "miss"
+    assert found.path.read_text() == "program"

@@ -1,0 +1,96 @@
+"""run_models/prepare_torch.py in the environment with torch: compiled programs, their cache, and plain parameters."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipexlaunch.engines.candidate import Candidate, floating
+from ipexlaunch.engines.model_job import ModelJob
+from tests.examples.run_examples import run, torch_python
+from tests.run_models.environments import facts_of, phases_of, work, work_and_listen
+
+pytestmark = [pytest.mark.torch, pytest.mark.process]
+
+INT4 = Candidate(engine="torch", dtype="int4", scheme="weight-only", activations="bf16", group_size=32)
+
+
+def ask(what: str) -> dict[str, Any]:
+    done = run(torch_python(), "-m", "tests.run_models.torch_checks", what)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+@pytest.mark.slow
+def test_the_second_worker_starts_from_what_the_first_compiled(tmp_path: Path) -> None:
+    job = ModelJob(
+        model="random:bert-tiny",
+        task="embed",
+        candidate=floating("torch", "bf16"),
+        batch_size=2,
+        input_tokens=16,
+        seconds=0.1,
+        cache=str(tmp_path),
+    )
+    first, second = (work_and_listen(torch_python(), job) for _ in range(2))
+    assert phases_of(first) == [
+        "loading", "checking", "converting", "compiling", "checking", "warming up", "ready", "finished"
+    ]  # fmt: skip
+    assert phases_of(second) == [phase for phase in phases_of(first) if phase != "compiling"]
+    assert facts_of(first)["cache"] == "miss"
+    assert facts_of(first)["compile_s"] > 0
+    assert facts_of(second)["cache"] == "hit"
+    assert facts_of(second)["compile_s"] == 0
+    assert facts_of(second)["host_overhead_ms"] > 0
+    # The very same program gives the very same answers; 1 would mean that nothing ran in bfloat16.
+    assert facts_of(first)["check"] == facts_of(second)["check"]
+    assert 0.995 < facts_of(second)["check"]["cosine"] < 1
+
+
+@pytest.mark.slow
+def test_a_compiled_decoder_follows_eager_fp32_with_int4_weights(tmp_path: Path) -> None:
+    job = ModelJob(
+        model="random:llama-68m",
+        task="generate",
+        candidate=INT4,
+        batch_size=2,
+        input_tokens=16,
+        new_tokens=5,
+        seconds=0.1,
+        cache=str(tmp_path),
+    )
+    said = work_and_listen(torch_python(), job)
+    facts = facts_of(said)
+    # Two layers of seven products, and the output.
+    assert facts["quantised_layers"] == facts["unwrapped_layers"] == 15
+    assert 0 < facts["check"]["logit_error"] < 0.3
+    samples = {name: sum(len(m["values_s"]) for m in said if m["event"] == "samples" and m["name"] == name)
+               for name in ("first_token", "next_token")}  # fmt: skip
+    assert samples["next_token"] == 4 * samples["first_token"] > 0
+    # The prompt's program and the step's, and no other for the shorter texts of the check.
+    assert len(list(tmp_path.glob("*/program.pt2"))) == 2
+
+
+def test_unwrapped_layers_say_what_torchao_says() -> None:
+    found = ask("layers")
+    for dtype, few in (("int8", 4), ("int4", 8)):
+        assert found[f"{dtype} unwrapped"] == 2
+        assert found[f"{dtype} wrapped before"] is True
+        assert found[f"{dtype} wrapped after"] is False
+        # bfloat16 has eight bits.
+        assert all(found[f"{dtype} {rows}"] < 0.02 for rows in (1, few, few + 1)), found
+
+
+def test_threads_caps_and_weights_are_part_of_the_key() -> None:
+    assert ask("keys") == {"threads": ["threads"], "caps": ["caps"], "same weights": True, "other weights": False}
+
+
+def test_integers_that_torch_has_no_kernel_for_are_refused_in_one_line() -> None:
+    candidate = Candidate(engine="torch", dtype="int4", scheme="weight-only", activations="fp32")
+    done = work(torch_python(), ModelJob(model="random:bert-tiny", candidate=candidate, check=False))
+    assert done.returncode == 2
+    assert "torch's int4 kernel is weight-only and takes bf16 activations" in done.stderr

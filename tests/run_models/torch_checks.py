@@ -1,0 +1,63 @@
+"""What tests ask in the environment with torch: `python -m tests.run_models.torch_checks WHAT`, one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import torch
+
+from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.run_models import compile_program, unwrap_parameters
+from ipexlaunch.run_models.quantise import convert
+
+
+def layers() -> dict[str, Any]:
+    """How far unwrapped layers are from torchao's own, for few rows and for many, relative to the largest output."""
+    found: dict[str, Any] = {}
+    for dtype, group, few in (("int8", 0, unwrap_parameters.ROWS_OF_INT8_KERNEL),
+                              ("int4", 32, unwrap_parameters.ROWS_OF_INT4_KERNEL)):  # fmt: skip
+        candidate = Candidate(engine="torch", dtype=dtype, scheme="weight-only", activations="bf16", group_size=group)  # type: ignore[arg-type]
+        torch.manual_seed(0)
+        whole = torch.nn.Sequential(torch.nn.Linear(96, 64), torch.nn.Linear(64, 32, bias=False))
+        plain = torch.nn.Sequential(torch.nn.Linear(96, 64), torch.nn.Linear(64, 32, bias=False))
+        plain.load_state_dict(whole.state_dict())
+        convert(whole, candidate, unwrap=False)
+        facts = convert(plain, candidate)
+        for rows in (1, few, few + 1):
+            values = torch.randn(rows, 96).bfloat16()
+            with torch.no_grad():
+                theirs, ours = whole(values).float(), plain(values).float()
+            found[f"{dtype} {rows}"] = float((theirs - ours).abs().max() / theirs.abs().max())
+        found[f"{dtype} unwrapped"] = facts["unwrapped_layers"]
+        found[f"{dtype} wrapped before"] = unwrap_parameters.has_wrapped_parameters(whole)
+        found[f"{dtype} wrapped after"] = unwrap_parameters.has_wrapped_parameters(plain)
+    return found
+
+
+def keys() -> dict[str, Any]:
+    """Which things change the identity of kernels and of weights."""
+    torch.set_num_threads(1)
+    one = compile_program.identify_kernels()
+    torch.set_num_threads(2)
+    two = compile_program.identify_kernels()
+    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+    capped = compile_program.identify_kernels()
+    torch.manual_seed(0)
+    model = torch.nn.Linear(64, 64)
+    before = compile_program.identify_weights(model)
+    same = compile_program.identify_weights(model)
+    with torch.no_grad():
+        model.weight.mul_(1.001)
+    return {
+        "threads": [name for name in one if one[name] != two[name]],
+        "caps": [name for name in two if two[name] != capped[name]],
+        "same weights": before == same,
+        "other weights": before == compile_program.identify_weights(model),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps({"layers": layers, "keys": keys}[sys.argv[1]]()))
