@@ -46,10 +46,10 @@ BOUNDS: dict[Dtype, Bound] = {
     "bf16": Bound(cosine=0.995, agreement=0.9, logit_error=0.1),
     "fp16": Bound(cosine=0.995, agreement=0.9, logit_error=0.1),
     "int8": Bound(cosine=0.995, agreement=0.85, logit_error=0.2),
-    "int4": Bound(cosine=0.97, agreement=0.6, logit_error=0.5),
+    "int4": Bound(cosine=0.97, agreement=0.6, logit_error=0.8),
 }
 """Cosines as people accept them of sentence embeddings. Those of logits tell rounding from wrong kernels: bf16 keeps 8
-bits and int8 about 7, which by the last layer is an error of some per cent; int4 by plain rounding one of 20 to 30; a
+bits and int8 about 7, which by the last layer is an error of some per cent; int4 by plain rounding one of 20 to 50; a
 kernel that is wrong gives about 1.4 (unrelated logits) and no agreement."""
 
 

@@ -49,16 +49,16 @@ def measure(
     """
     rows: list[Measurement] = []
     left = in_order(candidates)
-    while left:
-        with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
-            meeting = os.path.join(directory, "meeting")
-            os.mkdir(meeting)
+    with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
+        # Without a cache of its own the workers still share what one of them has compiled.
+        cached = replace(job, cache=job.cache or os.path.join(directory, "compiled"))
+        while left:
+            meeting = tempfile.mkdtemp(dir=directory)
             workers = len(ground.plan.chosen)
             wanted = MeasuringJob(
-                job=job, candidates=left, seconds=seconds, layers=layers, meeting=meeting, workers=workers
+                job=cached, candidates=left, seconds=seconds, layers=layers, meeting=meeting, workers=workers
             )
-            launch = _launch(ground, wanted)
-            run = ground.run(launch, ground.inherited, ground.tell, directory)
+            run = ground.run(_launch(ground, wanted), ground.inherited, ground.tell, directory)
             for line in dict.fromkeys(_surprises(run, ground)):
                 ground.tell(line)
             done = _rows(run, left)

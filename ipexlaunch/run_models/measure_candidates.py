@@ -128,6 +128,9 @@ class _Session:
             self.inputs.batches[0],
             self.job.task,
             checkpoint=self.job.checkpoint if takes_checkpoint else "",
+            new_tokens=min(self.job.new_tokens, MOST_TOKENS),
+            cache=self.job.cache,
+            say=self.say,
         )
 
     def measurements(self) -> list[Measurement]:
