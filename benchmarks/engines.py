@@ -216,8 +216,8 @@ def cache(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
             first = bench(options, options.torch_python, model, *words, cache=shared, seconds=2)
             second = bench(options, options.torch_python, model, *words, cache=shared, seconds=2)
             alone = bench(options, options.torch_python, model, *words, cache=own, seconds=2, ninstances=1)
-        compiled = [instance["phases"].get("compiling", 0.0) for instance in first["instances"]]
-        one = alone["instances"][0]["phases"].get("compiling", 0.0)
+        compiled = [instance["phases_s"].get("compiling", 0.0) for instance in first["instances"]]
+        one = alone["instances"][0]["phases_s"].get("compiling", 0.0)
         ready = [max(instance["ready_s"] for instance in run["instances"]) for run in (first, second)]
         found[name] = {"compiling_s": compiled, "alone_s": one, "ready_s": ready}
         share, again = sum(compiled) / one if one else 0.0, ready[1] / ready[0]

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
+from ipexlaunch.batching.batch_figures import BatchSummary
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.distribution import Distribution, distribution
 from ipexlaunch.exit_words import SIGNAL_NAMES
@@ -110,6 +111,8 @@ class Report:
     """Earliest first; times are seconds from the start of the run."""
     exit_code: int
     provenance: Mapping[str, object] = field(default_factory=dict)
+    batch: BatchSummary | None = None
+    """Of a batch job; None for other runs."""
     distributions_ms: Mapping[str, Distribution] = field(default_factory=dict)
     """Of the merged durations of all workers, by kind."""
     facts: Mapping[str, object] = field(default_factory=dict)

@@ -15,9 +15,10 @@ from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.usage import Usage
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.live import Live
 
+    from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.sample_usage import UsageSampler
 
 LINE_INTERVAL_S = 10.0
@@ -41,8 +42,10 @@ def table_interval_s(rows: int) -> float:
 class _Looker:
     """Takes what is newest and shows it, in a thread of its own, together with what the workers use."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, progress: Callable[[], BatchProgress] | None) -> None:
         self._newest: Snapshot | None = None
+        self._progress = progress
+        self._newest_progress: BatchProgress | None = None
         self._messages: deque[str] = deque()
         self._closing = False
         self._sampler: UsageSampler[int] | None = None
@@ -58,6 +61,8 @@ class _Looker:
     def tick(self, snapshot: Snapshot) -> None:
         """Show this soon, unless something newer comes first."""
         self._newest = snapshot
+        if self._progress is not None:
+            self._newest_progress = self._progress()
         self._apart.poke()
 
     def _usages(self, snapshot: Snapshot) -> dict[int, Usage]:
@@ -74,7 +79,15 @@ class _Looker:
 class LiveTable(_Looker):
     """The table at the bottom of a terminal; what is said meanwhile appears above it."""
 
-    def __init__(self, identity: RunIdentity, rows: int, stream: TextIO, *, color: bool) -> None:
+    def __init__(
+        self,
+        identity: RunIdentity,
+        rows: int,
+        stream: TextIO,
+        *,
+        color: bool,
+        progress: Callable[[], BatchProgress] | None = None,
+    ) -> None:
         """Begin with nothing drawn.
 
         Args:
@@ -82,6 +95,7 @@ class LiveTable(_Looker):
             rows: how many workers there are.
             stream: a terminal.
             color: whether it wants colours.
+            progress: how far a batch job is; None where the run is none.
         """
         self.interval_s: float | None = table_interval_s(rows)
         self._identity = identity
@@ -94,7 +108,7 @@ class LiveTable(_Looker):
         self._live: Live | None = None
         self._width = 0
         self._said: deque[str] = deque(maxlen=SAID_AGAIN)
-        super().__init__("ipexlaunch-live")
+        super().__init__("ipexlaunch-live", progress)
 
     def say(self, text: str) -> None:
         """Write a line above the table."""
@@ -129,20 +143,29 @@ class LiveTable(_Looker):
             from ipexlaunch.drawings.live_table import live_table
 
             width, height = console.size
+            bar = self._bar(snapshot, width)
             usages = self._usages(snapshot)
             snapshot = replace(snapshot, failures=())  # each has been said, and stands above
             table = live_table(
                 snapshot,
                 usages,
                 width=width,
-                height=height - 2,
+                height=height - 2 - len(bar),
                 title=self._identity.program,
                 local_share_required=self._identity.local_share_required,
             )
             # The cursor stands below the table: the terminal writes there what is typed, such as ^C.
-            live.update(Group(table, ""), refresh=True)
+            live.update(Group(*bar, table, ""), refresh=True)
         if last:
             self._restore()
+
+    def _bar(self, snapshot: Snapshot, width: int) -> list[RenderableType]:
+        """The lines above the table: how far the job is."""
+        if self._newest_progress is None:
+            return []
+        from ipexlaunch.drawings.batch_bar import batch_bar
+
+        return [batch_bar(self._newest_progress, snapshot, width=width)]
 
     def _begin(self) -> Live:
         from rich.console import Console
@@ -178,15 +201,16 @@ class LiveLines(_Looker):
 
     interval_s: float | None = LINE_INTERVAL_S
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], progress: Callable[[], BatchProgress] | None = None) -> None:
         """Begin with nothing told.
 
         Args:
             tell: takes a line.
+            progress: how far a batch job is; None where the run is none.
         """
         self._tell = tell
         self._shown: Snapshot | None = None
-        super().__init__("ipexlaunch-live")
+        super().__init__("ipexlaunch-live", progress)
 
     def close(self) -> None:
         """End; the report follows, so there is no last line."""
@@ -207,4 +231,9 @@ class LiveLines(_Looker):
             self._usages(snapshot)
             time.sleep(FIRST_LOOK_S)
         self._shown = snapshot
-        self._tell(live_line(snapshot, self._usages(snapshot)))
+        line = live_line(snapshot, self._usages(snapshot))
+        if self._newest_progress is not None:
+            from ipexlaunch.drawings.batch_bar import batch_words
+
+            line = f"{batch_words(self._newest_progress, snapshot)}; {line}"
+        self._tell(line)

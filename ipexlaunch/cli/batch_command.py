@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options
+from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, input_rules, largest_padded, output_rules
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
-from ipexlaunch.errors import RequestError
 from ipexlaunch.launch import Job, shell_line
 
 if TYPE_CHECKING:
+    from ipexlaunch.batching.output_rules import OutputRules
+    from ipexlaunch.cli.batch_output import BatchOutput
     from ipexlaunch.feed_workers import QueueFeeder
+    from ipexlaunch.read_items.open_items import ItemSource
 
 
 @click.command(
@@ -50,84 +51,81 @@ def command(context: click.Context, /, program: str, arguments: tuple[str, ...],
         for worker in launch.workers:
             click.echo(shell_line(worker))
         return 0
-    feeder = _feeder(job, len(launch.workers), options)
-    if feeder.journal.progress.complete:
-        feeder.journal.close()
-        _tell(f"all {feeder.journal.progress.done.count} items are done already")
-        return 0
-    feeding = Feeding(
-        feeder=feeder,
-        batches_held=feeder.queue.rules.in_flight,
-        stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S,
-        conclude=_conclusion(feeder, options["output_file"]),
-    )
+    from ipexlaunch.cli.batch_output import open_output
+    from ipexlaunch.read_items.open_items import ItemSource
+
+    rules, source = output_rules(options), ItemSource(options["input_file"], input_rules(options))
+    output = open_output(rules, _identity(job, source, rules, options), options, _tell)
+    if output.journal.progress.complete:
+        return output.finish_former()
+    feeding = _feeding(source, output, len(launch.workers), options)
+    options["live"] = not options["no_progress"] and not output.draws_on_terminal
     return run_launch(launch, topology, options, feeding).exit_code
 
 
-def _feeder(job: Job, workers: int, options: dict[str, Any]) -> QueueFeeder:
+def _feeding(source: ItemSource, output: BatchOutput, workers: int, options: dict[str, Any]) -> Feeding:
+    """What makes the run a batch job."""
+    from ipexlaunch.batching.batch_progress import BatchProgress
+    from ipexlaunch.cli.batch_conclusion import conclude
+    from ipexlaunch.read_items.read_apart import InputWatcher, ReadApart
+
+    journal = output.journal
+    before = journal.progress.done.count
+    items: Any = source.items(journal.progress.done.__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
+    apart = ReadApart(items) if source.may_wait else None
+    feeder = _feeder(items if apart is None else apart, output, workers, options)
+
+    def progress() -> BatchProgress:
+        ended = feeder.queue.ended and feeder.input_error is None
+        return BatchProgress(
+            done=journal.progress.done.count,
+            before=before,
+            dead=journal.progress.dead,
+            expected=before + feeder.read if ended else source.expected,
+            exact=ended or source.rows is not None,
+        )
+
+    return Feeding(
+        feeder=feeder,
+        batches_held=feeder.queue.rules.in_flight,
+        stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S,
+        conclude=lambda: conclude(feeder, output, _tell),
+        progress=progress,
+        watchers=() if apart is None else (InputWatcher(apart, feeder.input_came),),
+        takes_stdout=output.takes_stdout,
+    )
+
+
+def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, Any]) -> QueueFeeder:
     from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
     from ipexlaunch.feed_workers import FeedRules, QueueFeeder
-    from ipexlaunch.feed_workers.open_job import open_job
-    from ipexlaunch.read_items.identity import identity_of
-    from ipexlaunch.read_items.json_lines import read_json_lines
 
-    source: str = options["input_file"]
-    try:
-        identity = identity_of(source)
-    except OSError as error:
-        raise RequestError(f"read {source}", str(error.strerror), "give the path of a file that is there") from None
-    journal = open_job(
-        options["output_file"],
-        {"input": identity, "program": _program(job), "options": {"--id-field": options["id_field"]}},
-        resume=options["resume"],
-        overwrite=options["overwrite"],
-        rebuild=options["rebuild"],
-    )
     rules = BatchRules(
         workers=workers,
         largest=options["batch_size"],
-        largest_padded=options["batch_tokens"],
+        largest_padded=largest_padded(options),
         look_ahead=max(options["look_ahead"], options["batch_size"]),
         attempts=options["attempts"],
     )
-    items = read_json_lines(source, options["id_field"], journal.progress.done.__contains__)
     patience = FeedRules(stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S)
-    return QueueFeeder(WorkQueue(rules), items, journal, patience)
+    return QueueFeeder(WorkQueue(rules), items, output.journal, patience)
 
 
-def _program(job: Job) -> dict[str, object]:
-    """What the results depend on."""
+def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> dict[str, object]:
+    """What the results depend on: a job that is gone on with must be the same in all of it."""
     program: dict[str, object] = {"kind": job.kind, "name": job.program, "arguments": list(job.arguments)}
     if job.kind == "script":
         with open(job.program, "rb") as file:
             program["sha256"] = hashlib.sha256(file.read()).hexdigest()
     if job.environment:
         program["environment"] = dict(job.environment)
-    return program
-
-
-def _conclusion(feeder: QueueFeeder, output: str) -> Callable[[], Sequence[str]]:
-    from ipexlaunch.batching.batch_figures import tail_idle_s
-    from ipexlaunch.feed_workers.open_job import DEAD
-
-    def conclude() -> list[str]:
-        figures, progress = feeder.queue.figures, feeder.journal.progress
-        waste = f", {figures.padding_waste:.1%} of it padding" if figures.padding_waste else ""
-        _tell(
-            f"{progress.done.count - progress.dead} items done ({figures.items_done} now in {figures.batches} batches"
-            f"{waste}), {figures.requeued} given again, {progress.dead} given up, "
-            f"{tail_idle_s(feeder.last_done.values()):.2f} s of workers idle at the end"
-        )
-        reasons = [feeder.problem] if feeder.problem else []
-        if feeder.input_error is not None:
-            reasons.append(str(feeder.input_error))
-        elif not feeder.problem and not progress.complete:
-            reasons.append("items are left that were not done; go on with --resume")
-        if progress.dead:
-            reasons.append(f"{progress.dead} item{'s' * (progress.dead != 1)} given up, see {output}{DEAD}")
-        return reasons
-
-    return conclude
+    named = ("id_field", "text_field")
+    kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
+    return {
+        "input": source.identity or {"pipe": source.name},
+        "program": program,
+        "options": {**kept, "--keep-order": rules.keep_order, "--output-format parquet": rules.parquet},
+    }
 
 
 def _tell(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The options of `ipexlaunch batch` beyond those of `run`."""
+"""The options of `ipexlaunch batch` beyond those of `run`, and what they say of the input and the output."""
 
 from __future__ import annotations
 
@@ -7,21 +7,62 @@ from typing import Any, TypeVar
 
 import click
 
+from ipexlaunch.batching.input_rules import InputRules
+from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, OutputRules
+from ipexlaunch.errors import RequestError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 STALL_TIMEOUT_S = 600.0
 """Where --stall-timeout is not given: a batch job must not hang for ever on a worker that was stopped."""
 
+BYTES_PER_TOKEN = 4
+"""Of English text: 4.2 with the tokenizer of all-MiniLM-L6-v2 on examples/sentences.txt."""
+
 _OPTIONS = (
-    click.option("--input", "input_file", required=True, metavar="FILE", help="JSON lines, one item each."),
-    click.option("--output", "output_file", required=True, metavar="FILE", help="JSON lines, one result each."),
-    click.option("--id-field", metavar="KEY", help="Key of an item's id  [default: the number of its line]."),
+    click.option("--input", "input_file", required=True, metavar="FILE", help="The items; - for standard input."),
+    click.option("--output", "output_file", required=True, metavar="FILE", help="The results; - for standard output."),
+    click.option(
+        "--format",
+        "input_format",
+        type=click.Choice(["auto", "jsonl", "text", "csv", "tsv", "parquet"]),
+        default="auto",
+        show_default=True,
+        help="Of the input; auto goes by the end of its name, - is jsonl.",
+    ),
+    click.option(
+        "--output-format",
+        type=click.Choice(["auto", "jsonl", "parquet"]),
+        default="auto",
+        show_default=True,
+        help="Of the output; auto goes by the end of its name.",
+    ),
+    click.option("--id-field", metavar="NAME", help="Field of an item's id  [default: the number of its line]."),
+    click.option("--text-field", metavar="NAME", help="Field that is given to the program  [default: the whole item]."),
+    click.option("--tokens-field", metavar="NAME", help="Field with an item's length  [default: its bytes]."),
+    click.option("--keep-order", is_flag=True, help="Write results in the order of the input, not as they finish."),
+    click.option(
+        "--on-bad-line",
+        type=click.Choice(["stop", "dead-letter"]),
+        default="stop",
+        show_default=True,
+        help="What a line that cannot be read does: read no further, or go to OUTPUT.dead.jsonl.",
+    ),
+    click.option(
+        "--max-line-mb",
+        type=click.FloatRange(min=0, min_open=True),
+        default=64.0,
+        show_default=True,
+        metavar="MB",
+        help="A longer line is a bad one.",
+    ),
     click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Items of a batch."),
     click.option(
         "--batch-tokens",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Items times the size of the longest of them in a batch, at most.",
+        help=f"Items times the longest of them in a batch, at most; without --tokens-field {BYTES_PER_TOKEN} bytes are "
+        "taken for a token.",
     ),
     click.option(
         "--look-ahead",
@@ -41,6 +82,7 @@ _OPTIONS = (
     click.option("--resume", is_flag=True, help="Go on where a former job of the same kind ended."),
     click.option("--overwrite", is_flag=True, help="Begin anew though there is an output already."),
     click.option("--rebuild", is_flag=True, help="With --resume: make a lost or damaged ledger from the output."),
+    click.option("--no-progress", is_flag=True, help="Show no progress, neither a bar nor a line every 10 s."),
 )
 
 
@@ -49,3 +91,46 @@ def batch_options(function: Function) -> Function:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+def input_rules(options: dict[str, Any]) -> InputRules:
+    """How the options say that the input is read.
+
+    Raises:
+        RequestError: the name of the input does not say what it holds.
+    """
+    from ipexlaunch.read_items.open_items import format_of
+
+    return InputRules(
+        format=format_of(options["input_file"], options["input_format"]),
+        id_field=options["id_field"],
+        text_field=options["text_field"],
+        tokens_field=options["tokens_field"],
+        longest_line_bytes=int(options["max_line_mb"] * 1e6),
+    )
+
+
+def output_rules(options: dict[str, Any]) -> OutputRules:
+    """Where the options say that results go.
+
+    Raises:
+        RequestError: options that exclude each other.
+    """
+    path, form = options["output_file"], options["output_format"]
+    parquet = form == "parquet" or (form == "auto" and path.lower().endswith(PARQUET_SUFFIXES))
+    if path == STDOUT and parquet:
+        raise RequestError("write Parquet to standard output", "its index is at its end", "give --output FILE.parquet")
+    for name, asked in (("output", path), ("input", options["input_file"])):
+        if options["resume"] and asked == "-":
+            raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
+    if options["rebuild"] and not options["resume"]:
+        raise click.UsageError("--rebuild goes with --resume")
+    if options["resume"] and options["overwrite"]:
+        raise click.UsageError("--resume and --overwrite exclude each other; give one of them")
+    return OutputRules(path=path, keep_order=options["keep_order"], parquet=parquet)
+
+
+def largest_padded(options: dict[str, Any]) -> int | None:
+    """--batch-tokens in the unit of the items' sizes: tokens where a field gives them, else bytes."""
+    tokens: int | None = options["batch_tokens"]
+    return tokens if tokens is None or options["tokens_field"] is not None else tokens * BYTES_PER_TOKEN

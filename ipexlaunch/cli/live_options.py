@@ -13,6 +13,7 @@ import click
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
+    from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.run_identity import RunIdentity
     from ipexlaunch.show_live import LiveTable
     from ipexlaunch.supervise.watch import Watcher
@@ -71,7 +72,12 @@ def log_directory(options: dict[str, Any]) -> str | None:
 
 
 def open_views(
-    program: str, arguments: tuple[str, ...], count: int, options: dict[str, Any], tell: Callable[[str], None]
+    program: str,
+    arguments: tuple[str, ...],
+    count: int,
+    options: dict[str, Any],
+    tell: Callable[[str], None],
+    progress: Callable[[], BatchProgress] | None = None,
 ) -> Views:
     """Everything that looks on at this run; call it before workers are started (see `run_apart`).
 
@@ -81,6 +87,7 @@ def open_views(
         count: of instances.
         options: of `run`, log_dir as `log_directory` gives it.
         tell: says a line to the user.
+        progress: how far a batch job is; None where the run is none.
 
     Raises:
         LaunchError: metrics are asked for and cannot be had.
@@ -102,7 +109,7 @@ def open_views(
         ]
         outputs = (1, 2)
         if draws_table(options):
-            table = _table(identity, count)
+            table = _table(identity, count, progress)
             watchers.append(table)
             nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             outputs = (nowhere if sys.stdout.isatty() else 1, nowhere)
@@ -111,15 +118,15 @@ def open_views(
         elif options["live"]:
             from ipexlaunch.show_live import LiveLines
 
-            watchers.append(LiveLines(tell))
+            watchers.append(LiveLines(tell, progress))
     return Views(watchers=tuple(watchers), tell=tell, outputs=outputs)
 
 
-def _table(identity: RunIdentity, count: int) -> LiveTable:
+def _table(identity: RunIdentity, count: int, progress: Callable[[], BatchProgress] | None) -> LiveTable:
     from ipexlaunch.cli.terminal import wants_color
     from ipexlaunch.show_live import LiveTable
 
-    return LiveTable(identity, count, sys.stderr, color=wants_color(sys.stderr))
+    return LiveTable(identity, count, sys.stderr, color=wants_color(sys.stderr), progress=progress)
 
 
 def _above(table: LiveTable) -> Callable[[str], None]:

@@ -21,11 +21,14 @@ from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
+    from ipexlaunch.batching.batch_figures import BatchSummary
+    from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.keep_run import RunKeeper
     from ipexlaunch.launch import Launch
     from ipexlaunch.plan import Instance
     from ipexlaunch.report import Report
     from ipexlaunch.supervise.feed import Feeder
+    from ipexlaunch.supervise.watch import Watcher
     from ipexlaunch.topology import Topology
 
 MB = 1_000_000
@@ -45,8 +48,14 @@ class Feeding:
     batches_held: int
     """Batches that a worker may hold."""
     stall_timeout_s: float
-    conclude: Callable[[], Sequence[str]]
-    """Called at the end: says how it went, and gives the reasons why the run is INVALID."""
+    conclude: Callable[[], tuple[Sequence[str], BatchSummary]]
+    """Called at the end: says how it went, and gives the reasons why the run is INVALID, and its figures."""
+    progress: Callable[[], BatchProgress]
+    """How far the job is."""
+    watchers: Sequence[Watcher] = ()
+    """Further ones that the loop waits for."""
+    takes_stdout: bool = False
+    """Whether results go to standard output, so that the workers' output must not."""
 
 
 def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feeding: Feeding | None = None) -> Report:
@@ -94,7 +103,8 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)
     _check_writable(options["report_file"])
-    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell)
+    progress = feeding.progress if feeding is not None else None
+    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
     for line in _start_lines(launch, topology):
         _tell(line)
     means = Means(
@@ -108,7 +118,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     if keeper is not None:
         means = keeper.noting(means)
     showing = Showing(
-        outputs=views.outputs,
+        outputs=(views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs,
         logs=logs,
         largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
         stamp=_stamp if options["timestamps"] else None,
@@ -120,11 +130,13 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     gc.enable()
     interval = options["proof_interval"] or None
     feeder = feeding.feeder if feeding is not None else None
-    run = supervise(launch, means, environment, limits, showing, views.watchers, interval, feeder)
+    watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
+    run = supervise(launch, means, environment, limits, showing, watchers, interval, feeder)
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
 
-    reasons = feeding.conclude() if feeding is not None else ()
+    reasons, batch = feeding.conclude() if feeding is not None else ((), None)
     report = aggregate(run, _provenance(launch, topology), options["local_pages"], reasons)
+    report = replace(report, batch=batch)
     _show(report, options["report_file"])
     if keeper is not None:
         keeper.finish(run, report)

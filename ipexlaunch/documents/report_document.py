@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from ipexlaunch.batching.batch_figures import BatchSummary
 from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.distribution import Distribution
 from ipexlaunch.lifecycle import Failure
@@ -45,6 +47,7 @@ def write_report(report: Report) -> str:
         "facts": dict(report.facts),
         "exit_code": report.exit_code,
         "provenance": dict(report.provenance),
+        "batch": None if report.batch is None else asdict(report.batch),
     }
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
@@ -138,9 +141,16 @@ def read_report(text: str, source: str) -> Report:
     failures = tuple(Failure(time=row.pop("time_s"), **row) for row in data.pop("failures"))
     throughput = Throughput(**data.pop("throughput"))
     data["distributions_ms"] = {kind: Distribution(**figures) for kind, figures in data["distributions_ms"].items()}
+    batch = data.pop("batch")
     reasons, warnings = tuple(data.pop("reasons")), tuple(data.pop("warnings"))
     return Report(
-        instances=instances, failures=failures, throughput=throughput, reasons=reasons, warnings=warnings, **data
+        instances=instances,
+        failures=failures,
+        throughput=throughput,
+        reasons=reasons,
+        warnings=warnings,
+        batch=None if batch is None else BatchSummary(**batch),
+        **data,
     )
 
 

@@ -100,6 +100,20 @@ class FailureModel(_Strict):
     time_s: float
 
 
+class BatchModel(_Strict):
+    """What a batch job cost beyond its items."""
+
+    items_done: int
+    items_dead: int
+    items_now: int
+    unreadable: int
+    batches: int
+    padding_waste: float | None
+    requeued: int
+    bisected: int
+    tail_idle_s: float
+
+
 class ReportModel(_Strict):
     """The whole document."""
 
@@ -115,3 +129,4 @@ class ReportModel(_Strict):
     facts: dict[str, Any] = {}
     exit_code: int
     provenance: dict[str, Any]
+    batch: BatchModel | None = None

@@ -45,12 +45,15 @@ class QueueFeeder:
 
     longest_message_bytes = LONGEST_RESULTS_BYTES
 
-    def __init__(self, queue: WorkQueue, items: Iterator[Item], journal: Journal, rules: FeedRules) -> None:
+    def __init__(
+        self, queue: WorkQueue, items: Iterator[Item | DeadLetter | None], journal: Journal, rules: FeedRules
+    ) -> None:
         """Begin with all workers loading.
 
         Args:
             queue: empty, with the rules of the batches.
-            items: what is to be done, in the order of the input; read as it is needed.
+            items: what is to be done, in the order of the input; read as it is needed. A dead letter stands for a row
+                that gives no item, None for a pipe that has nothing yet: `input_came` says when it has.
             journal: makes results durable.
             rules: when to commit and when to lose patience.
         """
@@ -61,7 +64,10 @@ class QueueFeeder:
         """Where the input ended before its end; what was read before is done all the same."""
         self.last_done: dict[int, float] = {}
         """When each worker had done its last batch."""
+        self.read = 0
+        """Rows of the input that were read in this run."""
         self._items = items
+        self._came = False
         self._rules = rules
         self._wanted = dict.fromkeys(range(queue.rules.workers), 0)
         """Worker to how many batches it can hold; 0 while it has not asked."""
@@ -109,15 +115,24 @@ class QueueFeeder:
         self._hand_out_to_all(now)
         self._finish(now)
 
+    def input_came(self) -> None:
+        """There are items after a None; `tick` takes them."""
+        self._came = True
+
     def due(self) -> float | None:
-        """When something is to be committed, or somebody has taken too long."""
+        """When something is to be committed, or somebody has taken too long, or items have come."""
+        if self._came and not self.problem:
+            return 0.0
         times = [] if self.journal.since is None else [self.journal.since + self._rules.commit_s]
         if self._rules.stall_timeout_s is not None and self._since:
             times.append(min(self._since.values()) + self._rules.stall_timeout_s)
         return min(times, default=None) if not self.problem else None
 
     def tick(self, now: float) -> None:
-        """Commit what has waited long enough, and name who has taken too long."""
+        """Commit what has waited long enough, name who has taken too long, give out what has come."""
+        if self._came:
+            self._came = False
+            self._hand_out_to_all(now)
         if self.journal.since is not None and now >= self.journal.since + self._rules.commit_s:
             self._commit()
         limit = self._rules.stall_timeout_s
@@ -201,7 +216,7 @@ class QueueFeeder:
         queue = self.queue
         pace = self._batch_s.get(index)
         while not self.problem and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace)):
-            self._read()
+            self._read(now)
             batch = queue.take(index)
             if batch is None:
                 return
@@ -209,22 +224,41 @@ class QueueFeeder:
             self._lines.append((index, command_line("batch", batch=batch.number, items=items)))
             self._since.setdefault(index, now)
 
-    def _read(self) -> None:
+    def _read(self, now: float) -> None:
         """Keep the look-ahead filled: whole where a batch needs it, else little by little."""
         queue = self.queue
         wanted = queue.room if queue.must_read else min(queue.room, 2 * queue.rules.largest)
         if not wanted:
             return
         items: list[Item] = []  # filled one by one: what came before an error is kept
+        bad: list[DeadLetter] = []
+        paused = False
         try:
-            for item in islice(self._items, wanted):
-                items.append(item)
+            for row in islice(self._items, wanted):
+                if isinstance(row, Item):
+                    items.append(row)
+                elif row is None:
+                    paused = True
+                    break
+                else:
+                    bad.append(row)
         except IpexLaunchError as error:
             self.input_error = error
             self._notes.append(f"the input is not read further: {error}")
+        self.read += len(items) + len(bad)
         queue.add(items)
-        if len(items) < wanted:
+        if len(items) + len(bad) < wanted and not paused:
             queue.end()
+        if bad:
+            self._bury_unread(bad, now)
+
+    def _bury_unread(self, letters: list[DeadLetter], now: float) -> None:
+        """Put rows that give no item among the dead letters; no worker is to blame."""
+        figures = self.queue.figures
+        for letter in letters[: max(0, NOTES_OF_DEAD - figures.unreadable)]:
+            self._notes.append(f"line {letter.item.id} of the input gives no item: {letter.reason}")
+        figures.unreadable += len(letters)
+        self.journal.add_dead(letters, now)
 
     def _bury(self, now: float) -> None:
         """Put what was given up among the dead letters."""

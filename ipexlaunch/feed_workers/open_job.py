@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ipexlaunch.batching.done_items import DoneItems
+from ipexlaunch.batching.output_rules import OutputRules
 from ipexlaunch.errors import RequestError
-from ipexlaunch.feed_workers.journal import Journal
-from ipexlaunch.keep_ledger import DamagedLedgerError, Ledger, LedgerError, Progress
-from ipexlaunch.write_results.appended_file import AppendedFile
+from ipexlaunch.feed_workers.journal import Appended, Journal
+from ipexlaunch.keep_ledger import DamagedLedgerError, Ledger, LedgerError, Progress, WithoutLedger
+from ipexlaunch.write_results.appended_file import AppendedFile, WriteError
 
 LEDGER = ".ledger"
 DEAD = ".dead.jsonl"
@@ -18,12 +20,17 @@ DEAD = ".dead.jsonl"
 
 
 def open_job(
-    output: str, job: Mapping[str, object], *, resume: bool = False, overwrite: bool = False, rebuild: bool = False
+    rules: OutputRules,
+    job: Mapping[str, object],
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    rebuild: bool = False,
 ) -> Journal:
     """The journal of a job; no other process can open one for the same output until it is closed.
 
     Args:
-        output: path of the results.
+        rules: where results go: a file.
         job: what the job is: sections such as "input" and "program", of JSON.
         resume: go on where a former job ended; one that never began is begun.
         overwrite: begin anew, whatever is there.
@@ -34,12 +41,20 @@ def open_job(
         LedgerError: the ledger is held, missing or damaged.
         WriteError: the output cannot be written, or is shorter than its ledger says.
     """
-    output = os.path.realpath(output)
+    rules = replace(rules, path=os.path.realpath(rules.path))
+    output, gathered = rules.path, rules.gathered
     path = output + LEDGER
-    written = [name for name in (output, output + DEAD) if os.path.exists(name) and os.path.getsize(name)]
+    files = tuple(dict.fromkeys((output, gathered, output + DEAD)))
+    written = [name for name in files if os.path.exists(name) and os.path.getsize(name)]
     is_there = bool(written) or (os.path.exists(path) and os.path.getsize(path) > 0)
     if rebuild and resume:
-        ledger = Ledger.create(path, job, lambda: _progress_of(output))
+        if not os.path.exists(gathered) and os.path.exists(output):
+            raise RequestError(
+                f"build the ledger of {output} anew",
+                f"its results were gathered in {gathered}, which is gone",
+                "if the output is whole, nothing is left to do; to begin anew: --overwrite",
+            )
+        ledger = Ledger.create(path, job, lambda: _progress_of(gathered, output + DEAD))
     elif resume and is_there:
         ledger = _go_on(path, job, is_written=bool(written))
     elif is_there and not overwrite:
@@ -49,11 +64,18 @@ def open_job(
             "to go on with its job: --resume; to begin anew: --overwrite",
         )
     else:
-        ledger = Ledger.create(path, job, stale=(output, output + DEAD))
+        ledger = Ledger.create(path, job, stale=files)
     try:
-        file = AppendedFile(output, ledger.progress.output_bytes)
+        if ledger.progress.complete and not os.path.exists(gathered):
+            # The output was made of what was gathered, and nothing will be appended any more.
+            file = AppendedFile(output, os.path.getsize(output))
+        else:
+            file = AppendedFile(gathered, ledger.progress.output_bytes)
         if not ledger.progress.dead_bytes and os.path.exists(output + DEAD):
             os.unlink(output + DEAD)  # letters that never counted
+    except OSError as error:
+        ledger.close()
+        raise WriteError(f"go on with {output}", str(error.strerror), "begin anew with --overwrite") from None
     except BaseException:
         ledger.close()
         raise
@@ -78,6 +100,16 @@ def _go_on(path: str, job: Mapping[str, object], *, is_written: bool) -> Ledger:
     return ledger
 
 
+def open_pipe(output: Appended, dead: Appended) -> Journal:
+    """The journal of a job whose results go where they cannot be taken back; it cannot be gone on with.
+
+    Args:
+        output: takes the results.
+        dead: takes the dead letters.
+    """
+    return Journal(output, lambda length: dead, WithoutLedger())  # noqa: ARG005 (it begins with none)
+
+
 def what_changed(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """Every value that differs, such as "input bytes was 10, is 12"."""
     old, new = _flat(before), _flat(now)
@@ -95,11 +127,11 @@ def _flat(values: Mapping[str, object], before: str = "") -> dict[str, object]:
     return flat
 
 
-def _progress_of(output: str) -> Progress:
-    """What an output and its dead letters hold, by the number in each row; a last line without its end is none."""
+def _progress_of(gathered: str, dead: str) -> Progress:
+    """What results and dead letters there are, by the number in each row; a last line without its end is none."""
     progress = Progress(done=DoneItems())
-    progress.output_bytes, _ = _numbers_in(output, progress.done)
-    progress.dead_bytes, progress.dead = _numbers_in(output + DEAD, progress.done)
+    progress.output_bytes, _ = _numbers_in(gathered, progress.done)
+    progress.dead_bytes, progress.dead = _numbers_in(dead, progress.done)
     return progress
 
 

@@ -1,0 +1,25 @@
+"""Where results go, and in which form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STDOUT = "-"
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRules:
+    """What the options say of the output."""
+
+    path: str
+    """What the user asked for; "-" for standard output."""
+    keep_order: bool = False
+    """Whether results stand in the order of the input; else as they finish."""
+    parquet: bool = False
+
+    @property
+    def gathered(self) -> str:
+        """The file that results are appended to as they finish; the output itself where it needs nothing more."""
+        return f"{self.path}.part" if self.keep_order or self.parquet else self.path

@@ -1,0 +1,67 @@
+"""How a batch job went: the output gets its form, the user a line, the report its reasons and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ipexlaunch.batching.batch_figures import BatchSummary, summary_of
+from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.feed_workers.open_job import DEAD
+
+if TYPE_CHECKING:
+    from ipexlaunch.cli.batch_output import BatchOutput
+    from ipexlaunch.feed_workers import QueueFeeder
+
+
+def conclude(feeder: QueueFeeder, output: BatchOutput, tell: Callable[[str], None]) -> tuple[list[str], BatchSummary]:
+    """Finish the output where all is done; (why the run is INVALID, the report's figures of the job).
+
+    Args:
+        feeder: after its run.
+        output: where the results are.
+        tell: says a line to the user.
+    """
+    progress = feeder.journal.progress
+    summary = summary_of(feeder.queue.figures, feeder.last_done.values(), done=progress.done.count, dead=progress.dead)
+    reasons = _reasons(feeder, output)
+    if progress.complete:
+        try:
+            output.finish()
+        except IpexLaunchError as error:
+            reasons.append(str(error))
+    output.discard()
+    tell(words_of(summary))
+    return reasons, summary
+
+
+def words_of(summary: BatchSummary) -> str:
+    """The line that sums a job up."""
+    waste = f", {summary.padding_waste:.1%} of the work padding" if summary.padding_waste else ""
+    unread = f" ({summary.unreadable} of them unreadable now)" if summary.unreadable else ""
+    return (
+        f"{summary.items_done} items done ({summary.items_now} now in {summary.batches} batches{waste}), "
+        f"{summary.requeued} given again, {summary.items_dead} given up{unread}, "
+        f"{summary.tail_idle_s:.2f} s of workers idle at the end"
+    )
+
+
+def _reasons(feeder: QueueFeeder, output: BatchOutput) -> list[str]:
+    progress = feeder.journal.progress
+    reasons = [feeder.problem] if feeder.problem else []
+    if feeder.input_error is not None:
+        reasons.append(f"{feeder.input_error}{_way_on(output)}")
+    elif not feeder.problem and not progress.complete:
+        further = "they are gone with the pipe" if output.takes_stdout else "go on with --resume"
+        reasons.append(f"items are left that were not done; {further}")
+    if progress.dead:
+        where = "standard error" if output.takes_stdout else f"{output.rules.path}{DEAD}"
+        reasons.append(f"{progress.dead} item{'s' * (progress.dead != 1)} given up, see {where}")
+    return reasons
+
+
+def _way_on(output: BatchOutput) -> str:
+    """After an input that cannot be read to its end."""
+    if output.takes_stdout:
+        return ""
+    return "; what was read before is done; to go on and give bad lines up: --resume --on-bad-line dead-letter"

@@ -1,0 +1,135 @@
+"""Items from CSV (RFC 4180): the first row names the fields, a quoted field may have newlines in it."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+
+from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
+from ipexlaunch.batching.items import Item
+from ipexlaunch.errors import DocumentError
+from ipexlaunch.read_items.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
+
+
+class _Texts:
+    """Gives csv.reader its lines, and survives one that cannot be read: a generator would be over then."""
+
+    def __init__(self, lines: Iterable[bytes | TooLong], longest: int) -> None:
+        self.place = 0
+        """The line that was given last, from 1."""
+        self.begin = 0
+        """The line that the present row begins on."""
+        self.first: bytes | TooLong = b""
+        """What stands there."""
+        self.size = 0
+        """Bytes of the present row so far."""
+        self.undecoded = ""
+        """What is not UTF-8 in it."""
+        self._lines = iter(lines)
+        self._longest = longest
+
+    def begin_row(self) -> None:
+        """The next line begins a row."""
+        self.begin = 0
+        self.size = 0
+        self.undecoded = ""
+
+    def __iter__(self) -> _Texts:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.place += 1
+        if not self.begin:
+            self.begin, self.first = self.place, line
+        if isinstance(line, TooLong):
+            raise _LongLine
+        self.size += len(line)
+        if self.size > self._longest:
+            raise BadRow(f"its row, which begins here, is longer than {self._longest} bytes", "is a quote missing?")
+        try:
+            return line.decode() + "\n"
+        except UnicodeDecodeError as error:
+            where = "" if self.place == self.begin else f" (in line {self.place})"
+            self.undecoded = self.undecoded or not_utf_8(line, error) + where
+            # The row is read to its end all the same, or the rest of a quoted field would be taken for rows.
+            return line.decode(errors="surrogateescape") + "\n"
+
+
+class _LongLine(Exception):
+    pass
+
+
+def csv_items(
+    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], name: str
+) -> Iterator[Item | BadLine]:
+    """Every row as an object of texts, or why it gives no item; empty lines are none.
+
+    Args:
+        lines: of the input.
+        maker: makes an item of an object; its rules say "csv" or "tsv".
+        skip: whether the item of this number is not wanted.
+        name: of the input, for messages.
+
+    Raises:
+        DocumentError: the first row is missing or names no fields that can be told apart.
+    """
+    rules = maker.rules
+    # The limit of the module is 128 KiB for a field, for the whole process; ours is on the row.
+    csv.field_size_limit(max(csv.field_size_limit(), rules.longest_line_bytes))
+    texts = _Texts(lines, rules.longest_line_bytes)
+    reader = csv.reader(texts, delimiter="\t" if rules.format == "tsv" else ",", strict=True)
+    header = _header(reader, texts, rules, name)
+    number = 0
+    while True:
+        texts.begin_row()
+        try:
+            fields = next(reader)
+            if not fields:
+                continue
+            if not skip(number):
+                if texts.undecoded:
+                    raise BadRow(texts.undecoded, TO_UTF_8)
+                if len(fields) != len(header):
+                    raise BadRow(f"it has {_fields(len(fields))}, the first row has {len(header)}")
+                row = dict(zip(header, fields, strict=True))
+                yield maker.item(row, number, texts.begin, texts.size)
+        except StopIteration:
+            return
+        except _LongLine:
+            if not skip(number):
+                yield too_long(number, texts.begin, texts.first, rules.longest_line_bytes)
+        except BadRow as bad:
+            if not skip(number):
+                yield bad_line(number, texts.begin, texts.first, bad.problem, bad.hint)
+        except csv.Error as error:
+            if not skip(number):
+                yield bad_line(number, texts.begin, texts.first, f"it is not CSV ({error})")
+        number += 1
+
+
+def _header(reader: Iterator[list[str]], texts: _Texts, rules: InputRules, name: str) -> list[str]:
+    try:
+        header = next(reader, [])
+    except _LongLine:
+        bad = too_long(0, texts.begin, TooLong(b""), rules.longest_line_bytes)
+        raise DocumentError(name, "line 1", bad.problem, bad.hint) from None
+    except BadRow as error:
+        raise DocumentError(name, "line 1", error.problem, error.hint) from None
+    except csv.Error as error:
+        raise DocumentError(name, "line 1", f"it is not CSV ({error})") from None
+    if texts.undecoded:
+        raise DocumentError(name, "line 1", texts.undecoded, TO_UTF_8)
+    if not header:
+        raise DocumentError(name, "line 1", "there is no row that names the fields")
+    twice = sorted({field for field in header if header.count(field) > 1})
+    if twice:
+        raise DocumentError(name, "line 1", f"it names the field {twice[0]!r} twice", "give each field its own name")
+    for field in filter(None, (rules.id_field, rules.text_field, rules.tokens_field)):
+        if field not in header:
+            raise DocumentError(name, "line 1", f"there is no field {field!r}", f"it has {', '.join(header)}")
+    return header
+
+
+def _fields(count: int) -> str:
+    return f"{count} field{'s' * (count != 1)}"

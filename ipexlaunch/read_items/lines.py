@@ -1,0 +1,129 @@
+"""The lines of a file or a pipe, read in blocks so that memory stays flat whatever stands in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from ipexlaunch.batching.input_rules import EXCERPT_CHARACTERS, BadLine
+from ipexlaunch.errors import DocumentError
+
+BLOCK_BYTES = 1 << 20
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+OTHER_KINDS = (
+    (b"\xff\xfe", "it is UTF-16", "make it UTF-8: iconv -f UTF-16 -t UTF-8 {name}"),
+    (b"\xfe\xff", "it is UTF-16", "make it UTF-8: iconv -f UTF-16 -t UTF-8 {name}"),
+    (b"\x1f\x8b", "it is compressed with gzip", "zcat {name} | ipexlaunch batch --input - --format ..."),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "zstdcat {name} | ipexlaunch batch --input - --format ..."),
+    (b"BZh", "it is compressed with bzip2", "bzcat {name} | ipexlaunch batch --input - --format ..."),
+    (b"PAR1", "it is a Parquet file", "--format parquet"),
+)
+"""How files begin that are no lines of UTF-8, what they are, and what would work."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLong:
+    """Stands for a line that is longer than the limit; the rest of it is passed over."""
+
+    begins: bytes
+
+
+def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
+    """What a file holds, from where it stands, in order.
+
+    Args:
+        file: opened without a buffer.
+        name: for messages.
+
+    Raises:
+        DocumentError: it cannot be read, it is no text, or it was changed while it was read; what was given stands.
+    """
+    before, first = os.fstat(file.fileno()), True
+    try:
+        while block := file.read(BLOCK_BYTES):
+            if first:
+                _check_kind(block, name)
+                block = block.removeprefix(BYTE_ORDER_MARK)
+                first = False
+            yield block
+    except OSError as error:
+        raise DocumentError(name, "", str(error.strerror)) from None
+    after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise DocumentError(
+            name,
+            "",
+            f"it was changed while it was read ({before.st_size} bytes before, {after.st_size} after)",
+            "begin again with a file that nobody writes to",
+        )
+
+
+def lines_of(blocks: Iterable[bytes], longest: int) -> Iterator[bytes | TooLong]:
+    """Every line without its newline; the last need not have one.
+
+    Args:
+        blocks: what stands in the file.
+        longest: bytes of a line, at most.
+    """
+    parts: list[bytes] = []  # the beginning of a line that is not over; nothing of it is copied before it is
+    held, passing = 0, False
+    for block in blocks:
+        first, newline, rest = block.partition(b"\n")
+        if not passing:
+            parts.append(first)
+            held += len(first)
+            if held > longest:
+                yield TooLong(b"".join(parts)[:EXCERPT_CHARACTERS])
+                parts, passing = [], True
+        if not newline:
+            continue
+        if not passing:
+            yield b"".join(parts)
+        lines = rest.split(b"\n")
+        last = lines.pop()
+        if len(rest) <= longest:
+            yield from lines
+        else:
+            for line in lines:
+                yield line if len(line) <= longest else TooLong(line[:EXCERPT_CHARACTERS])
+        parts, held, passing = [last], len(last), False
+        if held > longest:
+            yield TooLong(last[:EXCERPT_CHARACTERS])
+            parts, passing = [], True
+    if not passing and held:
+        yield b"".join(parts)
+
+
+def bad_line(number: int, place: int, line: bytes | TooLong, problem: str, hint: str = "") -> BadLine:
+    """A line that gives no item, with the beginning of what stands there."""
+    begins = line.begins if isinstance(line, TooLong) else line[:EXCERPT_CHARACTERS]
+    return BadLine(
+        number=number, place=place, problem=problem, hint=hint, begins=begins.decode(errors="backslashreplace")
+    )
+
+
+def too_long(number: int, place: int, line: bytes | TooLong, longest: int) -> BadLine:
+    """A line that is longer than the limit."""
+    return bad_line(number, place, line, f"it is longer than {_size(longest)}", "raise --max-line-mb if that is right")
+
+
+def not_utf_8(line: bytes, error: UnicodeDecodeError) -> str:
+    """What is wrong with a line that cannot be decoded."""
+    return f"it is not UTF-8 (byte {error.start + 1} of the line is 0x{line[error.start]:02x})"
+
+
+TO_UTF_8 = "if it is Latin-1: iconv -f LATIN1 -t UTF-8 FILE | ipexlaunch batch --input - --format ..."
+
+
+def _check_kind(block: bytes, name: str) -> None:
+    for begins, kind, hint in OTHER_KINDS:
+        if block.startswith(begins):
+            raise DocumentError(name, "", kind, hint.format(name=name))
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:g} MB" if count >= 1e6 else f"{count} bytes"

@@ -1,0 +1,119 @@
+"""Read a pipe in a thread of its own: its writer may take hours for a line, and the supervisor never waits."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+Row = TypeVar("Row")
+
+ROWS_AHEAD = 8192
+"""So many are read before they are wanted; then the writer has to wait."""
+
+
+class ReadApart(Iterator[Row | None]):
+    """An iterator that never waits: None stands for "nothing yet", and a descriptor tells when there is more.
+
+    Make it before workers are started (see `ipexlaunch.run_apart`). The thread dies with the process: nothing wakes it
+    from a pipe on which nobody writes.
+    """
+
+    def __init__(self, rows: Iterator[Row], rows_ahead: int = ROWS_AHEAD) -> None:
+        """Begin to read.
+
+        Args:
+            rows: what is read, by the thread alone; an error in it is raised where the rows before it have been taken.
+            rows_ahead: how many to hold.
+        """
+        self._rows = rows
+        self._ahead = rows_ahead
+        self._held: deque[Row] = deque()
+        self._over = False
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+        self._wanted = False
+        self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        threading.Thread(target=self._read, name="ipexlaunch-input", daemon=True).start()
+
+    def __next__(self) -> Row | None:
+        """The next row, or None where there is none yet.
+
+        Raises:
+            StopIteration: there are no more.
+            Exception: what ended the reading.
+        """
+        with self._changed:
+            if self._held:
+                row = self._held.popleft()
+                self._changed.notify()
+                return row
+            if not self._over:
+                self._wanted = True
+                return None
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        raise StopIteration
+
+    def fileno(self) -> int:
+        """Becomes readable when there is something after a None."""
+        return self._reading
+
+    def heard(self) -> None:
+        """Make the descriptor quiet again."""
+        os.read(self._reading, 4096)
+
+    def _read(self) -> None:
+        try:
+            for row in self._rows:
+                with self._changed:
+                    self._held.append(row)
+                    self._tell()
+                    self._changed.wait_for(self._has_room)
+        except Exception as error:  # the thread's boundary: it is raised where the rows are taken
+            self._error = error
+        with self._changed:
+            self._over = True
+            self._tell()
+
+    def _has_room(self) -> bool:
+        return len(self._held) < self._ahead
+
+    def _tell(self) -> None:
+        if self._wanted:
+            self._wanted = False
+            os.write(self._writing, b"\0")
+
+
+class InputWatcher:
+    """Lets the supervisor's loop wait for rows (see `ipexlaunch.supervise.watch`)."""
+
+    interval_s: float | None = None
+
+    def __init__(self, rows: ReadApart[Row], came: Callable[[], None]) -> None:
+        """Begin with nothing heard.
+
+        Args:
+            rows: what is waited for.
+            came: called when there are some.
+        """
+        self._rows = rows
+        self._came = came
+
+    def fileno(self) -> int | None:
+        """Of the rows."""
+        return self._rows.fileno()
+
+    def ready(self, now: object) -> None:
+        """There is something to take."""
+        self._rows.heard()
+        self._came()
+
+    def tick(self, snapshot: object) -> None:
+        """Never called."""
+
+    def close(self) -> None:
+        """The thread goes with the process."""

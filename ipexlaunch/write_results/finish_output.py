@@ -1,0 +1,101 @@
+"""What is done with the results when all are there: put in order, made Parquet, and given their name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from ipexlaunch.batching.output_rules import OutputRules
+from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.write_results.appended_file import WriteError, sync_folder
+from ipexlaunch.write_results.order_rows import in_order
+from ipexlaunch.write_results.parquet_file import write_parquet
+from ipexlaunch.write_results.standard_output import StandardOutput
+
+
+def finish_output(rules: OutputRules, length: int) -> str:
+    """Make the output of the results that were gathered in another file, and remove that; "" or a note.
+
+    The output appears under its name complete and synced, or not at all: until then the other file stays.
+
+    Args:
+        rules: where results were gathered, where they go, and in which form.
+        length: how many bytes of what was gathered count.
+
+    Raises:
+        WriteError: there is no room, or the output cannot be written; what was gathered stays.
+        LaunchError: pyarrow is wanted and not installed.
+    """
+    gathered, output = rules.gathered, rules.path
+    if gathered == output:
+        return ""
+    folder = os.path.dirname(os.path.abspath(output))
+    unfinished = f"{output}.unfinished"
+
+    def lines() -> Iterable[bytes]:
+        return _lines(gathered, length)
+
+    def arrange(lines: Iterable[bytes]) -> Iterable[bytes]:
+        return in_order(lines, folder) if rules.keep_order else lines
+
+    note = ""
+    try:
+        if rules.parquet:
+            note = write_parquet(lines, unfinished, arrange)
+        else:
+            _write(arrange(lines()), unfinished)
+        descriptor = os.open(unfinished, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(unfinished, output)
+        sync_folder(output)
+        os.unlink(gathered)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(unfinished)
+        raise WriteError(
+            f"write {output}",
+            error.strerror or str(error),
+            f"every result is in {gathered}; make room and say --resume to finish",
+        ) from None
+    except IpexLaunchError:
+        with suppress(OSError):
+            os.unlink(unfinished)
+        raise
+    return note
+
+
+def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
+    """Write the results that were gathered in a file to a pipe, in the order of the input.
+
+    Args:
+        gathered: lines of results as they finished.
+        length: how many bytes of it count.
+        pipe: where they go.
+
+    Raises:
+        WriteError: nobody reads them, or there is no room to put them in order.
+    """
+    try:
+        for line in in_order(_lines(gathered, length), os.path.dirname(os.path.abspath(gathered))):
+            pipe.append(line)
+    except OSError as error:
+        raise WriteError("put the results in order", str(error.strerror)) from None
+
+
+def _write(lines: Iterable[bytes], path: str) -> None:
+    with open(path, "wb", buffering=1 << 20) as file:
+        file.writelines(lines)
+
+
+def _lines(path: str, length: int) -> Iterator[bytes]:
+    """The lines of a file up to a length, which ends with one of them."""
+    with open(path, "rb", buffering=1 << 20) as file:
+        for line in file:
+            length -= len(line)
+            if length < 0:
+                return
+            yield line
