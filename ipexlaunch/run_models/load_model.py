@@ -54,6 +54,8 @@ def load_model(job: ModelJob, *, layers: int | None = None) -> Loaded:
         tokenizer = _tokenizer(directory)
     model.eval()
     model.requires_grad_(False)
+    # Only generate reads what a decoder keeps of each token; without it there is less to write, and graphs are plain.
+    model.config.use_cache = job.task == "generate"
     return Loaded(
         model=model,
         config=model.config,
@@ -74,6 +76,7 @@ def _build(job: ModelJob, layers: int | None) -> Any:
         raise _wrong_task(job.model, job.task, f"{shape.name} is an encoder")
     config = AutoConfig.for_model(shape.model_type, **shape.fields)
     _cut(config, layers)
+    _name_padding(config)
     auto = _auto_class(job.task, shape.decoder, classifier=job.task == "classify")
     torch.manual_seed(job.seed)
     model = auto.from_config(config)
@@ -122,6 +125,7 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
     if task == "classify" and not classifier:
         raise _wrong_task(str(directory), task, f"{architecture or 'it'} has no trained classification layer")
     _cut(config, layers)
+    _name_padding(config)
     auto = _auto_class(task, decoder, classifier)
     version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     dtype = {"dtype" if version >= (4, 56) else "torch_dtype": torch.float32}
@@ -160,6 +164,13 @@ def _cut(config: Any, layers: int | None) -> None:
     kinds = getattr(config, "layer_types", None)
     if isinstance(kinds, list):
         config.layer_types = kinds[:layers]
+
+
+def _name_padding(config: Any) -> None:
+    """Decoders often have no padding token, and classify no more than one input without."""
+    if getattr(config, "pad_token_id", None) is None:
+        end = getattr(config, "eos_token_id", None)
+        config.pad_token_id = end[0] if isinstance(end, list) else end
 
 
 def _own_memory(model: torch.nn.Module) -> None:

@@ -182,7 +182,7 @@ def _traced(
         with _quietly():
             return trace_model(made, example_inputs, context()), "torch.jit"
     except (RuntimeError, TypeError, ValueError) as error:
-        notes.append(f"graph mode is off: {_first_line(error)}")
+        notes.append(f"graph mode is off: {_first_line(error).split('(')[0]}")
         return made, "none"
 
 
