@@ -9,6 +9,7 @@ from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.engines.choose import Choice, DtypeWord, EngineWord, Weighed, choose, expected, worth_measuring
 from ipexlaunch.engines.measuring_job import SECONDS
 from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.errors import RequestError
 from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
 from ipexlaunch.guard_dtypes.ground import Ground
 from ipexlaunch.guard_dtypes.measure import measure
@@ -58,7 +59,14 @@ def resolve_candidate(
         return Resolved(job=replace(job, candidate=asked[0]), choice=Choice(candidate=asked[0], why=why), known=known)
     if asked:
         known = measure_known(job, known, worth_measuring(known, dtype), ground)
-    choice = choose(known, engine, dtype, force=force)
+    try:
+        choice = choose(known, engine, dtype, force=force)
+    except RequestError:
+        if not any(each.speed for each in known):
+            raise
+        # What would do better is measured too, so that the refusal names it with its figure.
+        known = measure_known(job, known, worth_measuring(known, "auto"), ground)
+        choice = choose(known, engine, dtype, force=force)
     return Resolved(job=replace(job, candidate=choice.candidate), choice=choice, known=known)
 
 
@@ -75,7 +83,7 @@ def measure_known(
 
     Args:
         job: the model, the task and the sizes of a call.
-        known: candidates with what is expected of them.
+        known: candidates with what is expected of them; those that have their figures keep them.
         wanted: those whose figures are needed.
         ground: where it will run.
         seconds: to time each that is measured now.
@@ -86,6 +94,7 @@ def measure_known(
     """
     key = _key(job, ground, layers)
     found = recall(ground.cache, key, ground.tell)
+    found |= {each.candidate: each.measurement for each in known if each.measurement is not None}
     missing = [each for each in wanted if each not in found]
     if missing:
         ground.tell(_announcement(missing, ground, seconds))

@@ -146,10 +146,11 @@ def test_the_trap_is_refused_and_can_be_forced() -> None:
         resolve_candidate(JOB, "ipex", "int4", ground(run))
     assert "10 times slower than ipex fp32 here (400 against 40 ms a call)" in str(caught.value)
     assert "--force-dtype" in str(caught.value)
-    assert run.asked == [["ipex fp32", INT4]]
+    assert "use --engine ipex --dtype bf16 (20 ms)" in str(caught.value)
+    assert run.asked == [["ipex fp32", INT4], ["ipex bf16"]], "only what is refused needs an alternative"
     forced = resolve_candidate(JOB, "ipex", "int4", ground(run), force=True)
     assert forced.job.candidate.name == INT4
-    assert len(run.asked) == 1, "the only candidate of its kind needs no measurement where its speed does not count"
+    assert len(run.asked) == 2, "the only candidate of its kind needs no measurement where its speed does not count"
 
 
 def test_auto_does_not_try_what_is_known_to_be_slow() -> None:
