@@ -9,8 +9,8 @@ from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.engines.choose import Choice, DtypeWord, EngineWord, Weighed, choose, expected, worth_measuring
 from ipexlaunch.engines.measuring_job import SECONDS
 from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.errors import RequestError
 from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
+from ipexlaunch.errors import RequestError
 from ipexlaunch.guard_dtypes.ground import Ground
 from ipexlaunch.guard_dtypes.measure import measure
 from ipexlaunch.guard_dtypes.model_identity import identity_of
