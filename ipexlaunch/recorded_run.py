@@ -12,6 +12,7 @@ REPLAYED_OPTIONS = (
     "multi_task_manager", "disable_numactl", "disable_taskset", "strict", "local_pages", "ready_timeout",
     "compile_timeout", "timeout", "grace", "stall_timeout", "stagger", "on_failure", "proof_interval",
     "throughput_regex",
+    "baseline",
 )  # fmt: skip
 """Options that decide what happens, by the names of the command line; those that only show or keep are not repeated."""
 

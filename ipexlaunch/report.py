@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
+from ipexlaunch.baseline import Baseline, Scaling, scaling_of
 from ipexlaunch.batching.batch_figures import BatchSummary
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.distribution import Distribution, distribution
@@ -19,13 +20,10 @@ from ipexlaunch.lifecycle import SIGNAL_BASE, Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.rates import items_until, rate_of, start_of, window_of
 from ipexlaunch.record import Run, WorkerRecord
 
 EXIT_INVALID = 4
-
-STEADY_SHARE_REQUIRED = 0.5
-STEADY_SECONDS_REQUIRED = 60.0
-"""A steady rate is given for a window of at least this share of the makespan, or of this many seconds."""
 
 STRAGGLER_SHARE = 0.9
 """A worker below this share of the median rate is named."""
@@ -90,6 +88,8 @@ class InstanceReport:
     """Durations that it reported beside the latencies of its counts, by kind."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """What it told of itself."""
+    interference: float | None = None
+    """Its rate while all worked / the rate of one alone; None where no baseline was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Report:
     latency_ms: Mapping[str, float]
     """p50, p90, p99 of the merged samples of all workers."""
     efficiency: float | None
-    """Steady rate / (instances x rate of one alone); None where no baseline was measured."""
+    """Steady rate / (instances x rate of one alone); None without a baseline or a steady rate."""
     instances: tuple[InstanceReport, ...]
     failures: tuple[Failure, ...]
     """Earliest first; times are seconds from the start of the run."""
@@ -117,6 +117,8 @@ class Report:
     """Of the merged durations of all workers, by kind."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """Those on which all workers that told any agree."""
+    baseline: Baseline | None = None
+    """What one instance did alone; None where that was not measured."""
 
 
 def aggregate(
@@ -124,6 +126,7 @@ def aggregate(
     provenance: Mapping[str, object] | None = None,
     local_share_required: float = LOCAL_SHARE_REQUIRED,
     further_reasons: Sequence[str] = (),
+    baseline: Baseline | None = None,
 ) -> Report:
     """The report of a run; every figure in it is computed from what the run recorded.
 
@@ -132,17 +135,19 @@ def aggregate(
         provenance: facts about the host and the program, passed through.
         local_share_required: share of local anonymous memory below which the run is INVALID, 0 to 1.
         further_reasons: why it is INVALID that the run itself does not show: items that were not done.
+        baseline: what one instance did alone; None where that was not measured.
     """
     reasons = [*further_reasons, *_reasons(run, local_share_required)]
-    throughput = _throughput(run)
+    throughput, scaling = _throughput(run), scaling_of(run, baseline)
     return Report(
         valid=not reasons,
         reasons=tuple(reasons),
         warnings=tuple(_warnings(run, throughput)),
         throughput=throughput,
         latency_ms=_percentiles_ms(latency for record in run.records for latency in record.samples.latencies_s),
-        efficiency=None,
-        instances=tuple(_instance(record, _start_of(run)) for record in run.records),
+        efficiency=scaling.efficiency if scaling else None,
+        baseline=baseline,
+        instances=tuple(_instance(record, start_of(run), scaling) for record in run.records),
         failures=tuple(
             Failure(index=f.index, stage=f.stage, code=f.code, message=f.message, time=f.time - run.started)
             for f in run.failures
@@ -178,11 +183,6 @@ def _has(facts: Mapping[str, object], name: str, value: object) -> bool:
     return name in facts and facts[name] == value
 
 
-def _start_of(run: Run) -> float:
-    """The common start; the start of the run where no worker asked for one."""
-    return run.started if run.go is None else run.go
-
-
 def _throughput(run: Run) -> Throughput:
     counted = [record for record in run.records if record.samples.times]
     items = sum(sum(record.samples.items) for record in counted)
@@ -190,46 +190,25 @@ def _throughput(run: Run) -> Throughput:
     if not counted:
         claims = [record.claimed_rate for record in run.records if record.claimed_rate is not None]
         return Throughput(makespan=None, steady=None, naive_sum=sum(claims) if claims else None)
-    start = _start_of(run)
-    last = [max(record.samples.times) for record in counted]
-    seconds, window = max(last) - start, min(last) - start
-    if seconds <= 0:
+    window = window_of(run)
+    if window is None or window.last <= window.start:
         return Throughput(makespan=None, steady=None, naive_sum=None, items=items, tokens=tokens)
-    long_enough = window >= STEADY_SHARE_REQUIRED * seconds or window >= STEADY_SECONDS_REQUIRED
-    all_counted = len(counted) == len(run.records)
-    done = sum(_items_until(record, start, start + window) for record in counted)
-    rates = [rate for record in counted if (rate := _rate(record, start)) is not None]
+    start, seconds, steady_seconds = window.start, window.last - window.start, window.end - window.start
+    done = sum(items_until(record, start, window.end) for record in counted)
+    rates = [rate for record in counted if (rate := rate_of(record, start)) is not None]
     return Throughput(
         makespan=items / seconds,
-        steady=done / window if window > 0 and long_enough and all_counted else None,
+        steady=done / steady_seconds if window.is_long_enough else None,
         naive_sum=sum(rates),
         items=items,
         tokens=tokens,
         tokens_per_second=tokens / seconds if tokens else None,
         seconds=seconds,
-        steady_seconds=window,
+        steady_seconds=steady_seconds,
     )
 
 
-def _items_until(record: WorkerRecord, start: float, end: float) -> float:
-    """Items done by then; those of a count that the moment cuts through are shared in proportion to the time."""
-    done, before = 0.0, start
-    for at, items in sorted(zip(record.samples.times, record.samples.items, strict=True)):
-        if at > end:
-            return done + items * max(0.0, end - before) / (at - before)
-        done += items
-        before = at
-    return done
-
-
-def _rate(record: WorkerRecord, start: float) -> float | None:
-    times = record.samples.times
-    if not times or max(times) <= start:
-        return None
-    return sum(record.samples.items) / (max(times) - start)
-
-
-def _instance(record: WorkerRecord, start: float) -> InstanceReport:
+def _instance(record: WorkerRecord, start: float, scaling: Scaling | None) -> InstanceReport:
     last = record.placements[-1] if record.placements else None
     binding = record.binding
     return InstanceReport(
@@ -239,7 +218,7 @@ def _instance(record: WorkerRecord, start: float) -> InstanceReport:
         memory=binding.memory if binding else "none",
         items=sum(record.samples.items),
         tokens=sum(record.samples.tokens),
-        rate=_rate(record, start),
+        rate=rate_of(record, start),
         latency_ms=_percentiles_ms(record.samples.latencies_s),
         ready_s=None if record.ready is None else record.ready - record.started,
         local_pages=_worst_share(record.instance.nodes, record.placements),
@@ -252,6 +231,7 @@ def _instance(record: WorkerRecord, start: float) -> InstanceReport:
         phases_s=record.told.phase_seconds() if record.told else {},
         distributions_ms=_distributions([record]),
         facts=_facts(record),
+        interference=scaling.interference[record.instance.index] if scaling else None,
     )
 
 
@@ -310,7 +290,7 @@ def _warnings(run: Run, throughput: Throughput) -> list[str]:
 
 
 def _stragglers(run: Run) -> list[str]:
-    rates = {r.instance.index: rate for r in run.records if (rate := _rate(r, _start_of(run))) is not None}
+    rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, start_of(run))) is not None}
     if len(rates) < 2:
         return []
     ordered = sorted(rates.values())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -41,6 +42,7 @@ FLOATING = ("fp32", "bf16", "fp16")
 @bench_options
 @plan_options
 @run_options
+@baseline_option
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> int:
     """Run a model on every instance and report throughput, latencies, and how long it took to be ready.

@@ -87,12 +87,13 @@ class RunKeeper:
 
         return replace(means, inspect=inspect, glance=glance)
 
-    def finish(self, run: Run, report: Report) -> None:
+    def finish(self, run: Run, report: Report, solo: Run | None = None) -> None:
         """Write what happened.
 
         Args:
             run: the raw facts.
             report: what was computed from them.
+            solo: the raw facts of the instance that ran alone first.
 
         Raises:
             LaunchError: it cannot be written.
@@ -108,6 +109,6 @@ class RunKeeper:
                 "environment": dict(worker.environment),
                 "libraries": list(self._libraries.by_pid.get(record.pid or 0, ())),
             }
-            for record, worker in zip(run.records, self._launch.workers, strict=True)
+            for record, worker in zip(run.records, self._launch.workers, strict=False)  # one, where only it ran
         ]
-        finish_run_directory(self._path, run, report, environment)
+        finish_run_directory(self._path, run, report, environment, solo)

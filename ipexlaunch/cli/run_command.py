@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
@@ -26,6 +27,7 @@ from ipexlaunch.launch import shell_line
 )
 @plan_options
 @run_options
+@baseline_option
 @script_options
 @click.option("--replay", metavar="DIR", help="Repeat the run that --run-dir kept in DIR, on this machine.")
 @click.argument("program", type=click.UNPROCESSED, required=False)

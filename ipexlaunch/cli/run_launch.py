@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.keep_run import RunKeeper
     from ipexlaunch.launch import Launch
+    from ipexlaunch.lifecycle import Limits
     from ipexlaunch.plan import Instance
+    from ipexlaunch.record import Run
     from ipexlaunch.report import Report
+    from ipexlaunch.supervise import Means, Showing
     from ipexlaunch.supervise.feed import Feeder
     from ipexlaunch.supervise.watch import Watcher
     from ipexlaunch.topology import Topology
@@ -103,43 +106,78 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)
     _check_writable(options["report_file"])
-    progress = feeding.progress if feeding is not None else None
-    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
-    for line in _start_lines(launch, topology):
-        _tell(line)
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
         inspect=lambda pid: _eye().inspector(pid),
         glance=lambda pid: _eye().inspector.glance(pid),
         descendants=lambda pid: _eye().descendants(pid),
         oom_kills=count_oom_kills,
-        tell=views.tell,
+        tell=_tell,
     )
     if keeper is not None:
         means = keeper.noting(means)
+    adopt_orphans()
+    gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
+    gc.enable()
+    interval = options["proof_interval"] or None
     showing = Showing(
-        outputs=(views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs,
         logs=logs,
         largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
         stamp=_stamp if options["timestamps"] else None,
         line_rule=options.get("throughput_regex"),
         long_phase_s=None if options["live"] else LONG_PHASE_S,
     )
-    adopt_orphans()
-    gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
-    gc.enable()
-    interval = options["proof_interval"] or None
+    for line in _start_lines(launch, topology):
+        _tell(line)
+    solo = _solo(launch, means, limits, showing, options)
+    if solo is not None and solo.exit_code:
+        _tell("the baseline failed; the run is not started")
+        return _ended(solo, launch, topology, options, keeper)
+    progress = feeding.progress if feeding is not None else None
+    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
     feeder = feeding.feeder if feeding is not None else None
     watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
+    outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
+    means, showing = replace(means, tell=views.tell), replace(showing, outputs=outputs)
     run = supervise(launch, means, environment, limits, showing, watchers, interval, feeder)
+    reasons, batch = feeding.conclude() if feeding is not None else ((), None)
+    return _ended(run, launch, topology, options, keeper, reasons, batch, solo)
+
+
+def _solo(launch: Launch, means: Means, limits: Limits, showing: Showing, options: dict[str, Any]) -> Run | None:
+    """What one instance does alone, where that is asked for."""
+    if not options.get("baseline"):
+        return None
+    from ipexlaunch.cli.baseline_run import run_alone
+
+    return run_alone(launch, means, limits, showing, options["proof_interval"] or None)
+
+
+def _ended(
+    run: Run,
+    launch: Launch,
+    topology: Topology,
+    options: dict[str, Any],
+    keeper: RunKeeper | None,
+    reasons: Sequence[str] = (),
+    batch: BatchSummary | None = None,
+    solo: Run | None = None,
+) -> Report:
+    """The report of what happened, shown and kept."""
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
 
-    reasons, batch = feeding.conclude() if feeding is not None else ((), None)
-    report = aggregate(run, _provenance(launch, topology), options["local_pages"], reasons)
+    baseline = None
+    if solo is not None:
+        from ipexlaunch.baseline import baseline_of
+
+        baseline = baseline_of(solo)
+        if baseline is None:
+            _tell("no efficiency: the instance that ran alone counted nothing")
+    report = aggregate(run, _provenance(launch, topology), options["local_pages"], reasons, baseline)
     report = replace(report, batch=batch)
     _show(report, options["report_file"])
     if keeper is not None:
-        keeper.finish(run, report)
+        keeper.finish(run, report, solo)
     return report
 
 

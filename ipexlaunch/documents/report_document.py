@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ipexlaunch.baseline import Baseline
 from ipexlaunch.batching.batch_figures import BatchSummary
 from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.distribution import Distribution
@@ -38,6 +39,7 @@ def write_report(report: Report) -> str:
         },
         "latency_ms": dict(report.latency_ms),
         "efficiency": report.efficiency,
+        "baseline": None if report.baseline is None else _baseline(report.baseline),
         "instances": [_instance(instance) for instance in report.instances],
         "failures": [
             {"index": f.index, "stage": f.stage, "code": f.code, "message": f.message, "time_s": f.time}
@@ -52,6 +54,15 @@ def write_report(report: Report) -> str:
     return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
 
 
+def _baseline(baseline: Baseline) -> dict[str, Any]:
+    return {
+        "index": baseline.index,
+        "rate": baseline.rate,
+        "items": baseline.items,
+        "seconds": baseline.seconds,
+    }
+
+
 def _instance(instance: InstanceReport) -> dict[str, Any]:
     return {
         "index": instance.index,
@@ -61,6 +72,7 @@ def _instance(instance: InstanceReport) -> dict[str, Any]:
         "items": instance.items,
         "tokens": instance.tokens,
         "rate": instance.rate,
+        "interference": instance.interference,
         "latency_ms": dict(instance.latency_ms),
         "ready_s": instance.ready_s,
         "local_pages": instance.local_pages,
@@ -142,6 +154,8 @@ def read_report(text: str, source: str) -> Report:
     throughput = Throughput(**data.pop("throughput"))
     data["distributions_ms"] = {kind: Distribution(**figures) for kind, figures in data["distributions_ms"].items()}
     batch = data.pop("batch")
+    if data["baseline"] is not None:
+        data["baseline"] = Baseline(**data["baseline"])
     reasons, warnings = tuple(data.pop("reasons")), tuple(data.pop("warnings"))
     return Report(
         instances=instances,

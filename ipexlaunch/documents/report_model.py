@@ -88,6 +88,16 @@ class InstanceModel(_Strict):
     phases_s: dict[str, float] = {}
     distributions_ms: dict[str, DistributionModel] = {}
     facts: dict[str, Any] = {}
+    interference: float | None = None
+
+
+class BaselineModel(_Strict):
+    """What one instance did alone."""
+
+    index: int
+    rate: float
+    items: int
+    seconds: float
 
 
 class FailureModel(_Strict):
@@ -123,6 +133,7 @@ class ReportModel(_Strict):
     throughput: ThroughputModel
     latency_ms: LatencyModel | dict[str, float]
     efficiency: float | None
+    baseline: BaselineModel | None = None
     instances: list[InstanceModel]
     failures: list[FailureModel]
     distributions_ms: dict[str, DistributionModel] = {}

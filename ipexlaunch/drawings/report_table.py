@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ipexlaunch.baseline import Baseline
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.live_words import plain_line
 from ipexlaunch.drawings.words import wrapped
@@ -17,7 +18,8 @@ MIB = 1 << 20
 
 COUNTED = ("items", "items/s", "tokens/s", "p50 ms", "p90 ms", "p99 ms")
 CLAIMED = "claimed/s"
-COLUMNS = ("", "cpus", "node", "memory", "ready s", *COUNTED, CLAIMED, "local", "peak MB", "exit")
+SOLO = "of solo"
+COLUMNS = ("", "cpus", "node", "memory", "ready s", *COUNTED, SOLO, CLAIMED, "local", "peak MB", "exit")
 
 DISPENSABLE = ("tokens/s", "p90 ms", "peak MB", "ready s", "items", "memory", "p50 ms")
 """Columns that a narrow terminal goes without, in this order; the JSON report has them all."""
@@ -67,6 +69,8 @@ def _absent(report: Report) -> set[str]:
         absent.add("tokens/s")
     if not report.latency_ms:
         absent.update(("p50 ms", "p90 ms", "p99 ms"))
+    if not any(instance.interference is not None for instance in report.instances):
+        absent.add(SOLO)
     if not any(CLAIMED_RATE in instance.facts for instance in report.instances):
         absent.add(CLAIMED)
     return absent
@@ -98,6 +102,7 @@ def _row(instance: InstanceReport) -> dict[str, str]:
         "p50 ms": _figure(instance.latency_ms.get("p50")),
         "p90 ms": _figure(instance.latency_ms.get("p90")),
         "p99 ms": _figure(instance.latency_ms.get("p99")),
+        SOLO: "-" if instance.interference is None else f"{instance.interference:.1%}",
         CLAIMED: _figure(claimed) if isinstance(claimed := instance.facts.get(CLAIMED_RATE), int | float) else "-",
         "local": "-" if instance.local_pages is None else f"{instance.local_pages:.1%}",
         "peak MB": f"{instance.peak_memory_bytes / MIB:.0f}" if instance.peak_memory_bytes else "-",
@@ -128,6 +133,8 @@ def _total(report: Report, width: int) -> list[str]:
     if throughput.naive_sum is not None and throughput.makespan is not None:
         details.append(f"sum of the workers' own rates {_figure(throughput.naive_sum)}")
     lines += _joined(details, "; ", width)
+    if report.baseline is not None:
+        lines += _joined([_scaling(report, report.baseline)], "; ", width)
     if report.latency_ms:
         lines += _joined([f"latency {_percentiles(report.latency_ms)}"], "; ", width)
     for kind, found in report.distributions_ms.items():
@@ -136,6 +143,13 @@ def _total(report: Report, width: int) -> list[str]:
     lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
     lines += _joined(_facts(report.facts), "; ", width, "all say: ")
     return lines
+
+
+def _scaling(report: Report, baseline: Baseline) -> str:
+    alone = f"instance {baseline.index} alone: {_figure(baseline.rate)} {report.throughput.unit}"
+    if report.efficiency is None:
+        return f"no efficiency without a steady rate; {alone}"
+    return f"efficiency {report.efficiency:.1%} of {len(report.instances)} x {alone}"
 
 
 HOW_TO_COUNT = (

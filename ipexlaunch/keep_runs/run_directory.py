@@ -6,6 +6,7 @@ topology.yaml     the machine
 environment.json  versions, libraries really mapped, kernel, limits, variables
 events.jsonl      the raw facts: every count, look, failure and signal, with its time
 report.json       what was computed from them
+baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
 logs/             what the workers printed
 """
 
@@ -31,6 +32,7 @@ from ipexlaunch.topology import Topology
 
 RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
 ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
+BASELINE_EVENTS = "baseline-events.jsonl"
 LOGS = "logs"
 
 ENVIRONMENT_VERSIONS = ("ipexlaunch/environment/1",)
@@ -50,6 +52,8 @@ class KeptRun:
     """None where the run did not come to its end."""
     report: Report | None
     """None where the run did not come to its end."""
+    solo: Run | None = None
+    """Of the instance that ran alone first; None where that was not asked for."""
 
 
 def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: Topology) -> None:
@@ -75,7 +79,9 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
         raise LaunchError(f"keep the run in {path}", str(error.strerror), "name a place that can be written") from None
 
 
-def finish_run_directory(path: str, run: Run, report: Report, environment: Mapping[str, Any]) -> None:
+def finish_run_directory(
+    path: str, run: Run, report: Report, environment: Mapping[str, Any], solo: Run | None = None
+) -> None:
     """Write what is known at the end; the report comes last, so that where it is the rest is.
 
     Args:
@@ -83,6 +89,7 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
         run: what happened.
         report: what was computed from it.
         environment: see `read_host`.
+        solo: what happened when one instance ran alone.
 
     Raises:
         LaunchError: it cannot be written.
@@ -90,6 +97,8 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
     try:
         _write(path, ENVIRONMENT, [json.dumps(environment, indent=1), "\n"])
         _write(path, EVENTS, write_events(run))
+        if solo is not None:
+            _write(path, BASELINE_EVENTS, write_events(solo))
         _write(path, REPORT, [write_report(report)])
     except OSError as error:
         raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
@@ -141,7 +150,8 @@ def read_run_directory(path: str) -> KeptRun:
         plan=read_plan(*_read(path, PLAN)),
         topology=parse_topology(*_read(path, TOPOLOGY)),
         environment=read_environment(path) if finished else {},
-        run=_events(path) if finished else None,
+        run=_events(path, EVENTS) if finished else None,
+        solo=_events(path, BASELINE_EVENTS) if os.path.exists(os.path.join(path, BASELINE_EVENTS)) else None,
         report=read_report(*_read(path, REPORT)) if finished else None,
     )
 
@@ -167,8 +177,8 @@ def read_environment(path: str) -> Mapping[str, Any]:
     return data
 
 
-def _events(path: str) -> Run:
-    name = os.path.join(path, EVENTS)
+def _events(path: str, name: str) -> Run:
+    name = os.path.join(path, name)
     try:
         with open(name, encoding="utf-8", errors="surrogateescape") as lines:
             return read_events(lines, name)

@@ -1,0 +1,64 @@
+"""One instance alone, measured before the run: what the others cost it, and how well the run scales.
+
+Turbo frequencies are higher while the other cores rest; that is part of the price of many, and is not taken out.
+"""
+
+from __future__ import annotations
+
+from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.rates import items_until, window_of
+from ipexlaunch.record import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What one instance did while the cores of the others were idle."""
+
+    index: int
+    """Of the instance."""
+    rate: float
+    """Items per second from its start to its last completion."""
+    items: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """The run, compared with the baseline."""
+
+    efficiency: float
+    """Steady rate / (instances x rate of the one alone)."""
+    interference: dict[int, float]
+    """Instance to its own rate while all worked / the rate of the one alone; efficiency is the mean of them."""
+
+
+def baseline_of(solo: Run) -> Baseline | None:
+    """The rate of the one instance of this run; None where it counted nothing.
+
+    Args:
+        solo: a run of one instance.
+    """
+    window = window_of(solo)
+    if window is None or len(solo.records) != 1 or window.last <= window.start:
+        return None
+    record = solo.records[0]
+    items, seconds = sum(record.samples.items), window.last - window.start
+    return Baseline(index=record.instance.index, rate=items / seconds, items=items, seconds=seconds) if items else None
+
+
+def scaling_of(run: Run, baseline: Baseline | None) -> Scaling | None:
+    """How the run compares; None where there is no baseline, or the run has no steady rate.
+
+    Args:
+        run: of all instances, each of the baseline's size.
+        baseline: what one did alone.
+    """
+    window = window_of(run)
+    if baseline is None or window is None or not window.is_long_enough:
+        return None
+    seconds = window.end - window.start
+    shares = {
+        record.instance.index: items_until(record, window.start, window.end) / seconds / baseline.rate
+        for record in run.records
+    }
+    return Scaling(efficiency=sum(shares.values()) / len(shares), interference=shares)

@@ -1,0 +1,52 @@
+"""--baseline: the first instance alone, on its own cores, before the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ipexlaunch.launch import Launch
+    from ipexlaunch.lifecycle import Limits
+    from ipexlaunch.record import Run
+    from ipexlaunch.supervise import Means, Showing
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def baseline_option(function: Decorated) -> Decorated:
+    """Add the option to a command."""
+    words = "Run the first instance alone before the others, for the scaling efficiency; takes as long again."
+    return click.option("--baseline", is_flag=True, help=words)(function)
+
+
+def run_alone(launch: Launch, means: Means, limits: Limits, showing: Showing, proof_interval_s: float | None) -> Run:
+    """Run the first worker of a launch to its end, with everything as it will be, but the other cores idle.
+
+    Args:
+        launch: of all workers.
+        means: as for the run.
+        limits: as for the run.
+        showing: as for the run; the baseline's log stands beside that of the instance.
+        proof_interval_s: as for the run.
+
+    Raises:
+        BindError: it could not be bound, and the run may not go on without.
+    """
+    from ipexlaunch.supervise import supervise
+
+    worker = launch.workers[0]
+    index = worker.instance.index
+    means.tell(f"baseline: instance {index} alone")
+    alone = replace(launch, workers=(worker,), notes=())
+    showing = replace(showing, logs={index: _beside(showing.logs[index])} if index in showing.logs else {})
+    return supervise(alone, means, os.environ, limits, showing, (), proof_interval_s)
+
+
+def _beside(log: str) -> str:
+    folder, name = os.path.split(log)
+    return os.path.join(folder, f"baseline_{name}")
