@@ -135,3 +135,24 @@ def test_a_line_without_end_is_dropped() -> None:
     (said,) = read_messages(buffer, Samples(), Told(), 0.0)
     assert said.problem
     assert not buffer
+
+
+def test_what_a_worker_says_of_its_batches() -> None:
+    said, _ = read(
+        {"event": "want", "batches": 2},
+        {"event": "done", "batch": 7, "results": [1, None], "latency_s": 0.5},
+        {"event": "done", "batch": 8, "results": [], "latency_s": -1},
+        {"event": "failed", "batch": 9, "reason": "too\nlong"},
+        {"event": "failed", "batch": 9},
+        {"event": "done", "batch": 9},
+    )
+    assert said == [
+        Said("want", number=2),
+        Said("done", number=7, results=[1, None], latency_s=0.5),
+        Said("done", number=8, results=[]),
+        Said("failed", number=9, text="too long"),
+        Said("failed", number=9, text="gave no reason"),
+        Said("failed", number=9, text="gave no list of results"),
+    ]
+    said, _ = read({"event": "want"}, {"event": "done", "batch": -1, "results": []}, {"event": "failed", "batch": "x"})
+    assert all(message.problem for message in said)

@@ -1,0 +1,226 @@
+"""The feeder between queue and workers, with a journal in memory: what it sends, commits, and when it gives up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from ipexlaunch.batching.done_items import DoneItems
+from ipexlaunch.batching.items import Item
+from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
+from ipexlaunch.errors import DocumentError
+from ipexlaunch.feed_workers import FeedRules, Journal, QueueFeeder
+from ipexlaunch.keep_ledger import Progress
+from ipexlaunch.supervise.feed import Count
+from ipexlaunch.supervise.messages import Said
+from ipexlaunch.write_results.appended_file import WriteError
+
+
+class Lines:
+    """A file in memory that can be full."""
+
+    def __init__(self, order: list[str], name: str) -> None:
+        self.order = order
+        self.name = name
+        self.data = b""
+        self.full = False
+
+    def append(self, data: bytes) -> int:
+        if self.full:
+            raise WriteError("write out.jsonl", "No space left on device")
+        self.order.append(self.name)
+        self.data += data
+        return len(self.data)
+
+    def close(self) -> None:
+        self.order.append(f"{self.name} closed")
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.data.splitlines()]
+
+
+class Book:
+    """A ledger in memory."""
+
+    def __init__(self, order: list[str]) -> None:
+        self.order = order
+        self.progress = Progress(done=DoneItems())
+        self.committed = 0
+
+    def commit(self) -> None:
+        self.order.append("ledger")
+        self.committed = self.progress.done.count
+
+    def close(self) -> None:
+        self.order.append("ledger closed")
+
+
+class Case:
+    """A feeder and everything around it."""
+
+    def __init__(self, count: int = 8, largest: int = 2, workers: int = 2, attempts: int = 2, **rules: Any) -> None:
+        self.order: list[str] = []
+        self.output, self.dead, self.book = Lines(self.order, "output"), Lines(self.order, "dead"), Book(self.order)
+        journal = Journal(self.output, lambda _: self.dead, self.book)
+        queue = WorkQueue(BatchRules(workers=workers, largest=largest, attempts=attempts))
+        self.feeder = QueueFeeder(queue, self.items(count), journal, FeedRules(**rules))
+        self.time = 0.0
+
+    def items(self, count: int) -> Iterator[Item]:
+        for n in range(count):
+            yield Item(n, f"d{n}", n, 10)
+
+    def say(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
+        self.feeder.said(worker, Said(event, number=number, **fields), self.time)
+        return self.sent()
+
+    def sent(self) -> list[tuple[int, dict[str, Any]]]:
+        return [(worker, json.loads(line)) for worker, line in self.feeder.take_lines()]
+
+    def tick(self, time: float) -> None:
+        self.time = time
+        due = self.feeder.due()
+        if due is not None and due <= time:
+            self.feeder.tick(time)
+
+
+def test_what_is_done_is_appended_then_kept_in_the_ledger_and_only_then_counts() -> None:
+    case = Case(count=100)
+    (_, first), *_ = case.say(0, "want", 2)
+    assert first["items"] == [{"id": "d99", "value": 99}, {"id": "d98", "value": 98}]
+    case.say(0, "done", first["batch"], results=["x", "y"], latency_s=0.25)
+    assert case.order == []
+    assert case.feeder.take_counts() == []
+    case.tick(0.1)
+    assert case.order == ["output", "ledger"]
+    assert case.feeder.take_counts() == [Count(0, 0.0, 2, 0.25)]
+    assert case.output.rows == [
+        {"id": "d99", "number": 99, "result": "x"},
+        {"id": "d98", "number": 98, "result": "y"},
+    ]
+    assert case.book.progress.output_bytes == len(case.output.data)
+
+
+def run_to_the_end(case: Case) -> list[tuple[int, dict[str, Any]]]:
+    waiting, ended = [*case.say(0, "want", 2), *case.say(1, "want", 2)], []
+    while waiting:
+        worker, message = waiting.pop(0)
+        if message["command"] == "end":
+            ended.append((worker, message))
+        else:
+            results = [item["value"] for item in message["items"]]
+            waiting += case.say(worker, "done", message["batch"], results=results)
+    return ended
+
+
+def test_workers_are_sent_home_once_everything_is_durable() -> None:
+    case = Case()
+    ended = run_to_the_end(case)
+    assert sorted(worker for worker, _ in ended) == [0, 1]
+    assert case.book.committed == 8
+    assert case.feeder.over
+    assert case.say(1, "want", 2) == []
+    case.feeder.close(1.0)
+    assert case.book.progress.complete
+
+
+def test_a_worker_that_comes_back_when_all_is_done_is_sent_home_too() -> None:
+    case = Case()
+    run_to_the_end(case)
+    case.feeder.lost(1, "died", 1.0)
+    assert case.say(1, "want", 2) == [(1, {"command": "end"})]
+
+
+def test_what_a_dead_worker_had_goes_to_one_that_waits() -> None:
+    case = Case(count=1)
+    assert len(case.say(0, "want", 2)) == 1
+    assert case.say(1, "want", 2) == []
+    case.feeder.lost(0, "died", 1.0)
+    ((worker, message),) = case.sent()
+    assert worker == 1
+    assert message["items"] == [{"id": "d0", "value": 0}]
+
+
+@pytest.mark.parametrize("results", [[1], [1, 2, 3], [1, float("nan")]])
+def test_results_that_cannot_be_kept_fail_the_batch(results: list[object]) -> None:
+    case = Case(count=5000, largest=2, workers=1)
+    (_, message), *_ = case.say(0, "want", 1)
+    case.say(0, "done", message["batch"], results=results)
+    assert case.output.data == b""
+    assert case.feeder.queue.figures.items_done == 0
+
+
+def test_what_was_given_up_is_a_dead_letter_with_its_reason() -> None:
+    case = Case(count=1, workers=1, attempts=2)
+    (_, first), *_ = case.say(0, "want", 2)
+    (_, second), *_ = case.say(0, "failed", first["batch"], text="too long")
+    assert case.say(0, "failed", second["batch"], text="too long") == [(0, {"command": "end"})]
+    assert case.dead.rows == [{"id": "d0", "number": 0, "reason": "too long", "attempts": 2, "value": 0}]
+    assert case.order == ["output", "dead", "ledger"]
+    assert case.book.progress.dead == 1
+    assert case.feeder.take_notes() == ["item 'd0' was given up after 2 attempts: too long"]
+
+
+def test_a_full_disk_stops_the_job_and_nothing_of_that_commit_counts() -> None:
+    case = Case(count=100)
+    (_, first), *_ = case.say(0, "want", 2)
+    case.output.full = True
+    case.say(0, "done", first["batch"], results=[1, 2])
+    case.tick(0.1)
+    assert "No space left on device" in case.feeder.problem
+    assert case.feeder.take_counts() == []
+    assert case.say(1, "want", 2) == []
+    case.output.full = False
+    case.feeder.close(1.0)
+    assert case.book.committed == 0
+    assert case.order == ["output closed", "ledger closed"]
+
+
+def test_who_has_a_batch_for_too_long_is_named_once() -> None:
+    case = Case(count=100, stall_timeout_s=60.0)
+    (_, first), *_ = case.say(0, "want", 2)
+    case.tick(50.0)
+    case.say(0, "done", first["batch"], results=[1, 2])
+    case.tick(100.0)
+    assert case.feeder.take_stuck() == []
+    case.tick(110.0)
+    assert case.feeder.take_stuck() == [(0, "had a batch for 60 s (--stall-timeout)")]
+    case.tick(111.0)
+    assert case.feeder.take_stuck() == []
+
+
+def test_a_program_on_which_every_worker_dies_is_given_up() -> None:
+    case = Case(count=1000, largest=64, workers=1, deaths_in_a_row=20)
+    for deaths in range(1, 21):
+        case.say(0, "want", 2)
+        assert not case.feeder.problem
+        case.feeder.lost(0, "was killed by SIGSEGV", float(deaths))
+    assert "20 times without a batch done in between, at last: was killed by SIGSEGV" in case.feeder.problem
+
+
+def test_deaths_with_work_done_in_between_are_no_reason_to_give_up() -> None:
+    case = Case(count=1000, largest=1, workers=1, attempts=1000, deaths_in_a_row=20)
+    for _ in range(100):
+        (_, first), *_ = case.say(0, "want", 1)
+        case.say(0, "done", first["batch"], results=[1])
+        case.feeder.lost(0, "died", 1.0)
+        case.sent()
+    assert not case.feeder.problem
+
+
+def test_a_broken_input_ends_the_reading_and_what_was_read_is_done() -> None:
+    class Broken(Case):
+        def items(self, count: int) -> Iterator[Item]:
+            yield from super().items(count)
+            raise DocumentError("in.jsonl", "line 9", "it is not JSON")
+
+    case = Broken()
+    run_to_the_end(case)
+    assert case.book.committed == 8
+    assert case.feeder.input_error is not None
+    case.feeder.close(1.0)
+    assert not case.book.progress.complete
