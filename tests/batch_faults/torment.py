@@ -131,7 +131,9 @@ def launch(job: Job, faults: int) -> bool:
         if "--rebuild" not in words:
             job.problems.append(f"it refused to go on: {words}")
         rebuild = start(job, "--resume", "--rebuild")
-        rebuild.communicate(timeout=HANG_S)
+        _, words = rebuild.communicate(timeout=HANG_S)
+        if rebuild.returncode == 2:
+            job.problems.append(f"its ledger could not be built anew: {words}")
         job.codes[rebuild.returncode] += 1
         return is_complete(job, rebuild.returncode)
     if process.returncode not in (0, 4, -9, 143, 128 + 9, -15, 3):

@@ -26,7 +26,10 @@ def problems_of(
         may_die: whether an item may be among the dead letters.
     """
     items = {item["id"]: item for item in rows_of(given)}
-    results, dead = rows_of(output), rows_of(Path(f"{output}.dead.jsonl"))
+    try:
+        results, dead = rows_of(output), rows_of(Path(f"{output}.dead.jsonl"))
+    except ValueError as error:
+        return [f"the output is not JSON lines: {error}"]
     seen = Counter(row["id"] for row in [*results, *dead])
     problems = [f"{key!r} is lost" for key in items if key not in seen]
     problems += [f"{key!r} is there {count} times" for key, count in seen.items() if count > 1]
