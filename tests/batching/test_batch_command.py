@@ -31,7 +31,15 @@ for batch in worker.batches():
     batch.done([2 * item["n"] for item in batch.items])
 """
 
-SLOW = DOUBLE.replace("0.001", "0.003")
+HELD = """
+import os, time
+from ipexlaunch import worker
+for batch in worker.batches():
+    batch.done([2 * item["n"] for item in batch.items])
+    while not os.path.exists("go"):
+        time.sleep(0.005)
+"""
+"""Does one batch, and the rest once there is a file "go"."""
 
 
 def doubled(item: dict[str, Any]) -> object:
@@ -119,9 +127,10 @@ def test_an_empty_input_has_an_empty_output(tmp_path: Path) -> None:
 
 def test_items_of_a_killed_worker_go_to_the_others(tmp_path: Path) -> None:
     given = write_input(tmp_path, 1500)
-    process = start(tmp_path, DOUBLE)
+    process = start(tmp_path, HELD)
     wait_until(rows_are_written(tmp_path))
     os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    (tmp_path / "go").touch()
     _, words = process.communicate(timeout=120)
     assert process.returncode == 0, words
     assert "was killed by SIGKILL" in words
@@ -130,9 +139,10 @@ def test_items_of_a_killed_worker_go_to_the_others(tmp_path: Path) -> None:
 
 def test_a_stopped_worker_is_killed_and_its_items_go_to_the_others(tmp_path: Path) -> None:
     given = write_input(tmp_path, 1500)
-    process = start(tmp_path, DOUBLE, "--stall-timeout", "1")
+    process = start(tmp_path, HELD, "--stall-timeout", "1")
     wait_until(rows_are_written(tmp_path))
     os.kill(workers_of(process.pid)[0], signal.SIGSTOP)
+    (tmp_path / "go").touch()
     _, words = process.communicate(timeout=120)
     assert process.returncode == 0, words
     assert problems_of(given, tmp_path / "out.jsonl", doubled) == []
@@ -166,13 +176,14 @@ def test_items_that_cannot_be_done_are_found_and_given_up_with_the_reason(tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_job_goes_on_where_it_was_ended(tmp_path: Path, number: signal.Signals) -> None:
     given = write_input(tmp_path, 3000)
-    process = start(tmp_path, DOUBLE)
+    process = start(tmp_path, HELD)
     wait_until(rows_are_written(tmp_path))
     process.send_signal(number)
     process.communicate(timeout=120)
     done = len(rows_of_whole_lines(tmp_path / "out.jsonl"))
     assert 0 < done < 3000
-    code, words = run(tmp_path, DOUBLE, "--resume")
+    (tmp_path / "go").touch()
+    code, words = run(tmp_path, HELD, "--resume")
     assert code == 0, words
     assert problems_of(given, tmp_path / "out.jsonl", doubled) == []
     assert read_report((tmp_path / "report.json").read_text(), "report.json").throughput.items <= 3000 - done + 300
@@ -206,12 +217,13 @@ def test_a_job_that_is_not_the_same_any_more_is_refused(tmp_path: Path) -> None:
 
 def test_a_second_job_on_the_same_output_is_refused(tmp_path: Path) -> None:
     given = write_input(tmp_path, 1500)
-    first = start(tmp_path, SLOW)
+    first = start(tmp_path, HELD)
     wait_until(rows_are_written(tmp_path))
     for option in ("--resume", "--overwrite"):
-        code, words = run(tmp_path, SLOW, option)
+        code, words = run(tmp_path, HELD, option)
         assert code == 2
         assert "another job holds it" in words
+    (tmp_path / "go").touch()
     first.communicate(timeout=120)
     assert first.returncode == 0
     assert problems_of(given, tmp_path / "out.jsonl", doubled) == []
@@ -219,15 +231,16 @@ def test_a_second_job_on_the_same_output_is_refused(tmp_path: Path) -> None:
 
 def test_a_lost_ledger_is_made_anew_from_the_output(tmp_path: Path) -> None:
     given = write_input(tmp_path, 3000)
-    process = start(tmp_path, DOUBLE)
+    process = start(tmp_path, HELD)
     wait_until(rows_are_written(tmp_path))
     process.kill()
     process.communicate(timeout=120)
     os.truncate(tmp_path / "out.jsonl.ledger", 3)
-    code, words = run(tmp_path, DOUBLE, "--resume")
+    (tmp_path / "go").touch()
+    code, words = run(tmp_path, HELD, "--resume")
     assert code == 2
     assert "--resume --rebuild" in words
-    code, words = run(tmp_path, DOUBLE, "--resume", "--rebuild")
+    code, words = run(tmp_path, HELD, "--resume", "--rebuild")
     assert code == 0, words
     assert problems_of(given, tmp_path / "out.jsonl", doubled) == []
 
