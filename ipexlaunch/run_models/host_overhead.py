@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
-from time import perf_counter
+from time import thread_time
 from typing import Any
 
 from ipexlaunch.engines.model_job import Task
@@ -15,11 +15,11 @@ _NEW_TOKENS = 8
 
 
 def measure_host_overhead(prepared: Prepared, batch: Batch, task: Task, calls: int = 3) -> float:
-    """Seconds of one call, or of one token, that pass outside the compiled programs; the median of some calls.
+    """Processor seconds of one call, or of one token, outside the compiled programs; the median of some calls.
 
-    Each program notes the time from its call to its return, and the rest of the wall clock is the host's: looking up
-    the program, checking shapes, making the output, choosing tokens. What a program does between its own kernels is
-    inside.
+    Each program notes the calling thread's time from its call to its return, and the rest of that thread's time is the
+    host's: looking up the program, checking shapes, making the output, choosing tokens. What a program does between its
+    own kernels is inside. It is the thread's own time, so that another process on the cpu does not count.
 
     Args:
         prepared: by engine torch, warmed up.
@@ -31,8 +31,8 @@ def measure_host_overhead(prepared: Prepared, batch: Batch, task: Task, calls: i
     outside: list[float] = []
     for _ in range(calls):
         before = sum(program.inside_s for program in model.loaded())
-        began = perf_counter()
+        began = thread_time()
         run_task(prepared, task, batch, _NEW_TOKENS)
-        taken = perf_counter() - began
+        taken = thread_time() - began
         outside.append(taken - (sum(program.inside_s for program in model.loaded()) - before))
     return median(outside) / (_NEW_TOKENS if task == "generate" else 1)
