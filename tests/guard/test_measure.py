@@ -100,7 +100,7 @@ def ground(
 
 
 IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")
-INT4 = "ipex int4 weight-only x fp32 g128"
+INT4 = "ipex int4 weight-only x fp32 g32"
 IPEX_MS = {"eager fp32": FP32_MS, "ipex fp32": 40.0, "ipex bf16": 20.0, INT4: 400.0}
 
 
