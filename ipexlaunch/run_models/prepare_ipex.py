@@ -180,7 +180,7 @@ def _traced(
 ) -> tuple[torch.nn.Module, str]:
     try:
         with _quietly():
-            return trace_model(made, example_inputs, context()), "torch.jit"
+            return trace_model(made, example_inputs, context), "torch.jit"
     except (RuntimeError, TypeError, ValueError) as error:
         notes.append(f"graph mode is off: {_first_line(error).split('(')[0]}")
         return made, "none"
