@@ -40,6 +40,8 @@ class InputRules:
     """The field that is given to the program; None for the whole row."""
     tokens_field: str | None = None
     """The field that holds the item's length; None for the bytes of the line or the text."""
+    text_only: bool = False
+    """Whether an item must be text: the built-in worker knows nothing else."""
     longest_line_bytes: int = 64 << 20
     """A longer line is an error: it would be held in memory several times."""
 
@@ -108,6 +110,9 @@ class ItemMaker:
             value = field(row, rules.text_field)
             if isinstance(value, str):
                 size = len(value)
+        if rules.text_only and not isinstance(value, str):
+            what = "it" if rules.text_field is None else repr(rules.text_field)
+            raise BadRow(f"{what} is {kind_of(value)}, not text", "--text-field says which field is the text")
         if rules.tokens_field is not None:
             size = _length(row, rules.tokens_field)
         if self._ids is None or rules.id_field is None:

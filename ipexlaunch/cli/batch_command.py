@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, input_rules, largest_padded, output_rules
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.model_options import model_job, resolved
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_launch import Feeding, run_launch
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
     from ipexlaunch.cli.batch_output import BatchOutput
     from ipexlaunch.feed_workers import QueueFeeder
+    from ipexlaunch.plan import Plan
     from ipexlaunch.read_items.open_items import ItemSource
+    from ipexlaunch.topology import Topology
+
+WORKER = "ipexlaunch.workers.run_batch"
 
 
 @click.command(
@@ -33,19 +39,25 @@ if TYPE_CHECKING:
 @batch_options
 @plan_options
 @run_options
-@click.argument("program", type=click.UNPROCESSED)
+@click.argument("program", type=click.UNPROCESSED, required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def command(context: click.Context, /, program: str, arguments: tuple[str, ...], **options: Any) -> int:
-    """Put every item of an input through PROGRAM, on all instances, and write each result once.
+def command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **options: Any) -> int:
+    """Put every item of an input through a model or PROGRAM, on all instances, and write each result once.
+
+    \b
+      ipexlaunch batch --input corpus.txt --output vectors.parquet --model ./all-MiniLM-L6-v2
+      ipexlaunch batch --input items.jsonl --output results.jsonl script.py
 
     PROGRAM takes its items from ipexlaunch.worker.batches(). Items of a worker that dies go to the others; an item that
     kills its workers goes to OUTPUT.dead.jsonl.
     """
+    if (program is None) == (options["model"] is None):
+        raise click.UsageError("give either a PROGRAM or --model", context)
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
     plan, topology = plan_to_run(context, options)
-    job = job_from_options(program, arguments, options)
+    job = _model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)
     if options["dry_run"]:
         for worker in launch.workers:
@@ -61,6 +73,20 @@ def command(context: click.Context, /, program: str, arguments: tuple[str, ...],
     feeding = _feeding(source, output, len(launch.workers), options)
     options["live"] = not options["no_progress"] and not output.draws_on_terminal
     return run_launch(launch, topology, options, feeding).exit_code
+
+
+def _model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Job:
+    """The built-in worker with its model."""
+    for name in ("module", "no_python"):
+        if options[name]:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for programs; --model has its own worker")
+    described = model_job(options)
+    if described.task == "forward":
+        raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
+    program = job_from_options(WORKER, (), {**options, "module": True})
+    found = resolved(described, program, plan, topology, options)
+    _tell(f"{found.choice.candidate.name}: {found.choice.why}")
+    return replace(program, arguments=(found.job.to_json(),))
 
 
 def _feeding(source: ItemSource, output: BatchOutput, workers: int, options: dict[str, Any]) -> Feeding:

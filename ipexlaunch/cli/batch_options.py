@@ -9,6 +9,7 @@ import click
 
 from ipexlaunch.batching.input_rules import InputRules
 from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, OutputRules
+from ipexlaunch.cli.model_options import MODEL_OPTIONS
 from ipexlaunch.errors import RequestError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -86,9 +87,25 @@ _OPTIONS = (
 )
 
 
+_MODEL = (
+    click.option(
+        "--model",
+        metavar="DIR|random:NAME",
+        help="Run this model with the built-in worker instead of a PROGRAM: a transformers directory.",
+    ),
+    click.option(
+        "--input-tokens",
+        type=click.IntRange(min=1),
+        default=256,
+        show_default=True,
+        help="With --model: longer texts are cut to so many tokens.",
+    ),
+)
+
+
 def batch_options(function: Function) -> Function:
-    """Add the options of the job."""
-    for option in reversed(_OPTIONS):
+    """Add the options of the job, and those of a model."""
+    for option in reversed((*_OPTIONS, *_MODEL, *MODEL_OPTIONS)):
         function = option(function)
     return function
 
@@ -106,6 +123,7 @@ def input_rules(options: dict[str, Any]) -> InputRules:
         id_field=options["id_field"],
         text_field=options["text_field"],
         tokens_field=options["tokens_field"],
+        text_only=options["model"] is not None,
         longest_line_bytes=int(options["max_line_mb"] * 1e6),
     )
 

@@ -34,7 +34,7 @@ CHECKED_BATCHES = 1
 def main(arguments: Sequence[str]) -> int:
     """Run the job that the only argument describes; the exit code."""
     try:
-        job = _job(arguments)
+        job = read_job(arguments)
         run_job(job)
     except IpexLaunchError as error:
         print(f"run_model: {error}", file=sys.stderr)
@@ -52,8 +52,8 @@ def run_job(job: ModelJob) -> None:
     versions = import_engine(job.candidate)
     loaded = load_model(job)
     inputs = make_inputs(job, loaded)
-    worker.tell(**_facts_of_job(job, loaded, inputs), versions=versions)
-    prepared = _prepare(job, loaded, inputs)
+    worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
+    prepared = prepare_model(job, loaded, inputs)
     worker.phase("warming up")
     _warm_up(job, prepared, inputs)
     worker.ready()
@@ -61,7 +61,12 @@ def run_job(job: ModelJob) -> None:
     worker.finish()
 
 
-def _job(arguments: Sequence[str]) -> ModelJob:
+def read_job(arguments: Sequence[str]) -> ModelJob:
+    """The job that a worker's only argument describes.
+
+    Raises:
+        RequestError: it is none, or for another device.
+    """
     if len(arguments) != 1:
         raise RequestError("run a model job", f"there are {len(arguments)} arguments", "give one ModelJob as JSON")
     try:
@@ -78,7 +83,8 @@ def _job(arguments: Sequence[str]) -> ModelJob:
     return job
 
 
-def _facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, object]:
+def facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, object]:
+    """What the report says of the job."""
     generates = job.task == "generate"
     return {
         "model": job.model,
@@ -96,7 +102,7 @@ def _facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, ob
     }
 
 
-def _prepare(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
+def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     """Convert the model, compile it, and compare it with what it was."""
     from ipexlaunch.run_models.check_answers import compare, take_reference
 

@@ -355,3 +355,13 @@ def test_memory_stays_flat_over_a_line_of_a_gigabyte_that_is_passed_over(form: I
         tracemalloc.stop()
     assert [row.number for row in read_all] == [0, 1]
     assert peak < 24 << 20
+
+
+def test_where_only_text_will_do_anything_else_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DocumentError, match="it is an object, not text; --text-field says which field is the text"):
+        list(source(tmp_path, "a.jsonl", b'{"t":"x"}\n', text_only=True).items())
+    with pytest.raises(DocumentError, match="'t' is a number, not text"):
+        list(source(tmp_path, "a.jsonl", b'{"t":1}\n', text_only=True, text_field="t").items())
+    (item,) = source(tmp_path, "a.jsonl", b'{"t":"x"}\n', text_only=True, text_field="t").items()
+    assert isinstance(item, Item)
+    assert item.value == "x"

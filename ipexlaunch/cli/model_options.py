@@ -1,0 +1,176 @@
+"""The options of commands that run a model with the built-in worker, and the job that they describe."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch.engines.candidate import DTYPES, ENGINES
+from ipexlaunch.engines.model_job import TASKS, ModelJob, Task
+from ipexlaunch.engines.model_shapes import is_random, shape_of
+from ipexlaunch.engines.natural_task import natural_task
+from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
+from ipexlaunch.errors import RequestError
+
+if TYPE_CHECKING:
+    from ipexlaunch.guard_dtypes import Resolved
+    from ipexlaunch.launch import Job
+    from ipexlaunch.plan import Plan
+    from ipexlaunch.topology import Topology
+
+FLOATING = ("fp32", "bf16", "fp16")
+
+MODEL_OPTIONS = (
+    click.option(
+        "--task",
+        type=click.Choice(TASKS),
+        help="What the model does  [default: generate for decoders, embed for others].",
+    ),
+    click.option(
+        "--engine",
+        type=click.Choice(("auto", *ENGINES)),
+        default="auto",
+        show_default=True,
+        help="ipex, torch (compiled), eager; auto: the fastest that the workers' interpreter has.",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(("auto", *DTYPES)),
+        default="auto",
+        show_default=True,
+        help="Numbers to run in; auto: the fastest that keeps the accuracy bound, measured on this host.",
+    ),
+    click.option(
+        "--quantization",
+        type=click.Choice(("auto", "dynamic", "weight-only")),
+        default="auto",
+        show_default=True,
+        help="How int8 and int4 are used.",
+    ),
+    click.option("--group-size", type=click.IntRange(min=0), default=0, help="Weights that share a scale (int4)."),
+    click.option(
+        "--lowp-mode",
+        type=click.Choice(("NONE", "FP16", "BF16", "INT8")),
+        help="IPEX: what weight-only products are done in  [default: IPEX's choice].",
+    ),
+    click.option(
+        "--checkpoint",
+        default="",
+        metavar="FILE",
+        help="IPEX: a GPTQ or AWQ checkpoint of the model with int4 weights.",
+    ),
+    click.option("--force-dtype", is_flag=True, help="Run the asked dtype though it is slower than fp32 here."),
+    click.option(
+        "--new-tokens",
+        type=click.IntRange(min=1),
+        default=32,
+        show_default=True,
+        help="Tokens generated for each input (task generate).",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of random weights and generated text."),
+    click.option("--no-check", is_flag=True, help="Do not compare the answers with eager fp32 before the start."),
+    click.option(
+        "--cache-dir",
+        metavar="DIR",
+        help="Where compiled kernels and measurements are kept  [default: ~/.cache/ipexlaunch].",
+    ),
+    click.option("--no-cache", is_flag=True, help="Compile and measure anew, and keep nothing."),
+)
+"""All but --model itself, which one command needs and another can do without."""
+
+
+def model_job(options: dict[str, Any], **more: Any) -> ModelJob:
+    """The job that the options describe, but for the candidate.
+
+    Args:
+        options: the command's keyword arguments.
+        more: fields of the job that only one of the commands knows.
+
+    Raises:
+        RequestError: the model or the checkpoint is not there.
+    """
+    model: str = options["model"]
+    return ModelJob(
+        model=model if is_random(model) else os.path.abspath(model),
+        task=options["task"] or task_of(model),
+        batch_size=options["batch_size"],
+        input_tokens=options["input_tokens"],
+        new_tokens=options["new_tokens"],
+        checkpoint=path_of(options["checkpoint"], "read the checkpoint"),
+        seed=options["seed"],
+        cache="" if options["no_cache"] else _cache_directory(options["cache_dir"]),
+        check=not options["no_check"],
+        **more,
+    )
+
+
+def task_of(model: str) -> Task:
+    """What the model is for, by its config.json; the worker says what else is wrong with a directory.
+
+    Args:
+        model: a transformers directory, or random:NAME.
+
+    Raises:
+        RequestError: it has no config.json that can be read.
+    """
+    if is_random(model):
+        return "generate" if shape_of(model).decoder else "embed"
+    path = os.path.join(model, "config.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except OSError as error:
+        hint = "give a directory that transformers' save_pretrained wrote, or random:NAME"
+        raise RequestError(f"load the model {model}", f"{path}: {(error.strerror or '').lower()}", hint) from None
+    except ValueError as error:
+        raise RequestError(f"load the model {model}", f"{path} is not JSON: {error}") from None
+    architectures = config.get("architectures") if isinstance(config, dict) else None
+    return natural_task(str(architectures[0]) if architectures else "")
+
+
+def path_of(path: str, wanted: str) -> str:
+    """The absolute path of a file that must be there; "" for none."""
+    if path and not os.path.exists(path):
+        raise RequestError(f"{wanted} {path}", "there is no such file")
+    return os.path.abspath(path) if path else ""
+
+
+def _cache_directory(asked: str | None) -> str:
+    from ipexlaunch.guard_dtypes.ground import cache_directory
+
+    return os.path.abspath(asked) if asked else os.path.join(os.path.dirname(cache_directory(os.environ)), "compiled")
+
+
+def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, options: dict[str, Any]) -> Resolved:
+    """The job with the candidate that runs, measured on this host where that is asked for.
+
+    Args:
+        job: with any candidate.
+        program: its worker.
+        plan: the instances.
+        topology: the machine.
+        options: the command's keyword arguments.
+
+    Raises:
+        IpexLaunchError: no candidate of that kind runs here.
+        UsageError: options that exclude each other.
+    """
+    from ipexlaunch.guard_dtypes import make_ground, resolve_candidate
+
+    ground = make_ground(topology, plan, program, os.environ, _tell, use_cache=not options["no_cache"])
+    form = QuantizedForm(
+        scheme=options["quantization"], group_size=options["group_size"], lowp_mode=options["lowp_mode"] or ""
+    )
+    if form != AS_IT_COMES and options["dtype"] in FLOATING:
+        raise click.UsageError(
+            f"--quantization, --group-size and --lowp-mode are for int8 and int4, not {options['dtype']}"
+        )
+    return resolve_candidate(job, options["engine"], options["dtype"], ground, form=form, force=options["force_dtype"])
+
+
+def _tell(text: str) -> None:
+    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)

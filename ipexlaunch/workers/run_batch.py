@@ -1,0 +1,87 @@
+"""The built-in worker of `ipexlaunch batch --model`: texts in, vectors, labels or texts out.
+
+    python -m ipexlaunch.workers.run_batch '{"model": "./all-MiniLM-L6-v2", "task": "embed", ...}'
+
+The argument is a ModelJob as JSON (engines/model_job.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+from ipexlaunch import worker
+from ipexlaunch.engines.batch_shapes import BatchShapes
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.run_models.import_engine import import_engine
+from ipexlaunch.run_models.load_model import load_model
+from ipexlaunch.run_models.make_inputs import make_inputs
+from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.workers.run_model import facts_of_job, prepare_model, read_job
+
+if TYPE_CHECKING:
+    from ipexlaunch.run_models.text_batches import TextBatches
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the job that the only argument describes; the exit code."""
+    try:
+        run_batches(read_job(arguments))
+    except IpexLaunchError as error:
+        print(f"run_batch: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def run_batches(job: ModelJob) -> None:
+    """Load, prepare, check, run every shape once, and answer batches until there are no more.
+
+    Raises:
+        IpexLaunchError: the job cannot be run here.
+    """
+    worker.phase("loading")
+    versions = import_engine(job.candidate)
+    from ipexlaunch.run_models.run_task import run_task
+    from ipexlaunch.run_models.text_batches import TextBatches
+
+    loaded = load_model(job)
+    shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=_makes_graphs(job))
+    texts = TextBatches(job, loaded, shapes)
+    inputs = make_inputs(job, loaded, batches=2)  # of made-up text: one to prepare with, another to check
+    worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
+    prepared = prepare_model(job, loaded, inputs)
+    worker.phase("warming up")
+    for rows, length in product(shapes.row_counts, reversed(shapes.lengths)):
+        batch = {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
+        run_task(prepared, job.task, batch, job.new_tokens)
+    for given in worker.batches():
+        try:
+            answer = _answer(prepared, job, texts, given.items)
+        except (RuntimeError, ValueError, TypeError) as error:
+            given.failed(f"{type(error).__name__}: {error}")
+        else:
+            given.done(answer)
+    worker.tell(cut_texts=texts.cut)
+
+
+def _makes_graphs(job: ModelJob) -> bool:
+    """Whether the engine makes a graph for each shape: torch compiles, ipex traces what does not generate."""
+    return job.candidate.engine == "torch" or (job.candidate.engine == "ipex" and job.task != "generate")
+
+
+def _answer(prepared: Prepared, job: ModelJob, texts: TextBatches, given: Sequence[object]) -> list[object]:
+    from ipexlaunch.run_models.run_task import run_task
+
+    found = [text if isinstance(text, str) else _not_text(text) for text in given]
+    return texts.answers(run_task(prepared, job.task, texts.batch(found), job.new_tokens).answer, len(found))
+
+
+def _not_text(value: object) -> str:
+    raise ValueError(f"an item is {type(value).__name__}, not text; --text-field says which field has it")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

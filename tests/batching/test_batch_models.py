@@ -1,0 +1,89 @@
+"""`ipexlaunch batch --model`: the built-in worker gives every text its own right answer, in whatever batch it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.batching.check_results import rows_of
+from tests.examples.run_examples import ROOT, ipex_python, run, torch_python
+from tests.run_models.environments import ENVIRONMENTS, minilm
+
+CHECKED = ("A broken valve was replaced at night.", "The night crew exchanged a faulty valve.", "Call me Ishmael.")
+
+
+def batch(python: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return run(sys.executable, "-m", "ipexlaunch", "batch", "--ninstances", "1", "--python", python, *options)
+
+
+def product(one: Sequence[float], two: Sequence[float]) -> float:
+    return sum(left * right for left, right in zip(one, two, strict=True))
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("interpreter", "engine"),
+    [
+        pytest.param(ipex_python, "ipex", marks=pytest.mark.ipex),
+        pytest.param(torch_python, "eager", marks=pytest.mark.torch),
+    ],
+)
+def test_sentences_get_the_vectors_that_their_meaning_has(
+    tmp_path: Path, interpreter: Callable[[], str], engine: str
+) -> None:
+    python = interpreter()
+    sentences = (ROOT / "examples/sentences.txt").read_text(encoding="utf-8").splitlines()[:40]
+    texts = [*sentences, *CHECKED, "", "word " * 500, CHECKED[0]]
+    given, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    given.write_text("".join(json.dumps({"key": f"k{n}", "text": text}) + "\n" for n, text in enumerate(texts)))
+    done = batch(
+        python, "--input", str(given), "--output", str(output), "--id-field", "key", "--text-field", "text",
+        "--model", minilm(python), "--engine", engine, "--dtype", "fp32", "--batch-size", "8", "--input-tokens", "64",
+        "--keep-order",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = rows_of(output)
+    assert [row["id"] for row in rows] == [f"k{n}" for n in range(len(texts))]
+    vectors = [row["result"] for row in rows]
+    assert {len(vector) for vector in vectors} == {384}
+    assert all(product(vector, vector) == pytest.approx(1, abs=1e-4) for vector in vectors)
+    first, same, other = vectors[40:43]
+    assert product(first, same) > 0.6
+    assert product(first, other) < 0.3
+    # The same text in another batch, beside others and padded otherwise.
+    assert product(first, vectors[-1]) > 0.999
+    assert "cut_texts 1" in done.stderr
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.parametrize("interpreter", ENVIRONMENTS)
+def test_prompts_are_continued_alike_alone_and_beside_others(tmp_path: Path, interpreter: Callable[[], str]) -> None:
+    python = interpreter()
+    (tmp_path / "in.txt").write_text("Once upon a time\nthere\n" + "was a long prompt " * 9 + "\nOnce upon a time\n")
+    done = batch(
+        python, "--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl"), "--keep-order",
+        "--model", "random:llama-15m", "--task", "generate", "--new-tokens", "5", "--engine", "eager",
+        "--dtype", "fp32", "--batch-size", "3", "--input-tokens", "32",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = [row["result"] for row in rows_of(tmp_path / "out.jsonl")]
+    assert [result["tokens"] for result in results] == [len(result["ids"]) for result in results]
+    assert results[0] == results[3]
+    assert max(result["tokens"] for result in results) == 5
+
+
+@pytest.mark.process
+def test_a_model_and_a_program_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("a\n")
+    files = ("--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl"))
+    for more in ((), ("--model", "random:llama-15m", "program.py")):
+        done = batch(sys.executable, *files, *more)
+        assert done.returncode == 2
+        assert "give either a PROGRAM or --model" in done.stderr
