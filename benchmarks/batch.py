@@ -86,7 +86,8 @@ worker.finish()
 
 MANY = """
 import os, sys, json
-from dataclasses import replace
+from ipexlaunch.batching.items import Item
+from ipexlaunch.batching.output_rules import OutputRules
 from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
 from ipexlaunch.bind import adopt_orphans, held_to
 from ipexlaunch.feed_workers import FeedRules, QueueFeeder
@@ -95,7 +96,6 @@ from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.read_items.json_lines import read_json_lines
 from ipexlaunch.report import aggregate
 from ipexlaunch.supervise import Means, Showing, supervise
 
@@ -112,7 +112,9 @@ feeder = None
 environment = dict(os.environ)
 if queued:
     queue = WorkQueue(BatchRules(workers=count, largest=8))
-    feeder = QueueFeeder(queue, read_json_lines(source), open_job(output, {}), FeedRules())
+    lines = enumerate(open(source))
+    items = (Item(number, number + 1, json.loads(line), len(line)) for number, line in lines)
+    feeder = QueueFeeder(queue, items, open_job(OutputRules(path=output), {}), FeedRules())
     environment["IPEXLAUNCH_BATCHES"] = str(queue.rules.in_flight)
 run = supervise(make_launch(plan, job, {}), means, environment, Limits(fed=queued), Showing(), feeder=feeder)
 report = aggregate(run)
