@@ -19,6 +19,7 @@ COMMANDS = {
     "top": ("top_command", "Show your runs on this host as they stand."),
     "bench": ("bench_command", "Run a model on every instance: throughput, latencies, time to be ready."),
     "dtypes": ("dtypes_command", "Measure which engine and numbers are fast on this host."),
+    "report": ("report_command", "Show runs that are over, compare several, write a page with charts."),
     "doctor": ("doctor_command", "Say what stands between this host and full speed."),
 }
 """Command name to its module in this package (loaded when it is used) and its line in --help."""

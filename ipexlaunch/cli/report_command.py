@@ -1,0 +1,69 @@
+"""`ipexlaunch report`: runs that are over, as tables or as one page."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.comparison import Compared, Configuration, compare
+from ipexlaunch.errors import IpexLaunchError, RequestError
+from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
+
+
+@click.command("report")
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True)
+@click.option("--html", "page_file", metavar="FILE", help="Write one page with charts that needs no network.")
+def command(paths: tuple[str, ...], page_file: str | None) -> int:
+    """Show runs again, and compare several.
+
+    RUN is a directory that --run-dir made, or a file that --report wrote. Runs of the same program on the same
+    instances repeat each other: several of them give a confidence interval.
+
+    \b
+      ipexlaunch report runs/monday
+      ipexlaunch report runs/4x14-* runs/8x7-* --html comparison.html
+    """
+    runs = open_runs(paths)
+    from ipexlaunch.plot_runs.intervals import scipy_intervals
+
+    intervals = scipy_intervals() if len(runs) > 1 else None
+    compared = [
+        Compared(name=run.name, report=run.report, environment=run.kept.recorded.job.environment if run.kept else {})
+        for run in runs
+    ]
+    configurations = compare(compared, intervals)
+    if page_file is not None:
+        _write_page(page_file, runs, configurations)
+        return 0
+    sys.stdout.write(showable(_text(runs, configurations), sys.stdout))
+    if intervals is None and any(len(configuration.rates) > 1 for configuration in configurations):
+        print("ipexlaunch: intervals need scipy: pip install 'ipexlaunch[report]'", file=sys.stderr)
+    return 0
+
+
+def _text(runs: tuple[OpenedRun, ...], configurations: tuple[Configuration, ...]) -> str:
+    width, color = width_of(sys.stdout), wants_color(sys.stdout)
+    if len(runs) > 1:
+        from ipexlaunch.drawings.comparison_table import comparison_table
+
+        return comparison_table(configurations, width=width, color=color)
+    from ipexlaunch.drawings.report_table import report_table
+
+    return report_table(runs[0].report, width=width, color=color)
+
+
+def _write_page(path: str, runs: tuple[OpenedRun, ...], configurations: tuple[Configuration, ...]) -> None:
+    try:
+        import matplotlib as _  # noqa: F401, TID251 - asked for before anything is drawn
+    except ImportError:
+        raise RequestError("draw the page", "matplotlib is not installed", "pip install 'ipexlaunch[report]'") from None
+    from ipexlaunch.plot_runs.page import page
+
+    text = page(runs, configurations)
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise IpexLaunchError(f"write the page to {path}", str(error.strerror)) from None

@@ -1,0 +1,60 @@
+"""Runs to look at: from run directories, or from reports alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipexlaunch.documents.report_document import read_report
+from ipexlaunch.errors import DocumentError
+from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
+from ipexlaunch.report import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedRun:
+    """A run that came to its end."""
+
+    name: str
+    """Short, and unlike those of the others."""
+    report: Report
+    kept: KeptRun | None
+    """None where only the report is there."""
+
+
+def open_runs(paths: Sequence[str]) -> tuple[OpenedRun, ...]:
+    """The runs in run directories and report files.
+
+    Args:
+        paths: directories that --run-dir made, or files that --report wrote.
+
+    Raises:
+        DocumentError: one is neither, does not follow its format, or did not come to its end.
+    """
+    return tuple(_open(path, name) for path, name in zip(paths, _names(paths), strict=True))
+
+
+def _open(path: str, name: str) -> OpenedRun:
+    if os.path.isdir(path):
+        kept = read_run_directory(path)
+        if kept.report is None:
+            raise DocumentError(path, "", "the run in it did not come to its end", "repeat it: run --replay")
+        return OpenedRun(name=name, report=kept.report, kept=kept)
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    except OSError as error:
+        hint = "give a run directory or the file of --report"
+        raise DocumentError(path, "", (error.strerror or "").lower(), hint) from None
+    return OpenedRun(name=name, report=read_report(text, path), kept=None)
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """The last parts of the paths, as many as tell them apart."""
+    parts = [os.path.abspath(path).split(os.sep) for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = [os.sep.join(part[-length:]) for part in parts]
+        if len(set(names)) == len(set(map(tuple, parts))):
+            break
+    return names

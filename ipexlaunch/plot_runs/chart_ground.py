@@ -1,0 +1,90 @@
+"""A chart's ground: its style, its size, its legend, and rows of instances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from ipexlaunch.plot_runs.theme import GRID, INK, QUIET, themed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 9.0
+"""Inches, at 72 points."""
+
+STYLE: Mapping[str, Any] = {
+    "svg.fonttype": "none",  # text stays text: small, and can be selected
+    "svg.hashsalt": "ipexlaunch",  # the same run gives the same page
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": QUIET,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "patch.linewidth": 1.4,
+}
+
+
+def chart(draw: Callable[[Axes], None], height: float) -> str:
+    """One set of axes as SVG for a page, drawn without a display.
+
+    Args:
+        draw: draws on the axes.
+        height: in inches.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(dict(STYLE)):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        draw(figure.add_subplot())
+        out = StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return themed(out.getvalue())
+
+
+def label_instances(axes: Axes, indices: Sequence[int]) -> None:
+    """The instances as rows, the first on top, with as many labels as can be read."""
+    every = max(1, math.ceil(len(indices) / 32))
+    axes.set_yticks(range(0, len(indices), every), [str(index) for index in indices[::every]])
+    axes.set_ylim(len(indices) - 0.4, -0.6)
+    axes.set_ylabel("instance")
+    axes.grid(False, axis="y")
+
+
+def rows_height(rows: int) -> float:
+    """Inches that so many rows need."""
+    return min(7.0, 1.6 + 0.28 * rows)
+
+
+def plain_numbers(axes: Axes) -> None:
+    """ "20" rather than "2 x 10^1" along a logarithmic axis."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def show_legend(axes: Axes) -> None:
+    """Above the axes, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, fontsize=9, borderaxespad=0.2)

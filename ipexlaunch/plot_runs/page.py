@@ -1,0 +1,218 @@
+"""One page for runs: a single HTML file that asks for nothing, on light and dark ground, wide and narrow."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+
+from ipexlaunch import __version__
+from ipexlaunch.comparison import Configuration
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.drawings.comparison_table import COLUMNS, row
+from ipexlaunch.drawings.machine_svg import machine_svg
+from ipexlaunch.keep_runs.open_runs import OpenedRun
+from ipexlaunch.plot_runs import charts, time_charts
+from ipexlaunch.plot_runs.theme import style_variables
+from ipexlaunch.report import InstanceReport, Report
+
+_STYLE = """\
+* { box-sizing: border-box }
+body { margin: 0; background: var(--page); color: var(--ink) }
+body { font: 15px/1.5 system-ui, "DejaVu Sans", Verdana, sans-serif }
+main { max-width: 1080px; margin: 0 auto; padding: 16px }
+h1 { font-size: 22px; margin: 8px 0 16px } h2 { font-size: 19px; margin: 28px 0 8px; overflow-wrap: anywhere }
+h3 { font-size: 15px; margin: 0 0 8px }
+section.card { background: var(--ground); border: 1px solid var(--line); border-radius: 8px }
+section.card { padding: 14px; margin: 12px 0 }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(148px, 1fr)); gap: 12px }
+.figures div { border-left: 3px solid var(--line); padding-left: 10px }
+.figures b { display: block; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums }
+.figures span, .quiet, footer { color: var(--quiet); font-size: 13px }
+.verdict { font-weight: 700 } .valid { color: var(--good) } .invalid { color: var(--bad) } .note { color: var(--warn) }
+ul { margin: 6px 0; padding-left: 20px }
+.wide { overflow-x: auto } .wide svg { min-width: 600px; width: 100%; height: auto; display: block }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; width: 100% }
+th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--grid); white-space: nowrap }
+th { color: var(--quiet); font-weight: 600 } td.words, th.words { text-align: left; white-space: normal }
+tr.failed td { color: var(--bad) }
+.paper { background: #ffffff; border-radius: 6px; padding: 6px; overflow-x: auto }
+.paper img { max-width: 100%; min-width: 480px; height: auto; display: block }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 0; font-size: 13px }
+dt { color: var(--quiet) } dd { margin: 0; overflow-wrap: anywhere }
+@media (max-width: 560px) { main { padding: 8px } dl { grid-template-columns: 1fr } dd { margin-bottom: 6px } }
+"""
+
+
+def page(runs: Sequence[OpenedRun], configurations: Sequence[Configuration]) -> str:
+    """The whole page.
+
+    Args:
+        runs: in the order in which they are shown.
+        configurations: as `compare` gives them; shown where there is more than one run.
+    """
+    title = f"ipexlaunch: {runs[0].name}" if len(runs) == 1 else f"ipexlaunch: {len(runs)} runs"
+    parts = [
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f'<title>{_escaped(title)}</title>\n<link rel="icon" href="data:,">',
+        f"<style>\n{style_variables()}{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{_escaped(title)}</h1>",
+    ]
+    if len(runs) > 1:
+        parts += _comparison(configurations)
+    for run in runs:
+        parts += [f"<h2>{_escaped(run.name)}</h2>" if len(runs) > 1 else "", *_run(run)]
+    parts.append(f"<footer>written by ipexlaunch {__version__}</footer>\n</main>\n</body>\n</html>\n")
+    return "\n".join(part for part in parts if part)
+
+
+def _escaped(text: object) -> str:
+    printable = "".join(character if character.isprintable() else "?" for character in str(text))
+    return html.escape(printable.encode("utf-8", "replace").decode())
+
+
+def _card(heading: str, body: str) -> str:
+    return f'<section class="card">\n<h3>{_escaped(heading)}</h3>\n{body}\n</section>' if body else ""
+
+
+def _chart(heading: str, svg: str) -> str:
+    if not svg:
+        return ""
+    labelled = svg.replace("<svg ", f'<svg role="img" aria-label="{_escaped(heading)}" ', 1)
+    return _card(heading, f'<div class="wide">{labelled}</div>')
+
+
+def _table(heads: Sequence[str], rows: Iterable[tuple[Sequence[str], str]], words: int = 1) -> str:
+    """A table; its first columns hold words."""
+    kinds = [' class="words"' if place < words else "" for place in range(len(heads))]
+    lines = ["<tr>" + "".join(f"<th{k}>{_escaped(head)}</th>" for k, head in zip(kinds, heads, strict=True)) + "</tr>"]
+    for cells, kind in rows:
+        inside = "".join(f"<td{k}>{_escaped(cell)}</td>" for k, cell in zip(kinds, cells, strict=True))
+        lines.append(f"<tr{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{inside}</tr>")
+    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
+
+
+def _comparison(configurations: Sequence[Configuration]) -> list[str]:
+    rows = [(row(configuration), "") for configuration in configurations]
+    names = "".join(f"<li>{_escaped(c.label)}: {_escaped(', '.join(c.names))}</li>" for c in configurations)
+    unit = _escaped(configurations[0].unit)
+    told = (
+        f'<p class="quiet">{unit} by makespan. Runs of the same program on the same instances of the same machine '
+        "repeat each other. Ratios are to the first line. Intervals: Student's t of the mean logarithm, Welch's t for "
+        f"ratios; they need two runs at least.</p><ul>{names}</ul>"
+    )
+    return [
+        _card("Comparison", _table(COLUMNS, rows) + told),
+        _chart("Scaling", charts.scaling_chart(configurations)),
+    ]
+
+
+def _run(run: OpenedRun) -> list[str]:
+    report, kept = run.report, run.kept
+    parts = [_card("Result", _result(report)), _card("Instances", _instances(report))]
+    happened = kept.run if kept is not None else None
+    if happened is not None:
+        parts += [
+            _chart("Throughput of each instance", time_charts.throughput_chart(happened)),
+            _chart("Throughput of all", time_charts.total_chart(happened)),
+            _chart("Latency", charts.latency_chart(happened)),
+        ]
+    parts.append(_chart("Memory by node", charts.memory_chart(report)))
+    if happened is not None:
+        parts.append(_chart("Phases", time_charts.phases_chart(happened)))
+    if kept is not None:
+        parts.append(_card("Machine", _machine(run)))
+    parts.append(_card("Where and what", _provenance(run)))
+    return parts
+
+
+def _result(report: Report) -> str:
+    throughput, unit = report.throughput, report.throughput.unit
+    figures = [
+        (_figure(throughput.makespan), f"{unit} by makespan"),
+        (_figure(throughput.steady), f"{unit} while all worked"),
+        (_figure(throughput.naive_sum), "naive sum, for comparison only"),
+        (_figure(throughput.tokens_per_second), "tokens/s"),
+        (None if report.efficiency is None else f"{report.efficiency:.1%}", "scaling efficiency"),
+        (_figure(throughput.seconds), "seconds of makespan"),
+        *((_figure(value), f"ms latency {name}") for name, value in report.latency_ms.items()),
+    ]
+    known = [(value, what) for value, what in figures if value is not None]
+    tiles = "".join(f"<div><b>{_escaped(value)}</b><span>{_escaped(what)}</span></div>" for value, what in known)
+    verdict = "VALID" if report.valid else "INVALID"
+    reasons = "".join(f'<li class="invalid">{_escaped(reason)}</li>' for reason in report.reasons)
+    notes = "".join(f'<li class="note">{_escaped(warning)}</li>' for warning in report.warnings)
+    listed = f"<ul>{reasons}{notes}</ul>" if reasons or notes else ""
+    return f'<p class="verdict {verdict.lower()}">{verdict}</p>{listed}<div class="figures">{tiles}</div>'
+
+
+MOST_ROWS = 16
+"""A longer table is folded."""
+
+HEADS = ("", "cpus", "node", "items", "items/s", "p50 ms", "p99 ms", "of solo", "local", "ready s", "exit")
+
+
+def _instances(report: Report) -> str:
+    def cells(instance: InstanceReport) -> tuple[str, ...]:
+        share, kept = instance.local_pages, instance.interference
+        return (
+            str(instance.index),
+            format_list(instance.cpus) or "-",
+            format_list(instance.nodes) or "-",
+            str(instance.items),
+            _figure(instance.rate) or "-",
+            _figure(instance.latency_ms.get("p50")) or "-",
+            _figure(instance.latency_ms.get("p99")) or "-",
+            "-" if kept is None else f"{kept:.1%}",
+            "-" if share is None else f"{share:.1%}",
+            _figure(instance.ready_s) or "-",
+            str(instance.exit),
+        )
+
+    table = _table(HEADS, ((cells(i), "failed" if i.exit else "") for i in report.instances), words=3)
+    if len(report.instances) <= MOST_ROWS:
+        return table
+    return f"<details><summary>{len(report.instances)} instances</summary>{table}</details>"
+
+
+def _machine(run: OpenedRun) -> str:
+    if run.kept is None:
+        return ""
+    assignment = {cpu: i.index for i in run.kept.plan.instances for cpu in i.cpus}
+    svg = machine_svg(run.kept.topology, assignment).encode()
+    # As an image, so that its style stays its own; it is drawn for white paper.
+    data = base64.b64encode(svg).decode()
+    alt = "the machine with every cpu in the colour of its instance"
+    return f'<div class="paper"><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></div>'
+
+
+def _provenance(run: OpenedRun) -> str:
+    facts: dict[str, object] = dict(run.report.provenance)
+    if isinstance(program := facts.get("program"), list):
+        facts["program"] = " ".join(map(str, program))
+    if run.kept is not None:
+        seen = run.kept.environment
+        names = ("cpu_model", "microcode", "smt", "transparent_huge_pages", "governors", "cpu_quota")
+        facts |= {name: seen[name] for name in names if seen.get(name) not in (None, {}, "")}
+        packages = (seen.get("python") or {}).get("packages", {})
+        known = ("torch", "intel-extension-for-pytorch", "transformers", "torchao", "numpy")
+        facts |= {name: packages[name] for name in known if name in packages}
+    facts |= run.report.facts
+    shown = ((name, value) for name, value in facts.items() if value not in (None, "", []))
+    rows = "".join(f"<dt>{_escaped(name)}</dt><dd>{_escaped(_words(value))}</dd>" for name, value in shown)
+    return f"<dl>{rows}</dl>"
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_words(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _figure(value: float | None) -> str | None:
+    """Four significant digits, never an exponent."""
+    if value is None:
+        return None
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.{3 if value < 1 else 2 if value < 10 else 1}f}"
