@@ -20,6 +20,9 @@ LONGEST_RESULTS_BYTES = 256 << 20
 PACE_KEPT = 0.8
 """How much of what was known of a worker's pace stands against its last batch."""
 
+REST_S = 0.01
+"""Answers that come meanwhile are taken together: each time that the launcher wakes, it takes a cpu from a worker."""
+
 NOTES_OF_DEAD = 10
 """So many dead letters are told one by one; the file has them all."""
 
@@ -127,6 +130,15 @@ class QueueFeeder:
         if self._rules.stall_timeout_s is not None and self._since:
             times.append(min(self._since.values()) + self._rules.stall_timeout_s)
         return min(times, default=None) if not self.problem else None
+
+    def rest_s(self) -> float:
+        """How long every worker can do without the feeder, in seconds: it has enough to do until then."""
+        spare = [
+            (len(self.queue.held_by(index)) - 1) * self._batch_s.get(index, 0.0)
+            for index, wanted in self._wanted.items()
+            if wanted
+        ]
+        return REST_S if min(spare, default=0.0) >= 2 * REST_S and not self.problem else 0.0
 
     def tick(self, now: float) -> None:
         """Commit what has waited long enough, name who has taken too long, give out what has come."""

@@ -45,6 +45,9 @@ class Feeder(Protocol):
     def due(self) -> float | None:
         """When `tick` is wanted next; None for not before something else happens."""
 
+    def rest_s(self) -> float:
+        """How long every worker can do without the feeder, in seconds: it has enough to do until then."""
+
     def tick(self, now: float) -> None:
         """The time that `due` named has come."""
 

@@ -175,6 +175,8 @@ class _Loop:
         fed = self.feeder.due() if self.feeder is not None else None
         times = (deadline, self.timers.next_due(), self.long_phase_due, fed)
         until = min((time for time in times if time is not None), default=None)
+        if self.feeder is not None and not self.state.stopping and (rest_s := self.feeder.rest_s()):
+            self.wakeup.wait(rest_s)
         self.listener.wait(None if until is None else max(0.0, until - self.clock()))
         now = self.clock()
         if deadline is not None and now >= deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 from types import FrameType, TracebackType
@@ -44,6 +45,12 @@ class Wakeup:
         signal.set_wakeup_fd(self._before_descriptor)
         self._reader.close()
         self._writer.close()
+
+    def wait(self, seconds: float) -> None:
+        """Return when a signal has arrived, or the time is over."""
+        poller = select.poll()
+        poller.register(self._reader, select.POLLIN)
+        poller.poll(seconds * 1000)
 
     def arrived(self) -> list[int]:
         """The signals since the last call, in order."""

@@ -193,6 +193,24 @@ def test_who_has_a_batch_for_too_long_is_named_once() -> None:
     assert case.feeder.take_stuck() == []
 
 
+def test_the_launcher_rests_while_every_worker_has_enough_to_do() -> None:
+    case = Case(count=5000, largest=1)
+    assert case.feeder.rest_s() == 0.0
+    for worker in (0, 1):
+        sent = case.say(worker, "want", 32)
+        assert case.feeder.rest_s() == 0.0  # how long this one takes is not known yet
+        for _, message in sent:
+            for _, more in case.say(worker, "done", message["batch"], results=[1], latency_s=0.05):
+                assert more["command"] == "batch"
+    assert case.feeder.rest_s() > 0.0
+    case.feeder.lost(1, "died", 1.0)
+    assert case.feeder.rest_s() > 0.0  # who is not there needs nothing
+    case.say(1, "want", 1)
+    assert case.feeder.rest_s() == 0.0  # it has no reserve
+    case.feeder.problem = "the disk is full"
+    assert case.feeder.rest_s() == 0.0
+
+
 def test_a_program_on_which_every_worker_dies_is_given_up() -> None:
     case = Case(count=1000, largest=64, workers=1, deaths_in_a_row=20)
     for deaths in range(1, 21):
