@@ -60,6 +60,8 @@ class Limits:
     """Whether workers take their items from a queue: none waits for the others, and what one had that died goes to the
     others. One that was ready is then restarted for as long as items are left, and its death is no failure; one that
     dies before is tried again `restarts` times in a row, and then the others go on without it."""
+    fed_together: bool = False
+    """Whether workers that are fed begin together all the same, because they are measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +280,7 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
     waiting = tuple(worker.index for worker in state.workers if worker.phase == "ready")
     loading = (
         state.go is None
-        and not state.limits.fed
+        and (not state.limits.fed or state.limits.fed_together)
         and any(worker.phase in ("waiting", "starting") for worker in state.workers)
     )
     if state.stopping or not waiting or loading:

@@ -222,7 +222,7 @@ class LiveLines(_Looker):
     def _show(self) -> None:
         from ipexlaunch.drawings.live_table import live_line
 
-        snapshot = self._newest
+        snapshot, progress = self._newest, self._newest_progress
         if snapshot is None or snapshot is self._shown or self._closing:
             return
         if all(worker.phase == "exited" for worker in snapshot.workers):
@@ -232,8 +232,8 @@ class LiveLines(_Looker):
             time.sleep(FIRST_LOOK_S)
         self._shown = snapshot
         line = live_line(snapshot, self._usages(snapshot))
-        if self._newest_progress is not None:
+        if progress is not None:
             from ipexlaunch.drawings.batch_bar import batch_words
 
-            line = f"{batch_words(self._newest_progress, snapshot)}; {line}"
+            line = f"{batch_words(progress, snapshot)}; {line}"
         self._tell(line)

@@ -57,7 +57,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
     plan, topology = plan_to_run(context, options)
-    job = _model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
+    job = model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)
     if options["dry_run"]:
         for worker in launch.workers:
@@ -75,8 +75,18 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     return run_launch(launch, topology, options, feeding).exit_code
 
 
-def _model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Job:
-    """The built-in worker with its model."""
+def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Job:
+    """The built-in worker with its model.
+
+    Args:
+        plan: the instances.
+        topology: the machine.
+        options: the command's keyword arguments.
+
+    Raises:
+        IpexLaunchError: the model cannot be run here.
+        UsageError: options that are for programs.
+    """
     for name in ("module", "no_python"):
         if options[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} is for programs; --model has its own worker")

@@ -20,9 +20,8 @@ STALL_TIMEOUT_S = 600.0
 BYTES_PER_TOKEN = 4
 """Of English text: 4.2 with the tokenizer of all-MiniLM-L6-v2 on examples/sentences.txt."""
 
-_OPTIONS = (
+_ITEMS = (
     click.option("--input", "input_file", required=True, metavar="FILE", help="The items; - for standard input."),
-    click.option("--output", "output_file", required=True, metavar="FILE", help="The results; - for standard output."),
     click.option(
         "--format",
         "input_format",
@@ -31,24 +30,9 @@ _OPTIONS = (
         show_default=True,
         help="Of the input; auto goes by the end of its name, - is jsonl.",
     ),
-    click.option(
-        "--output-format",
-        type=click.Choice(["auto", "jsonl", "parquet"]),
-        default="auto",
-        show_default=True,
-        help="Of the output; auto goes by the end of its name.",
-    ),
     click.option("--id-field", metavar="NAME", help="Field of an item's id  [default: the number of its line]."),
     click.option("--text-field", metavar="NAME", help="Field that is given to the program  [default: the whole item]."),
     click.option("--tokens-field", metavar="NAME", help="Field with an item's length  [default: its bytes]."),
-    click.option("--keep-order", is_flag=True, help="Write results in the order of the input, not as they finish."),
-    click.option(
-        "--on-bad-line",
-        type=click.Choice(["stop", "dead-letter"]),
-        default="stop",
-        show_default=True,
-        help="What a line that cannot be read does: read no further, or go to OUTPUT.dead.jsonl.",
-    ),
     click.option(
         "--max-line-mb",
         type=click.FloatRange(min=0, min_open=True),
@@ -73,6 +57,27 @@ _OPTIONS = (
         metavar="ITEMS",
         help="Items that are put in order of length together.",
     ),
+    click.option("--no-progress", is_flag=True, help="Show no progress, neither a bar nor a line every 10 s."),
+)
+"""Of every command that gives workers items."""
+
+_OWN = (
+    click.option("--output", "output_file", required=True, metavar="FILE", help="The results; - for standard output."),
+    click.option(
+        "--output-format",
+        type=click.Choice(["auto", "jsonl", "parquet"]),
+        default="auto",
+        show_default=True,
+        help="Of the output; auto goes by the end of its name.",
+    ),
+    click.option("--keep-order", is_flag=True, help="Write results in the order of the input, not as they finish."),
+    click.option(
+        "--on-bad-line",
+        type=click.Choice(["stop", "dead-letter"]),
+        default="stop",
+        show_default=True,
+        help="What a line that cannot be read does: read no further, or go to OUTPUT.dead.jsonl.",
+    ),
     click.option(
         "--attempts",
         type=click.IntRange(min=1),
@@ -83,7 +88,6 @@ _OPTIONS = (
     click.option("--resume", is_flag=True, help="Go on where a former job of the same kind ended."),
     click.option("--overwrite", is_flag=True, help="Begin anew though there is an output already."),
     click.option("--rebuild", is_flag=True, help="With --resume: make a lost or damaged ledger from the output."),
-    click.option("--no-progress", is_flag=True, help="Show no progress, neither a bar nor a line every 10 s."),
 )
 
 
@@ -105,7 +109,7 @@ _MODEL = (
 
 def batch_options(function: Function) -> Function:
     """Add the options of the job, and those of a model."""
-    for option in reversed((*_OPTIONS, *_MODEL, *MODEL_OPTIONS)):
+    for option in reversed((*_ITEMS, *_OWN, *_MODEL, *MODEL_OPTIONS)):
         function = option(function)
     return function
 
@@ -152,3 +156,39 @@ def largest_padded(options: dict[str, Any]) -> int | None:
     """--batch-tokens in the unit of the items' sizes: tokens where a field gives them, else bytes."""
     tokens: int | None = options["batch_tokens"]
     return tokens if tokens is None or options["tokens_field"] is not None else tokens * BYTES_PER_TOKEN
+
+
+_LOADGEN = (
+    click.option("--scenario", type=click.Choice(["Offline", "Server"]), default="Offline", show_default=True),
+    click.option(
+        "--qps",
+        type=click.FloatRange(min=0, min_open=True),
+        required=True,
+        metavar="RATE",
+        help="Offline: samples a second that you expect, which say how many are issued; Server: queries a second.",
+    ),
+    click.option(
+        "--min-duration",
+        type=click.FloatRange(min=0, min_open=True),
+        default=600.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="Of the test; 600 s is what MLPerf asks for.",
+    ),
+    click.option("--min-queries", type=click.IntRange(min=1), help="At least  [default: Offline 1, Server 100]."),
+    click.option(
+        "--target-latency-ms",
+        type=click.FloatRange(min=0, min_open=True),
+        default=100.0,
+        show_default=True,
+        help="Server: 99 % of the queries must be answered within it.",
+    ),
+    click.option("--loadgen-log-dir", metavar="DIR", help="Where LoadGen writes its logs  [default: a new one]."),
+)
+
+
+def loadgen_options(function: Function) -> Function:
+    """Add the options of a test by LoadGen, and those of its items and its model."""
+    for option in reversed((*_LOADGEN, *_ITEMS, *_MODEL, *MODEL_OPTIONS)):
+        function = option(function)
+    return function

@@ -14,6 +14,7 @@ from ipexlaunch.errors import IpexLaunchError
 COMMANDS = {
     "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
     "batch": ("batch_command", "Put every item of an input through a program, once each, whatever dies."),
+    "loadgen": ("loadgen_command", "Let MLPerf LoadGen measure a model or a program on all instances."),
     "topology": ("topology_command", "Show the machine: sockets, nodes, cores, memory, what is allowed."),
     "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),
     "top": ("top_command", "Show your runs on this host as they stand."),

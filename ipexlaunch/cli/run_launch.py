@@ -57,6 +57,8 @@ class Feeding:
     """How far the job is."""
     watchers: Sequence[Watcher] = ()
     """Further ones that the loop waits for."""
+    together: bool = False
+    """Whether no worker begins before all have loaded."""
     takes_stdout: bool = False
     """Whether results go to standard output, so that the workers' output must not."""
 

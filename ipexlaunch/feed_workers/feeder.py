@@ -10,7 +10,7 @@ from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_rows
 from ipexlaunch.batching.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.feed_workers.journal import Journal
+from ipexlaunch.feed_workers.journal import Recorder
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said, command_line
 
@@ -49,7 +49,7 @@ class QueueFeeder:
     longest_message_bytes = LONGEST_RESULTS_BYTES
 
     def __init__(
-        self, queue: WorkQueue, items: Iterator[Item | DeadLetter | None], journal: Journal, rules: FeedRules
+        self, queue: WorkQueue, items: Iterator[Item | DeadLetter | None], journal: Recorder, rules: FeedRules
     ) -> None:
         """Begin with all workers loading.
 

@@ -24,6 +24,32 @@ class Appended(Protocol):
         """Close it."""
 
 
+class Recorder(Protocol):
+    """What takes the results of a feeder; the methods of `Journal` say more."""
+
+    since: float | None
+    waiting_bytes: int
+
+    @property
+    def progress(self) -> Progress:
+        """What counts."""
+
+    def add(self, items: Sequence[Item], rows: bytes, count: Count) -> None:
+        """Take the results of a batch."""
+
+    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
+        """Take items that were given up."""
+
+    def commit(self) -> list[Count]:
+        """Make all of it count, and return what does from now on."""
+
+    def complete(self) -> None:
+        """Note that the job has come to its end."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
 class Keeper(Protocol):
     """What makes the progress durable."""
 

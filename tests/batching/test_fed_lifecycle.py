@@ -94,3 +94,14 @@ def test_when_no_more_can_be_done_everybody_is_asked_to_end() -> None:
     assert state.failures == ()
     _, now = step(state, Event("tick", 7.0))
     assert now == (Command("kill", (0, 1)),)
+
+
+def test_those_that_are_measured_begin_together_and_who_cannot_load_is_not_waited_for() -> None:
+    limits = Limits(fed=True, fed_together=True, restarts=0)
+    state, _ = step(begin(2, limits, 0.0), Event("tick", 0.0))
+    state, commands = step(state, Event("ready", 1.0, 0))
+    assert commands == ()
+    _, commands = step(state, Event("ready", 3.0, 1))
+    assert commands == (Command("go", (0, 1)),)
+    _, commands = step(state, Event("exited", 3.0, 1, 1))
+    assert commands == (Command("go", (0,)),)

@@ -1,0 +1,168 @@
+"""`ipexlaunch loadgen`: MLPerf LoadGen over the workers of a batch job."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch.cli.batch_command import model_program
+from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, input_rules, largest_padded, loadgen_options
+from ipexlaunch.cli.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.plan_file import plan_to_run
+from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.run_launch import Feeding, run_launch
+from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.errors import RequestError
+from ipexlaunch.launch import shell_line
+
+if TYPE_CHECKING:
+    from ipexlaunch.batching.batch_figures import BatchSummary
+    from ipexlaunch.batching.items import Item
+    from ipexlaunch.feed_workers import QueueFeeder
+    from ipexlaunch.run_loadgen import LoadRules, LoadTest
+
+LAST_WORDS_S = 30.0
+"""How long LoadGen may take for its logs once everything is answered."""
+
+AHEAD = 1 << 20
+"""Queries that may wait: in Offline all of them come at once."""
+
+
+@click.command(
+    name="loadgen",
+    context_settings={
+        "allow_interspersed_args": False,
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    },
+)
+@loadgen_options
+@plan_options
+@run_options
+@click.argument("program", type=click.UNPROCESSED, required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **options: Any) -> int:
+    """Let MLPerf LoadGen measure a model or PROGRAM on all instances, and print its own summary.
+
+    \b
+      ipexlaunch loadgen --scenario Offline --qps 200 --input corpus.txt --model ./all-MiniLM-L6-v2
+
+    PROGRAM takes its items from ipexlaunch.worker.batches(), as under `ipexlaunch batch`.
+    """
+    if (program is None) == (options["model"] is None):
+        raise click.UsageError("give either a PROGRAM or --model", context)
+    if options["on_failure"] != "stop":
+        raise click.UsageError("--on-failure is for `run`; workers are always restarted here", context)
+    plan, topology = plan_to_run(context, options)
+    job = model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
+    launch = launch_from_options(plan, job, options)
+    if options["dry_run"]:
+        for worker in launch.workers:
+            click.echo(shell_line(worker))
+        return 0
+    from ipexlaunch.run_loadgen import LoadTest
+
+    folder = options["loadgen_log_dir"] or tempfile.mkdtemp(prefix="ipexlaunch-loadgen-")
+    os.makedirs(folder, exist_ok=True)
+    test = LoadTest(_samples(options), _rules(folder, options))
+    options["live"] = not options["no_progress"]
+    report = run_launch(launch, topology, options, _feeding(test, len(launch.workers), options))
+    _tell(f"LoadGen's logs are in {folder}")
+    if test.begun and not test.over:
+        # Its thread waits in LoadGen for answers that will never come, and nothing can call it back.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(report.exit_code or 1)
+    return report.exit_code
+
+
+def _samples(options: dict[str, Any]) -> list[Item]:
+    from ipexlaunch.batching.items import Item
+    from ipexlaunch.read_items.open_items import ItemSource
+
+    source = ItemSource(options["input_file"], input_rules(options))
+    samples = [item for item in source.items() if isinstance(item, Item)]
+    if not samples:
+        raise RequestError(f"draw samples from {source.name}", "it has no items", "give one item a line")
+    return samples
+
+
+def _rules(folder: str, options: dict[str, Any]) -> LoadRules:
+    from ipexlaunch.run_loadgen import LoadRules
+
+    return LoadRules(
+        scenario=options["scenario"],
+        qps=options["qps"],
+        min_duration_s=options["min_duration"],
+        min_queries=options["min_queries"] or (1 if options["scenario"] == "Offline" else 100),
+        target_latency_ms=options["target_latency_ms"],
+        folder=folder,
+    )
+
+
+def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
+    from ipexlaunch.batching.batch_progress import BatchProgress
+    from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
+    from ipexlaunch.feed_workers import FeedRules, QueueFeeder
+    from ipexlaunch.read_items.read_apart import InputWatcher, ReadApart
+    from ipexlaunch.run_loadgen import Answered
+    from ipexlaunch.run_loadgen.load_test import BeginWhenReady
+
+    stall = options["stall_timeout"] or STALL_TIMEOUT_S
+    answered = Answered(test.complete)
+    rules = BatchRules(
+        workers=workers,
+        largest=options["batch_size"],
+        largest_padded=largest_padded(options),
+        look_ahead=max(options["look_ahead"], options["batch_size"]),
+        # A query that waits in one worker's reserve while another has nothing to do would only be answered later.
+        in_flight=1 if options["scenario"] == "Server" else BatchRules(workers=workers).in_flight,
+    )
+    queries = ReadApart(test.items(), AHEAD)
+    feeder = QueueFeeder(WorkQueue(rules), queries, answered, FeedRules(commit_s=0.0, stall_timeout_s=stall))
+
+    def progress() -> BatchProgress:
+        done = answered.progress
+        expected = test.issued if test.rules.scenario == "Offline" and test.issued else None
+        return BatchProgress(done=done.done.count, before=0, dead=done.dead, expected=expected, exact=True)
+
+    return Feeding(
+        feeder=feeder,
+        batches_held=rules.in_flight,
+        stall_timeout_s=stall,
+        conclude=lambda: _conclude(feeder, test),
+        progress=progress,
+        watchers=(InputWatcher(queries, feeder.input_came), BeginWhenReady(test)),
+        together=True,
+        takes_stdout=True,
+    )
+
+
+def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSummary]:
+    from ipexlaunch.batching.batch_figures import summary_of
+    from ipexlaunch.cli.batch_conclusion import words_of
+    from ipexlaunch.run_loadgen.load_test import VERDICT
+
+    progress = feeder.journal.progress
+    whole = progress.done.count == test.issued and test.issued > 0
+    reasons = [feeder.problem] if feeder.problem else []
+    if progress.dead:
+        reasons.append(f"{progress.dead} sample{'s' * (progress.dead != 1)} given up")
+    if not test.wait(LAST_WORDS_S if whole else 0.0):
+        reasons.append(f"LoadGen's test did not come to its end{f': {test.error}' if test.error else ''}")
+    else:
+        summary = test.summary()
+        click.echo(summary)
+        if f"{VERDICT}VALID" not in summary:
+            reasons.append("LoadGen says: Result is INVALID")
+    figures = summary_of(feeder.queue.figures, feeder.last_done.values(), done=progress.done.count, dead=progress.dead)
+    _tell(words_of(figures))
+    return reasons, figures
+
+
+def _tell(text: str) -> None:
+    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
