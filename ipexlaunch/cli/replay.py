@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 SETTLED = (
     "plan_file", "python", "module", "no_python", "env", "port", "memory_allocator", "omp_runtime", "benchmark",
     "enable_tcmalloc", "enable_jemalloc", "use_default_allocator", "disable_iomp", "count_calls", "warmup_calls",
+    "auto_ipex", "dtype", "force_dtype", "disable_ipex_graph_mode", "auto_ipex_verbose",
 )  # fmt: skip
 """Options that the kept run has decided; another value would be another run."""
 

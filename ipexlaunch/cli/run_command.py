@@ -48,7 +48,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     else:
         plan, topology = plan_to_run(context, options)
         job = job_from_options(program, arguments, options)
-        job = replace(job, runner=script_runner(job, options))
+        job = replace(job, runner=script_runner(job, topology, options))
     launch = launch_from_options(plan, job, options)
     if options["dry_run"]:
         for worker in launch.workers:

@@ -167,16 +167,11 @@ ABSENT = {
     "--master-port": "one host",
     "--hostfile": "one host",
     "--extra-mpi-params": "one host",
-    "--auto-ipex": "unchanged scripts",
-    "--dtype": "unchanged scripts",
-    "--auto-ipex-verbose": "unchanged scripts",
-    "--disable-ipex-graph-mode": "unchanged scripts",
 }
 """Options of ipexrun that are not there, and which of the reasons below says so."""
 
 REASONS = {
     "one host": "ipexlaunch runs on one host; start it once per host, with srun or mpirun --map-by ppr:1:node",
-    "unchanged scripts": "the script itself calls ipex.optimize; examples/embed.py shows how",
 }
 
 

@@ -8,10 +8,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ipexlaunch.errors import LaunchError, RequestError
+
 if TYPE_CHECKING:
+    from ipexlaunch.engines.candidate import Dtype
     from ipexlaunch.launch import Job
+    from ipexlaunch.topology import Topology
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+DTYPES: dict[str, str] = {
+    "fp32": "fp32",
+    "bf16": "bf16",
+    "fp16": "fp16",
+    "float32": "fp32",
+    "bfloat16": "bf16",
+    "float16": "fp16",
+    "int8": "int8",
+    "int4": "int4",
+}
+"""Ours, then ipexrun's words for them, then those that are refused with what would work."""
 
 _OPTIONS = (
     click.option(
@@ -23,7 +39,28 @@ _OPTIONS = (
         metavar="N",
         help="With --count-calls: calls of the model before the common start  [default: 1].",
     ),
+    click.option("--auto-ipex", is_flag=True, help="Have IPEX optimise the models that the script calls."),
+    click.option(
+        "--dtype",
+        type=click.Choice(list(DTYPES)),
+        metavar="fp32|bf16|fp16",
+        help="With --auto-ipex: the numbers to run in  [default: fp32].",
+    ),
+    click.option("--force-dtype", is_flag=True, help="Run the asked dtype though this processor has no kernel for it."),
+    click.option(
+        "--disable-ipex-graph-mode", is_flag=True, help="With --auto-ipex: do not record graphs of the models."
+    ),
+    click.option("--auto-ipex-verbose", is_flag=True, help="With --auto-ipex: print a profile of one call."),
 )
+"""The words of ipexrun where it has them."""
+
+_ONLY_WITH = {
+    "--warmup-calls": "--count-calls",
+    "--dtype": "--auto-ipex",
+    "--force-dtype": "--auto-ipex",
+    "--disable-ipex-graph-mode": "--auto-ipex",
+    "--auto-ipex-verbose": "--auto-ipex",
+}
 
 
 def script_options(function: Decorated) -> Decorated:
@@ -33,29 +70,80 @@ def script_options(function: Decorated) -> Decorated:
     return function
 
 
-def script_runner(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
+def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tuple[str, ...]:
     """The words of workers/run_script.py, by its path, that stand before the program; () where nothing is asked of it.
 
     Args:
         job: the program.
+        topology: the machine that it runs on.
         options: those of `run`.
 
     Raises:
         UsageError: an option needs a Python program, needs another option, or excludes one.
+        RequestError: a dtype that --auto-ipex has not, or that this processor has no kernel for.
+        LaunchError: the workers' interpreter has no IPEX.
     """
-    if not options["count_calls"]:
-        if options["warmup_calls"] is not None:
-            raise click.UsageError("--warmup-calls says how --count-calls counts; give that too")
+    _refuse_contradictions(job, options)
+    if not (options["count_calls"] or options["auto_ipex"]):
         return ()
-    if job.kind == "executable":
-        raise click.UsageError("--count-calls watches Python programs; for others there is --throughput-regex")
-    if options["throughput_regex"] is not None:
-        raise click.UsageError("--count-calls and --throughput-regex would both count; give one of them")
     from ipexlaunch.engines.script_options import DEFAULT_WARMUP_CALLS, ScriptOptions
 
     warmup_calls = options["warmup_calls"]
-    asked = ScriptOptions(count_calls=True, warmup_calls=DEFAULT_WARMUP_CALLS if warmup_calls is None else warmup_calls)
+    dtype = DTYPES[options["dtype"] or "fp32"]
+    if options["auto_ipex"]:
+        _check_ipex(job, topology, dtype, options["force_dtype"])
+    asked = ScriptOptions(
+        count_calls=options["count_calls"],
+        warmup_calls=DEFAULT_WARMUP_CALLS if warmup_calls is None else warmup_calls,
+        auto_ipex=options["auto_ipex"],
+        dtype=dtype,
+        graph=not options["disable_ipex_graph_mode"],
+        verbose=options["auto_ipex_verbose"],
+    )
     return (RUN_SCRIPT, *asked.words())
+
+
+def _refuse_contradictions(job: Job, options: dict[str, Any]) -> None:
+    for option, needed in _ONLY_WITH.items():
+        if options[_key(option)] not in (None, False) and not options[_key(needed)]:
+            raise click.UsageError(f"{option} says how {needed} works; give that too")
+    for option in ("--count-calls", "--auto-ipex"):
+        if options[_key(option)] and job.kind == "executable":
+            hint = "; for other programs there is --throughput-regex" if option == "--count-calls" else ""
+            raise click.UsageError(f"{option} watches Python programs, not what --no-python starts{hint}")
+    if options["count_calls"] and options["throughput_regex"] is not None:
+        raise click.UsageError("--count-calls and --throughput-regex would both count; give one of them")
+
+
+def _key(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
+
+
+def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
+    from ipexlaunch.engines.candidate import floating
+    from ipexlaunch.engines.expectations import expect
+    from ipexlaunch.engines.instruction_sets import dispatch
+    from ipexlaunch.engines.script_options import IPEX_DTYPES
+    from ipexlaunch.guard_dtypes.installed import software_of
+
+    if dtype not in IPEX_DTYPES:
+        raise RequestError(
+            f"run a script's models in {dtype} by --auto-ipex",
+            f"it converts to {', '.join(IPEX_DTYPES)}",
+            f"measure {dtype} with `ipexlaunch bench --engine ipex --dtype {dtype}`, and quantise in the script",
+        )
+    numbers: Dtype = dtype  # type: ignore[assignment]  # one of IPEX_DTYPES
+    flags = dispatch(topology.isa, {**os.environ, **job.environment})
+    expected = expect(floating("ipex", numbers), flags, software_of(job.python))  # type: ignore[arg-type]
+    if expected.fares == "unavailable":
+        hint = "or name another interpreter with --python" if "pip install" in expected.reason else ""
+        raise LaunchError(f"run with --auto-ipex in {job.python}", expected.reason, hint)
+    if expected.fares == "slow" and not force:
+        raise RequestError(
+            f"run in {dtype}",
+            f"slower than fp32 here: {expected.reason} ({expected.source})",
+            "use --dtype fp32, or --force-dtype",
+        )
 
 
 RUN_SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "run_script.py")

@@ -61,7 +61,7 @@ def _flags_of(dispatch: Dispatch, library: Library) -> frozenset[str]:
 def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation | None:
     """What is not installed, or cannot be."""
     if not software.torch:
-        return _absent("torch", "ipexlaunch[torch]")
+        return _absent("torch", "ipexlaunch[ipex]" if candidate.engine == "ipex" else "ipexlaunch[torch]")
     if candidate.engine == "ipex":
         if "asimd" in dispatch.onednn:
             return Expectation(fares="unavailable", reason="IPEX is for x86 only", source="its wheels")

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 DEFAULT_WARMUP_CALLS = 1
 
+IPEX_DTYPES = ("fp32", "bf16", "fp16")
+"""Those that --auto-ipex converts to: integers need a calibration or a group size, which a script cannot tell."""
+
 
 class ScriptOptions(NamedTuple):
     """How a script is run that knows nothing of ipexlaunch.
@@ -20,17 +23,28 @@ class ScriptOptions(NamedTuple):
     """Count the outermost calls of its model, with their latencies."""
     warmup_calls: int = DEFAULT_WARMUP_CALLS
     """Calls of a model before the common start; they are not counted."""
+    auto_ipex: bool = False
+    """Have IPEX optimise its models at their first calls."""
+    dtype: str = "fp32"
+    """One of IPEX_DTYPES."""
+    graph: bool = True
+    """Let IPEX work on recorded graphs where that is possible."""
+    verbose: bool = False
+    """Profile one call of what IPEX made."""
 
     @property
     def asked(self) -> bool:
         """Whether anything is done to the script at all; else it is started by itself."""
-        return self.count_calls
+        return self.count_calls or self.auto_ipex
 
     def words(self) -> tuple[str, ...]:
         """Arguments of workers/run_script.py, before those of the program; `read_words` reads them back."""
         words: list[str] = []
         if self.count_calls:
             words += ["--count-calls", "--warmup-calls", str(self.warmup_calls)]
+        if self.auto_ipex:
+            words += ["--auto-ipex", "--dtype", self.dtype]
+            words += ["--disable-ipex-graph-mode"] * (not self.graph) + ["--auto-ipex-verbose"] * self.verbose
         return tuple(words)
 
 
@@ -53,18 +67,25 @@ def read_words(words: Sequence[str]) -> ScriptCommand:
         ValueError: they do not come from `ScriptOptions.words` and a program.
     """
     rest = list(words)
-    count_calls, warmup_calls, is_module = False, DEFAULT_WARMUP_CALLS, False
+    options, is_module = ScriptOptions(), False
     while rest and rest[0].startswith("-") and not is_module:
         word = rest.pop(0)
         if word == "-m":
             is_module = True
         elif word == "--count-calls":
-            count_calls = True
+            options = options._replace(count_calls=True)
         elif word == "--warmup-calls" and rest and rest[0].isdecimal():
-            warmup_calls = int(rest.pop(0))
+            options = options._replace(warmup_calls=int(rest.pop(0)))
+        elif word == "--auto-ipex":
+            options = options._replace(auto_ipex=True)
+        elif word == "--dtype" and rest and rest[0] in IPEX_DTYPES:
+            options = options._replace(dtype=rest.pop(0))
+        elif word == "--disable-ipex-graph-mode":
+            options = options._replace(graph=False)
+        elif word == "--auto-ipex-verbose":
+            options = options._replace(verbose=True)
         else:
             raise ValueError(f"{word!r} is no option of a script's run")
     if not rest:
         raise ValueError("no program is named")
-    options = ScriptOptions(count_calls=count_calls, warmup_calls=warmup_calls)
     return ScriptCommand(options=options, program=rest[0], is_module=is_module, arguments=tuple(rest[1:]))

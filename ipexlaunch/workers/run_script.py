@@ -1,4 +1,4 @@
-"""Runs an unchanged script and counts its model's calls: `python -u .../run_script.py [OPTIONS] SCRIPT ARGUMENTS`.
+"""Runs an unchanged script and watches its model's calls: `python -u .../run_script.py [OPTIONS] SCRIPT ARGUMENTS`.
 
 Started by its path, not with -m, so that nothing in the current folder can take the place of a module before the script
 has its own sys.path.
@@ -7,7 +7,15 @@ has its own sys.path.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from ipexlaunch.engines.script_options import ScriptOptions
+    from ipexlaunch.run_scripts.count_calls import CallCounter
+    from ipexlaunch.run_scripts.watch_calls import Handle, Original
 
 
 def main(words: Sequence[str]) -> None:
@@ -22,45 +30,86 @@ def main(words: Sequence[str]) -> None:
     from ipexlaunch.run_scripts.run_as_main import run_as_main
 
     command = read_words(words)
-    if command.options.count_calls:
-        _count_calls(command.options.warmup_calls)
+    if command.options.asked:
+        _watch(command.options)
     here = os.path.abspath(__file__)
     ours = (here, os.path.join(os.path.dirname(os.path.dirname(here)), "run_scripts") + os.sep)
     run_as_main(command.program, command.arguments, is_module=command.is_module, ours=ours)
 
 
-def _count_calls(warmup_calls: int) -> None:
+def _watch(options: ScriptOptions) -> None:
+    import os
+
+    from ipexlaunch.run_scripts.watch_calls import Watch
+
+    handle: Handle | None = None
+    if options.count_calls:
+        handle = _counter(options.warmup_calls).handle
+    if options.auto_ipex:
+        # What IPEX replaces in torch, torch would tell at length; it reads this when it is loaded.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        handle = _optimised(options, handle)
+    if handle is not None:
+        watch = Watch(handle)
+        watch.install()
+        if not options.auto_ipex:
+            os.register_at_fork(after_in_child=watch.end)
+
+
+def _counter(warmup_calls: int) -> CallCounter:
     import atexit
-    import importlib
     import os
 
     from ipexlaunch.run_scripts.count_calls import CallCounter
-    from ipexlaunch.run_scripts.watch_calls import Watch
-
-    def tell(text: str) -> None:
-        print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
-
-    counter = CallCounter(
-        worker=lambda: importlib.import_module("ipexlaunch.worker"),
-        torch=lambda: sys.modules["torch"],
-        warmup_calls=warmup_calls,
-        tell=tell,
-        started=lambda: run_first_at_exit(),
-    )
-    watch = Watch(counter.handle)
 
     def run_first_at_exit() -> None:
         # What is registered last runs first; ready() has just registered the worker's end, and facts come before it.
         atexit.unregister(counter.at_exit)
         atexit.register(counter.at_exit)
 
-    def forget() -> None:
-        watch.end()
-        atexit.unregister(counter.at_exit)
-
-    os.register_at_fork(after_in_child=forget)  # a child is not the worker
+    counter = CallCounter(
+        worker=_worker,
+        torch=lambda: sys.modules["torch"],
+        warmup_calls=warmup_calls,
+        tell=_tell,
+        started=run_first_at_exit,
+    )
     atexit.register(counter.at_exit)
-    watch.install()
+    os.register_at_fork(after_in_child=lambda: atexit.unregister(counter.at_exit))
+    return counter
+
+
+def _optimised(options: ScriptOptions, inner: Handle | None) -> Handle:
+    """A handler that has IPEX optimise the models, and then counts as before."""
+    import functools
+    import os
+
+    from ipexlaunch.run_scripts.auto_ipex import AutoIpex, load_converter
+
+    auto = AutoIpex(options, worker=_worker, torch=lambda: sys.modules["torch"], converter=load_converter, tell=_tell)
+
+    def handle(original: Original, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], generates: bool) -> Any:
+        auto.prepare(original, model, args, kwargs, generates)
+        run = functools.partial(auto.run, original)
+        return run(model, *args, **kwargs) if inner is None else inner(run, model, args, kwargs, generates)
+
+    def forget() -> None:
+        nonlocal inner
+        inner = None
+        auto.after_fork()
+
+    os.register_at_fork(after_in_child=forget)  # what was converted stays so in a child, which is not the worker
+    return handle
+
+
+def _worker() -> ModuleType:
+    import importlib
+
+    return importlib.import_module("ipexlaunch.worker")
+
+
+def _tell(text: str) -> None:
+    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.engines.script_options import ScriptOptions, read_words
-
-OPTIONS = st.builds(ScriptOptions, count_calls=st.just(True), warmup_calls=st.integers(0, 10**6))
+from ipexlaunch.engines.script_options import IPEX_DTYPES, ScriptOptions, read_words
 
 
-@given(OPTIONS, st.text(min_size=1).filter(lambda name: not name.startswith("-")), st.lists(st.text()), st.booleans())
+@st.composite
+def _options(draw: st.DrawFn) -> ScriptOptions:
+    """Any that ask for something."""
+    options = ScriptOptions()
+    counts = draw(st.booleans())
+    if counts:
+        options = options._replace(count_calls=True, warmup_calls=draw(st.integers(0, 10**6)))
+    if not counts or draw(st.booleans()):
+        dtype, graph, verbose = draw(st.sampled_from(IPEX_DTYPES)), draw(st.booleans()), draw(st.booleans())
+        options = options._replace(auto_ipex=True, dtype=dtype, graph=graph, verbose=verbose)
+    return options
+
+
+@given(
+    _options(), st.text(min_size=1).filter(lambda name: not name.startswith("-")), st.lists(st.text()), st.booleans()
+)
 def test_what_is_written_is_read_back(
     options: ScriptOptions, program: str, arguments: list[str], is_module: bool
 ) -> None:
@@ -25,7 +38,9 @@ def test_options_that_ask_for_nothing_have_no_words() -> None:
     assert not ScriptOptions().asked
 
 
-@pytest.mark.parametrize("words", [[], ["-m"], ["--count-calls"], ["--warmup-calls", "x", "a.py"], ["-c", "1"]])
+@pytest.mark.parametrize(
+    "words", [[], ["-m"], ["--count-calls"], ["--warmup-calls", "x", "a.py"], ["-c", "1"], ["--dtype", "int4", "a"]]
+)
 def test_other_words_are_refused(words: list[str]) -> None:
     with pytest.raises(ValueError):
         read_words(words)
