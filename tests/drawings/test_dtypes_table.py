@@ -12,7 +12,7 @@ from ipexlaunch.engines.measurement import Measurement
 from tests.engines.hosts import IPEX_ENV, host, took
 
 TIMES = {"eager fp32": 50.0, "eager bf16": 30.0, "eager fp16": 310.0, "ipex fp32": 47.0, "ipex bf16": 17.0}
-INT4 = "ipex int4 weight-only x fp32 g128"
+INT4 = "ipex int4 weight-only x fp32 g32"
 
 
 def rows() -> list[Weighed]:
@@ -39,7 +39,7 @@ ipex fp32                           fast               47.0     1.06    0.9999  
 ipex bf16                           fast               17.0     2.94    0.9999   fastest
 ipex fp16                           unavailable                                  unavailable
 ipex int8 weight-only x fp32        slow                                         not measured
-ipex int4 weight-only x fp32 g128   slow                412     0.12    0.9800   slower than fp32
+ipex int4 weight-only x fp32 g32    slow                412     0.12    0.9800   slower than fp32
 torch fp32                          fast                                         does not run
 """
 
@@ -53,7 +53,7 @@ def test_one_line_per_candidate_and_each_says_what_becomes_of_it() -> None:
 
 def test_reasons_are_told_once_for_all_that_they_concern() -> None:
     text = " ".join(dtypes_table(rows(), width=100).split())
-    both = "ipex int8 weight-only x fp32, ipex int4 weight-only x fp32 g128: without avx512_fp16 IPEX unpacks"
+    both = "ipex int8 weight-only x fp32, ipex int4 weight-only x fp32 g32: without avx512_fp16 IPEX unpacks"
     assert text.count(both) == 1
     assert "torch fp32: InvalidCxxCompiler: No working C++ compiler" in text
     assert 'torchao is not installed there: pip install "ipexlaunch[torch]"' in text
