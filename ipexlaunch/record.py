@@ -9,6 +9,7 @@ from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
     from ipexlaunch.binding import Binding
+    from ipexlaunch.host_reading import HostReading
     from ipexlaunch.lifecycle import Failure
     from ipexlaunch.placement import Placement
     from ipexlaunch.plan.instances import Instance
@@ -67,3 +68,7 @@ class Run:
     """Failures that a restart answered."""
     signalled: float | None = None
     """When that signal came."""
+    host: tuple[HostReading, ...] = ()
+    """Counters of the host, earliest first."""
+    host_cpus: int = 0
+    """How many cpus the workers may use, where the plan names none."""

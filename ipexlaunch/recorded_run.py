@@ -9,7 +9,7 @@ from ipexlaunch.launch import Job
 from ipexlaunch.quick_dataclass import dataclass
 
 REPLAYED_OPTIONS = (
-    "multi_task_manager", "disable_numactl", "disable_taskset", "strict", "local_pages", "ready_timeout",
+    "multi_task_manager", "disable_numactl", "disable_taskset", "strict", "local_pages", "lost_time", "ready_timeout",
     "compile_timeout", "timeout", "grace", "stall_timeout", "stagger", "on_failure", "proof_interval",
     "throughput_regex",
     "baseline",

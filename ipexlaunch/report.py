@@ -15,6 +15,7 @@ from ipexlaunch.baseline import Baseline, Scaling, scaling_of
 from ipexlaunch.batching.batch_figures import BatchSummary
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.distribution import Distribution, distribution
+from ipexlaunch.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
 from ipexlaunch.exit_words import SIGNAL_NAMES
 from ipexlaunch.lifecycle import SIGNAL_BASE, Failure
 from ipexlaunch.placement import Placement
@@ -119,6 +120,8 @@ class Report:
     """Those on which all workers that told any agree."""
     baseline: Baseline | None = None
     """What one instance did alone; None where that was not measured."""
+    disturbance: Disturbance | None = None
+    """What was taken from the run; None where the host was not read."""
 
 
 def aggregate(
@@ -127,6 +130,7 @@ def aggregate(
     local_share_required: float = LOCAL_SHARE_REQUIRED,
     further_reasons: Sequence[str] = (),
     baseline: Baseline | None = None,
+    lost_time_allowed: float = LOST_TIME_ALLOWED,
 ) -> Report:
     """The report of a run; every figure in it is computed from what the run recorded.
 
@@ -136,17 +140,21 @@ def aggregate(
         local_share_required: share of local anonymous memory below which the run is INVALID, 0 to 1.
         further_reasons: why it is INVALID that the run itself does not show: items that were not done.
         baseline: what one instance did alone; None where that was not measured.
+        lost_time_allowed: share of the workers' cpu time whose loss to others makes the run INVALID, 0 to 1.
     """
-    reasons = [*further_reasons, *_reasons(run, local_share_required)]
+    disturbance = disturbance_of(run)
+    verdict = judge(disturbance, lost_time_allowed)
+    reasons = [*further_reasons, *_reasons(run, local_share_required), *verdict.reasons]
     throughput, scaling = _throughput(run), scaling_of(run, baseline)
     return Report(
         valid=not reasons,
         reasons=tuple(reasons),
-        warnings=tuple(_warnings(run, throughput)),
+        warnings=(*_warnings(run, throughput), *verdict.warnings),
         throughput=throughput,
         latency_ms=_percentiles_ms(latency for record in run.records for latency in record.samples.latencies_s),
         efficiency=scaling.efficiency if scaling else None,
         baseline=baseline,
+        disturbance=disturbance,
         instances=tuple(_instance(record, start_of(run), scaling) for record in run.records),
         failures=tuple(
             Failure(index=f.index, stage=f.stage, code=f.code, message=f.message, time=f.time - run.started)

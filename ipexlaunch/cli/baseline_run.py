@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ipexlaunch.lifecycle import Limits
     from ipexlaunch.record import Run
     from ipexlaunch.supervise import Means, Showing
+    from ipexlaunch.topology import Topology
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -24,11 +25,14 @@ def baseline_option(function: Decorated) -> Decorated:
     return click.option("--baseline", is_flag=True, help=words)(function)
 
 
-def run_alone(launch: Launch, means: Means, limits: Limits, showing: Showing, proof_interval_s: float | None) -> Run:
+def run_alone(
+    launch: Launch, topology: Topology, means: Means, limits: Limits, showing: Showing, proof_interval_s: float | None
+) -> Run:
     """Run the first worker of a launch to its end, with everything as it will be, but the other cores idle.
 
     Args:
         launch: of all workers.
+        topology: the machine.
         means: as for the run.
         limits: as for the run.
         showing: as for the run; the baseline's log stands beside that of the instance.
@@ -37,6 +41,7 @@ def run_alone(launch: Launch, means: Means, limits: Limits, showing: Showing, pr
     Raises:
         BindError: it could not be bound, and the run may not go on without.
     """
+    from ipexlaunch.cli.watch_run import RunWatch
     from ipexlaunch.supervise import supervise
 
     worker = launch.workers[0]
@@ -44,7 +49,24 @@ def run_alone(launch: Launch, means: Means, limits: Limits, showing: Showing, pr
     means.tell(f"baseline: instance {index} alone")
     alone = replace(launch, workers=(worker,), notes=())
     showing = replace(showing, logs={index: _beside(showing.logs[index])} if index in showing.logs else {})
-    return supervise(alone, means, os.environ, limits, showing, (), proof_interval_s)
+    watch = RunWatch(alone, topology, means)
+    return watch.with_readings(supervise(alone, watch.means, os.environ, limits, showing, (watch,), proof_interval_s))
+
+
+def with_doubts(run: Run, solo: Run, lost_time_allowed: float) -> Run:
+    """The run with a note for each thing that disturbed its baseline.
+
+    Args:
+        run: of all instances.
+        solo: of the one alone.
+        lost_time_allowed: see `judge`.
+    """
+    from ipexlaunch.disturbance import disturbance_of, judge
+
+    verdict = judge(disturbance_of(solo), lost_time_allowed)
+    alone = f"while instance {solo.records[0].instance.index} ran alone"
+    doubts = [f"{alone}, {text}" for text in (*verdict.reasons, *verdict.warnings)]
+    return replace(run, notes=(*run.notes, *doubts))
 
 
 def _beside(log: str) -> str:

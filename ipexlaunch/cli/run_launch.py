@@ -77,6 +77,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     """
     from ipexlaunch.bind import adopt_orphans, held_to
     from ipexlaunch.cli.live_options import log_directory, open_views
+    from ipexlaunch.cli.watch_run import RunWatch
     from ipexlaunch.count_oom_kills import count_oom_kills
     from ipexlaunch.lifecycle import Limits
     from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, supervise
@@ -129,30 +130,34 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
         line_rule=options.get("throughput_regex"),
         long_phase_s=None if options["live"] else LONG_PHASE_S,
     )
-    for line in _start_lines(launch, topology):
-        _tell(line)
-    solo = _solo(launch, means, limits, showing, options)
+    solo = _solo(launch, topology, means, limits, showing, options)
     if solo is not None and solo.exit_code:
         _tell("the baseline failed; the run is not started")
         return _ended(solo, launch, topology, options, keeper)
     progress = feeding.progress if feeding is not None else None
     views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
+    for line in _start_lines(launch, topology):
+        _tell(line)
     feeder = feeding.feeder if feeding is not None else None
     watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
     means, showing = replace(means, tell=views.tell), replace(showing, outputs=outputs)
-    run = supervise(launch, means, environment, limits, showing, watchers, interval, feeder)
+    watch = RunWatch(launch, topology, means)
+    run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
+    run = watch.with_readings(run)
     reasons, batch = feeding.conclude() if feeding is not None else ((), None)
     return _ended(run, launch, topology, options, keeper, reasons, batch, solo)
 
 
-def _solo(launch: Launch, means: Means, limits: Limits, showing: Showing, options: dict[str, Any]) -> Run | None:
+def _solo(
+    launch: Launch, topology: Topology, means: Means, limits: Limits, showing: Showing, options: dict[str, Any]
+) -> Run | None:
     """What one instance does alone, where that is asked for."""
     if not options.get("baseline"):
         return None
     from ipexlaunch.cli.baseline_run import run_alone
 
-    return run_alone(launch, means, limits, showing, options["proof_interval"] or None)
+    return run_alone(launch, topology, means, limits, showing, options["proof_interval"] or None)
 
 
 def _ended(
@@ -171,11 +176,15 @@ def _ended(
     baseline = None
     if solo is not None:
         from ipexlaunch.baseline import baseline_of
+        from ipexlaunch.cli.baseline_run import with_doubts
 
         baseline = baseline_of(solo)
         if baseline is None:
             _tell("no efficiency: the instance that ran alone counted nothing")
-    report = aggregate(run, _provenance(launch, topology), options["local_pages"], reasons, baseline)
+        run = with_doubts(run, solo, options["lost_time"])
+    report = aggregate(
+        run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
+    )
     report = replace(report, batch=batch)
     _show(report, options["report_file"])
     if keeper is not None:

@@ -55,6 +55,15 @@ OWN = (
         help="Share of a worker's anonymous memory that must be on its nodes for a VALID run.",
     ),
     click.option(
+        "--lost-time",
+        type=click.FloatRange(0, 1),
+        default=0.25,
+        show_default=True,
+        envvar="IPEXLAUNCH_LOST_TIME",
+        metavar="SHARE",
+        help="Share of the workers' cpu time that others, a quota or the hypervisor may take in a VALID run.",
+    ),
+    click.option(
         "--ready-timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",

@@ -9,12 +9,14 @@ import json
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from ipexlaunch.binding import Binding
 from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.documents.placement_rows import placement_of, placement_row
 from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.host_reading import HostReading, Throttling
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.plan.instances import Instance
 from ipexlaunch.record import Run, WorkerRecord
@@ -50,11 +52,13 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _of_run(run: Run) -> Iterator[dict[str, Any]]:
-    yield {"event": "begin", "time": run.started, "fed": run.fed}
+    yield {"event": "begin", "time": run.started, "fed": run.fed, "host_cpus": run.host_cpus}
     if run.go is not None:
         yield {"event": "go", "time": run.go}
     if run.signal is not None:
         yield {"event": "signal", "time": run.ended if run.signalled is None else run.signalled, "number": run.signal}
+    for reading in run.host:
+        yield {"event": "host", **_host_row(reading)}
     for kind, failures in (("failure", run.failures), ("recovered", run.recovered)):
         for f in failures:
             yield {
@@ -66,6 +70,11 @@ def _of_run(run: Run) -> Iterator[dict[str, Any]]:
                 "message": f.message,
             }
     yield {"event": "end", "time": run.ended, "code": run.exit_code, "notes": list(run.notes)}
+
+
+def _host_row(reading: HostReading) -> dict[str, Any]:
+    row = asdict(reading)
+    return {**row, "used_s": {str(pid): used for pid, used in reading.used_s.items()}}
 
 
 def _of_worker(record: WorkerRecord) -> Iterator[dict[str, Any]]:
@@ -179,6 +188,8 @@ class _Reading:
         self.times: dict[str, float] = {}
         self.code = 0
         self.fed = False
+        self.host: list[HostReading] = []
+        self.host_cpus = 0
         self.notes: tuple[str, ...] = ()
         self.signal: int | None = None
         self.failures: dict[str, list[Failure]] = {"failure": [], "recovered": []}
@@ -192,11 +203,21 @@ class _Reading:
             if event == "end":
                 self.code, self.notes = row.pop("code"), tuple(row.pop("notes"))
             elif event == "begin":
-                self.fed = row.pop("fed")
+                self.fed, self.host_cpus = row.pop("fed"), row.pop("host_cpus", 0)
             elif event == "signal":
                 self.signal = row.pop("number")
         elif event in self.failures:
             self.failures[event].append(Failure(**row))
+            row = {}
+        elif event == "host":
+            throttling, used = row.pop("throttling"), row.pop("used_s")
+            self.host.append(
+                HostReading(
+                    **row,
+                    throttling=None if throttling is None else Throttling(**throttling),
+                    used_s={int(pid): seconds for pid, seconds in used.items()},
+                )
+            )
             row = {}
         elif event == "start":
             self._start(row)
@@ -275,4 +296,6 @@ class _Reading:
             notes=self.notes,
             recovered=tuple(self.failures["recovered"]),
             signalled=self.times.get("signal"),
+            host=tuple(self.host),
+            host_cpus=self.host_cpus,
         )

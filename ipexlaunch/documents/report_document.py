@@ -11,6 +11,7 @@ from ipexlaunch.baseline import Baseline
 from ipexlaunch.batching.batch_figures import BatchSummary
 from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.distribution import Distribution
+from ipexlaunch.disturbance import Disturbance
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.proof import Proof
 from ipexlaunch.report import InstanceReport, Report, Throughput
@@ -40,6 +41,7 @@ def write_report(report: Report) -> str:
         "latency_ms": dict(report.latency_ms),
         "efficiency": report.efficiency,
         "baseline": None if report.baseline is None else _baseline(report.baseline),
+        "disturbance": None if report.disturbance is None else asdict(report.disturbance),
         "instances": [_instance(instance) for instance in report.instances],
         "failures": [
             {"index": f.index, "stage": f.stage, "code": f.code, "message": f.message, "time_s": f.time}
@@ -154,6 +156,8 @@ def read_report(text: str, source: str) -> Report:
     throughput = Throughput(**data.pop("throughput"))
     data["distributions_ms"] = {kind: Distribution(**figures) for kind, figures in data["distributions_ms"].items()}
     batch = data.pop("batch")
+    if data["disturbance"] is not None:
+        data["disturbance"] = Disturbance(**data["disturbance"])
     if data["baseline"] is not None:
         data["baseline"] = Baseline(**data["baseline"])
     reasons, warnings = tuple(data.pop("reasons")), tuple(data.pop("warnings"))

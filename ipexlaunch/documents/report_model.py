@@ -100,6 +100,23 @@ class BaselineModel(_Strict):
     seconds: float
 
 
+class DisturbanceModel(_Strict):
+    """What was taken from the run."""
+
+    seconds: float
+    cpu_seconds: float
+    others_s: float | None
+    stolen_s: float | None
+    stopped_s: float | None
+    stopped_periods: int | None
+    periods: int | None
+    swapped_in_pages: int | None
+    swapped_out_pages: int | None
+    hot_events: int | None
+    first_mhz: float | None
+    last_mhz: float | None
+
+
 class FailureModel(_Strict):
     """One thing that went wrong."""
 
@@ -134,6 +151,7 @@ class ReportModel(_Strict):
     latency_ms: LatencyModel | dict[str, float]
     efficiency: float | None
     baseline: BaselineModel | None = None
+    disturbance: DisturbanceModel | None = None
     instances: list[InstanceModel]
     failures: list[FailureModel]
     distributions_ms: dict[str, DistributionModel] = {}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ipexlaunch.binding import Binding
 from ipexlaunch.documents.events_document import ROWS_A_LINE, read_events, write_events
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.host_reading import HostReading, Throttling
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.placement import Affinity, Crowd, Placement
 from ipexlaunch.plan import Instance
@@ -103,6 +104,14 @@ def runs(draw: st.DrawFn) -> Run:
         max_size=2,
     ).map(lambda found: tuple(sorted(found, key=lambda failure: failure.time)))
     signal = draw(st.sampled_from((None, 2, 15)))
+    throttling = st.builds(Throttling, periods=st.integers(0, 9), stopped_periods=st.integers(0, 9), stopped_s=TIMES)
+    readings = st.builds(
+        HostReading,
+        time=TIMES,
+        busy_s=st.one_of(st.none(), TIMES),
+        throttling=st.one_of(st.none(), throttling),
+        used_s=st.dictionaries(st.integers(1, 9), TIMES, max_size=2),
+    )
     return Run(
         records=tuple(draw(records(index)) for index in range(draw(st.integers(0, 3)))),
         started=draw(TIMES),
@@ -114,6 +123,8 @@ def runs(draw: st.DrawFn) -> Run:
         fed=draw(st.booleans()),
         notes=tuple(draw(st.lists(NAMES, max_size=2))),
         recovered=draw(failures),
+        host=tuple(sorted(draw(st.lists(readings, max_size=3)), key=lambda reading: reading.time)),
+        host_cpus=draw(st.integers(0, 9)),
         signalled=None if signal is None else draw(TIMES),
     )
 

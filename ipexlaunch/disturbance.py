@@ -1,0 +1,169 @@
+"""What disturbed a run: others on its cores, the hypervisor, a quota, swap, heat, a falling clock.
+
+Every figure is the difference of two readings of the host's counters: at the common start, and when the last worker had
+ended. Definitions and limits: docs/measuring.md.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from ipexlaunch.host_reading import HostReading
+from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.rates import start_of
+from ipexlaunch.record import Run
+
+LOST_TIME_ALLOWED = 0.25
+"""Share of the workers' cpu time that may be taken from them in a VALID run."""
+
+LOST_TIME_NOTED = 0.02
+"""A share from which the reader is told."""
+
+JUDGED_SECONDS = 2.0
+"""Below, the kernel's ticks of 10 ms and the end of the processes weigh too much."""
+
+SWAP_READ_S = 1e-4
+"""What a page that is read back from swap costs at least: a read of a fast solid-state disk."""
+
+PAGE_BYTES = 4096
+"""The smallest page of every architecture that we run on; counts of larger ones are understated."""
+
+FREQUENCY_DROP_NOTED = 0.05
+"""The clock at the end of the run was so much lower than at its beginning."""
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbance:
+    """What was taken from a run; None where the kernel does not tell."""
+
+    seconds: float
+    """Between the two readings."""
+    cpu_seconds: float
+    """That the workers' cpus had in that time."""
+    others_s: float | None = None
+    """Cpu time of other programs on the workers' cores, siblings included."""
+    stolen_s: float | None = None
+    """That the hypervisor gave to others."""
+    stopped_s: float | None = None
+    """That a quota stopped the workers, summed over cpus."""
+    stopped_periods: int | None = None
+    periods: int | None = None
+    swapped_in_pages: int | None = None
+    swapped_out_pages: int | None = None
+    hot_events: int | None = None
+    first_mhz: float | None = None
+    """Mean clock of the workers' cores in the first third of the run."""
+    last_mhz: float | None = None
+    """The same in the last third."""
+
+    def share(self, seconds: float | None) -> float:
+        """Of the workers' cpu time; 0 where unknown."""
+        return (seconds or 0.0) / self.cpu_seconds if self.cpu_seconds else 0.0
+
+
+def disturbance_of(run: Run) -> Disturbance | None:
+    """What disturbed the run between its common start and its end; None where the host was not read.
+
+    Args:
+        run: with the readings of the host.
+    """
+    if len(run.host) < 2:
+        return None
+    # The last worker is looked at when it says that it is ready, an instant before the start is given.
+    first, last = min(run.host, key=lambda reading: abs(reading.time - start_of(run))), run.host[-1]
+    seconds = last.time - first.time
+    if seconds <= 0:
+        return None
+    throttled = first.throttling is not None and last.throttling is not None
+    before, after = (first.throttling, last.throttling) if throttled else (None, None)
+    cpus = frozenset(cpu for record in run.records for cpu in record.instance.cpus)
+    clocks = _clocks(run, first)
+    return Disturbance(
+        seconds=seconds,
+        cpu_seconds=seconds * (len(cpus) or run.host_cpus),
+        others_s=_others(run, first, last),
+        stolen_s=_risen(first.stolen_s, last.stolen_s),
+        stopped_s=after.stopped_s - before.stopped_s if after and before else None,
+        stopped_periods=after.stopped_periods - before.stopped_periods if after and before else None,
+        periods=after.periods - before.periods if after and before else None,
+        swapped_in_pages=_counted(first.swapped_in_pages, last.swapped_in_pages),
+        swapped_out_pages=_counted(first.swapped_out_pages, last.swapped_out_pages),
+        hot_events=_counted(first.hot_events, last.hot_events),
+        first_mhz=clocks[0],
+        last_mhz=clocks[1],
+    )
+
+
+def _risen(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else max(0.0, after - before)
+
+
+def _counted(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else max(0, after - before)
+
+
+def _others(run: Run, first: HostReading, last: HostReading) -> float | None:
+    """What ran on the cores and was neither a worker nor the launcher."""
+    busy = _risen(first.busy_s, last.busy_s)
+    if busy is None:
+        return None
+    before: dict[int, float] = {}
+    for reading in run.host:
+        if reading.time <= first.time:
+            before.update(reading.used_s)
+    own = sum(record.cpu_s - before.get(record.pid or 0, 0.0) for record in run.records)
+    pids = {record.pid for record in run.records}
+    launcher = sum(used - before.get(pid, 0.0) for pid, used in last.used_s.items() if pid not in pids)
+    return max(0.0, busy - own - launcher)
+
+
+def _clocks(run: Run, first: HostReading) -> tuple[float | None, float | None]:
+    """Mean frequency in the first and in the last third of the readings."""
+    seen = [r.frequency_mhz for r in run.host if r.time >= first.time and r.frequency_mhz is not None]
+    third = len(seen) // 3
+    return (statistics.mean(seen[:third]), statistics.mean(seen[-third:])) if third else (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows for the report."""
+
+    reasons: tuple[str, ...] = ()
+    """Why the run is INVALID."""
+    warnings: tuple[str, ...] = ()
+
+
+def judge(disturbance: Disturbance | None, allowed: float = LOST_TIME_ALLOWED) -> Verdict:
+    """Which disturbances make the run INVALID, and which the reader should know.
+
+    Args:
+        disturbance: as measured; None says nothing.
+        allowed: share of the workers' cpu time, 0 to 1, that each may have taken.
+    """
+    if disturbance is None or disturbance.seconds < JUDGED_SECONDS:
+        return Verdict()
+    d = disturbance
+    reasons: list[str] = []
+    warnings: list[str] = []
+
+    def weigh(lost_s: float | None, text: str) -> None:
+        share = d.share(lost_s)
+        if share >= LOST_TIME_NOTED:
+            told = f"{text} ({lost_s:.3g} of {d.cpu_seconds:.4g} cpu-seconds, {share:.0%})"
+            (reasons if share > allowed else warnings).append(told)
+
+    weigh(d.others_s, "other programs ran on the workers' cores")
+    weigh(d.stolen_s, "the hypervisor gave the workers' time to others")
+    weigh(d.stopped_s, f"a cpu quota stopped the workers in {d.stopped_periods} of {d.periods} periods")
+    pages_in, pages_out = d.swapped_in_pages or 0, d.swapped_out_pages or 0
+    if pages_in or pages_out:
+        sizes = f"{pages_in * PAGE_BYTES / MIB:.3g} MiB in, {pages_out * PAGE_BYTES / MIB:.3g} MiB out"
+        waited = d.share(pages_in * SWAP_READ_S)
+        (reasons if waited > allowed else warnings).append(f"the host swapped: {sizes}")
+    if d.hot_events:
+        warnings.append(f"the workers' cores were too hot and lowered their clock {d.hot_events} times")
+    if d.first_mhz and d.last_mhz and d.last_mhz < (1 - FREQUENCY_DROP_NOTED) * d.first_mhz:
+        warnings.append(f"the clock fell from {d.first_mhz:.0f} to {d.last_mhz:.0f} MHz: a longer run would be slower")
+    return Verdict(tuple(reasons), tuple(warnings))

@@ -1,0 +1,108 @@
+"""What the host's counters said at one moment of a run, and how to read it from the kernel's texts.
+
+Sources: proc(5) (/proc/stat, /proc/vmstat, /proc/PID/stat), Documentation/admin-guide/cgroup-v2.rst and
+scheduler/sched-bwc.rst (cpu.stat of both versions) of the Linux kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import field
+
+from ipexlaunch.quick_dataclass import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttling:
+    """How often and how long a cgroup's quota has stopped what runs in it."""
+
+    periods: int
+    stopped_periods: int
+    stopped_s: float
+    """Summed over cpus."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostReading:
+    """Counters since boot; None where the kernel does not tell."""
+
+    time: float
+    """Seconds of the monotonic clock."""
+    busy_s: float | None = None
+    """That the cpus of the planned cores, siblings included, ran anything at all."""
+    stolen_s: float | None = None
+    """That the hypervisor gave their time to others while they wanted to run."""
+    throttling: Throttling | None = None
+    """Of the tightest quota above this process; None where there is none."""
+    swapped_in_pages: int | None = None
+    swapped_out_pages: int | None = None
+    hot_events: int | None = None
+    """How often the planned cores lowered their clock because of heat."""
+    frequency_mhz: float | None = None
+    """Mean of the planned cores."""
+    used_s: Mapping[int, float] = field(default_factory=dict)
+    """Process to its cpu time, children that it waited for included: the worker that was looked at, and the launcher,
+    without children."""
+
+
+def cpu_times(text: str, cpus: Collection[int], ticks_a_second: int) -> tuple[float, float] | None:
+    """(busy, stolen) seconds of these cpus from the text of /proc/stat; None where a cpu is missing.
+
+    Args:
+        text: the file.
+        cpus: which.
+        ticks_a_second: USER_HZ.
+    """
+    busy = stolen = 0
+    missing = set(cpus)
+    for line in text.splitlines():
+        if not line.startswith("cpu") or line.startswith("cpu "):
+            continue
+        words = line.split()
+        name = words[0][3:]
+        if not name.isdecimal() or int(name) not in missing or len(words) < 9:
+            continue
+        missing.discard(int(name))
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, words[1:9])
+        busy += user + nice + system + irq + softirq
+        stolen += steal
+    return None if missing else (busy / ticks_a_second, stolen / ticks_a_second)
+
+
+def throttling_in(text: str) -> Throttling | None:
+    """The figures in the text of a cpu.stat; None where it has none.
+
+    Args:
+        text: of cgroup v2 (throttled_usec) or v1 (throttled_time, in nanoseconds).
+    """
+    numbers = _numbers(text)
+    if "nr_periods" not in numbers or "nr_throttled" not in numbers:
+        return None
+    stopped_s = numbers.get("throttled_usec", 0) / 1e6 + numbers.get("throttled_time", 0) / 1e9
+    return Throttling(periods=numbers["nr_periods"], stopped_periods=numbers["nr_throttled"], stopped_s=stopped_s)
+
+
+def swapped_pages(text: str) -> tuple[int, int] | None:
+    """(in, out) from the text of /proc/vmstat; None where the kernel has no swap."""
+    numbers = _numbers(text)
+    return (numbers["pswpin"], numbers["pswpout"]) if {"pswpin", "pswpout"} <= numbers.keys() else None
+
+
+def _numbers(text: str) -> dict[str, int]:
+    pairs = (line.split() for line in text.splitlines())
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
+
+
+def process_time(text: str, ticks_a_second: int, *, children: bool = True) -> float | None:
+    """Cpu time in seconds from the text of /proc/PID/stat; None where it is none.
+
+    Args:
+        text: one line; the name in brackets may hold anything.
+        ticks_a_second: USER_HZ.
+        children: whether those that it waited for count too.
+    """
+    words = text.rpartition(")")[2].split()
+    if len(words) < 15 or not all(word.lstrip("-").isdecimal() for word in words[11:15]):
+        return None
+    user, system, of_children, system_of_children = map(int, words[11:15])
+    return (user + system + (of_children + system_of_children if children else 0)) / ticks_a_second
