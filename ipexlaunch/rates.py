@@ -79,7 +79,8 @@ def items_until(record: WorkerRecord, start: float, end: float) -> float:
     done, before = 0.0, start
     for at, items in sorted(zip(record.samples.times, record.samples.items, strict=True)):
         if at > end:
-            return done + items * max(0.0, end - before) / (at - before)
+            # A worker that ended before the start may put the end there; then nothing is done by it.
+            return done + items * (end - before) / (at - before) if end > before else done
         done += items
         before = at
     return done

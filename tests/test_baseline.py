@@ -91,6 +91,11 @@ def test_items_are_neither_lost_nor_invented_when_they_are_laid_out_in_time(
     assert min(done) >= 0
 
 
+def test_a_worker_that_ended_before_the_start_divides_nothing_by_zero() -> None:
+    report = aggregate(run_of([(5.0, 3)], [(10.0, 2), (11.0, 2)]))
+    assert (report.throughput.steady, report.throughput.makespan) == (None, 7.0)
+
+
 def test_a_count_is_spread_over_the_time_that_it_took() -> None:
     record = run_of([(12.0, 4), (13.5, 3)]).records[0]
     assert items_by_time(record, 10.0, 1.0, 4) == pytest.approx([2, 2, 2, 1])

@@ -57,7 +57,7 @@ def done_by(rows: list[tuple[float, int, int, float | None]], go: float, moment:
     done, before = 0.0, go
     for time, items, _, _ in sorted(rows, key=lambda row: row[:2]):
         if time > moment:
-            return done + items * max(0.0, moment - before) / (time - before)
+            return done + items * (moment - before) / (time - before) if moment > before else done
         done, before = done + items, time
     return done
 
