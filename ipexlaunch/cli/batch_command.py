@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, input_rules, largest_padded, output_rules
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
@@ -56,6 +57,9 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         raise click.UsageError("give either a PROGRAM or --model", context)
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
+    if context.get_parameter_source("lost_time") is ParameterSource.DEFAULT:
+        # The results are what is wanted, and who else used the cores does not make them wrong.
+        options["lost_time"] = 1.0
     plan, topology = plan_to_run(context, options)
     job = model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)

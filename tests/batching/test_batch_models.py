@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.batching.check_results import rows_of
 from tests.examples.run_examples import ROOT, ipex_python, run, torch_python
-from tests.run_models.environments import ENVIRONMENTS, minilm
+from tests.run_models.environments import minilm
 
 CHECKED = ("A broken valve was replaced at night.", "The night crew exchanged a faulty valve.", "Call me Ishmael.")
 
@@ -27,24 +27,16 @@ def product(one: Sequence[float], two: Sequence[float]) -> float:
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("interpreter", "engine"),
-    [
-        pytest.param(ipex_python, "ipex", marks=pytest.mark.ipex),
-        pytest.param(torch_python, "eager", marks=pytest.mark.torch),
-    ],
-)
-def test_sentences_get_the_vectors_that_their_meaning_has(
-    tmp_path: Path, interpreter: Callable[[], str], engine: str
-) -> None:
-    python = interpreter()
+@pytest.mark.ipex
+def test_sentences_get_the_vectors_that_their_meaning_has(tmp_path: Path) -> None:
+    python = ipex_python()
     sentences = (ROOT / "examples/sentences.txt").read_text(encoding="utf-8").splitlines()[:40]
     texts = [*sentences, *CHECKED, "", "word " * 500, CHECKED[0]]
     given, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     given.write_text("".join(json.dumps({"key": f"k{n}", "text": text}) + "\n" for n, text in enumerate(texts)))
     done = batch(
         python, "--input", str(given), "--output", str(output), "--id-field", "key", "--text-field", "text",
-        "--model", minilm(python), "--engine", engine, "--dtype", "fp32", "--batch-size", "8", "--input-tokens", "64",
+        "--model", minilm(python), "--engine", "ipex", "--dtype", "fp32", "--batch-size", "8", "--input-tokens", "64",
         "--keep-order",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -63,9 +55,9 @@ def test_sentences_get_the_vectors_that_their_meaning_has(
 
 @pytest.mark.process
 @pytest.mark.slow
-@pytest.mark.parametrize("interpreter", ENVIRONMENTS)
-def test_prompts_are_continued_alike_alone_and_beside_others(tmp_path: Path, interpreter: Callable[[], str]) -> None:
-    python = interpreter()
+@pytest.mark.torch
+def test_prompts_are_continued_alike_alone_and_beside_others(tmp_path: Path) -> None:
+    python = torch_python()
     (tmp_path / "in.txt").write_text("Once upon a time\nthere\n" + "was a long prompt " * 9 + "\nOnce upon a time\n")
     done = batch(
         python, "--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl"), "--keep-order",
