@@ -123,6 +123,11 @@ class Report:
     disturbance: Disturbance | None = None
     """What was taken from the run; None where the host was not read."""
 
+    @property
+    def failed(self) -> frozenset[int]:
+        """Instances that failed by themselves or by a limit; others that ended with a code were asked to end."""
+        return frozenset(failure.index for failure in self.failures)
+
 
 def aggregate(
     run: Run,

@@ -123,6 +123,18 @@ def test_a_run_that_failed_is_not_told_how_to_count() -> None:
     assert "--throughput-regex" not in report_table(aggregate(facts))
 
 
+def test_who_was_stopped_is_not_shown_as_if_it_had_failed() -> None:
+    failure = Failure(index=1, stage="run", code=7, message="ended with exit code 7", time=3.0)
+    records = (record(0, [], exit_code=143), record(1, [], exit_code=7))
+    report = aggregate(run(*records, failures=(failure,), exit_code=7))
+    assert report.failed == {1}
+    rows = [line for line in report_table(report, color=True).splitlines() if "bind" in line]
+    assert [RED in row for row in rows] == [False, True]
+
+
+RED = "\x1b[1;31m"
+
+
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [

@@ -85,7 +85,7 @@ def _table(report: Report, columns: Sequence[str]) -> Table:
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "cpus", overflow="fold")
     for instance in report.instances:
         row = _row(instance)
-        table.add_row(*(row[name] for name in columns), style="bold red" if instance.exit else None)
+        table.add_row(*(row[name] for name in columns), style="bold red" if instance.index in report.failed else None)
     return table
 
 

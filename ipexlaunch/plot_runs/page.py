@@ -169,7 +169,7 @@ def _instances(report: Report) -> str:
             str(instance.exit),
         )
 
-    table = _table(HEADS, ((cells(i), "failed" if i.exit else "") for i in report.instances), words=3)
+    table = _table(HEADS, ((cells(i), "failed" if i.index in report.failed else "") for i in report.instances), words=3)
     if len(report.instances) <= MOST_ROWS:
         return table
     return f"<details><summary>{len(report.instances)} instances</summary>{table}</details>"
