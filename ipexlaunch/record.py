@@ -65,7 +65,7 @@ class Run:
     """Whether workers took their items from a queue: one may have found none left."""
     notes: tuple[str, ...] = ()
     recovered: tuple[Failure, ...] = ()
-    """Failures that a restart answered."""
+    """Failures that a restart answered, or that came when nothing was left to be done."""
     signalled: float | None = None
     """When that signal came."""
     host: tuple[HostReading, ...] = ()

@@ -502,6 +502,14 @@ def test_restarts_wait_longer_each_time_up_to_a_bound() -> None:
     assert not state.failures
 
 
+def test_a_restart_that_never_comes_does_not_count_and_the_last_exit_code_stays() -> None:
+    state = begin(2, Limits(on_failure="restart"), 0.0)
+    for event in (tick(0.0), exited(0, 5, 1.0), signalled(15, 1.5)):
+        state, _ = step(state, event)
+    assert [(worker.restarts, worker.exit_code) for worker in state.workers] == [(0, 5), (0, None)]
+    assert [failure.index for failure in state.recovered] == [0]
+
+
 def test_exits_are_described_in_words() -> None:
     assert describe_exit(5) == "ended with exit code 5"
     assert describe_exit(-11) == "was killed by SIGSEGV"

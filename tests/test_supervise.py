@@ -18,13 +18,16 @@ from ipexlaunch.binding import Binding
 from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.inspect_placement import Inspector, descendants
-from ipexlaunch.launch import Job, make_launch
-from ipexlaunch.lifecycle import Limits
+from ipexlaunch.launch import Job, Worker, make_launch
+from ipexlaunch.lifecycle import Event, Limits, begin, step
 from ipexlaunch.line_rule import read_rule
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.record import Run
+from ipexlaunch.report import aggregate
 from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.supervise import Means, Showing, supervise
+from ipexlaunch.supervise.account import account
+from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.watch import Watcher
 
 pytestmark = pytest.mark.process
@@ -53,12 +56,13 @@ def run_workers(
     watchers: Sequence[Watcher] = (),
     showing: Mapping[str, Any] | None = None,
     proof_interval_s: float | None = None,
+    chosen: str | None = None,
 ) -> tuple[Run, str, str, list[str]]:
     """(what happened, stdout, stderr, what was told to the user)."""
     instances = tuple(
         Instance(index=i, cpus=frozenset({CPUS[i % len(CPUS)]}), nodes=frozenset({0}), threads=1) for i in range(count)
     )
-    plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus=frozenset())
+    plan = Plan(topology="0" * 16, request=Request(instance_idx=chosen), instances=instances, idle_cpus=frozenset())
     job = Job(program=program(tmp_path, script), kind=kind, python=sys.executable, module_path=FOLDER)  # type: ignore[arg-type]
     told: list[str] = []
     with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
@@ -217,6 +221,47 @@ def test_a_worker_that_failed_is_started_again(tmp_path: Path) -> None:
     assert (run.exit_code, run.failures) == (0, ())
     assert [sum(record.samples.items) for record in run.records] == [3, 3]
     assert told == ["instance 1 ended with exit code 5; restart 1 in 0.1 s"]
+
+
+def test_what_befell_one_worker_again_and_again_is_one_note() -> None:
+    instance = Instance(index=4, cpus=frozenset({0}), nodes=frozenset({0}), threads=1)
+    child = Child(worker=Worker(instance=instance, argv=("true",), environment={}))
+    for codes, note in (
+        ([5], "instance 4 ended with exit code 5, restarted"),
+        ([1] * 10, "instance 4 ended with exit code 1 10 times, restarted each time"),
+        ([5, 5, 1], "instance 4 ended with exit code 5 2 times and ended with exit code 1, restarted each time"),
+    ):
+        state = begin(1, Limits(on_failure="restart", restarts=20), 0.0)
+        for code in codes:
+            state, _ = step(state, Event("tick", 1000.0))
+            state, _ = step(state, Event("exited", 0.0, 0, code))
+        waiting = account([child], state, 9.0, ["first"], {})
+        assert waiting.notes == ("first", note)
+        assert {failure.index for failure in waiting.recovered} == {4}
+        stopped, _ = step(state, Event("signalled", 1.0, code=15))
+        (_, last) = account([child], stopped, 9.0, ["first"], {}).notes
+        assert not last.endswith("each time")
+
+
+def test_people_read_the_index_of_the_instance_wherever_only_some_are_started(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\nprint('here', flush=True)\n"
+        "if os.environ['IPEXLAUNCH_INDEX'] == '11':\n"
+        "    os.write(int(os.environ['IPEXLAUNCH_STATUS_FD']), b'hello\\n')\n    sys.exit(5)\n"
+        "import signal; signal.pause()"
+    )
+    watcher = Recorder()
+    run, out, _, told = run_workers(script, tmp_path, count=12, watchers=[watcher], chosen="3,11")
+    assert [record.instance.index for record in run.records] == [3, 11]
+    assert {*out.splitlines()} <= {"[ 3] here", "[11] here"}
+    assert "[11] here" in out
+    assert [failure.index for failure in run.failures] == [11]
+    assert told[0].startswith("instance 11 said something that is not understood")
+    assert told[1:] == ["instance 11 ended with exit code 5 (stopping the others)"]
+    assert watcher.snapshots[-1].failures == ("instance 11 ended with exit code 5",)
+    report = aggregate(run)
+    assert report.failed == {11}
+    assert "instance 11 ended with exit code 5" in report.reasons
 
 
 def test_a_worker_that_counts_nothing_any_more_is_a_failure(tmp_path: Path) -> None:

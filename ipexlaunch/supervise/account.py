@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ipexlaunch import lifecycle
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.lifecycle import State, WorkerState
+from ipexlaunch.lifecycle import Failure, State, WorkerState
 from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
 from ipexlaunch.supervise.child import Child
@@ -24,14 +25,41 @@ def account(
         started=state.started,
         go=state.go,
         ended=ended,
-        failures=state.failures,
+        failures=_of_instances(state.failures, children),
         signal=state.signal,
         exit_code=lifecycle.exit_code(state),
         fed=state.limits.fed,
-        notes=(*notes, *_about_printed(children)),
-        recovered=state.recovered,
+        notes=(*notes, *_about_recovered(children, state), *_about_printed(children)),
+        recovered=_of_instances(state.recovered, children),
         signalled=state.signalled,
     )
+
+
+def _of_instances(failures: Sequence[Failure], children: Sequence[Child]) -> tuple[Failure, ...]:
+    """The failures with the indices of the instances in place of the workers' places in the run."""
+    return tuple(replace(failure, index=children[failure.index].worker.instance.index) for failure in failures)
+
+
+def _about_recovered(children: Sequence[Child], state: State) -> list[str]:
+    """What befell each instance that a restart answered, in one line for each."""
+    notes = []
+    for child, worker in zip(children, state.workers, strict=True):
+        messages = Counter(failure.message for failure in state.recovered if failure.index == worker.index)
+        total = messages.total()
+        if not total:
+            continue
+        ends = " and ".join(f"{message}{_times(n) if n > 1 else ''}" for message, n in messages.items())
+        restarted = ""
+        if worker.restarts >= total:
+            restarted = ", restarted" + (" each time" if total > 1 else "")
+        elif worker.restarts:
+            restarted = f", restarted{_times(worker.restarts)}"
+        notes.append(f"instance {child.worker.instance.index} {ends}{restarted}")
+    return notes
+
+
+def _times(count: int) -> str:
+    return " once" if count == 1 else f" {count} times"
 
 
 def _about_printed(children: Sequence[Child]) -> list[str]:
@@ -84,7 +112,7 @@ def snapshot(children: Sequence[Child], state: State, now: float) -> Snapshot:
         measured_s=None if state.go is None else now - state.go,
         workers=workers,
         rate=sum(rates) if rates else None,
-        failures=tuple(f"instance {failure.index} {failure.message}" for failure in state.failures),
+        failures=tuple(f"instance {f.index} {f.message}" for f in _of_instances(state.failures, children)),
     )
 
 

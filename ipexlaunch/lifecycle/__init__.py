@@ -1,0 +1,41 @@
+"""The life of a run as a pure function: `step(state, event)` gives the next state and the commands to carry out.
+
+No clock, no processes, no signals: each event carries the time it happened, so every history can be tested as a table.
+Times are seconds of one monotonic clock.
+"""
+
+from ipexlaunch.lifecycle.events import Command, CommandKind, Event, EventKind
+from ipexlaunch.lifecycle.next_state import begin, step
+from ipexlaunch.lifecycle.states import (
+    LONGEST_RESTART_WAIT_S,
+    SIGNAL_BASE,
+    TIMED_OUT,
+    Failure,
+    Limits,
+    Phase,
+    Stage,
+    State,
+    WorkerState,
+    exit_code,
+)
+from ipexlaunch.lifecycle.time_limits import next_deadline
+
+__all__ = [
+    "LONGEST_RESTART_WAIT_S",
+    "SIGNAL_BASE",
+    "TIMED_OUT",
+    "Command",
+    "CommandKind",
+    "Event",
+    "EventKind",
+    "Failure",
+    "Limits",
+    "Phase",
+    "Stage",
+    "State",
+    "WorkerState",
+    "begin",
+    "exit_code",
+    "next_deadline",
+    "step",
+]

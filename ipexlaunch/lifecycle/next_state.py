@@ -1,0 +1,195 @@
+"""The next state of a run after an event, and the commands to carry out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ipexlaunch.lifecycle.events import Command, Event
+from ipexlaunch.lifecycle.states import (
+    COMPILATION,
+    LONGEST_RESTART_WAIT_S,
+    NEVER_RESTARTED,
+    SIGNAL_BASE,
+    SIGTERM,
+    TIMED_OUT,
+    Failure,
+    Limits,
+    Phase,
+    Stage,
+    State,
+    WorkerState,
+    shell_code,
+)
+from ipexlaunch.lifecycle.time_limits import late
+
+
+def begin(count: int, limits: Limits, time: float) -> State:
+    """The state of a run before its first tick, which starts the workers that are due."""
+    workers = tuple(WorkerState(index=i, start_at=time + i * limits.stagger_s) for i in range(count))
+    return State(workers=workers, limits=limits, started=time)
+
+
+def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
+    """The next state, and what to do now; the first failure stops the rest unless the limits say otherwise."""
+    if event.kind == "phase":
+        return _busy(state, event.index, event.detail, event.time), ()
+    if event.kind in ("ready", "finished", "exited"):
+        state = _busy(state, event.index, "", event.time)
+    if event.kind == "ready":
+        return _start_together(_with_phase(state, event.index, "ready"), event.time)
+    if event.kind == "counted":
+        return _change(state, event.index, counted=event.time), ()
+    if event.kind == "finished":
+        return _with_phase(state, event.index, "finished"), (Command("release", (event.index,)),)
+    if event.kind == "exited":
+        return _exited(state, event)
+    if event.kind == "signalled":
+        return _signalled(state, event)
+    if event.kind == "drained":
+        return _drained(state, event.time)
+    if event.kind == "abandoned":
+        return _stop(state, event.time)
+    return _tick(state, event.time)
+
+
+def _change(state: State, index: int, **changes: Any) -> State:
+    workers = tuple(replace(worker, **changes) if worker.index == index else worker for worker in state.workers)
+    return replace(state, workers=workers)
+
+
+def _with_phase(state: State, index: int, phase: Phase) -> State:
+    """The worker in another phase; one that has exited stays so, whatever it still said."""
+    worker = state.workers[index]
+    if worker.phase == "exited":
+        return state
+    return _change(state, index, phase=phase, was_ready=worker.was_ready or phase == "ready")
+
+
+def _busy(state: State, index: int, name: str, time: float) -> State:
+    """The worker in another announced phase, or in none ("")."""
+    worker = state.workers[index]
+    if worker.busy_with == name or (name and worker.phase != "starting"):
+        return state
+    spent = time - worker.busy_since if worker.busy_with in COMPILATION else 0.0
+    return _change(state, index, busy_with=name, busy_since=time, compiled_s=worker.compiled_s + spent)
+
+
+def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
+    """Give the start once no living worker is still loading; a worker that exited is not waited for.
+
+    After the common start, a worker that was restarted need not wait for anybody.
+    """
+    waiting = tuple(worker.index for worker in state.workers if worker.phase == "ready")
+    loading = (
+        state.go is None
+        and (not state.limits.fed or state.limits.fed_together)
+        and any(worker.phase in ("waiting", "starting") for worker in state.workers)
+    )
+    if state.stopping or not waiting or loading:
+        return state, ()
+    for index in waiting:
+        state = _change(_with_phase(state, index, "running"), index, counted=time, kill_at=None)
+    return replace(state, go=time if state.go is None else state.go), (Command("go", waiting),)
+
+
+def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
+    before, limits = state.workers[event.index], state.limits
+    # A worker that still loads when nothing is left is asked to end, and has done nothing wrong.
+    not_needed = state.drained and not before.was_ready
+    code = 0 if not_needed else shell_code(event.code)
+    state = _change(state, event.index, phase="exited", exit_code=code, kill_at=None)
+    if code and not state.stopping:
+        stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
+        from ipexlaunch.exit_words import describe_exit  # not before somebody fails
+
+        message = event.detail or describe_exit(event.code)
+        failure = Failure(index=event.index, stage=stage, code=code, message=message, time=event.time)
+        if state.drained:
+            state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done
+        elif _may_restart(state, before, stage):
+            doubled = before.restarts if not limits.fed else before.failed_loads if stage == "load" else 0
+            wait = min(LONGEST_RESTART_WAIT_S, limits.first_restart_s * 2**doubled)
+            state = _change(
+                state, event.index, phase="waiting", exit_code=None, restarts=before.restarts + 1,
+                failed_loads=before.failed_loads + 1 if stage == "load" else 0,
+                start_at=event.time + wait, was_ready=False, counted=None, compiled_before_s=before.compiled_s,
+            )  # fmt: skip
+            return replace(state, recovered=(*state.recovered, failure)), ()
+        else:
+            state = replace(state, failures=(*state.failures, failure))
+            if limits.on_failure != "continue" and not limits.fed:
+                return _stop(state, event.time)
+    if not state.alive:
+        return state, (Command("done"),)
+    return _start_together(state, event.time)
+
+
+def _may_restart(state: State, worker: WorkerState, stage: Stage) -> bool:
+    limits = state.limits
+    if stage in NEVER_RESTARTED:
+        return False
+    if limits.fed:
+        return stage == "run" or worker.failed_loads < limits.restarts
+    return limits.on_failure == "restart" and worker.restarts < limits.restarts
+
+
+def _drained(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
+    """Nothing is left to be done: who loads or waits to be started is not needed, the others leave by themselves."""
+    limits = state.limits
+    loading = tuple(worker.index for worker in state.workers if worker.phase == "starting")
+    for worker in state.workers:
+        if worker.phase == "waiting":
+            state = _never_started(state, worker, 0)
+        elif worker.index in loading:
+            state = _change(state, worker.index, kill_at=time + limits.grace_s)
+        elif worker.phase != "exited" and limits.stall_timeout_s is not None:
+            state = _change(state, worker.index, kill_at=time + limits.stall_timeout_s)
+    commands = (Command("terminate", loading),) if loading else ()
+    return replace(state, drained=True), commands if state.alive else (Command("done"),)
+
+
+def _signalled(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
+    if state.stopping:
+        # Asked a second time: no more patience.
+        first = (state.signal, state.signalled) if state.signal else (event.code, event.time)
+        return replace(state, killed=True, signal=first[0], signalled=first[1]), (Command("kill", state.alive),)
+    return _stop(replace(state, signal=event.code, signalled=event.time), event.time)
+
+
+def _stop(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
+    """Ask everybody to end; who has not been started yet never will be."""
+    for worker in state.workers:
+        if worker.phase == "waiting":
+            codes = [failure.code for failure in state.recovered if failure.index == worker.index]
+            state = _never_started(state, worker, codes[-1] if codes else SIGNAL_BASE + SIGTERM)
+    state = replace(state, deadline=time + state.limits.grace_s)
+    return state, (Command("terminate", state.alive) if state.alive else Command("done"),)
+
+
+def _never_started(state: State, worker: WorkerState, code: int) -> State:
+    """The worker waited to be started, and is not needed any more; a restart that never came does not count."""
+    return _change(state, worker.index, phase="exited", exit_code=code, restarts=max(0, worker.restarts - 1))
+
+
+def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
+    if state.stopping:
+        if state.killed or state.deadline is None or time < state.deadline:
+            return state, ()
+        return replace(state, killed=True), (Command("kill", state.alive),)
+    over = late(state, time)
+    if over:
+        failures = tuple(
+            Failure(index=index, stage="limit", code=TIMED_OUT, message=message, time=time) for index, message in over
+        )
+        return _stop(replace(state, failures=(*state.failures, *failures)), time)
+    due = tuple(worker.index for worker in state.workers if worker.phase == "waiting" and worker.start_at <= time)
+    for index in due:
+        state = _with_phase(state, index, "starting")
+        if state.limits.fed and state.limits.ready_timeout_s is not None:
+            state = _change(state, index, kill_at=time + state.limits.ready_timeout_s)
+    overdue = tuple(worker.index for worker in state.workers if worker.kill_at is not None and worker.kill_at <= time)
+    for index in overdue:
+        state = _change(state, index, kill_at=None)
+    commands = (Command("start", due), Command("kill", overdue))
+    return state, tuple(command for command in commands if command.indices)

@@ -1,0 +1,130 @@
+"""Collect processes that have ended, and in the end whatever workers have left behind."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ipexlaunch.exit_words import describe_exit
+from ipexlaunch.lifecycle import Event
+from ipexlaunch.supervise import child as children
+from ipexlaunch.supervise.crew import Crew
+from ipexlaunch.supervise.guardian import Guardian
+from ipexlaunch.supervise.leftovers import end_leftovers, signal_process
+from ipexlaunch.supervise.listen import Listener
+
+if TYPE_CHECKING:
+    from ipexlaunch.supervise.tend_feeder import TendedFeeder
+
+
+class Collector:
+    """The only one that waits for processes: workers, the guardian, and orphans that were adopted."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        listener: Listener,
+        guardian: Guardian,
+        feed: Callable[[Event], None],
+        feeder: TendedFeeder | None,
+        own_peak_kb: int,
+        oom_kills: int | None,
+    ) -> None:
+        """Begin with nothing collected.
+
+        Args:
+            crew: the workers.
+            listener: hears their last words.
+            guardian: is told whom it need not watch over any more.
+            feed: tells the life of the run what happened.
+            feeder: gives the workers their items; None where they have their own.
+            own_peak_kb: the launcher's largest resident set before the first worker was started.
+            oom_kills: how many processes the kernel had killed for want of memory then; None where it does not tell.
+        """
+        self._crew = crew
+        self._listener = listener
+        self._guardian = guardian
+        self._feed = feed
+        self._feeder = feeder
+        self._own_peak_kb = own_peak_kb
+        self._oom_kills = oom_kills
+
+    def reap(self) -> None:
+        """Collect every child that has ended."""
+        by_pid = self._crew.by_pid
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._guardian.pid:
+                self._guardian.reaped(status)
+            elif pid in by_pid:
+                self._ended(by_pid.pop(pid), os.waitstatus_to_exitcode(status), usage)
+
+    def end_leftovers(self) -> None:
+        """Leave no process behind, after the workers have ended."""
+        crew = self._crew
+
+        def wait(seconds: float) -> None:
+            self._listener.wait(seconds)
+            self.reap()
+
+        ours = {*crew.by_pid, self._guardian.pid}
+        ended = end_leftovers(crew.means.descendants, ours, crew.limits.grace_s, wait, crew.clock)
+        if ended:
+            crew.note(f"ended {ended} processes that the workers had left behind")
+        for place, child in enumerate(crew.children):
+            self._listener.drain(place, child)
+            self._listener.forget(child)
+
+    def abandon(self) -> None:
+        """Kill everything at once: an error is on its way up."""
+        crew = self._crew
+        for child in crew.children:
+            children.signal_group(child, signal.SIGKILL)
+        for pid in crew.means.descendants(os.getpid()):
+            if pid != self._guardian.pid and pid not in crew.by_pid:
+                signal_process(pid, signal.SIGKILL)
+        for child in crew.children:
+            if child.process is not None and child.process.returncode is None:
+                child.process.wait()
+
+    def _ended(self, place: int, code: int, usage: resource.struct_rusage) -> None:
+        """Note a worker's end, after its last words."""
+        crew, child = self._crew, self._crew.children[place]
+        if child.process is not None:
+            child.process.returncode = code
+        child.cpu_s += usage.ru_utime + usage.ru_stime
+        # Linux carries the launcher's own resident set over the exec (exec_mmap in fs/exec.c): only more is told.
+        if usage.ru_maxrss > self._own_peak_kb:
+            child.peak_memory_bytes = usage.ru_maxrss * 1024
+        self._listener.drain(place, child)
+        if child.told is not None:
+            child.told.end_phase(crew.clock())
+        child.exited = crew.clock()
+        child.group_is_gone = children.group_is_gone(child)
+        if child.process is not None and child.group_is_gone:
+            self._guardian.gone(child.process.pid)
+        if code == -signal.SIGKILL and not crew.state.stopping:
+            self._explain_kill(place)
+        now = crew.clock()
+        if self._feeder is not None:
+            self._feeder.lost(place, describe_exit(code), now)
+        self._feed(Event("exited", now, place, code))
+
+    def _explain_kill(self, place: int) -> None:
+        """Say so where the kernel has killed for want of memory meanwhile."""
+        crew = self._crew
+        kills = crew.means.oom_kills()
+        if kills is not None and self._oom_kills is not None and kills > self._oom_kills:
+            self._oom_kills = kills
+            crew.note(
+                f"instance {crew.index(place)}: the kernel killed a process for want of memory (oom_kill in "
+                "/proc/vmstat): its node's under bind, its cgroup's, or the host's; dmesg tells which"
+            )

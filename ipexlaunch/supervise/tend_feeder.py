@@ -1,0 +1,75 @@
+"""Stand between the loop and the feeder: tell it what happens, do what it wants done, notice when it is over."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ipexlaunch.lifecycle import Event
+from ipexlaunch.supervise import child as children
+from ipexlaunch.supervise.crew import Crew
+from ipexlaunch.supervise.listen import Listener
+
+if TYPE_CHECKING:
+    from ipexlaunch.supervise.feed import Feeder
+    from ipexlaunch.supervise.messages import Said
+
+
+class TendedFeeder:
+    """A feeder whose wishes are carried out after each thing that it is told."""
+
+    def __init__(self, feeder: Feeder, crew: Crew, listener: Listener, feed: Callable[[Event], None]) -> None:
+        """Begin with nothing given out.
+
+        Args:
+            feeder: gives the workers their items.
+            crew: the workers.
+            listener: sends them what the feeder has for them.
+            feed: tells the life of the run what happened.
+        """
+        self._feeder = feeder
+        self._crew = crew
+        self._listener = listener
+        self._feed = feed
+
+    def said(self, place: int, said: Said, now: float) -> None:
+        """A worker wants batches, or has done one, or failed on one."""
+        self._feeder.said(place, said, now)
+        self._obey()
+
+    def lost(self, place: int, reason: str, now: float) -> None:
+        """A worker has ended, after its last words were heard."""
+        self._feeder.lost(place, reason, now)
+        self._obey()
+
+    def mind(self, now: float) -> None:
+        """Let the feeder do what is due, and tell the life of the run once nothing is left or it cannot go on."""
+        feeder, state = self._feeder, self._crew.state
+        due = feeder.due()
+        if due is not None and now >= due:
+            feeder.tick(now)
+        self._obey()
+        if feeder.problem and not state.stopping:
+            self._crew.means.tell(feeder.problem)  # the report has it among its reasons
+            self._feed(Event("abandoned", now))
+        elif feeder.over and not state.drained:
+            self._feed(Event("drained", now))
+
+    def end(self) -> None:
+        """Everybody has ended: what was done and is not durable yet becomes so."""
+        self._feeder.close(self._crew.clock())
+        self._obey()
+
+    def _obey(self) -> None:
+        feeder, crew = self._feeder, self._crew
+        for place, line in feeder.take_lines():
+            if not crew.state.stopping:
+                self._listener.send(place, crew.children[place], line)
+        for count in feeder.take_counts():
+            crew.children[count.worker].samples.add(count.time, count.items, 0, count.latency_s)
+        for note in feeder.take_notes():
+            crew.note(note)
+        for place, reason in feeder.take_stuck():
+            crew.note_of(place, f"{reason} and is killed")
+            children.signal_group(crew.children[place], signal.SIGKILL)
