@@ -5,7 +5,8 @@ longest items go first, in batches of like length, so that little is padded and 
 the input has ended the batches shrink, so that all workers end together.
 
 A worker that dies gives its batches back. The one that it worked on is blamed: a batch that workers fail on often
-enough is cut in two, until the item that kills them stands alone and is given up.
+enough is cut in two, until the item that kills them stands alone and is given up. As long as workers die and nothing at
+all was done, new items are given out one by one, the shortest first: they show whether the program can do any.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class WorkQueue:
         self._size_held = dict.fromkeys(range(rules.workers), 0)
         """Worker to the sizes of the items that it has, added up."""
         self._dead: list[DeadLetter] = []
+        self._deaths = 0
+        """Of workers that had batches."""
         self._next_number = 0
 
     @property
@@ -91,6 +94,11 @@ class WorkQueue:
     def over(self) -> bool:
         """Whether every item of the input is done or dead."""
         return self.ended and not self.waiting and not any(self._flights.values())
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether workers have died and nothing was done: what is tried then are single items."""
+        return self._deaths > 0 and not self.figures.items_done
 
     def add(self, items: Iterable[Item]) -> None:
         """Put in the next items of the input."""
@@ -123,14 +131,15 @@ class WorkQueue:
 
     def take(self, worker: int) -> Batch | None:
         """The next batch for a worker; None where nothing is left, or more items must be put in first."""
-        if self._again:
+        in_doubt = self.in_doubt
+        if not self._ordered and (in_doubt or not self._again):
+            self._order()
+        if self._again and not (in_doubt and self._ordered):
             batch = self._again.popleft()
+        elif not self._ordered:
+            return None
         else:
-            if not self._ordered:
-                self._order()
-            if not self._ordered:
-                return None
-            batch = Batch(0, self._cut())
+            batch = Batch(0, (self._ordered.pop(0),) if in_doubt else self._cut())
         batch = replace(batch, number=self._next_number)
         self._next_number += 1
         self.figures.batches += 1
@@ -172,6 +181,7 @@ class WorkQueue:
         held = [batch for batch in self.held_by(worker) if self._returned(worker, batch.number)]
         if not held:
             return 0
+        self._deaths += 1
         for batch in reversed(held[1:]):
             self.figures.requeued += len(batch.items)
             self._again.appendleft(batch)

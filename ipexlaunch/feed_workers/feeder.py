@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from ipexlaunch.batching.items import DeadLetter, Item
@@ -11,6 +11,7 @@ from ipexlaunch.batching.result_rows import encode_rows
 from ipexlaunch.batching.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.feed_workers.journal import Recorder
+from ipexlaunch.feed_workers.suspicion import Patience, Suspicion
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said, command_line
 
@@ -37,10 +38,8 @@ class FeedRules:
     """... or until there is so much of it."""
     stall_timeout_s: float | None = 600.0
     """A worker that has a batch for longer is killed; None for never."""
-    deaths_in_a_row: int = 20
-    """Workers that die on a batch, with no batch done in between: then the program is at fault, not the items."""
-    dead_in_a_row: int = 100
-    """Items that are given up, with no batch done in between: likewise."""
+    patience: Patience = field(default_factory=Patience)
+    """How much is put up with before the program is held to be at fault."""
 
 
 class QueueFeeder:
@@ -83,8 +82,7 @@ class QueueFeeder:
         self._stuck: list[tuple[int, str]] = []
         self._notes: list[str] = []
         self._told_end: set[int] = set()
-        self._deaths = 0
-        self._dead = 0
+        self._suspicion = Suspicion(queue.rules.workers, rules.patience)
 
     @property
     def over(self) -> bool:
@@ -106,17 +104,21 @@ class QueueFeeder:
 
     def lost(self, index: int, reason: str, now: float) -> None:
         """Take back what a worker had that has ended."""
-        self._wanted[index] = 0
+        asked, self._wanted[index] = self._wanted[index], 0
         self._since.pop(index, None)
         self._told_end.discard(index)
-        if not self.queue.lost(index, reason):
-            return
-        self._deaths += 1
-        if self._deaths >= max(self._rules.deaths_in_a_row, 2 * self.queue.rules.workers):
-            self._give_up(f"workers ended {self._deaths} times without a batch done in between, at last: {reason}")
-        self._bury(now)
-        self._hand_out_to_all(now)
-        self._finish(now)
+        held = self.queue.held_by(index)
+        if self.queue.lost(index, reason):
+            self._bury(now)
+            if not self.queue.over:
+                progress = self.journal.progress
+                was_any_done = self.queue.figures.items_done > 0 or progress.done.count > progress.dead
+                items = len(held[0].items)
+                self._give_up(self._suspicion.died(index, items, reason, was_any_done=was_any_done))
+            self._hand_out_to_all(now)
+            self._finish(now)
+        elif not asked and not self.queue.over:
+            self._give_up(self._suspicion.died_unasked(reason))
 
     def input_came(self) -> None:
         """There are items after a None; `tick` takes them."""
@@ -207,7 +209,7 @@ class QueueFeeder:
         count = Count(index, now, len(batch.items), latency)
         self.journal.add(batch.items, rows, count)
         self.last_done[index] = now
-        self._deaths = self._dead = 0
+        self._suspicion.acquit()
         self._began_next(index, now)
         self._hand_out(index, now)
         if self.journal.waiting_bytes >= self._rules.commit_bytes:
@@ -280,10 +282,7 @@ class QueueFeeder:
         self.journal.add_dead(letters, now)
         for letter in letters[: max(0, NOTES_OF_DEAD - self.queue.figures.dead + len(letters))]:
             self._notes.append(_obituary(letter))
-        self._dead += len(letters)
-        if self._dead >= self._rules.dead_in_a_row:
-            reason = letters[-1].reason
-            self._give_up(f"{self._dead} items were given up without a batch done in between, at last: {reason}")
+        self._give_up(self._suspicion.gave_up(len(letters), letters[-1].reason))
 
     def _finish(self, now: float) -> None:
         """Once all is done: commit without waiting for more, and send the workers home."""
@@ -303,6 +302,7 @@ class QueueFeeder:
             self._give_up(str(error))
 
     def _give_up(self, problem: str) -> None:
+        """Stop the run for this reason; "" for none."""
         self.problem = self.problem or problem
 
 

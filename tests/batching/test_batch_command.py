@@ -260,7 +260,8 @@ def test_a_broken_line_is_named_and_what_was_before_it_is_done(tmp_path: Path) -
     [
         ("print('hello')", "items are left that were not done"),
         ("raise SystemExit(5)", "instance 0 ended with exit code 5"),
-        ("from ipexlaunch import worker\nfor batch in worker.batches(): pass", "without a batch done in between"),
+        ("from ipexlaunch import worker\nfor batch in worker.batches(): pass", "the program fails on every batch"),
+        ("from ipexlaunch import worker\nworker.ready()\nraise SystemExit(5)", "times before they asked for items"),
         ("from ipexlaunch import worker\nfor batch in worker.batches(): batch.failed('no')", "were given up without"),
     ],
 )
@@ -269,6 +270,21 @@ def test_a_program_that_does_nothing_right_does_not_run_for_ever(tmp_path: Path,
     code, words = run(tmp_path, script, "--batch-size", "4")
     assert code != 0
     assert problem in words
+
+
+def test_a_mistake_in_the_program_shows_within_few_lines(tmp_path: Path) -> None:
+    write_input(tmp_path, 300)
+    script = "from ipexlaunch import worker\nfor batch in worker.batches():\n    batch.done(modle(batch.items))"
+    code, words = run(tmp_path, script)
+    assert code == 4
+    lines = words.splitlines()
+    mistakes = [place for place, line in enumerate(lines) if "NameError: name 'modle'" in line]
+    verdicts = [place for place, line in enumerate(lines) if "the program fails on every batch" in line]
+    assert 2 <= len(mistakes) <= 2 * int(COUNT) + 1
+    assert len(verdicts) == 2  # when it is noticed, and as the reason of the report
+    assert mistakes[-1] < verdicts[0]
+    report = read_report((tmp_path / "report.json").read_text(), "report.json")
+    assert len([line for line in report.warnings if "exit code 1" in line]) == int(COUNT)
 
 
 def test_a_full_disk_ends_the_job_and_what_was_committed_stays(tmp_path: Path) -> None:

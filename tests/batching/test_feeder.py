@@ -13,6 +13,7 @@ from ipexlaunch.batching.items import Item
 from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.feed_workers import FeedRules, Journal, QueueFeeder
+from ipexlaunch.feed_workers.suspicion import Patience
 from ipexlaunch.keep_ledger import Progress
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said
@@ -211,17 +212,97 @@ def test_the_launcher_rests_while_every_worker_has_enough_to_do() -> None:
     assert case.feeder.rest_s() == 0.0
 
 
+def die(case: Case, worker: int, reason: str = "ended with exit code 1") -> None:
+    case.say(worker, "want", 2)
+    assert not case.feeder.problem
+    case.feeder.lost(worker, reason, 1.0)
+
+
 def test_a_program_on_which_every_worker_dies_is_given_up() -> None:
-    case = Case(count=1000, largest=64, workers=1, deaths_in_a_row=20)
-    for deaths in range(1, 21):
-        case.say(0, "want", 2)
-        assert not case.feeder.problem
-        case.feeder.lost(0, "was killed by SIGSEGV", float(deaths))
+    case = Case(count=1000, largest=64, workers=1)
+    (_, first), *_ = case.say(0, "want", 2)
+    case.say(0, "done", first["batch"], results=[1] * len(first["items"]))
+    for _ in range(20):
+        die(case, 0, "was killed by SIGSEGV")
     assert "20 times without a batch done in between, at last: was killed by SIGSEGV" in case.feeder.problem
 
 
+@pytest.mark.parametrize(("workers", "deaths"), [(1, 3), (2, 4), (5, 10)])
+def test_where_nothing_was_ever_done_two_deaths_of_every_worker_are_enough(workers: int, deaths: int) -> None:
+    case = Case(count=1000, largest=32, workers=workers)
+    for number in range(deaths):
+        die(case, number % workers)
+    assert case.feeder.problem == (
+        f"the program fails on every batch: workers ended {deaths} times and none was done, at last: "
+        "ended with exit code 1; what they printed last says why"
+    )
+
+
+def test_one_worker_that_dies_again_and_again_says_little_while_another_has_not_died() -> None:
+    case = Case(count=1000, largest=32, workers=2)
+    for _ in range(19):
+        die(case, 0)
+    assert not case.feeder.problem
+
+
+def test_where_the_job_has_results_of_an_earlier_run_a_few_deaths_are_not_enough() -> None:
+    case = Case(count=1000, largest=32, workers=2)
+    case.book.progress.done.add([5000])
+    for number in range(19):
+        die(case, number % 2)
+    assert not case.feeder.problem
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_batches_that_all_hold_a_poisoned_item_are_still_searched_for_it(workers: int) -> None:
+    """The first batch of every worker kills it, and every batch of that size would."""
+    case = Case(count=320, largest=32, workers=workers)
+    poisoned = {f"d{number}" for number in range(3, 320, 16)}
+    done: set[str] = set()
+    waiting = [message for worker in range(workers) for message in case.say(worker, "want", 1)]
+    while waiting:
+        worker, message = waiting.pop(0)
+        if message["command"] == "end" or message["batch"] not in [b.number for b in case.feeder.queue.held_by(worker)]:
+            continue
+        ids = [item["id"] for item in message["items"]]
+        if poisoned & set(ids):
+            case.feeder.lost(worker, "was killed by SIGKILL", 1.0)
+            waiting += [*case.sent(), *case.say(worker, "want", 1)]
+        else:
+            done.update(ids)
+            waiting += case.say(worker, "done", message["batch"], results=ids)
+    assert case.feeder.problem == ""
+    assert {row["id"] for row in case.dead.rows} == poisoned
+    assert len(done) == 300
+
+
+def test_a_job_whose_only_item_kills_has_a_dead_letter_and_no_other_problem() -> None:
+    case = Case(count=1, largest=32, workers=1, attempts=2)
+    die(case, 0)
+    die(case, 0)
+    assert case.feeder.problem == ""
+    assert case.say(0, "want", 2) == [(0, {"command": "end"})]
+    assert [row["id"] for row in case.dead.rows] == ["d0"]
+
+
+def test_workers_that_always_end_before_they_ask_are_given_up() -> None:
+    case = Case(count=1000, workers=2)
+    for number in range(10):
+        assert not case.feeder.problem
+        case.feeder.lost(number % 2, "ended with exit code 1", 1.0)
+    assert case.feeder.problem == "workers ended 10 times before they asked for items, at last: ended with exit code 1"
+
+
+def test_who_is_asked_to_end_because_nothing_is_left_is_no_reason_to_give_up() -> None:
+    case = Case()
+    run_to_the_end(case)
+    for _ in range(30):
+        case.feeder.lost(0, "was killed by SIGTERM", 1.0)
+    assert not case.feeder.problem
+
+
 def test_deaths_with_work_done_in_between_are_no_reason_to_give_up() -> None:
-    case = Case(count=1000, largest=1, workers=1, attempts=1000, deaths_in_a_row=20)
+    case = Case(count=1000, largest=1, workers=1, attempts=1000, patience=Patience(deaths_in_a_row=20))
     for _ in range(100):
         (_, first), *_ = case.say(0, "want", 1)
         case.say(0, "done", first["batch"], results=[1])

@@ -159,8 +159,16 @@ def test_exactly_the_items_that_kill_their_workers_are_given_up(
     assert deaths <= len(poison) * (attempts + largest.bit_length())
 
 
+def do_one(queue: WorkQueue) -> None:
+    """Do a batch, so that the program is known to be able to."""
+    batch = queue.take(0)
+    assert batch is not None
+    queue.done(0, batch.number)
+
+
 def test_a_worker_is_blamed_for_the_batch_that_it_worked_on_and_not_for_the_next() -> None:
     queue = filled(range(1, 101), largest=4, attempts=1)
+    do_one(queue)
     first, second = queue.take(0), queue.take(0)
     assert first is not None
     assert second is not None
@@ -216,8 +224,31 @@ def test_a_reserve_is_small_however_quickly_it_is_used_up() -> None:
     assert queue.may_hold(0, batch_s=1e-3) == 2
 
 
+def test_as_long_as_nothing_was_done_and_workers_die_single_items_are_tried_the_shortest_first() -> None:
+    queue = filled(range(1, 101), largest=4, attempts=2)
+    first, other = queue.take(0), queue.take(1)
+    assert first is not None
+    assert other is not None
+    queue.lost(0, "it died")
+    trial = queue.take(0)
+    assert trial is not None
+    assert sizes_of(trial) == [1]
+    assert sizes_of(queue.take(0)) == [2]
+    queue.done(0, trial.number)  # it can do something: what came back is next, and batches are whole again
+    assert sizes_of(queue.take(0)) == sizes_of(first)
+    assert len(sizes_of(queue.take(0))) == 4
+
+
+def test_what_came_back_is_tried_again_once_nothing_new_is_left() -> None:
+    queue = filled([1, 2], largest=1, attempts=3)
+    for size in (2, 1, 2, 1, 2):
+        assert sizes_of(queue.take(0)) == [size]
+        queue.lost(0, "it died")
+
+
 def test_an_answer_to_an_earlier_time_is_not_taken() -> None:
     queue = filled([1] * 8, largest=4, attempts=2)
+    do_one(queue)
     batch = queue.take(0)
     assert batch is not None
     queue.lost(0, "it died")
