@@ -62,6 +62,8 @@ class Job:
     module_path: str = ""
     """Directory to add to PYTHONPATH, so that `import ipexlaunch.worker` works in the worker's interpreter."""
     first_port: int = FIRST_PORT
+    kernel_cache: str = ""
+    """Directory of the kernels that accelerators compile at their first run; "" leaves the runtimes' own places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,8 @@ def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, st
         "OMP_NUM_THREADS": values["threads"],
     }
     own |= {name: value for name, value in _runtime_settings(job).items() if name not in inherited}
+    if instance.accelerator:
+        own |= _accelerator_settings(job, instance.accelerator, inherited)
     preload = _preload(job, inherited)
     if preload:
         own["LD_PRELOAD"] = preload
@@ -165,6 +169,14 @@ def _runtime_settings(job: Job) -> dict[str, str]:
     if "jemalloc" in job.libraries:
         settings["MALLOC_CONF"] = JEMALLOC_BENCHMARK_SETTINGS if job.benchmark else JEMALLOC_SETTINGS
     return settings
+
+
+def _accelerator_settings(job: Job, accelerator: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Which accelerator the worker sees; where kernels are kept stays what the user has said."""
+    from ipexlaunch.plan.devices import cache_variables, device_variables  # rare, and every start would pay for it
+
+    kept = {k: v for k, v in cache_variables(accelerator, job.kernel_cache).items() if k not in inherited}
+    return {"IPEXLAUNCH_ACCELERATOR": accelerator, **device_variables(accelerator), **kept}
 
 
 def _preload(job: Job, inherited: Mapping[str, str]) -> str:

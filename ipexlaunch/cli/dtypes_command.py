@@ -16,6 +16,7 @@ from ipexlaunch.drawings.words import counted
 from ipexlaunch.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
 from ipexlaunch.engines.measuring_job import FEW_LAYERS, SECONDS
 from ipexlaunch.engines.model_job import TASKS, ModelJob
+from ipexlaunch.errors import RequestError
 
 if TYPE_CHECKING:
     from ipexlaunch.guard_dtypes import Ground
@@ -121,6 +122,10 @@ def _ground(python: str, options: dict[str, Any]) -> Ground:
 
     topology = open_topology("live")
     plan = plan_from_options(topology, options)
+    if plan.request.device is not None:
+        raise RequestError(
+            f"measure dtypes on {plan.request.device}", "the table is one of processors", "leave out --device"
+        )
     return make_ground(
         topology, plan, workers_job(python, options["env"]), os.environ, _tell, use_cache=not options["no_cache"]
     )

@@ -28,6 +28,10 @@ def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch
     Raises:
         RequestError: a variable name of --env is not one.
     """
+    if plan.request.device is not None:
+        from ipexlaunch.guard_dtypes.ground import cache_directory
+
+        job = replace(job, kernel_cache=os.path.join(os.path.dirname(cache_directory(os.environ)), "kernels"))
     bound = _bound_as_asked(plan, task_manager(options))
     return replace(make_launch(bound, job, os.environ), planned=plan)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,7 @@ from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
 from ipexlaunch.errors import RequestError
 
 if TYPE_CHECKING:
+    from ipexlaunch.engines.model_job import Device
     from ipexlaunch.guard_dtypes import Resolved
     from ipexlaunch.launch import Job
     from ipexlaunch.plan import Plan
@@ -159,6 +161,8 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
         IpexLaunchError: no candidate of that kind runs here.
         UsageError: options that exclude each other.
     """
+    if plan.request.device is not None:
+        return _on_accelerator(job, plan.request.device, options)
     from ipexlaunch.guard_dtypes import make_ground, resolve_candidate
 
     ground = make_ground(topology, plan, program, os.environ, _tell, use_cache=not options["no_cache"])
@@ -170,6 +174,26 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
             f"--quantization, --group-size and --lowp-mode are for int8 and int4, not {options['dtype']}"
         )
     return resolve_candidate(job, options["engine"], options["dtype"], ground, form=form, force=options["force_dtype"])
+
+
+def _on_accelerator(job: ModelJob, device: Device, options: dict[str, Any]) -> Resolved:
+    """The job on an accelerator: nothing is measured beforehand, and torch runs it as it is."""
+    from ipexlaunch.engines.candidate import floating
+    from ipexlaunch.engines.choose import Choice
+    from ipexlaunch.guard_dtypes import Resolved
+
+    engine, dtype = options["engine"], options["dtype"]
+    if engine not in ("auto", "eager"):
+        raise RequestError(f"run engine {engine} on {device}", "only eager torch runs there", "use --engine eager")
+    if dtype not in ("auto", *FLOATING):
+        raise RequestError(
+            f"run {dtype} on {device}", f"{', '.join(FLOATING)} run there", "quantise in a script of your own"
+        )
+    candidate = floating("eager", "bf16" if dtype == "auto" else dtype)
+    why = f"on {device} nothing is measured beforehand" + ("; its matrix units are for bf16" * (dtype == "auto"))
+    return Resolved(
+        job=replace(job, candidate=candidate, device=device), choice=Choice(candidate=candidate, why=why), known=()
+    )
 
 
 def _tell(text: str) -> None:

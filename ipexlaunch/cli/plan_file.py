@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ import click
 
 from ipexlaunch.cli.plan_options import asked_options, request_from_options
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.plan import Plan, make_plan
+from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.planner import check_instance_idx
 from ipexlaunch.topology import Topology
 
@@ -30,7 +31,7 @@ def plan_from_options(topology: Topology, options: Mapping[str, Any], any_machin
     """
     path = options["plan_file"]
     if path is None:
-        return make_plan(topology, request_from_options(options))
+        return make_plan(topology, visible_only(request_from_options(options), topology, os.environ))
     if asked := asked_options(options):
         raise RequestError(
             f"use --plan {path} together with {asked[0]}",
@@ -43,6 +44,34 @@ def plan_from_options(topology: Topology, options: Mapping[str, Any], any_machin
     chosen = replace(plan, request=replace(plan.request, instance_idx=options["instance_idx"]))
     check_instance_idx(chosen)
     return chosen
+
+
+VISIBLE = {"xpu": "ZE_AFFINITY_MASK", "cuda": "CUDA_VISIBLE_DEVICES"}
+"""Variables by which a batch system or an administrator hands out accelerators."""
+
+
+def visible_only(request: Request, topology: Topology, environment: Mapping[str, str]) -> Request:
+    """The request with the accelerators that this process may see, where it names none itself.
+
+    Args:
+        request: any.
+        topology: the machine; variables say nothing of another than this one.
+        environment: the process's variables.
+
+    Raises:
+        RequestError: the variable names parts of accelerators, or names them by something else than numbers.
+    """
+    variable = VISIBLE.get(request.device or "", "")
+    text = environment.get(variable)
+    if text is None or request.accelerators is not None or topology.source != "live":
+        return request
+    if not all(word.strip().isdecimal() for word in text.split(",")):
+        raise RequestError(
+            f"take the accelerators of {variable}={text}",
+            "only whole ones that are named by numbers can be planned for",
+            "name them with --accelerators, counted by PCI address",
+        )
+    return replace(request, accelerators=text)
 
 
 def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> Plan:

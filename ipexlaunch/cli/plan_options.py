@@ -12,7 +12,7 @@ import click
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.plan.lists import check_syntax
-from ipexlaunch.plan.request import GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
+from ipexlaunch.plan.request import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
 from ipexlaunch.plan.sizes import parse_bytes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -92,6 +92,14 @@ _OPTIONS = (
         "--memory-policy", type=click.Choice(MEMORY_POLICIES), help="How memory keeps to its nodes  [default: bind]."
     ),
     click.option(
+        "--device",
+        type=click.Choice(["cpu", *DEVICES]),
+        help="Plan by accelerator: equally many instances for each, on cores of its node  [default: cpu].",
+    ),
+    click.option(
+        "--accelerators", metavar="LIST", help="With --device: which of them, counted by PCI address, e.g. 0,2-3."
+    ),
+    click.option(
         "--instance-idx", "--rank", metavar="LIST", help="Start only these instances of the plan; -1 starts all."
     ),
 )
@@ -118,6 +126,8 @@ REQUEST_OPTIONS = (
     "memory_per_instance",
     "memory",
     "memory_policy",
+    "device",
+    "accelerators",
     "instance_idx",
 )
 """The keyword arguments that `plan_options` adds to a command."""
@@ -175,8 +185,11 @@ def request_from_options(options: Mapping[str, Any]) -> Request:
         groups=tuple(options["groups"]),
         memory=options["memory"],
         memory_policy=options["memory_policy"],
+        device=None if options["device"] == "cpu" else options["device"],
+        accelerators=options["accelerators"],
     )
-    for text, option in ((request.cores_list, "--cores-list"), (request.nodes_list, "--nodes-list")):
+    lists = (request.cores_list, "--cores-list"), (request.nodes_list, "--nodes-list")
+    for text, option in (*lists, (request.accelerators, "--accelerators")):
         if text is not None:
             check_syntax(text, option)
     request.check()

@@ -217,7 +217,8 @@ def _start_lines(launch: Launch, topology: Topology) -> list[str]:
     for instance in instances[:INSTANCES_SHOWN]:
         threads = f"{instance.threads} thread{'s' * (instance.threads != 1)}"
         memory = f"memory {instance.memory} {format_list(instance.nodes)}".rstrip()
-        lines.append(f"[{instance.index}] cpus {format_list(instance.cpus) or 'any'}, {threads}, {memory}")
+        drives = f"{instance.accelerator}, " * bool(instance.accelerator)
+        lines.append(f"[{instance.index}] {drives}cpus {format_list(instance.cpus) or 'any'}, {threads}, {memory}")
     if len(instances) > INSTANCES_SHOWN:
         lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
     preloaded = ", ".join(launch.job.libraries.values())

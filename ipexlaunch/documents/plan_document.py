@@ -39,6 +39,7 @@ def write_plan(plan: Plan, as_json: bool = False) -> str:
             "nodes": format_list(instance.nodes),
             "memory": instance.memory,
             "threads": instance.threads,
+            **({"accelerator": instance.accelerator} if instance.accelerator else {}),
         }
         for instance in plan.instances
     ]
@@ -48,7 +49,9 @@ def write_plan(plan: Plan, as_json: bool = False) -> str:
     # Lists are always in quotes, so that who adds a range to one need not know that YAML would split it at the comma.
     lines = [
         f'- {{index: {row["index"]}, cpus: "{row["cpus"]}", nodes: "{row["nodes"]}", '
-        f"memory: {row['memory']}, threads: {row['threads']}}}"
+        f"memory: {row['memory']}, threads: {row['threads']}"
+        + (f', accelerator: "{row["accelerator"]}"' if "accelerator" in row else "")
+        + "}"
         for row in rows
     ]
     return "\n".join([dump_yaml(head) + "instances:", *lines, f'idle_cpus: "{format_list(plan.idle_cpus)}"', ""])
@@ -124,7 +127,14 @@ def _read(text: str, source: str) -> tuple[Plan, Document]:
         topology=model.topology,
         request=request,
         instances=tuple(
-            Instance(index=row.index, cpus=row.cpus, nodes=row.nodes, memory=row.memory, threads=row.threads)
+            Instance(
+                index=row.index,
+                cpus=row.cpus,
+                nodes=row.nodes,
+                memory=row.memory,
+                threads=row.threads,
+                accelerator=row.accelerator,
+            )
             for row in model.instances
         ),
         idle_cpus=model.idle_cpus,

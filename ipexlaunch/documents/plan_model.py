@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 
 from ipexlaunch.cpulist import parse_list
 from ipexlaunch.errors import RequestError
-from ipexlaunch.plan.request import Goal, MemoryPolicy, MemoryTier, Scope, Strategy
+from ipexlaunch.plan.request import Device, Goal, MemoryPolicy, MemoryTier, Scope, Strategy
 
 
 def _ids(value: Any) -> frozenset[int]:
@@ -58,6 +58,8 @@ class RequestModel(_Strict):
     groups: tuple[StrictStr, ...] = ()
     memory: MemoryTier | None = None
     memory_policy: MemoryPolicy | None = None
+    device: Device | None = None
+    accelerators: ListText | None = None
 
 
 class InstanceModel(_Strict):
@@ -68,6 +70,7 @@ class InstanceModel(_Strict):
     nodes: Ids
     memory: MemoryPolicy = "bind"
     threads: Count
+    accelerator: Annotated[StrictStr, Field(pattern=r"^((xpu|cuda):[0-9]{1,4})?$")] = ""
 
 
 class PlanModel(_Strict):

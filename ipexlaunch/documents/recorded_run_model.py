@@ -25,6 +25,7 @@ class JobModel(_Strict):
     benchmark: bool = False
     runner: list[str] = []
     first_port: int = FIRST_PORT
+    kernel_cache: str = ""
 
 
 class RecordedRunModel(_Strict):

@@ -25,6 +25,9 @@ def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100
     if topology is not None:
         heads = ["instance", "cpus", "cores", "on node", "memory", "threads"]
     rows = [_row(instance, topology) for instance in plan.instances]
+    if any(instance.accelerator for instance in plan.instances):
+        heads.append("accelerator")
+        rows = [[*row, instance.accelerator] for row, instance in zip(rows, plan.instances, strict=True)]
     right = ("instance", "cores", "threads")
     text = table_text(heads, rows, right=right, lists=("cpus",), width=width, color=color)
     return text + "\n" + "\n".join(wrapped(idle_line(plan, topology), width)) + "\n"

@@ -97,6 +97,7 @@ def find_problems(topology: Topology, plan: Plan, any_machine: bool = False) -> 
     if not plan.request.unequal:
         problems += _of_equality(topology, plan)
         problems += _of_straddling(topology, plan)
+    problems += _of_accelerators(topology, plan)
     problems += _of_idle(machine, plan)
     return tuple(problems)
 
@@ -264,6 +265,15 @@ def _of_straddling(topology: Topology, plan: Plan) -> list[Problem]:
                 )
             )
     return found
+
+
+def _of_accelerators(topology: Topology, plan: Plan) -> list[Problem]:
+    """Every instance drives one that is there, of the kind asked for, from cores of the node that serves it."""
+    if plan.request.device is None and not any(instance.accelerator for instance in plan.instances):
+        return []
+    from ipexlaunch.plan.devices import misplaced  # rare, and every start would pay for it
+
+    return [Problem(("instances", at, "accelerator"), error) for at, error in misplaced(topology, plan)]
 
 
 def _of_idle(machine: _Machine, plan: Plan) -> list[Problem]:

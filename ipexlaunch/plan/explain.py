@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.plan.cores import Usable, usable_cores
+from ipexlaunch.plan.devices import explain_devices
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, domains_of, name_domains
 from ipexlaunch.plan.goals import goal_size
 from ipexlaunch.plan.instances import Plan
@@ -41,7 +42,10 @@ def explain_plan(topology: Topology, plan: Plan) -> tuple[str, ...]:
         return (*lines, *_memory(topology, plan), *_limits(topology, plan), *_idle_of_lists(plan))
     usable = usable_cores(topology, request)
     lines = [_usable(topology, usable)]
-    if request.groups:
+    if request.device is not None:
+        lines += explain_devices(topology, request, request.device, usable)
+        layout = None
+    elif request.groups:
         lines.append("--group says the sizes; each instance stays inside a node where one holds it")
         layout = None
     else:

@@ -21,6 +21,8 @@ class Instance:
     """Memory policy: bind, preferred, preferred-many, interleave, weighted-interleave, local, none."""
     threads: int
     """OMP_NUM_THREADS of its worker."""
+    accelerator: str = ""
+    """The accelerator that it drives, by torch's word and its number by PCI address ("xpu:0"); "" for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,13 @@ def _memory_options(instance: Instance) -> list[str]:
 
 def numactl_lines(plan: Plan) -> list[str]:
     """One line for each instance to start; the program is to be written behind it."""
-    return [
-        shlex.join(["env", f"OMP_NUM_THREADS={instance.threads}", *numactl_words(instance)]) for instance in plan.chosen
-    ]
+    return [shlex.join(["env", *_variables(instance), *numactl_words(instance)]) for instance in plan.chosen]
+
+
+def _variables(instance: Instance) -> list[str]:
+    variables = {"OMP_NUM_THREADS": str(instance.threads)}
+    if instance.accelerator:
+        from ipexlaunch.plan.devices import device_variables
+
+        variables |= device_variables(instance.accelerator)
+    return [f"{name}={value}" for name, value in variables.items()]

@@ -27,12 +27,22 @@ def make_plan(topology: Topology, request: Request) -> Plan:
     """
     request.check()
     memory = map_memory(topology, request.memory)
+    accelerators: list[str] = []
     if request.cores_list is not None and "|" in request.cores_list:
         slices = _listed_slices(topology, request)
     else:
         usable = usable_cores(topology, request)
-        slices = [_cpus(part) for part in _level(place(topology, request, usable, memory))]
-    instances = tuple(_instance(topology, request, memory, index, cpus) for index, cpus in enumerate(slices))
+        if request.device is None:
+            parts = place(topology, request, usable, memory)
+        else:
+            from ipexlaunch.plan.devices import place_by_device  # rare, and every start would pay for it
+
+            parts, accelerators = place_by_device(topology, request, request.device, usable, memory)
+        slices = [_cpus(part) for part in _level(parts)]
+    instances = tuple(
+        _instance(topology, request, memory, index, cpus, accelerators[index] if accelerators else "")
+        for index, cpus in enumerate(slices)
+    )
     used = frozenset().union(*(instance.cpus for instance in instances))
     idle = (topology.allowed_cpus & topology.by_cpu.keys()) - used
     plan = Plan(topology=topology.fingerprint, request=request, instances=instances, idle_cpus=frozenset(idle))
@@ -42,10 +52,12 @@ def make_plan(topology: Topology, request: Request) -> Plan:
     return plan
 
 
-def _instance(topology: Topology, request: Request, memory: MemoryMap, index: int, cpus: frozenset[int]) -> Instance:
+def _instance(
+    topology: Topology, request: Request, memory: MemoryMap, index: int, cpus: frozenset[int], accelerator: str
+) -> Instance:
     nodes = memory.nodes(topology.by_cpu[cpu].node for cpu in cpus)
     policy = (request.memory_policy or "bind") if nodes else "none"
-    return Instance(index=index, cpus=cpus, nodes=nodes, memory=policy, threads=len(cpus))
+    return Instance(index=index, cpus=cpus, nodes=nodes, memory=policy, threads=len(cpus), accelerator=accelerator)
 
 
 def _cpus(cores: Sequence[Core]) -> frozenset[int]:

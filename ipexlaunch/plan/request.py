@@ -10,12 +10,14 @@ from ipexlaunch.quick_dataclass import dataclass
 Strategy = Literal["scatter", "close"]
 Scope = Literal["l3", "node", "socket", "machine"]
 Goal = Literal["throughput", "latency"]
+Device = Literal["xpu", "cuda"]
 MemoryTier = Literal["hbm", "dram", "all"]
 MemoryPolicy = Literal["bind", "preferred", "preferred-many", "interleave", "weighted-interleave", "local", "none"]
 
 STRATEGIES: tuple[Strategy, ...] = ("scatter", "close")
 SCOPES: tuple[Scope, ...] = ("l3", "node", "socket", "machine")
 GOALS: tuple[Goal, ...] = ("throughput", "latency")
+DEVICES: tuple[Device, ...] = ("xpu", "cuda")
 MEMORY_TIERS: tuple[MemoryTier, ...] = ("hbm", "dram", "all")
 MEMORY_POLICIES: tuple[MemoryPolicy, ...] = (
     "bind",
@@ -76,6 +78,10 @@ class Request:
     """Which memory: the fast nodes, the ordinary ones, or all near ones; None = that of the instance's own nodes."""
     memory_policy: MemoryPolicy | None = None
     """None = bind."""
+    device: Device | None = None
+    """Plan by accelerator: one instance for each, or equally many, on cores of the node that it hangs on."""
+    accelerators: str | None = None
+    """Which of them, counted by PCI address from 0."""
 
     @property
     def unequal(self) -> bool:
@@ -90,6 +96,8 @@ class Request:
             RequestError: two options that exclude each other, both named, or a number out of range.
         """
         _check_numbers(self)
+        if self.accelerators is not None and self.device is None:
+            raise RequestError("use --accelerators alone", "no kind is given", "add --device xpu or --device cuda")
         for first, second, why in _contradictions(self):
             raise RequestError(f"use {first} together with {second}", why, f"leave out {first} or {second}")
 
@@ -197,5 +205,18 @@ def _contradictions(request: Request) -> list[tuple[str, str, str]]:
         request.memory is not None,
         f"the policy {request.memory_policy} names no nodes",
         (f"--memory-policy {request.memory_policy}", request.memory_policy in ("local", "none")),
+    )
+    exclude(
+        f"--device {request.device}",
+        request.device is not None,
+        "instances are dealt to the accelerators, equally large, inside nodes",
+        asks_goal,
+        asks_greedy,
+        asks_groups,
+        ("--latency-mode", request.latency_mode),
+        ("--throughput-mode", request.throughput_mode),
+        ("--cores-list with '|'", listed),
+        (f"--scope {request.scope}", request.scope not in (None, "node")),
+        (size, c == ALL_CORES or c == "auto"),
     )
     return [(first, second, why) for asked, first, second, why in found if asked]

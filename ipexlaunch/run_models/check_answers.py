@@ -82,9 +82,9 @@ class _Leader:
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         step = len(self.said)
-        self.said.append(scores.float().clone())
+        self.said.append(scores.float().cpu().clone())
         only = torch.full_like(scores, -torch.inf)
-        return only.scatter_(1, self.tokens[:, step : step + 1], 0.0)
+        return only.scatter_(1, self.tokens[:, step : step + 1].to(scores.device), 0.0)
 
 
 def _forced_logits(prepared: Prepared, batch: Batch, tokens: torch.Tensor) -> torch.Tensor:

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ipexlaunch.engines.candidate import Candidate
 
 if TYPE_CHECKING:
     import torch
+
+
+Anything = TypeVar("Anything")
+
+
+def _itself(value: Anything) -> Anything:
+    return value
+
+
+def _nothing() -> None:
+    """On the cpu a call is over when it returns."""
 
 
 @dataclass(kw_only=True)
@@ -22,6 +33,12 @@ class Prepared:
     candidate: Candidate
     context: Callable[[], AbstractContextManager[object]] = nullcontext
     """Entered around every call (autocast); inference mode is the caller's."""
+    place: Callable[[Mapping[str, torch.Tensor]], Mapping[str, torch.Tensor]] = _itself
+    """Puts a call's inputs where the model is."""
+    fetch: Callable[[torch.Tensor], torch.Tensor] = _itself
+    """Brings an answer into the host's memory."""
+    settle: Callable[[], None] = _nothing
+    """Waits until what was asked of an accelerator is done; before a time is noted."""
     convert_s: float = 0.0
     """Seconds of casting, packing and quantising; compilation happens in the first calls and is not in it."""
     generate_options: Mapping[str, object] = field(default_factory=dict)

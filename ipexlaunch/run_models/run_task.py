@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from time import monotonic
@@ -41,7 +41,8 @@ def run_task(prepared: Prepared, task: Task, batch: Batch, new_tokens: int) -> C
         return _generate(prepared, batch, new_tokens)
     with torch.no_grad(), prepared.context():
         began = monotonic()
-        answer = _answer(prepared.model(**batch), task, batch)
+        batch = prepared.place(batch)
+        answer = prepared.fetch(_answer(prepared.model(**batch), task, batch))
         return Call(answer=answer, seconds=monotonic() - began)
 
 
@@ -75,12 +76,18 @@ def field_of(output: Any, *names: str) -> torch.Tensor:
 class StepTimes:
     """A stopping criterion that never stops: `generate` asks it after every token, and it notes the time."""
 
-    def __init__(self) -> None:
-        """Nothing was asked yet."""
+    def __init__(self, settle: Callable[[], None]) -> None:
+        """Nothing was asked yet.
+
+        Args:
+            settle: waits until the token is there.
+        """
+        self.settle = settle
         self.at: list[float] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
         """Note the time; go on with every input."""
+        self.settle()
         self.at.append(monotonic())
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
 
@@ -105,14 +112,14 @@ def greedy(prepared: Prepared, batch: Batch, new_tokens: int, **more: object) ->
         **more,
     }
     with torch.no_grad(), prepared.context():
-        made = model.generate(**batch, **options)
+        made = model.generate(**prepared.place(batch), **options)
     # IPEX's own loops give a tuple where they were asked for latencies.
     tokens: torch.Tensor = made if isinstance(made, torch.Tensor) else made[0]
-    return tokens
+    return prepared.fetch(tokens)
 
 
 def _generate(prepared: Prepared, batch: Batch, new_tokens: int) -> Call:
-    times = StepTimes()
+    times = StepTimes(prepared.settle)
     began = monotonic()
     made = greedy(prepared, batch, new_tokens, stopping_criteria=[times])
     seconds = monotonic() - began

@@ -8,6 +8,8 @@ Grammar: words in any order, each at most once, separated by spaces; a word left
            (then the number of nodes per socket follows, and Nn may only repeat it)
     Nt     threads (SMT siblings) per core
     NGiB   memory per node (default 64GiB); also MiB and TiB
+    Nxpu   Intel accelerators, dealt to the nodes as evenly as they divide, the first nodes first; left out: none
+    Ncuda  NVIDIA accelerators, likewise
 
 Cpus are numbered as on most Intel servers: first the first siblings of all cores, socket by socket and node by node,
 then all the second siblings in the same order. Each socket has one L3 cache, each core its own L2 cache; distances are
@@ -19,7 +21,7 @@ from __future__ import annotations
 import re
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.topology.machine import Cpu, Node, Topology
+from ipexlaunch.topology.machine import Accelerator, Cpu, Node, Topology
 
 EXAMPLE = 'write for example "2s 2n 28c 2t" or "2s 43+43+42c 2t"'
 MEMORY_UNITS = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -34,12 +36,24 @@ LOCAL, SAME_SOCKET, OTHER_SOCKET = 10, 12, 21
 _COUNT = re.compile(r"([0-9]{1,7})([snt])", re.ASCII)
 _CORES = re.compile(r"([0-9]{1,7}(?:\+[0-9]{1,7})*)c", re.ASCII)
 _MEMORY = re.compile(r"([0-9]{1,7})(MiB|GiB|TiB)", re.ASCII)
-_NAMES = {"s": "sockets", "n": "nodes per socket", "c": "cores", "t": "threads per core", "B": "memory per node"}
+_ACCELERATORS = re.compile(r"([0-9]{1,3})(xpu|cuda)", re.ASCII)
+_NAMES = {
+    "s": "sockets",
+    "n": "nodes per socket",
+    "c": "cores",
+    "t": "threads per core",
+    "B": "memory per node",
+    "xpu": "Intel accelerators",
+    "cuda": "NVIDIA accelerators",
+}
+_DEVICES = {"xpu": ("intel", "0x0bd5"), "cuda": ("nvidia", "0x2330")}
+"""Vendor and PCI device id: a Data Center GPU Max 1550, an H100."""
 
 
 def is_sentence(text: str) -> bool:
     """Whether a word of the text is one of a sentence, so that a mistake in another is told as such."""
-    return any(_COUNT.fullmatch(w) or _CORES.fullmatch(w) or _MEMORY.fullmatch(w) for w in text.split())
+    kinds = (_COUNT, _CORES, _MEMORY, _ACCELERATORS)
+    return any(kind.fullmatch(word) for word in text.split() for kind in kinds)
 
 
 def machine_from_sentence(text: str) -> Topology:
@@ -48,7 +62,7 @@ def machine_from_sentence(text: str) -> Topology:
     Raises:
         RequestError: a word that is none, a word that comes twice, a count of 0, or more than 65536 cpus.
     """
-    sockets, cores, threads, memory_bytes = _read(text)
+    sockets, cores, threads, memory_bytes, accelerators = _read(text)
     first = [0] * (sockets * len(cores))  # first core of each node
     for index in range(1, len(first)):
         first[index] = first[index - 1] + cores[(index - 1) % len(cores)]
@@ -74,6 +88,7 @@ def machine_from_sentence(text: str) -> Topology:
         allowed_nodes=frozenset(range(len(first))),
         present_cpus=online,
         possible_cpus=online,
+        accelerators=_accelerators(accelerators, len(first)),
         source=f"made:{' '.join(text.split())}",
     )
 
@@ -85,12 +100,25 @@ def _distances(node: int, per_socket: int, count: int) -> dict[int, int]:
     }
 
 
-def _read(text: str) -> tuple[int, list[int], int, int]:
-    """(sockets, cores of each node of a socket, threads per core, bytes of memory per node)."""
+def _accelerators(counts: dict[str, int], nodes: int) -> tuple[Accelerator, ...]:
+    """Ascending by address; the first nodes get those that do not divide."""
+    found = []
+    for bus, (kind, count) in enumerate(sorted(counts.items())):
+        vendor, device = _DEVICES[kind]
+        for number in range(count):
+            node, bus_number = number * nodes // count, 0x40 * (bus + 1) + number % 0x40
+            address = f"{node:04x}:{bus_number:02x}:{number // 0x40:02x}.0"
+            found.append(Accelerator(address=address, vendor=vendor, device=device, node=node))
+    return tuple(sorted(found, key=lambda accelerator: accelerator.address))
+
+
+def _read(text: str) -> tuple[int, list[int], int, int, dict[str, int]]:
+    """(sockets, cores of each node of a socket, threads per core, bytes of memory per node, accelerators by kind)."""
     counts: dict[str, int] = {}
     cores: list[int] = []
     for word in text.split():
         count, core, memory = _COUNT.fullmatch(word), _CORES.fullmatch(word), _MEMORY.fullmatch(word)
+        count = count or _ACCELERATORS.fullmatch(word)
         key = count[2] if count else "c" if core else "B"
         if key in counts:
             raise RequestError(f"read the machine {text!r}", f"the {_NAMES[key]} stand there twice", EXAMPLE)
@@ -128,4 +156,5 @@ def _read(text: str) -> tuple[int, list[int], int, int]:
             f"it has more than {LARGEST_NODE_COUNT} nodes",
             "no kernel has more",
         )
-    return sockets, cores, threads, counts.get("B", DEFAULT_MEMORY_BYTES)
+    accelerators = {kind: counts[kind] for kind in _DEVICES if kind in counts}
+    return sockets, cores, threads, counts.get("B", DEFAULT_MEMORY_BYTES), accelerators

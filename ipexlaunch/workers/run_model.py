@@ -65,7 +65,7 @@ def read_job(arguments: Sequence[str]) -> ModelJob:
     """The job that a worker's only argument describes.
 
     Raises:
-        RequestError: it is none, or for another device.
+        RequestError: it is none.
     """
     if len(arguments) != 1:
         raise RequestError("run a model job", f"there are {len(arguments)} arguments", "give one ModelJob as JSON")
@@ -78,8 +78,6 @@ def read_job(arguments: Sequence[str]) -> ModelJob:
     for field in ("batch_size", "input_tokens", "new_tokens"):
         if getattr(job, field) < 1:
             raise RequestError("run the model job", f"{field} is {getattr(job, field)}", "give 1 or more")
-    if job.device != "cpu":
-        raise RequestError(f"run a model on device {job.device}", "this worker runs on the cpu", "use --device cpu")
     return job
 
 
@@ -111,16 +109,19 @@ def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
         worker.phase("checking")
         reference = take_reference(loaded.model, job.task, inputs.batches[-CHECKED_BATCHES:])
     worker.phase("converting")
-    prepared = prepare(
-        loaded.model,
-        job.candidate,
-        inputs.batches[0],
-        job.task,
-        checkpoint=job.checkpoint,
-        new_tokens=job.new_tokens,
-        cache=job.cache,
-        say=worker.phase,
-    )
+    if job.device == "cpu":
+        prepared = prepare(
+            loaded.model,
+            job.candidate,
+            inputs.batches[0],
+            job.task,
+            checkpoint=job.checkpoint,
+            new_tokens=job.new_tokens,
+            cache=job.cache,
+            say=worker.phase,
+        )
+    else:
+        prepared = _on_device(job, loaded, inputs)
     worker.tell(convert_s=round(prepared.convert_s, 3), notes=list(prepared.notes), **prepared.facts)
     if reference is not None:
         worker.phase("checking")
@@ -129,6 +130,19 @@ def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
         wrong = judge(answers, job.candidate.dtype, random_weights=loaded.random)
         if wrong:
             worker.invalid(f"wrong answers of {job.candidate.name}: {wrong}")
+    return prepared
+
+
+def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
+    """The model on its accelerator; its first call compiles kernels, which the runtime keeps for the next run."""
+    from ipexlaunch.run_models.run_task import run_task
+    from ipexlaunch.run_models.use_device import open_device, prepare_on_device
+
+    prepared = prepare_on_device(loaded.model, job.candidate, open_device(job.device))
+    worker.phase("compiling")
+    began = monotonic()
+    run_task(prepared, job.task, inputs.batches[0], job.new_tokens)
+    prepared.facts = {**prepared.facts, "compile_s": round(monotonic() - began, 3)}
     return prepared
 
 

@@ -11,6 +11,17 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.topology.sentence import is_sentence, machine_from_sentence
 
 
+def test_accelerators_are_dealt_to_the_nodes() -> None:
+    topology = machine_from_sentence("2s 2n 4c 3xpu 4cuda")
+    nodes = {vendor: [a.node for a in topology.accelerators if a.vendor == vendor] for vendor in ("intel", "nvidia")}
+    assert nodes == {"intel": [0, 1, 2], "nvidia": [0, 1, 2, 3]}
+    addresses = [accelerator.address for accelerator in topology.accelerators]
+    assert addresses == sorted(set(addresses))
+    assert machine_from_sentence("2s 4c").accelerators == ()
+    many = machine_from_sentence("1s 4c 999xpu").accelerators
+    assert len({accelerator.address for accelerator in many}) == 999
+
+
 def test_the_numbering_is_intels_first_siblings_first() -> None:
     machine = machine_from_sentence("2s 2n 28c 2t")
     assert len(machine.cpus) == 224

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
-from ipexlaunch.plan.exports.exported import Exported, assignments, environment, headline, program_words, usage_check
+from ipexlaunch.plan.exports.exported import (
+    Exported,
+    assignments,
+    environment,
+    headline,
+    program_words,
+    refuse_accelerators,
+    usage_check,
+)
 from ipexlaunch.plan.instances import Instance, Plan
 
 
@@ -18,7 +26,11 @@ def docker_script(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
     """A script that starts one container for each instance; the program is the image, with its command.
 
     --cpuset-mems binds memory without CAP_SYS_NICE, which set_mempolicy would need inside the container.
+
+    Raises:
+        RequestError: the instances drive accelerators.
     """
+    refuse_accelerators(plan, "docker")
     lines = ["#!/bin/sh", f"# {headline(plan)}", *usage_check(program, "IMAGE [COMMAND...]"), "set -e"]
     for instance in plan.chosen:
         lines.append(f"{shlex.join(_docker_words(plan, instance))} {program_words(program)}")
@@ -62,8 +74,9 @@ def kubernetes_manifest(plan: Plan, program: Sequence[str]) -> tuple[Exported, .
         program: the image, with its command; empty leaves IMAGE to be filled in.
 
     Raises:
-        RequestError: the instances are unequal.
+        RequestError: the instances are unequal, or drive accelerators.
     """
+    refuse_accelerators(plan, "Kubernetes")
     sizes = {len(instance.cpus) for instance in plan.chosen}
     if len(sizes) > 1:
         what = f"instances have {min(sizes)} to {max(sizes)} cpus, and the pods of a StatefulSet are alike"

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import RequestError
+from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.instances import Instance, Plan
 
 
@@ -27,7 +29,32 @@ def environment(instance: Instance, count: int) -> Mapping[str, str]:
         "IPEXLAUNCH_COUNT": str(count),
         "IPEXLAUNCH_CPUS": format_list(instance.cpus),
         "IPEXLAUNCH_NODES": format_list(instance.nodes),
+        **_of_accelerator(instance),
     }
+
+
+def _of_accelerator(instance: Instance) -> Mapping[str, str]:
+    if not instance.accelerator:
+        return {}
+    return {"IPEXLAUNCH_ACCELERATOR": instance.accelerator, **device_variables(instance.accelerator)}
+
+
+def refuse_accelerators(plan: Plan, what: str) -> None:
+    """Refuse a plan by accelerator where the variables that number them would not mean the same.
+
+    Args:
+        plan: to be exported.
+        what: the tool.
+
+    Raises:
+        RequestError: its instances drive accelerators.
+    """
+    if plan.request.device is not None:
+        raise RequestError(
+            f"export a plan for --device {plan.request.device} to {what}",
+            "a container numbers the accelerators that it is given anew",
+            "export to numactl, systemd or slurm, or give each container its own (--gpus, --device)",
+        )
 
 
 def assignments(instance: Instance, count: int) -> list[str]:

@@ -1,0 +1,278 @@
+"""Plans by accelerator: which accelerators a request means, and the node whose cores serve each of them.
+
+An accelerator is called by torch's word for its kind and its number among those of its vendor, counted by PCI address:
+"xpu:0" is the Intel one with the lowest address. The runtimes are told to count likewise (`device_variables`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import IpexLaunchError, PlanError
+from ipexlaunch.plan.lists import read_ids
+from ipexlaunch.plan.words import counted
+
+if TYPE_CHECKING:
+    from ipexlaunch.plan.cores import Core, Usable
+    from ipexlaunch.plan.groups import Group
+    from ipexlaunch.plan.instances import Plan
+    from ipexlaunch.plan.memory import MemoryMap
+    from ipexlaunch.plan.request import Device, Request
+    from ipexlaunch.topology import Topology
+    from ipexlaunch.topology.machine import Accelerator
+
+VENDORS: dict[Device, str] = {"xpu": "intel", "cuda": "nvidia"}
+"""Device to the vendor as the probe calls it."""
+
+NAMES: dict[Device, str] = {"xpu": "Intel accelerator", "cuda": "NVIDIA accelerator"}
+
+
+def accelerators_of(topology: Topology, device: Device) -> tuple[Accelerator, ...]:
+    """All of that kind; their places here are their numbers.
+
+    Args:
+        topology: the machine, whose accelerators are ascending by address.
+        device: the kind.
+    """
+    return tuple(found for found in topology.accelerators if found.vendor == VENDORS[device])
+
+
+def asked_accelerators(topology: Topology, request: Request, device: Device) -> dict[int, Accelerator]:
+    """Number to accelerator, of those that the request means.
+
+    Args:
+        topology: the machine.
+        request: with a list of them, or all.
+        device: the kind.
+
+    Raises:
+        RequestError: a malformed list.
+        PlanError: there is none, or the list names one that is not there.
+    """
+    there = dict(enumerate(accelerators_of(topology, device)))
+    if not there:
+        others = Counter(found.vendor for found in topology.accelerators)
+        words = " and ".join(f"{count} of {vendor}" for vendor, count in sorted(others.items()))
+        other = next((name for name, vendor in VENDORS.items() if vendor in others), None)
+        raise PlanError(
+            f"plan for --device {device}",
+            f"there is no {NAMES[device]} on this machine's PCI bus" + (f", but {words}" if words else ""),
+            f"use --device {other}" if other else "leave out --device to use the cpus",
+        )
+    if request.accelerators is None:
+        return there
+    numbers = frozenset(there)
+    listed = read_ids(request.accelerators, "--accelerators", "accelerator", numbers, numbers).ids
+    return {number: there[number] for number in sorted(listed)}
+
+
+def homes_of(
+    topology: Topology, accelerators: Mapping[int, Accelerator], nodes: frozenset[int | None]
+) -> dict[int, int | None]:
+    """Number to the node whose cores serve it: its own; the nearest where that has none; dealt evenly where unknown.
+
+    Args:
+        topology: the machine, for distances.
+        accelerators: by their numbers.
+        nodes: those with cores to plan with; None stands for a machine without nodes.
+    """
+    with_cores = sorted(node for node in nodes if node is not None)
+    if not with_cores:
+        return dict.fromkeys(accelerators)
+    homes: dict[int, int | None] = {}
+    for number, accelerator in accelerators.items():
+        own = accelerator.node
+        if own is not None and own in topology.by_node:
+            homes[number] = own if own in with_cores else _nearest(topology, own, with_cores)
+    for number in accelerators:
+        if number not in homes:
+            served = Counter(homes.values())
+            homes[number] = min(with_cores, key=lambda node: (served[node], node))
+    return dict(sorted(homes.items()))
+
+
+def _nearest(topology: Topology, own: int, nodes: Sequence[int]) -> int:
+    distances = topology.by_node[own].distances
+    return min(nodes, key=lambda node: (distances.get(node, 0), node))
+
+
+def place_by_device(
+    topology: Topology, request: Request, device: Device, usable: Usable, memory: MemoryMap
+) -> tuple[list[list[Core]], list[str]]:
+    """The cores of each instance, in the order of the accelerators, and each one's accelerator.
+
+    Args:
+        topology: the machine.
+        request: checked.
+        device: the kind of accelerator.
+        usable: the cores that may be used, at least one.
+        memory: where each node's memory is.
+
+    Raises:
+        RequestError: a malformed list.
+        PlanError: no such accelerator, a number of instances that does not divide by them, or too few cores.
+    """
+    from ipexlaunch.plan.groups import place_groups
+
+    found = asked_accelerators(topology, request, device)
+    homes = homes_of(topology, found, frozenset(core.node for core in usable.cores))
+    each = _instances_of_each(request, homes, device)
+    on_node: dict[int | None, list[int]] = {}
+    for number, count in each.items():
+        on_node.setdefault(homes[number], []).extend([number] * count)
+    size = _cores_of_each(request, usable, on_node)
+    groups = [_group(node, len(numbers), size) for node, numbers in on_node.items()]
+    slices = place_groups(topology, groups, usable.cores, memory, request.memory_per_instance_bytes)
+    numbers = [number for own in on_node.values() for number in own]
+    order = sorted(range(len(slices)), key=lambda at: (numbers[at], at))
+    return [slices[at] for at in order], [f"{device}:{numbers[at]}" for at in order]
+
+
+def _group(node: int | None, count: int, cores: int) -> Group:
+    from ipexlaunch.plan.groups import Group
+
+    nodes = None if node is None else frozenset({node})
+    where = "" if node is None else f"@node{node}"
+    return Group(text=f"{count}x{cores}{where}", count=count, cores=cores, nodes=nodes, sockets=None)
+
+
+def _instances_of_each(request: Request, homes: Mapping[int, int | None], device: Device) -> dict[int, int]:
+    """How many instances each accelerator gets; some get none where fewer were asked for than there are."""
+    count, there = request.ninstances or len(homes), len(homes)
+    if count < there:
+        order = sorted(homes) if request.strategy == "close" else _dealt(homes)
+        return dict.fromkeys(sorted(order[:count]), 1)
+    if count % there:
+        few, many = count - count % there, count - count % there + there
+        raise PlanError(
+            f"plan {counted(count, 'instance')} on {counted(there, NAMES[device])}",
+            "each accelerator serves equally many",
+            f"ask for {few} or {many}",
+        )
+    return dict.fromkeys(homes, count // there)
+
+
+def _dealt(homes: Mapping[int, int | None]) -> list[int]:
+    """The accelerators, one of each node in turn."""
+    turns: Counter[int | None] = Counter()
+    place: dict[int, tuple[int, int]] = {}
+    for number in sorted(homes):
+        place[number] = turns[homes[number]], number
+        turns[homes[number]] += 1
+    return sorted(place, key=lambda number: place[number])
+
+
+def _cores_of_each(request: Request, usable: Usable, on_node: Mapping[int | None, Sequence[int]]) -> int:
+    sizes = Counter(core.node for core in usable.cores)
+    asked = request.ncores_per_instance
+    wanted = asked if isinstance(asked, int) and asked > 0 else None
+    node, most = min(((node, sizes[node] // len(own)) for node, own in on_node.items()), key=lambda pair: pair[1])
+    if most < (wanted or 1):
+        where = "the machine" if node is None else f"node {node}"
+        raise PlanError(
+            f"give {counted(wanted or 1, 'core')} to each of {counted(len(on_node[node]), 'instance')} of {where}",
+            f"it has {counted(sizes[node], 'core')} to plan with{usable.left_out()}",
+            f"ask for {counted(most, 'core')} each" if most else "ask for fewer instances",
+        )
+    return wanted or most
+
+
+def misplaced(topology: Topology, plan: Plan) -> list[tuple[int, PlanError]]:
+    """Places of instances in a plan, and what is wrong with their accelerators.
+
+    Args:
+        topology: the machine that it is to run on.
+        plan: made, or edited.
+    """
+    from ipexlaunch.plan.cores import usable_cores
+
+    device = plan.request.device
+    if device is None:
+        return [
+            (at, _wrong(instance.index, instance.accelerator, "the request asks for no device", 'write "device: ..."'))
+            for at, instance in enumerate(plan.instances)
+            if instance.accelerator
+        ]
+    try:
+        there = asked_accelerators(topology, plan.request, device)
+        homes = homes_of(topology, there, frozenset(c.node for c in usable_cores(topology, plan.request).cores))
+    except IpexLaunchError as error:
+        return [(0, PlanError(error.wanted, error.available, error.hint))]
+    names = {f"{device}:{number}": number for number in there}
+    found = []
+    for at, instance in enumerate(plan.instances):
+        if instance.accelerator not in names:
+            said = instance.accelerator or "no accelerator"
+            found.append((at, _wrong(instance.index, said, f"there are {', '.join(names)}", "name one of them")))
+            continue
+        home = homes[names[instance.accelerator]]
+        nodes = {topology.by_cpu[cpu].node for cpu in instance.cpus if cpu in topology.by_cpu}
+        if nodes - {home}:
+            away = f"node {home} serves it, and cpus are on node {format_list(n for n in nodes if n is not None)}"
+            found.append((at, _wrong(instance.index, instance.accelerator, away, f"take cpus of node {home}")))
+    return found
+
+
+def _wrong(index: int, accelerator: str, there: str, hint: str) -> PlanError:
+    return PlanError(f"give {accelerator} to instance {index}", there, hint)
+
+
+def device_variables(accelerator: str) -> dict[str, str]:
+    """The variables by which a worker sees one accelerator alone, by the number that the plan gives it.
+
+    Sources: Level Zero specification, "Environment Variables" (an affinity mask counts devices in the order that
+    ZE_ENABLE_PCI_ID_DEVICE_ORDER sets; with a composite hierarchy a card with several tiles is one device); SYCL's
+    EnvironmentVariables.md for the persistent cache of compiled kernels; CUDA C programming guide, "CUDA Environment
+    Variables".
+
+    Args:
+        accelerator: "xpu:0", "cuda:1", or "" for none.
+    """
+    device, _, number = accelerator.partition(":")
+    if device == "xpu":
+        return {
+            "ZE_AFFINITY_MASK": number,
+            "ZE_ENABLE_PCI_ID_DEVICE_ORDER": "1",
+            "ZE_FLAT_DEVICE_HIERARCHY": "COMPOSITE",
+            "SYCL_CACHE_PERSISTENT": "1",
+        }
+    return {"CUDA_VISIBLE_DEVICES": number, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if device == "cuda" else {}
+
+
+def cache_variables(accelerator: str, directory: str) -> dict[str, str]:
+    """The variables that keep kernels which are compiled at their first run, so that only one run waits for them.
+
+    Args:
+        accelerator: as for `device_variables`.
+        directory: where caches are kept; "" leaves the runtimes' own places.
+    """
+    name = {"xpu": "SYCL_CACHE_DIR", "cuda": "CUDA_CACHE_PATH"}.get(accelerator.partition(":")[0])
+    return {name: f"{directory}/{name.partition('_')[0].lower()}"} if name and directory else {}
+
+
+def explain_devices(topology: Topology, request: Request, device: Device, usable: Usable) -> list[str]:
+    """Which accelerators there are, and why their instances are where they are; one sentence a line.
+
+    Args:
+        topology: the machine.
+        request: one that fits.
+        device: the kind of accelerator.
+        usable: the cores that it was planned with.
+    """
+    found = asked_accelerators(topology, request, device)
+    homes = homes_of(topology, found, frozenset(core.node for core in usable.cores))
+    lines = [
+        f"{counted(len(found), NAMES[device])}, by PCI address; each is served by cores of its node, where that has any"
+    ]
+    for number, accelerator in found.items():
+        home = "the machine" if homes[number] is None else f"node {homes[number]}"
+        why = ""
+        if accelerator.node is None and homes[number] is not None:
+            why = ", because the firmware does not tell where it hangs"
+        elif accelerator.node is not None and homes[number] not in (None, accelerator.node):
+            why = f", the nearest with cores to plan with; it hangs on node {accelerator.node}"
+        lines.append(f"{device}:{number} is {accelerator.address}, served by {home}{why}")
+    return lines
