@@ -516,3 +516,19 @@ def test_exits_are_described_in_words() -> None:
     assert "out of memory" in describe_exit(-9)
     assert "instruction" in describe_exit(-4)
     assert describe_exit(-40) == "was killed by signal 40"
+
+
+def test_a_trial_is_ended_so_long_after_the_common_start_and_that_is_no_failure() -> None:
+    state = begin(2, Limits(measured_s=5.0, grace_s=2.0), 0.0)
+    for event in (tick(0.0), ready(0, 10.0), tick(16.0), ready(1, 20.0)):
+        state, commands = step(state, event)
+        assert terminate((0, 1)) not in commands
+    assert next_deadline(state) == 25.0
+    state, commands = step(state, tick(25.0))
+    assert commands == (terminate((0, 1)),)
+    state, _ = step(state, exited(0, -15, 25.1))
+    assert next_deadline(state) == 27.0
+    state, commands = step(state, exited(1, -15, 25.2))
+    assert commands == (done(),)
+    assert state.failures == ()
+    assert exit_code(state) == 0

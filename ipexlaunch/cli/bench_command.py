@@ -11,9 +11,10 @@ import click
 from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.model_options import model_job, path_of, resolved
+from ipexlaunch.cli.model_options import model_job, path_of, resolved, task_of
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.profile_options import apply_profile, model_key, profile_option
 from ipexlaunch.cli.run_launch import run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.launch import shell_line
@@ -29,6 +30,7 @@ WORKER = "ipexlaunch.workers.run_model"
 @plan_options
 @run_options
 @baseline_option
+@profile_option
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> int:
     """Run a model on every instance and report throughput, latencies, and how long it took to be ready.
@@ -40,6 +42,8 @@ def command(context: click.Context, /, **options: Any) -> int:
     for name in ("module", "no_python"):
         if options[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} is for programs; bench has its own worker")
+    if options["profile"]:
+        apply_profile(context, options, model_key(options["model"], options["task"] or task_of(options["model"])))
     job = model_job(
         options,
         text=path_of(options["text"], "read the text"),

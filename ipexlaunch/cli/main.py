@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),
     "top": ("top_command", "Show your runs on this host as they stand."),
     "bench": ("bench_command", "Run a model on every instance: throughput, latencies, time to be ready."),
+    "tune": ("tune_command", "Find by measuring how a program or a model runs fastest here."),
     "dtypes": ("dtypes_command", "Measure which engine and numbers are fast on this host."),
     "report": ("report_command", "Show runs that are over, compare several, write a page with charts."),
     "doctor": ("doctor_command", "Say what stands between this host and full speed."),

@@ -11,6 +11,7 @@ from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.profile_options import apply_profile, profile_option, program_key, with_batch_size
 from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import run_launch
 from ipexlaunch.cli.run_options import run_options
@@ -28,6 +29,7 @@ from ipexlaunch.launch import shell_line
 @plan_options
 @run_options
 @baseline_option
+@profile_option
 @script_options
 @click.option("--replay", metavar="DIR", help="Repeat the run that --run-dir kept in DIR, on this machine.")
 @click.argument("program", type=click.UNPROCESSED, required=False)
@@ -40,12 +42,17 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     {index} {count} {cpus} {nodes} {threads} {port} stand for the instance's own.
     """
     if options["replay"] is not None:
+        if options["profile"]:
+            raise click.UsageError("--replay repeats a run as it was; leave out --profile", context)
         job = job_to_replay(context, program, options)
         plan, topology = plan_to_run(context, options)
         tell_changes(options["replay"], job)
     elif program is None:
         raise click.MissingParameter(ctx=context, param_hint="'PROGRAM'", param_type="argument")
     else:
+        if options["profile"]:
+            profile = apply_profile(context, options, program_key(program, options))
+            arguments = with_batch_size(arguments, profile.setting.batch_size, profile.batch_size_option)
         plan, topology = plan_to_run(context, options)
         job = job_from_options(program, arguments, options)
         job = replace(job, runner=script_runner(job, topology, options))

@@ -41,18 +41,21 @@ _OPTIONS = (
     ),
     click.option("--auto-ipex", is_flag=True, help="Have IPEX optimise the models that the script calls."),
     click.option(
+        "--disable-ipex-graph-mode", is_flag=True, help="With --auto-ipex: do not record graphs of the models."
+    ),
+    click.option("--auto-ipex-verbose", is_flag=True, help="With --auto-ipex: print a profile of one call."),
+)
+"""The words of ipexrun where it has them."""
+
+_DTYPE_OPTIONS = (
+    click.option(
         "--dtype",
         type=click.Choice(list(DTYPES)),
         metavar="fp32|bf16|fp16",
         help="With --auto-ipex: the numbers to run in  [default: fp32].",
     ),
     click.option("--force-dtype", is_flag=True, help="Run the asked dtype though this processor has no kernel for it."),
-    click.option(
-        "--disable-ipex-graph-mode", is_flag=True, help="With --auto-ipex: do not record graphs of the models."
-    ),
-    click.option("--auto-ipex-verbose", is_flag=True, help="With --auto-ipex: print a profile of one call."),
 )
-"""The words of ipexrun where it has them."""
 
 _ONLY_WITH = {
     "--warmup-calls": "--count-calls",
@@ -65,6 +68,13 @@ _ONLY_WITH = {
 
 def script_options(function: Decorated) -> Decorated:
     """Add these options to a command."""
+    for option in reversed((*_OPTIONS, *_DTYPE_OPTIONS)):
+        function = option(function)
+    return function
+
+
+def script_options_beside_a_models(function: Decorated) -> Decorated:
+    """Add these options to a command that has --dtype and --force-dtype for models already."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -11,11 +11,19 @@ from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Limits
+from ipexlaunch.line_rule import LineRule
 from ipexlaunch.record import Run
 from ipexlaunch.supervise import Means, Showing, supervise
 
 
-def run_quietly(launch: Launch, inherited: Mapping[str, str], tell: Callable[[str], None], directory: str) -> Run:
+def run_quietly(
+    launch: Launch,
+    inherited: Mapping[str, str],
+    tell: Callable[[str], None],
+    directory: str,
+    limits: Limits | None = None,
+    line_rule: LineRule | None = None,
+) -> Run:
     """Run every worker of a launch to its end; each one's output goes to DIRECTORY/INDEX.log.
 
     Args:
@@ -23,6 +31,8 @@ def run_quietly(launch: Launch, inherited: Mapping[str, str], tell: Callable[[st
         inherited: environment of the workers, before their own additions.
         tell: says a line to the user.
         directory: exists.
+        limits: time limits; None for none.
+        line_rule: counts work in what the workers print.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; its workers are gone.
@@ -39,9 +49,10 @@ def run_quietly(launch: Launch, inherited: Mapping[str, str], tell: Callable[[st
     )
     logs = {worker.instance.index: log_path(directory, worker.instance.index) for worker in launch.workers}
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    showing = Showing(outputs=(nowhere, nowhere), logs=logs, line_rule=line_rule)
     adopt_orphans()
     try:
-        run = supervise(launch, means, inherited, Limits(), Showing(outputs=(nowhere, nowhere), logs=logs))
+        run = supervise(launch, means, inherited, limits or Limits(), showing)
     finally:
         os.close(nowhere)
     if run.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -21,7 +21,7 @@ from ipexlaunch.lifecycle.states import (
     WorkerState,
     shell_code,
 )
-from ipexlaunch.lifecycle.time_limits import late
+from ipexlaunch.lifecycle.time_limits import late, measured_enough
 
 
 def begin(count: int, limits: Limits, time: float) -> State:
@@ -183,6 +183,8 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
             Failure(index=index, stage="limit", code=TIMED_OUT, message=message, time=time) for index, message in over
         )
         return _stop(replace(state, failures=(*state.failures, *failures)), time)
+    if measured_enough(state, time):
+        return _stop(state, time)
     due = tuple(worker.index for worker in state.workers if worker.phase == "waiting" and worker.start_at <= time)
     for index in due:
         state = _with_phase(state, index, "starting")

@@ -45,6 +45,8 @@ class Limits:
     """From the start of the run to its end."""
     stall_timeout_s: float | None = None
     """Without a count from a worker that was given the start."""
+    measured_s: float | None = None
+    """After the common start: then all workers are asked to end, and that is no failure; for trials."""
     stagger_s: float = 0.0
     """Between the start of one worker and that of the next."""
     on_failure: Literal["stop", "continue", "restart"] = "stop"

@@ -19,8 +19,16 @@ def next_deadline(state: State) -> float | None:
         times += [time for worker in state.workers if (time := _compiled_by(state, worker)) is not None]
     if limits.stall_timeout_s is not None and not limits.fed:
         times += [worker.counted + limits.stall_timeout_s for worker in _counting(state) if worker.counted is not None]
+    if limits.measured_s is not None and state.go is not None:
+        times.append(state.go + limits.measured_s)
     times += [worker.kill_at for worker in state.workers if worker.kill_at is not None]
     return min(times, default=None)
+
+
+def measured_enough(state: State, time: float) -> bool:
+    """Whether the workers of a trial need not go on."""
+    limit = state.limits.measured_s
+    return limit is not None and state.go is not None and time >= state.go + limit
 
 
 def late(state: State, time: float) -> list[tuple[int, str]]:

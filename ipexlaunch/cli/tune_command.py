@@ -1,0 +1,297 @@
+"""`ipexlaunch tune`: finds by measuring how a program runs fastest on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch.cli.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_size
+from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.script_options import script_options_beside_a_models, script_runner
+from ipexlaunch.cli.tune_options import refuse_what_means_nothing, rule_from_options, tune_options
+from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
+from ipexlaunch.report import EXIT_INVALID
+from ipexlaunch.tuning.space import AS_IS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ipexlaunch.engines.candidate import Candidate
+    from ipexlaunch.engines.model_job import ModelJob
+    from ipexlaunch.launch import Job, Launch
+    from ipexlaunch.lifecycle import Limits
+    from ipexlaunch.topology import Topology
+    from ipexlaunch.try_settings import TrialGround
+    from ipexlaunch.tuning.next_step import Finished, Rule
+    from ipexlaunch.tuning.space import Setting, Space
+    from ipexlaunch.tuning.tried import Tried
+
+WORKER = "ipexlaunch.workers.run_model"
+
+LEAST_TRIAL_S = 120.0
+"""A run that has no --timeout may take so long, or a quarter of the budget: then it counts as failed."""
+
+SCHEMA = "ipexlaunch/tuning/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is tuned: a program, or a model."""
+
+    key: str
+    """As a profile names it."""
+    program: str
+    arguments: tuple[str, ...] = ()
+    """With templates for what the search sets."""
+    model: ModelJob | None = None
+    candidates: Mapping[str, Candidate]
+    """Of a model, by name."""
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether it is told how long to measure."""
+        return self.model is not None or any(SECONDS in argument for argument in self.arguments)
+
+
+@click.command(
+    name="tune",
+    context_settings={
+        "allow_interspersed_args": False,
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    },
+)
+@tune_options
+@plan_options
+@run_options
+@script_options_beside_a_models
+@click.argument("program", type=click.UNPROCESSED, required=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **options: Any) -> int:
+    """Find by measuring how PROGRAM, or a model, runs fastest on this machine.
+
+    Tried are instances, cores of each, SMT siblings, batch size, engine and dtype, allocator, OpenMP runtime and memory
+    policy, as far as no option fixes them. The same command goes on where it was interrupted.
+
+    \b
+      ipexlaunch tune --model ./all-MiniLM-L6-v2
+      ipexlaunch tune --budget 5m --batch-sizes 1,8,32 script.py --batch {batch_size} --seconds {seconds}
+    """
+    from ipexlaunch.probe.sources import open_topology
+
+    refuse_what_means_nothing(context)
+    topology = open_topology("live")
+    subject = _subject(context, topology, program, arguments, options)
+    job = _job(subject, topology, options)
+    numbers = tuple(subject.candidates) or (AS_IS,)
+    space = space_from_options(topology, job, numbers, subject.arguments, options)
+    return _tune(subject, job, space, topology, options)
+
+
+def _subject(
+    context: click.Context, topology: Topology, program: str | None, arguments: tuple[str, ...], options: dict[str, Any]
+) -> Subject:
+    if options["model"] is not None:
+        if program is not None:
+            raise click.UsageError("--model has its own program; leave out PROGRAM, or --model", context)
+        for name in ("module", "no_python", "count_calls", "auto_ipex"):
+            if options[name]:
+                raise click.UsageError(f"--{name.replace('_', '-')} is for programs; a model has its own worker")
+        model, candidates = candidates_of_model(topology, WORKER, options)
+        key = model_key(model.model, model.task)
+        return Subject(key=key, program=WORKER, model=model, candidates=candidates)
+    if program is None:
+        raise click.UsageError("give a PROGRAM, or --model", context)
+    words = [*arguments]
+    for option, template in ((options["batch_size_option"], BATCH_SIZE), (options["seconds_option"], SECONDS)):
+        words += [option, template] if option else []
+    return Subject(key=program_key(program, options), program=program, arguments=tuple(words), candidates={})
+
+
+def _job(subject: Subject, topology: Topology, options: dict[str, Any]) -> Job:
+    if subject.model is not None:
+        return job_from_options(WORKER, (), {**options, "module": True})
+    job = job_from_options(subject.program, subject.arguments, options)
+    dtype = None if options["dtype"] == "auto" else options["dtype"]  # a script has no choice of its own
+    return replace(job, runner=script_runner(job, topology, {**options, "dtype": dtype}))
+
+
+def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options: dict[str, Any]) -> int:
+    from ipexlaunch.keep_profiles import study_path
+    from ipexlaunch.keep_study import open_study
+    from ipexlaunch.try_settings import try_setting
+    from ipexlaunch.tuning.search import search
+
+    rule = rule_from_options(options)
+    path = study_path(os.environ, _study_key(subject, job, space, topology, rule, options))
+    study = open_study(path, space, fresh=options["fresh"])
+    ground = _ground(subject, space, topology, options)
+    _tell(f"{len(space)} settings of {len(space.splits)} splits, {rule.budget_s:g} s")
+    if study.history:
+        _tell(f"going on after {len(study.history)} runs of former sessions ({path})")
+    found = search(space, topology, rule, study, lambda step: try_setting(ground, step), _watch)
+    _tell(found.why)
+    _show(found, study.history, space)
+    if options["report_file"] is not None:
+        _write_report(options["report_file"], found, study.history, space)
+    if found.best is None:
+        return EXIT_INVALID
+    _keep(subject, found.best, study.history, space, topology, options)
+    return 0
+
+
+def _study_key(
+    subject: Subject, job: Job, space: Space, topology: Topology, rule: Rule, options: dict[str, Any]
+) -> str:
+    """Everything that decides over what a run gives; the budget does not, so that more of it goes on."""
+    splits = [[split.name, split.smt] for split in space.splits]
+    model = replace(subject.model, batch_size=0).to_json() if subject.model else ""
+    rule_of_lines = options["throughput_regex"]
+    return json.dumps(
+        {
+            "version": 1,
+            "topology": topology.fingerprint,
+            "cpus": sorted(topology.allowed_cpus),
+            "program": subject.key,
+            "arguments": subject.arguments,
+            "model": model,
+            "python": job.python,
+            "variables": dict(sorted(job.environment.items())),
+            "runner": job.runner,
+            "counted_by": rule_of_lines.pattern.pattern if rule_of_lines else "",
+            "splits": splits,
+            "axes": [[axis.name, list(axis.choices)] for axis in space.axes],
+            "seconds": [rule.seconds, rule.short_seconds],
+            "exhaustive": rule.exhaustive,
+            "latency_limit_ms": options["latency_limit_ms"],
+            "local_pages": options["local_pages"],
+        },
+        sort_keys=True,
+    )
+
+
+def _ground(subject: Subject, space: Space, topology: Topology, options: dict[str, Any]) -> TrialGround:
+    from ipexlaunch.try_settings import TrialGround
+
+    return TrialGround(
+        launch_of=lambda setting, seconds: _launch(subject, space, topology, setting, seconds, options),
+        inherited=os.environ,
+        limits=_limits(options),
+        cut=not subject.ends_by_itself,
+        line_rule=options["throughput_regex"],
+        local_share_required=options["local_pages"],
+        latency_limit_ms=options["latency_limit_ms"],
+    )
+
+
+def _limits(options: dict[str, Any]) -> Limits:
+    from ipexlaunch.lifecycle import Limits
+
+    return Limits(
+        grace_s=options["grace"],
+        ready_timeout_s=options["ready_timeout"],
+        timeout_s=options["timeout"] or max(LEAST_TRIAL_S, options["budget"] / 4),
+        compile_timeout_s=options["compile_timeout"],
+        stall_timeout_s=options["stall_timeout"],
+        stagger_s=options["stagger"],
+    )
+
+
+def _launch(
+    subject: Subject, space: Space, topology: Topology, setting: Setting, seconds: float, options: dict[str, Any]
+) -> Launch:
+    chosen = {**options, "memory_allocator": setting.allocator, "omp_runtime": setting.runtime}
+    chosen |= dict.fromkeys(("enable_tcmalloc", "enable_jemalloc", "use_default_allocator"), False)
+    job = _job(subject, topology, chosen)
+    if subject.model is not None:
+        candidate = subject.candidates[setting.numbers]
+        model = replace(subject.model, candidate=candidate, batch_size=setting.batch_size, seconds=seconds)
+        job = replace(job, arguments=(model.to_json(),))
+    else:
+        words = with_batch_size(job.arguments, setting.batch_size, "")
+        job = replace(job, arguments=tuple(word.replace(SECONDS, f"{seconds:g}") for word in words))
+    return launch_from_options(space.plan_of(setting), job, options)
+
+
+def _watch(run: Tried, number: int) -> None:
+    said = run.trouble or f"{run.rate or 0:.4g} items/s"
+    kind = f"round {run.round}" if run.round else "proposed" if run.proposed else "looking around"
+    _tell(f"{number} ({kind}, {run.cost_s:.1f} s) {run.setting.words}: {said}")
+
+
+def _show(found: Finished, history: Sequence[Tried], space: Space) -> None:
+    from ipexlaunch.cli.terminal import showable, wants_color, width_of
+    from ipexlaunch.drawings.tuning_table import tuning_table
+    from ipexlaunch.tuning.next_step import failed_settings
+    from ipexlaunch.tuning.race import standings
+
+    table = standings(history, failed_settings(history))
+    width, color = width_of(sys.stdout), wants_color(sys.stdout)
+    text = tuning_table(history, table, found.best, width=width, color=color)
+    tried = len({run.setting for run in history})
+    head = f"{len(history)} runs of {tried} of {len(space)} settings, {sum(run.cost_s for run in history):.0f} s\n\n"
+    sys.stdout.write(showable(head + text, sys.stdout))
+    sys.stdout.flush()
+
+
+def _write_report(path: str, found: Finished, history: Sequence[Tried], space: Space) -> None:
+    from ipexlaunch.drawings.tuning_table import median_rate
+    from ipexlaunch.keep_profiles import write_whole
+    from ipexlaunch.tuning.tried import by_setting
+
+    best = found.best
+    document = {
+        "schema": SCHEMA,
+        "best": best.as_row() if best else None,
+        "rate": median_rate(by_setting(history)[best]) if best else None,
+        "why": found.why,
+        "settings": len(space),
+        "runs": [run.as_row() for run in history],
+    }
+    write_whole(os.path.abspath(path), json.dumps(document, indent=1) + "\n", "give a path that can be written")
+
+
+def _keep(
+    subject: Subject, best: Setting, history: Sequence[Tried], space: Space, topology: Topology, options: dict[str, Any]
+) -> None:
+    from ipexlaunch.documents.plan_document import write_plan
+    from ipexlaunch.drawings.tuning_table import median_rate
+    from ipexlaunch.keep_profiles import keep_profile, plan_path, profile_path, write_whole
+    from ipexlaunch.tuning.profile import Profile
+    from ipexlaunch.tuning.tried import by_setting
+
+    candidate = subject.candidates.get(best.numbers)
+    plan = space.plan_of(best)
+    profile = Profile(
+        topology=topology.fingerprint,
+        program=subject.key,
+        arguments=subject.arguments,
+        batch_size_option=options["batch_size_option"],
+        setting=best,
+        engine=candidate.engine if candidate else "",
+        dtype=candidate.dtype if candidate else "",
+        quantization=candidate.scheme if candidate else "",
+        rate=median_rate(by_setting(history)[best]),
+        runs=len(history),
+        written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    path = profile_path(os.environ, topology.fingerprint, subject.key)
+    keep_profile(path, profile, plan)
+    _tell(f"best: {best.words}, {profile.rate:.4g} items/s")
+    _tell(f"plan: {plan_path(path)}")
+    if options["write_plan"] is not None:
+        write_whole(os.path.abspath(options["write_plan"]), write_plan(plan), "give a path that can be written")
+    again = "bench --profile --model MODEL" if subject.model else "run --profile PROGRAM ARGUMENTS"
+    _tell(f"profile: {path}; use it with `ipexlaunch {again}`")
+
+
+def _tell(text: str) -> None:
+    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)

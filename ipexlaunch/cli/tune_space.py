@@ -1,0 +1,134 @@
+"""What `ipexlaunch tune` may try: the machine's splits, and what the options leave open of all else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipexlaunch.cli.make_job import job_from_options
+from ipexlaunch.cli.model_options import model_job, path_of, resolved
+from ipexlaunch.cli.plan_options import request_from_options
+from ipexlaunch.cli.run_options import allocator
+from ipexlaunch.cli.tune_options import MODEL_BATCH_SIZES
+from ipexlaunch.plan import make_plan
+from ipexlaunch.tuning.space import AS_IS, Space
+from ipexlaunch.tuning.splits import splits_of
+
+if TYPE_CHECKING:
+    from ipexlaunch.engines.candidate import Candidate
+    from ipexlaunch.engines.model_job import ModelJob
+    from ipexlaunch.launch import Job
+    from ipexlaunch.topology import Topology
+
+FAST_ENOUGH = 0.8
+"""Of the fastest numbers' rate: what is slower in a first measurement will not win with another split."""
+
+MOST_NUMBERS = 3
+
+BATCH_SIZE = "{batch_size}"
+SECONDS = "{seconds}"
+
+
+def space_from_options(
+    topology: Topology, job: Job, numbers: tuple[str, ...], arguments: tuple[str, ...], options: dict[str, Any]
+) -> Space:
+    """Every setting that the options leave open, as far as the libraries for it are installed.
+
+    Args:
+        topology: the machine.
+        job: the program, for its interpreter.
+        numbers: names of the candidates; AS_IS alone for programs.
+        arguments: of the program, with the templates.
+        options: the command's keyword arguments.
+
+    Raises:
+        IpexLaunchError: nothing fits what was asked for.
+        UsageError: batch sizes for a program that has no way to be told.
+    """
+    request = request_from_options(options)
+    splits = splits_of(topology, replace(request, memory_policy=None))
+    return Space(
+        splits=splits,
+        batch_sizes=_batch_sizes(numbers, arguments, options),
+        numbers=numbers,
+        allocators=_allocators(job, options),
+        runtimes=_runtimes(job, options),
+        memories=("bind", "interleave") if request.memory_policy is None else (request.memory_policy,),
+    )
+
+
+def _batch_sizes(numbers: tuple[str, ...], arguments: tuple[str, ...], options: dict[str, Any]) -> tuple[int, ...]:
+    given: tuple[int, ...] | None = options["batch_sizes"]
+    if numbers != (AS_IS,):
+        return given or MODEL_BATCH_SIZES
+    takes = any(BATCH_SIZE in argument for argument in arguments)
+    if given and not takes:
+        raise click.UsageError(
+            "--batch-sizes needs a way to tell the program: --batch-size-option, or {batch_size} among its arguments"
+        )
+    if takes and not given:
+        raise click.UsageError("the program takes a batch size; say which to try, e.g. --batch-sizes 1,8,32")
+    return given or (0,)
+
+
+def _allocators(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
+    from ipexlaunch.find_libraries import find_libraries
+
+    which = allocator(options)
+    if which != "auto":
+        return (which,)
+    found = find_libraries(job.python, os.environ, wanted=("tcmalloc", "jemalloc"))
+    return (*(name for name in ("tcmalloc", "jemalloc") if name in found), "default")
+
+
+def _runtimes(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
+    from ipexlaunch.find_libraries import find_libraries
+
+    if options["disable_iomp"] or job.kind == "executable":
+        return ("default",)
+    if options["omp_runtime"] != "auto":
+        return (options["omp_runtime"],)
+    return ("intel", "default") if find_libraries(job.python, os.environ, wanted=("iomp5",)) else ("default",)
+
+
+def candidates_of_model(
+    topology: Topology, program: str, options: dict[str, Any]
+) -> tuple[ModelJob, dict[str, Candidate]]:
+    """The job of the model, and the engines and dtypes that are worth a trial, the fastest first.
+
+    What is not asked for is measured once on the default plan, as `bench` does; of what is right and nearly as fast as
+    the fastest, the best few are tried on every split.
+
+    Args:
+        topology: the machine.
+        program: the worker.
+        options: the command's keyword arguments.
+
+    Raises:
+        IpexLaunchError: the model is not there, or nothing of the kind runs here.
+    """
+    sizes = options["batch_sizes"] or MODEL_BATCH_SIZES
+    options = {**options, "batch_size": sizes[len(sizes) // 2]}
+    job = model_job(
+        options, text=path_of(options["text"], "read the text"), warmup_batches=options["warmup"],
+        seconds=options["seconds"],
+    )  # fmt: skip
+    worker = job_from_options(program, (), {**options, "module": True})
+    plan = make_plan(topology, request_from_options(options))
+    found = resolved(job, worker, plan, topology, options)
+    print(f"ipexlaunch: {found.choice.candidate.name}: {found.choice.why}", file=sys.stderr, flush=True)
+    best = found.choice.candidate
+    measured = [each for each in found.known if each.right and each.candidate != best]
+    if options["dtype"] != "auto" or not any(each.candidate == best for each in found.known if each.right):
+        return job, {best.name: best}
+    level = next(each.speed or 0.0 for each in found.known if each.candidate == best)
+    near = sorted(
+        (each for each in measured if (each.speed or 0.0) >= FAST_ENOUGH * level), key=lambda e: -(e.speed or 0)
+    )
+    chosen = [best, *(each.candidate for each in near[: MOST_NUMBERS - 1])]
+    # Their answers were compared with eager fp32 just now, so no trial needs to do it again.
+    return replace(job, check=False), {each.name: each for each in chosen}

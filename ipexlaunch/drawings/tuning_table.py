@@ -1,0 +1,82 @@
+"""What a search tried, as a table: the best first, then those that ran, then what failed and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from ipexlaunch.drawings.rich_text import table_text
+from ipexlaunch.drawings.words import counted, wrapped
+from ipexlaunch.tuning.race import Standing
+from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tuning.tried import Tried, by_setting
+
+HEADS = ("setting", "runs", "items/s", "of the best", "p99 ms", "peak MB", "")
+
+SHOWN = 20
+"""More settings are summed up in a line; the JSON file has all."""
+
+
+def tuning_table(
+    history: Sequence[Tried], standings: Sequence[Standing], best: Setting | None, *, width: int = 100,
+    color: bool = False,
+) -> str:  # fmt: skip
+    """One line per setting, by how near it comes to the best; no line is longer than `width`.
+
+    Args:
+        history: every run.
+        standings: of the race; who did not race stands behind those who did, by its short runs.
+        best: the pick; None where nothing ran.
+        width: columns of the terminal.
+        color: with ANSI colours.
+    """
+    tried = by_setting(history)
+    raced = {each.setting: each for each in standings}
+    level = median_rate(tried[best]) if best is not None else math.nan
+    ran = [setting for setting, runs in tried.items() if all(run.counts for run in runs)]
+    ran.sort(key=lambda setting: (setting != best, setting not in raced, _behind(setting, raced, tried, level)))
+    rows = [_row(setting, tried[setting], raced.get(setting), level, setting == best) for setting in ran[:SHOWN]]
+    right = ("runs", "items/s", "of the best", "p99 ms", "peak MB")
+    text = table_text(HEADS, rows, right=right, width=width, color=color) if rows else ""
+    remarks = [line for remark in _remarks(ran, tried) for line in wrapped(remark, width)]
+    return text + "".join(f"{line}\n" for line in remarks)
+
+
+def median_rate(runs: Sequence[Tried]) -> float:
+    """Items per second of a setting: the median of its longest runs."""
+    longest = max(run.seconds for run in runs)
+    return median(run.rate or 0.0 for run in runs if run.seconds == longest)
+
+
+def _behind(setting: Setting, raced: dict[Setting, Standing], tried: dict[Setting, list[Tried]], level: float) -> float:
+    return raced[setting].behind if setting in raced else math.log(level / median_rate(tried[setting]))
+
+
+def _row(setting: Setting, runs: Sequence[Tried], standing: Standing | None, level: float, best: bool) -> list[str]:
+    rate = median_rate(runs)
+    share = math.exp(-standing.behind) if standing else rate / level
+    error = f" ±{standing.error:.1%}" if standing and standing.error else ""
+    latencies = [run.latency_ms for run in runs if run.latency_ms is not None]
+    peak = max(run.peak_bytes for run in runs)
+    return [
+        setting.words,
+        str(len(runs)),
+        f"{rate:,.4g}" if rate < 10_000 else f"{rate:,.0f}",
+        "100 %" if best else f"{100 * share:.1f} %{error}",
+        f"{median(latencies):.3g}" if latencies else "",
+        f"{peak / 1e6:,.0f}" if peak else "",
+        "best" if best else "" if standing else "short runs only",
+    ]
+
+
+def _remarks(ran: Sequence[Setting], tried: dict[Setting, list[Tried]]) -> Iterator[str]:
+    if len(ran) > SHOWN:
+        yield f"and {counted(len(ran) - SHOWN, 'slower setting')}"
+    troubles: dict[str, list[str]] = {}
+    for setting, runs in tried.items():
+        for trouble in dict.fromkeys(run.trouble for run in runs if run.trouble):
+            troubles.setdefault(trouble, []).append(setting.words)
+    for trouble, names in troubles.items():
+        few = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+        yield f"did not count: {few}: {trouble}"

@@ -1,0 +1,113 @@
+"""Keeps profiles in the user's configuration and knows where a search keeps its study: the owner of those places."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+
+from ipexlaunch.documents.plan_document import write_plan
+from ipexlaunch.documents.profile_document import read_profile, write_profile
+from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.plan import Plan
+from ipexlaunch.tuning.profile import Profile
+
+
+def profile_path(environment: Mapping[str, str], topology: str, program: str) -> str:
+    """$XDG_CONFIG_HOME/ipexlaunch/profiles/TOPOLOGY-PROGRAM.json, or below ~/.config.
+
+    Args:
+        environment: the process's variables.
+        topology: the machine's fingerprint.
+        program: as in `Profile.program`.
+    """
+    name = f"{topology}-{hashlib.sha256(program.encode()).hexdigest()[:16]}.json"
+    return os.path.join(_base(environment, "XDG_CONFIG_HOME", ".config"), "ipexlaunch", "profiles", name)
+
+
+def plan_path(profile: str) -> str:
+    """The plan file that stands beside a profile.
+
+    Args:
+        profile: path of the profile.
+    """
+    return profile.removesuffix(".json") + ".plan.yaml"
+
+
+def study_path(environment: Mapping[str, str], key: str) -> str:
+    """$XDG_STATE_HOME/ipexlaunch/studies/KEY.journal, or below ~/.local/state.
+
+    Args:
+        environment: the process's variables.
+        key: everything that decides over what a run gives.
+    """
+    name = f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.journal"
+    return os.path.join(_base(environment, "XDG_STATE_HOME", ".local/state"), "ipexlaunch", "studies", name)
+
+
+def _base(environment: Mapping[str, str], variable: str, otherwise: str) -> str:
+    """XDG Base Directory Specification 0.8: a relative path in a variable is ignored."""
+    base = environment.get(variable, "")
+    home = environment.get("HOME", "") or os.path.expanduser("~")
+    return base if os.path.isabs(base) else os.path.join(home, otherwise)
+
+
+def keep_profile(path: str, profile: Profile, plan: Plan) -> None:
+    """Write a profile and its plan; a reader finds the old files or the new ones, whole.
+
+    Args:
+        path: from `profile_path`.
+        profile: what was found.
+        plan: of its setting.
+
+    Raises:
+        LaunchError: they cannot be written.
+    """
+    for name, text in ((plan_path(path), write_plan(plan)), (path, write_profile(profile))):
+        write_whole(name, text, "set XDG_CONFIG_HOME to a directory that can be written")
+
+
+def write_whole(path: str, text: str, hint: str) -> None:
+    """Write a file by renaming it into place.
+
+    Args:
+        path: where; its directory is made.
+        text: what.
+        hint: what would work where it cannot be written.
+
+    Raises:
+        LaunchError: it cannot be written.
+    """
+    partial = f"{path}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise LaunchError(f"write {path}", str(error.strerror), hint) from None
+
+
+def find_profile(path: str, program: str) -> Profile:
+    """The profile of a program on this machine.
+
+    Args:
+        path: from `profile_path`.
+        program: for the message.
+
+    Raises:
+        RequestError: there is none.
+        DocumentError: it cannot be read.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except FileNotFoundError:
+        kind, _, name = program.partition(":")
+        name = "this model" if kind == "model" else name
+        raise RequestError(
+            f"use the profile of {name}", f"there is none for this machine ({path})", "make one: ipexlaunch tune ..."
+        ) from None
+    except OSError as error:
+        raise RequestError(f"use the profile in {path}", str(error.strerror)) from None
+    return read_profile(text, path)

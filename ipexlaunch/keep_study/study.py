@@ -1,0 +1,190 @@
+"""A study in a journal file: every finished run is one trial of it, and Optuna's sampler proposes settings from them.
+
+One process has a journal at a time; the kernel lets go of its lock when that process ends, however it ends. A line
+that a killed process has left half written is cut off when the journal is opened: its run was not finished.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ipexlaunch.errors import LaunchError
+from ipexlaunch.tuning.space import Setting, Space
+from ipexlaunch.tuning.tried import Tried, from_row, log_rate
+
+if TYPE_CHECKING:
+    import optuna
+
+RUN = "run"
+"""The attribute of a trial that holds its run."""
+
+FAILED = -1e9
+"""Value of a run that does not count: below every logarithm of a rate, so that the sampler keeps away."""
+
+TRIES = 24
+"""Proposals that are asked for before one is welcome; most that are not were tried already."""
+
+BEGINNING = 8
+"""Trials before the sampler's model is used, Optuna's n_startup_trials: a start is made by the search itself."""
+
+
+class OptunaStudy:
+    """A study that is open; see `open_study`."""
+
+    def __init__(self, study: optuna.Study, space: Space, seed: int) -> None:
+        """Take over the runs that the study has.
+
+        Args:
+            study: Optuna's.
+            space: what may be tried.
+            seed: of the sampler.
+        """
+        self._study, self._space, self._seed = study, space, seed
+        self._distributions = _distributions(space)
+        trials = study.get_trials(deepcopy=False)
+        self._history = [from_row(trial.user_attrs[RUN]) for trial in trials if RUN in trial.user_attrs]
+
+    @property
+    def history(self) -> Sequence[Tried]:
+        """Every run so far, those of former sessions first."""
+        return tuple(self._history)
+
+    def record(self, run: Tried) -> None:
+        """Keep a run; it is on the disk when this returns.
+
+        Args:
+            run: any, also one that does not count.
+        """
+        from optuna.trial import create_trial
+
+        trial = create_trial(
+            params=self._parameters(run.setting),
+            distributions=self._distributions,
+            value=log_rate(run) if run.counts else FAILED,
+            user_attrs={RUN: run.as_row()},
+        )
+        self._study.add_trial(trial)
+        self._history.append(run)
+
+    def propose(self, welcome: Callable[[Setting], bool]) -> Setting | None:
+        """A setting of the sampler's that is welcome; None where it finds none.
+
+        Args:
+            welcome: whether a setting may be tried.
+        """
+        from optuna.trial import TrialState
+
+        self._study.sampler = _sampler(self._seed + len(self._history))
+        for _ in range(TRIES):
+            trial = self._study.ask(self._distributions)
+            setting = self._setting(trial.params)
+            # What is proposed is forgotten at once; if it is run, the run is a trial of its own.
+            self._study.tell(trial, state=TrialState.FAIL)
+            if welcome(setting):
+                return setting
+        return None
+
+    def _parameters(self, setting: Setting) -> dict[str, Any]:
+        return {
+            axis.name: axis.choices.index(getattr(setting, axis.name)) if axis.ordered else getattr(setting, axis.name)
+            for axis in self._space.axes
+        }
+
+    def _setting(self, parameters: dict[str, Any]) -> Setting:
+        chosen = {
+            axis.name: axis.choices[parameters[axis.name]] if axis.ordered else parameters[axis.name]
+            for axis in self._space.axes
+        }
+        return Setting(**chosen)
+
+
+def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -> OptunaStudy:
+    """The study that a journal holds, or a new one; it is this process's until that ends.
+
+    Args:
+        path: of the journal, made where it is not there; "" for a study that is not kept.
+        space: what may be tried; the caller keeps journals of unlike spaces apart.
+        seed: of the sampler.
+        fresh: forget what the journal holds.
+
+    Raises:
+        LaunchError: Optuna is not installed, the journal cannot be written or read, or another process has it.
+    """
+    try:
+        import optuna
+    except ImportError:
+        hint = "install it: pip install 'ipexlaunch[tune]'"
+        raise LaunchError("search for the best setting", "the package optuna is not installed", hint) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage: Any = optuna.storages.InMemoryStorage()
+    if path:
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        _own(path, fresh)
+        lock: Any = _Owned()
+        storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
+    try:
+        study = optuna.create_study(study_name="tune", storage=storage, direction="maximize", load_if_exists=True)
+        return OptunaStudy(study, space, seed)
+    except (ValueError, TypeError, KeyError) as error:
+        raise LaunchError(
+            f"go on with the study in {path}", f"it cannot be read ({error})", "begin anew with --fresh"
+        ) from None
+
+
+def _own(path: str, fresh: bool) -> None:
+    """Lock the journal until this process ends, and cut off a line that is not complete."""
+    try:
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # never closed: it holds the lock
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        size = 0 if fresh else os.fstat(descriptor).st_size
+        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
+    except BlockingIOError:
+        found = "another `ipexlaunch tune` is at work on it"
+        raise LaunchError(f"go on with the study in {path}", found, "wait for it, or end it") from None
+    except OSError as error:
+        hint = "set XDG_STATE_HOME to a directory that can be written"
+        raise LaunchError(f"keep the study in {path}", str(error.strerror), hint) from None
+
+
+class _Owned:
+    """Optuna's journal lock that does nothing: the journal is ours already.
+
+    Its own locks are files, which a killed process leaves behind.
+    """
+
+    def acquire(self) -> bool:
+        """Do nothing."""
+        return True
+
+    def release(self) -> None:
+        """Do nothing."""
+
+
+def _sampler(seed: int) -> Any:
+    """Optuna's tree-structured Parzen estimator over all axes at once (Bergstra et al. 2011; Falkner et al. 2018).
+
+    It is made anew for each proposal from the number of runs, so that an interrupted search proposes what the same
+    search without interruption would have proposed.
+    """
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import TPESampler
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # of `multivariate`, which has been one since 2020
+        return TPESampler(multivariate=True, n_startup_trials=BEGINNING, seed=seed)
+
+
+def _distributions(space: Space) -> dict[str, Any]:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    return {
+        axis.name: IntDistribution(0, len(axis.choices) - 1) if axis.ordered else CategoricalDistribution(axis.choices)
+        for axis in space.axes
+    }

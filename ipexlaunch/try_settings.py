@@ -1,0 +1,117 @@
+"""Runs one setting on the ordinary supervised path and says what it gave: the measuring end of `tune`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ipexlaunch.errors import BindError
+from ipexlaunch.guard_dtypes.supervised import log_path, run_quietly
+from ipexlaunch.launch import Launch
+from ipexlaunch.lifecycle import Limits
+from ipexlaunch.line_rule import LineRule
+from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
+from ipexlaunch.record import Run
+from ipexlaunch.report import Report, aggregate
+from ipexlaunch.tuning.next_step import Measure
+from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tuning.tried import Tried
+
+LAST_WORDS_BYTES = 4096
+
+Runner = Callable[[Launch, Mapping[str, str], Callable[[str], None], str, Limits, "LineRule | None"], Run]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialGround:
+    """How settings are run here."""
+
+    launch_of: Callable[[Setting, float], Launch]
+    """The workers of a setting that measure for so many seconds."""
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    """The launcher's own variables."""
+    limits: Limits = field(default_factory=Limits)
+    """Time limits of every run."""
+    cut: bool = True
+    """Ask the workers to end when they have measured long enough; False where they end by themselves."""
+    line_rule: LineRule | None = None
+    """Counts work in what programs print."""
+    local_share_required: float = LOCAL_SHARE_REQUIRED
+    """Share of local anonymous memory below which a run is INVALID, 0 to 1."""
+    latency_limit_ms: float | None = None
+    """p99 of a call above which a setting does not count."""
+    run: Runner = run_quietly
+    clock: Callable[[], float] = time.monotonic
+
+
+def try_setting(ground: TrialGround, step: Measure) -> Tried:
+    """Run a setting once; whatever goes wrong with the workers is a row that says so.
+
+    Args:
+        ground: how.
+        step: what, and for how long.
+
+    Raises:
+        KeyboardInterrupt: interrupted; the workers are gone.
+        IpexLaunchError: the launch cannot be made at all.
+    """
+    begun = ground.clock()
+    launch = ground.launch_of(step.setting, step.seconds)
+    limits = replace(ground.limits, measured_s=step.seconds) if ground.cut else ground.limits
+    row = Tried(setting=step.setting, seconds=step.seconds, round=step.round)
+    with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
+        try:
+            run = ground.run(launch, ground.inherited, _nobody, directory, limits, ground.line_rule)
+        except BindError as error:
+            return replace(row, trouble=str(error), cost_s=ground.clock() - begun)
+        report = aggregate(run, None, ground.local_share_required)
+        trouble = _trouble(report, run, directory) or _too_slow(report, ground.latency_limit_ms)
+    return replace(
+        row,
+        rate=report.throughput.makespan or report.throughput.naive_sum,
+        trouble=trouble,
+        latency_ms=report.latency_ms.get("p99"),
+        peak_bytes=max((each.peak_memory_bytes for each in report.instances), default=0),
+        cost_s=ground.clock() - begun,
+    )
+
+
+def _nobody(_text: str) -> None:
+    """Trials are not talked about while they last; what went wrong stands in their row."""
+
+
+def _trouble(report: Report, run: Run, directory: str) -> str:
+    """Why the run does not count, with the last words of the worker that failed first."""
+    if report.failures:
+        first = run.failures[0]
+        words = _last_words(log_path(directory, first.index))
+        return f"instance {first.index} {first.message}" + (f": {words}" if words else "")
+    if report.reasons:
+        return f"INVALID: {report.reasons[0]}"
+    if report.throughput.makespan is None and report.throughput.naive_sum is None:
+        return "no worker counted anything"
+    return ""
+
+
+def _too_slow(report: Report, limit_ms: float | None) -> str:
+    if limit_ms is None:
+        return ""
+    if "p99" not in report.latency_ms:
+        return "it reports no latency, which --latency-limit-ms needs"
+    found = report.latency_ms["p99"]
+    return f"p99 of a call {found:.3g} ms, above the limit of {limit_ms:g} ms" if found > limit_ms else ""
+
+
+def _last_words(path: str) -> str:
+    """The last line of a worker's output that is not empty."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - LAST_WORDS_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""  # it was never started, so there is no log
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

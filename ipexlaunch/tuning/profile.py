@@ -1,0 +1,33 @@
+"""A profile: the setting that was found best for one program on one machine, as later runs use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipexlaunch.tuning.space import Setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What was found, and for what."""
+
+    topology: str
+    """Fingerprint of the machine."""
+    program: str
+    """What was run: "script:PATH", "module:NAME", "executable:PATH" or "model:IDENTITY:TASK"."""
+    arguments: tuple[str, ...] = ()
+    """Of the program, as they were typed."""
+    batch_size_option: str = ""
+    """The program's option for its batch size; "" where a template stands for it, or it has none."""
+    setting: Setting
+    engine: str = ""
+    """Of the setting's numbers; "" for programs."""
+    dtype: str = ""
+    quantization: str = ""
+    """How integers are used; "" for floating-point numbers."""
+    rate: float
+    """Items per second that were measured."""
+    runs: int
+    """That the search made."""
+    written: str
+    """When, as ISO 8601 in UTC."""

@@ -1,0 +1,133 @@
+"""The race: settings run in turn, round after round, and whoever is surely behind the leader drops out.
+
+Rates of one host drift (heat, neighbours, caches), so they are compared within a round only: the difference of two
+settings is that of their logarithms, averaged over the rounds which both have run. Source: the racing algorithms of
+Maron and Moore (1994) and Birattari's F-Race (2002), with a paired normal test in place of the rank test, for there
+are few rounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tuning.tried import EXPLORING, Tried, by_setting, log_rate
+
+SURE = 2.0
+"""Standard errors behind the leader at which a setting is out: one-sided, 2.3 %."""
+
+NOISE_EXPECTED = 0.03
+"""Relative noise of a run before there are repeats that tell; it weighs as much as two of them."""
+NOISE_EXPECTED_WEIGHT = 2.0
+LEAST_NOISE = 0.003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a setting stands in the race."""
+
+    setting: Setting
+    rounds: int
+    """That it has run."""
+    behind: float
+    """Logarithm of the leader's rate over its own, over the rounds that both have run; 0 for the leader."""
+    error: float
+    """Standard error of that."""
+
+    @property
+    def might_gain(self) -> float:
+        """By how much it may still be faster than the leader, as a logarithm."""
+        return SURE * self.error - self.behind
+
+
+def rounds_of(history: Sequence[Tried]) -> dict[int, dict[Setting, float]]:
+    """Log rates by round and setting, of the runs that count; what was seen while exploring is round 0 of the racers.
+
+    Args:
+        history: all runs.
+    """
+    found: dict[int, dict[Setting, float]] = {}
+    for run in history:
+        if run.round != EXPLORING and run.counts:
+            found.setdefault(run.round, {})[run.setting] = log_rate(run)
+    racers = {setting for row in found.values() for setting in row}
+    seen = {s: median(log_rate(run) for run in runs) for s, runs in _explored(history).items() if s in racers}
+    return {EXPLORING: seen, **found} if seen else found
+
+
+def _explored(history: Sequence[Tried]) -> dict[Setting, list[Tried]]:
+    return by_setting(run for run in history if run.round == EXPLORING and run.counts)
+
+
+def standings(history: Sequence[Tried], failed: frozenset[Setting] = frozenset()) -> list[Standing]:
+    """Every setting that has raced and did not fail, the leader first.
+
+    The leader is not the one with the best mean but the one whose mean less its error is best: a setting that ran once
+    and was lucky does not lead.
+
+    Args:
+        history: all runs.
+        failed: settings with a run that does not count.
+    """
+    rounds = {number: {s: y for s, y in row.items() if s not in failed} for number, row in rounds_of(history).items()}
+    levels = _levels(rounds)
+    if not levels:
+        return []
+    noise = noise_of(rounds)
+    ran = {setting: sum(setting in row for row in rounds.values()) for setting in levels}
+    leader = max(levels, key=lambda setting: levels[setting] - noise / math.sqrt(ran[setting]))
+    rows = [
+        Standing(setting=setting, rounds=ran[setting], behind=behind, error=error)
+        for setting in levels
+        for behind, error in [_behind(rounds, levels, noise, leader, setting)]
+    ]
+    return sorted(rows, key=lambda each: (each.setting != leader, each.behind))
+
+
+def _behind(
+    rounds: Mapping[int, Mapping[Setting, float]],
+    levels: Mapping[Setting, float],
+    noise: float,
+    leader: Setting,
+    setting: Setting,
+) -> tuple[float, float]:
+    """How far a setting is behind the leader, and the standard error of that."""
+    if setting == leader:
+        return 0.0, 0.0
+    common = [row[leader] - row[setting] for row in rounds.values() if leader in row and setting in row]
+    if not common:
+        return levels[leader] - levels[setting], noise * math.sqrt(2)
+    return (median(common) if len(common) > 2 else fmean(common)), noise * math.sqrt(2 / len(common))
+
+
+def _levels(rounds: Mapping[int, Mapping[Setting, float]]) -> dict[Setting, float]:
+    """The log rate of each setting with what is common to a round taken out.
+
+    Rounds have unlike settings, so the effects of rounds and of settings are found in turn, until they agree.
+    """
+    settings = list(dict.fromkeys(setting for row in rounds.values() for setting in row))
+    levels = {s: fmean([row[s] for row in rounds.values() if s in row]) for s in settings}
+    for _ in range(20):
+        effects = {n: fmean(y - levels[s] for s, y in row.items()) for n, row in rounds.items() if row}
+        levels = {s: fmean([row[s] - effects[n] for n, row in rounds.items() if s in row]) for s in settings}
+    return levels
+
+
+def noise_of(rounds: Mapping[int, Mapping[Setting, float]]) -> float:
+    """Relative noise of one run, from how much settings change places between rounds.
+
+    Args:
+        rounds: log rates by round and setting.
+    """
+    levels = _levels(rounds)
+    squares, freedom = NOISE_EXPECTED_WEIGHT * NOISE_EXPECTED**2, NOISE_EXPECTED_WEIGHT
+    for row in rounds.values():
+        if len(row) > 1:
+            effect = fmean(y - levels[s] for s, y in row.items())
+            squares += sum((y - levels[s] - effect) ** 2 for s, y in row.items())
+    runs = sum(len(row) for row in rounds.values())
+    freedom += max(0, runs - len(levels) - (len(rounds) - 1))
+    return max(LEAST_NOISE, math.sqrt(squares / freedom))

@@ -1,0 +1,167 @@
+"""Settings and the space of them: everything that is tried of how a program runs on one machine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from ipexlaunch.plan import Plan
+from ipexlaunch.tuning.splits import Split
+
+AS_IS = "as is"
+"""A program's own choice, where it has no option for one."""
+
+ORDERED = ("split", "batch_size")
+"""Axes whose choices have an order, so that the next one is a neighbour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One way to run the program."""
+
+    split: str
+    """Name of the split, instances x cores."""
+    smt: bool = False
+    """With all siblings of the cores."""
+    batch_size: int = 0
+    """Inputs of one call; 0 where the program has its own."""
+    numbers: str = AS_IS
+    """Engine and dtype, by the candidate's name; AS_IS for programs."""
+    allocator: str = "default"
+    """tcmalloc, jemalloc or default."""
+    runtime: str = "default"
+    """OpenMP runtime: intel or default."""
+    memory: str = "bind"
+    """Memory policy."""
+
+    @property
+    def words(self) -> str:
+        """For tables and messages, e.g. "4x7, siblings, batch 16, tcmalloc"; what is not special is left out."""
+        parts = [self.split, "siblings" if self.smt else "", f"batch {self.batch_size}" if self.batch_size else ""]
+        parts += [self.numbers if self.numbers != AS_IS else ""]
+        parts += [self.allocator if self.allocator != "default" else ""]
+        parts += [f"{self.runtime} OpenMP" if self.runtime != "default" else ""]
+        parts += [f"memory {self.memory}" if self.memory != "bind" else ""]
+        return ", ".join(filter(None, parts))
+
+    def as_row(self) -> dict[str, Any]:
+        """As JSON can hold it; `Setting(**row)` is the same again."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One field of a setting and the choices for it."""
+
+    name: str
+    choices: tuple[Any, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the next choice is nearer than the one after it."""
+        return self.name in ORDERED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Every setting that may be tried."""
+
+    splits: tuple[Split, ...]
+    batch_sizes: tuple[int, ...] = (0,)
+    """Ascending."""
+    numbers: tuple[str, ...] = (AS_IS,)
+    """The likeliest first."""
+    allocators: tuple[str, ...] = ("default",)
+    runtimes: tuple[str, ...] = ("default",)
+    memories: tuple[str, ...] = ("bind",)
+
+    @cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """All fields of a setting, each with what it may be."""
+        names = dict.fromkeys(split.name for split in sorted(self.splits, key=_size))
+        return (
+            Axis("split", tuple(names)),
+            Axis("smt", tuple(dict.fromkeys(split.smt for split in self.splits))),
+            Axis("batch_size", self.batch_sizes),
+            Axis("numbers", self.numbers),
+            Axis("allocator", self.allocators),
+            Axis("runtime", self.runtimes),
+            Axis("memory", self.memories),
+        )
+
+    @cached_property
+    def _plans(self) -> dict[tuple[str, bool], Plan]:
+        return {(split.name, split.smt): split.plan for split in self.splits}
+
+    @cached_property
+    def _memories(self) -> dict[tuple[str, bool], tuple[str, ...]]:
+        """The policies that make a difference: with the memory of one node, all of them give the same."""
+        spread = {key: any(len(each.nodes) > 1 for each in plan.instances) for key, plan in self._plans.items()}
+        return {key: self.memories if several else self.memories[:1] for key, several in spread.items()}
+
+    def __contains__(self, setting: Setting) -> bool:
+        return setting.memory in self._memories.get((setting.split, setting.smt), ()) and all(
+            getattr(setting, axis.name) in axis.choices for axis in self.axes
+        )
+
+    def __len__(self) -> int:
+        count = sum(len(memories) for memories in self._memories.values())
+        for choices in (self.batch_sizes, self.numbers, self.allocators, self.runtimes):
+            count *= len(choices)
+        return count
+
+    @cached_property
+    def _loads(self) -> dict[tuple[str, bool], dict[int, float]]:
+        loads: dict[tuple[str, bool], dict[int, float]] = {}
+        for key, plan in self._plans.items():
+            load = loads.setdefault(key, {})
+            for instance in plan.instances:
+                for node in instance.nodes:
+                    load[node] = load.get(node, 0.0) + 1 / len(instance.nodes)
+        return loads
+
+    def load_of(self, setting: Setting) -> Mapping[int, float]:
+        """Instances that take their memory from each node; one with the memory of two counts half on each."""
+        return self._loads[setting.split, setting.smt]
+
+    def plan_of(self, setting: Setting) -> Plan:
+        """The plan of a setting's split; its memory policy is the setting's."""
+        plan = self._plans[setting.split, setting.smt]
+        instances = [each if each.memory == "none" else replace(each, memory=setting.memory) for each in plan.instances]
+        asked: Any = setting.memory if setting.memory != "bind" or plan.request.memory_policy else None
+        return replace(plan, request=replace(plan.request, memory_policy=asked), instances=tuple(instances))
+
+    def settings(self) -> Iterator[Setting]:
+        """Every one of them."""
+        names = [axis.name for axis in self.axes]
+        for choices in itertools.product(*(axis.choices for axis in self.axes)):
+            setting = Setting(**dict(zip(names, choices, strict=True)))
+            if setting in self:
+                yield setting
+
+    def neighbours(self, setting: Setting) -> Iterator[Setting]:
+        """Settings that differ in one choice, by one step where choices have an order; then a step on two such axes.
+
+        Fewer cores with smaller batches keep a call's working set in its share of the cache, so the best of one
+        split is often two steps from the best of the next.
+        """
+        steps = {axis.name: list(_steps(axis, getattr(setting, axis.name))) for axis in self.axes}
+        for name in ("batch_size", "split", "smt", "numbers", "allocator", "runtime", "memory"):
+            yield from (each for choice in steps[name] if (each := replace(setting, **{name: choice})) in self)
+        for split, batch_size in itertools.product(steps["split"], steps["batch_size"]):
+            if (each := replace(setting, split=split, batch_size=batch_size)) in self:
+                yield each
+
+
+def _size(split: Split) -> tuple[int, int]:
+    return len(split.plan.instances), -len(split.plan.instances[0].cpus)
+
+
+def _steps(axis: Axis, choice: Any) -> Sequence[Any]:
+    place = axis.choices.index(choice)
+    if axis.ordered:
+        return [axis.choices[at] for at in (place + 1, place - 1) if 0 <= at < len(axis.choices)]
+    return [other for other in axis.choices if other != choice]

@@ -1,0 +1,80 @@
+"""What was tried: one row for each run, and what the rows say of a setting."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from ipexlaunch.tuning.space import Setting
+
+EXPLORING = 0
+"""Round of the runs that look around; the race's rounds count from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """One run of one setting, whatever became of it."""
+
+    setting: Setting
+    seconds: float
+    """How long it was to measure."""
+    round: int = EXPLORING
+    """Of the race, from 1; EXPLORING for the runs before it and between its rounds."""
+    rate: float | None = None
+    """Items per second of all instances; None where nothing can be said."""
+    trouble: str = ""
+    """Why the run does not count: it was INVALID, a worker ended badly, its latency was above the limit; "" where it
+    does."""
+    latency_ms: float | None = None
+    """p99 of a call; None where none was reported."""
+    peak_bytes: int = 0
+    """Largest peak memory of a worker; 0 where it is not known."""
+    cost_s: float = 0.0
+    """What the run took, loading included."""
+    proposed: bool = False
+    """The optimiser proposed the setting."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it may be compared: it ran, was VALID, and counted something."""
+        return not self.trouble and self.rate is not None and self.rate > 0
+
+    def as_row(self) -> dict[str, Any]:
+        """As JSON can hold it; `from_row` reads it back."""
+        return asdict(self)
+
+
+def from_row(row: Mapping[str, Any]) -> Tried:
+    """The row that `as_row` gave; a row of another version is a TypeError."""
+    return Tried(**{**row, "setting": Setting(**row["setting"])})
+
+
+def by_setting(history: Iterable[Tried]) -> dict[Setting, list[Tried]]:
+    """The runs of each setting, in their order."""
+    found: dict[Setting, list[Tried]] = {}
+    for each in history:
+        found.setdefault(each.setting, []).append(each)
+    return found
+
+
+def usable(history: Iterable[Tried]) -> dict[Setting, list[Tried]]:
+    """The same of the settings that may be picked: one failed run takes a setting out for good."""
+    return {setting: runs for setting, runs in by_setting(history).items() if all(run.counts for run in runs)}
+
+
+def estimates(history: Sequence[Tried]) -> dict[Setting, float]:
+    """Natural logarithm of the rate of each usable setting: the median over its runs."""
+    return {setting: median(log_rate(run) for run in runs) for setting, runs in usable(history).items()}
+
+
+def log_rate(run: Tried) -> float:
+    """Natural logarithm of the rate of a run that counts, so that differences are ratios."""
+    return math.log(run.rate or math.nan)
+
+
+def lasted(history: Iterable[Tried]) -> float:
+    """Seconds that all runs took."""
+    return sum(run.cost_s for run in history)

@@ -1,0 +1,100 @@
+"""What a search leaves behind: the table of what was tried, the profile, the plan beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ipexlaunch.documents.plan_document import read_plan
+from ipexlaunch.documents.profile_document import read_profile, write_profile
+from ipexlaunch.drawings.tuning_table import tuning_table
+from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.keep_profiles import find_profile, keep_profile, plan_path, profile_path, study_path
+from ipexlaunch.plan import Request, make_plan
+from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.tuning.profile import Profile
+from ipexlaunch.tuning.race import standings
+from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tuning.tried import Tried
+
+BEST, NEXT, BRIEF, BAD = (Setting(split=name, batch_size=8) for name in ("4x2", "2x4", "1x8", "8x1"))
+HISTORY = [
+    Tried(setting=BRIEF, seconds=1, rate=50.0, latency_ms=9.0),
+    Tried(setting=BAD, seconds=1, trouble="instance 3 ended with exit code 5"),
+    *(
+        Tried(setting=s, seconds=5, round=n, rate=rate + n, latency_ms=4.0, peak_bytes=3_000_000)
+        for n in (1, 2, 3)
+        for s, rate in ((BEST, 100.0), (NEXT, 90.0))
+    ),
+]
+PROFILE = Profile(
+    topology="0123456789abcdef",
+    program="script:/x/y.py",
+    arguments=("--batch", "{batch_size}"),
+    setting=BEST,
+    engine="torch",
+    dtype="int8",
+    quantization="dynamic",
+    rate=12.5,
+    runs=40,
+    written="2026-01-01T00:00:00Z",
+)
+
+
+def test_the_table_has_the_best_first_and_says_what_failed() -> None:
+    text = tuning_table(HISTORY, standings(HISTORY, frozenset({BAD})), BEST)
+    lines = text.splitlines()
+    assert lines[2].split() == ["4x2,", "batch", "8", "3", "102", "100", "%", "4", "3", "best"]
+    assert lines[3].startswith("2x4, batch 8")
+    assert "90." in lines[3]
+    assert "±" in lines[3]
+    assert lines[4].endswith("short runs only")
+    assert lines[5] == "did not count: 8x1, batch 8: instance 3 ended with exit code 5"
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_no_line_is_too_long(width: int) -> None:
+    many = [Tried(setting=Setting(split=f"{n}x1"), seconds=1, rate=float(n)) for n in range(1, 40)]
+    text = tuning_table([*HISTORY, *many], standings(HISTORY), BEST, width=width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "slower settings" in text
+
+
+def test_a_search_in_which_nothing_ran_still_says_why() -> None:
+    text = tuning_table([HISTORY[1]], [], None)
+    assert text == "did not count: 8x1, batch 8: instance 3 ended with exit code 5\n"
+
+
+def test_a_profile_comes_back_from_its_text() -> None:
+    assert read_profile(write_profile(PROFILE), "p.json") == PROFILE
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [('"rate"', '"rats": 1, "rate"', "rats"), ('"4x2"', "7", "split"), ("profile/1", "profile/9", "profile/9")],
+)
+def test_a_profile_with_a_mistake_is_refused_with_its_place(old: str, new: str, named: str) -> None:
+    with pytest.raises(DocumentError, match=named):
+        read_profile(write_profile(PROFILE).replace(old, new), "p.json")
+
+
+def test_a_profile_and_its_plan_are_found_again(tmp_path: Path) -> None:
+    plan = make_plan(machine_from_sentence("2s 1n 4c 1t"), Request(ninstances=4))
+    path = profile_path({"XDG_CONFIG_HOME": str(tmp_path)}, PROFILE.topology, PROFILE.program)
+    with pytest.raises(RequestError, match="ipexlaunch tune"):
+        find_profile(path, PROFILE.program)
+    keep_profile(path, PROFILE, plan)
+    assert find_profile(path, PROFILE.program) == PROFILE
+    assert read_plan(Path(plan_path(path)).read_text(), "plan") == plan
+    assert sorted(each.name for each in Path(path).parent.iterdir()) == sorted(
+        [Path(path).name, Path(plan_path(path)).name]
+    )
+
+
+def test_places_follow_the_xdg_variables() -> None:
+    home = {"HOME": "/home/me"}
+    assert profile_path(home, "a", "b").startswith("/home/me/.config/ipexlaunch/profiles/a-")
+    assert study_path(home, "k").startswith("/home/me/.local/state/ipexlaunch/studies/")
+    assert study_path({**home, "XDG_STATE_HOME": "relative"}, "k") == study_path(home, "k")
+    assert profile_path(home, "a", "b") != profile_path(home, "a", "c")
