@@ -40,6 +40,17 @@ STYLE: Mapping[str, Any] = {
 }
 
 
+def whole_steps(axis: Any) -> None:
+    """Have an axis count in whole numbers.
+
+    Args:
+        axis: of matplotlib.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
+
+
 def chart(draw: Callable[[Axes], None], height: float) -> str:
     """One set of axes as SVG for a page, drawn without a display.
 
@@ -51,7 +62,8 @@ def chart(draw: Callable[[Axes], None], height: float) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(dict(STYLE)):
+    style: Any = dict(STYLE)  # its keys are settings, which newer releases spell out as a type
+    with mpl.rc_context(style):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())

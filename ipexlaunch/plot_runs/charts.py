@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.comparison import Configuration
 from ipexlaunch.distribution import percentile
-from ipexlaunch.plot_runs.chart_ground import chart, label_instances, plain_numbers, rows_height, show_legend
+from ipexlaunch.plot_runs.chart_ground import (
+    chart,
+    label_instances,
+    plain_numbers,
+    rows_height,
+    show_legend,
+    whole_steps,
+)
 from ipexlaunch.plot_runs.theme import INK, INSTANCES, QUIET
 from ipexlaunch.record import Run
 from ipexlaunch.report import Report
@@ -113,7 +120,7 @@ def scaling_chart(configurations: Sequence[Configuration]) -> str:
         axes.plot(*zip(*points, strict=True), color=INSTANCES[4], marker="s", markersize=5, label="median by makespan")
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_steps(axes.xaxis)
         axes.set_xlabel("instances")
         axes.set_ylabel(first.unit)
         show_legend(axes)

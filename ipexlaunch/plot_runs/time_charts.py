@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipexlaunch.plot_runs.chart_ground import chart, label_instances, rows_height, show_legend
+from ipexlaunch.plot_runs.chart_ground import chart, label_instances, rows_height, show_legend, whole_steps
 from ipexlaunch.plot_runs.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
 from ipexlaunch.rates import items_by_time, start_of, window_of
 from ipexlaunch.record import Run, WorkerRecord
@@ -57,7 +57,7 @@ def throughput_chart(run: Run) -> str:
         )  # fmt: skip
         axes.grid(False)
         axes.set_ylabel("instance")
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        whole_steps(axes.yaxis)
         bar = axes.figure.colorbar(picture, ax=axes, label="items/s", pad=0.01)
         bar.outline.set_visible(False)
         axes.axvline(window.end - window.start, color=INK, linestyle="--", linewidth=1.2)
