@@ -30,8 +30,10 @@ class Rule:
     """Measured in a run that looks around."""
     budget_s: float = 600.0
     """For all runs, loading included."""
-    exploring_share: float = 0.6
-    """Of the budget; what is left is for the race."""
+    starting_share: float = 0.3
+    """Of the budget, for a first look at the splits; the neighbours of the better ones need as much at least."""
+    exploring_share: float = 0.7
+    """Of the budget, the first look included; what is left is for the race."""
     proposals: int = 8
     """Of the optimiser, since the best was last found to be another, before the race begins."""
     margin: float = 0.12
@@ -161,7 +163,10 @@ def starting_settings(space: Space) -> Iterator[Setting]:
     middle, largest = space.batch_sizes[len(space.batch_sizes) // 2], space.batch_sizes[-1]
     splits = list(_doubling(space.splits))
     for split in splits:
-        yield from _with_batches(space, split, [middle] if split.smt else dict.fromkeys((middle, largest)))
+        if not split.smt:
+            yield from _with_batches(space, split, [largest])
+    for split in splits:
+        yield from _with_batches(space, split, [middle])
     for split in splits:
         if split.landmark and not split.smt:
             yield from _with_batches(space, split, space.batch_sizes[::-2])
@@ -214,8 +219,9 @@ def _explore(space: Space, topology: Topology, history: Sequence[Tried], rule: R
         return None if left is None else Measure(setting=left, seconds=rule.seconds)
     if lasted(history) > rule.exploring_share * rule.budget_s:
         return None
+    beginning = lasted(history) <= rule.starting_share * rule.budget_s
     for setting in starting_settings(space):
-        if fresh(setting):
+        if beginning and fresh(setting):
             return Measure(setting=setting, seconds=rule.short_seconds)
     leader = pick(history)
     if leader is None:
@@ -262,19 +268,27 @@ def _contestants(history: Sequence[Tried], number: int, rule: Rule) -> list[Sett
     brief = {setting: value for setting, value in estimates(_exploring(history)).items() if setting not in failed}
     best = max(brief.values(), default=0.0)
     by_rate = sorted(brief, key=lambda setting: -brief[setting])
+    racers = _affordable(history, rule)
     if number == 1:
         near = [setting for setting in by_rate if brief[setting] >= best - rule.margin]
-        return max(near, by_rate[:LEAST_RACERS], key=len)[: 2 * rule.racers]
+        return max(near, by_rate[:LEAST_RACERS], key=len)[: 2 * racers]
     table = standings(history, failed)
     raced = {setting for row in rounds_of(history).values() for setting in row}
     if number == 2:  # two short runs of each are known: the first tells as much as the second
-        staying = [each.setting for each in table if each.behind < rule.margin * 2 / 3][: rule.racers]
+        staying = [each.setting for each in table if each.behind < rule.margin * 2 / 3][:racers]
     else:
         staying = [each.setting for each in table if each.behind <= 0 or _may_win(each, rule)]
     floor = brief[table[0].setting] - rule.margin * 2 / 3 if table else best
     joining = [setting for setting in by_rate if setting not in raced and brief[setting] >= floor]
-    chosen = [*staying, *joining[: rule.racers // 2]]
+    chosen = [*staying, *joining[: racers // 2]]
     return chosen if number % 2 else chosen[::-1]
+
+
+def _affordable(history: Sequence[Tried], rule: Rule) -> int:
+    """Settings of a full round, so that the rest of the budget lasts for four of them and the short one before."""
+    left = rule.budget_s - lasted(history)
+    each = lasted(history) / max(1, len(history)) + rule.seconds - rule.short_seconds
+    return max(LEAST_RACERS // 2, int(min(rule.racers, left / each / 6)))
 
 
 LEAST_RACERS = 5
