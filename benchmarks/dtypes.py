@@ -4,8 +4,9 @@
 
 For each model and each interpreter the guard chooses as it does for a job, from a measurement of its own (nothing that
 was measured before is used). Then every candidate that runs here, the ones that auto would not even try too, is run as
-a job on the same instances, in alternating order, `--rounds` times. A candidate's figure is the median of its rates;
-the result is the figure of auto's choice over the largest figure of a candidate whose answers are right.
+a job on the same instances, in alternating order, `--rounds` times; one that has less than 0.8 of the first round's
+largest rate runs once. A candidate's figure is the median of its rates; the result is the figure of auto's choice over
+the largest figure of a candidate whose answers are right.
 """
 
 import argparse
@@ -36,6 +37,9 @@ JOBS = (
 """minilm stands for the directory of --minilm."""
 
 LEAST_RATIO = 0.97
+
+FAR_BEHIND = 0.8
+"""Of the fastest in the first round: whoever is slower cannot be the best by noise, and runs no second time."""
 
 
 def main() -> int:
@@ -93,7 +97,11 @@ def compare(name: str, job: ModelJob, ground: Ground, options: argparse.Namespac
     right = list(dict.fromkeys(each.candidate for each in tried if each.right))
     rates: dict[Candidate, list[float]] = {candidate: [] for candidate in right}
     for number in range(options.rounds):
-        for candidate in right[:: 1 if number % 2 else -1]:
+        fastest = max((taken[0] for taken in rates.values()), default=0.0) if number else 0.0
+        running = [each for each in right if not number or rates[each][0] >= FAR_BEHIND * fastest]
+        if resolved.choice.candidate not in running:
+            running.append(resolved.choice.candidate)
+        for candidate in running[:: 1 if number % 2 else -1]:
             rates[candidate].append(rate_of(replace(job, candidate=candidate, seconds=options.seconds), ground))
         note(f"{name}, round {number + 1} of {options.rounds}: "
              + ", ".join(f"{each.name} {taken[-1]:.4g}" for each, taken in rates.items()))  # fmt: skip

@@ -192,7 +192,8 @@ def older(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
         said = run["said"].strip().splitlines()[-1]
         found.append({"engine": engine, "dtype": dtype, "exit": run["exit"], "said": said})
         print(f"\nAVX2 only, {engine} {dtype}: exit {run['exit']}: {said}")
-        verdicts.append((run["exit"] == 2 and "slower" in said, f"refused on AVX2: {engine} {dtype}"))
+        refused = run["exit"] == 2 and ("slower" in said or "AVX-512 on only" in said)
+        verdicts.append((refused, f"refused on AVX2: {engine} {dtype}"))
     return found, verdicts
 
 

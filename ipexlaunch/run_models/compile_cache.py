@@ -7,6 +7,7 @@ What oneDNN itself generates at run time lives in each process's memory only and
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -15,13 +16,17 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import IO, Any, Literal
 
 PROGRAM = "program.pt2"
 _COMPLETE = "complete.json"
 _LOCK = "lock"
 _BUILDING = "building"
+
+KEPT_UNUSED_S = 30 * 86400.0
+"""A program that no worker started from for so long is removed when another one is built: each is as large as its
+model's weights, and most belong to a torch, a model or a plan that is no longer used."""
 
 Key = Mapping[str, object]
 """Everything that decides what a program is; anything that JSON can hold."""
@@ -51,15 +56,22 @@ class Program:
 class CompileCache:
     """Programs by their keys, below one directory."""
 
-    def __init__(self, directory: str | os.PathLike[str], say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        say: Callable[[str], None] = lambda _: None,
+        now: Callable[[], float] = time,
+    ) -> None:
         """Nothing is created yet.
 
         Args:
             directory: where programs are kept; workers that share it share them.
             say: told "waiting for compilation" and "compiling" when they begin.
+            now: seconds since the epoch, as files have them.
         """
         self.directory = Path(directory)
         self.say = say
+        self.now = now
 
     def program(self, key: Key, build: Build) -> Program:
         """The program of a key: the one that lies there, another process's when it is ready, or one built now.
@@ -73,6 +85,8 @@ class CompileCache:
         place = self.directory / digest(key)
         found = _complete(place)
         if found is not None:
+            with contextlib.suppress(OSError):  # a cache that others filled may be for reading only
+                os.utime(place / _COMPLETE, (self.now(), self.now()))
             return Program(path=place / PROGRAM, details=found, cache="hit", compile_s=0.0, wait_s=0.0)
         place.mkdir(parents=True, exist_ok=True)
         began = monotonic()
@@ -86,7 +100,18 @@ class CompileCache:
             began = monotonic()
             details = _build(place, key, build)
             taken = monotonic() - began
+        self._remove_unused()
         return Program(path=place / PROGRAM, details=details, cache="miss", compile_s=taken, wait_s=waited)
+
+    def _remove_unused(self) -> None:
+        """Remove programs that were not used for long; their folders and locks stay, somebody may wait at one."""
+        for marker in self.directory.glob(f"*/{_COMPLETE}"):
+            # Another process may remove it at the same time, or the cache may not be ours to clean.
+            with contextlib.suppress(OSError), open(marker.parent / _LOCK, "a", encoding="utf-8") as lock:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if self.now() - marker.stat().st_mtime > KEPT_UNUSED_S:
+                    marker.unlink()
+                    (marker.parent / PROGRAM).unlink()
 
     def _wait_for(self, lock: IO[str]) -> None:
         try:

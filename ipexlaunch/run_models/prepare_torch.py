@@ -15,6 +15,7 @@ import torch
 
 from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.engines.model_job import Task
+from ipexlaunch.errors import RequestError
 from ipexlaunch.run_models.compile_cache import CompileCache, Program
 from ipexlaunch.run_models.compile_program import LoadedProgram, identify_kernels, identify_weights
 from ipexlaunch.run_models.compiled_model import CompiledDecoder, CompiledModel
@@ -67,7 +68,7 @@ class _ProgramMaker:
     """Makes the programs of one model and one candidate, and knows what that took."""
 
     def __init__(self, model: torch.nn.Module, candidate: Candidate, cache: str, say: Callable[[str], None]) -> None:
-        self.model = model
+        self.model: torch.nn.Module | None = model
         self.candidate = candidate
         self.identity = identify_weights(model)
         # Programs of a model without a cache lie here until the model is gone.
@@ -83,8 +84,7 @@ class _ProgramMaker:
         """The program for these shapes, with what its build told."""
 
         def build_converted(path: Path) -> Mapping[str, object]:
-            self._convert()
-            return build(self.model, path)
+            return build(self._converted(), path)
 
         key = {
             "weights": self.identity,
@@ -104,10 +104,23 @@ class _ProgramMaker:
             "compile_wait_s": round(sum(program.wait_s for program in self.made), 3),
             **(self.converted or {}),
         }
-        return Prepared(model=compiled, candidate=self.candidate, convert_s=self.convert_s, facts=facts)
+        return Prepared(
+            model=compiled, candidate=self.candidate, release=self.release, convert_s=self.convert_s, facts=facts
+        )
 
-    def _convert(self) -> None:
+    def release(self) -> None:
+        """Let go of the model: the programs hold weights of their own, and the model's are in fp32."""
+        self.model = None
+
+    def _converted(self) -> torch.nn.Module:
+        if self.model is None:
+            raise RequestError(
+                f"compile {self.candidate.name} for another shape of batch",
+                "the model it is compiled from was given back when all known shapes had run",
+                "run every shape before Prepared.release()",
+            )
         if self.converted is None:
             began = monotonic()
             self.converted = convert(self.model, self.candidate)
             self.convert_s = monotonic() - began
+        return self.model

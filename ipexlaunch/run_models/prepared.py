@@ -21,7 +21,7 @@ def _itself(value: Anything) -> Anything:
 
 
 def _nothing() -> None:
-    """On the cpu a call is over when it returns."""
+    """On the cpu a call is over when it returns, and most engines keep one form of the model."""
 
 
 @dataclass(kw_only=True)
@@ -39,6 +39,8 @@ class Prepared:
     """Brings an answer into the host's memory."""
     settle: Callable[[], None] = _nothing
     """Waits until what was asked of an accelerator is done; before a time is noted."""
+    release: Callable[[], None] = _nothing
+    """Gives back what only batches of further shapes would need; call it when every shape has been run."""
     convert_s: float = 0.0
     """Seconds of casting, packing and quantising; compilation happens in the first calls and is not in it."""
     generate_options: Mapping[str, object] = field(default_factory=dict)

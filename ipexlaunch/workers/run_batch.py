@@ -53,10 +53,12 @@ def run_batches(job: ModelJob) -> None:
     inputs = make_inputs(job, loaded, batches=2)  # of made-up text: one to prepare with, another to check
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
     prepared = prepare_model(job, loaded, inputs)
+    del loaded  # a compiled model has weights of its own
     worker.phase("warming up")
     for rows, length in product(shapes.row_counts, reversed(shapes.lengths)):
         batch = {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
         run_task(prepared, job.task, batch, job.new_tokens)
+    prepared.release()
     for given in worker.batches():
         try:
             answer = _answer(prepared, job, texts, given.items)

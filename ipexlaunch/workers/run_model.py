@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import cycle
+from statistics import median
 from time import monotonic
 
 from ipexlaunch import worker
@@ -54,8 +56,10 @@ def run_job(job: ModelJob) -> None:
     inputs = make_inputs(job, loaded)
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
     prepared = prepare_model(job, loaded, inputs)
+    del loaded  # a compiled model has weights of its own
     worker.phase("warming up")
     _warm_up(job, prepared, inputs)
+    prepared.release()
     worker.ready()
     _measure(job, prepared, inputs)
     worker.finish()
@@ -147,14 +151,16 @@ def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
 
 
 def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
+    from ipexlaunch.run_models.host_overhead import note_host_time
     from ipexlaunch.run_models.run_task import run_task
 
+    outside: list[float] = []
     for batch, _ in zip(cycle(inputs.batches), range(job.warmup_batches), strict=False):
-        run_task(prepared, job.task, batch, job.new_tokens)
-    if job.candidate.engine == "torch":
-        from ipexlaunch.run_models.host_overhead import measure_host_overhead
-
-        worker.tell(host_overhead_ms=round(measure_host_overhead(prepared, inputs.batches[0], job.task) * 1e3, 4))
+        with note_host_time(prepared, outside) if job.candidate.engine == "torch" else nullcontext():
+            run_task(prepared, job.task, batch, job.new_tokens)
+    if outside:
+        units = job.new_tokens if job.task == "generate" else 1
+        worker.tell(host_overhead_ms=round(median(outside) / units * 1e3, 4))
 
 
 def _measure(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.run_models.compile_cache import COMPILING, PROGRAM, WAITING, CompileCache, digest
+from ipexlaunch.run_models.compile_cache import COMPILING, KEPT_UNUSED_S, PROGRAM, WAITING, CompileCache, digest
 from tests.examples.run_examples import ROOT
 
 KEY: dict[str, object] = {"weights": "a", "kernels": {"threads": 2, "torch": "2.13.0"}, "shapes": {"inputs": [8, 128]}}
@@ -59,6 +59,37 @@ def test_whatever_differs_has_a_program_of_its_own(tmp_path: Path, other: dict[s
     there = cache.program(other, Builder("there"))
     assert there.cache == "miss"
     assert (here.path.read_text(), there.path.read_text()) == ("here", "there")
+
+
+def test_a_program_that_nobody_used_for_long_makes_room_when_another_is_built(tmp_path: Path) -> None:
+    built_s = 1_000_000.0
+
+    def build(shape: int, days: float) -> str:
+        cache = CompileCache(tmp_path, now=lambda: built_s + days * 86400)
+        program = cache.program({**KEY, "shapes": shape}, Builder())
+        if program.cache == "miss":
+            os.utime(program.path.parent / "complete.json", (cache.now(), cache.now()))
+        return program.cache
+
+    limit = KEPT_UNUSED_S / 86400
+    build(8, days=0)
+    build(16, days=0)
+    assert build(16, days=limit - 1) == "hit"
+    build(32, days=limit + 1)
+    sizes = sorted(path.parent.name for path in tmp_path.glob(f"*/{PROGRAM}"))
+    assert sizes == sorted(digest({**KEY, "shapes": shape}) for shape in (16, 32))
+    assert build(16, days=limit + 1) == "hit"
+    assert build(8, days=limit + 1) == "miss"
+
+
+def test_a_program_is_used_from_a_cache_that_may_only_be_read(tmp_path: Path) -> None:
+    CompileCache(tmp_path).program(KEY, Builder())
+
+    def refuses() -> float:
+        raise PermissionError("read-only")
+
+    # root may write anywhere, so the refusal comes with the time that the file would get.
+    assert CompileCache(tmp_path, now=refuses).program(KEY, Builder()).cache == "hit"
 
 
 def test_the_order_of_a_key_is_nothing() -> None:

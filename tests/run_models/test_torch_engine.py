@@ -75,6 +75,14 @@ def test_a_compiled_decoder_follows_eager_fp32_with_int4_weights(tmp_path: Path)
     assert len(list(tmp_path.glob("*/program.pt2"))) == 2
 
 
+def test_a_model_that_was_given_back_answers_and_compiles_no_more() -> None:
+    found = ask("release")
+    assert found["alive before"] is True
+    assert found["alive after"] is False
+    assert found["same answers"] is True
+    assert "for another shape of batch" in found["other shape"]
+
+
 def test_unwrapped_layers_say_what_torchao_says() -> None:
     found = ask("layers")
     for dtype, few in (("int8", 4), ("int4", 8)):

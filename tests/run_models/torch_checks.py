@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
+import weakref
 from typing import Any
 
 import torch
 
-from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.engines.candidate import Candidate, floating
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.errors import RequestError
 from ipexlaunch.run_models import compile_program, unwrap_parameters
+from ipexlaunch.run_models.load_model import load_model
+from ipexlaunch.run_models.prepare import prepare
 from ipexlaunch.run_models.quantise import convert
+from ipexlaunch.run_models.run_task import run_task
 
 
 def layers() -> dict[str, Any]:
@@ -59,5 +66,26 @@ def keys() -> dict[str, Any]:
     }
 
 
+def release() -> dict[str, Any]:
+    """Whether the model in fp32 is gone once it was given back, and what a compiled one does then."""
+    model = load_model(ModelJob(model="random:bert-tiny", task="embed")).model
+    batch = {"input_ids": torch.ones(2, 16, dtype=torch.long), "attention_mask": torch.ones(2, 16, dtype=torch.long)}
+    weight = weakref.ref(next(model.parameters()))
+    prepared = prepare(model, floating("torch", "fp32"), batch, "embed")
+    del model
+    gc.collect()
+    found: dict[str, Any] = {"alive before": weight() is not None}
+    before = run_task(prepared, "embed", batch, 0).answer
+    prepared.release()
+    gc.collect()
+    found["alive after"] = weight() is not None
+    found["same answers"] = torch.equal(before, run_task(prepared, "embed", batch, 0).answer)
+    try:
+        run_task(prepared, "embed", {name: tensor[:1] for name, tensor in batch.items()}, 0)
+    except RequestError as error:
+        found["other shape"] = str(error)
+    return found
+
+
 if __name__ == "__main__":
-    print(json.dumps({"layers": layers, "keys": keys}[sys.argv[1]]()))
+    print(json.dumps({"layers": layers, "keys": keys, "release": release}[sys.argv[1]]()))
