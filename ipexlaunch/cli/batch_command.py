@@ -22,6 +22,7 @@ from ipexlaunch.launch import Job, shell_line
 if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
     from ipexlaunch.cli.batch_output import BatchOutput
+    from ipexlaunch.engines.candidate import Candidate
     from ipexlaunch.feed_workers import QueueFeeder
     from ipexlaunch.plan import Plan
     from ipexlaunch.read_items.open_items import ItemSource
@@ -98,9 +99,32 @@ def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Jo
     if described.task == "forward":
         raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
     program = job_from_options(WORKER, (), {**options, "module": True})
+    if options.get("resume") and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
+        former = _candidate_of_before(options)
+        if former is not None:
+            _tell(f"{former.name}: what the job began with")
+            return replace(program, arguments=(replace(described, candidate=former).to_json(),))
     found = resolved(described, program, plan, topology, options)
     _tell(f"{found.choice.candidate.name}: {found.choice.why}")
     return replace(program, arguments=(found.job.to_json(),))
+
+
+def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
+    """The engine and dtype that were chosen when the job began, where they are among those that may be chosen now.
+
+    Another measurement may find another one the fastest by little, and a job that is gone on with may not change it.
+    """
+    from ipexlaunch.engines import model_job as model_jobs
+    from ipexlaunch.feed_workers.open_job import recorded_job
+
+    before = recorded_job(output_rules(options)).get("program")
+    try:
+        candidate = model_jobs.from_json(before["arguments"][0]).candidate if isinstance(before, dict) else None
+    except (ValueError, TypeError, KeyError, IndexError):
+        return None  # of a program, or of another version: the comparison with this job says so
+    if candidate is None or options["engine"] not in ("auto", candidate.engine):
+        return None
+    return candidate if options["dtype"] in ("auto", candidate.dtype) else None
 
 
 def _feeding(source: ItemSource, output: BatchOutput, workers: int, options: dict[str, Any]) -> Feeding:

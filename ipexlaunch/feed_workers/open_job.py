@@ -82,6 +82,19 @@ def open_job(
     return Journal(file, lambda length: AppendedFile(output + DEAD, length), ledger)
 
 
+def recorded_job(rules: OutputRules) -> Mapping[str, object]:
+    """What the job of an output was when it began; nothing where none can be told, and `open_job` then says why.
+
+    Args:
+        rules: where results go: a file.
+    """
+    try:
+        with Ledger.resume(os.path.realpath(rules.path) + LEDGER) as ledger:
+            return ledger.job
+    except LedgerError:
+        return {}
+
+
 def _go_on(path: str, job: Mapping[str, object], *, is_written: bool) -> Ledger:
     try:
         ledger = Ledger.resume(path)

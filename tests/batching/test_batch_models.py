@@ -72,6 +72,26 @@ def test_prompts_are_continued_alike_alone_and_beside_others(tmp_path: Path) -> 
 
 
 @pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.torch
+def test_a_job_goes_on_with_the_numbers_it_began_with(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_bytes(b"one\ntwo\n\xff\xfe\nfour\n")
+    words = ("--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl"), "--model",
+             "random:bert-tiny", "--batch-size", "2", "--input-tokens", "16")  # fmt: skip
+    # The bad line ends it; engine eager in bf16 is nothing that a measurement would choose.
+    began = batch(torch_python(), *words, "--engine", "eager", "--dtype", "bf16", "--force-dtype")
+    assert began.returncode == 4, began.stderr
+    other = batch(torch_python(), *words, "--engine", "eager", "--dtype", "fp32", "--resume", "--no-cache")
+    assert other.returncode == 2
+    assert "is not the same any more" in other.stderr
+    done = batch(torch_python(), *words, "--resume", "--on-bad-line", "dead-letter")
+    assert "eager bf16: what the job began with" in done.stderr
+    assert "measuring" not in done.stderr
+    assert "1 item given up" in done.stderr
+    assert sorted(row["number"] for row in rows_of(tmp_path / "out.jsonl")) == [0, 1, 3]
+
+
+@pytest.mark.process
 def test_a_model_and_a_program_exclude_each_other(tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("a\n")
     files = ("--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl"))
