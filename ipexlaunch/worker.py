@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import atexit
 import json
+import math
+import operator
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -249,19 +251,24 @@ def count(items: int = 1, tokens: int = 0, latency_s: float | None = None) -> No
 
     Raises:
         RuntimeError: ready() was not called, or finish() was.
+        ValueError: a negative number, or a latency that is none.
+        TypeError: items or tokens that are no whole number.
     """
     state = _state
     if state is None or state.started is None or state.over:
         when = "after finish()" if state is not None and state.over else "before ready()"
         raise RuntimeError(f"ipexlaunch.worker.count() was called {when}; the order is ready(), count()..., finish()")
     now = monotonic()
+    items, tokens = operator.index(items), operator.index(tokens)  # of arrays and tensors too
+    if items < 0 or tokens < 0 or not (latency_s is None or 0 <= latency_s < math.inf):
+        raise ValueError(f"count(items={items}, tokens={tokens}, latency_s={latency_s}): numbers from 0 are counted")
     state.items += items
     state.tokens += tokens
     if state.channel is not None:
         state.times.append(now)
         state.counts.append(items)
         state.token_counts.append(tokens)
-        state.latencies.append(now - state.last if latency_s is None else latency_s)
+        state.latencies.append(now - state.last if latency_s is None else float(latency_s))
         if now - state.flushed >= FLUSH_INTERVAL_S or len(state.times) >= FLUSH_COUNTS:
             state.flush()
             state.flushed = now

@@ -78,6 +78,24 @@ def test_under_a_launcher_it_waits_for_the_start_and_sends_what_it_counts() -> N
         assert outcome(process) == (0, "12 15 True 3 8\n", "")
 
 
+def test_whatever_is_a_whole_number_is_counted_as_one() -> None:
+    ours, theirs = socket.socketpair()
+    like_an_array = "type('Scalar', (), {'__index__': lambda self: 7})()"
+    with ours, theirs:
+        process = run_script(
+            "from ipexlaunch import worker\nworker.ready()\n"
+            f"worker.count(items={like_an_array}, latency_s=True)\nworker.finish()",
+            theirs,
+        )
+        lines = ours.makefile("r")
+        assert json.loads(lines.readline())["event"] == "ready"
+        ours.sendall(b'{"command":"go","time":1}\n')
+        progress = json.loads(lines.readline())
+        assert (progress["items"], progress["latencies_s"]) == ([7], [1.0])
+        ours.sendall(b'{"command":"exit"}\n')
+        assert outcome(process) == (0, "", "")
+
+
 def test_a_script_that_forgets_finish_still_sends_its_counts() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -126,9 +144,12 @@ def test_a_launcher_that_goes_away_before_the_start_is_an_error() -> None:
         ("worker.finish()", "before ready()"),
         ("worker.ready(); worker.ready()", "called twice"),
         ("worker.ready(); worker.finish(); worker.count()", "after finish()"),
+        ("worker.ready(); worker.count(items=-1)", "ValueError: count(items=-1, tokens=0, latency_s=None)"),
+        ("worker.ready(); worker.count(latency_s=float('nan'))", "latency_s=nan): numbers from 0 are counted"),
+        ("worker.ready(); worker.count(items=2.5)", "'float' object cannot be interpreted as an integer"),
     ],
 )
-def test_calls_in_the_wrong_order_say_what_the_order_is(script: str, message: str) -> None:
+def test_calls_that_cannot_be_counted_say_why(script: str, message: str) -> None:
     code, _, err = outcome(run_script(f"from ipexlaunch import worker\n{script}"))
     assert code == 1
     assert message in err

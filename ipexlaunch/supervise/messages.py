@@ -49,6 +49,11 @@ WHAT_A_NAME_IS = f"the name is a text of up to {LONGEST_NAME} printable characte
 LONGEST_REASON = 500
 """Characters of the reason of an invalid message; more are cut off."""
 
+FURTHEST_AHEAD_S = 60.0
+"""A time that is so much later than its reading is of another clock; seconds since 1970 are the usual mistake."""
+
+WHAT_A_TIME_IS = "times are seconds of CLOCK_MONOTONIC, not later than now"
+
 DEEPEST_FACT = 16
 """Levels of lists and objects in facts: what writes and reads the report later must not run out of stack."""
 
@@ -94,9 +99,9 @@ def _understand(line: bytes, samples: Samples, told: Told, now: float) -> Said:
         problem = _facts(message, told)
     elif event == "phase":
         name, time = _name(message.get("name")), message.get("time", now)
-        if name and _is_finite(time):
+        if name and _is_finite(time) and time <= now + FURTHEST_AHEAD_S:
             return Said("phase", text=name, time=float(time))
-        problem = "times are seconds" if name else WHAT_A_NAME_IS
+        problem = WHAT_A_TIME_IS if name else WHAT_A_NAME_IS
     elif event == "invalid":
         reason = message.get("reason")
         if isinstance(reason, str) and reason.strip():
@@ -183,8 +188,12 @@ def _count(message: dict[str, object], samples: Samples, now: float) -> str:
         if any(len(column) != size for column in columns):
             return "its columns are not of one length"
     for time, count, tokens, latency in zip(*columns, strict=True):
-        if not (_is_number(time) and _is_count(count) and _is_count(tokens) and _is_number(latency)):
-            return "counts are whole numbers from 0, times are seconds"
+        if not (_is_count(count) and _is_count(tokens)):
+            return "counts are whole numbers from 0"
+        if not (_is_finite(time) and time <= now + FURTHEST_AHEAD_S):
+            return WHAT_A_TIME_IS
+        if latency is not UNKNOWN and not (_is_finite(latency) and latency >= 0):
+            return "latencies are seconds, each from 0"
     for time, count, tokens, latency in zip(*columns, strict=True):
         samples.add(float(time), count, tokens, float(latency))
     return ""
@@ -194,13 +203,9 @@ def _column(value: object, default: list[object]) -> list[object]:
     return value if isinstance(value, list) else default
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _is_finite(value: object) -> TypeGuard[int | float]:
     """Whether it is a number that a clock can show; whole numbers of JSON may be larger than any float."""
-    return _is_number(value) and -1e300 < value < 1e300
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _is_count(value: object) -> TypeGuard[int]:
