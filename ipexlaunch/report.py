@@ -91,6 +91,8 @@ class InstanceReport:
     """What it told of itself."""
     interference: float | None = None
     """Its rate while all worked / the rate of one alone; None where no baseline was measured."""
+    accelerator: str = ""
+    """The accelerator that it was given ("xpu:0"); "" for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,6 +247,7 @@ def _instance(record: WorkerRecord, start: float, scaling: Scaling | None) -> In
         distributions_ms=_distributions([record]),
         facts=_facts(record),
         interference=scaling.interference[record.instance.index] if scaling else None,
+        accelerator=record.instance.accelerator,
     )
 
 

@@ -272,6 +272,18 @@ def test_a_report_is_written_and_read_back_whole() -> None:
     assert next(iter(json.loads(text))) == "schema"
 
 
+def test_the_accelerator_of_each_instance_is_shown_and_kept() -> None:
+    plain = [record(index, [(20.0, 5)]) for index in (0, 1)]
+    driving = [replace(one, instance=replace(one.instance, accelerator=f"xpu:{one.instance.index}")) for one in plain]
+    report = aggregate(run(*driving))
+    assert [instance.accelerator for instance in report.instances] == ["xpu:0", "xpu:1"]
+    lines = report_table(report, width=100).splitlines()
+    assert "device" in lines[0]
+    assert "xpu:1" in lines[2]
+    assert read_report(write_report(report), "a test") == report
+    assert "device" not in report_table(aggregate(run(*plain)), width=100)
+
+
 def test_a_report_of_version_1_loads_for_ever() -> None:
     report = read_report((DATA / "report-v1.json").read_text(), "report-v1.json")
     assert report == example()

@@ -71,6 +71,7 @@ def _instance(instance: InstanceReport) -> dict[str, Any]:
         "cpus": format_list(instance.cpus),
         "nodes": format_list(instance.nodes),
         "memory": instance.memory,
+        **({"accelerator": instance.accelerator} if instance.accelerator else {}),
         "items": instance.items,
         "tokens": instance.tokens,
         "rate": instance.rate,

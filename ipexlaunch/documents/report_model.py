@@ -89,6 +89,7 @@ class InstanceModel(_Strict):
     distributions_ms: dict[str, DistributionModel] = {}
     facts: dict[str, Any] = {}
     interference: float | None = None
+    accelerator: str = ""
 
 
 class BaselineModel(_Strict):

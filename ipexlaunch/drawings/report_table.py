@@ -19,7 +19,8 @@ MIB = 1 << 20
 COUNTED = ("items", "items/s", "tokens/s", "p50 ms", "p90 ms", "p99 ms")
 CLAIMED = "claimed/s"
 SOLO = "of solo"
-COLUMNS = ("", "cpus", "node", "memory", "ready s", *COUNTED, SOLO, CLAIMED, "local", "peak MB", "exit")
+DEVICE = "device"
+COLUMNS = ("", "cpus", "node", DEVICE, "memory", "ready s", *COUNTED, SOLO, CLAIMED, "local", "peak MB", "exit")
 
 DISPENSABLE = ("tokens/s", "p90 ms", "peak MB", "ready s", "items", "memory", "p50 ms")
 """Columns that a narrow terminal goes without, in this order; the JSON report has them all."""
@@ -73,6 +74,8 @@ def _absent(report: Report) -> set[str]:
         absent.add(SOLO)
     if not any(CLAIMED_RATE in instance.facts for instance in report.instances):
         absent.add(CLAIMED)
+    if not any(instance.accelerator for instance in report.instances):
+        absent.add(DEVICE)
     return absent
 
 
@@ -81,7 +84,7 @@ def _table(report: Report, columns: Sequence[str]) -> Table:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
-        left = name in ("cpus", "node", "memory")
+        left = name in ("cpus", "node", DEVICE, "memory")
         table.add_column(name, justify="left" if left else "right", no_wrap=name != "cpus", overflow="fold")
     for instance in report.instances:
         row = _row(instance)
@@ -94,6 +97,7 @@ def _row(instance: InstanceReport) -> dict[str, str]:
         "": rf"\[{instance.index}]",
         "cpus": format_list(instance.cpus) or "-",
         "node": format_list(instance.nodes) or "-",
+        DEVICE: instance.accelerator or "-",
         "memory": instance.memory,
         "ready s": _figure(instance.ready_s),
         "items": str(instance.items),
