@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import click
 
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.comparison import Compared, Configuration, compare
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
+from ipexlaunch.keep_runs.open_runs import OpenedRun, OpenedSearch, open_runs
 
 
 @click.command("report")
@@ -18,14 +19,17 @@ from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
 def command(paths: tuple[str, ...], page_file: str | None) -> int:
     """Show runs again, and compare several.
 
-    RUN is a directory that --run-dir made, or a file that --report wrote. Runs of the same program on the same
-    instances repeat each other: several of them give a confidence interval.
+    RUN is a directory that --run-dir made, or a file that --report wrote, that of `tune` too. Runs of the same program
+    on the same instances repeat each other: several of them give a confidence interval.
 
     \b
       ipexlaunch report runs/monday
       ipexlaunch report runs/4x14-* runs/8x7-* --html comparison.html
+      ipexlaunch report tuning.json --html map.html
     """
-    runs = open_runs(paths)
+    opened = open_runs(paths)
+    runs = tuple(each for each in opened if isinstance(each, OpenedRun))
+    searches = tuple(each for each in opened if isinstance(each, OpenedSearch))
     from ipexlaunch.plot_runs.intervals import scipy_intervals
 
     intervals = scipy_intervals() if len(runs) > 1 else None
@@ -35,33 +39,46 @@ def command(paths: tuple[str, ...], page_file: str | None) -> int:
     ]
     configurations = compare(compared, intervals)
     if page_file is not None:
-        _write_page(page_file, runs, configurations)
+        _write_page(page_file, runs, configurations, searches)
         return 0
-    sys.stdout.write(showable(_text(runs, configurations), sys.stdout))
+    sys.stdout.write(showable("\n".join(_texts(runs, configurations, searches)), sys.stdout))
     if intervals is None and any(len(configuration.rates) > 1 for configuration in configurations):
         print("ipexlaunch: intervals need scipy: pip install 'ipexlaunch[report]'", file=sys.stderr)
     return 0
 
 
-def _text(runs: tuple[OpenedRun, ...], configurations: tuple[Configuration, ...]) -> str:
+def _texts(
+    runs: tuple[OpenedRun, ...], configurations: tuple[Configuration, ...], searches: tuple[OpenedSearch, ...]
+) -> Iterator[str]:
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
     if len(runs) > 1:
         from ipexlaunch.drawings.comparison_table import comparison_table
 
-        return comparison_table(configurations, width=width, color=color)
-    from ipexlaunch.drawings.report_table import report_table
+        yield comparison_table(configurations, width=width, color=color)
+    elif runs:
+        from ipexlaunch.drawings.report_table import report_table
 
-    return report_table(runs[0].report, width=width, color=color)
+        yield report_table(runs[0].report, width=width, color=color)
+    for search in searches:
+        from ipexlaunch.drawings.tuning_table import tuning_text
+
+        name = f"{search.name}: " if len(searches) > 1 or runs else ""
+        yield name + tuning_text(search.outcome, width=width, color=color)
 
 
-def _write_page(path: str, runs: tuple[OpenedRun, ...], configurations: tuple[Configuration, ...]) -> None:
+def _write_page(
+    path: str,
+    runs: tuple[OpenedRun, ...],
+    configurations: tuple[Configuration, ...],
+    searches: tuple[OpenedSearch, ...],
+) -> None:
     try:
         import matplotlib as _  # noqa: F401, TID251 - asked for before anything is drawn
     except ImportError:
         raise RequestError("draw the page", "matplotlib is not installed", "pip install 'ipexlaunch[report]'") from None
     from ipexlaunch.plot_runs.page import page
 
-    text = page(runs, configurations)
+    text = page(runs, configurations, searches)
     try:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)

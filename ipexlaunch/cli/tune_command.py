@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from ipexlaunch.lifecycle import Limits
     from ipexlaunch.topology import Topology
     from ipexlaunch.try_settings import TrialGround
-    from ipexlaunch.tuning.next_step import Finished, Rule
+    from ipexlaunch.tuning.next_step import Rule
+    from ipexlaunch.tuning.outcome import Outcome
     from ipexlaunch.tuning.space import Setting, Space
     from ipexlaunch.tuning.tried import Tried
 
@@ -38,8 +39,6 @@ WORKER = "ipexlaunch.workers.run_model"
 
 LEAST_TRIAL_S = 120.0
 """A run that has no --timeout may take so long, or a quarter of the budget: then it counts as failed."""
-
-SCHEMA = "ipexlaunch/tuning/1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +127,7 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
     from ipexlaunch.keep_profiles import study_path
     from ipexlaunch.keep_study import open_study
     from ipexlaunch.try_settings import try_setting
+    from ipexlaunch.tuning.outcome import Outcome
     from ipexlaunch.tuning.search import search
 
     rule = rule_from_options(options)
@@ -138,13 +138,14 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
     if study.history:
         _tell(f"going on after {len(study.history)} runs of former sessions ({path})")
     found = search(space, topology, rule, study, lambda step: try_setting(ground, step), _watch)
-    _tell(found.why)
-    _show(found, study.history, space)
+    outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=tuple(study.history))
+    _tell(outcome.why)
+    _show(outcome)
     if options["report_file"] is not None:
-        _write_report(options["report_file"], found, study.history, space)
-    if found.best is None:
+        _write_report(options["report_file"], outcome)
+    if outcome.best is None:
         return EXIT_INVALID
-    _keep(subject, found.best, study.history, space, topology, options)
+    _keep(subject, outcome.best, outcome.runs, space, topology, options)
     return 0
 
 
@@ -227,44 +228,28 @@ def _watch(run: Tried, number: int) -> None:
     _tell(f"{number} ({kind}, {run.cost_s:.1f} s) {run.setting.words}: {said}")
 
 
-def _show(found: Finished, history: Sequence[Tried], space: Space) -> None:
+def _show(outcome: Outcome) -> None:
     from ipexlaunch.cli.terminal import showable, wants_color, width_of
-    from ipexlaunch.drawings.tuning_table import tuning_table
-    from ipexlaunch.tuning.next_step import failed_settings
-    from ipexlaunch.tuning.race import standings
+    from ipexlaunch.drawings.tuning_table import tuning_text
 
-    table = standings(history, failed_settings(history))
-    width, color = width_of(sys.stdout), wants_color(sys.stdout)
-    text = tuning_table(history, table, found.best, width=width, color=color)
-    tried = len({run.setting for run in history})
-    head = f"{len(history)} runs of {tried} of {len(space)} settings, {sum(run.cost_s for run in history):.0f} s\n\n"
-    sys.stdout.write(showable(head + text, sys.stdout))
+    text = tuning_text(outcome, width=width_of(sys.stdout), color=wants_color(sys.stdout))
+    sys.stdout.write(showable(text, sys.stdout))
     sys.stdout.flush()
 
 
-def _write_report(path: str, found: Finished, history: Sequence[Tried], space: Space) -> None:
-    from ipexlaunch.drawings.tuning_table import median_rate
+def _write_report(path: str, outcome: Outcome) -> None:
+    from ipexlaunch.documents.tuning_document import write_tuning
     from ipexlaunch.keep_profiles import write_whole
-    from ipexlaunch.tuning.tried import by_setting
 
-    best = found.best
-    document = {
-        "schema": SCHEMA,
-        "best": best.as_row() if best else None,
-        "rate": median_rate(by_setting(history)[best]) if best else None,
-        "why": found.why,
-        "settings": len(space),
-        "runs": [run.as_row() for run in history],
-    }
-    write_whole(os.path.abspath(path), json.dumps(document, indent=1) + "\n", "give a path that can be written")
+    write_whole(os.path.abspath(path), write_tuning(outcome), "give a path that can be written")
 
 
 def _keep(
     subject: Subject, best: Setting, history: Sequence[Tried], space: Space, topology: Topology, options: dict[str, Any]
 ) -> None:
     from ipexlaunch.documents.plan_document import write_plan
-    from ipexlaunch.drawings.tuning_table import median_rate
     from ipexlaunch.keep_profiles import keep_profile, plan_path, profile_path, write_whole
+    from ipexlaunch.tuning.outcome import median_rate
     from ipexlaunch.tuning.profile import Profile
     from ipexlaunch.tuning.tried import by_setting
 

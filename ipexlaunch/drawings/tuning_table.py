@@ -8,7 +8,9 @@ from statistics import median
 
 from ipexlaunch.drawings.rich_text import table_text
 from ipexlaunch.drawings.words import counted, wrapped
-from ipexlaunch.tuning.race import Standing
+from ipexlaunch.tuning.next_step import failed_settings
+from ipexlaunch.tuning.outcome import Outcome, median_rate
+from ipexlaunch.tuning.race import Standing, standings
 from ipexlaunch.tuning.space import Setting
 from ipexlaunch.tuning.tried import Tried, by_setting
 
@@ -18,35 +20,36 @@ SHOWN = 20
 """More settings are summed up in a line; the JSON file has all."""
 
 
-def tuning_table(
-    history: Sequence[Tried], standings: Sequence[Standing], best: Setting | None, *, width: int = 100,
-    color: bool = False,
-) -> str:  # fmt: skip
-    """One line per setting, by how near it comes to the best; no line is longer than `width`.
+def tuning_text(outcome: Outcome, *, width: int = 100, color: bool = False) -> str:
+    """What a search cost, and a line for each setting; no line of the table is longer than `width`.
 
     Args:
-        history: every run.
-        standings: of the race; who did not race stands behind those who did, by its short runs.
-        best: the pick; None where nothing ran.
+        outcome: the search.
         width: columns of the terminal.
         color: with ANSI colours.
     """
-    tried = by_setting(history)
-    raced = {each.setting: each for each in standings}
+    tried = len({run.setting for run in outcome.runs})
+    cost_s = sum(run.cost_s for run in outcome.runs)
+    head = f"{counted(len(outcome.runs), 'run')} of {tried} of {counted(outcome.settings, 'setting')}, {cost_s:.0f} s"
+    rows, remarks = setting_rows(outcome)
+    right = ("runs", "items/s", "of the best", "p99 ms", "peak MB")
+    text = table_text(HEADS, rows, right=right, width=width, color=color) if rows else ""
+    return f"{head}\n\n{text}" + "".join(f"{line}\n" for remark in remarks for line in wrapped(remark, width))
+
+
+def setting_rows(outcome: Outcome) -> tuple[list[list[str]], list[str]]:
+    """(Rows of HEADS, one per setting by how near it comes to the best; what else is to be said.)
+
+    Args:
+        outcome: the search; who did not race stands behind those who did, by its short runs.
+    """
+    tried, best = by_setting(outcome.runs), outcome.best
+    raced = {each.setting: each for each in standings(outcome.runs, failed_settings(outcome.runs))}
     level = median_rate(tried[best]) if best is not None else math.nan
     ran = [setting for setting, runs in tried.items() if all(run.counts for run in runs)]
     ran.sort(key=lambda setting: (setting != best, setting not in raced, _behind(setting, raced, tried, level)))
     rows = [_row(setting, tried[setting], raced.get(setting), level, setting == best) for setting in ran[:SHOWN]]
-    right = ("runs", "items/s", "of the best", "p99 ms", "peak MB")
-    text = table_text(HEADS, rows, right=right, width=width, color=color) if rows else ""
-    remarks = [line for remark in _remarks(ran, tried) for line in wrapped(remark, width)]
-    return text + "".join(f"{line}\n" for line in remarks)
-
-
-def median_rate(runs: Sequence[Tried]) -> float:
-    """Items per second of a setting: the median of its longest runs."""
-    longest = max(run.seconds for run in runs)
-    return median(run.rate or 0.0 for run in runs if run.seconds == longest)
+    return rows, list(_remarks(ran, tried))
 
 
 def _behind(setting: Setting, raced: dict[Setting, Standing], tried: dict[Setting, list[Tried]], level: float) -> float:

@@ -1,4 +1,4 @@
-"""Runs to look at: from run directories, or from reports alone."""
+"""Runs and searches to look at: from run directories, from reports alone, from what `tune --report` wrote."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipexlaunch.documents.report_document import read_report
+from ipexlaunch.documents.tuning_document import SCHEMA, read_tuning
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
 from ipexlaunch.report import Report
+from ipexlaunch.tuning.outcome import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +25,20 @@ class OpenedRun:
     """None where only the report is there."""
 
 
-def open_runs(paths: Sequence[str]) -> tuple[OpenedRun, ...]:
-    """The runs in run directories and report files.
+@dataclass(frozen=True, kw_only=True)
+class OpenedSearch:
+    """What came of `ipexlaunch tune`."""
+
+    name: str
+    """Short, and unlike those of the others."""
+    outcome: Outcome
+
+
+Opened = OpenedRun | OpenedSearch
+
+
+def open_runs(paths: Sequence[str]) -> tuple[Opened, ...]:
+    """The runs in run directories and report files, and the searches.
 
     Args:
         paths: directories that --run-dir made, or files that --report wrote.
@@ -35,7 +49,7 @@ def open_runs(paths: Sequence[str]) -> tuple[OpenedRun, ...]:
     return tuple(_open(path, name) for path, name in zip(paths, _names(paths), strict=True))
 
 
-def _open(path: str, name: str) -> OpenedRun:
+def _open(path: str, name: str) -> Opened:
     if os.path.isdir(path):
         kept = read_run_directory(path)
         if kept.report is None:
@@ -47,7 +61,13 @@ def _open(path: str, name: str) -> OpenedRun:
     except OSError as error:
         hint = "give a run directory or the file of --report"
         raise DocumentError(path, "", (error.strerror or "").lower(), hint) from None
+    if f'"{SCHEMA.rpartition("/")[0]}/' in text[:LONGEST_HEAD]:
+        return OpenedSearch(name=name, outcome=read_tuning(text, path))
     return OpenedRun(name=name, report=read_report(text, path), kept=None)
+
+
+LONGEST_HEAD = 200
+"""Characters among which the schema is looked for: it is the first key."""
 
 
 def _names(paths: Sequence[str]) -> list[str]:

@@ -11,10 +11,14 @@ from ipexlaunch.comparison import Configuration
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.comparison_table import COLUMNS, row
 from ipexlaunch.drawings.machine_svg import machine_svg
-from ipexlaunch.keep_runs.open_runs import OpenedRun
-from ipexlaunch.plot_runs import charts, time_charts
+from ipexlaunch.drawings.tuning_table import HEADS as SETTING_HEADS
+from ipexlaunch.drawings.tuning_table import setting_rows
+from ipexlaunch.drawings.words import counted
+from ipexlaunch.keep_runs.open_runs import OpenedRun, OpenedSearch
+from ipexlaunch.plot_runs import charts, time_charts, tuning_charts
 from ipexlaunch.plot_runs.theme import style_variables
 from ipexlaunch.report import InstanceReport, Report
+from ipexlaunch.tuning.outcome import Outcome
 
 _STYLE = """\
 * { box-sizing: border-box }
@@ -35,6 +39,7 @@ ul { margin: 6px 0; padding-left: 20px }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; width: 100% }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--grid); white-space: nowrap }
 th { color: var(--quiet); font-weight: 600 } td.words, th.words { text-align: left; white-space: normal }
+.long td.words { min-width: 15em }
 tr.failed td { color: var(--bad) }
 .paper { background: #ffffff; border-radius: 6px; padding: 6px; overflow-x: auto }
 .paper img { max-width: 100%; min-width: 480px; height: auto; display: block }
@@ -44,24 +49,31 @@ dt { color: var(--quiet) } dd { margin: 0; overflow-wrap: anywhere }
 """
 
 
-def page(runs: Sequence[OpenedRun], configurations: Sequence[Configuration]) -> str:
+def page(
+    runs: Sequence[OpenedRun], configurations: Sequence[Configuration], searches: Sequence[OpenedSearch] = ()
+) -> str:
     """The whole page.
 
     Args:
         runs: in the order in which they are shown.
         configurations: as `compare` gives them; shown where there is more than one run.
+        searches: what `ipexlaunch tune` found; shown first.
     """
-    title = f"ipexlaunch: {runs[0].name}" if len(runs) == 1 else f"ipexlaunch: {len(runs)} runs"
+    shown: list[OpenedSearch | OpenedRun] = [*searches, *runs]
+    kinds = [counted(len(group), kind) for group, kind in ((searches, "search"), (runs, "run")) if group]
+    title = f"ipexlaunch: {shown[0].name}" if len(shown) == 1 else f"ipexlaunch: {' and '.join(kinds)}"
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f'<title>{_escaped(title)}</title>\n<link rel="icon" href="data:,">',
         f"<style>\n{style_variables()}{_STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{_escaped(title)}</h1>",
     ]
+    for search in searches:
+        parts += [f"<h2>{_escaped(search.name)}</h2>" if len(shown) > 1 else "", *_search(search.outcome)]
     if len(runs) > 1:
         parts += _comparison(configurations)
     for run in runs:
-        parts += [f"<h2>{_escaped(run.name)}</h2>" if len(runs) > 1 else "", *_run(run)]
+        parts += [f"<h2>{_escaped(run.name)}</h2>" if len(shown) > 1 else "", *_run(run)]
     parts.append(f"<footer>written by ipexlaunch {__version__}</footer>\n</main>\n</body>\n</html>\n")
     return "\n".join(part for part in parts if part)
 
@@ -75,11 +87,11 @@ def _card(heading: str, body: str) -> str:
     return f'<section class="card">\n<h3>{_escaped(heading)}</h3>\n{body}\n</section>' if body else ""
 
 
-def _chart(heading: str, svg: str) -> str:
+def _chart(heading: str, svg: str, key: str = "") -> str:
     if not svg:
         return ""
     labelled = svg.replace("<svg ", f'<svg role="img" aria-label="{_escaped(heading)}" ', 1)
-    return _card(heading, f'<div class="wide">{labelled}</div>')
+    return _card(heading, f'{key}<div class="wide">{labelled}</div>')
 
 
 def _table(heads: Sequence[str], rows: Iterable[tuple[Sequence[str], str]], words: int = 1) -> str:
@@ -104,6 +116,30 @@ def _comparison(configurations: Sequence[Configuration]) -> list[str]:
     return [
         _card("Comparison", _table(COLUMNS, rows) + told),
         _chart("Scaling", charts.scaling_chart(configurations)),
+    ]
+
+
+def _search(outcome: Outcome) -> list[str]:
+    cost_s = sum(run.cost_s for run in outcome.runs)
+    tried = len({run.setting for run in outcome.runs})
+    figures = _tiles(
+        [
+            (_figure(outcome.rate), "items/s of the pick"),
+            (str(len(outcome.runs)), f"runs of {tried} of {outcome.settings} settings"),
+            (_figure(cost_s), "seconds, loading included"),
+        ]
+    )
+    best = outcome.best.words if outcome.best is not None else "nothing ran"
+    told = f'<p class="verdict">{_escaped(best)}</p><p class="quiet">{_escaped(outcome.why)}</p>'
+    key = '<p class="quiet">Figures: % of the pick\'s rate, of the fastest setting that a cell stands for.</p>'
+    rows, remarks = setting_rows(outcome)
+    notes = "".join(f'<li class="note">{_escaped(remark)}</li>' for remark in remarks)
+    table = f'<div class="long">{_table(SETTING_HEADS, ((row, "") for row in rows))}</div>' if rows else ""
+    return [
+        _card("Pick", told + figures),
+        _chart("Map", tuning_charts.map_chart(outcome), key),
+        _chart("Search", tuning_charts.course_chart(outcome)),
+        _card("Settings", table + (f"<ul>{notes}</ul>" if notes else "")),
     ]
 
 
@@ -137,13 +173,18 @@ def _result(report: Report) -> str:
         (_figure(throughput.seconds), "seconds of makespan"),
         *((_figure(value), f"ms latency {name}") for name, value in report.latency_ms.items()),
     ]
-    known = [(value, what) for value, what in figures if value is not None]
-    tiles = "".join(f"<div><b>{_escaped(value)}</b><span>{_escaped(what)}</span></div>" for value, what in known)
     verdict = "VALID" if report.valid else "INVALID"
     reasons = "".join(f'<li class="invalid">{_escaped(reason)}</li>' for reason in report.reasons)
     notes = "".join(f'<li class="note">{_escaped(warning)}</li>' for warning in report.warnings)
     listed = f"<ul>{reasons}{notes}</ul>" if reasons or notes else ""
-    return f'<p class="verdict {verdict.lower()}">{verdict}</p>{listed}<div class="figures">{tiles}</div>'
+    return f'<p class="verdict {verdict.lower()}">{verdict}</p>{listed}{_tiles(figures)}'
+
+
+def _tiles(figures: Iterable[tuple[str | None, str]]) -> str:
+    """Figures with what they are; those that are not known are left out."""
+    known = [(value, what) for value, what in figures if value is not None]
+    tiles = "".join(f"<div><b>{_escaped(value)}</b><span>{_escaped(what)}</span></div>" for value, what in known)
+    return f'<div class="figures">{tiles}</div>'
 
 
 MOST_ROWS = 16

@@ -12,9 +12,15 @@ import pytest
 from click.testing import CliRunner
 
 from ipexlaunch.cli.report_command import command
+from ipexlaunch.documents.tuning_document import write_tuning
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.keep_runs.open_runs import open_runs
+from ipexlaunch.keep_study import open_study
+from ipexlaunch.tuning.next_step import Rule
+from ipexlaunch.tuning.outcome import Outcome
+from ipexlaunch.tuning.search import search
 from tests.plot_runs.made_runs import keep_made_run
+from tests.tuning.simulated_machines import random_machine
 
 MACHINE = "2s 2n 14c 2t"
 VOID = {"meta", "link", "img", "br"}
@@ -85,6 +91,27 @@ def test_several_runs_are_compared_and_their_scaling_drawn(tmp_path: Path) -> No
     assert checker.headings[:3] == ["Comparison", "Scaling", "2-0"]
     assert "ideal: as many, each as fast as one alone" in text
     assert "2 x 28 cpus" in text
+
+
+def test_a_search_has_its_map_and_its_table(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("optuna")
+    machine = random_machine(7)
+    study = open_study("", machine.space, 7)
+    found = search(machine.space, machine.topology, Rule(budget_s=900), study, machine.measure)
+    outcome = Outcome(best=found.best, why=found.why, settings=len(machine.space), runs=tuple(study.history))
+    (tmp_path / "tuning.json").write_text(write_tuning(outcome))
+    text, checker = page_of(tmp_path / "tuning.json", at=tmp_path / "page.html")
+    assert checker.headings == ["Pick", "Map", "Search", "Settings"]
+    assert found.best is not None
+    assert found.best.words in text
+    assert f">{found.best.split}{'+' * found.best.smt}</text>" in text
+    assert not re.search(r"#0[1-5]0[2-7]0[3-7]\b", text), "a colour that should have been a variable"
+    keep_made_run(tmp_path / "run", MACHINE, 2)
+    _, both = page_of(tmp_path / "run", tmp_path / "tuning.json", at=tmp_path / "page.html")
+    assert both.headings[:6] == ["tuning.json", "Pick", "Map", "Search", "Settings", "run"]
+    table = CliRunner().invoke(command, [str(tmp_path / "tuning.json")], catch_exceptions=False).output
+    assert table.splitlines()[4].startswith(found.best.split)
 
 
 def test_ten_minutes_of_64_instances_stay_under_2_mb(tmp_path: Path) -> None:

@@ -1,20 +1,22 @@
-"""What a search leaves behind: the table of what was tried, the profile, the plan beside it."""
+"""What a search leaves behind: its document, the table of what was tried, the profile, the plan beside it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ipexlaunch.documents.plan_document import read_plan
 from ipexlaunch.documents.profile_document import read_profile, write_profile
-from ipexlaunch.drawings.tuning_table import tuning_table
+from ipexlaunch.documents.tuning_document import read_tuning, write_tuning
+from ipexlaunch.drawings.tuning_table import tuning_text
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.keep_profiles import find_profile, keep_profile, plan_path, profile_path, study_path
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.tuning.outcome import Outcome
 from ipexlaunch.tuning.profile import Profile
-from ipexlaunch.tuning.race import standings
 from ipexlaunch.tuning.space import Setting
 from ipexlaunch.tuning.tried import Tried
 
@@ -42,9 +44,13 @@ PROFILE = Profile(
 )
 
 
+OUTCOME = Outcome(best=BEST, why="it is decided", settings=60, runs=tuple(HISTORY))
+DATA = Path(__file__).parents[1] / "data"
+
+
 def test_the_table_has_the_best_first_and_says_what_failed() -> None:
-    text = tuning_table(HISTORY, standings(HISTORY, frozenset({BAD})), BEST)
-    lines = text.splitlines()
+    head, _, *lines = tuning_text(OUTCOME).splitlines()
+    assert head == "8 runs of 4 of 60 settings, 0 s"
     assert lines[2].split() == ["4x2,", "batch", "8", "3", "102", "100", "%", "4", "3", "best"]
     assert lines[3].startswith("2x4, batch 8")
     assert "90." in lines[3]
@@ -56,14 +62,39 @@ def test_the_table_has_the_best_first_and_says_what_failed() -> None:
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
 def test_no_line_is_too_long(width: int) -> None:
     many = [Tried(setting=Setting(split=f"{n}x1"), seconds=1, rate=float(n)) for n in range(1, 40)]
-    text = tuning_table([*HISTORY, *many], standings(HISTORY), BEST, width=width)
+    text = tuning_text(replace(OUTCOME, runs=(*HISTORY, *many)), width=width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "slower settings" in text
 
 
 def test_a_search_in_which_nothing_ran_still_says_why() -> None:
-    text = tuning_table([HISTORY[1]], [], None)
-    assert text == "did not count: 8x1, batch 8: instance 3 ended with exit code 5\n"
+    text = tuning_text(Outcome(best=None, why="nothing ran", settings=60, runs=(HISTORY[1],)))
+    assert text.endswith("settings, 0 s\n\ndid not count: 8x1, batch 8: instance 3 ended with exit code 5\n")
+
+
+def test_an_outcome_comes_back_from_its_text() -> None:
+    text = write_tuning(OUTCOME)
+    assert text.startswith('{\n "schema": "ipexlaunch/tuning/1"')
+    assert read_tuning(text, "t.json") == OUTCOME
+    nothing = Outcome(best=None, why="nothing ran", settings=4, runs=())
+    assert read_tuning(write_tuning(nothing), "t.json") == nothing
+
+
+def test_an_outcome_of_version_1_loads_for_ever() -> None:
+    outcome = read_tuning((DATA / "tuning-v1.json").read_text(), "tuning-v1.json")
+    assert outcome.best == Setting(split="2x1", batch_size=32, numbers="ipex bf16")
+    assert outcome.rate == 250.0
+    assert [run.counts for run in outcome.runs] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [('"why"', '"while"', "why"), ('"rate": 50.0', '"rate": "fast"', "rate"), ('"4x2"', '"9x9"', "no run has this"),
+     ("tuning/1", "tuning/2", "tuning/2")],
+)  # fmt: skip
+def test_an_outcome_with_a_mistake_is_refused_with_its_place(old: str, new: str, named: str) -> None:
+    with pytest.raises(DocumentError, match=named):
+        read_tuning(write_tuning(OUTCOME).replace(old, new, 1), "t.json")
 
 
 def test_a_profile_comes_back_from_its_text() -> None:

@@ -1,0 +1,39 @@
+"""What came of a search: every run of it, the pick, and why it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tuning.tried import Tried, by_setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A search that is over, or was interrupted."""
+
+    best: Setting | None
+    """The pick; None where nothing ran."""
+    why: str
+    """It ended."""
+    settings: int
+    """That might have been tried."""
+    runs: tuple[Tried, ...]
+    """In their order."""
+
+    @property
+    def rate(self) -> float | None:
+        """Items per second of the pick; None where nothing ran."""
+        return None if self.best is None else median_rate(by_setting(self.runs)[self.best])
+
+
+def median_rate(runs: Sequence[Tried]) -> float:
+    """Items per second of a setting: the median of its longest runs.
+
+    Args:
+        runs: of the setting; one at least.
+    """
+    longest = max(run.seconds for run in runs)
+    return median(run.rate or 0.0 for run in runs if run.seconds == longest)
