@@ -37,14 +37,28 @@ text { font-family: "DejaVu Sans", Verdana, "Segoe UI", Helvetica, Arial, sans-s
 .use.barred { fill: url(#barred); stroke: #cbd5e1 }
 """
 
+_DARK_STYLE = """\
+@media (prefers-color-scheme: dark) {
+text { fill: #e6e9ee } .fact, .cpu.barred, .cpu.idle { fill: #a3adba } .use-name { fill: #cbd5e1 }
+.paper { fill: #1b1f26 } .socket { fill: #242b35 } .node { fill: #1b1f26; stroke: #64748b }
+.memory { fill: #3b3320 } .l3 { fill: #2b394b } .no-l3 { stroke: #475569 }
+.use.allowed, .use.idle { fill: #1b1f26 } .use.barred { stroke: #475569 }
+.stripe { fill: #414b59 } .ground { fill: #262d37 } text.far:not(.name) { fill: #1f2937 }
+}
+"""
+"""Shades of distances stay light, and the text on them dark."""
 
-def machine_svg(topology: Topology, assignment: Mapping[int, int] | None = None, *, title: str = "") -> str:
+
+def machine_svg(
+    topology: Topology, assignment: Mapping[int, int] | None = None, *, title: str = "", dark: bool = False
+) -> str:
     """The machine as boxes in boxes with every cpu's id, siblings below each other, as the text of an SVG file.
 
     Args:
         topology: the machine.
         assignment: cpu id to the index of its instance; allowed cpus that it leaves out are shown as idle.
         title: the heading; where it is empty, the cpu's name and the number of instances.
+        dark: be dark where the reader's system is, as a page around it may be; else white as paper.
     """
     title = title or _title(topology, assignment)
     digits = max((len(str(cpu.id)) for cpu in topology.cpus), default=1)
@@ -64,10 +78,11 @@ def machine_svg(topology: Topology, assignment: Mapping[int, int] | None = None,
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{total + MARGIN}"'
         f' viewBox="0 0 {width} {total + MARGIN}" role="img" aria-label="{_escaped(title or ", ".join(words))}">',
-        f"<style>\n{_STYLE}</style>",
+        f"<style>\n{_STYLE}{_DARK_STYLE * dark}</style>",
         '<defs><pattern id="barred" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-        '<rect width="6" height="6" fill="#f1f5f9"/><rect width="2" height="6" fill="#d5dce5"/></pattern></defs>',
-        f'<rect width="{width}" height="{total + MARGIN}" fill="#ffffff"/>',
+        '<rect class="ground" width="6" height="6" fill="#f1f5f9"/>'
+        '<rect class="stripe" width="2" height="6" fill="#d5dce5"/></pattern></defs>',
+        f'<rect class="paper" width="{width}" height="{total + MARGIN}" fill="#ffffff"/>',
         *head,
         f'<g transform="translate({MARGIN} {MARGIN + top})">',
         *(line for box in boxes for line in _draw(topology, box, cell)),

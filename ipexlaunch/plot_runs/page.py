@@ -39,10 +39,10 @@ ul { margin: 6px 0; padding-left: 20px }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; width: 100% }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--grid); white-space: nowrap }
 th { color: var(--quiet); font-weight: 600 } td.words, th.words { text-align: left; white-space: normal }
+td.words:nth-child(2) { min-width: 5em }
 .long td.words { min-width: 15em }
 tr.failed td { color: var(--bad) }
-.paper { background: #ffffff; border-radius: 6px; padding: 6px; overflow-x: auto }
-.paper img { max-width: 100%; min-width: 480px; height: auto; display: block }
+.wide img { max-width: 100%; min-width: 480px; height: auto; display: block }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 0; font-size: 13px }
 dt { color: var(--quiet) } dd { margin: 0; overflow-wrap: anywhere }
 @media (max-width: 560px) { main { padding: 8px } dl { grid-template-columns: 1fr } dd { margin-bottom: 6px } }
@@ -220,11 +220,11 @@ def _machine(run: OpenedRun) -> str:
     if run.kept is None:
         return ""
     assignment = {cpu: i.index for i in run.kept.plan.instances for cpu in i.cpus}
-    svg = machine_svg(run.kept.topology, assignment).encode()
-    # As an image, so that its style stays its own; it is drawn for white paper.
+    svg = machine_svg(run.kept.topology, assignment, dark=True).encode()
+    # As an image, so that its style stays its own.
     data = base64.b64encode(svg).decode()
     alt = "the machine with every cpu in the colour of its instance"
-    return f'<div class="paper"><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></div>'
+    return f'<div class="wide"><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></div>'
 
 
 def _provenance(run: OpenedRun) -> str:

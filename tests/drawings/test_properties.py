@@ -86,7 +86,8 @@ def test_colour_adds_escape_sequences_and_nothing_else(data: st.DataObject) -> N
 def test_the_svg_is_xml_and_holds_every_cpu_once_with_its_use(data: st.DataObject) -> None:
     topology = data.draw(topologies())
     assignment = data.draw(assignments(topology))
-    root = ElementTree.fromstring(machine_svg(topology, assignment, title="a <b> & 'c' \x00\x1b"))
+    dark = data.draw(st.booleans())
+    root = ElementTree.fromstring(machine_svg(topology, assignment, title="a <b> & 'c' \x00\x1b", dark=dark))
     texts = [text for text in root.iter(f"{SVG}text") if "cpu" in text.get("class", "").split()]
     assert sorted(int(text.text or "") for text in texts) == [cpu.id for cpu in topology.cpus]
     uses = {
