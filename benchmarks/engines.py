@@ -7,6 +7,7 @@ parts (--parts chooses some of them):
 
 engines   a BERT-base shape: compiled torch against IPEX in bf16, and both against eager fp32.
 overhead  compiled int8 and int4 against bf16: the time that a call spends on the host, outside of its kernels.
+classes   the same where kernels take no time: with torchao's tensor classes, with plain tensors, ahead of time.
 cache     two workers with an empty compile cache, then again with a full one, and one worker alone.
 older     what the guard says where ATEN and oneDNN are held to an older processor's instructions.
 
@@ -148,6 +149,21 @@ def overhead(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
     ]  # fmt: skip
 
 
+def classes(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
+    command = [options.torch_python, "-m", "benchmarks.subclass_overhead"]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
+    names = list(next(iter(found.values())))
+    print(f"\n| 72 layers of 64 x 64, one row: ms a call | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
+    for way, figures in found.items():
+        print(f"| {way} | {' | '.join(f'{figures[name]:.3f}' for name in names)} |")
+    ours, theirs = found["ahead of time, plain layers"], found["torch.compile, torchao's layers"]
+    return found, [
+        (ours[name] < theirs[name], f"a call without tensor classes is shorter, {name}: "
+         f"{ours[name]:.3f} against {theirs[name]:.3f} ms") for name in names if name != "bf16"
+    ]  # fmt: skip
+
+
 def cache(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
     found: Run = {}
     verdicts = []
@@ -198,7 +214,7 @@ def older(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
 
 
 Part = Callable[[argparse.Namespace], tuple[Any, list[tuple[bool, str]]]]
-PARTS: dict[str, Part] = {"engines": engines, "overhead": overhead, "cache": cache, "older": older}
+PARTS: dict[str, Part] = {"engines": engines, "overhead": overhead, "classes": classes, "cache": cache, "older": older}
 
 
 if __name__ == "__main__":
