@@ -45,13 +45,14 @@ FAR_BEHIND = 0.8
 def main() -> int:
     options = parse_options()
     results: list[dict[str, object]] = []
-    for python in options.python:
-        ground = make_ground_for(python, options.ninstances)
-        for job in JOBS:
-            if options.only and options.only not in job.model:
-                continue
-            named = replace(job, model=minilm_of(python)) if job.model == "minilm" else job
-            results.append(compare(job.model, named, ground, options))
+    with tempfile.TemporaryDirectory() as compiled:
+        for python in options.python:
+            ground = make_ground_for(python, options.ninstances)
+            for job in JOBS:
+                if options.only and options.only not in job.model:
+                    continue
+                named = replace(job, model=minilm_of(python)) if job.model == "minilm" else job
+                results.append(compare(job.model, replace(named, cache=compiled), ground, options))
     record = {"schema": "ipexlaunch/benchmark-dtypes/1", "machine": machine(), "results": results}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(record, indent=1) + "\n")

@@ -149,11 +149,14 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
 def _measured(
     job: ModelJob, engine: EngineWord, ground: Ground, layers: int | None, seconds: float
 ) -> tuple[Weighed, ...]:
-    from ipexlaunch.guard_dtypes import measure_known
+    from ipexlaunch.guard_dtypes import decide, measure_known
 
     known = expected(ground.dispatch, ground.software, engine)
     wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
-    return measure_known(job, known, wanted, ground, seconds=seconds, layers=layers) if wanted else known
+    if not wanted:
+        return known
+    known = measure_known(job, known, wanted, ground, seconds=seconds, layers=layers)
+    return known if layers is not None else decide(job, known, ground, seconds=seconds)
 
 
 def _print_tables(tables: list[Table]) -> None:

@@ -25,6 +25,11 @@ DTYPE_WORDS: tuple[DtypeWord, ...] = ("auto", *DTYPES)
 NOISE = 0.97
 """A rate of at least this share of another is not called slower: two measurements of one thing differ by as much."""
 
+NEAR = 0.9
+"""Of the fastest: a first measurement, in turn with fp32 and in one process with all others, is not surer than that."""
+
+MOST_FINALISTS = 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
@@ -151,8 +156,23 @@ def verdict(each: Weighed, known: Sequence[Weighed]) -> str:
     return "ok"
 
 
+def finalists(known: Sequence[Weighed]) -> tuple[Candidate, ...]:
+    """Who should be timed again before one is called the fastest, the fastest first; none where it is clear.
+
+    Args:
+        known: candidates with their measurements.
+    """
+    right = sorted((each for each in known if each.right), key=lambda each: -(each.speed or 0.0))
+    near = [each for each in right if (each.speed or 0.0) >= NEAR * (right[0].speed or 0.0)][:MOST_FINALISTS]
+    return tuple(each.candidate for each in near) if len(near) > 1 else ()
+
+
 def _fastest(candidates: Sequence[Weighed]) -> Weighed:
-    return max(candidates, key=lambda each: each.speed or 0.0)
+    """Among those that are near the largest figure, of a run-off where there was one: its figures are the better."""
+    largest = max(each.speed or 0.0 for each in candidates)
+    near = [each for each in candidates if (each.speed or 0.0) >= NEAR * largest]
+    ran_off = [each for each in near if each.measurement is not None and each.measurement.run_off]
+    return max(ran_off or near, key=lambda each: each.speed or 0.0)
 
 
 def _times(each: Weighed) -> str:

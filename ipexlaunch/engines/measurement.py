@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ipexlaunch.engines.accuracy import Answers, judge
@@ -33,6 +33,8 @@ class Measurement:
     """What the engine did otherwise than asked."""
     problem: str = ""
     """Why it did not run; "" where it did."""
+    run_off: bool = False
+    """Timed again beside the others that were nearly as fast, each in a process of its own."""
 
     @property
     def speed(self) -> float | None:
@@ -100,6 +102,28 @@ def merged(measurements: Sequence[Measurement]) -> Measurement:
         random_weights=first.random_weights,
         prepare_s=max(each.prepare_s for each in measurements),
         notes=tuple(dict.fromkeys(note for each in measurements for note in each.notes)),
+    )
+
+
+def averaged(measurements: Sequence[Measurement]) -> Measurement:
+    """One measurement of several of the same candidate, one after the other: the mean of their times.
+
+    Args:
+        measurements: those that ran, one at least, or one that did not.
+    """
+    first = measurements[0]
+    failed = next((each for each in measurements if each.problem), None)
+    if failed is not None:
+        return failed
+    size = len(measurements)
+    return replace(
+        first,
+        call_s=_mean([each.call_s for each in measurements]),
+        reference_s=_mean([each.reference_s for each in measurements]),
+        items_per_s=(_sum([each.items_per_s for each in measurements]) or 0.0) / size,
+        reference_items_per_s=(_sum([each.reference_items_per_s for each in measurements]) or 0.0) / size,
+        calls=sum(each.calls for each in measurements),
+        answers=_worst([each.answers for each in measurements]),
     )
 
 

@@ -36,6 +36,8 @@ class MeasuringJob:
     seconds: float = SECONDS
     layers: int | None = None
     """Measure so many of the first layers; None for all, or FEW_LAYERS of a large model."""
+    one_stretch: bool = False
+    """Time each candidate's calls one after the other, with the reference before and after them only."""
     meeting: str = ""
     """A directory in which the workers wait for each other, so that all measure the same at the same time."""
     workers: int = 1

@@ -2,6 +2,6 @@
 
 from ipexlaunch.guard_dtypes.ground import Ground, make_ground
 from ipexlaunch.guard_dtypes.measure import WORKER
-from ipexlaunch.guard_dtypes.resolve import Resolved, measure_known, resolve_candidate
+from ipexlaunch.guard_dtypes.resolve import Resolved, decide, measure_known, resolve_candidate
 
-__all__ = ["WORKER", "Ground", "Resolved", "make_ground", "measure_known", "resolve_candidate"]
+__all__ = ["WORKER", "Ground", "Resolved", "decide", "make_ground", "measure_known", "resolve_candidate"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.measurement import Measurement, from_row, merged
+from ipexlaunch.engines.measurement import Measurement, averaged, from_row, merged
 from ipexlaunch.engines.measuring_job import SECONDS, MeasuringJob, in_order
 from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import LaunchError
@@ -32,6 +32,7 @@ def measure(
     *,
     seconds: float = SECONDS,
     layers: int | None = None,
+    one_stretch: bool = False,
 ) -> list[Measurement]:
     """Measure the candidates on all chosen instances at once.
 
@@ -42,6 +43,7 @@ def measure(
             are measured without it.
         seconds: to time each, its preparation aside.
         layers: measure so many of the first layers; None for all of a model that is not too large.
+        one_stretch: time each candidate's calls one after the other.
 
     Raises:
         LaunchError: the workers cannot load the model.
@@ -56,7 +58,13 @@ def measure(
             meeting = tempfile.mkdtemp(dir=directory)
             workers = len(ground.plan.chosen)
             wanted = MeasuringJob(
-                job=cached, candidates=left, seconds=seconds, layers=layers, meeting=meeting, workers=workers
+                job=cached,
+                candidates=left,
+                seconds=seconds,
+                layers=layers,
+                one_stretch=one_stretch,
+                meeting=meeting,
+                workers=workers,
             )
             run = ground.run(_launch(ground, wanted), ground.inherited, ground.tell, directory)
             for line in dict.fromkeys(_surprises(run, ground)):
@@ -68,6 +76,41 @@ def measure(
                 rows.append(_casualty(run, left[0], directory))
                 left = left[1:]
     return rows
+
+
+RUN_OFF_TURNS = 2
+"""Of each finalist: one after the other, and then the other way round."""
+
+
+def run_off(
+    ground: Ground,
+    job: ModelJob,
+    finalists: Sequence[Candidate],
+    *,
+    seconds: float = SECONDS,
+    layers: int | None = None,
+) -> list[Measurement]:
+    """Measure candidates that are nearly equally fast once more, as jobs run them: each in processes of its own.
+
+    Args:
+        ground: where.
+        job: the model and the sizes of a call.
+        finalists: what.
+        seconds: to time each in each of its turns.
+        layers: as in `measure`.
+
+    Raises:
+        LaunchError: the workers cannot load the model.
+        KeyboardInterrupt: interrupted.
+    """
+    rows: dict[Candidate, list[Measurement]] = {candidate: [] for candidate in finalists}
+    with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
+        cached = replace(job, cache=job.cache or directory)
+        for turn in range(RUN_OFF_TURNS):
+            for candidate in list(finalists)[:: -1 if turn % 2 else 1]:
+                found = measure(ground, cached, [candidate], seconds=seconds, layers=layers, one_stretch=True)
+                rows[candidate] += found
+    return [replace(averaged(taken), run_off=True) for taken in rows.values()]
 
 
 def _launch(ground: Ground, wanted: MeasuringJob) -> Launch:

@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.choose import Choice, DtypeWord, EngineWord, Weighed, choose, expected, worth_measuring
+from ipexlaunch.engines.choose import (
+    Choice,
+    DtypeWord,
+    EngineWord,
+    Weighed,
+    choose,
+    expected,
+    finalists,
+    worth_measuring,
+)
 from ipexlaunch.engines.measuring_job import SECONDS
 from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
 from ipexlaunch.errors import RequestError
 from ipexlaunch.guard_dtypes.ground import Ground
-from ipexlaunch.guard_dtypes.measure import measure
+from ipexlaunch.guard_dtypes.measure import measure, run_off
 from ipexlaunch.guard_dtypes.model_identity import identity_of
 from ipexlaunch.guard_dtypes.remember import recall, remember
 
@@ -59,6 +68,8 @@ def resolve_candidate(
         return Resolved(job=replace(job, candidate=asked[0]), choice=Choice(candidate=asked[0], why=why), known=known)
     if asked:
         known = measure_known(job, known, worth_measuring(known, dtype), ground)
+        if dtype == "auto":
+            known = decide(job, known, ground)
     try:
         choice = choose(known, engine, dtype, force=force)
     except RequestError:
@@ -101,6 +112,34 @@ def measure_known(
         fresh = measure(ground, job, missing, seconds=seconds, layers=layers)
         found |= {each.candidate: each for each in fresh}
         remember(ground.cache, key, list(found.values()))
+    return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
+
+
+def decide(
+    job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: float = SECONDS, layers: int | None = None
+) -> tuple[Weighed, ...]:
+    """Let those run off that a first measurement found nearly equally fast; nothing is done where it is clear.
+
+    Args:
+        job: the model, the task and the sizes of a call.
+        known: candidates with their measurements.
+        ground: where it will run.
+        seconds: to time each in each of its turns.
+        layers: measure so many of the first layers; None for all of a model that is not too large.
+
+    Raises:
+        LaunchError: the model cannot be loaded, or the figures cannot be kept.
+    """
+    near = finalists(known)
+    found = {each.candidate: each.measurement for each in known if each.measurement is not None}
+    if not near or all(found[candidate].run_off for candidate in near):
+        return tuple(known)
+    ground.tell(f"measuring again, each alone: {', '.join(candidate.name for candidate in near)}")
+    found |= {each.candidate: each for each in run_off(ground, job, near, seconds=seconds, layers=layers)}
+    # An earlier run-off of others does not count beside this one.
+    found = {each: row if each in near else replace(row, run_off=False) for each, row in found.items()}
+    key = _key(job, ground, layers)
+    remember(ground.cache, key, list({**recall(ground.cache, key, ground.tell), **found}.values()))
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 

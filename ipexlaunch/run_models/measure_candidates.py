@@ -72,6 +72,7 @@ class _Session:
     def __init__(self, measuring: MeasuringJob, say: Callable[[str], None]) -> None:
         self.say = say
         self.seconds = measuring.seconds
+        self.one_stretch = measuring.one_stretch
         self.job = measuring.job
         say("loading")
         import_engine(REFERENCE)
@@ -100,7 +101,9 @@ class _Session:
         try:
             if call is not None:
                 self.say(f"measuring {name}")
-                row.in_turn = time_in_turn(self.call_reference, call, self.seconds, first_s)
+                row.in_turn = time_in_turn(
+                    self.call_reference, call, self.seconds, first_s, one_stretch=self.one_stretch
+                )
         except Exception as error:
             row.problem = _told(error)
         del call

@@ -12,7 +12,7 @@ import pytest
 
 from ipexlaunch.engines import measuring_job
 from ipexlaunch.engines.accuracy import Answers
-from ipexlaunch.engines.candidate import REFERENCE, Candidate, floating
+from ipexlaunch.engines.candidate import REFERENCE, floating
 from ipexlaunch.engines.choose import DtypeWord, EngineWord
 from ipexlaunch.engines.measurement import Measurement
 from ipexlaunch.engines.measuring_job import MeasuringJob
@@ -40,8 +40,9 @@ FP32_MS = 50.0
 class FakeWorkers:
     """Stands for the run: every worker takes the milliseconds of `call_ms`; one that is not there kills it."""
 
-    def __init__(self, call_ms: Times, words: str = "") -> None:
+    def __init__(self, call_ms: Times, words: str = "", alone_ms: Times | None = None) -> None:
         self.call_ms = call_ms
+        self.alone_ms = call_ms if alone_ms is None else alone_ms
         self.words = words
         self.asked: list[list[str]] = []
         self.exit_code = 139
@@ -58,11 +59,12 @@ class FakeWorkers:
         rows: list[dict[str, object]] = []
         failures: tuple[Failure, ...] = ()
         for candidate in wanted.candidates:
-            if candidate.name not in self.call_ms:
+            times = self.alone_ms if wanted.one_stretch else self.call_ms
+            if candidate.name not in times:
                 failures = (Failure(index=1, stage="load", code=self.exit_code, message="ended badly", time=1.0),)
                 Path(directory, "1.log").write_text(self.words)
                 break
-            rows.append(self._row(candidate))
+            rows.append(took(candidate, times[candidate.name], FP32_MS, answers=Answers(cosine=1.0)).as_row())
         told = Told(facts={"measurements": json.loads(json.dumps(rows)), "amx": False, "aten": "AVX512"})
         if self.starts_measuring:
             told.phases.append(PhaseSpan("preparing something", 0.0, 1.0))
@@ -82,9 +84,6 @@ class FakeWorkers:
             for worker in launch.workers
         ]
         return Run(records=records, started=0.0, go=None, ended=1.0, failures=failures, signal=None, exit_code=0)
-
-    def _row(self, candidate: Candidate) -> dict[str, object]:
-        return took(candidate, self.call_ms[candidate.name], FP32_MS, answers=Answers(cosine=1.0)).as_row()
 
 
 def ground(
@@ -126,6 +125,35 @@ def test_a_model_that_cannot_be_loaded_is_an_error_in_the_worker_s_own_words() -
     run.exit_code, run.starts_measuring = 1, False
     with pytest.raises(LaunchError, match="there is no such directory"):
         measure(ground(run), JOB, [REFERENCE])
+
+
+NEARLY_ALIKE = {**IPEX_MS, "eager bf16": 19.5, "torch fp32": 42.0, "torch bf16": 30.0}
+AUTO = ["eager fp32", "eager bf16", "torch fp32", "torch bf16", "ipex fp32", "ipex bf16"]
+
+
+def test_those_that_are_nearly_alike_run_off_each_alone_in_turn_and_then_the_other_way_round(tmp_path: Path) -> None:
+    run = FakeWorkers(NEARLY_ALIKE, alone_ms={"eager bf16": 19.0, "ipex bf16": 18.0})
+    found = resolve_candidate(JOB, "auto", "auto", ground(run, tmp_path))
+    assert run.asked == [AUTO, ["eager bf16"], ["ipex bf16"], ["ipex bf16"], ["eager bf16"]]
+    assert found.choice.candidate == IPEX_BF16
+    assert found.choice.why == "the fastest of 6 measured here, 2.78 times the rate of eager fp32"
+    assert resolve_candidate(JOB, "auto", "auto", ground(run, tmp_path)).choice == found.choice
+    assert len(run.asked) == 5
+
+
+def test_who_dies_in_the_run_off_is_not_chosen() -> None:
+    run = FakeWorkers(NEARLY_ALIKE, "Killed\n", alone_ms={"ipex bf16": 20.0})
+    found = resolve_candidate(JOB, "auto", "auto", ground(run))
+    assert found.choice.candidate == IPEX_BF16
+    problems = {each.candidate.name: each.trouble for each in found.known if each.trouble}
+    assert problems["eager bf16"] == "its worker ended badly: Killed"
+
+
+def test_a_run_off_of_some_does_not_count_against_who_is_much_faster(tmp_path: Path) -> None:
+    slow = {"eager fp32": FP32_MS, "eager bf16": 47.0, "ipex fp32": 40.0, "ipex bf16": 20.0}
+    run = FakeWorkers(slow)
+    assert resolve_candidate(JOB, "eager", "auto", ground(run, tmp_path)).choice.candidate.name == "eager bf16"
+    assert resolve_candidate(JOB, "auto", "auto", ground(run, tmp_path)).choice.candidate == IPEX_BF16
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,21 @@ def test_the_time_is_kept() -> None:
     assert spent["reference"] == 10.0
 
 
+def test_in_one_stretch_the_reference_comes_before_and_after_only() -> None:
+    order: list[str] = []
+
+    def call(name: str, seconds: float) -> Callable[[], float]:
+        def take() -> float:
+            order.append(name)
+            return seconds
+
+        return take
+
+    found = time_in_turn(call("reference", 0.5), call("candidate", 0.25), 2.0, one_stretch=True)
+    assert order == ["reference"] * 2 + ["candidate"] * 8 + ["reference"] * 2
+    assert found.relative == pytest.approx(0.5)
+
+
 def test_a_call_that_takes_all_the_time_is_not_made_again() -> None:
     def never() -> float:
         raise AssertionError("it was called again")
