@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ipexlaunch.probe
 from ipexlaunch.documents.topology_document import topology_to_json, topology_to_yaml
 from ipexlaunch.errors import DocumentError, IpexLaunchError, RequestError, TopologyError
 from ipexlaunch.probe import open_topology, probe
@@ -23,6 +24,11 @@ def test_the_live_machine_is_the_one_this_process_runs_on() -> None:
     assert live.allowed_cpus == os.sched_getaffinity(0)
     assert probe("/") == probe() == live
     assert isinstance(files_of("live"), DirectoryFiles)
+
+
+def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match=r"'ipexlaunch\.probe' has no attribute 'prob'"):
+        ipexlaunch.probe.prob  # noqa: B018 (asking for it is the test)
 
 
 def test_documents_in_either_form_and_from_a_pipe(tmp_path: Path) -> None:
