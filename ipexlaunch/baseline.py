@@ -20,6 +20,8 @@ class Baseline:
     """Items per second from its start to its last completion."""
     items: int
     seconds: float
+    measured: str = ""
+    """When, as ISO 8601 in UTC, where that was at the end of a search; "" for just before the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

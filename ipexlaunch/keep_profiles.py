@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ipexlaunch.documents.plan_document import write_plan
 from ipexlaunch.documents.profile_document import read_profile, write_profile
-from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.errors import IpexLaunchError, LaunchError, RequestError
 from ipexlaunch.plan import Plan
 from ipexlaunch.tuning.profile import Profile
 
@@ -86,6 +86,18 @@ def write_whole(path: str, text: str, hint: str) -> None:
         os.replace(partial, path)
     except OSError as error:
         raise LaunchError(f"write {path}", str(error.strerror), hint) from None
+
+
+def former_profile(path: str) -> Profile | None:
+    """What a profile says that is about to be replaced; None where there is none, or none that can be read.
+
+    Args:
+        path: from `profile_path`.
+    """
+    try:
+        return find_profile(path, "")
+    except IpexLaunchError:
+        return None
 
 
 def find_profile(path: str, program: str) -> Profile:

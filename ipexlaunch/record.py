@@ -72,3 +72,6 @@ class Run:
     """Counters of the host, earliest first."""
     host_cpus: int = 0
     """How many cpus the workers may use, where the plan names none."""
+    over: bool = True
+    """False for one that lasts, or whose end nobody wrote down because its launcher was killed; `ended` is then the
+    last moment that is known of it."""

@@ -17,6 +17,7 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.distribution import Distribution, distribution
 from ipexlaunch.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
 from ipexlaunch.exit_words import SIGNAL_NAMES
+from ipexlaunch.figures import figure
 from ipexlaunch.lifecycle import SIGNAL_BASE, Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
@@ -79,7 +80,8 @@ class InstanceReport:
     threads: int | None
     cpu_s: float
     peak_memory_bytes: int
-    exit: int
+    exit: int | None
+    """In the shell's sense; None where nobody saw it."""
     log: str = ""
     placement: Proof | None = None
     """What was read back of it; None where it ended before anybody looked."""
@@ -162,7 +164,7 @@ def aggregate(
         efficiency=scaling.efficiency if scaling else None,
         baseline=baseline,
         disturbance=disturbance,
-        instances=tuple(_instance(record, start_of(run), scaling) for record in run.records),
+        instances=tuple(_instance(record, run, scaling) for record in run.records),
         failures=tuple(
             Failure(index=f.index, stage=f.stage, code=f.code, message=f.message, time=f.time - run.started)
             for f in run.failures
@@ -223,7 +225,7 @@ def _throughput(run: Run) -> Throughput:
     )
 
 
-def _instance(record: WorkerRecord, start: float, scaling: Scaling | None) -> InstanceReport:
+def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> InstanceReport:
     last = record.placements[-1] if record.placements else None
     binding = record.binding
     return InstanceReport(
@@ -233,14 +235,14 @@ def _instance(record: WorkerRecord, start: float, scaling: Scaling | None) -> In
         memory=binding.memory if binding else "none",
         items=sum(record.samples.items),
         tokens=sum(record.samples.tokens),
-        rate=rate_of(record, start),
+        rate=rate_of(record, start_of(run)),
         latency_ms=_percentiles_ms(record.samples.latencies_s),
         ready_s=None if record.ready is None else record.ready - record.started,
         local_pages=_worst_share(record.instance.nodes, record.placements),
         threads=last.threads if last else None,
         cpu_s=record.cpu_s,
         peak_memory_bytes=last.peak_memory_bytes if last else record.peak_memory_bytes,
-        exit=record.exit_code,
+        exit=record.exit_code if run.over or record.exited is not None else None,
         log=record.log,
         placement=proof_of(record.placements),
         phases_s=record.told.phase_seconds() if record.told else {},
@@ -265,14 +267,18 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
     reasons: list[str] = []
     if run.signal is not None:
         reasons.append(f"the run was interrupted by SIG{SIGNAL_NAMES.get(run.signal, str(run.signal))}")
+    if not run.over:
+        known_s = run.ended - run.started
+        reasons.append(f"it has no end: its launcher was killed, or it still runs; known are its first {known_s:.0f} s")
     reasons += [f"instance {failure.index} {failure.message}" for failure in run.failures]
     counted = {record.instance.index for record in run.records if record.samples.times}
     for record in run.records:
         index = record.instance.index
         stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)
-        if counted and not run.fed and index not in counted and not stopped and record.exit_code == 0:
+        if counted and not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0:
             reasons.append(f"instance {index} counted nothing while others did")
-        if not run.fed and record.ready is not None and record.finished is None and record.exit_code == 0:
+        ended = run.over or record.exited is not None
+        if ended and not run.fed and record.ready is not None and record.finished is None and record.exit_code == 0:
             reasons.append(f"instance {index} was ready but never said that it finished")
         if record.told is not None:
             reasons += [f"instance {index}: {reason}" for reason in record.told.invalid]
@@ -283,7 +289,8 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
 
 def _warnings(run: Run, throughput: Throughput) -> list[str]:
     warnings = list(run.notes)
-    unseen = frozenset(r.instance.index for r in run.records if r.pid is not None and not r.placements)
+    ended = [record for record in run.records if record.pid is not None and (run.over or record.exited is not None)]
+    unseen = frozenset(record.instance.index for record in ended if not record.placements)
     if unseen:
         warnings.append(
             f"instance{'s' * (len(unseen) > 1)} {format_list(unseen)} ended before anybody looked: bound as planned, "
@@ -312,7 +319,7 @@ def _stragglers(run: Run) -> list[str]:
     ordered = sorted(rates.values())
     median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     return [
-        f"instance {index} is a straggler: {rate:.4g} items/s, {rate / median:.0%} of the median"
+        f"instance {index} is a straggler: {figure(rate)} items/s, {rate / median:.0%} of the median"
         for index, rate in rates.items()
         if rate < STRAGGLER_SHARE * median
     ]

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from ipexlaunch.baseline import Baseline, baseline_of
 from ipexlaunch.errors import BindError
+from ipexlaunch.figures import figure
 from ipexlaunch.guard_dtypes.supervised import log_path, run_quietly
 from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Limits
@@ -79,6 +81,28 @@ def try_setting(ground: TrialGround, step: Measure) -> Tried:
     )
 
 
+def try_alone(ground: TrialGround, launch: Launch, seconds: float) -> Baseline | str:
+    """Run the first worker of a launch alone; the reason where that gave no rate.
+
+    Args:
+        ground: how.
+        launch: of the setting.
+        seconds: of measuring.
+
+    Raises:
+        KeyboardInterrupt: interrupted; the worker is gone.
+    """
+    alone = replace(launch, workers=launch.workers[:1])
+    limits = replace(ground.limits, measured_s=seconds) if ground.cut else ground.limits
+    with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
+        try:
+            run = ground.run(alone, ground.inherited, _nobody, directory, limits, ground.line_rule)
+        except BindError as error:
+            return str(error)
+        trouble = _trouble(aggregate(run, None, ground.local_share_required), run, directory)
+    return trouble or baseline_of(run) or "it counted nothing"
+
+
 def _nobody(_text: str) -> None:
     """Trials are not talked about while they last; what went wrong stands in their row."""
 
@@ -102,7 +126,7 @@ def _too_slow(report: Report, limit_ms: float | None) -> str:
     if "p99" not in report.latency_ms:
         return "it reports no latency, which --latency-limit-ms needs"
     found = report.latency_ms["p99"]
-    return f"p99 of a call {found:.3g} ms, above the limit of {limit_ms:g} ms" if found > limit_ms else ""
+    return f"p99 of a call {figure(found)} ms, above the limit of {limit_ms:g} ms" if found > limit_ms else ""
 
 
 def _last_words(path: str) -> str:

@@ -15,6 +15,7 @@ from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.model_options import model_job, resolved
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.launch import Job, shell_line
@@ -54,15 +55,24 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     PROGRAM takes its items from ipexlaunch.worker.batches(). Items of a worker that dies go to the others; an item that
     kills its workers goes to OUTPUT.dead.jsonl.
     """
-    if (program is None) == (options["model"] is None):
-        raise click.UsageError("give either a PROGRAM or --model", context)
-    if options["on_failure"] != "stop":
-        raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
     if context.get_parameter_source("lost_time") is ParameterSource.DEFAULT:
         # The results are what is wanted, and who else used the cores does not make them wrong.
         options["lost_time"] = 1.0
+    replayed = job_to_replay(context, program, options) if options["replay"] is not None else None
+    if replayed is None and options["input_file"] is None:
+        raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
+    if replayed is None and (program is None) == (options["model"] is None):
+        raise click.UsageError("give either a PROGRAM or --model", context)
+    if options["on_failure"] != "stop":
+        raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
     plan, topology = plan_to_run(context, options)
-    job = model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
+    if replayed is not None:
+        tell_changes(options["replay"], replayed)
+        job = replayed
+    elif program is None:
+        job = model_program(plan, topology, options)
+    else:
+        job = job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)
     if options["dry_run"]:
         for worker in launch.workers:

@@ -20,8 +20,14 @@ STALL_TIMEOUT_S = 600.0
 BYTES_PER_TOKEN = 4
 """Of English text: 4.2 with the tokenizer of all-MiniLM-L6-v2 on examples/sentences.txt."""
 
+
+def _input(*, required: bool) -> Callable[[Function], Function]:
+    return click.option(
+        "--input", "input_file", required=required, metavar="FILE", help="The items; - for standard input."
+    )
+
+
 _ITEMS = (
-    click.option("--input", "input_file", required=True, metavar="FILE", help="The items; - for standard input."),
     click.option(
         "--format",
         "input_format",
@@ -88,6 +94,7 @@ _OWN = (
     click.option("--resume", is_flag=True, help="Go on where a former job of the same kind ended."),
     click.option("--overwrite", is_flag=True, help="Begin anew though there is an output already."),
     click.option("--rebuild", is_flag=True, help="With --resume: make a lost or damaged ledger from the output."),
+    click.option("--replay", metavar="DIR", help="Repeat the job that --run-dir kept in DIR, with another --output."),
 )
 
 
@@ -109,7 +116,7 @@ _MODEL = (
 
 def batch_options(function: Function) -> Function:
     """Add the options of the job, and those of a model."""
-    for option in reversed((*_ITEMS, *_OWN, *_MODEL, *MODEL_OPTIONS)):
+    for option in reversed((_input(required=False), *_ITEMS, *_OWN, *_MODEL, *MODEL_OPTIONS)):
         function = option(function)
     return function
 
@@ -189,6 +196,6 @@ _LOADGEN = (
 
 def loadgen_options(function: Function) -> Function:
     """Add the options of a test by LoadGen, and those of its items and its model."""
-    for option in reversed((*_LOADGEN, *_ITEMS, *_MODEL, *MODEL_OPTIONS)):
+    for option in reversed((*_LOADGEN, _input(required=True), *_ITEMS, *_MODEL, *MODEL_OPTIONS)):
         function = option(function)
     return function

@@ -10,6 +10,7 @@ import click
 
 from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
+from ipexlaunch.cli.known_baseline import baseline_of_profile
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.model_options import model_job, path_of, resolved, task_of
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -42,8 +43,11 @@ def command(context: click.Context, /, **options: Any) -> int:
     for name in ("module", "no_python"):
         if options[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} is for programs; bench has its own worker")
+    profile = None
     if options["profile"]:
-        apply_profile(context, options, model_key(options["model"], options["task"] or task_of(options["model"])))
+        profile = apply_profile(
+            context, options, model_key(options["model"], options["task"] or task_of(options["model"]))
+        )
     job = model_job(
         options,
         text=path_of(options["text"], "read the text"),
@@ -59,7 +63,10 @@ def command(context: click.Context, /, **options: Any) -> int:
             click.echo(shell_line(worker))
         return 0
     _tell(f"{found.choice.candidate.name}: {found.choice.why}")
-    return run_launch(launch, topology, options).exit_code
+    known = None
+    if profile is not None and not options["baseline"]:
+        known = baseline_of_profile(profile, launch.job, model=found.job)
+    return run_launch(launch, topology, options, known=known).exit_code
 
 
 def _tell(text: str) -> None:

@@ -11,8 +11,14 @@ import click
 
 from ipexlaunch import __version__
 from ipexlaunch.keep_runs.mapped_libraries import MappedLibraries
-from ipexlaunch.keep_runs.run_directory import LOGS, finish_run_directory, make_run_directory
-from ipexlaunch.recorded_run import REPLAYED_OPTIONS, RecordedRun
+from ipexlaunch.keep_runs.run_directory import (
+    LOGS,
+    GrowingEvents,
+    finish_run_directory,
+    keep_baseline,
+    make_run_directory,
+)
+from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
@@ -35,11 +41,13 @@ def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -
         LaunchError: the directory holds a run already, or cannot be written.
     """
     path = os.path.abspath(options["run_dir"])
+    command = click.get_current_context().info_name or "run"
+    names = (*REPLAYED_OPTIONS, *(BATCH_OPTIONS if command == "batch" else ()))
     recorded = RecordedRun(
-        command=click.get_current_context().info_name or "run",
+        command=command,
         directory=os.getcwd(),
         job=replace(launch.job, module_path=""),
-        options={name: _plain(options[name]) for name in REPLAYED_OPTIONS if options.get(name) is not None},
+        options={name: _plain(options[name]) for name in names if options.get(name) is not None},
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         ipexlaunch=__version__,
     )
@@ -70,7 +78,7 @@ class RunKeeper:
         self._topology = topology
         self._libraries = MappedLibraries()
 
-    def noting(self, means: Means) -> Means:
+    def noting_libraries(self, means: Means) -> Means:
         """The same means, whose looks at workers note their libraries too.
 
         Args:
@@ -87,13 +95,44 @@ class RunKeeper:
 
         return replace(means, inspect=inspect, glance=glance)
 
-    def finish(self, run: Run, report: Report, solo: Run | None = None) -> None:
+    def noting_events(self, means: Means) -> Means:
+        """The same means, which have what happens written down while it happens.
+
+        Args:
+            means: of the supervisor.
+        """
+        growing = GrowingEvents(self._path)
+        full = False
+
+        def note(run: Run) -> None:
+            nonlocal full
+            if full:
+                return
+            try:
+                growing.add(run)
+            except OSError as error:  # a full disk must not end the run
+                full = True
+                means.tell(f"the events are not kept any further in {self._path}: {error.strerror}")
+
+        return replace(means, note=note)
+
+    def keep_baseline(self, solo: Run) -> None:
+        """Write what happened when one instance ran alone.
+
+        Args:
+            solo: the raw facts.
+
+        Raises:
+            LaunchError: it cannot be written.
+        """
+        keep_baseline(self._path, solo)
+
+    def finish(self, run: Run, report: Report) -> None:
         """Write what happened.
 
         Args:
             run: the raw facts.
             report: what was computed from them.
-            solo: the raw facts of the instance that ran alone first.
 
         Raises:
             LaunchError: it cannot be written.
@@ -111,4 +150,4 @@ class RunKeeper:
             }
             for record, worker in zip(run.records, self._launch.workers, strict=False)  # one, where only it ran
         ]
-        finish_run_directory(self._path, run, report, environment, solo)
+        finish_run_directory(self._path, run, report, environment)

@@ -63,6 +63,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         RequestError: there is no profile for this program on this machine.
         DocumentError: it cannot be read.
     """
+    from ipexlaunch.figures import figure
     from ipexlaunch.keep_profiles import find_profile, plan_path, profile_path
     from ipexlaunch.probe.sources import open_topology
 
@@ -86,7 +87,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
         if name in options and value is not None and not given:
             options[name] = value
-    text = f"profile of {profile.written}: {setting.words}, {profile.rate:.4g} items/s then"
+    text = f"profile of {profile.written}: {setting.words}, {figure(profile.rate)} items/s then"
     print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
     return profile
 

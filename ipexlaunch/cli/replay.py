@@ -1,4 +1,4 @@
-"""`ipexlaunch run --replay DIR`: the job, the plan and the options of a kept run, for this machine."""
+"""`ipexlaunch run --replay DIR` and `batch --replay DIR`: job, plan and options of a kept run, for this machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -20,10 +20,14 @@ SETTLED = (
     "plan_file", "python", "module", "no_python", "env", "port", "memory_allocator", "omp_runtime", "benchmark",
     "enable_tcmalloc", "enable_jemalloc", "use_default_allocator", "disable_iomp", "count_calls", "warmup_calls",
     "auto_ipex", "dtype", "force_dtype", "disable_ipex_graph_mode", "auto_ipex_verbose",
+    "input_file", "input_format", "id_field", "text_field", "tokens_field", "max_line_mb", "batch_size", "batch_tokens",
+    "look_ahead", "keep_order", "on_bad_line", "attempts",
+    "model", "input_tokens", "task", "engine", "quantization", "group_size", "lowp_mode", "checkpoint", "new_tokens",
+    "seed", "no_check", "cache_dir", "no_cache",
 )  # fmt: skip
 """Options that the kept run has decided; another value would be another run."""
 
-OUTPUTS = ("report_file", "log_dir", "log_path", "run_dir", "metrics_file")
+OUTPUTS = ("report_file", "log_dir", "log_path", "run_dir", "metrics_file", "output_file")
 """Options with a path where something is written: relative to where the user is now."""
 
 CHANGES_SHOWN = 5
@@ -47,7 +51,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     from ipexlaunch.cli.make_job import check_executable, workers_module_path
     from ipexlaunch.cli.script_options import RUN_SCRIPT
     from ipexlaunch.keep_runs.run_directory import PLAN, read_recorded
-    from ipexlaunch.recorded_run import REPLAYED_OPTIONS
+    from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
 
     kept = os.path.abspath(options["replay"])
     if program is not None:
@@ -57,14 +61,14 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
             flag = next(parameter.opts[0] for parameter in context.command.params if parameter.name == name)
             raise click.UsageError(f"--replay and {flag} exclude each other: {kept} says it already", context)
     recorded = read_recorded(kept)
-    if recorded.command == "batch":
-        raise LaunchError(f"repeat the run in {kept}", "it was a batch job", "start `ipexlaunch batch` again")
-    for name in REPLAYED_OPTIONS:
+    if replaying_command(recorded.command) != context.command.name:
+        _refuse(kept, recorded.command)
+    for name in (*REPLAYED_OPTIONS, *BATCH_OPTIONS):
         if name in recorded.options and not _typed(context, name):
             options[name] = _option(name, recorded.options[name])
     options["replay"], options["plan_file"] = kept, os.path.join(kept, PLAN)
     for name in OUTPUTS:
-        if options[name]:
+        if options.get(name) not in (None, "", "-"):
             options[name] = os.path.abspath(options[name])
     try:
         os.chdir(recorded.directory)
@@ -95,6 +99,20 @@ def tell_changes(kept: str, job: Job) -> None:
 
     for line in _changes(read_environment(kept), job):
         print(f"ipexlaunch: {line}", file=sys.stderr, flush=True)
+
+
+def replaying_command(command: str) -> str:
+    """The command that repeats a run of this one; "" for none."""
+    return {"batch": "batch", "loadgen": ""}.get(command, "run")
+
+
+def _refuse(kept: str, command: str) -> NoReturn:
+    right = {
+        "run": f"ipexlaunch run --replay {kept}",
+        "batch": f"ipexlaunch batch --replay {kept} --output FILE",
+        "": f"type `ipexlaunch {command}` again",
+    }[replaying_command(command)]
+    raise LaunchError(f"repeat the run in {kept}", f"it was made by `ipexlaunch {command}`", right)
 
 
 def _typed(context: click.Context, name: str) -> bool:

@@ -41,6 +41,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     PROGRAM is a Python script (a module with -m, any executable with --no-python). In its ARGUMENTS and in --env,
     {index} {count} {cpus} {nodes} {threads} {port} stand for the instance's own.
     """
+    profile, typed = None, arguments
     if options["replay"] is not None:
         if options["profile"]:
             raise click.UsageError("--replay repeats a run as it was; leave out --profile", context)
@@ -61,5 +62,10 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         for worker in launch.workers:
             click.echo(shell_line(worker))
         return 0
-    report = run_launch(launch, topology, options)
+    known = None
+    if profile is not None and not options["baseline"]:
+        from ipexlaunch.cli.known_baseline import baseline_of_profile  # not loaded where there is no profile
+
+        known = baseline_of_profile(profile, launch.job, typed)
+    report = run_launch(launch, topology, options, known=known)
     return report.exit_code

@@ -21,6 +21,7 @@ from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
+    from ipexlaunch.baseline import Baseline
     from ipexlaunch.batching.batch_figures import BatchSummary
     from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.keep_run import RunKeeper
@@ -63,7 +64,13 @@ class Feeding:
     """Whether results go to standard output, so that the workers' output must not."""
 
 
-def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feeding: Feeding | None = None) -> Report:
+def run_launch(
+    launch: Launch,
+    topology: Topology,
+    options: dict[str, Any],
+    feeding: Feeding | None = None,
+    known: Baseline | None = None,
+) -> Report:
     """Start the workers, watch over them to the end, show the report and write it where it was asked for.
 
     Args:
@@ -71,6 +78,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
         topology: the machine.
         options: the command's keyword arguments.
         feeding: gives the workers their items.
+        known: what one instance does alone, where nobody asks to measure it.
 
     Raises:
         IpexLaunchError: logs, the report or the metrics cannot be written, or memory cannot be bound with --strict.
@@ -118,7 +126,7 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
         tell=_tell,
     )
     if keeper is not None:
-        means = keeper.noting(means)
+        means = keeper.noting_libraries(means)
     adopt_orphans()
     gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
     gc.enable()
@@ -131,6 +139,8 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
         long_phase_s=None if options["live"] else LONG_PHASE_S,
     )
     solo = _solo(launch, topology, means, limits, showing, options)
+    if keeper is not None and solo is not None:
+        keeper.keep_baseline(solo)
     if solo is not None and solo.exit_code:
         _tell("the baseline failed; the run is not started")
         return _ended(solo, launch, topology, options, keeper)
@@ -142,11 +152,17 @@ def run_launch(launch: Launch, topology: Topology, options: dict[str, Any], feed
     watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
     means, showing = replace(means, tell=views.tell), replace(showing, outputs=outputs)
+    if keeper is not None:
+        means = keeper.noting_events(means)
     watch = RunWatch(launch, topology, means)
     run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
     run = watch.with_readings(run)
     reasons, batch = feeding.conclude() if feeding is not None else ((), None)
-    return _ended(run, launch, topology, options, keeper, reasons, batch, solo)
+    if solo is not None:
+        from ipexlaunch.cli.baseline_run import with_doubts
+
+        run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
+    return _ended(run, launch, topology, options, keeper, reasons, batch, known)
 
 
 def _solo(
@@ -160,6 +176,15 @@ def _solo(
     return run_alone(launch, topology, means, limits, showing, options["proof_interval"] or None)
 
 
+def _baseline(solo: Run) -> Baseline | None:
+    from ipexlaunch.baseline import baseline_of
+
+    found = baseline_of(solo)
+    if found is None:
+        _tell("no efficiency: the instance that ran alone counted nothing")
+    return found
+
+
 def _ended(
     run: Run,
     launch: Launch,
@@ -168,27 +193,18 @@ def _ended(
     keeper: RunKeeper | None,
     reasons: Sequence[str] = (),
     batch: BatchSummary | None = None,
-    solo: Run | None = None,
+    baseline: Baseline | None = None,
 ) -> Report:
     """The report of what happened, shown and kept."""
     from ipexlaunch.report import aggregate  # here, where no worker waits for the import
 
-    baseline = None
-    if solo is not None:
-        from ipexlaunch.baseline import baseline_of
-        from ipexlaunch.cli.baseline_run import with_doubts
-
-        baseline = baseline_of(solo)
-        if baseline is None:
-            _tell("no efficiency: the instance that ran alone counted nothing")
-        run = with_doubts(run, solo, options["lost_time"])
     report = aggregate(
         run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
     )
     report = replace(report, batch=batch)
     _show(report, options["report_file"])
     if keeper is not None:
-        keeper.finish(run, report, solo)
+        keeper.finish(run, report)
     return report
 
 

@@ -40,9 +40,7 @@ OWN = (
         help="Count work in what the program prints: a group items, total, item or rate, perhaps tokens.",
     ),
     click.option("--report", "report_file", metavar="FILE", help="Write the report as JSON."),
-    click.option(
-        "--run-dir", metavar="DIR", help="Keep everything about the run in DIR; `run --replay DIR` repeats it."
-    ),
+    click.option("--run-dir", metavar="DIR", help="Keep everything about the run in DIR; --replay DIR repeats it."),
     click.option("--log-dir", metavar="DIR", help="Keep each worker's output in a file of its own."),
     click.option("--log-file-prefix", default="run", show_default=True, help="How the names of those files begin."),
     click.option("--strict", is_flag=True, help="Refuse to run where memory cannot be bound as planned."),

@@ -18,6 +18,7 @@ from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.script_options import script_options_beside_a_models, script_runner
 from ipexlaunch.cli.tune_options import refuse_what_means_nothing, rule_from_options, tune_options
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
+from ipexlaunch.figures import figure
 from ipexlaunch.report import EXIT_INVALID
 from ipexlaunch.tuning.space import AS_IS
 
@@ -145,7 +146,7 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
         _write_report(options["report_file"], outcome)
     if outcome.best is None:
         return EXIT_INVALID
-    _keep(subject, outcome.best, outcome.runs, space, topology, options)
+    _keep(subject, outcome.best, outcome.runs, ground, space, topology, options)
     return 0
 
 
@@ -223,7 +224,7 @@ def _launch(
 
 
 def _watch(run: Tried, number: int) -> None:
-    said = run.trouble or f"{run.rate or 0:.4g} items/s"
+    said = run.trouble or f"{figure(run.rate or 0)} items/s"
     kind = f"round {run.round}" if run.round else "proposed" if run.proposed else "looking around"
     _tell(f"{number} ({kind}, {run.cost_s:.1f} s) {run.setting.words}: {said}")
 
@@ -245,16 +246,26 @@ def _write_report(path: str, outcome: Outcome) -> None:
 
 
 def _keep(
-    subject: Subject, best: Setting, history: Sequence[Tried], space: Space, topology: Topology, options: dict[str, Any]
+    subject: Subject,
+    best: Setting,
+    history: Sequence[Tried],
+    ground: TrialGround,
+    space: Space,
+    topology: Topology,
+    options: dict[str, Any],
 ) -> None:
+    from ipexlaunch.cli.known_baseline import measure_solo
     from ipexlaunch.documents.plan_document import write_plan
-    from ipexlaunch.keep_profiles import keep_profile, plan_path, profile_path, write_whole
+    from ipexlaunch.keep_profiles import former_profile, keep_profile, plan_path, profile_path, write_whole
     from ipexlaunch.tuning.outcome import median_rate
     from ipexlaunch.tuning.profile import Profile
     from ipexlaunch.tuning.tried import by_setting
 
     candidate = subject.candidates.get(best.numbers)
     plan = space.plan_of(best)
+    path = profile_path(os.environ, topology.fingerprint, subject.key)
+    former = None if options["fresh"] else former_profile(path)
+    solo = measure_solo(ground, best, options["seconds"], subject.model is not None, former)
     profile = Profile(
         topology=topology.fingerprint,
         program=subject.key,
@@ -267,10 +278,15 @@ def _keep(
         rate=median_rate(by_setting(history)[best]),
         runs=len(history),
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        solo=solo,
     )
-    path = profile_path(os.environ, topology.fingerprint, subject.key)
     keep_profile(path, profile, plan)
-    _tell(f"best: {best.words}, {profile.rate:.4g} items/s")
+    _tell(f"best: {best.words}, {figure(profile.rate)} items/s")
+    if solo is not None:
+        share = profile.rate / (len(plan.instances) * solo.rate)
+        _tell(
+            f"one alone: {figure(solo.rate)} items/s; {len(plan.instances)} together are {share:.1%} of as many of that"
+        )
     _tell(f"plan: {plan_path(path)}")
     if options["write_plan"] is not None:
         write_whole(os.path.abspath(options["write_plan"]), write_plan(plan), "give a path that can be written")

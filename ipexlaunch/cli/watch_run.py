@@ -40,7 +40,8 @@ class RunWatch:
         self._topology = topology
         self._given = means
         self._starts = 0
-        self.means = replace(means, hold=self._hold, inspect=self._inspect)
+        note = None if means.note is None else self._note
+        self.means = replace(means, hold=self._hold, inspect=self._inspect, note=note)
 
     @cached_property
     def _host(self) -> HostWatch:
@@ -60,6 +61,10 @@ class RunWatch:
     def _inspect(self, pid: int) -> Placement | None:
         self._host.look(pid)
         return self._given.inspect(pid)
+
+    def _note(self, run: Run) -> None:
+        if self._given.note is not None:
+            self._given.note(self.with_readings(run))
 
     def with_readings(self, run: Run) -> Run:
         """The run with what was read of the host.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.tuning.profile import Profile
+from ipexlaunch.tuning.profile import Profile, Solo
 from ipexlaunch.tuning.space import Setting
 
 if TYPE_CHECKING:
@@ -38,7 +38,10 @@ def read_profile(text: str, source: str) -> Profile:
 
     model: Any = validate(parse_document(text, source, {KIND: VERSIONS}), _model())
     data = model.model_dump()
-    return Profile(**{**data, "arguments": tuple(data["arguments"]), "setting": Setting(**data["setting"])})
+    data["arguments"], data["setting"] = tuple(data["arguments"]), Setting(**data["setting"])
+    if data["solo"] is not None:
+        data["solo"] = Solo(**data["solo"])
+    return Profile(**data)
 
 
 def _model() -> type[BaseModel]:

@@ -25,6 +25,15 @@ class SettingModel(_Strict):
     memory: MemoryPolicy
 
 
+class SoloModel(_Strict):
+    """What one instance did alone."""
+
+    rate: float
+    items: int
+    seconds: float
+    conditions: str
+
+
 class ProfileModel(_Strict):
     """What was found, and for what."""
 
@@ -39,3 +48,4 @@ class ProfileModel(_Strict):
     rate: float
     runs: int
     written: str
+    solo: SoloModel | None = None

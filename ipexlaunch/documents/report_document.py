@@ -62,6 +62,7 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
         "rate": baseline.rate,
         "items": baseline.items,
         "seconds": baseline.seconds,
+        **({"measured": baseline.measured} if baseline.measured else {}),
     }
 
 

@@ -82,7 +82,7 @@ class InstanceModel(_Strict):
     threads: int | None
     cpu_s: float
     peak_memory_bytes: int
-    exit: int
+    exit: int | None
     log: str
     placement: PlacementModel | None
     phases_s: dict[str, float] = {}
@@ -99,6 +99,7 @@ class BaselineModel(_Strict):
     rate: float
     items: int
     seconds: float
+    measured: str = ""
 
 
 class DisturbanceModel(_Strict):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ipexlaunch.comparison import Configuration, Interval
 from ipexlaunch.drawings.live_words import plain_line
+from ipexlaunch.figures import figure
 
 COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
 
@@ -43,9 +44,9 @@ def row(configuration: Configuration) -> tuple[str, ...]:
     return (
         plain_line(configuration.label),
         f"{len(configuration.rates)}{left_out}",
-        _figure(configuration.median),
+        figure(configuration.median),
         _interval(configuration.interval),
-        _figure(configuration.steady),
+        figure(configuration.steady),
         "-" if configuration.efficiency is None else f"{configuration.efficiency:.1%}",
         "1" if configuration.ratio is None and configuration.rates else _ratio(configuration.ratio),
         "-" if configuration.ratio_interval is None else " .. ".join(map(_ratio, configuration.ratio_interval)),
@@ -57,11 +58,4 @@ def _ratio(value: float | None) -> str:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{_figure(interval[0])} .. {_figure(interval[1])}"
-
-
-def _figure(value: float | None) -> str:
-    """Four significant digits, never an exponent."""
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if value >= 1000 else f"{value:.{3 if value < 1 else 2 if value < 10 else 1}f}"
+    return "-" if interval is None else f"{figure(interval[0])} .. {figure(interval[1])}"

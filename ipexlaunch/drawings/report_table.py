@@ -9,6 +9,7 @@ from ipexlaunch.baseline import Baseline
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.live_words import plain_line
 from ipexlaunch.drawings.words import wrapped
+from ipexlaunch.figures import figure
 from ipexlaunch.report import CLAIMED_RATE, InstanceReport, Report
 
 if TYPE_CHECKING:
@@ -99,18 +100,18 @@ def _row(instance: InstanceReport) -> dict[str, str]:
         "node": format_list(instance.nodes) or "-",
         DEVICE: instance.accelerator or "-",
         "memory": instance.memory,
-        "ready s": _figure(instance.ready_s),
+        "ready s": figure(instance.ready_s),
         "items": str(instance.items),
-        "items/s": _figure(instance.rate),
-        "tokens/s": _figure(instance.rate * instance.tokens / instance.items if instance.rate else None),
-        "p50 ms": _figure(instance.latency_ms.get("p50")),
-        "p90 ms": _figure(instance.latency_ms.get("p90")),
-        "p99 ms": _figure(instance.latency_ms.get("p99")),
+        "items/s": figure(instance.rate),
+        "tokens/s": figure(instance.rate * instance.tokens / instance.items if instance.rate else None),
+        "p50 ms": figure(instance.latency_ms.get("p50")),
+        "p90 ms": figure(instance.latency_ms.get("p90")),
+        "p99 ms": figure(instance.latency_ms.get("p99")),
         SOLO: "-" if instance.interference is None else f"{instance.interference:.1%}",
-        CLAIMED: _figure(claimed) if isinstance(claimed := instance.facts.get(CLAIMED_RATE), int | float) else "-",
+        CLAIMED: figure(claimed) if isinstance(claimed := instance.facts.get(CLAIMED_RATE), int | float) else "-",
         "local": "-" if instance.local_pages is None else f"{instance.local_pages:.1%}",
         "peak MB": f"{instance.peak_memory_bytes / MIB:.0f}" if instance.peak_memory_bytes else "-",
-        "exit": str(instance.exit),
+        "exit": "-" if instance.exit is None else str(instance.exit),
     }
 
 
@@ -121,21 +122,21 @@ def _total(report: Report, width: int) -> list[str]:
     if throughput.makespan is None:
         claim = throughput.naive_sum
         lines.append("no throughput: nothing was counted")
-        lines[0] += f"; the workers claim {_figure(claim)} a second in sum" if claim is not None else ""
+        lines[0] += f"; the workers claim {figure(claim)} a second in sum" if claim is not None else ""
         if claim is None and report.valid:
             lines += wrapped(HOW_TO_COUNT, width, "    ")
     else:
-        work = f"{throughput.items} items in {_figure(throughput.seconds)} s"
-        lines.append(f"total {_figure(throughput.makespan)} {throughput.unit}")
+        work = f"{throughput.items} items in {figure(throughput.seconds)} s"
+        lines.append(f"total {figure(throughput.makespan)} {throughput.unit}")
         lines[0] += f"  ({work} from the common start to the last item)"
     details = []
     if throughput.tokens_per_second is not None:
-        details.append(f"{_figure(throughput.tokens_per_second)} tokens/s")
+        details.append(f"{figure(throughput.tokens_per_second)} tokens/s")
     if throughput.steady is not None:
-        window = _figure(throughput.steady_seconds)
-        details.append(f"steady {_figure(throughput.steady)} {throughput.unit} while all worked ({window} s)")
+        window = figure(throughput.steady_seconds)
+        details.append(f"steady {figure(throughput.steady)} {throughput.unit} while all worked ({window} s)")
     if throughput.naive_sum is not None and throughput.makespan is not None:
-        details.append(f"sum of the workers' own rates {_figure(throughput.naive_sum)}")
+        details.append(f"sum of the workers' own rates {figure(throughput.naive_sum)}")
     lines += _joined(details, "; ", width)
     if report.baseline is not None:
         lines += _joined([_scaling(report, report.baseline)], "; ", width)
@@ -150,7 +151,8 @@ def _total(report: Report, width: int) -> list[str]:
 
 
 def _scaling(report: Report, baseline: Baseline) -> str:
-    alone = f"instance {baseline.index} alone: {_figure(baseline.rate)} {report.throughput.unit}"
+    when = f", measured {baseline.measured[:10]}" if baseline.measured else ""
+    alone = f"instance {baseline.index} alone: {figure(baseline.rate)} {report.throughput.unit}{when}"
     if report.efficiency is None:
         return f"no efficiency without a steady rate; {alone}"
     return f"efficiency {report.efficiency:.1%} of {len(report.instances)} x {alone}"
@@ -163,7 +165,7 @@ HOW_TO_COUNT = (
 
 
 def _percentiles(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {_figure(value)} ms" for name, value in figures.items())
+    return ", ".join(f"{name} {figure(value)} ms" for name, value in figures.items())
 
 
 def _phases(instances: Sequence[InstanceReport]) -> list[str]:
@@ -176,7 +178,7 @@ def _phases(instances: Sequence[InstanceReport]) -> list[str]:
     for name in sorted(places, key=lambda name: places[name]):
         seconds = [instance.phases_s[name] for instance in instances if name in instance.phases_s]
         some = f" ({len(seconds)} of {len(instances)})" if len(seconds) < len(instances) else ""
-        parts.append(f"{plain_line(name)} {_figure(max(seconds))} s{some}")
+        parts.append(f"{plain_line(name)} {figure(max(seconds))} s{some}")
     return parts
 
 
@@ -210,12 +212,3 @@ def _joined(parts: Sequence[str], between: str, width: int, head: str = "") -> l
             lines[-1] += between.rstrip()
             lines.append(f"    {part}")
     return lines
-
-
-def _figure(value: float | None) -> str:
-    """Four significant digits, never an exponent; "-" for what is not known."""
-    if value is None:
-        return "-"
-    if value >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.{3 if value < 1 else 2 if value < 10 else 1}f}"

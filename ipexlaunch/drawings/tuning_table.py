@@ -8,6 +8,7 @@ from statistics import median
 
 from ipexlaunch.drawings.rich_text import table_text
 from ipexlaunch.drawings.words import counted, wrapped
+from ipexlaunch.figures import figure
 from ipexlaunch.tuning.next_step import failed_settings
 from ipexlaunch.tuning.outcome import Outcome, median_rate
 from ipexlaunch.tuning.race import Standing, standings
@@ -65,9 +66,9 @@ def _row(setting: Setting, runs: Sequence[Tried], standing: Standing | None, lev
     return [
         setting.words,
         str(len(runs)),
-        f"{rate:,.4g}" if rate < 10_000 else f"{rate:,.0f}",
+        figure(rate),
         "100 %" if best else f"{100 * share:.1f} %{error}",
-        f"{median(latencies):.3g}" if latencies else "",
+        figure(median(latencies)) if latencies else "",
         f"{peak / 1e6:,.0f}" if peak else "",
         "best" if best else "" if standing else "short runs only",
     ]

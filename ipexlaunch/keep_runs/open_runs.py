@@ -6,17 +6,20 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ipexlaunch.baseline import baseline_of
+from ipexlaunch.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.documents.tuning_document import SCHEMA, read_tuning
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
-from ipexlaunch.report import Report
+from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
+from ipexlaunch.report import Report, aggregate
 from ipexlaunch.tuning.outcome import Outcome
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedRun:
-    """A run that came to its end."""
+    """A run, of which at least a part is known."""
 
     name: str
     """Short, and unlike those of the others."""
@@ -52,9 +55,7 @@ def open_runs(paths: Sequence[str]) -> tuple[Opened, ...]:
 def _open(path: str, name: str) -> Opened:
     if os.path.isdir(path):
         kept = read_run_directory(path)
-        if kept.report is None:
-            raise DocumentError(path, "", "the run in it did not come to its end", "repeat it: run --replay")
-        return OpenedRun(name=name, report=kept.report, kept=kept)
+        return OpenedRun(name=name, report=kept.report or _report_so_far(kept), kept=kept)
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
@@ -64,6 +65,26 @@ def _open(path: str, name: str) -> Opened:
     if f'"{SCHEMA.rpartition("/")[0]}/' in text[:LONGEST_HEAD]:
         return OpenedSearch(name=name, outcome=read_tuning(text, path))
     return OpenedRun(name=name, report=read_report(text, path), kept=None)
+
+
+def _report_so_far(kept: KeptRun) -> Report:
+    """Of a run that did not come to its end, as far as it is known."""
+    if kept.run is None:
+        raise DocumentError(kept.path, "", "the run in it did not come to its end", "repeat it: run --replay")
+    options, job = kept.recorded.options, kept.recorded.job
+    local, lost = options.get("local_pages", LOCAL_SHARE_REQUIRED), options.get("lost_time", LOST_TIME_ALLOWED)
+    return aggregate(
+        kept.run,
+        local_share_required=float(str(local)),
+        lost_time_allowed=float(str(lost)),
+        provenance={
+            "ipexlaunch": kept.recorded.ipexlaunch,
+            "topology": kept.topology.fingerprint,
+            "program": [job.program, *job.arguments],
+            "python": job.python if job.kind != "executable" else None,
+        },
+        baseline=None if kept.solo is None else baseline_of(kept.solo),
+    )
 
 
 LONGEST_HEAD = 200

@@ -5,6 +5,7 @@ plan.yaml         the instances
 topology.yaml     the machine
 environment.json  versions, libraries really mapped, kernel, limits, variables
 events.jsonl      the raw facts: every count, look, failure and signal, with its time
+events-so-far.jsonl  the same while the run lasts; it is left where the launcher was killed
 report.json       what was computed from them
 baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
 logs/             what the workers printed
@@ -12,13 +13,15 @@ logs/             what the workers printed
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipexlaunch.documents.events_document import read_events, write_events
+from ipexlaunch.documents.events_document import read_events, read_events_so_far, write_events
+from ipexlaunch.documents.events_so_far import EventsSoFar
 from ipexlaunch.documents.plan_document import read_plan, write_plan
 from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_recorded_run
 from ipexlaunch.documents.report_document import read_report, write_report
@@ -32,6 +35,7 @@ from ipexlaunch.topology import Topology
 
 RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
 ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
+SO_FAR = "events-so-far.jsonl"
 BASELINE_EVENTS = "baseline-events.jsonl"
 LOGS = "logs"
 
@@ -49,7 +53,7 @@ class KeptRun:
     environment: Mapping[str, Any]
     """Empty where the run did not come to its end."""
     run: Run | None
-    """None where the run did not come to its end."""
+    """As far as it is known where the run did not come to its end; None where nothing is."""
     report: Report | None
     """None where the run did not come to its end."""
     solo: Run | None = None
@@ -79,9 +83,48 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
         raise LaunchError(f"keep the run in {path}", str(error.strerror), "name a place that can be written") from None
 
 
-def finish_run_directory(
-    path: str, run: Run, report: Report, environment: Mapping[str, Any], solo: Run | None = None
-) -> None:
+class GrowingEvents:
+    """The file that holds the events of a run while it lasts."""
+
+    def __init__(self, path: str) -> None:
+        """Begin with no file.
+
+        Args:
+            path: the run's directory.
+        """
+        self._path = os.path.join(path, SO_FAR)
+        self._events = EventsSoFar()
+
+    def add(self, run: Run) -> None:
+        """Append what is new.
+
+        Args:
+            run: what has happened so far.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.writelines(self._events.lines(run))
+
+
+def keep_baseline(path: str, solo: Run) -> None:
+    """Write what happened when one instance ran alone.
+
+    Args:
+        path: as `make_run_directory` made it.
+        solo: what happened.
+
+    Raises:
+        LaunchError: it cannot be written.
+    """
+    try:
+        _write(path, BASELINE_EVENTS, write_events(solo))
+    except OSError as error:
+        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
+
+
+def finish_run_directory(path: str, run: Run, report: Report, environment: Mapping[str, Any]) -> None:
     """Write what is known at the end; the report comes last, so that where it is the rest is.
 
     Args:
@@ -89,7 +132,6 @@ def finish_run_directory(
         run: what happened.
         report: what was computed from it.
         environment: see `read_host`.
-        solo: what happened when one instance ran alone.
 
     Raises:
         LaunchError: it cannot be written.
@@ -97,9 +139,9 @@ def finish_run_directory(
     try:
         _write(path, ENVIRONMENT, [json.dumps(environment, indent=1), "\n"])
         _write(path, EVENTS, write_events(run))
-        if solo is not None:
-            _write(path, BASELINE_EVENTS, write_events(solo))
         _write(path, REPORT, [write_report(report)])
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(path, SO_FAR))
     except OSError as error:
         raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 
@@ -150,7 +192,7 @@ def read_run_directory(path: str) -> KeptRun:
         plan=read_plan(*_read(path, PLAN)),
         topology=parse_topology(*_read(path, TOPOLOGY)),
         environment=read_environment(path) if finished else {},
-        run=_events(path, EVENTS) if finished else None,
+        run=_events(path, EVENTS) if os.path.exists(os.path.join(path, EVENTS)) else _events_so_far(path),
         solo=_events(path, BASELINE_EVENTS) if os.path.exists(os.path.join(path, BASELINE_EVENTS)) else None,
         report=read_report(*_read(path, REPORT)) if finished else None,
     )
@@ -182,6 +224,18 @@ def _events(path: str, name: str) -> Run:
     try:
         with open(name, encoding="utf-8", errors="surrogateescape") as lines:
             return read_events(lines, name)
+    except OSError as error:
+        raise DocumentError(name, "", str(error.strerror).lower()) from None
+
+
+def _events_so_far(path: str) -> Run | None:
+    """Of a run that did not come to its end; None where nothing was written yet."""
+    name = os.path.join(path, SO_FAR)
+    if not os.path.exists(name):
+        return None
+    try:
+        with open(name, encoding="utf-8", errors="surrogateescape") as lines:
+            return read_events_so_far(lines, name)
     except OSError as error:
         raise DocumentError(name, "", str(error.strerror).lower()) from None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.comparison import Configuration
 from ipexlaunch.distribution import percentile
+from ipexlaunch.figures import figure
 from ipexlaunch.plot_runs.chart_ground import (
     chart,
     label_instances,
@@ -53,7 +54,7 @@ def latency_chart(run: Run) -> str:
         axes.stairs(counts, edges, fill=True, color=INSTANCES[0])
         for percent, style in ((50, "-"), (90, "--"), (99, ":")):
             value = percentile(found, percent)
-            axes.axvline(value, color=INK, linestyle=style, linewidth=1.2, label=f"p{percent} {value:.4g} ms")
+            axes.axvline(value, color=INK, linestyle=style, linewidth=1.2, label=f"p{percent} {figure(value)} ms")
         if high / low > 3:
             axes.set_xscale("log")
             plain_numbers(axes)

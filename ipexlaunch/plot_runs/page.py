@@ -14,6 +14,7 @@ from ipexlaunch.drawings.machine_svg import machine_svg
 from ipexlaunch.drawings.tuning_table import HEADS as SETTING_HEADS
 from ipexlaunch.drawings.tuning_table import setting_rows
 from ipexlaunch.drawings.words import counted
+from ipexlaunch.figures import figure
 from ipexlaunch.keep_runs.open_runs import OpenedRun, OpenedSearch
 from ipexlaunch.plot_runs import charts, time_charts, tuning_charts
 from ipexlaunch.plot_runs.theme import style_variables
@@ -207,7 +208,7 @@ def _instances(report: Report) -> str:
             "-" if kept is None else f"{kept:.1%}",
             "-" if share is None else f"{share:.1%}",
             _figure(instance.ready_s) or "-",
-            str(instance.exit),
+            "-" if instance.exit is None else str(instance.exit),
         )
 
     table = _table(HEADS, ((cells(i), "failed" if i.index in report.failed else "") for i in report.instances), words=3)
@@ -253,7 +254,7 @@ def _words(value: object) -> str:
 
 
 def _figure(value: float | None) -> str | None:
-    """Four significant digits, never an exponent."""
+    """As in the tables, with thousands apart; None where it is not known."""
     if value is None:
         return None
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.{3 if value < 1 else 2 if value < 10 else 1}f}"
+    return f"{value:,.0f}" if value >= 1000 else figure(value)

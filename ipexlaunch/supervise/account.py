@@ -16,9 +16,15 @@ from ipexlaunch.supervise.output import Log
 
 
 def account(
-    children: Sequence[Child], state: State, ended: float, notes: Sequence[str], logs: Mapping[int, Log]
+    children: Sequence[Child],
+    state: State,
+    ended: float,
+    notes: Sequence[str],
+    logs: Mapping[int, Log],
+    *,
+    over: bool = True,
 ) -> Run:
-    """Everything that happened, once it is over."""
+    """Everything that happened, once it is over, or so far."""
     pairs = zip(children, state.workers, strict=True)
     return Run(
         records=tuple(_record(child, worker, logs.get(child.worker.instance.index)) for child, worker in pairs),
@@ -29,9 +35,10 @@ def account(
         signal=state.signal,
         exit_code=lifecycle.exit_code(state),
         fed=state.limits.fed,
-        notes=(*notes, *_about_recovered(children, state), *_about_printed(children)),
+        notes=(*notes, *_about_recovered(children, state), *_about_printed(children)) if over else tuple(notes),
         recovered=_of_instances(state.recovered, children),
         signalled=state.signalled,
+        over=over,
     )
 
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 LAST_WORDS_S = 5.0
 """How long the display may take for what is left at the end."""
 
+NOTE_INTERVAL_S = 5.0
+"""What a launcher that is killed had not noted is lost."""
+
 
 def supervise(
     launch: Launch,
@@ -115,6 +118,8 @@ class _Loop:
             self.attend(watcher)
         if proof_interval_s is not None:
             self.timers.every(proof_interval_s, self.clock(), crew.look_at_all)
+        if (note := means.note) is not None:
+            self.timers.every(NOTE_INTERVAL_S, self.clock(), lambda _: note(self.account(over=False)))
         self.run_id = os.urandom(8).hex()
         self.guardian = Guardian(self.run_id)
 
@@ -182,9 +187,13 @@ class _Loop:
             for child in self.crew.children:
                 children.close(child)
         self.listener.show_rest(LAST_WORDS_S)
+        return self.account(over=True)
+
+    def account(self, *, over: bool) -> Run:
+        """What happened, at the end or so far."""
         from ipexlaunch.supervise.account import account
 
-        return account(self.crew.children, self.crew.state, self.clock(), self.crew.notes, self.logs)
+        return account(self.crew.children, self.crew.state, self.clock(), self.crew.notes, self.logs, over=over)
 
     def wait_once(self) -> None:
         """Wait for the next thing to happen and deal with it."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ipexlaunch.binding import Binding
     from ipexlaunch.line_rule import LineRule
     from ipexlaunch.placement import Placement
+    from ipexlaunch.record import Run
 
     Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
 
@@ -40,6 +41,8 @@ class Means:
     """Says a line to the user."""
     clock: Callable[[], float] = time.monotonic
     """Seconds, the same clock as the workers'."""
+    note: Callable[[Run], None] | None = None
+    """Is told at intervals what has happened so far; None where nobody wants to know."""
 
 
 @dataclass(frozen=True, kw_only=True)

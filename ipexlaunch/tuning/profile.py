@@ -8,6 +8,18 @@ from ipexlaunch.tuning.space import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Solo:
+    """What the first instance of a setting did while the cores of the others were idle."""
+
+    rate: float
+    """Items per second."""
+    items: int
+    seconds: float
+    conditions: str
+    """A digest of what it was run with beside the setting and the program's arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """What was found, and for what."""
 
@@ -31,3 +43,5 @@ class Profile:
     """That the search made."""
     written: str
     """When, as ISO 8601 in UTC."""
+    solo: Solo | None = None
+    """One instance alone; None for a single one, or where that failed."""

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipexlaunch.binding import Binding
-from ipexlaunch.documents.events_document import ROWS_A_LINE, read_events, write_events
+from ipexlaunch.documents.event_rows import ROWS_A_LINE
+from ipexlaunch.documents.events_document import read_events, write_events
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.host_reading import HostReading, Throttling
 from ipexlaunch.lifecycle import Failure

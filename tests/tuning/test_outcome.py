@@ -16,7 +16,7 @@ from ipexlaunch.keep_profiles import find_profile, keep_profile, plan_path, prof
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.topology.sentence import machine_from_sentence
 from ipexlaunch.tuning.outcome import Outcome
-from ipexlaunch.tuning.profile import Profile
+from ipexlaunch.tuning.profile import Profile, Solo
 from ipexlaunch.tuning.space import Setting
 from ipexlaunch.tuning.tried import Tried
 
@@ -51,7 +51,7 @@ DATA = Path(__file__).parents[1] / "data"
 def test_the_table_has_the_best_first_and_says_what_failed() -> None:
     head, _, *lines = tuning_text(OUTCOME).splitlines()
     assert head == "8 runs of 4 of 60 settings, 0 s"
-    assert lines[2].split() == ["4x2,", "batch", "8", "3", "102", "100", "%", "4", "3", "best"]
+    assert lines[2].split() == ["4x2,", "batch", "8", "3", "102.0", "100", "%", "4.00", "3", "best"]
     assert lines[3].startswith("2x4, batch 8")
     assert "90." in lines[3]
     assert "±" in lines[3]
@@ -99,6 +99,14 @@ def test_an_outcome_with_a_mistake_is_refused_with_its_place(old: str, new: str,
 
 def test_a_profile_comes_back_from_its_text() -> None:
     assert read_profile(write_profile(PROFILE), "p.json") == PROFILE
+    known = replace(PROFILE, solo=Solo(rate=60.5, items=121, seconds=2.0, conditions="abc"))
+    assert read_profile(write_profile(known), "p.json") == known
+
+
+def test_a_profile_of_version_1_loads_for_ever() -> None:
+    profile = read_profile((DATA / "profile-v1.json").read_text(), "profile-v1.json")
+    assert profile.setting == Setting(split="4x7", batch_size=32, allocator="tcmalloc", runtime="intel")
+    assert (profile.arguments, profile.rate, profile.solo) == (("--batch", "{batch_size}"), 1234.5, None)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_nothing_counted_is_no_rate() -> None:
 def test_a_call_above_the_latency_limit_does_not_count() -> None:
     assert try_setting(ground(FakeRun(), latency_limit_ms=501.0), STEP).counts
     row = try_setting(ground(FakeRun(), latency_limit_ms=499.0), STEP)
-    assert row.trouble == "p99 of a call 500 ms, above the limit of 499 ms"
+    assert row.trouble == "p99 of a call 500.0 ms, above the limit of 499 ms"
     assert row.rate == pytest.approx(40.0)
 
 

@@ -68,6 +68,17 @@ def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path) -> None:
     again = run([*command, "--log", str(tmp_path / "starts")], tmp_path)
     assert "profile of " in again.stderr
     assert starts(tmp_path)[before:] == [f"{count} 8"]
+    assert "other arguments" in again.stderr  # the search had --fail-at
+    assert "one alone: " in done.stderr
+    assert starts(tmp_path)[before - 1] == f"{count} 8"  # the first instance alone
+    same = [*command, "--log", str(tmp_path / "starts"), "--fail-at", "32"]
+    measured = run([*same[:5], "--report", "same.json", *same[5:]], tmp_path)
+    found = json.loads((tmp_path / "same.json").read_text())
+    assert found["baseline"]["measured"]
+    assert found["efficiency"] > 0
+    assert "no scaling efficiency" not in measured.stderr
+    other = run([*same[:5], "--env", "A=b", *same[5:]], tmp_path)
+    assert "no scaling efficiency: the profile knows the rate of one instance alone with other options" in other.stderr
     contradiction = run([*command[:5], "--ninstances", "1", str(PROGRAM)], tmp_path)
     assert contradiction.returncode == 2
     assert "--ninstances" in contradiction.stderr
@@ -95,12 +106,14 @@ def test_killed_in_the_middle_it_goes_on_and_repeats_nothing_that_was_finished(t
     rows = report(tmp_path)["runs"]
     pairs = Counter((json.dumps(row["setting"]), row["round"]) for row in rows)
     assert set(pairs.values()) == {1}
-    assert len(rows) <= len(starts(tmp_path)) <= len(rows) + 1  # the one that was killed is run again
+    # The one that was killed is run again, and at the end one instance of the best alone, if there are several.
+    assert len(rows) <= len(starts(tmp_path)) <= len(rows) + 2
+    before = len(starts(tmp_path))
 
     third = run(words(tmp_path), tmp_path)
     assert third.returncode == 0
     assert report(tmp_path)["runs"] == rows
-    assert len(starts(tmp_path)) <= len(rows) + 1
+    assert len(starts(tmp_path)) == before
 
 
 def test_a_program_that_never_works_is_said_to(tmp_path: Path) -> None:
