@@ -28,6 +28,9 @@ NOISE = 0.97
 NEAR = 0.9
 """Of the fastest: a first measurement, in turn with fp32 and in one process with all others, is not surer than that."""
 
+MOST_SPREAD = 0.3
+"""As a share of a figure; where timings lie further apart than that, they still do not excuse more."""
+
 MOST_FINALISTS = 3
 
 
@@ -163,8 +166,17 @@ def finalists(known: Sequence[Weighed]) -> tuple[Candidate, ...]:
         known: candidates with their measurements.
     """
     right = sorted((each for each in known if each.right), key=lambda each: -(each.speed or 0.0))
-    near = [each for each in right if (each.speed or 0.0) >= NEAR * (right[0].speed or 0.0)][:MOST_FINALISTS]
+    if not right:
+        return ()
+    level = NEAR * (right[0].speed or 0.0) * (1 - _spread(right[0]))
+    near = [each for each in right if (each.speed or 0.0) * (1 + _spread(each)) >= level][:MOST_FINALISTS]
     return tuple(each.candidate for each in near) if len(near) > 1 else ()
+
+
+def _spread(each: Weighed) -> float:
+    """How far its figure may be off; it is what a busy host does to short timings."""
+    known = each.measurement.spread if each.measurement is not None else None
+    return min(known or 0.0, MOST_SPREAD)
 
 
 def _fastest(candidates: Sequence[Weighed]) -> Weighed:

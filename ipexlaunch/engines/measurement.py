@@ -24,6 +24,8 @@ class Measurement:
     reference_items_per_s: float | None = None
     calls: int = 0
     """That were timed, of all workers."""
+    spread: float | None = None
+    """How uncertain the rate is: half of the interquartile range of several timings as a share of it; None for one."""
     answers: Answers | None = None
     random_weights: bool = False
     """Whether the answers are those of a model that was never trained."""
@@ -98,6 +100,7 @@ def merged(measurements: Sequence[Measurement]) -> Measurement:
         items_per_s=_sum([each.items_per_s for each in measurements]),
         reference_items_per_s=_sum([each.reference_items_per_s for each in measurements]),
         calls=sum(each.calls for each in measurements),
+        spread=max((each.spread for each in measurements if each.spread is not None), default=None),
         answers=_worst([each.answers for each in measurements]),
         random_weights=first.random_weights,
         prepare_s=max(each.prepare_s for each in measurements),

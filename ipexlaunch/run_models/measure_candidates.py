@@ -162,6 +162,7 @@ class _Session:
             items_per_s=self.job.batch_size / (base * relative),
             reference_items_per_s=self.job.batch_size / base,
             calls=row.in_turn.calls,
+            spread=None if row.candidate == REFERENCE else row.in_turn.spread,
         )
 
 

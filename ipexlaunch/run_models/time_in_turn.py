@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 
 ROUNDS = 5
 """The candidate's time is spent in so many rounds, with the reference before, between and after them."""
 
 REFERENCE_SHARE = 0.1
 """Of the candidate's seconds, for each turn of the reference; at least one call."""
+
+FEWEST_FOR_SPREAD = 4
 
 STRETCH_SHARE = 0.4
 """The same before and after a candidate's only stretch."""
@@ -22,6 +24,8 @@ class InTurn:
 
     relative: float
     """Seconds of the candidate for one of the reference: the median over the rounds, each with its neighbours."""
+    spread: float | None
+    """Half of the interquartile range of the rounds, as a share of their median; None for fewer than four."""
     reference_s: tuple[float, ...]
     """Every call of the reference."""
     calls: int
@@ -63,6 +67,13 @@ def time_in_turn(
     return _compared(turns, rounds)
 
 
+def _spread(ratios: list[float]) -> float | None:
+    if len(ratios) < FEWEST_FOR_SPREAD:
+        return None
+    lower, middle, upper = quantiles(ratios, n=4, method="inclusive")
+    return (upper - lower) / (2 * middle)
+
+
 def _spend(call: Callable[[], float], seconds: float) -> list[float]:
     """At least one call, and more until the time is used."""
     taken = [call()]
@@ -77,6 +88,7 @@ def _compared(turns: list[list[float]], rounds: list[list[float]]) -> InTurn:
     ]
     return InTurn(
         relative=median(ratios),
+        spread=_spread(ratios),
         reference_s=tuple(taken for turn in turns for taken in turn),
         calls=sum(len(taken) for taken in rounds),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.engines.accuracy import Answers
 from ipexlaunch.engines.candidate import REFERENCE, Candidate, floating
-from ipexlaunch.engines.choose import Weighed, call_ms, choose, expected, verdict, worth_measuring
+from ipexlaunch.engines.choose import Weighed, call_ms, choose, expected, finalists, verdict, worth_measuring
 from ipexlaunch.engines.expectations import Expectation
 from ipexlaunch.engines.measurement import Measurement, from_row, merged
 from ipexlaunch.errors import RequestError
@@ -170,3 +171,26 @@ def test_a_candidate_travels_whole() -> None:
         engine="ipex", dtype="int4", scheme="weight-only", activations="bf16", group_size=64, lowp_mode="BF16"
     )
     assert from_row(Measurement(candidate=full).as_row()).candidate == full
+
+
+@pytest.mark.parametrize(
+    ("bf16", "bf16_spread", "fp32_spread", "again"),
+    [
+        (29, None, None, ()),
+        (43, None, None, ("ipex bf16", "ipex fp32")),
+        (36, 0.05, 0.05, ()),
+        (36, 0.15, 0.0, ("ipex bf16", "ipex fp32")),
+        (36, 0.0, 0.2, ("ipex bf16", "ipex fp32")),
+        (10, 9.0, 9.0, ()),
+    ],
+)
+def test_who_is_uncertain_is_timed_again(
+    bf16: float, bf16_spread: float | None, fp32_spread: float | None, again: tuple[str, ...]
+) -> None:
+    spreads = {IPEX_BF16: bf16_spread, IPEX_FP32: fp32_spread}
+    known = [
+        replace(each, measurement=replace(each.measurement, spread=spreads.get(each.candidate)))
+        for each in weighed(fp32=47, bf16=bf16)
+        if each.measurement is not None and each.candidate in spreads
+    ]
+    assert tuple(candidate.name for candidate in finalists(known)) == again

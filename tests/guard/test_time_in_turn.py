@@ -112,3 +112,11 @@ def test_workers_meet(tmp_path: Path) -> None:
 
 def test_one_worker_waits_for_nobody(tmp_path: Path) -> None:
     Meeting(str(tmp_path / "missing"), 0, 1).meet()
+
+
+def test_rounds_that_lie_far_apart_are_told() -> None:
+    assert time_in_turn(lambda: 0.02, lambda: 0.01, 2.0).spread == 0.0
+    rounds = itertools.chain([0.1] * 4, [0.2] * 2, [0.4], itertools.repeat(0.4))
+    found = time_in_turn(lambda: 0.1, saying(rounds), 2.0)  # 1, 2, 4, 4 and 4 times the reference
+    assert found.spread == pytest.approx(0.25)
+    assert time_in_turn(lambda: 0.1, lambda: 0.1, 2.0, one_stretch=True).spread is None
