@@ -2,6 +2,8 @@
 
     python benchmarks/supervisor.py --json supervisor.json
 
+64 workers that count ten times a second are run with and without a run directory's growing file of events, too.
+
 The workers are shells, so that 64 fit any machine. CPU time and resident set are those of the launcher's process alone
 (getrusage and VmHWM), between the moment all workers run and their end.
 """
@@ -23,19 +25,20 @@ import json, os, resource, sys, time
 from ipexlaunch.bind import adopt_orphans, held_to
 from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.inspect_placement import Inspector, descendants
+from ipexlaunch.keep_runs.run_directory import GrowingEvents
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.supervise import Means, Showing, supervise
 
-script, count, interval = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+script, count, interval, folder = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 instances = tuple(Instance(index=i, cpus=frozenset(), nodes=frozenset(), threads=1) for i in range(count))
 plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus=frozenset())
 launch = make_launch(plan, Job(program="sh", arguments=("-c", script), kind="executable"), os.environ)
 adopt_orphans()
 inspector = Inspector()
 means = Means(hold=held_to, inspect=inspector, glance=inspector.glance, descendants=descendants,
-              oom_kills=count_oom_kills, tell=print)
+              oom_kills=count_oom_kills, tell=print, note=GrowingEvents(folder).add if folder else None)
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
@@ -47,10 +50,10 @@ os.write(2, json.dumps(figures).encode())
 """
 
 
-def measure(script: str, count: int, interval: float) -> dict[str, float]:
-    with tempfile.TemporaryFile() as shown:
+def measure(script: str, count: int, interval: float, *, kept: bool = False) -> dict[str, float]:
+    with tempfile.TemporaryFile() as shown, tempfile.TemporaryDirectory() as folder:
         result = subprocess.run(
-            [sys.executable, "-c", LAUNCHER, script, str(count), str(interval)],
+            [sys.executable, "-c", LAUNCHER, script, str(count), str(interval), folder if kept else ""],
             stdout=shown, stderr=subprocess.PIPE, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         figures: dict[str, float] = json.loads(result.stderr)
@@ -66,9 +69,16 @@ def main() -> None:
     options = parser.parse_args()
     idle = f"for i in $(seq {options.seconds}); do echo line $i; sleep 1; done"
     loud = "head -c 500000000 /dev/zero | tr '\\0' x | fold -w 99"
+    say = 'echo \'{"event":"%s"}\' >&$IPEXLAUNCH_STATUS_FD; '
+    one = 'echo \'{"event":"progress","items":8,"latency_s":0.1}\' >&$IPEXLAUNCH_STATUS_FD; sleep 0.1'
+    listen = "read answer <&$IPEXLAUNCH_STATUS_FD; "
+    counting = say % "ready" + listen + f"for i in $(seq {10 * options.seconds}); do {one}; done; "
+    counting += say % "finished" + listen
     results = {
         "64 workers, a line a second each, placement read back every 10 s": measure(idle, 64, 10.0),
         "64 workers, a line a second each": measure(idle, 64, 0.0),
+        "64 workers, ten counts a second each": measure(counting, 64, 0.0),
+        "64 workers, ten counts a second each, events kept": measure(counting, 64, 0.0, kept=True),
         "1 worker that prints 505 MB": measure(loud, 1, 0.0),
     }
     print(f"{'':<68}{'wall s':>8}{'cpu s':>8}{'of a core':>11}{'peak MB':>9}{'shown MB':>10}")
