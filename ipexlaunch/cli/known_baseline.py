@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -53,7 +54,8 @@ def measure_solo(
     if isinstance(found, str):
         _tell(f"no scaling efficiency: {found}")
         return None
-    return Solo(rate=found.rate, items=found.items, seconds=found.seconds, conditions=conditions)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return Solo(rate=found.rate, items=found.items, seconds=found.seconds, conditions=conditions, measured=now)
 
 
 def baseline_of_profile(
@@ -78,7 +80,7 @@ def baseline_of_profile(
     if solo.conditions != _conditions(job, model):
         _tell("no scaling efficiency: the profile knows the rate of one instance alone with other options or variables")
         return None
-    return Baseline(index=0, rate=solo.rate, items=solo.items, seconds=solo.seconds, measured=profile.written)
+    return Baseline(index=0, rate=solo.rate, items=solo.items, seconds=solo.seconds, measured=solo.measured)
 
 
 def same_arguments(profile: Profile, given: tuple[str, ...]) -> bool:

@@ -63,6 +63,9 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     recorded = read_recorded(kept)
     if replaying_command(recorded.command) != context.command.name:
         _refuse(kept, recorded.command)
+    if recorded.command == "batch" and "input_file" not in recorded.options:
+        noted = "the ipexlaunch that kept it did not note the input"
+        raise LaunchError(f"repeat the run in {kept}", noted, "type `ipexlaunch batch` again")
     for name in (*REPLAYED_OPTIONS, *BATCH_OPTIONS):
         if name in recorded.options and not _typed(context, name):
             options[name] = _option(name, recorded.options[name])

@@ -32,6 +32,7 @@ class SoloModel(_Strict):
     items: int
     seconds: float
     conditions: str
+    measured: str
 
 
 class ProfileModel(_Strict):

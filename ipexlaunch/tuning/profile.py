@@ -17,6 +17,8 @@ class Solo:
     seconds: float
     conditions: str
     """A digest of what it was run with beside the setting and the program's arguments."""
+    measured: str
+    """When, as ISO 8601 in UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,7 +99,9 @@ def test_an_outcome_with_a_mistake_is_refused_with_its_place(old: str, new: str,
 
 def test_a_profile_comes_back_from_its_text() -> None:
     assert read_profile(write_profile(PROFILE), "p.json") == PROFILE
-    known = replace(PROFILE, solo=Solo(rate=60.5, items=121, seconds=2.0, conditions="abc"))
+    known = replace(
+        PROFILE, solo=Solo(rate=60.5, items=121, seconds=2.0, conditions="abc", measured="2026-01-02T00:00:00Z")
+    )
     assert read_profile(write_profile(known), "p.json") == known
 
 
