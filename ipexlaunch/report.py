@@ -242,7 +242,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         threads=last.threads if last else None,
         cpu_s=record.cpu_s,
         peak_memory_bytes=last.peak_memory_bytes if last else record.peak_memory_bytes,
-        exit=record.exit_code if run.over or record.exited is not None else None,
+        exit=record.exit_code if run.saw_end_of(record) else None,
         log=record.log,
         placement=proof_of(record.placements),
         phases_s=record.told.phase_seconds() if record.told else {},
@@ -277,8 +277,8 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
         stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)
         if counted and not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0:
             reasons.append(f"instance {index} counted nothing while others did")
-        ended = run.over or record.exited is not None
-        if ended and not run.fed and record.ready is not None and record.finished is None and record.exit_code == 0:
+        silent = record.ready is not None and record.finished is None and record.exit_code == 0
+        if silent and not run.fed and run.saw_end_of(record):
             reasons.append(f"instance {index} was ready but never said that it finished")
         if record.told is not None:
             reasons += [f"instance {index}: {reason}" for reason in record.told.invalid]
@@ -289,8 +289,9 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
 
 def _warnings(run: Run, throughput: Throughput) -> list[str]:
     warnings = list(run.notes)
-    ended = [record for record in run.records if record.pid is not None and (run.over or record.exited is not None)]
-    unseen = frozenset(record.instance.index for record in ended if not record.placements)
+    unseen = frozenset(
+        r.instance.index for r in run.records if r.pid is not None and not r.placements and run.saw_end_of(r)
+    )
     if unseen:
         warnings.append(
             f"instance{'s' * (len(unseen) > 1)} {format_list(unseen)} ended before anybody looked: bound as planned, "

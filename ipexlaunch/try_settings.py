@@ -61,20 +61,15 @@ def try_setting(ground: TrialGround, step: Measure) -> Tried:
         IpexLaunchError: the launch cannot be made at all.
     """
     begun = ground.clock()
-    launch = ground.launch_of(step.setting, step.seconds)
-    limits = replace(ground.limits, measured_s=step.seconds) if ground.cut else ground.limits
+    tried = _try(ground, ground.launch_of(step.setting, step.seconds), step.seconds)
     row = Tried(setting=step.setting, seconds=step.seconds, round=step.round)
-    with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
-        try:
-            run = ground.run(launch, ground.inherited, _nobody, directory, limits, ground.line_rule)
-        except BindError as error:
-            return replace(row, trouble=str(error), cost_s=ground.clock() - begun)
-        report = aggregate(run, None, ground.local_share_required)
-        trouble = _trouble(report, run, directory) or _too_slow(report, ground.latency_limit_ms)
+    if isinstance(tried, str):
+        return replace(row, trouble=tried, cost_s=ground.clock() - begun)
+    _, report, trouble = tried
     return replace(
         row,
         rate=report.throughput.makespan or report.throughput.naive_sum,
-        trouble=trouble,
+        trouble=trouble or _too_slow(report, ground.latency_limit_ms),
         latency_ms=report.latency_ms.get("p99"),
         peak_bytes=max((each.peak_memory_bytes for each in report.instances), default=0),
         cost_s=ground.clock() - begun,
@@ -92,15 +87,23 @@ def try_alone(ground: TrialGround, launch: Launch, seconds: float) -> Baseline |
     Raises:
         KeyboardInterrupt: interrupted; the worker is gone.
     """
-    alone = replace(launch, workers=launch.workers[:1])
+    tried = _try(ground, replace(launch, workers=launch.workers[:1]), seconds)
+    if isinstance(tried, str):
+        return tried
+    run, _, trouble = tried
+    return trouble or baseline_of(run) or "it counted nothing"
+
+
+def _try(ground: TrialGround, launch: Launch, seconds: float) -> tuple[Run, Report, str] | str:
+    """What happened, its report, and why it does not count; the reason alone where nothing could be started."""
     limits = replace(ground.limits, measured_s=seconds) if ground.cut else ground.limits
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
         try:
-            run = ground.run(alone, ground.inherited, _nobody, directory, limits, ground.line_rule)
+            run = ground.run(launch, ground.inherited, _nobody, directory, limits, ground.line_rule)
         except BindError as error:
             return str(error)
-        trouble = _trouble(aggregate(run, None, ground.local_share_required), run, directory)
-    return trouble or baseline_of(run) or "it counted nothing"
+        report = aggregate(run, None, ground.local_share_required)
+        return run, report, _trouble(report, run, directory)
 
 
 def _nobody(_text: str) -> None:

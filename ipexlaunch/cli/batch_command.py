@@ -58,10 +58,12 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if context.get_parameter_source("lost_time") is ParameterSource.DEFAULT:
         # The results are what is wanted, and who else used the cores does not make them wrong.
         options["lost_time"] = 1.0
-    replayed = job_to_replay(context, program, options) if options["replay"] is not None else None
-    if replayed is None and options["input_file"] is None:
+    replayed = None
+    if options["replay"] is not None:
+        replayed = job_to_replay(context, program, options)
+    elif options["input_file"] is None:
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
-    if replayed is None and (program is None) == (options["model"] is None):
+    elif (program is None) == (options["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)

@@ -10,7 +10,6 @@ import click
 
 from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
-from ipexlaunch.cli.known_baseline import baseline_of_profile
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.model_options import model_job, path_of, resolved, task_of
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -65,6 +64,8 @@ def command(context: click.Context, /, **options: Any) -> int:
     _tell(f"{found.choice.candidate.name}: {found.choice.why}")
     known = None
     if profile is not None and not options["baseline"]:
+        from ipexlaunch.cli.known_baseline import baseline_of_profile  # not loaded where there is no profile
+
         known = baseline_of_profile(profile, launch.job, model=found.job)
     return run_launch(launch, topology, options, known=known).exit_code
 

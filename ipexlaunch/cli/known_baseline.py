@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import sys
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def measure_solo(
-    ground: TrialGround, best: Setting, seconds: float, model: bool, former: Profile | None
+    ground: TrialGround, best: Setting, seconds: float, model: bool, former: Profile | None, now: str
 ) -> Solo | None:
     """What the first instance of a setting does alone; None where there is only that one, or it fails.
 
@@ -34,6 +33,7 @@ def measure_solo(
         seconds: of measuring.
         model: whether a model is run, and not a program.
         former: the profile that was there; what it knows of the same setting is not measured again.
+        now: as ISO 8601 in UTC.
     """
     from ipexlaunch.engines.model_job import from_json
     from ipexlaunch.try_settings import try_alone
@@ -54,7 +54,6 @@ def measure_solo(
     if isinstance(found, str):
         _tell(f"no scaling efficiency: {found}")
         return None
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     return Solo(rate=found.rate, items=found.items, seconds=found.seconds, conditions=conditions, measured=now)
 
 

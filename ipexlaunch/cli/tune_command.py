@@ -265,7 +265,8 @@ def _keep(
     plan = space.plan_of(best)
     path = profile_path(os.environ, topology.fingerprint, subject.key)
     former = None if options["fresh"] else former_profile(path)
-    solo = measure_solo(ground, best, options["seconds"], subject.model is not None, former)
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    solo = measure_solo(ground, best, options["seconds"], subject.model is not None, former, now)
     profile = Profile(
         topology=topology.fingerprint,
         program=subject.key,
@@ -277,7 +278,7 @@ def _keep(
         quantization=candidate.scheme if candidate else "",
         rate=median_rate(by_setting(history)[best]),
         runs=len(history),
-        written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        written=now,
         solo=solo,
     )
     keep_profile(path, profile, plan)

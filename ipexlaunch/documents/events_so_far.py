@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import field
+from typing import TypeVar
 
 from ipexlaunch.documents import event_rows
 from ipexlaunch.documents.event_rows import Row
@@ -16,6 +17,8 @@ from ipexlaunch.placement import Placement
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.samples import Samples
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -38,7 +41,7 @@ class EventsSoFar:
         """Begin with nothing told."""
         self._begun = False
         self._moments: list[Row] = []
-        self._lengths = {"host": 0, "notes": 0, "failures": 0, "recovered": 0}
+        self._lengths: dict[str, int] = {}
         self._workers: dict[int, _Told] = {}
 
     def lines(self, run: Run) -> Iterator[str]:
@@ -55,21 +58,18 @@ class EventsSoFar:
             if row not in self._moments:
                 self._moments.append(row)
                 yield line_of(row)
-        host, notes = run.host[self._lengths["host"] :], run.notes[self._lengths["notes"] :]
-        failures, recovered = run.failures[self._lengths["failures"] :], run.recovered[self._lengths["recovered"] :]
-        self._lengths = {
-            "host": len(run.host),
-            "notes": len(run.notes),
-            "failures": len(run.failures),
-            "recovered": len(run.recovered),
-        }
-        yield from (line_of(event_rows.host_row(reading)) for reading in host)
-        yield from (line_of({"event": "note", "text": text}) for text in notes)
-        yield from map(line_of, event_rows.failure_rows("failure", failures))
-        yield from map(line_of, event_rows.failure_rows("recovered", recovered))
+        yield from (line_of(event_rows.host_row(reading)) for reading in self._new("host", run.host))
+        yield from (line_of({"event": "note", "text": text}) for text in self._new("note", run.notes))
+        yield from map(line_of, event_rows.failure_rows("failure", self._new("failure", run.failures)))
+        yield from map(line_of, event_rows.failure_rows("recovered", self._new("recovered", run.recovered)))
         for record in run.records:
             told = self._workers.setdefault(record.instance.index, _Told())
             yield from map(line_of, _new_rows(record, told))
+
+    def _new(self, event: str, values: tuple[T, ...]) -> tuple[T, ...]:
+        """Those that were not told yet."""
+        told, self._lengths[event] = self._lengths.get(event, 0), len(values)
+        return values[told:]
 
 
 def _new_rows(record: WorkerRecord, told: _Told) -> Iterator[Row]:

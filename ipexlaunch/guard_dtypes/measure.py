@@ -83,12 +83,7 @@ RUN_OFF_TURNS = 2
 
 
 def run_off(
-    ground: Ground,
-    job: ModelJob,
-    finalists: Sequence[Candidate],
-    *,
-    seconds: float = SECONDS,
-    layers: int | None = None,
+    ground: Ground, job: ModelJob, finalists: Sequence[Candidate], *, seconds: float = SECONDS
 ) -> list[Measurement]:
     """Measure candidates that are nearly equally fast once more, as jobs run them: each in processes of its own.
 
@@ -97,7 +92,6 @@ def run_off(
         job: the model and the sizes of a call.
         finalists: what.
         seconds: to time each in each of its turns.
-        layers: as in `measure`.
 
     Raises:
         LaunchError: the workers cannot load the model.
@@ -108,7 +102,7 @@ def run_off(
         cached = replace(job, cache=job.cache or directory)
         for turn in range(RUN_OFF_TURNS):
             for candidate in list(finalists)[:: -1 if turn % 2 else 1]:
-                found = measure(ground, cached, [candidate], seconds=seconds, layers=layers, one_stretch=True)
+                found = measure(ground, cached, [candidate], seconds=seconds, one_stretch=True)
                 rows[candidate] += found
     return [replace(averaged(taken), run_off=True) for taken in rows.values()]
 

@@ -115,9 +115,7 @@ def measure_known(
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 
-def decide(
-    job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: float = SECONDS, layers: int | None = None
-) -> tuple[Weighed, ...]:
+def decide(job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: float = SECONDS) -> tuple[Weighed, ...]:
     """Let those run off that a first measurement found nearly equally fast; nothing is done where it is clear.
 
     Args:
@@ -125,7 +123,6 @@ def decide(
         known: candidates with their measurements.
         ground: where it will run.
         seconds: to time each in each of its turns.
-        layers: measure so many of the first layers; None for all of a model that is not too large.
 
     Raises:
         LaunchError: the model cannot be loaded, or the figures cannot be kept.
@@ -135,10 +132,10 @@ def decide(
     if not near or all(found[candidate].run_off for candidate in near):
         return tuple(known)
     ground.tell(f"measuring again, each alone: {', '.join(candidate.name for candidate in near)}")
-    found |= {each.candidate: each for each in run_off(ground, job, near, seconds=seconds, layers=layers)}
+    found |= {each.candidate: each for each in run_off(ground, job, near, seconds=seconds)}
     # An earlier run-off of others does not count beside this one.
     found = {each: row if each in near else replace(row, run_off=False) for each, row in found.items()}
-    key = _key(job, ground, layers)
+    key = _key(job, ground, None)
     remember(ground.cache, key, list({**recall(ground.cache, key, ground.tell), **found}.values()))
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 

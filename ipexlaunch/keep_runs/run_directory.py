@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,14 +186,17 @@ def read_run_directory(path: str) -> KeptRun:
     """
     recorded = read_recorded(path)
     finished = os.path.exists(os.path.join(path, REPORT))
+    run = _events(path, EVENTS, read_events) or _events(path, SO_FAR, read_events_so_far)
+    if finished and run is None:
+        raise DocumentError(os.path.join(path, EVENTS), "", "no such file or directory")
     return KeptRun(
         path=path,
         recorded=recorded,
         plan=read_plan(*_read(path, PLAN)),
         topology=parse_topology(*_read(path, TOPOLOGY)),
         environment=read_environment(path) if finished else {},
-        run=_events(path, EVENTS) if os.path.exists(os.path.join(path, EVENTS)) else _events_so_far(path),
-        solo=_events(path, BASELINE_EVENTS) if os.path.exists(os.path.join(path, BASELINE_EVENTS)) else None,
+        run=run,
+        solo=_events(path, BASELINE_EVENTS, read_events),
         report=read_report(*_read(path, REPORT)) if finished else None,
     )
 
@@ -219,25 +222,16 @@ def read_environment(path: str) -> Mapping[str, Any]:
     return data
 
 
-def _events(path: str, name: str) -> Run:
-    name = os.path.join(path, name)
+def _events(path: str, name: str, read: Callable[[Iterable[str], str], Run]) -> Run | None:
+    """What the events in one of the files tell; None where it is not there."""
+    full = os.path.join(path, name)
     try:
-        with open(name, encoding="utf-8", errors="surrogateescape") as lines:
-            return read_events(lines, name)
-    except OSError as error:
-        raise DocumentError(name, "", str(error.strerror).lower()) from None
-
-
-def _events_so_far(path: str) -> Run | None:
-    """Of a run that did not come to its end; None where nothing was written yet."""
-    name = os.path.join(path, SO_FAR)
-    if not os.path.exists(name):
+        with open(full, encoding="utf-8", errors="surrogateescape") as lines:
+            return read(lines, full)
+    except FileNotFoundError:
         return None
-    try:
-        with open(name, encoding="utf-8", errors="surrogateescape") as lines:
-            return read_events_so_far(lines, name)
     except OSError as error:
-        raise DocumentError(name, "", str(error.strerror).lower()) from None
+        raise DocumentError(full, "", str(error.strerror).lower()) from None
 
 
 def _read(path: str, name: str) -> tuple[str, str]:

@@ -159,6 +159,10 @@ def test_a_run_whose_report_is_missing_is_computed_again(tmp_path: Path) -> None
     whole = report_in(tmp_path / "run")
     run = read_run_directory(str(tmp_path / "run")).run
     assert run is not None
+    (tmp_path / "run/events.jsonl").rename(tmp_path / "elsewhere")
+    with pytest.raises(DocumentError, match=r"run/events.jsonl: no such file or directory"):
+        read_run_directory(str(tmp_path / "run"))
+    (tmp_path / "elsewhere").rename(tmp_path / "run/events.jsonl")
     (tmp_path / "run/report.json").unlink()
     assert report_in(tmp_path / "run").throughput == whole.throughput
     (tmp_path / "run/events.jsonl").unlink()

@@ -26,6 +26,7 @@ PROFILE = Profile(
     topology="x", program="script:/a.py", arguments=("-x", "1"), setting=BEST, rate=90.0, runs=9,
     written="2026-11-21T00:00:00Z",
 )  # fmt: skip
+NOW = "2026-11-21T01:00:00Z"
 JOB = Job(program="/a.py", arguments=("-x", "1"), python="/usr/bin/python3", environment={"A": "1"})
 
 
@@ -57,7 +58,7 @@ def ground_of(launch: Launch, rate: float | None) -> TrialGround:
 
 
 def measured(job: Job = JOB) -> Profile:
-    solo = measure_solo(ground_of(launch_of(job), 30.0), BEST, 2.0, False, None)
+    solo = measure_solo(ground_of(launch_of(job), 30.0), BEST, 2.0, False, None, NOW)
     assert solo is not None
     assert (solo.rate, solo.items, solo.seconds) == (30.0, 90, 3.0)
     return replace(PROFILE, solo=solo)
@@ -97,24 +98,24 @@ def test_a_profile_without_it_says_nothing(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_single_instance_and_one_that_fails_have_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert measure_solo(ground_of(launch_of(instances=1), 30.0), BEST, 2.0, False, None) is None
+    assert measure_solo(ground_of(launch_of(instances=1), 30.0), BEST, 2.0, False, None, NOW) is None
     assert capsys.readouterr().err == ""
-    assert measure_solo(ground_of(launch_of(), None), BEST, 2.0, False, None) is None
+    assert measure_solo(ground_of(launch_of(), None), BEST, 2.0, False, None, NOW) is None
     assert "no scaling efficiency: " in capsys.readouterr().err
 
 
 def test_what_is_known_is_not_measured_again() -> None:
     former = measured()
-    again = measure_solo(ground_of(launch_of(), None), BEST, 2.0, False, former)
+    again = measure_solo(ground_of(launch_of(), None), BEST, 2.0, False, former, NOW)
     assert again == former.solo
     other = replace(former, setting=replace(BEST, batch_size=1))
-    assert measure_solo(ground_of(launch_of(), 60.0), BEST, 2.0, False, other) != former.solo
+    assert measure_solo(ground_of(launch_of(), 60.0), BEST, 2.0, False, other, NOW) != former.solo
 
 
 def test_how_long_a_model_is_measured_and_where_it_lies_decide_nothing(tmp_path: Path) -> None:
     model = ModelJob(model="/models/a", candidate=floating("eager", "bf16"), seconds=2.0, batch_size=8)
     job = replace(JOB, kind="module", arguments=(model.to_json(),))
-    solo = measure_solo(ground_of(launch_of(job), 30.0), BEST, 2.0, True, None)
+    solo = measure_solo(ground_of(launch_of(job), 30.0), BEST, 2.0, True, None, NOW)
     profile = replace(PROFILE, solo=solo)
     moved = replace(model, model=os.fspath(tmp_path), seconds=60.0, warmup_batches=9, check=False)
     assert baseline_of_profile(profile, job, model=moved) is not None
