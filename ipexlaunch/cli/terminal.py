@@ -6,8 +6,13 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
+from ipexlaunch.typed_text import whole_number
+
 WIDTH = 100
 """Columns where the stream is no terminal."""
+
+WIDEST = 10_000
+"""No terminal is wider; COLUMNS may say anything."""
 
 
 def width_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> int:
@@ -18,8 +23,9 @@ def width_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> int
         environment: variables.
     """
     wanted = environment.get("COLUMNS", "")
-    if wanted.isdecimal() and int(wanted) > 0:
-        return int(wanted)
+    columns = whole_number(wanted)
+    if columns:
+        return min(columns, WIDEST)
     try:
         return os.get_terminal_size(stream.fileno()).columns or WIDTH
     except (OSError, ValueError):

@@ -231,7 +231,7 @@ def _hold(path: str, flags: int = 0) -> int:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{quote(path)}?nolock=1", isolation_level=None, uri=True)
+    connection = sqlite3.connect(f"file:{quote(os.fsencode(path))}?nolock=1", isolation_level=None, uri=True)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
