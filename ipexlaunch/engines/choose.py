@@ -67,6 +67,8 @@ class Choice:
 
     candidate: Candidate
     why: str
+    left_out: tuple[str, ...] = ()
+    """A line for each reason for which others were not to be had: what is missing, or the last line of who died."""
 
 
 def expected(
@@ -106,6 +108,29 @@ def worth_measuring(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[Candida
     )
 
 
+def left_out(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[str, ...]:
+    """The candidates that could not be tried, or whose answers are wrong, each named; those of one reason in one line.
+
+    What was not tried because fp32 is known to be faster is not among them: it could have been.
+
+    Args:
+        known: candidates of the asked engines, with their measurements.
+        dtype: one, or auto.
+    """
+    lines: dict[tuple[str, str], list[str]] = {}
+    for each in known:
+        if dtype not in ("auto", each.candidate.dtype) or not each.trouble:
+            continue
+        if each.measurement is not None:
+            what = "could not be tried" if each.measurement.problem else "not chosen"
+        elif each.expectation.fares == "unavailable":
+            what = "could not be tried"
+        else:
+            continue
+        lines.setdefault((what, each.trouble), []).append(each.candidate.name)
+    return tuple(f"{what}: {', '.join(names)}: {trouble}" for (what, trouble), names in lines.items())
+
+
 def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, force: bool = False) -> Choice:
     """The candidate that runs.
 
@@ -128,12 +153,16 @@ def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, fo
     best = _fastest(right or ran)
     if dtype == "auto":
         return Choice(
-            candidate=best.candidate, why=f"the fastest of {len(ran)} measured here, {_times(best)} eager fp32"
+            candidate=best.candidate,
+            why=f"the fastest of {len(ran)} measured here, {_times(best)} eager fp32",
+            left_out=left_out(known, dtype),
         )
     plain = [each for each in known if each.candidate.dtype == "fp32" and each.right]
     if plain and not force and (best.speed or 0) < NOISE * (_fastest(plain).speed or 0):
         raise _slower(best, _fastest(plain), known, engine, dtype)
-    return Choice(candidate=best.candidate, why=f"asked for, {_times(best)} eager fp32")
+    return Choice(
+        candidate=best.candidate, why=f"asked for, {_times(best)} eager fp32", left_out=left_out(known, dtype)
+    )
 
 
 def verdict(each: Weighed, known: Sequence[Weighed]) -> str:
