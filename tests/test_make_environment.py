@@ -23,9 +23,11 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "nothing"\nversion = "1"\n')
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
-    question = "import make_environment; print(make_environment.recipe_hash(), end='')"
-    answer = subprocess.run([sys.executable, "-c", question], cwd=tmp_path / "tools", capture_output=True, check=True)
-    (tmp_path / ".venv/.made-from").write_bytes(answer.stdout)
+    for stamp, function in ((".made-from", "recipe_hash"), (".installed", "sources_hash")):
+        question = f"import make_environment; print(make_environment.{function}(), end='')"
+        command = [sys.executable, "-c", question]
+        answer = subprocess.run(command, cwd=tmp_path / "tools", capture_output=True, check=True)
+        (tmp_path / ".venv" / stamp).write_bytes(answer.stdout)
     return tmp_path
 
 
