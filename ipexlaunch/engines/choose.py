@@ -68,7 +68,7 @@ class Choice:
     candidate: Candidate
     why: str
     left_out: tuple[str, ...] = ()
-    """A line for each reason for which others were not to be had: what is missing, or the last line of who died."""
+    """Lines that say why the others do not run: what is missing, the last line of who died, how fast they were."""
 
 
 def expected(
@@ -109,7 +109,7 @@ def worth_measuring(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[Candida
 
 
 def left_out(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[str, ...]:
-    """The candidates that could not be tried, or whose answers are wrong, each named; those of one reason in one line.
+    """Why the others do not run: each that could not be tried or gave wrong answers, by its reason, and who is slower.
 
     What was not tried because fp32 is known to be faster is not among them: it could have been.
 
@@ -128,7 +128,14 @@ def left_out(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[str, ...]:
         else:
             continue
         lines.setdefault((what, each.trouble), []).append(each.candidate.name)
-    return tuple(f"{what}: {', '.join(names)}: {trouble}" for (what, trouble), names in lines.items())
+    told = [f"{what}: {', '.join(names)}: {trouble}" for (what, trouble), names in lines.items()]
+    ran = [each for each in known if each.right and dtype in ("auto", each.candidate.dtype)]
+    best = _fastest(ran) if ran else None
+    slower = sorted((each for each in ran if each != best), key=lambda each: -(each.speed or 0.0))
+    if slower:
+        figures = ", ".join(f"{each.candidate.name} {each.speed or 0.0:.2f}" for each in slower)
+        told.append(f"measured, and not faster: {figures} times the rate of eager fp32")
+    return tuple(told)
 
 
 def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, force: bool = False) -> Choice:
