@@ -23,9 +23,11 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "nothing"\nversion = "1"\n')
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
-    question = "import make_environment; print(make_environment.recipe_hash(), end='')"
-    answer = subprocess.run([sys.executable, "-c", question], cwd=tmp_path / "tools", capture_output=True, check=True)
-    (tmp_path / ".venv/.made-from").write_bytes(answer.stdout)
+    for stamp, function in ((".made-from", "recipe_hash"), (".installed", "sources_hash")):
+        question = f"import make_environment; print(make_environment.{function}(), end='')"
+        command = [sys.executable, "-c", question]
+        answer = subprocess.run(command, cwd=tmp_path / "tools", capture_output=True, check=True)
+        (tmp_path / ".venv" / stamp).write_bytes(answer.stdout)
     return tmp_path
 
 
@@ -77,3 +79,29 @@ def test_a_full_disk_is_said_before_anything_is_downloaded(checkout: Path) -> No
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
     assert ".venv-ipex needs 12 GB to install, 3.0 GB are free on the disk of" in done.stderr
+
+
+def test_where_only_sources_have_changed_the_wheel_is_built_once_and_installed_alone(checkout: Path) -> None:
+    fake = f"""#!/bin/sh
+if [ "$1" = -c ]; then exec {sys.executable} "$@"; fi
+echo "$@" >> {checkout}/calls
+while [ $# -gt 1 ]; do
+    if [ "$1" = --wheel-dir ]; then mkdir -p "$2"; touch "$2/nothing-1-py3-none-any.whl"; fi
+    shift
+done
+"""  # stands for the interpreter of an environment: pip is asked, and nothing is installed
+    shutil.copytree(checkout / ".venv", checkout / ".venv-torch", symlinks=True)
+    for name in (".venv", ".venv-torch"):
+        (checkout / name / "bin/python").unlink()
+        (checkout / name / "bin/python").write_text(fake)
+        (checkout / name / "bin/python").chmod(0o755)
+    assert make(checkout, "test").stdout == ""
+    (checkout / "ipexlaunch").mkdir()
+    (checkout / "ipexlaunch/new.py").write_text("x = 1\n")
+    for name in ("test", "torch"):
+        assert "installing nothing-1-py3-none-any.whl into .venv" in make(checkout, name).stdout
+        assert make(checkout, name).stdout == ""
+    calls = (checkout / "calls").read_text().splitlines()
+    assert [call.split()[4] for call in calls] == ["wheel", "install", "install"]
+    assert all("--no-deps" in call for call in calls)
+    assert all("--force-reinstall" in call for call in calls[1:])

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, input_rules, largest_padded, output_rules
+from ipexlaunch.cli.built_in_workers import built_in_job
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.model_options import model_job, resolved
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -58,7 +59,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if context.get_parameter_source("lost_time") is ParameterSource.DEFAULT:
         # The results are what is wanted, and who else used the cores does not make them wrong.
         options["lost_time"] = 1.0
-    replayed = None
+    replayed, notes = None, tuple[str, ...]()
     if options["replay"] is not None:
         replayed = job_to_replay(context, program, options)
     elif options["input_file"] is None:
@@ -72,10 +73,11 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         tell_changes(options["replay"], replayed)
         job = replayed
     elif program is None:
-        job = model_program(plan, topology, options)
+        job, notes = model_program(plan, topology, options)
     else:
         job = job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)
+    launch = replace(launch, notes=(*launch.notes, *notes))
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))
@@ -92,8 +94,8 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     return run_launch(launch, topology, options, feeding).exit_code
 
 
-def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Job:
-    """The built-in worker with its model.
+def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> tuple[Job, tuple[str, ...]]:
+    """The built-in worker with its model; and which candidates for it were not to be had, for the report.
 
     Args:
         plan: the instances.
@@ -110,15 +112,15 @@ def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Jo
     described = model_job(options)
     if described.task == "forward":
         raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
-    program = job_from_options(WORKER, (), {**options, "module": True})
+    program = built_in_job(WORKER, options)
     if options.get("resume") and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
         former = _candidate_of_before(options)
         if former is not None:
             _tell(f"{former.name}: what the job began with")
-            return replace(program, arguments=(replace(described, candidate=former).to_json(),))
+            return replace(program, arguments=(replace(described, candidate=former).to_json(),)), ()
     found = resolved(described, program, plan, topology, options)
     _tell(f"{found.choice.candidate.name}: {found.choice.why}")
-    return replace(program, arguments=(found.job.to_json(),))
+    return replace(program, arguments=(found.job.to_json(),)), found.choice.left_out
 
 
 def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:

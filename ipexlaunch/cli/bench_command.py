@@ -10,7 +10,8 @@ import click
 
 from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
-from ipexlaunch.cli.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.make_job import launch_from_options
 from ipexlaunch.cli.model_options import model_job, path_of, resolved, task_of
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
@@ -54,9 +55,10 @@ def command(context: click.Context, /, **options: Any) -> int:
         seconds=options["duration"],
     )
     plan, topology = plan_to_run(context, options)
-    program = job_from_options(WORKER, (), {**options, "module": True})
+    program = built_in_job(WORKER, options)
     found = resolved(job, program, plan, topology, options)
     launch = launch_from_options(plan, replace(program, arguments=(found.job.to_json(),)), options)
+    launch = replace(launch, notes=(*launch.notes, *found.choice.left_out))
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))

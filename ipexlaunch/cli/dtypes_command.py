@@ -133,7 +133,7 @@ def _ground(python: str, options: dict[str, Any]) -> Ground:
 
 def workers_job(python: str, variables: tuple[str, ...]) -> Job:
     """How `run` starts workers where no option says otherwise."""
-    from ipexlaunch.cli.make_job import job_from_options
+    from ipexlaunch.cli.built_in_workers import built_in_job
     from ipexlaunch.cli.run_options import run_options
     from ipexlaunch.guard_dtypes import WORKER
 
@@ -143,7 +143,7 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
         """Stands for `run` with no option given."""
 
     defaults = plain_run.make_context("run", []).params
-    return job_from_options(WORKER, (), {**defaults, "module": True, "python": python, "env": variables})
+    return built_in_job(WORKER, {**defaults, "python": python, "env": variables})
 
 
 def _measured(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,8 +59,13 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; workers are always restarted here", context)
     plan, topology = plan_to_run(context, options)
-    job = model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
+    notes: tuple[str, ...] = ()
+    if program is None:
+        job, notes = model_program(plan, topology, options)
+    else:
+        job = job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)
+    launch = replace(launch, notes=(*launch.notes, *notes))
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))

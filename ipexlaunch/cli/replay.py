@@ -48,8 +48,8 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         DocumentError: there is no kept run, or a file of it does not follow its format.
         LaunchError: what it needs is not here.
     """
+    from ipexlaunch.cli.built_in_workers import runner_here
     from ipexlaunch.cli.make_job import check_executable, workers_module_path
-    from ipexlaunch.cli.script_options import RUN_SCRIPT
     from ipexlaunch.keep_runs.run_directory import PLAN, read_recorded
     from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
 
@@ -87,8 +87,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     for path in (*((job.program,) if job.kind == "script" else ()), *job.libraries.values()):
         if not os.path.exists(path):
             raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
-    runner = (RUN_SCRIPT, *job.runner[1:]) if job.runner else ()  # that of the ipexlaunch that runs it
-    return replace(job, runner=runner, module_path=workers_module_path())
+    return replace(job, runner=runner_here(job), module_path=workers_module_path())
 
 
 def tell_changes(kept: str, job: Job) -> None:

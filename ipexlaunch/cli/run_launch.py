@@ -268,7 +268,7 @@ def _check_writable(path: str | None) -> None:
         return
     was_there = os.path.exists(path)
     try:
-        with open(path, "a"):
+        with open(path, "ab"):
             pass
     except OSError as error:
         raise LaunchError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.built_in_workers import built_in_job
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_size
@@ -54,6 +55,8 @@ class Subject:
     model: ModelJob | None = None
     candidates: Mapping[str, Candidate]
     """Of a model, by name."""
+    left_out: tuple[str, ...] = ()
+    """Of a model: candidates that could not be tried, and why."""
 
     @property
     def ends_by_itself(self) -> bool:
@@ -105,9 +108,9 @@ def _subject(
         for name in ("module", "no_python", "count_calls", "auto_ipex"):
             if options[name]:
                 raise click.UsageError(f"--{name.replace('_', '-')} is for programs; a model has its own worker")
-        model, candidates = candidates_of_model(topology, WORKER, options)
+        model, candidates, left_out = candidates_of_model(topology, WORKER, options)
         key = model_key(model.model, model.task)
-        return Subject(key=key, program=WORKER, model=model, candidates=candidates)
+        return Subject(key=key, program=WORKER, model=model, candidates=candidates, left_out=left_out)
     if program is None:
         raise click.UsageError("give a PROGRAM, or --model", context)
     words = [*arguments]
@@ -118,7 +121,7 @@ def _subject(
 
 def _job(subject: Subject, topology: Topology, options: dict[str, Any]) -> Job:
     if subject.model is not None:
-        return job_from_options(WORKER, (), {**options, "module": True})
+        return built_in_job(WORKER, options)
     job = job_from_options(subject.program, subject.arguments, options)
     dtype = None if options["dtype"] == "auto" else options["dtype"]  # a script has no choice of its own
     return replace(job, runner=script_runner(job, topology, {**options, "dtype": dtype}))
@@ -139,7 +142,8 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
     if study.history:
         _tell(f"going on after {len(study.history)} runs of former sessions ({path})")
     found = search(space, topology, rule, study, lambda step: try_setting(ground, step), _watch)
-    outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=tuple(study.history))
+    runs = tuple(study.history)
+    outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=runs, left_out=subject.left_out)
     _tell(outcome.why)
     _show(outcome)
     if options["report_file"] is not None:
@@ -167,7 +171,7 @@ def _study_key(
             "model": model,
             "python": job.python,
             "variables": dict(sorted(job.environment.items())),
-            "runner": job.runner,
+            "runner": job.runner[1:],  # the first is the place of ipexlaunch itself
             "counted_by": rule_of_lines.pattern.pattern if rule_of_lines else "",
             "splits": splits,
             "axes": [[axis.name, list(axis.choices)] for axis in space.axes],
