@@ -10,8 +10,9 @@ import click
 
 from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
+from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.model_options import model_job, path_of, resolved, task_of
+from ipexlaunch.cli.model_options import model_job, resolved, task_of, text_of
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import apply_profile, model_key, profile_option
@@ -24,6 +25,7 @@ WORKER = "ipexlaunch.workers.run_model"
 
 @click.command(
     name="bench",
+    cls=FileCheckedCommand,
     context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
 @bench_options
@@ -47,9 +49,10 @@ def command(context: click.Context, /, **options: Any) -> int:
         profile = apply_profile(
             context, options, model_key(options["model"], options["task"] or task_of(options["model"]))
         )
+        check_overlaps(options)
     job = model_job(
         options,
-        text=path_of(options["text"], "read the text"),
+        text=text_of(options["text"]),
         warmup_batches=options["warmup"],
         seconds=options["duration"],
     )

@@ -19,6 +19,8 @@ from ipexlaunch.tuning.tried import Tried, from_row, log_rate
 if TYPE_CHECKING:
     import optuna
 
+WRITABLE = "set XDG_STATE_HOME to a directory that can be written"
+
 RUN = "run"
 """The attribute of a trial that holds its run."""
 
@@ -58,6 +60,9 @@ class OptunaStudy:
 
         Args:
             run: any, also one that does not count.
+
+        Raises:
+            LaunchError: it cannot be written.
         """
         from optuna.trial import create_trial
 
@@ -67,7 +72,11 @@ class OptunaStudy:
             value=log_rate(run) if run.counts else FAILED,
             user_attrs={RUN: run.as_row()},
         )
-        self._study.add_trial(trial)
+        try:
+            self._study.add_trial(trial)
+        except OSError as error:
+            found = f"{error.strerror}; runs before this one are kept"
+            raise LaunchError("keep a run of the study", found, "make room and say the same again") from None
         self._history.append(run)
 
     def propose(self, welcome: Callable[[Setting], bool]) -> Setting | None:
@@ -114,11 +123,7 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
     Raises:
         LaunchError: Optuna is not installed, the journal cannot be written or read, or another process has it.
     """
-    try:
-        import optuna
-    except ImportError:
-        hint = "install it: pip install 'ipexlaunch[tune]'"
-        raise LaunchError("search for the best setting", "the package optuna is not installed", hint) from None
+    optuna = require_optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage: Any = optuna.storages.InMemoryStorage()
     if path:
@@ -127,14 +132,30 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
 
         _own(path, fresh)
         lock: Any = _Owned()
-        storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
     try:
+        if path:
+            storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
         study = optuna.create_study(study_name="tune", storage=storage, direction="maximize", load_if_exists=True)
         return OptunaStudy(study, space, seed)
-    except (ValueError, TypeError, KeyError) as error:
-        raise LaunchError(
-            f"go on with the study in {path}", f"it cannot be read ({error})", "begin anew with --fresh"
-        ) from None
+    except OSError as error:
+        raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
+    except Exception as error:  # whatever Optuna makes of lines that it has not written
+        found = f"it cannot be read ({type(error).__name__}: {error})" if str(error) else "it cannot be read"
+        raise LaunchError(f"go on with the study in {path}", found, "begin anew with --fresh") from None
+
+
+def require_optuna() -> Any:
+    """The library, so that a search is refused before anything is measured.
+
+    Raises:
+        LaunchError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        hint = "install it: pip install 'ipexlaunch[tune]'"
+        raise LaunchError("search for the best setting", "the package optuna is not installed", hint) from None
+    return optuna
 
 
 def _own(path: str, fresh: bool) -> None:
@@ -149,8 +170,7 @@ def _own(path: str, fresh: bool) -> None:
         found = "another `ipexlaunch tune` is at work on it"
         raise LaunchError(f"go on with the study in {path}", found, "wait for it, or end it") from None
     except OSError as error:
-        hint = "set XDG_STATE_HOME to a directory that can be written"
-        raise LaunchError(f"keep the study in {path}", str(error.strerror), hint) from None
+        raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
 
 
 class _Owned:

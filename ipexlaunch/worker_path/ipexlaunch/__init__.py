@@ -5,5 +5,9 @@ environment can leak into the worker's.
 """
 
 import os
+import sys
+
+if sys.version_info < (3, 6):  # noqa: UP036 - in a worker's interpreter, which may be any
+    raise ImportError("ipexlaunch.worker needs Python 3.6 or later; this is {}.{}".format(*sys.version_info))
 
 __path__ = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
