@@ -20,6 +20,9 @@ from ipexlaunch.errors import LaunchError
 NEW_FILE = 0o666
 """Before the umask."""
 
+HALF_A_PAIR = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte."""
+
 STREAM_PATIENCE_S = 10.0
 """How long the reader of a pipe may take nothing of a whole file before it counts as lost."""
 
@@ -273,4 +276,10 @@ def _keep_owner(target: str, descriptor: int, mode: int | None) -> None:
 
 
 def _bytes(part: str | bytes) -> bytes:
-    return part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+    if isinstance(part, bytes):
+        return part
+    try:
+        return part.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which JSON can hold as an escape: so it is written, and read back the same.
+        return HALF_A_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", part).encode("utf-8", "surrogateescape")

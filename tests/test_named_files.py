@@ -1,4 +1,4 @@
-"""Nothing that a command reads is written by it: every option of every command is in the table, every pair is refused."""
+"""Nothing that a command reads is written by it: every option is in the table, and every pair of them is refused."""
 
 from __future__ import annotations
 
@@ -81,13 +81,17 @@ def words(name: str, given: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize(("name", "read", "written"), list(pairs()))
 def test_a_file_that_is_read_is_never_written(
-    name: str, read: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    name: str,
+    read: str,
+    written: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for other in ("other.py", "other.jsonl", "other.json"):
         Path(other).write_text("{}")
-    source, output = Path(INSIDE[read] if read in INSIDE else "precious"), Path("made", INSIDE.get(written, "precious"))
-    source = Path("read") / source
+    source, output = Path("read", INSIDE.get(read, "precious")), Path("made", INSIDE.get(written, "precious"))
     if written in ("metrics_file", "save") and output.suffix not in (".prom", ".gz"):
         output = output.with_suffix(".prom" if written == "metrics_file" else ".tar.gz")
     for path in (source, output):

@@ -76,6 +76,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if replayed is None and program is not None:
         job = job_from_options(program, arguments, options)
     rules, source = output_rules(options), ItemSource(options["input_file"], input_rules(options))
+    stream = None if options["dry_run"] else check_output(rules, options)
     items = None if options["dry_run"] else _checked_items(source, rules, options)
     if replayed is not None:
         check_overlaps(options, program_reads(replayed))
@@ -88,7 +89,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         for worker in launch.workers:
             click.echo(shell_line(worker))
         return 0
-    output = open_output(rules, _identity(job, source, rules, options), options, _tell)
+    output = open_output(rules, stream, _identity(job, source, rules, options), options, _tell)
     if output.journal.progress.complete:
         return output.finish_former()
     feeding = _feeding(source, output, items, len(launch.workers), options)
@@ -144,11 +145,7 @@ def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
 
 
 def _checked_items(source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> FirstItems[Any] | None:
-    """Look at the input and the output before any work: what is wrong with them is found while all is as it was.
-
-    A pipe's first items come back; a file's are read anew.
-    """
-    check_output(rules, options)
+    """Look at the input before any work, while all is as it was; a pipe's first items come back."""
     bury_bad = options["on_bad_line"] == "dead-letter"
     if not source.may_wait:
         source.look(bury_bad=bury_bad, resume=options["resume"])

@@ -80,12 +80,17 @@ GATHERED = "results.jsonl"
 
 
 def open_output(
-    rules: OutputRules, job: Mapping[str, object], options: dict[str, Any], tell: Callable[[str], None]
+    rules: OutputRules,
+    stream: StandardOutput | None,
+    job: Mapping[str, object],
+    options: dict[str, Any],
+    tell: Callable[[str], None],
 ) -> BatchOutput:
     """Open the output as the options ask.
 
     Args:
         rules: where results go.
+        stream: what `check_output` gave.
         job: what the results depend on.
         options: the command's keyword arguments.
         tell: says a line to the user.
@@ -95,11 +100,7 @@ def open_output(
     """
     from ipexlaunch.feed_workers.open_job import open_job, open_pipe
     from ipexlaunch.write_results.appended_file import AppendedFile
-    from ipexlaunch.write_results.parquet_file import require_pyarrow
 
-    if rules.parquet:
-        require_pyarrow()
-    stream = stream_of(rules)
     if stream is None:
         _make_folder(rules.path)
         journal = open_job(
@@ -115,15 +116,8 @@ def open_output(
     return BatchOutput(rules=rules, journal=journal, tell=tell, stream=stream, folder=folder)
 
 
-def stream_of(rules: OutputRules) -> StandardOutput | None:
-    """What takes results that go to a stream; None where they go to a file.
-
-    Args:
-        rules: where results go.
-
-    Raises:
-        LaunchError: it cannot be opened, or nobody reads it.
-    """
+def _stream_of(rules: OutputRules) -> StandardOutput | None:
+    """What takes results that go to a stream; None where they go to a file."""
     if rules.path == STDOUT:
         return StandardOutput(1)
     if not is_stream(rules.path):
@@ -135,8 +129,10 @@ def stream_of(rules: OutputRules) -> StandardOutput | None:
         raise LaunchError(f"write the results to {rules.path}", str(error.strerror), hint) from None
 
 
-def check_output(rules: OutputRules, options: dict[str, Any]) -> None:
-    """Find out before any work that results could not be written as the options say; nothing is touched.
+def check_output(rules: OutputRules, options: dict[str, Any]) -> StandardOutput | None:
+    """Find out before any work that results could not be written as the options say; no file is touched.
+
+    What takes them is given back where they go to a stream: a reader must not see it closed again.
 
     Args:
         rules: where results go.
@@ -150,8 +146,10 @@ def check_output(rules: OutputRules, options: dict[str, Any]) -> None:
 
     if rules.parquet:
         require_pyarrow()
-    if rules.path != STDOUT and not is_stream(rules.path) and not (options["resume"] or options["overwrite"]):
+    stream = _stream_of(rules)
+    if stream is None and not (options["resume"] or options["overwrite"]):
         refuse_existing(rules)
+    return stream
 
 
 def _make_folder(path: str) -> None:

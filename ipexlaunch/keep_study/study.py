@@ -6,12 +6,14 @@ that a killed process has left half written is cut off when the journal is opene
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipexlaunch.documents.tuning_model import TriedModel
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.tuning.space import Setting, Space
 from ipexlaunch.tuning.tried import Tried, from_row, log_rate
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     import optuna
 
 WRITABLE = "set XDG_STATE_HOME to a directory that can be written"
+
+LONGEST_WORDS = 200
+"""Characters of what Optuna says of a journal that it cannot read."""
 
 RUN = "run"
 """The attribute of a trial that holds its run."""
@@ -44,11 +49,14 @@ class OptunaStudy:
             study: Optuna's.
             space: what may be tried.
             seed: of the sampler.
+
+        Raises:
+            ValueError: a run is none, or none of this space.
         """
         self._study, self._space, self._seed = study, space, seed
         self._distributions = _distributions(space)
         trials = study.get_trials(deepcopy=False)
-        self._history = [from_row(trial.user_attrs[RUN]) for trial in trials if RUN in trial.user_attrs]
+        self._history = [self._run_of(trial.user_attrs[RUN]) for trial in trials if RUN in trial.user_attrs]
 
     @property
     def history(self) -> Sequence[Tried]:
@@ -72,11 +80,8 @@ class OptunaStudy:
             value=log_rate(run) if run.counts else FAILED,
             user_attrs={RUN: run.as_row()},
         )
-        try:
+        with _written():
             self._study.add_trial(trial)
-        except OSError as error:
-            found = f"{error.strerror}; runs before this one are kept"
-            raise LaunchError("keep a run of the study", found, "make room and say the same again") from None
         self._history.append(run)
 
     def propose(self, welcome: Callable[[Setting], bool]) -> Setting | None:
@@ -84,18 +89,29 @@ class OptunaStudy:
 
         Args:
             welcome: whether a setting may be tried.
+
+        Raises:
+            LaunchError: the journal cannot be written.
         """
         from optuna.trial import TrialState
 
         self._study.sampler = _sampler(self._seed + len(self._history))
         for _ in range(TRIES):
-            trial = self._study.ask(self._distributions)
+            with _written():
+                trial = self._study.ask(self._distributions)
+                # What is proposed is forgotten at once; if it is run, the run is a trial of its own.
+                self._study.tell(trial, state=TrialState.FAIL)
             setting = self._setting(trial.params)
-            # What is proposed is forgotten at once; if it is run, the run is a trial of its own.
-            self._study.tell(trial, state=TrialState.FAIL)
             if welcome(setting):
                 return setting
         return None
+
+    def _run_of(self, row: Any) -> Tried:
+        run = from_row(TriedModel.model_validate(row).model_dump())
+        strange = [axis.name for axis in self._space.axes if getattr(run.setting, axis.name) not in axis.choices]
+        if strange:
+            raise ValueError(f"a run has a {strange[0]} that may not be tried")
+        return run
 
     def _parameters(self, setting: Setting) -> dict[str, Any]:
         return {
@@ -109,6 +125,16 @@ class OptunaStudy:
             for axis in self._space.axes
         }
         return Setting(**chosen)
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """What Optuna does in here is on disk at its end, or an error says that it is not."""
+    try:
+        yield
+    except OSError as error:
+        found = f"{error.strerror}; the runs before this one are kept"
+        raise LaunchError("keep the study", found, "make room and say the same again") from None
 
 
 def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -> OptunaStudy:
@@ -140,7 +166,8 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
     except OSError as error:
         raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
     except Exception as error:  # whatever Optuna makes of lines that it has not written
-        found = f"it cannot be read ({type(error).__name__}: {error})" if str(error) else "it cannot be read"
+        words = " ".join(str(error).split())[:LONGEST_WORDS]
+        found = f"it cannot be read ({type(error).__name__}: {words})"
         raise LaunchError(f"go on with the study in {path}", found, "begin anew with --fresh") from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipexlaunch.plot_runs.chart_ground import chart, label_instances, shown_name, rows_height, show_legend, whole_steps
+from ipexlaunch.plot_runs.chart_ground import chart, label_instances, rows_height, show_legend, shown_name, whole_steps
 from ipexlaunch.plot_runs.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
 from ipexlaunch.rates import items_by_time, start_of, window_of
 from ipexlaunch.record import Run, WorkerRecord

@@ -76,7 +76,9 @@ def map_chart(outcome: Outcome) -> str:
         axes.add_patch(mpl.patches.Rectangle(at, 0.96, 0.92, fill=False, edgecolor=INK, linewidth=2.6))
         axes.set_xlim(-0.6, len(columns) - 0.4)
         axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.set_xticks(range(len(columns)), [shown_name(column) for column in columns], rotation=0 if len(columns) < 10 else 60)
+        axes.set_xticks(
+            range(len(columns)), [shown_name(column) for column in columns], rotation=0 if len(columns) < 10 else 60
+        )
         axes.set_yticks(range(len(rows)), [shown_name(row) for row in rows])
         axes.grid(False)
         axes.set_xlabel("instances x cores of each" + (", +: with siblings" if any("+" in c for c in columns) else ""))
