@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import select
@@ -178,6 +179,8 @@ def open_stream(path: str) -> int:
     """
     number = descriptor_of(path)
     if number is not None:
+        if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "it is open for reading only")
         return os.dup(number)  # to open it again would begin at the start of a file that stands behind it
     if stat.S_ISBLK(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is a disk")

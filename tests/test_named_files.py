@@ -163,6 +163,8 @@ def test_requests_that_would_destroy_a_file_are_refused(
         "run --log-file-prefix a/b --run-dir kept p.py",
         "run --on-failure often --run-dir kept p.py",
         "run --run-dir kept package",
+        "run --run-dir planned p.py",
+        "batch --input in.jsonl --output fresh.jsonl --keep-order p.py",
         "batch --input in.jsonl --output . p.py",
         "batch --input in.jsonl --output new/ p.py",
         "batch --input in.jsonl --output o.jsonl --overwrite --report . p.py",
@@ -189,8 +191,11 @@ def test_what_cannot_work_is_refused_before_anything_is_touched_or_started(
         Path(name).write_text('{"a": 1}\n')
     Path("empty").write_text("\n \n")
     Path("package").mkdir()
-    before = {str(path): path.stat().st_mtime_ns for path in Path().rglob("*")}
+    Path("planned").mkdir()
+    Path("planned/plan.yaml").write_text("mine")
+    Path("fresh.jsonl.unfinished").write_text("mine")
+    before = {str(path): path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()}
     assert main(line.replace("OUT", "package").split()) == 2
     said = capfd.readouterr().err
     assert len(said.splitlines()) == 1, said
-    assert {str(path): path.stat().st_mtime_ns for path in Path().rglob("*")} == before
+    assert {str(path): path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()} == before

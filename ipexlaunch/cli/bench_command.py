@@ -10,7 +10,7 @@ import click
 
 from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
-from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
+from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.model_options import model_job, resolved, task_of, text_of
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -49,7 +49,6 @@ def command(context: click.Context, /, **options: Any) -> int:
         profile = apply_profile(
             context, options, model_key(options["model"], options["task"] or task_of(options["model"]))
         )
-        check_overlaps(options)
     job = model_job(
         options,
         text=text_of(options["text"]),

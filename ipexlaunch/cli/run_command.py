@@ -56,7 +56,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     else:
         if options["profile"]:
             profile = apply_profile(context, options, program_key(program, options))
-            check_overlaps(options)
             arguments = with_batch_size(arguments, profile.setting.batch_size, profile.batch_size_option)
         plan, topology = plan_to_run(context, options)
         job = job_from_options(program, arguments, options)

@@ -97,8 +97,9 @@ def refuse_existing(rules: OutputRules) -> None:
 
 
 def _files_of(rules: OutputRules) -> tuple[str, ...]:
-    """What holds results and dead letters."""
-    return tuple(dict.fromkeys((rules.path, rules.gathered, rules.path + DEAD)))
+    """What holds results and dead letters, and what is written on the way."""
+    aside = (rules.gathered, rules.unfinished) if rules.gathered != rules.path else ()
+    return (rules.path, *aside, rules.path + DEAD)
 
 
 def _is_begun(ledger: str) -> bool:

@@ -24,6 +24,7 @@ from ipexlaunch.keep_runs.run_files import (
     PLAN,
     REPORT,
     RUN,
+    RUN_FILES,
     SO_FAR,
     TOPOLOGY,
 )
@@ -78,7 +79,7 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
 
 
 def refuse_held(path: str) -> None:
-    """Find out that a directory holds a run already.
+    """Find out that a directory holds a run already, or a file of somebody's that would be replaced.
 
     Args:
         path: where a run is to be kept; it need not exist.
@@ -86,8 +87,10 @@ def refuse_held(path: str) -> None:
     Raises:
         LaunchError: it does.
     """
-    if os.path.lexists(os.path.join(path, RUN)):
-        raise LaunchError(f"keep the run in {path}", "it holds one already", "name a new directory")
+    held = [name for name in RUN_FILES if os.path.lexists(os.path.join(path, name))]
+    if held:
+        found = "it holds one already" if RUN in held else f"it holds a file {held[0]} already"
+        raise LaunchError(f"keep the run in {path}", found, "name a new directory")
 
 
 class GrowingEvents:

@@ -30,7 +30,6 @@ def finish_output(rules: OutputRules, length: int) -> str:
     if gathered == output:
         return ""
     folder = os.path.dirname(os.path.abspath(output))
-    unfinished = f"{output}.unfinished"
 
     def lines() -> Iterable[bytes]:
         return _lines(gathered, length)
@@ -40,9 +39,9 @@ def finish_output(rules: OutputRules, length: int) -> str:
 
     note = ""
     try:
-        with replaced_file(output, aside=unfinished) as file:
+        with replaced_file(output, aside=rules.unfinished) as file:
             if rules.parquet:
-                note = write_parquet(lines, unfinished, arrange)
+                note = write_parquet(lines, rules.unfinished, arrange)
             else:
                 file.writelines(arrange(lines()))
         os.unlink(gathered)
