@@ -23,6 +23,7 @@ from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.launch import Job, shell_line
+from ipexlaunch.read_items.look_at_items import look_at_items
 from ipexlaunch.read_items.open_items import ItemSource
 from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
 
@@ -148,7 +149,7 @@ def _checked_items(source: ItemSource, rules: OutputRules, options: dict[str, An
     """Look at the input before any work, while all is as it was; a pipe's first items come back."""
     bury_bad = options["on_bad_line"] == "dead-letter"
     if not source.may_wait:
-        source.look(bury_bad=bury_bad, resume=options["resume"])
+        look_at_items(lambda bury: source.items(bury_bad=bury), bury_bad=bury_bad, resume=options["resume"])
         return None
     apart = ReadApart(source.items(bury_bad=bury_bad))
     replaces = options["overwrite"] and os.path.exists(rules.path)

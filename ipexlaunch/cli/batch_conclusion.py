@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ipexlaunch.batching.batch_figures import BatchSummary, summary_of
-from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.errors import BadRowError, IpexLaunchError
 from ipexlaunch.feed_workers.open_job import DEAD
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> li
 
 def _way_on(error: IpexLaunchError) -> str:
     """After an input that cannot be read to its end; nothing where dead letters would not help."""
-    from ipexlaunch.read_items.open_items import BadLineError
-
-    if not isinstance(error, BadLineError):
+    if not isinstance(error, BadRowError):
         return ""
     return "; what was read before is done; to go on and give bad lines up: --resume --on-bad-line dead-letter"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 from ipexlaunch.batching.input_rules import SUFFIXES, BadLine, InputFormat, InputRules, ItemMaker
 from ipexlaunch.batching.items import DeadLetter, Item
-from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.errors import BadRowError, DocumentError, RequestError
 from ipexlaunch.read_items.csv_rows import csv_items
 from ipexlaunch.read_items.identity import identity_of
 from ipexlaunch.read_items.json_lines import json_items
@@ -17,13 +16,6 @@ from ipexlaunch.read_items.lines import blocks_of, lines_of
 from ipexlaunch.read_items.text_lines import text_items
 
 STDIN = "-"
-
-LOOKED_AT = 100
-"""Rows of which one must have what the options ask of all, where bad ones are dead letters."""
-
-
-class BadLineError(DocumentError):
-    """A row gives no item; as a dead letter it would not end the job."""
 
 
 def format_of(path: str, asked: str) -> InputFormat:
@@ -46,11 +38,6 @@ def format_of(path: str, asked: str) -> InputFormat:
     raise RequestError(
         f"tell what {path} holds", "its name does not end in " + ", ".join(SUFFIXES), "give --format jsonl|text|csv|..."
     )
-
-
-def _lacks_what_is_asked(row: Item | BadLine) -> bool:
-    """Whether a row is sound, but has no such field, or another thing than text in it."""
-    return isinstance(row, BadLine) and (row.problem.startswith("it has no field") or "not text" in row.problem)
 
 
 def _none(number: int) -> bool:  # noqa: ARG001 (none is skipped)
@@ -131,32 +118,8 @@ class ItemSource:
             elif bury_bad:
                 yield row.letter
             else:
-                raise self._bad(row)
-
-    def look(self, *, bury_bad: bool = False, resume: bool = False) -> None:
-        """Find out before any work what its beginning shows: that it cannot be read, or has not what is asked for.
-
-        Not for a pipe: what is taken from it is gone.
-
-        Args:
-            bury_bad: whether bad rows are dead letters; then only what all of the first ones lack is an error.
-            resume: whether the first row may have been dealt with before.
-
-        Raises:
-            DocumentError: no item can be had.
-            LaunchError: what reads it is not installed.
-        """
-        rows = islice(self._rows(_none), LOOKED_AT)
-        first = next(rows, None)
-        if isinstance(first, BadLine):
-            lacks_all = _lacks_what_is_asked(first) and all(map(_lacks_what_is_asked, rows))
-            if lacks_all if bury_bad else not resume:
-                raise self._bad(first)
-        self._bytes_read = self._lines_read = 0
-
-    def _bad(self, row: BadLine) -> BadLineError:
-        unit = "row" if self.rules.format == "parquet" else "line"
-        return BadLineError(self.name, f"{unit} {row.place}", row.problem, row.hint)
+                unit = "row" if self.rules.format == "parquet" else "line"
+                raise BadRowError(self.name, f"{unit} {row.place}", row.problem, row.hint)
 
     def _rows(self, skip: Callable[[int], bool]) -> Iterator[Item | BadLine]:
         maker = ItemMaker(self.rules)
