@@ -1,30 +1,30 @@
 """What `ipexlaunch.worker.batches()` gives out: a batch at a time, asked for and answered over the status channel.
 
-Like ipexlaunch.worker it needs nothing but the standard library.
+Like ipexlaunch.worker it needs nothing but the standard library of Python 3.6.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Protocol
 
-class Channel(Protocol):
-    """The line to the launcher."""
+    class Channel(Protocol):
+        """The line to the launcher."""
 
-    def write(self, line: bytes) -> None:
-        """Send a line."""
+        def write(self, line: bytes) -> None:
+            """Send a line."""
 
-    def next_command(self) -> dict[str, Any] | None:
-        """Wait for the launcher's next command; None where it is gone."""
+        def next_command(self) -> dict[str, Any] | None:
+            """Wait for the launcher's next command; None where it is gone."""
 
 
 class Batch:
     """Items to be worked on together; answer with done() or failed() before the next is asked for."""
 
-    def __init__(self, channel: Channel, number: int, ids: list[str | int], items: list[Any]) -> None:
+    def __init__(self, channel: "Channel", number: int, ids: "list[str | int]", items: "list[Any]") -> None:
         """Keep what the launcher sent; batches() does this.
 
         Args:
@@ -46,7 +46,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.items)
 
-    def done(self, results: Iterable[Any]) -> None:
+    def done(self, results: "Iterable[Any]") -> None:
         """Hand in the results; arrays and tensors are taken as lists.
 
         A result that JSON cannot hold, NaN or an infinity, fails the batch; its other items are tried again without.
@@ -89,7 +89,7 @@ class Batch:
         self._channel.write(line)
 
 
-def take_batches(channel: Channel, held: int) -> Iterator[Batch]:
+def take_batches(channel: "Channel", held: int) -> "Iterator[Batch]":
     """Every batch that the launcher gives, until nothing is left.
 
     Args:
@@ -115,7 +115,7 @@ def take_batches(channel: Channel, held: int) -> Iterator[Batch]:
             raise RuntimeError("the next batch was asked for before batch.done(results) was called for the last")
 
 
-def _plain(results: Iterable[Any]) -> list[Any]:
+def _plain(results: "Iterable[Any]") -> "list[Any]":
     listed = results.tolist() if hasattr(results, "tolist") else results
     return listed if isinstance(listed, list) else list(listed)
 

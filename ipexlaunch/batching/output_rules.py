@@ -23,3 +23,8 @@ class OutputRules:
     def gathered(self) -> str:
         """The file that results are appended to as they finish; the output itself where it needs nothing more."""
         return f"{self.path}.part" if self.keep_order or self.parquet else self.path
+
+    @property
+    def unfinished(self) -> str:
+        """The file that becomes the output, where results are gathered in another."""
+        return f"{self.path}.unfinished"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, input_rules, largest_padded, output_rules
+from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
 from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.model_options import model_job, resolved
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -20,14 +24,15 @@ from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.launch import Job, shell_line
+from ipexlaunch.read_items.look_at_items import look_at_items
+from ipexlaunch.read_items.open_items import ItemSource
+from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
 
 if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
-    from ipexlaunch.cli.batch_output import BatchOutput
     from ipexlaunch.engines.candidate import Candidate
     from ipexlaunch.feed_workers import QueueFeeder
     from ipexlaunch.plan import Plan
-    from ipexlaunch.read_items.open_items import ItemSource
     from ipexlaunch.topology import Topology
 
 WORKER = "ipexlaunch.workers.run_batch"
@@ -35,6 +40,7 @@ WORKER = "ipexlaunch.workers.run_batch"
 
 @click.command(
     name="batch",
+    cls=FileCheckedCommand,
     context_settings={
         "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -69,27 +75,27 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
     plan, topology = plan_to_run(context, options)
+    if replayed is None and program is not None:
+        job = job_from_options(program, arguments, options)
+    rules, source = output_rules(options), ItemSource(options["input_file"], input_rules(options))
+    stream = None if options["dry_run"] else check_output(rules, options)
+    items = None if options["dry_run"] else _checked_items(source, rules, options)
     if replayed is not None:
+        check_overlaps(options, program_reads(replayed))
         tell_changes(options["replay"], replayed)
         job = replayed
     elif program is None:
         job, notes = model_program(plan, topology, options)
-    else:
-        job = job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)
     launch = replace(launch, notes=(*launch.notes, *notes))
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))
         return 0
-    from ipexlaunch.cli.batch_output import open_output
-    from ipexlaunch.read_items.open_items import ItemSource
-
-    rules, source = output_rules(options), ItemSource(options["input_file"], input_rules(options))
-    output = open_output(rules, _identity(job, source, rules, options), options, _tell)
+    output = open_output(rules, stream, _identity(job, source, rules, options), options, _tell)
     if output.journal.progress.complete:
         return output.finish_former()
-    feeding = _feeding(source, output, len(launch.workers), options)
+    feeding = _feeding(source, output, items, len(launch.workers), options)
     options["live"] = not options["no_progress"] and not output.draws_on_terminal
     return run_launch(launch, topology, options, feeding).exit_code
 
@@ -141,17 +147,32 @@ def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
     return candidate if options["dtype"] in ("auto", candidate.dtype) else None
 
 
-def _feeding(source: ItemSource, output: BatchOutput, workers: int, options: dict[str, Any]) -> Feeding:
+def _checked_items(source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> FirstItems[Any] | None:
+    """Look at the input before any work, while all is as it was; a pipe's first items come back."""
+    bury_bad = options["on_bad_line"] == "dead-letter"
+    if not source.may_wait:
+        look_at_items(lambda bury: source.items(bury_bad=bury), bury_bad=bury_bad, resume=options["resume"])
+        return None
+    apart = ReadApart(source.items(bury_bad=bury_bad))
+    replaces = options["overwrite"] and os.path.exists(rules.path)
+    return first_items(apart, patient=replaces, tell=_tell)
+
+
+def _feeding(
+    source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: dict[str, Any]
+) -> Feeding:
     """What makes the run a batch job."""
     from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.batch_conclusion import conclude
-    from ipexlaunch.read_items.read_apart import InputWatcher, ReadApart
 
     journal = output.journal
     before = journal.progress.done.count
-    items: Any = source.items(journal.progress.done.__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
-    apart = ReadApart(items) if source.may_wait else None
-    feeder = _feeder(items if apart is None else apart, output, workers, options)
+    if piped is None:
+        bury_bad = options["on_bad_line"] == "dead-letter"
+        items: Any = source.items(journal.progress.done.__contains__, bury_bad=bury_bad)
+    else:
+        items = chain(piped.items, piped.rest)
+    feeder = _feeder(items, output, workers, options)
 
     def progress() -> BatchProgress:
         ended = feeder.queue.ended and feeder.input_error is None
@@ -167,9 +188,9 @@ def _feeding(source: ItemSource, output: BatchOutput, workers: int, options: dic
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
         stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S,
-        conclude=lambda: conclude(feeder, output, _tell),
+        conclude=lambda: conclude(feeder, output, _tell, resumable=piped is None and output.stream is None),
         progress=progress,
-        watchers=() if apart is None else (InputWatcher(apart, feeder.input_came),),
+        watchers=() if piped is None else (InputWatcher(piped.rest, feeder.input_came),),
         takes_stdout=output.takes_stdout,
     )
 
@@ -193,7 +214,8 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
     """What the results depend on: a job that is gone on with must be the same in all of it."""
     program: dict[str, object] = {"kind": job.kind, "name": job.program, "arguments": list(job.arguments)}
     if job.kind == "script":
-        with open(job.program, "rb") as file:
+        script = os.path.join(job.program, "__main__.py") if os.path.isdir(job.program) else job.program
+        with open(script, "rb") as file:
             program["sha256"] = hashlib.sha256(file.read()).hexdigest()
     if job.environment:
         program["environment"] = dict(job.environment)

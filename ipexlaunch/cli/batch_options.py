@@ -11,6 +11,7 @@ from ipexlaunch.batching.input_rules import InputRules
 from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, OutputRules
 from ipexlaunch.cli.model_options import MODEL_OPTIONS
 from ipexlaunch.errors import RequestError
+from ipexlaunch.write_file import descriptor_of, is_stream
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -146,11 +147,14 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
         RequestError: options that exclude each other.
     """
     path, form = options["output_file"], options["output_format"]
+    path = STDOUT if descriptor_of(path) == 1 else path
+    streamed = path == STDOUT or is_stream(path)
     parquet = form == "parquet" or (form == "auto" and path.lower().endswith(PARQUET_SUFFIXES))
-    if path == STDOUT and parquet:
-        raise RequestError("write Parquet to standard output", "its index is at its end", "give --output FILE.parquet")
-    for name, asked in (("output", path), ("input", options["input_file"])):
-        if options["resume"] and asked == "-":
+    if streamed and parquet:
+        where = "standard output" if path == STDOUT else path
+        raise RequestError(f"write Parquet to {where}", "its index is at its end", "give --output FILE.parquet")
+    for name, piped in (("output", streamed), ("input", options["input_file"] == "-")):
+        if options["resume"] and piped:
             raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
     if options["rebuild"] and not options["resume"]:
         raise click.UsageError("--rebuild goes with --resume")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ipexlaunch.cli.check_files import FileCheckedCommand
+from ipexlaunch.cli.model_options import task_of
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
@@ -35,6 +37,7 @@ SCHEMA = "ipexlaunch/dtypes/1"
 
 @click.command(
     name="dtypes",
+    cls=FileCheckedCommand,
     context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
 @plan_options
@@ -75,6 +78,8 @@ def command(engine: EngineWord, model: str | None, form: str, **options: Any) ->
     remembered for this host, these versions, this plan and this model.
     """
     layers = None if model else FEW_LAYERS
+    if model is not None:
+        task_of(model)
     grounds = [_ground(python, options) for python in options["pythons"] or (workers_python(),)]
     tables = [
         Table(job, layers, ground, _measured(job, engine, ground, layers, options["seconds"]))

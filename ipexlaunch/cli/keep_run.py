@@ -12,7 +12,6 @@ import click
 from ipexlaunch import __version__
 from ipexlaunch.keep_runs.mapped_libraries import MappedLibraries
 from ipexlaunch.keep_runs.run_directory import (
-    LOGS,
     GrowingEvents,
     finish_run_directory,
     keep_baseline,
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper:
-    """Make the run's directory; logs go there too unless the options name another place.
+    """Make the run's directory.
 
     Args:
         launch: what is about to start.
         topology: the machine.
-        options: the command's keyword arguments; log_dir is completed here.
+        options: the command's keyword arguments.
 
     Raises:
         LaunchError: the directory holds a run already, or cannot be written.
@@ -52,8 +51,6 @@ def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -
         ipexlaunch=__version__,
     )
     make_run_directory(path, recorded, launch.planned or launch.plan, topology)
-    if not (options["log_dir"] or options["log_path"]):
-        options["log_dir"] = os.path.join(path, LOGS)
     return RunKeeper(path, launch, topology)
 
 

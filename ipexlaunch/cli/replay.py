@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from ipexlaunch.cli.named_files import WRITES
 from ipexlaunch.errors import LaunchError
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ SETTLED = (
     "seed", "no_check", "cache_dir", "no_cache",
 )  # fmt: skip
 """Options that the kept run has decided; another value would be another run."""
-
-OUTPUTS = ("report_file", "log_dir", "log_path", "run_dir", "metrics_file", "output_file")
-"""Options with a path where something is written: relative to where the user is now."""
 
 CHANGES_SHOWN = 5
 
@@ -50,7 +48,8 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     """
     from ipexlaunch.cli.built_in_workers import runner_here
     from ipexlaunch.cli.make_job import check_executable, workers_module_path
-    from ipexlaunch.keep_runs.run_directory import PLAN, read_recorded
+    from ipexlaunch.keep_runs.run_directory import read_recorded
+    from ipexlaunch.keep_runs.run_files import PLAN
     from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
 
     kept = os.path.abspath(options["replay"])
@@ -70,7 +69,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         if name in recorded.options and not _typed(context, name):
             options[name] = _option(name, recorded.options[name])
     options["replay"], options["plan_file"] = kept, os.path.join(kept, PLAN)
-    for name in OUTPUTS:
+    for name in WRITES:  # relative to where the user is now
         if options.get(name) not in (None, "", "-"):
             options[name] = os.path.abspath(options[name])
     try:

@@ -12,13 +12,14 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ipexlaunch import __version__
+from ipexlaunch.cli.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.write_file import write_file
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -113,10 +114,10 @@ def run_launch(
             stall_timeout_s=feeding.stall_timeout_s,
         )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
-    keeper = _keeper(launch, topology, options)
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)
-    _check_writable(options["report_file"])
+    keeper = _keeper(launch, topology, options)
+    _make_folder(options["log_dir"])
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
         inspect=lambda pid: _eye().inspector(pid),
@@ -247,35 +248,26 @@ def _instances(launch: Launch) -> list[Instance]:
 
 
 def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
-    directory, prefix = options["log_dir"] or options["log_path"], options["log_file_prefix"]
+    directory, prefix = options["log_dir"], options["log_file_prefix"]
     if not directory:
         return {}
-    if "/" in prefix:
-        raise click.UsageError(f"--log-file-prefix is the beginning of a name, not a path: {prefix!r}; use --log-dir")
-    try:
-        os.makedirs(directory, exist_ok=True)
-    except OSError as error:
-        raise LaunchError(
-            f"keep logs in {directory}", str(error.strerror), "give a directory that can be made"
-        ) from None
     stamp = time.strftime("%Y%m%d%H%M%S")
-    return {i.index: os.path.join(directory, f"{prefix}_{stamp}_instance_{i.index}.log") for i in _instances(launch)}
+    names = {i.index: f"{prefix}_{stamp}_instance_{i.index}.log" for i in _instances(launch)}
+    paths = {index: os.path.join(directory, name) for index, name in names.items()}
+    alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.get("baseline")]
+    every = [*paths.values(), *alone]
+    written = [Written(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
+    check_overlaps(options, program_reads(launch.job), written)
+    return paths
 
 
-def _check_writable(path: str | None) -> None:
-    """Find out before the run, not after it, that its report cannot be written."""
-    if path is None:
-        return
-    was_there = os.path.exists(path)
-    try:
-        with open(path, "ab"):
-            pass
-    except OSError as error:
-        raise LaunchError(
-            f"write the report to {path}", str(error.strerror), "give a path that can be written"
-        ) from None
-    if not was_there:
-        os.unlink(path)  # a run that is killed leaves no empty report
+def _make_folder(path: str | None) -> None:
+    if path:
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError as error:
+            hint = "give a directory that can be made"
+            raise LaunchError(f"keep logs in {path}", str(error.strerror), hint) from None
 
 
 def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
@@ -301,8 +293,7 @@ def _show(report: Report, path: str | None) -> None:
         from ipexlaunch.documents.report_document import write_report
 
         try:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(write_report(report))
+            write_file(path, write_report(report))
         except OSError as error:
             raise IpexLaunchError(f"write the report to {path}", str(error.strerror)) from None
 

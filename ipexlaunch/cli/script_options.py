@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ipexlaunch.cli.make_job import refuse_old_python
 from ipexlaunch.errors import LaunchError, RequestError
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
     if not (options["count_calls"] or options["auto_ipex"]):
         return ()
     from ipexlaunch.cli.built_in_workers import run_script
+
+    refuse_old_python(job.python, "--auto-ipex" if options["auto_ipex"] else "--count-calls")
     from ipexlaunch.engines.script_options import DEFAULT_WARMUP_CALLS, ScriptOptions
 
     warmup_calls = options["warmup_calls"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ FIRST_LOOK_S = 0.5
 Run = tuple["Answer", Mapping[int, "Usage"]]
 
 
-@click.command("top")
+@click.command("top", cls=FileCheckedCommand)
 @click.option("--once", is_flag=True, help="Print once and end; the same where the output is no terminal.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(

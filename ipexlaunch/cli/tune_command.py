@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_size
 from ipexlaunch.cli.run_options import run_options
@@ -22,6 +24,7 @@ from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, 
 from ipexlaunch.figures import figure
 from ipexlaunch.report import EXIT_INVALID
 from ipexlaunch.tuning.space import AS_IS
+from ipexlaunch.write_file import check_directory, check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,6 +69,7 @@ class Subject:
 
 @click.command(
     name="tune",
+    cls=FileCheckedCommand,
     context_settings={
         "allow_interspersed_args": False,
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -92,11 +96,35 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 
     refuse_what_means_nothing(context)
     topology = open_topology("live")
+    _check_places(topology)
     subject = _subject(context, topology, program, arguments, options)
     job = _job(subject, topology, options)
     numbers = tuple(subject.candidates) or (AS_IS,)
     space = space_from_options(topology, job, numbers, subject.arguments, options)
     return _tune(subject, job, space, topology, options)
+
+
+def _check_places(topology: Topology) -> None:
+    """Find out before anything is measured that what is found could not be kept."""
+    from ipexlaunch.keep_profiles import profile_path, study_path
+    from ipexlaunch.keep_study import require_optuna
+
+    require_optuna()
+    for path, what in (
+        (study_path(os.environ, ""), "the study"),
+        (profile_path(os.environ, topology.fingerprint, ""), "the profile"),
+    ):
+        check_directory(os.path.dirname(path), what)
+
+
+def _refuse_own_places(study: str, profile: str, options: dict[str, Any]) -> None:
+    """The study and the profile are no place for the report, the plan or an input."""
+    from ipexlaunch.keep_profiles import plan_path
+
+    own = {"the study": study, "the profile": profile, "the profile's plan": plan_path(profile)}
+    check_overlaps(options, more_writes=[Written(what=what, path=path, kind="file") for what, path in own.items()])
+    for what, path in own.items():
+        check_writable(path, what, regular=True)
 
 
 def _subject(
@@ -128,7 +156,7 @@ def _job(subject: Subject, topology: Topology, options: dict[str, Any]) -> Job:
 
 
 def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options: dict[str, Any]) -> int:
-    from ipexlaunch.keep_profiles import study_path
+    from ipexlaunch.keep_profiles import profile_path, study_path
     from ipexlaunch.keep_study import open_study
     from ipexlaunch.try_settings import try_setting
     from ipexlaunch.tuning.outcome import Outcome
@@ -136,6 +164,7 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
 
     rule = rule_from_options(options)
     path = study_path(os.environ, _study_key(subject, job, space, topology, rule, options))
+    _refuse_own_places(path, profile_path(os.environ, topology.fingerprint, subject.key), options)
     study = open_study(path, space, fresh=options["fresh"])
     ground = _ground(subject, space, topology, options)
     _tell(f"{len(space)} settings of {len(space.splits)} splits, {rule.budget_s:g} s")

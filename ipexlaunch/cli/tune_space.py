@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.built_in_workers import built_in_job
-from ipexlaunch.cli.model_options import model_job, path_of, resolved
+from ipexlaunch.cli.model_options import model_job, resolved, text_of
 from ipexlaunch.cli.plan_options import request_from_options
 from ipexlaunch.cli.run_options import allocator
 from ipexlaunch.cli.tune_options import MODEL_BATCH_SIZES
@@ -114,7 +114,7 @@ def candidates_of_model(
     sizes = options["batch_sizes"] or MODEL_BATCH_SIZES
     options = {**options, "batch_size": sizes[len(sizes) // 2]}
     job = model_job(
-        options, text=path_of(options["text"], "read the text"), warmup_batches=options["warmup"],
+        options, text=text_of(options["text"]), warmup_batches=options["warmup"],
         seconds=options["seconds"],
     )  # fmt: skip
     worker = built_in_job(program, options)

@@ -44,9 +44,9 @@ def open_job(
     rules = replace(rules, path=os.path.realpath(rules.path))
     output, gathered = rules.path, rules.gathered
     path = output + LEDGER
-    files = tuple(dict.fromkeys((output, gathered, output + DEAD)))
+    files = _files_of(rules)
     written = [name for name in files if os.path.exists(name) and os.path.getsize(name)]
-    is_there = bool(written) or (os.path.exists(path) and os.path.getsize(path) > 0)
+    is_there = bool(written) or _is_begun(path)
     if rebuild and resume:
         if not os.path.exists(gathered) and os.path.exists(output):
             raise RequestError(
@@ -58,11 +58,7 @@ def open_job(
     elif resume and is_there:
         ledger = _go_on(path, job, is_written=bool(written))
     elif is_there and not overwrite:
-        raise RequestError(
-            f"write {output}",
-            f"{(written or [path])[0]} is there already",
-            "to go on with its job: --resume; to begin anew: --overwrite",
-        )
+        raise _is_there_already(output, (written or [path])[0])
     else:
         ledger = Ledger.create(path, job, stale=files)
     try:
@@ -80,6 +76,46 @@ def open_job(
         ledger.close()
         raise
     return Journal(file, lambda length: AppendedFile(output + DEAD, length), ledger)
+
+
+def refuse_existing(rules: OutputRules) -> None:
+    """Find out before any work that a job which does not go on with another would need --overwrite.
+
+    Args:
+        rules: where results go: a file.
+
+    Raises:
+        RequestError: something was done there.
+        LedgerError: another job is at work there.
+    """
+    rules = replace(rules, path=os.path.realpath(rules.path))
+    for name in _files_of(rules):
+        if os.path.exists(name) and os.path.getsize(name):
+            raise _is_there_already(rules.path, name)
+    if _is_begun(rules.path + LEDGER):
+        raise _is_there_already(rules.path, rules.path + LEDGER)
+
+
+def _files_of(rules: OutputRules) -> tuple[str, ...]:
+    """What holds results and dead letters, and what is written on the way."""
+    aside = (rules.gathered, rules.unfinished) if rules.gathered != rules.path else ()
+    return (rules.path, *aside, rules.path + DEAD)
+
+
+def _is_begun(ledger: str) -> bool:
+    """Whether anything was done by the job of a ledger; where nothing was, beginning anew loses nothing."""
+    if not os.path.exists(ledger) or not os.path.getsize(ledger):
+        return False
+    try:
+        with Ledger.resume(ledger) as held:
+            return held.progress.complete or held.progress.done.count > 0
+    except DamagedLedgerError:
+        return True
+
+
+def _is_there_already(output: str, name: str) -> RequestError:
+    hint = "to go on with its job: --resume; to begin anew: --overwrite"
+    return RequestError(f"write {output}", f"{name} is there already", hint)
 
 
 def recorded_job(rules: OutputRules) -> Mapping[str, object]:

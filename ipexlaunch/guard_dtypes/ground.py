@@ -14,6 +14,7 @@ from ipexlaunch.launch import Job, Launch
 from ipexlaunch.plan.instances import Plan
 from ipexlaunch.record import Run
 from ipexlaunch.topology import Topology
+from ipexlaunch.write_file import check_directory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +66,18 @@ def make_ground(
         use_cache: take what was measured before, and keep what is measured now.
 
     Raises:
-        LaunchError: the workers' interpreter cannot be looked into.
+        LaunchError: the workers' interpreter cannot be looked into, or measurements cannot be kept.
     """
+    cache = cache_directory(inherited) if use_cache else ""
+    if cache:
+        check_directory(cache, "measurements")
     return Ground(
         topology=topology,
         plan=plan,
         job=job,
         software=software_of(job.python),
         inherited=inherited,
-        cache=cache_directory(inherited) if use_cache else "",
+        cache=cache,
         tell=tell,
     )
 

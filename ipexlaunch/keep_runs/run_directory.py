@@ -1,15 +1,4 @@
-"""A run's directory: made before its start, filled at its end, read by every later ipexlaunch.
-
-run.yaml          the command: program, arguments, environment additions, options (its schema is the directory's)
-plan.yaml         the instances
-topology.yaml     the machine
-environment.json  versions, libraries really mapped, kernel, limits, variables
-events.jsonl      the raw facts: every count, look, failure and signal, with its time
-events-so-far.jsonl  the same while the run lasts; it is left where the launcher was killed
-report.json       what was computed from them
-baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
-logs/             what the workers printed
-"""
+"""A run's directory: made before its start, filled at its end, read by every later ipexlaunch."""
 
 from __future__ import annotations
 
@@ -27,17 +16,24 @@ from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_
 from ipexlaunch.documents.report_document import read_report, write_report
 from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.keep_runs.run_files import (
+    BASELINE_EVENTS,
+    ENVIRONMENT,
+    EVENTS,
+    LOGS,
+    PLAN,
+    REPORT,
+    RUN,
+    RUN_FILES,
+    SO_FAR,
+    TOPOLOGY,
+)
 from ipexlaunch.plan import Plan
 from ipexlaunch.record import Run
 from ipexlaunch.recorded_run import RecordedRun
 from ipexlaunch.report import Report
 from ipexlaunch.topology import Topology
-
-RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
-ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
-SO_FAR = "events-so-far.jsonl"
-BASELINE_EVENTS = "baseline-events.jsonl"
-LOGS = "logs"
+from ipexlaunch.write_file import write_file
 
 ENVIRONMENT_VERSIONS = ("ipexlaunch/environment/1",)
 
@@ -72,8 +68,7 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
     Raises:
         LaunchError: it holds a run already, or cannot be written.
     """
-    if os.path.exists(os.path.join(path, RUN)):
-        raise LaunchError(f"keep the run in {path}", "it holds one already", "name a new directory")
+    refuse_held(path)
     try:
         os.makedirs(os.path.join(path, LOGS), exist_ok=True)
         _write(path, TOPOLOGY, [topology_to_yaml(topology)])
@@ -81,6 +76,21 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
         _write(path, RUN, [write_recorded_run(recorded)])
     except OSError as error:
         raise LaunchError(f"keep the run in {path}", str(error.strerror), "name a place that can be written") from None
+
+
+def refuse_held(path: str) -> None:
+    """Find out that a directory holds a run already, or a file of somebody's that would be replaced.
+
+    Args:
+        path: where a run is to be kept; it need not exist.
+
+    Raises:
+        LaunchError: it does.
+    """
+    held = [name for name in RUN_FILES if os.path.lexists(os.path.join(path, name))]
+    if held:
+        found = "it holds one already" if RUN in held else f"it holds a file {held[0]} already"
+        raise LaunchError(f"keep the run in {path}", found, "name a new directory")
 
 
 class GrowingEvents:
@@ -148,11 +158,7 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
 
 def _write(directory: str, name: str, parts: Iterable[str]) -> None:
     """Write a file whole or not at all: a full disk leaves no half of one under its name."""
-    path = os.path.join(directory, name)
-    # Paths may hold bytes that are no text; they come back as they were.
-    with open(path + ".part", "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.writelines(parts)
-    os.replace(path + ".part", path)
+    write_file(os.path.join(directory, name), parts)
 
 
 def is_run_directory(path: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ipexlaunch.batching.input_rules import SUFFIXES, BadLine, InputFormat, InputRules, ItemMaker
 from ipexlaunch.batching.items import DeadLetter, Item
-from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.errors import BadRowError, DocumentError, RequestError
 from ipexlaunch.read_items.csv_rows import csv_items
 from ipexlaunch.read_items.identity import identity_of
 from ipexlaunch.read_items.json_lines import json_items
@@ -119,7 +119,7 @@ class ItemSource:
                 yield row.letter
             else:
                 unit = "row" if self.rules.format == "parquet" else "line"
-                raise DocumentError(self.name, f"{unit} {row.place}", row.problem, row.hint)
+                raise BadRowError(self.name, f"{unit} {row.place}", row.problem, row.hint)
 
     def _rows(self, skip: Callable[[int], bool]) -> Iterator[Item | BadLine]:
         maker = ItemMaker(self.rules)

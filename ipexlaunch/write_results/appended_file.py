@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.write_file import sync_directory
 
 
 class WriteError(IpexLaunchError):
@@ -33,7 +34,7 @@ class AppendedFile:
                 os.ftruncate(self._descriptor, length)
                 os.lseek(self._descriptor, length, os.SEEK_SET)
                 os.fsync(self._descriptor)
-                sync_folder(path)
+                sync_directory(os.path.dirname(os.path.abspath(path)))
         except OSError as error:
             raise WriteError(f"write {path}", str(error.strerror), "give a path that can be written") from None
         if there < length:
@@ -79,12 +80,3 @@ class AppendedFile:
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
-
-
-def sync_folder(path: str) -> None:
-    """Make the name of a new file durable (fsync(2): the sync of the file itself does not)."""
-    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

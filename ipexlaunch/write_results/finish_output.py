@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from ipexlaunch.batching.output_rules import OutputRules
-from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.write_results.appended_file import WriteError, sync_folder
+from ipexlaunch.write_file import replaced_file
+from ipexlaunch.write_results.appended_file import WriteError
 from ipexlaunch.write_results.order_rows import in_order
 from ipexlaunch.write_results.parquet_file import write_parquet
 from ipexlaunch.write_results.standard_output import StandardOutput
@@ -31,7 +30,6 @@ def finish_output(rules: OutputRules, length: int) -> str:
     if gathered == output:
         return ""
     folder = os.path.dirname(os.path.abspath(output))
-    unfinished = f"{output}.unfinished"
 
     def lines() -> Iterable[bytes]:
         return _lines(gathered, length)
@@ -41,30 +39,18 @@ def finish_output(rules: OutputRules, length: int) -> str:
 
     note = ""
     try:
-        if rules.parquet:
-            note = write_parquet(lines, unfinished, arrange)
-        else:
-            _write(arrange(lines()), unfinished)
-        descriptor = os.open(unfinished, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(unfinished, output)
-        sync_folder(output)
+        with replaced_file(output, aside=rules.unfinished) as file:
+            if rules.parquet:
+                note = write_parquet(lines, rules.unfinished, arrange)
+            else:
+                file.writelines(arrange(lines()))
         os.unlink(gathered)
     except OSError as error:
-        with suppress(OSError):
-            os.unlink(unfinished)
         raise WriteError(
             f"write {output}",
             error.strerror or str(error),
             f"every result is in {gathered}; make room and say --resume to finish",
         ) from None
-    except IpexLaunchError:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise
     return note
 
 
@@ -84,11 +70,6 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
             pipe.append(line)
     except OSError as error:
         raise WriteError("put the results in order", str(error.strerror)) from None
-
-
-def _write(lines: Iterable[bytes], path: str) -> None:
-    with open(path, "wb", buffering=1 << 20) as file:
-        file.writelines(lines)
 
 
 def _lines(path: str, length: int) -> Iterator[bytes]:

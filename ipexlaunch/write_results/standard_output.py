@@ -10,14 +10,16 @@ from ipexlaunch.write_results.appended_file import WriteError
 class StandardOutput:
     """Takes lines as an `AppendedFile` does; what is written cannot be taken back."""
 
-    def __init__(self, descriptor: int = 1) -> None:
+    def __init__(self, descriptor: int = 1, name: str = "standard output") -> None:
         """Begin with nothing written.
 
         Args:
             descriptor: where to write.
+            name: what it is, for messages.
         """
         self.length = 0
         self._descriptor = descriptor
+        self._name = name
 
     def append(self, data: bytes) -> int:
         """Write all of it; the new length in bytes.
@@ -30,7 +32,7 @@ class StandardOutput:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
-            raise WriteError("write results to standard output", str(error.strerror)) from None
+            raise WriteError(f"write results to {self._name}", str(error.strerror)) from None
         self.length += len(data)
         return self.length
 

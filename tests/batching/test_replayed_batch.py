@@ -54,6 +54,15 @@ def test_a_job_is_repeated_with_another_output(tmp_path: Path) -> None:
     third = batch(elsewhere, "batch", "--replay", "../kept", "--output", "b.jsonl", "--resume")
     assert third.returncode == 0, third.stderr
     assert "all 60 items are done already" in third.stderr
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for overlapping in (
+        ("--output", "in.jsonl", "--overwrite"),
+        ("--output", "c.jsonl", "--report", "program.py"),
+        ("--output", "kept/run.yaml", "--overwrite"),
+    ):
+        refused = batch(tmp_path, "batch", "--replay", "kept", *overlapping)
+        assert (refused.returncode, ": it is " in refused.stderr) == (2, True), refused.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     for wrong, told in {
         ("run", "--replay", "kept"): f"batch --replay {tmp_path}/kept --output FILE",
         ("batch", "--replay", "kept"): "Missing option '--output'",

@@ -24,7 +24,8 @@ from ipexlaunch.documents.events_document import read_events_so_far, write_event
 from ipexlaunch.documents.events_so_far import EventsSoFar
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
-from ipexlaunch.keep_runs.run_directory import SO_FAR, GrowingEvents, read_run_directory
+from ipexlaunch.keep_runs.run_directory import GrowingEvents, read_run_directory
+from ipexlaunch.keep_runs.run_files import SO_FAR
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.plan import Instance, Request, make_plan
 from ipexlaunch.record import Run, WorkerRecord

@@ -80,6 +80,17 @@ def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path, monkeypatch: py
     assert "no scaling efficiency" not in measured.stderr
     other = run([*same[:5], "--env", "A=b", *same[5:]], tmp_path)
     assert "no scaling efficiency: the profile knows the rate of one instance alone with other options" in other.stderr
+    profile = next((tmp_path / "config").rglob("*.json"))
+    precious = profile.read_bytes()
+    for path in (profile, profile.with_name(profile.name.removesuffix(".json") + ".plan.yaml")):
+        refused = run([*same[:5], "--report", str(path), *same[5:]], tmp_path)
+        assert (refused.returncode, "it is the p" in refused.stderr) == (2, True), refused.stderr
+    assert profile.read_bytes() == precious
+    next((tmp_path / "state").rglob("*.journal")).write_bytes(b'{"op_code": 99}\n')
+    damaged = run(words(tmp_path, fail_at=32), tmp_path)
+    assert damaged.returncode == 2
+    assert "begin anew with --fresh" in damaged.stderr
+    assert "bug" not in damaged.stderr
     contradiction = run([*command[:5], "--ninstances", "1", str(PROGRAM)], tmp_path)
     assert contradiction.returncode == 2
     assert "--ninstances" in contradiction.stderr
