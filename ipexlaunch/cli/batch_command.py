@@ -207,7 +207,7 @@ def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, An
         attempts=options["attempts"],
     )
     patience = FeedRules(stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S)
-    return QueueFeeder(WorkQueue(rules), items, output.journal, patience)
+    return QueueFeeder(WorkQueue(rules), items, output.journal, patience, output.stream)
 
 
 def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> dict[str, object]:

@@ -15,9 +15,11 @@ from ipexlaunch.keep_runs.run_directory import (
     GrowingEvents,
     finish_run_directory,
     keep_baseline,
+    keep_report,
     make_run_directory,
 )
 from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
+from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
@@ -74,6 +76,7 @@ class RunKeeper:
         self._launch = launch
         self._topology = topology
         self._libraries = MappedLibraries()
+        self._events_thread = WritingThread("ipexlaunch-events")
 
     def noting_libraries(self, means: Means) -> Means:
         """The same means, whose looks at workers note their libraries too.
@@ -99,17 +102,21 @@ class RunKeeper:
             means: of the supervisor.
         """
         growing = GrowingEvents(self._path)
-        full = False
+        thread, full = self._events_thread, False
 
-        def note(run: Run) -> None:
+        def append(data: memoryview) -> None:
             nonlocal full
             if full:
                 return
             try:
-                growing.add(run)
+                growing.append(data)
             except OSError as error:  # a full disk must not end the run
                 full = True
                 means.tell(f"the events are not kept any further in {self._path}: {error.strerror}")
+
+        def note(run: Run) -> None:
+            if not full and not thread.waiting_bytes:  # a disk that hangs gets all of it later
+                thread.add(append, growing.news(run))
 
         return replace(means, note=note)
 
@@ -136,6 +143,7 @@ class RunKeeper:
         """
         from ipexlaunch.keep_runs.read_host import read_host
 
+        self._events_thread.wait(LAST_WORDS_S)
         job = self._launch.job
         environment = read_host(self._topology, None if job.kind == "executable" else job.python, os.environ)
         environment["workers"] = [
@@ -148,3 +156,14 @@ class RunKeeper:
             for record, worker in zip(run.records, self._launch.workers, strict=False)  # one, where only it ran
         ]
         finish_run_directory(self._path, run, report, environment)
+
+    def keep_report(self, report: Report) -> None:
+        """Write the report once more, with what came to be known after `finish`.
+
+        Args:
+            report: what holds.
+
+        Raises:
+            LaunchError: it cannot be written.
+        """
+        keep_report(self._path, report)

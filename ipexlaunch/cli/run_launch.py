@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from ipexlaunch import __version__
 from ipexlaunch.cli.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.conclude_run import conclude_run
 from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.errors import IpexLaunchError, LaunchError
+from ipexlaunch.errors import LaunchError
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.write_file import write_file
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -89,7 +89,7 @@ def run_launch(
     from ipexlaunch.cli.watch_run import RunWatch
     from ipexlaunch.count_oom_kills import count_oom_kills
     from ipexlaunch.lifecycle import Limits
-    from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, supervise
+    from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
 
     mode, restarts = on_failure(options["on_failure"])
     limits = Limits(
@@ -156,14 +156,15 @@ def run_launch(
     if keeper is not None:
         means = keeper.noting_events(means)
     watch = RunWatch(launch, topology, means)
-    run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
-    run = watch.with_readings(run)
-    reasons, batch = feeding.conclude() if feeding is not None else ((), None)
-    if solo is not None:
-        from ipexlaunch.cli.baseline_run import with_doubts
+    with signals_put_off(means.tell):
+        run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
+        run = watch.with_readings(run)
+        reasons, batch = feeding.conclude() if feeding is not None else ((), None)
+        if solo is not None:
+            from ipexlaunch.cli.baseline_run import with_doubts
 
-        run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
-    return _ended(run, launch, topology, options, keeper, reasons, batch, known)
+            run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
+        return _ended(run, launch, topology, options, keeper, reasons, batch, known)
 
 
 def _solo(
@@ -203,10 +204,7 @@ def _ended(
         run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
     )
     report = replace(report, batch=batch)
-    _show(report, options["report_file"])
-    if keeper is not None:
-        keeper.finish(run, report)
-    return report
+    return conclude_run(report, run, options["report_file"], keeper)
 
 
 def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper | None:
@@ -281,21 +279,6 @@ def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
         "python": launch.job.python if launch.job.kind != "executable" else None,
         "preloaded": list(launch.job.libraries.values()),
     }
-
-
-def _show(report: Report, path: str | None) -> None:
-    from ipexlaunch.cli.terminal import showable, wants_color, width_of
-    from ipexlaunch.drawings.report_table import report_table
-
-    table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
-    sys.stderr.write(showable(table, sys.stderr))
-    if path is not None:
-        from ipexlaunch.documents.report_document import write_report
-
-        try:
-            write_file(path, write_report(report))
-        except OSError as error:
-            raise IpexLaunchError(f"write the report to {path}", str(error.strerror)) from None
 
 
 def _stamp() -> bytes:

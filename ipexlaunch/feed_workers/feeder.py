@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol
 
 from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_rows
@@ -28,6 +29,31 @@ NOTES_OF_DEAD = 10
 """So many dead letters are told one by one; the file has them all."""
 
 
+PIPE_LOOK_S = 0.05
+"""Between two looks at a pipe that has not taken its results yet."""
+
+PIPE_LAST_S = 5.0
+"""How long a pipe may take nothing once its workers have ended."""
+
+MOST_WAITING_BYTES = 8 << 20
+"""While a pipe has so much to take, nobody is given more to do."""
+
+
+class Pipe(Protocol):
+    """Where results go that nobody can take back, and which may take them slowly or not at all."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What it has not taken yet."""
+
+    @property
+    def problem(self) -> str:
+        """Why it takes nothing any more; "" while it does."""
+
+    def wait(self, patience_s: float | None) -> None:
+        """Return once it has taken all, or raise an IpexLaunchError where it took nothing for so long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedRules:
     """When to commit and when to lose patience."""
@@ -48,7 +74,12 @@ class QueueFeeder:
     longest_message_bytes = LONGEST_RESULTS_BYTES
 
     def __init__(
-        self, queue: WorkQueue, items: Iterator[Item | DeadLetter | None], journal: Recorder, rules: FeedRules
+        self,
+        queue: WorkQueue,
+        items: Iterator[Item | DeadLetter | None],
+        journal: Recorder,
+        rules: FeedRules,
+        pipe: Pipe | None = None,
     ) -> None:
         """Begin with all workers loading.
 
@@ -58,7 +89,11 @@ class QueueFeeder:
                 that gives no item, None for a pipe that has nothing yet: `input_came` says when it has.
             journal: makes results durable.
             rules: when to commit and when to lose patience.
+            pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
         """
+        self._pipe = pipe
+        self._looked: float | None = None
+        """When the pipe was last looked at; None while it has taken all that was committed."""
         self.queue = queue
         self.journal = journal
         self.problem = ""
@@ -87,7 +122,17 @@ class QueueFeeder:
     @property
     def over(self) -> bool:
         """Whether nothing is left to do, and everything that was done is durable."""
-        return self.queue.over and self.journal.since is None and not self.problem
+        return self.queue.over and self.journal.since is None and not self.problem and not self._pipe_waits
+
+    @property
+    def _pipe_waits(self) -> bool:
+        """Whether a pipe has not taken everything, or fails."""
+        return self._pipe is not None and bool(self._pipe.waiting_bytes or self._pipe.problem)
+
+    @property
+    def _held_up(self) -> bool:
+        """Whether a pipe has too much to take."""
+        return self._pipe is not None and self._pipe.waiting_bytes > MOST_WAITING_BYTES
 
     def said(self, index: int, said: Said, now: float) -> None:
         """Act on what a worker says of its batches."""
@@ -131,6 +176,8 @@ class QueueFeeder:
         times = [] if self.journal.since is None else [self.journal.since + self._rules.commit_s]
         if self._rules.stall_timeout_s is not None and self._since:
             times.append(min(self._since.values()) + self._rules.stall_timeout_s)
+        if self._looked is not None:
+            times.append(self._looked + PIPE_LOOK_S)
         return min(times, default=None) if not self.problem else None
 
     def rest_s(self) -> float:
@@ -144,6 +191,7 @@ class QueueFeeder:
 
     def tick(self, now: float) -> None:
         """Commit what has waited long enough, name who has taken too long, give out what has come."""
+        self._look_at_pipe(now)
         if self._came:
             self._came = False
             self._hand_out_to_all(now)
@@ -181,12 +229,24 @@ class QueueFeeder:
         try:
             if not self.problem:
                 self._commit()
+            if not self.problem and self._pipe is not None:
+                self._pipe.wait(PIPE_LAST_S)
             if self.over and self.input_error is None:
                 self.journal.complete()
         except IpexLaunchError as error:
             self._give_up(str(error))
         finally:
             self.journal.close()
+
+    def _look_at_pipe(self, now: float) -> None:
+        """Give up where a pipe has failed, go on where it has taken what held the job up."""
+        if self._looked is None or self._pipe is None or self.problem:
+            return
+        self._looked = now if self._pipe_waits else None
+        if self._pipe.problem:
+            self._give_up(f"cannot write results to the pipe: {self._pipe.problem}")
+        elif not self._held_up:
+            self._hand_out_to_all(now)
 
     def _done(self, index: int, said: Said, now: float) -> None:
         batch = next((held for held in self.queue.held_by(index) if held.number == said.number), None)
@@ -229,7 +289,11 @@ class QueueFeeder:
     def _hand_out(self, index: int, now: float) -> None:
         queue = self.queue
         pace = self._batch_s.get(index)
-        while not self.problem and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace)):
+        while (
+            not self.problem
+            and not self._held_up
+            and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace))
+        ):
             self._read(now)
             batch = queue.take(index)
             if batch is None:
@@ -298,6 +362,8 @@ class QueueFeeder:
             return
         try:
             self._counts += self.journal.commit()
+            if self._pipe is not None and self._looked is None:
+                self._looked = 0.0
         except IpexLaunchError as error:
             self._give_up(str(error))
 

@@ -114,8 +114,27 @@ class GrowingEvents:
         Raises:
             OSError: it cannot be written.
         """
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.writelines(self._events.lines(run))
+        self.append(self.news(run))
+
+    def news(self, run: Run) -> bytes:
+        """What is new since the last call, for `append`.
+
+        Args:
+            run: what has happened so far.
+        """
+        return "".join(self._events.lines(run)).encode("utf-8", "surrogateescape")
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Append what `news` gave.
+
+        Args:
+            data: all of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with open(self._path, "ab") as file:
+            file.write(data)
 
 
 def keep_baseline(path: str, solo: Run) -> None:
@@ -152,6 +171,22 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
         _write(path, REPORT, [write_report(report)])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(path, SO_FAR))
+    except OSError as error:
+        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
+
+
+def keep_report(path: str, report: Report) -> None:
+    """Write the report of a finished run anew.
+
+    Args:
+        path: as `make_run_directory` made it.
+        report: what was computed, and what came to be known since.
+
+    Raises:
+        LaunchError: it cannot be written.
+    """
+    try:
+        _write(path, REPORT, [write_report(report)])
     except OSError as error:
         raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 

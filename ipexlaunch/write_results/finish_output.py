@@ -68,6 +68,8 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
     try:
         for line in in_order(_lines(gathered, length), os.path.dirname(os.path.abspath(gathered))):
             pipe.append(line)
+            pipe.make_room()
+        pipe.wait(None)
     except OSError as error:
         raise WriteError("put the results in order", str(error.strerror)) from None
 

@@ -181,8 +181,12 @@ def test_standard_output_gets_every_byte_and_a_reader_that_has_gone_is_an_error(
     out = StandardOutput(writing)
     assert out.append(b"one\n") == 4
     assert out.append(b"two\n") == 8
+    out.wait(None)
     assert os.read(reading, 100) == b"one\ntwo\n"
     os.close(reading)
+    out._outlet.add(b"three\n")
     with pytest.raises(WriteError, match="Broken pipe"):
-        out.append(b"three\n")
+        out.wait(None)
     os.close(writing)
+    with pytest.raises(WriteError, match="Broken pipe"):
+        out.append(b"four\n")
