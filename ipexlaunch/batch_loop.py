@@ -40,7 +40,8 @@ class Batch:
         self.answered = False
         """Whether done() or failed() was called."""
         self._channel = channel
-        self._number = number
+        self.number = number
+        """Of the batch, as the launcher counts."""
         self._begun = monotonic()
 
     def __len__(self) -> int:
@@ -49,7 +50,8 @@ class Batch:
     def done(self, results: "Iterable[Any]") -> None:
         """Hand in the results; arrays and tensors are taken as lists.
 
-        A result that JSON cannot hold, NaN or an infinity, fails the batch; its other items are tried again without.
+        A result that JSON cannot hold (NaN, an infinity, a list that holds itself) fails the batch; its other items are
+        tried again without it.
 
         Args:
             results: one for each item, in the same order.
@@ -64,10 +66,10 @@ class Batch:
             raise ValueError(f"batch.done() was given {len(results)} results for {len(self.items)} items")
         try:
             text = json.dumps(results, separators=(",", ":"), allow_nan=False, default=_as_list)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.failed(f"a result is not JSON: {error}")
             return
-        head = b'{"event":"done","batch":%d,"latency_s":%.6f,"results":' % (self._number, monotonic() - self._begun)
+        head = b'{"event":"done","batch":%d,"latency_s":%.6f,"results":' % (self.number, monotonic() - self._begun)
         self._answer(b"".join((head, text.encode(), b"}\n")))
 
     def failed(self, reason: object) -> None:
@@ -79,7 +81,7 @@ class Batch:
         Raises:
             RuntimeError: the batch was answered before.
         """
-        message = {"event": "failed", "batch": self._number, "reason": str(reason) or type(reason).__name__}
+        message = {"event": "failed", "batch": self.number, "reason": str(reason) or type(reason).__name__}
         self._answer(json.dumps(message).encode() + b"\n")
 
     def _answer(self, line: bytes) -> None:
@@ -110,6 +112,7 @@ def take_batches(channel: "Channel", held: int) -> "Iterator[Batch]":
             continue
         items = message["items"]
         batch = Batch(channel, message["batch"], [item["id"] for item in items], [item["value"] for item in items])
+        channel.write(b'{"event":"begin","batch":%d}\n' % batch.number)
         yield batch
         if not batch.answered:
             raise RuntimeError("the next batch was asked for before batch.done(results) was called for the last")

@@ -197,3 +197,34 @@ def test_a_long_line_is_looked_at_once_however_many_pieces_it_comes_in() -> None
     listener.selector.close()
     ours.close()
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"event":"done","batch":17,"results":[1,', "Expecting value"),
+        (b'{"batch": 17, "event": "done", "results": [{"a":1,"a":2}]}', "the key 'a' twice"),
+        (b'{"event":"done","batch":17,"results":[' + b"[" * 100_000, "512 deep"),
+        (b'{"event":"done","batch":17,"results":[' + b"7" * 5000 + b"]}", "4300 digits"),
+        (b'{"event":"failed","batch":17,"reason":"\xff"}', "utf-8"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_fails_its_batch(line: bytes, reason: str) -> None:
+    ((said,), _) = read(line)
+    assert (said.event, said.number, said.problem) == ("failed", 17, "")
+    assert reason in said.text
+
+
+def test_an_answer_that_is_too_long_fails_its_batch() -> None:
+    line = b'{"event":"done","batch":3,"results":["' + b"x" * 2000
+    (said,) = read_messages(bytearray(line), Samples(), Told(), 7.0, 1000)
+    assert (said.event, said.number, said.text) == (
+        "failed",
+        3,
+        "the results cannot be kept: a line of more than 1000 bytes",
+    )
+
+
+def test_what_a_worker_begins_with_is_told() -> None:
+    ((said,), _) = read({"event": "begin", "batch": 5})
+    assert said == Said("begin", number=5)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.strict_json import why_not_json
 
 _readable = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _escaped = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
@@ -19,33 +20,34 @@ def encode_rows(items: Sequence[Item], results: Sequence[object]) -> bytes:
         results: as many, in the same order; anything that JSON can hold.
 
     Raises:
-        ValueError: a result holds NaN or an infinity, which JSON does not have.
+        ValueError: a result holds NaN, an infinity or half a character, which JSON does not have.
     """
-    rows = [
-        {"id": item.id, "number": item.number, "result": result} for item, result in zip(items, results, strict=True)
-    ]
-    return _lines(rows)
+    try:
+        lines = [
+            _readable.encode({"id": item.id, "number": item.number, "result": result}) + "\n"
+            for item, result in zip(items, results, strict=True)
+        ]
+        return "".join(lines).encode()
+    except ValueError as error:
+        raise ValueError(why_not_json(error)) from None
 
 
 def encode_dead(letters: Iterable[DeadLetter]) -> bytes:
-    """One line for each dead letter: id, number, value, reason, attempts."""
-    return _lines(
-        [
-            {
-                "id": letter.item.id,
-                "number": letter.item.number,
-                "reason": letter.reason,
-                "attempts": letter.attempts,
-                "value": letter.item.value,
-            }
-            for letter in letters
-        ]
-    )
-
-
-def _lines(rows: list[dict[str, object]]) -> bytes:
+    """One line for each dead letter: id, number, reason, attempts, value; of a bad line where it stands, too."""
+    rows = [
+        {
+            "id": letter.item.id,
+            "number": letter.item.number,
+            **({"file": letter.file} if letter.file else {}),
+            **({"line": letter.line} if letter.line is not None else {}),
+            "reason": letter.reason,
+            "attempts": letter.attempts,
+            "value": letter.item.value,
+        }
+        for letter in letters
+    ]
     try:
         return "".join([_readable.encode(row) + "\n" for row in rows]).encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair, which JSON can hold as an escape and UTF-8 cannot.
+        # Half a surrogate pair, in words of others: JSON can hold it as an escape, and a letter is never lost.
         return "".join([_escaped.encode(row) + "\n" for row in rows]).encode()

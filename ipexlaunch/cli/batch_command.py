@@ -6,13 +6,13 @@ import hashlib
 import os
 import sys
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, input_rules, largest_padded, output_rules
+from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, find_input, largest_padded, output_rules
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
 from ipexlaunch.cli.built_in_workers import built_in_job
 from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
@@ -25,7 +25,6 @@ from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.launch import Job, shell_line
 from ipexlaunch.read_items.look_at_items import look_at_items
-from ipexlaunch.read_items.open_items import ItemSource
 from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from ipexlaunch.engines.candidate import Candidate
     from ipexlaunch.feed_workers import QueueFeeder
     from ipexlaunch.plan import Plan
+    from ipexlaunch.read_items.open_items import ItemSource
     from ipexlaunch.topology import Topology
 
 WORKER = "ipexlaunch.workers.run_batch"
@@ -68,7 +68,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     replayed, notes = None, tuple[str, ...]()
     if options["replay"] is not None:
         replayed = job_to_replay(context, program, options)
-    elif options["input_file"] is None:
+    elif not options["input_file"]:
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
     elif (program is None) == (options["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
@@ -77,7 +77,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     plan, topology = plan_to_run(context, options)
     if replayed is None and program is not None:
         job = job_from_options(program, arguments, options)
-    rules, source = output_rules(options), ItemSource(options["input_file"], input_rules(options))
+    rules, source = output_rules(options), find_input(options)
     stream = None if options["dry_run"] else check_output(rules, options)
     items = None if options["dry_run"] else _checked_items(source, rules, options)
     if replayed is not None:
@@ -93,7 +93,9 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
             click.echo(shell_line(worker))
         return 0
     output = open_output(rules, stream, _identity(job, source, rules, options), options, _tell)
-    if output.journal.progress.complete:
+    if options["retry_dead"] and not (output.journal.again and output.journal.again.count):
+        return output.nothing_to_retry()
+    if output.journal.progress.complete and not options["retry_dead"]:
         return output.finish_former()
     feeding = _feeding(source, output, items, len(launch.workers), options)
     options["live"] = not options["no_progress"] and not output.draws_on_terminal
@@ -119,7 +121,8 @@ def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> tu
     if described.task == "forward":
         raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
     program = built_in_job(WORKER, options)
-    if options.get("resume") and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
+    goes_on = options.get("resume") or options.get("retry_dead")
+    if goes_on and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
         former = _candidate_of_before(options)
         if former is not None:
             _tell(f"{former.name}: what the job began with")
@@ -151,7 +154,9 @@ def _checked_items(source: ItemSource, rules: OutputRules, options: dict[str, An
     """Look at the input before any work, while all is as it was; a pipe's first items come back."""
     bury_bad = options["on_bad_line"] == "dead-letter"
     if not source.may_wait:
-        look_at_items(lambda bury: source.items(bury_bad=bury), bury_bad=bury_bad, resume=options["resume"])
+        source.look()
+        goes_on = options["resume"] or options["retry_dead"]
+        look_at_items(lambda bury: source.items(bury_bad=bury), bury_bad=bury_bad, resume=goes_on)
         return None
     apart = ReadApart(source.items(bury_bad=bury_bad))
     replaces = options["overwrite"] and os.path.exists(rules.path)
@@ -165,23 +170,27 @@ def _feeding(
     from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.batch_conclusion import conclude
 
-    journal = output.journal
-    before = journal.progress.done.count
-    if piped is None:
-        bury_bad = options["on_bad_line"] == "dead-letter"
-        items: Any = source.items(journal.progress.done.__contains__, bury_bad=bury_bad)
-    else:
+    journal, again = output.journal, output.journal.again
+    before = journal.progress.done.count if again is None else 0
+    items: Any
+    if piped is not None:
         items = chain(piped.items, piped.rest)
+    elif again is None:
+        items = source.items(journal.progress.done.__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
+    else:
+        # Every one that is wanted gives an item or, once more, a letter; what comes after the last is not read.
+        items = islice(source.items(lambda number: number not in again, bury_bad=True), again.count)
     feeder = _feeder(items, output, workers, options)
 
     def progress() -> BatchProgress:
         ended = feeder.queue.ended and feeder.input_error is None
+        expected = before + feeder.read if ended else source.expected
         return BatchProgress(
-            done=journal.progress.done.count,
+            done=before + journal.tried,
             before=before,
             dead=journal.progress.dead,
-            expected=before + feeder.read if ended else source.expected,
-            exact=ended or source.rows is not None,
+            expected=expected if again is None else again.count,
+            exact=ended or again is not None or source.is_counted,
         )
 
     return Feeding(

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ipexlaunch.batching.batch_figures import BatchSummary, summary_of
+from ipexlaunch.batching.output_rules import STDOUT
+from ipexlaunch.cli.batch_output import given_up
 from ipexlaunch.errors import BadRowError, IpexLaunchError
-from ipexlaunch.feed_workers.open_job import DEAD
 
 if TYPE_CHECKING:
     from ipexlaunch.cli.batch_output import BatchOutput
@@ -58,8 +59,7 @@ def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> li
         further = "go on with --resume" if resumable else "they are gone with the pipe"
         reasons.append(f"items are left that were not done; {further}")
     if progress.dead:
-        where = "standard error" if output.stream is not None else f"{output.rules.path}{DEAD}"
-        reasons.append(f"{progress.dead} item{'s' * (progress.dead != 1)} given up, see {where}")
+        reasons.append(given_up(progress.dead, STDOUT if output.stream is not None else output.rules.path))
     return reasons
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,6 +13,9 @@ from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, OutputRul
 from ipexlaunch.cli.model_options import MODEL_OPTIONS
 from ipexlaunch.errors import RequestError
 from ipexlaunch.write_file import descriptor_of, is_stream
+
+if TYPE_CHECKING:
+    from ipexlaunch.read_items.open_items import ItemSource
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,7 +28,12 @@ BYTES_PER_TOKEN = 4
 
 def _input(*, required: bool) -> Callable[[Function], Function]:
     return click.option(
-        "--input", "input_file", required=required, metavar="FILE", help="The items; - for standard input."
+        "--input",
+        "input_file",
+        required=required,
+        multiple=True,
+        metavar="FILE",
+        help="The items; - for standard input. May be given several times, and be a quoted pattern: 'part-*.jsonl'.",
     )
 
 
@@ -95,6 +104,11 @@ _OWN = (
     click.option("--resume", is_flag=True, help="Go on where a former job of the same kind ended."),
     click.option("--overwrite", is_flag=True, help="Begin anew though there is an output already."),
     click.option("--rebuild", is_flag=True, help="With --resume: make a lost or damaged ledger from the output."),
+    click.option(
+        "--retry-dead",
+        is_flag=True,
+        help="Try again what a former job gave up, with this program or a mended one, and nothing else.",
+    ),
     click.option("--replay", metavar="DIR", help="Repeat the job that --run-dir kept in DIR, with another --output."),
 )
 
@@ -122,22 +136,27 @@ def batch_options(function: Function) -> Function:
     return function
 
 
-def input_rules(options: dict[str, Any]) -> InputRules:
-    """How the options say that the input is read.
+def find_input(options: dict[str, Any]) -> ItemSource:
+    """The input that the options name, found readable.
 
     Raises:
-        RequestError: the name of the input does not say what it holds.
+        RequestError: no file has such a name, or a name does not say what the file holds.
+        DocumentError: a file is missing, a directory, or not readable.
     """
-    from ipexlaunch.read_items.open_items import format_of
+    from ipexlaunch.read_items.find_inputs import find_inputs, format_of
+    from ipexlaunch.read_items.input_file import InputFile
+    from ipexlaunch.read_items.open_items import ItemSource
 
-    return InputRules(
-        format=format_of(options["input_file"], options["input_format"]),
+    inputs = find_inputs(options["input_file"])
+    rules = InputRules(
         id_field=options["id_field"],
         text_field=options["text_field"],
         tokens_field=options["tokens_field"],
         text_only=options["model"] is not None,
         longest_line_bytes=int(options["max_line_mb"] * 1e6),
     )
+    files = [InputFile(path, replace(rules, format=format_of(path, options["input_format"]))) for path in inputs.paths]
+    return ItemSource(files, several=inputs.several)
 
 
 def output_rules(options: dict[str, Any]) -> OutputRules:
@@ -153,13 +172,15 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
     if streamed and parquet:
         where = "standard output" if path == STDOUT else path
         raise RequestError(f"write Parquet to {where}", "its index is at its end", "give --output FILE.parquet")
-    for name, piped in (("output", streamed), ("input", options["input_file"] == "-")):
-        if options["resume"] and piped:
+    goes_on = options["resume"] or options["retry_dead"]
+    for name, piped in (("output", streamed), ("input", "-" in options["input_file"])):
+        if goes_on and piped:
             raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
     if options["rebuild"] and not options["resume"]:
         raise click.UsageError("--rebuild goes with --resume")
-    if options["resume"] and options["overwrite"]:
-        raise click.UsageError("--resume and --overwrite exclude each other; give one of them")
+    given = [f"--{name.replace('_', '-')}" for name in ("resume", "retry_dead", "overwrite") if options[name]]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
     return OutputRules(path=path, keep_order=options["keep_order"], parquet=parquet)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ipexlaunch.batching.output_rules import STDOUT, OutputRules
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.feed_workers import Journal
+from ipexlaunch.feed_workers.dead_letters import DEAD
 from ipexlaunch.write_file import is_stream, open_stream
 from ipexlaunch.write_results.standard_output import StandardOutput
 
@@ -52,20 +53,39 @@ class BatchOutput:
                 path=os.path.realpath(self.rules.path), keep_order=self.rules.keep_order, parquet=self.rules.parquet
             )
             if os.path.exists(rules.gathered):
-                note = finish_output(rules, length)
+                # A Parquet file does not give back the rows that it was made of; --retry-dead will add to them.
+                keep = rules.parquet and self.journal.progress.dead > 0
+                note = finish_output(rules, length, keep_gathered=keep)
                 if note:
                     self.tell(note)
         elif self.folder:
             order_to_pipe(os.path.join(self.folder, GATHERED), length, self.stream)
 
     def finish_former(self) -> int:
-        """Do what is left of a job that is complete; its exit code."""
+        """Do what is left of a job that is complete; its exit code, which is that of a run that gave items up."""
         progress = self.journal.progress
         self.journal.close()
         self.finish()
         given_up = f", {progress.dead} of them given up" if progress.dead else ""
         self.tell(f"all {progress.done.count} items are done already{given_up}")
-        return 0
+        return self._former_code()
+
+    def nothing_to_retry(self) -> int:
+        """Say that no item was given up; the exit code of the job."""
+        progress = self.journal.progress
+        self.journal.close()
+        self.tell("no item was given up: there is nothing to try again")
+        if not progress.complete:
+            self.tell("INVALID: items are left that were not done; go on with --resume")
+            return INVALID
+        self.finish()
+        return self._former_code()
+
+    def _former_code(self) -> int:
+        dead = self.journal.progress.dead
+        if dead:
+            self.tell(f"INVALID: {given_up(dead, self.rules.path)}")
+        return INVALID if dead else 0
 
     def discard(self) -> None:
         """Remove what was put aside for a pipe."""
@@ -77,6 +97,22 @@ class BatchOutput:
 
 
 GATHERED = "results.jsonl"
+
+INVALID = 4
+"""Exit code of a job in which items were given up or left."""
+
+
+def given_up(count: int, path: str) -> str:
+    """Why a job is INVALID in which items were given up, and what can be done.
+
+    Args:
+        count: of them.
+        path: of the output, "-" for standard output.
+    """
+    items = f"{count} item{'s' * (count != 1)} given up"
+    if path == STDOUT:
+        return f"{items}, see standard error"
+    return f"{items}, see {path}{DEAD}; to try them again: --retry-dead"
 
 
 def open_output(
@@ -104,7 +140,12 @@ def open_output(
     if stream is None:
         _make_folder(rules.path)
         journal = open_job(
-            rules, job, resume=options["resume"], overwrite=options["overwrite"], rebuild=options["rebuild"]
+            rules,
+            job,
+            resume=options["resume"],
+            overwrite=options["overwrite"],
+            rebuild=options["rebuild"],
+            retry_dead=options["retry_dead"],
         )
         return BatchOutput(rules=rules, journal=journal, tell=tell)
     # Dead letters of a stream are lines of JSON on standard error.
@@ -147,7 +188,7 @@ def check_output(rules: OutputRules, options: dict[str, Any]) -> StandardOutput 
     if rules.parquet:
         require_pyarrow()
     stream = _stream_of(rules)
-    if stream is None and not (options["resume"] or options["overwrite"]):
+    if stream is None and not any(options[name] for name in ("resume", "retry_dead", "overwrite")):
         refuse_existing(rules)
     return stream
 

@@ -57,7 +57,9 @@ def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -
 
 
 def _plain(value: Any) -> Any:
-    """An option as YAML can hold it: a rule is its expression."""
+    """An option as YAML can hold it: a rule is its expression, one input its path."""
+    if isinstance(value, tuple):
+        return value[0] if len(value) == 1 else list(value)
     return value.pattern.pattern if hasattr(value, "pattern") else value
 
 

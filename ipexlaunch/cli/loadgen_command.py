@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.batch_command import model_program
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, input_rules, largest_padded, loadgen_options
+from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, find_input, largest_padded, loadgen_options
 from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -93,9 +93,8 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 
 def _samples(options: dict[str, Any]) -> list[Item]:
     from ipexlaunch.batching.items import Item
-    from ipexlaunch.read_items.open_items import ItemSource
 
-    source = ItemSource(options["input_file"], input_rules(options))
+    source = find_input(options)
     samples = [item for item in source.items() if isinstance(item, Item)]
     if not samples:
         raise RequestError(f"draw samples from {source.name}", "it has no items", "give one item a line")

@@ -72,6 +72,7 @@ STREAMS = frozenset({"page_file", "report_file", "save", "write_plan"})
 
 BESIDE_OUTPUT = (
     ".part", ".unfinished", ".ledger", ".ledger-wal", ".ledger-shm", ".ledger-journal", ".dead.jsonl",
+    ".dead.jsonl.unfinished",
 )  # fmt: skip
 """What the names of the files beside a batch job's output end with."""
 
@@ -172,7 +173,7 @@ def _itself(path: str) -> Iterable[str]:
 def _input_files(path: str) -> Iterable[str]:
     if path == "-":
         return ("/dev/stdin",)
-    return (path,) if os.path.exists(path) else glob.glob(path) or (path,)
+    return (path,) if os.path.exists(path) else glob.glob(path, recursive=True) or (path,)
 
 
 def _model_files(path: str) -> Iterable[str]:

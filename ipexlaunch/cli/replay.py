@@ -125,6 +125,8 @@ def _option(name: str, value: Any) -> Any:
         from ipexlaunch.line_rule import read_rule
 
         return read_rule(value)
+    if name == "input_file":
+        return (value,) if isinstance(value, str) else tuple(value)
     return value
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
+from ipexlaunch.batching.input_rules import shown
 from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_rows
 from ipexlaunch.batching.work_queue import WorkQueue
@@ -115,6 +116,8 @@ class QueueFeeder:
         self._lines: list[tuple[int, bytes]] = []
         self._counts: list[Count] = []
         self._stuck: list[tuple[int, str]] = []
+        self._killed: dict[int, str] = {}
+        """Why workers are being killed."""
         self._notes: list[str] = []
         self._told_end: set[int] = set()
         self._suspicion = Suspicion(queue.rules.workers, rules.patience)
@@ -139,6 +142,8 @@ class QueueFeeder:
         if said.event == "want":
             self._wanted[index] = said.number
             self._hand_out(index, now)
+        elif said.event == "begin":
+            self.queue.began(index, said.number)
         elif said.event == "done":
             self._done(index, said, now)
         elif said.event == "failed" and self.queue.failed(index, said.number, said.text) is not None:
@@ -147,23 +152,23 @@ class QueueFeeder:
             self._hand_out_to_all(now)
         self._finish(now)
 
-    def lost(self, index: int, reason: str, now: float) -> None:
-        """Take back what a worker had that has ended."""
+    def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> None:
+        """Take back what a worker had that has ended; whoever was asked to end is blamed for nothing."""
         asked, self._wanted[index] = self._wanted[index], 0
         self._since.pop(index, None)
         self._told_end.discard(index)
-        held = self.queue.held_by(index)
-        if self.queue.lost(index, reason):
+        reason, was_new = self._killed.pop(index, reason), not self.queue.has_answered(index)
+        suspect = self.queue.lost(index, reason, is_blamed=is_blamed)
+        if suspect is not None:
             self._bury(now)
-            if not self.queue.over:
+            if is_blamed and not self.queue.over:
                 progress = self.journal.progress
                 was_any_done = self.queue.figures.items_done > 0 or progress.done.count > progress.dead
-                items = len(held[0].items)
-                self._give_up(self._suspicion.died(index, items, reason, was_any_done=was_any_done))
+                self._give_up(self._suspicion.died(index, len(suspect.items), reason, was_any_done=was_any_done))
             self._hand_out_to_all(now)
             self._finish(now)
-        elif not asked and not self.queue.over:
-            self._give_up(self._suspicion.died_unasked(reason))
+        elif is_blamed and was_new and not self.queue.over:
+            self._give_up(self._suspicion.died_idle(reason, asked=asked > 0))
 
     def input_came(self) -> None:
         """There are items after a None; `tick` takes them."""
@@ -201,7 +206,9 @@ class QueueFeeder:
         if limit is not None:
             for index in [index for index, since in self._since.items() if now >= since + limit]:
                 del self._since[index]
-                self._stuck.append((index, f"had a batch for {limit:g} s (--stall-timeout)"))
+                reason = f"had a batch for {limit:g} s (--stall-timeout)"
+                self._stuck.append((index, reason))
+                self._killed[index] = f"{reason} and was killed"
         self._finish(now)
 
     def take_lines(self) -> list[tuple[int, bytes]]:
@@ -233,6 +240,8 @@ class QueueFeeder:
                 self._pipe.wait(PIPE_LAST_S)
             if self.over and self.input_error is None:
                 self.journal.complete()
+            if not self.problem:
+                self.journal.settle()
         except IpexLaunchError as error:
             self._give_up(str(error))
         finally:
@@ -334,7 +343,8 @@ class QueueFeeder:
         """Put rows that give no item among the dead letters; no worker is to blame."""
         figures = self.queue.figures
         for letter in letters[: max(0, NOTES_OF_DEAD - figures.unreadable)]:
-            self._notes.append(f"line {letter.item.id} of the input gives no item: {letter.reason}")
+            place = f"line {letter.line} of {letter.file or 'the input'}"
+            self._notes.append(f"{place} gives no item: {letter.reason}")
         figures.unreadable += len(letters)
         self.journal.add_dead(letters, now)
 
@@ -373,4 +383,4 @@ class QueueFeeder:
 
 
 def _obituary(letter: DeadLetter) -> str:
-    return f"item {letter.item.id!r} was given up after {letter.attempts} attempts: {letter.reason}"
+    return f"item {shown(letter.item.id)} was given up after {letter.attempts} attempts: {letter.reason}"

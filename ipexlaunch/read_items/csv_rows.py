@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
 from ipexlaunch.batching.items import Item
@@ -61,15 +61,16 @@ class _LongLine(Exception):
 
 
 def csv_items(
-    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], name: str
-) -> Iterator[Item | BadLine]:
-    """Every row as an object of texts, or why it gives no item; empty lines are none.
+    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], name: str, first: int = 0
+) -> Generator[Item | BadLine, None, int]:
+    """Every row as an object of texts, or why it gives no item (empty lines are none); returns the next number.
 
     Args:
         lines: of the input.
         maker: makes an item of an object; its rules say "csv" or "tsv".
         skip: whether the item of this number is not wanted.
         name: of the input, for messages.
+        first: the number of the first row.
 
     Raises:
         DocumentError: the first row is missing or names no fields that can be told apart.
@@ -80,7 +81,7 @@ def csv_items(
     texts = _Texts(lines, rules.longest_line_bytes)
     reader = csv.reader(texts, delimiter="\t" if rules.format == "tsv" else ",", strict=True)
     header = _header(reader, texts, rules, name)
-    number = 0
+    number = first
     while True:
         texts.begin_row()
         try:
@@ -95,13 +96,13 @@ def csv_items(
                 row = dict(zip(header, fields, strict=True))
                 yield maker.item(row, number, texts.begin, texts.size)
         except StopIteration:
-            return
+            return number
         except _LongLine:
             if not skip(number):
                 yield too_long(number, texts.begin, texts.first, rules.longest_line_bytes)
         except BadRow as bad:
             if not skip(number):
-                yield bad_line(number, texts.begin, texts.first, bad.problem, bad.hint)
+                yield bad_line(number, texts.begin, texts.first, bad.problem, bad.hint, bad.id)
         except csv.Error as error:
             if not skip(number):
                 yield bad_line(number, texts.begin, texts.first, f"it is not CSV ({error})")

@@ -28,7 +28,7 @@ class AppendedFile:
         self.path = path
         self.length = length
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if length else os.O_CREAT), 0o666)
             there = os.fstat(self._descriptor).st_size
             if there >= length:
                 os.ftruncate(self._descriptor, length)
@@ -36,6 +36,12 @@ class AppendedFile:
                 os.fsync(self._descriptor)
                 sync_directory(os.path.dirname(os.path.abspath(path)))
         except OSError as error:
+            if length and isinstance(error, FileNotFoundError):
+                raise WriteError(
+                    f"go on with {path}",
+                    f"it is gone, but its ledger counts on {length} bytes of it",
+                    "put it back; to go on from what is there: --resume --rebuild",
+                ) from None
             raise WriteError(f"write {path}", str(error.strerror), "give a path that can be written") from None
         if there < length:
             os.close(self._descriptor)

@@ -13,7 +13,7 @@ from ipexlaunch.write_results.parquet_file import write_parquet
 from ipexlaunch.write_results.standard_output import StandardOutput
 
 
-def finish_output(rules: OutputRules, length: int) -> str:
+def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = False) -> str:
     """Make the output of the results that were gathered in another file, and remove that; "" or a note.
 
     The output appears under its name complete and synced, or not at all: until then the other file stays.
@@ -21,6 +21,7 @@ def finish_output(rules: OutputRules, length: int) -> str:
     Args:
         rules: where results were gathered, where they go, and in which form.
         length: how many bytes of what was gathered count.
+        keep_gathered: leave what was gathered, because more may be added.
 
     Raises:
         WriteError: there is no room, or the output cannot be written; what was gathered stays.
@@ -44,7 +45,8 @@ def finish_output(rules: OutputRules, length: int) -> str:
                 note = write_parquet(lines, rules.unfinished, arrange)
             else:
                 file.writelines(arrange(lines()))
-        os.unlink(gathered)
+        if not keep_gathered:
+            os.unlink(gathered)
     except OSError as error:
         raise WriteError(
             f"write {output}",

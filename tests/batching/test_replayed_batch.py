@@ -18,7 +18,8 @@ from tests.batching.check_results import problems_of
 from tests.batching.test_batch_command import DOUBLE, ROOT, doubled, write_input
 
 FREE = {
-    "output_file", "output_format", "no_progress", "resume", "overwrite", "rebuild", "replay", "program", "arguments",
+    "output_file", "output_format", "no_progress", "resume", "overwrite", "rebuild", "retry_dead", "replay", "program",
+    "arguments",
 }  # fmt: skip
 """Options of `batch` alone that may be said anew."""
 
