@@ -13,8 +13,10 @@ MAKEFLAGS += --no-print-directory
 environment = $(PYTHON) tools/make_environment.py
 bin := .venv/bin
 ipex := .venv-ipex/bin
-# What Python can warn of is an error in our tests (pyproject.toml: filterwarnings).
+# What Python can warn of is an error in our tests (pyproject.toml: filterwarnings). Without the allocator of -X dev, which
+# makes the long ones half as long again.
 strict = -X dev -X warn_default_encoding
+elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && env -u PYTHONPATH PYTHONMALLOC=default
 
 .DEFAULT_GOAL := help
 .PHONY: python help demo test campaign-faults campaign-batch fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch
@@ -35,20 +37,16 @@ test: env ## run every test
 	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
 	@$(environment) torch --torch-index "$(TORCH_INDEX)"
 	@echo "test: running every test (about 12 minutes on 2 quiet cores; make test ARGS='tests/plan -x' for less)"
-	@$(PYTHON) tools/copy_tests.py
-	@cd build/elsewhere && env -u PYTHONPATH IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python $(strict) -m pytest $(ARGS)
+	@$(elsewhere) IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python $(strict) -m pytest $(ARGS)
 
 campaign-faults: env ## kill, stop and starve runs in every way that we know, for real (about 20 minutes; docs/faults.md)
-	@$(PYTHON) tools/copy_tests.py
-	@cd build/elsewhere && env -u PYTHONPATH $(CURDIR)/$(bin)/python -m tests.faults
+	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.faults
 
 campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (about 1 hour)
-	@$(PYTHON) tools/copy_tests.py
-	@cd build/elsewhere && env -u PYTHONPATH $(CURDIR)/$(bin)/python -m tests.batch_faults --faults 1000
+	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.batch_faults --faults 1000
 
 fuzz: env ## 50,000 damaged documents, lists, sentences, messages and options (about 20 minutes)
-	@$(PYTHON) tools/copy_tests.py
-	@cd build/elsewhere && env -u PYTHONPATH $(CURDIR)/$(bin)/python -m tests.fuzz --count 50000
+	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.fuzz --count 50000
 
 check: env ## format, lint, types, import rule
 	$(bin)/ruff format --check .

@@ -95,7 +95,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.channel = _status_channel()
-        self.reader = os.fdopen(os.dup(self.channel), "rb", READ_BYTES) if self.channel is not None else None
+        self.unread = bytearray()
         self.started: float | None = None
         self.last = 0.0
         self.flushed = 0.0
@@ -133,11 +133,27 @@ class _Worker:
 
     def next_command(self) -> "dict[str, Any] | None":
         """Block until the launcher sends a command; None where it is gone."""
-        if self.channel is None or self.reader is None:
-            return None
-        line = self.reader.readline()
+        line = self.next_line()
         message: dict[str, Any] | None = json.loads(line) if line else None
         return message
+
+    def next_line(self) -> bytes:
+        """Block until there is a whole line; b"" where the launcher is gone.
+
+        No file object, which would have to be closed, and could not be while another thread reads.
+        """
+        channel, searched = self.channel, 0
+        if channel is None:
+            return b""
+        while (end := self.unread.find(b"\n", searched)) < 0:
+            searched = len(self.unread)
+            received = os.read(channel, READ_BYTES)
+            if not received:
+                return b""
+            self.unread += received
+        line = bytes(self.unread[: end + 1])
+        del self.unread[: end + 1]
+        return line
 
     def flush(self) -> None:
         """Send the counts that have gathered."""

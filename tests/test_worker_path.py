@@ -63,7 +63,8 @@ def launch(folder: Path, *words: str, cwd: Path, **variables: str) -> subprocess
     environment = {name: value for name, value in without_launcher(os.environ).items() if name != "PYTHONPATH"}
     return subprocess.run(
         [sys.executable, "-c", start, *words],
-        cwd=cwd, env={**environment, **variables}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        cwd=cwd, env={**environment, "IPEXLAUNCH_LOST_TIME": "1", **variables},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=120,
     )  # fmt: skip
 

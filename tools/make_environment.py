@@ -85,6 +85,7 @@ def main() -> None:
         say(f"{folder.name} is unfinished or broken: starting it again")
         shutil.rmtree(str(folder))
     if not folder.exists():
+        check_space(options.name, folder, options.torch_index)
         create(folder)
     marker.touch()
     install(options.name, folder, options.torch_index)
@@ -163,6 +164,15 @@ def works(folder: Path) -> bool:
     return answer.stdout.decode().strip() == sys.version.strip()
 
 
+def check_space(name: str, folder: Path, torch_index: str) -> None:
+    """End where the disk has too little room for what would be downloaded and unpacked."""
+    # At its peak: the downloads beside what is unpacked from them.
+    size = 1 if name == "test" else 3 if torch_index else 4 if name == "torch" else 12
+    free = shutil.disk_usage(str(ROOT)).free / 1e9
+    if size > free:
+        stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
+
+
 def create(folder: Path) -> None:
     """Make the empty environment, with Debian's separate venv package where it is missing and can be installed."""
     if importlib.util.find_spec("ensurepip") is None:
@@ -190,11 +200,6 @@ def install(name: str, folder: Path, torch_index: str) -> None:
         pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
         pip(folder, "install", str(wheel(folder)), "--group", "test", "--group", "lint")
         return
-    # At its peak: the downloads beside what is unpacked from them.
-    size = 3 if torch_index else 4 if name == "torch" else 12
-    free = shutil.disk_usage(str(ROOT)).free / 1e9
-    if size > free and not (folder / ".made-from").exists():
-        stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
     pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
     if name == "torch":
         if not (folder / ".made-from").exists():
