@@ -44,6 +44,8 @@ class ModelJob:
     device: Device = "cpu"
     cache: str = ""
     """Directory of the compile caches; "" for none."""
+    requests: bool = False
+    """Whether items are requests of an OpenAI batch file instead of texts."""
     check: bool = True
     """Compare the answers with eager fp32 before the start."""
 
