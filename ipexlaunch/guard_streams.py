@@ -68,7 +68,7 @@ def take_over() -> None:
     codecs.register_error("ipexlaunch", _as_it_came)
     out, err = outlets_of(STDOUT, STDERR)
     if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115  # lasts as long as the process
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # lasts as long as the process
     sys.stdout = _text(sys.stdout, out, "ipexlaunch", document=True)
     sys.stderr = _text(sys.stderr, err, "backslashreplace", document=False)
 

@@ -8,7 +8,7 @@ from typing import Literal
 from ipexlaunch.batching.given_ids import GivenIds
 from ipexlaunch.batching.items import Item
 
-InputFormat = Literal["jsonl", "text", "csv", "tsv", "parquet"]
+InputFormat = Literal["jsonl", "text", "csv", "tsv", "parquet", "openai"]
 
 SUFFIXES: dict[str, InputFormat] = {
     ".jsonl": "jsonl",
@@ -41,6 +41,10 @@ class InputRules:
     """The field that is given to the program; None for the whole row."""
     tokens_field: str | None = None
     """The field that holds the item's length; None for the bytes of the line or the text."""
+    delimiter: str | None = None
+    """Between the fields of csv and tsv; None: a comma or a tab, or what a first line "sep=;" says."""
+    quote: str = '"'
+    """Around a field with delimiters in it; "": there are no quotes, as in TSV by its registration with IANA."""
     text_only: bool = False
     """Whether an item must be text: the built-in worker knows nothing else."""
     longest_line_bytes: int = 64 << 20

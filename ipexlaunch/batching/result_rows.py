@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 from ipexlaunch.batching.items import DeadLetter, Item
@@ -10,6 +11,15 @@ from ipexlaunch.strict_json import why_not_json
 
 _readable = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _escaped = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
+_SEPARATORS = str.maketrans({0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"})
+_SEPARATOR = re.compile("[\x85\u2028\u2029]")
+
+
+def _one_line_each(rows: str) -> str:
+    """The rows with escapes for what is a line's end to other readers (NEL, LINE and PARAGRAPH SEPARATOR)."""
+    return rows.translate(_SEPARATORS) if _SEPARATOR.search(rows) else rows
 
 
 def encode_rows(items: Sequence[Item], results: Sequence[object]) -> bytes:
@@ -27,9 +37,14 @@ def encode_rows(items: Sequence[Item], results: Sequence[object]) -> bytes:
             _readable.encode({"id": item.id, "number": item.number, "result": result}) + "\n"
             for item, result in zip(items, results, strict=True)
         ]
-        return "".join(lines).encode()
+        return _one_line_each("".join(lines)).encode()
     except ValueError as error:
         raise ValueError(why_not_json(error)) from None
+
+
+def encode_row(row: object) -> bytes:
+    """One line for a value that JSON can hold."""
+    return (_one_line_each(_readable.encode(row)) + "\n").encode()
 
 
 def encode_dead(letters: Iterable[DeadLetter]) -> bytes:
@@ -47,7 +62,7 @@ def encode_dead(letters: Iterable[DeadLetter]) -> bytes:
         for letter in letters
     ]
     try:
-        return "".join([_readable.encode(row) + "\n" for row in rows]).encode()
+        return _one_line_each("".join([_readable.encode(row) + "\n" for row in rows])).encode()
     except UnicodeEncodeError:
         # Half a surrogate pair, in words of others: JSON can hold it as an escape, and a letter is never lost.
         return "".join([_escaped.encode(row) + "\n" for row in rows]).encode()

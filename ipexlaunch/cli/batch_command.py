@@ -23,6 +23,7 @@ from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.engines.openai_request import TASKS
 from ipexlaunch.launch import Job, shell_line
 from ipexlaunch.read_items.look_at_items import look_at_items
 from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
@@ -74,10 +75,11 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         raise click.UsageError("give either a PROGRAM or --model", context)
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
+    rules = output_rules(options)
     plan, topology = plan_to_run(context, options)
     if replayed is None and program is not None:
         job = job_from_options(program, arguments, options)
-    rules, source = output_rules(options), find_input(options)
+    source = find_input(options)
     stream = None if options["dry_run"] else check_output(rules, options)
     items = None if options["dry_run"] else _checked_items(source, rules, options)
     if replayed is not None:
@@ -120,6 +122,10 @@ def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> tu
     described = model_job(options)
     if described.task == "forward":
         raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
+    if options.get("input_format") == "openai":
+        if described.task not in TASKS:
+            raise click.UsageError(f"--format openai goes with --task {' or '.join(TASKS)}, not {described.task}")
+        described = replace(described, requests=True)
     program = built_in_job(WORKER, options)
     goes_on = options.get("resume") or options.get("retry_dead")
     if goes_on and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
@@ -230,6 +236,9 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
         program["environment"] = dict(job.environment)
     named = ("id_field", "text_field")
     kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
+    kept |= {
+        f"--{name}": options[name] for name, usual in (("delimiter", None), ("quote", '"')) if options[name] != usual
+    }
     return {
         "input": source.identity or {"pipe": source.name},
         "program": program,

@@ -37,14 +37,42 @@ def _input(*, required: bool) -> Callable[[Function], Function]:
     )
 
 
+def _delimiter(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    found = {"tab": "\t", "\\t": "\t"}.get(text or "", text)
+    if found is not None and (len(found) != 1 or found in '\r\n"'):
+        raise click.BadParameter(f"{text!r} is not one character that can part fields; give e.g. ';', '|' or tab")
+    return found
+
+
+def _quote(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    found = "" if text == "none" else text
+    if text != "none" and (len(found) != 1 or found in "\r\n\t,; "):
+        raise click.BadParameter(f"{text!r} is not one character that can stand around fields; give one, or none")
+    return found
+
+
 _ITEMS = (
     click.option(
         "--format",
         "input_format",
-        type=click.Choice(["auto", "jsonl", "text", "csv", "tsv", "parquet"]),
+        type=click.Choice(["auto", "jsonl", "text", "csv", "tsv", "parquet", "openai"]),
         default="auto",
         show_default=True,
-        help="Of the input; auto goes by the end of its name, - is jsonl.",
+        help="Of the input; auto goes by the end of its name, - is jsonl; openai is a file for OpenAI's batch API.",
+    ),
+    click.option(
+        "--delimiter",
+        metavar="CHAR",
+        callback=_delimiter,
+        help="Between the fields of csv and tsv, or tab  [default: a comma, a tab; or a first line sep=CHAR].",
+    ),
+    click.option(
+        "--quote",
+        metavar="CHAR|none",
+        default='"',
+        show_default=True,
+        callback=_quote,
+        help="Around fields of csv and tsv that hold delimiters; none where quotes mean nothing.",
     ),
     click.option("--id-field", metavar="NAME", help="Field of an item's id  [default: the number of its line]."),
     click.option("--text-field", metavar="NAME", help="Field that is given to the program  [default: the whole item]."),
@@ -85,6 +113,12 @@ _OWN = (
         default="auto",
         show_default=True,
         help="Of the output; auto goes by the end of its name.",
+    ),
+    click.option(
+        "--errors",
+        "errors_file",
+        metavar="FILE",
+        help="With --format openai: rows of requests that could not be answered; else they stand in OUTPUT.",
     ),
     click.option("--keep-order", is_flag=True, help="Write results in the order of the input, not as they finish."),
     click.option(
@@ -149,11 +183,13 @@ def find_input(options: dict[str, Any]) -> ItemSource:
 
     inputs = find_inputs(options["input_file"])
     rules = InputRules(
-        id_field=options["id_field"],
+        id_field="custom_id" if options["input_format"] == "openai" else options["id_field"],
         text_field=options["text_field"],
         tokens_field=options["tokens_field"],
-        text_only=options["model"] is not None,
+        text_only=options["model"] is not None and options["input_format"] != "openai",
         longest_line_bytes=int(options["max_line_mb"] * 1e6),
+        delimiter=options["delimiter"],
+        quote=options["quote"],
     )
     files = [InputFile(path, replace(rules, format=format_of(path, options["input_format"]))) for path in inputs.paths]
     return ItemSource(files, several=inputs.several)
@@ -181,7 +217,34 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
     given = [f"--{name.replace('_', '-')}" for name in ("resume", "retry_dead", "overwrite") if options[name]]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
-    return OutputRules(path=path, keep_order=options["keep_order"], parquet=parquet)
+    openai = options["input_format"] == "openai"
+    if openai:
+        _check_openai(options, path if streamed else "", parquet)
+    elif options["errors_file"] is not None:
+        raise click.UsageError("--errors goes with --format openai")
+    return OutputRules(
+        path=path, keep_order=options["keep_order"], parquet=parquet, openai=openai, errors=options["errors_file"]
+    )
+
+
+def _check_openai(options: dict[str, Any], stream: str, parquet: bool) -> None:
+    """Requests of OpenAI's batch API say by themselves what a field or a program would.
+
+    Args:
+        options: the command's keyword arguments.
+        stream: the output, where it is a pipe or a device; else "".
+        parquet: whether the output is Parquet.
+    """
+    if options["model"] is None:
+        raise click.UsageError("--format openai needs --model, which answers the requests")
+    for name in ("id_field", "text_field", "tokens_field"):
+        if options[name] is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} and --format openai exclude each other")
+    if stream or parquet:
+        where = "standard output" if stream == STDOUT else stream or "Parquet"
+        raise RequestError(
+            f"write answers to {where}", "OpenAI's batch files are JSON lines", "give --output FILE.jsonl"
+        )
 
 
 def largest_padded(options: dict[str, Any]) -> int | None:

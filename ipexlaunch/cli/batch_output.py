@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ipexlaunch.batching.output_rules import STDOUT, OutputRules
@@ -49,12 +49,10 @@ class BatchOutput:
 
         length = self.journal.progress.output_bytes
         if self.stream is None:
-            rules = OutputRules(
-                path=os.path.realpath(self.rules.path), keep_order=self.rules.keep_order, parquet=self.rules.parquet
-            )
+            rules = replace(self.rules, path=os.path.realpath(self.rules.path))
             if os.path.exists(rules.gathered):
-                # A Parquet file does not give back the rows that it was made of; --retry-dead will add to them.
-                keep = rules.parquet and self.journal.progress.dead > 0
+                # These files do not give back the rows that they were made of; --retry-dead will add to them.
+                keep = (rules.parquet or rules.openai) and self.journal.progress.dead > 0
                 note = finish_output(rules, length, keep_gathered=keep)
                 if note:
                     self.tell(note)

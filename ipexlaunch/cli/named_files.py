@@ -41,6 +41,7 @@ READS: Mapping[str, str] = {
 
 WRITES: Mapping[str, str] = {
     "cache_dir": "compiled kernels and measurements",
+    "errors_file": "the error rows",
     "export_dir": "the exported files",
     "loadgen_log_dir": "LoadGen's logs",
     "log_dir": "logs",
@@ -57,9 +58,9 @@ WRITES: Mapping[str, str] = {
 
 NEITHER = frozenset(
     {
-        "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cores_list", "env", "groups",
-        "id_field", "instance_idx", "log_file_prefix", "memory_per_instance", "metrics_address", "ncores_per_instance",
-        "nodes_list", "on_failure", "seconds_option", "text_field", "throughput_regex", "tokens_field",
+        "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cores_list", "delimiter", "env",
+        "groups", "id_field", "instance_idx", "log_file_prefix", "memory_per_instance", "metrics_address", "ncores_per_instance",
+        "nodes_list", "on_failure", "quote", "seconds_option", "text_field", "throughput_regex", "tokens_field",
     }
 )  # fmt: skip
 """Keyword arguments that take a text which names no file."""
@@ -67,7 +68,7 @@ NEITHER = frozenset(
 FOLDERS = frozenset({"cache_dir", "export_dir", "loadgen_log_dir", "log_dir", "log_path", "run_dir"})
 """Those of WRITES that name a directory."""
 
-STREAMS = frozenset({"page_file", "report_file", "save", "write_plan"})
+STREAMS = frozenset({"errors_file", "page_file", "report_file", "save", "write_plan"})
 """Those of WRITES that may name a pipe or a device as well; output_file is looked at by itself."""
 
 BESIDE_OUTPUT = (

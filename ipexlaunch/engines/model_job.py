@@ -51,7 +51,10 @@ class ModelJob:
 
     def to_json(self) -> str:
         """One line, which `from_json` reads back to the same value."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        fields = asdict(self)
+        if not self.requests:
+            del fields["requests"]  # a job of texts is called as it was before there were requests, and can be resumed
+        return json.dumps(fields, separators=(",", ":"))
 
 
 def from_json(text: str) -> ModelJob:

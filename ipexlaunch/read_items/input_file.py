@@ -102,7 +102,7 @@ class InputFile:
             return (yield from parquet_items(self.path, maker, skip, first))
         with self._opened() as file:
             lines = lines_of(self._counted(blocks_of(file, self.name, self._was_read)), self.rules.longest_line_bytes)
-            if self.rules.format == "jsonl":
+            if self.rules.format in ("jsonl", "openai"):
                 return (yield from json_items(lines, maker, skip, first))
             if self.rules.format == "text":
                 return (yield from text_items(lines, maker, skip, first))

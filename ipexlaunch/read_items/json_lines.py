@@ -45,6 +45,11 @@ def json_items(
 
 
 def _hint(line: bytes) -> str:
-    if line.lstrip().startswith(b"["):
+    text = line.strip()
+    if text.startswith(b"["):
         return "if the file is one list of many lines: jq -c '.[]' FILE | ipexlaunch batch --input - --format jsonl"
+    if text.endswith(b","):
+        return "if lines end in commas: sed 's/,[[:space:]]*$//' FILE | ipexlaunch batch --input - --format jsonl"
+    if text in (b"{", b"]", b"}"):
+        return "if values have several lines: jq -c . FILE | ipexlaunch batch --input - --format jsonl"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -65,6 +66,8 @@ def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], None] = _noth
         else:
             blocks = iter(lambda: read(BLOCK_BYTES), b"")
         _check_kind(begins, name)
+        if stat.S_ISREG(before.st_mode) and begins.count(b"\r") > 1 and b"\n" not in begins:
+            raise DocumentError(name, "", "its lines end in CR alone", f"make it LF: tr '\\r' '\\n' < {name} > NEW")
         if text := begins.removeprefix(BYTE_ORDER_MARK):
             yield text
         yield from blocks

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import math
 from collections.abc import Callable, Generator
 from typing import Any
 
 from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
 from ipexlaunch.batching.items import Item
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.read_items.arrow_values import checked, values_of
 
 ROWS_AT_ONCE = 1024
 
@@ -20,7 +18,7 @@ def parquet_items(
 ) -> Generator[Item | BadLine, None, int]:
     """Every row as an object, or why it gives no item; returns the number after the last.
 
-    Dates and times become ISO 8601 text, decimals text; NaN and infinities, which JSON does not have, become null.
+    docs/batch.md has the form of every type (arrow_values.py); a value that has none makes its row a bad one.
 
     Args:
         path: of the file.
@@ -66,21 +64,11 @@ def count_rows(path: str) -> int:
     return rows
 
 
-def _rows_of(batch: Any) -> list[dict[str, Any] | BadRow]:
-    """The rows of a batch; one that Python has no value for (a year 10000, text that is not UTF-8) does not end it."""
-    try:
-        rows: list[dict[str, Any] | BadRow] = batch.to_pylist()
-    except (ValueError, OverflowError):
-        rows = [_row_of(batch, place) for place in range(batch.num_rows)]
-    return rows
-
-
-def _row_of(batch: Any, place: int) -> dict[str, Any] | BadRow:
-    try:
-        row: dict[str, Any] = batch.slice(place, 1).to_pylist()[0]
-    except (ValueError, OverflowError) as error:
-        return BadRow(f"it holds a value that cannot be read: {_first_line(error)}")
-    return row
+def _rows_of(batch: Any) -> list[dict[str, Any]]:
+    """The rows of a batch, in which a value that has no form in JSON is marked."""
+    columns = [values_of(column) for column in batch.columns]
+    names = batch.schema.names
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if columns else []
 
 
 def _refuse_doubles(schema: Any, path: str) -> None:
@@ -108,40 +96,13 @@ def _unreadable(path: str, place: int, error: Exception) -> DocumentError:
     return DocumentError(path, where, f"it is not Parquet, or damaged: {_first_line(error)}")
 
 
-def _item(row: dict[str, Any] | BadRow, number: int, place: int, maker: ItemMaker) -> Item | BadLine:
-    names = "" if isinstance(row, BadRow) else ", ".join(map(str, row))
+def _item(row: dict[str, Any], number: int, place: int, maker: ItemMaker) -> Item | BadLine:
     try:
-        if isinstance(row, BadRow):
-            raise row
-        value = jsonable(row)
+        value = checked(row)
         return maker.item(value, number, place, _rough_size(value))
     except BadRow as bad:
+        names = ", ".join(row)
         return BadLine(number=number, place=place, problem=bad.problem, hint=bad.hint, begins=names, id=bad.id)
-
-
-def jsonable(value: Any) -> Any:
-    """A value of pyarrow's as JSON can hold it.
-
-    Raises:
-        BadRow: it is bytes, or something else that has no form in JSON.
-    """
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: jsonable(held) for key, held in value.items()}
-    if isinstance(value, list | tuple):  # a map is a list of pairs
-        return [jsonable(held) for held in value]
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, decimal.Decimal):
-        return str(value)
-    raise BadRow(
-        f"it holds {type(value).__name__}, which has no form in JSON", "choose the column that is wanted: --text-field"
-    )
 
 
 def _parquet() -> Any:

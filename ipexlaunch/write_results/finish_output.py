@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from ipexlaunch.batching.output_rules import OutputRules
 from ipexlaunch.write_file import replaced_file
 from ipexlaunch.write_results.appended_file import WriteError
+from ipexlaunch.write_results.openai_files import write_openai
 from ipexlaunch.write_results.order_rows import in_order
 from ipexlaunch.write_results.parquet_file import write_parquet
 from ipexlaunch.write_results.standard_output import StandardOutput
@@ -43,6 +44,8 @@ def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = Fals
         with replaced_file(output, aside=rules.unfinished) as file:
             if rules.parquet:
                 note = write_parquet(lines, rules.unfinished, arrange)
+            elif rules.openai:
+                write_openai(arrange(lines()), file, rules.errors)
             else:
                 file.writelines(arrange(lines()))
         if not keep_gathered:

@@ -44,7 +44,7 @@ def account(journal: Journal, done: Sequence[int], dead: Sequence[int], reason: 
     journal.commit()
 
 
-def rules(folder: Path, **form: bool) -> OutputRules:
+def rules(folder: Path, **form: Any) -> OutputRules:
     return OutputRules(path=str(folder / "out.jsonl"), **form)
 
 
