@@ -110,11 +110,11 @@ def _check_places(topology: Topology) -> None:
     from ipexlaunch.keep_study import require_optuna
 
     require_optuna()
-    for path, what in (
-        (study_path(os.environ, ""), "the study"),
-        (profile_path(os.environ, topology.fingerprint, ""), "the profile"),
+    for path, what, variable in (
+        (study_path(os.environ, ""), "the study", "XDG_STATE_HOME"),
+        (profile_path(os.environ, topology.fingerprint, ""), "the profile", "XDG_CONFIG_HOME"),
     ):
-        check_directory(os.path.dirname(path), what)
+        check_directory(os.path.dirname(path), what, f"set {variable} to a directory that can be written")
 
 
 def _refuse_own_places(study: str, profile: str, options: dict[str, Any]) -> None:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.engines.measurement import Measurement, from_row
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.write_file import write_file
+from ipexlaunch.write_file import check_directory, write_file
 
 SCHEMA = "ipexlaunch/measurements/1"
+
+ELSEWHERE = "set XDG_CACHE_HOME, or use --no-cache"
 
 
 def path_of(directory: str, key: Mapping[str, object]) -> str:
@@ -52,6 +54,19 @@ def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None
     return {each.candidate: each for each in found}
 
 
+def check_place(directory: str) -> None:
+    """Find out before anything is measured that it could not be kept.
+
+    Args:
+        directory: of the cache; "" for none.
+
+    Raises:
+        LaunchError: no file can be written there.
+    """
+    if directory:
+        check_directory(directory, "measurements", ELSEWHERE)
+
+
 def remember(directory: str, key: Mapping[str, object], measurements: Sequence[Measurement]) -> None:
     """Keep measurements; what did not run is left out, for the next time may find it repaired.
 
@@ -72,6 +87,4 @@ def remember(directory: str, key: Mapping[str, object], measurements: Sequence[M
     try:
         write_file(path, json.dumps(document, indent=1))
     except OSError as error:
-        raise LaunchError(
-            f"keep measurements in {directory}", str(error.strerror), "set XDG_CACHE_HOME, or use --no-cache"
-        ) from None
+        raise LaunchError(f"keep measurements in {directory}", str(error.strerror), ELSEWHERE) from None
