@@ -87,7 +87,9 @@ class Summary:
         return self.items / self.seconds if self.seconds > 0 else 0.0
 
     def __str__(self) -> str:
-        return f"{self.items} items in {self.seconds:.2f} s: {self.items_per_second:.1f} items/s"
+        return (
+            f"{self.items} item{'s' * (self.items != 1)} in {self.seconds:.2f} s: {self.items_per_second:.1f} items/s"
+        )
 
 
 class _Worker:

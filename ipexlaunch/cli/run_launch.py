@@ -109,6 +109,7 @@ def run_launch(
         limits = replace(
             limits,
             fed=True,
+            fed_together=feeding.together,
             restarts=DEFAULT_RESTARTS,
             first_restart_s=FIRST_RESTART_S,
             stall_timeout_s=feeding.stall_timeout_s,

@@ -24,7 +24,8 @@ ROWS_A_LINE = 4096
 
 def begin_row(run: Run) -> Row:
     """The run begins."""
-    return {"event": "begin", "time": run.started, "fed": run.fed, "host_cpus": run.host_cpus}
+    together = {"fed_together": True} if run.fed_together else {}
+    return {"event": "begin", "time": run.started, "fed": run.fed, **together, "host_cpus": run.host_cpus}
 
 
 def moment_rows(run: Run) -> Iterator[Row]:

@@ -26,7 +26,7 @@ class EventsReading:
         self._latest = 0.0
         """Of all times; only for a document without an end."""
         self._code = 0
-        self._fed = False
+        self._fed = self._fed_together = False
         self._host: list[HostReading] = []
         self._host_cpus = 0
         self._notes: tuple[str, ...] = ()
@@ -51,7 +51,8 @@ class EventsReading:
             if event == "end":
                 self._code, self._notes = row.pop("code"), tuple(row.pop("notes"))
             elif event == "begin":
-                self._fed, self._host_cpus = row.pop("fed"), row.pop("host_cpus", 0)
+                self._fed, self._fed_together = row.pop("fed"), row.pop("fed_together", False)
+                self._host_cpus = row.pop("host_cpus", 0)
             elif event == "signal":
                 self._signal = row.pop("number")
         elif event == "note":
@@ -156,6 +157,7 @@ class EventsReading:
             signal=self._signal,
             exit_code=self._code,
             fed=self._fed,
+            fed_together=self._fed_together,
             notes=self._notes,
             recovered=tuple(self._failures["recovered"]),
             signalled=self._times.get("signal"),

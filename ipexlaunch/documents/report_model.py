@@ -39,6 +39,7 @@ class ThroughputModel(_Strict):
     tokens_per_second: float | None
     seconds: float | None
     steady_seconds: float | None
+    start: Literal["common", "first", "run"] | None = None
 
 
 BytesByNode = dict[Annotated[str, Field(pattern=r"^\d+$")], int]
