@@ -165,7 +165,8 @@ class Listener:
             return  # looked at once it is whole: a line of 256 MB comes in thousands of pieces
         child.told = child.told or Told()
         now = self._clock()
-        for said in read_messages(child.buffer, child.samples, child.told, now, longest):
+        fed = self._longest is not None  # only a feeder asks for longer ones
+        for said in read_messages(child.buffer, child.samples, child.told, now, longest, fed=fed):
             self._heard(index, said, now)
 
 

@@ -67,7 +67,7 @@ def test_loadgen_counts_from_a_common_start_so_that_loading_is_not_in_the_rate(t
     rate = re.search(r"Samples per second: ([0-9.]+)", summary)
     assert rate
     rates = throughput(report)
-    assert rates["start"] == "common"
+    assert str(rates["start"]) == "common"
     assert "from the common start to the last item" in said
     theirs_s = rates["items"] / float(rate[1])
     # LoadGen's own time and ours differ by the start of its thread, not by the four seconds of loading.
@@ -76,7 +76,7 @@ def test_loadgen_counts_from_a_common_start_so_that_loading_is_not_in_the_rate(t
 
 def test_batch_counts_from_the_first_workers_start_and_says_so(tmp_path: Path) -> None:
     report, _, said = run(tmp_path, "batch", "--output", "out.jsonl")
-    assert throughput(report)["start"] == "first"
+    assert str(throughput(report)["start"]) == "first"
     assert "from the first worker's start to the last item" in said
     assert "common start" not in said
     assert "for only 100%" not in said
