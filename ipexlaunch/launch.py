@@ -103,9 +103,25 @@ def make_launch(plan: Plan, job: Job, inherited: Mapping[str, str]) -> Launch:
     for name in job.environment:
         if not name or "=" in name or "\0" in name:
             raise RequestError(f"set the variable {name!r}", "that is not a name", "write --env NAME=VALUE")
+    _check_ports(plan, job)
     notes = _notes(plan, job, inherited)
     workers = tuple(_worker(instance, len(plan.instances), job, inherited) for instance in plan.chosen)
     return Launch(plan=plan, job=job, workers=workers, notes=tuple(notes))
+
+
+LARGEST_PORT = 65535
+
+
+def _check_ports(plan: Plan, job: Job) -> None:
+    """Refuse ports that there are not, where the program is told any."""
+    last = job.first_port + max((instance.index for instance in plan.chosen), default=0)
+    words = (*job.arguments, *job.environment.values())
+    if last > LARGEST_PORT and any(match[2] == "port" for word in words for match in re.finditer(TEMPLATE, word)):
+        raise RequestError(
+            f"give every instance a port from {job.first_port} on",
+            f"the last would have {last}, and ports end at {LARGEST_PORT}",
+            f"give --port {LARGEST_PORT - (last - job.first_port)} at most",
+        )
 
 
 def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, str]) -> Worker:

@@ -10,9 +10,8 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, find_input, largest_padded, output_rules
+from ipexlaunch.cli.batch_options import batch_options, find_input, largest_padded, output_rules
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
 from ipexlaunch.cli.built_in_workers import built_in_job
 from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
@@ -22,7 +21,7 @@ from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
-from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.run_options import run_options_where_fed
 from ipexlaunch.launch import Job, shell_line
 from ipexlaunch.read_items.look_at_items import look_at_items
 from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
@@ -37,6 +36,9 @@ if TYPE_CHECKING:
 
 WORKER = "ipexlaunch.workers.run_batch"
 
+LOST_TIME = 1.0
+"""The results are what is wanted, and who else used the cores does not make them wrong."""
+
 
 @click.command(
     name="batch",
@@ -48,7 +50,7 @@ WORKER = "ipexlaunch.workers.run_batch"
 )
 @batch_options
 @plan_options
-@run_options
+@run_options_where_fed(LOST_TIME)
 @click.argument("program", type=click.UNPROCESSED, required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -62,9 +64,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     PROGRAM takes its items from ipexlaunch.worker.batches(). Items of a worker that dies go to the others; an item that
     kills its workers goes to OUTPUT.dead.jsonl.
     """
-    if context.get_parameter_source("lost_time") is ParameterSource.DEFAULT:
-        # The results are what is wanted, and who else used the cores does not make them wrong.
-        options["lost_time"] = 1.0
     replayed, notes = None, tuple[str, ...]()
     if options["replay"] is not None:
         replayed = job_to_replay(context, program, options)
@@ -196,7 +195,7 @@ def _feeding(
     return Feeding(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
-        stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S,
+        stall_timeout_s=options["stall_timeout"],
         conclude=lambda: conclude(feeder, output, _tell, resumable=piped is None and output.stream is None),
         progress=progress,
         watchers=() if piped is None else (InputWatcher(piped.rest, feeder.input_came),),
@@ -215,7 +214,7 @@ def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, An
         look_ahead=max(options["look_ahead"], options["batch_size"]),
         attempts=options["attempts"],
     )
-    patience = FeedRules(stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S)
+    patience = FeedRules(stall_timeout_s=options["stall_timeout"])
     return QueueFeeder(WorkQueue(rules), items, output.journal, patience, output.stream)
 
 

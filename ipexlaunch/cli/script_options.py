@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ipexlaunch.cli.make_job import refuse_old_python
+from ipexlaunch.cli.option_types import COUNT_FROM_0
 from ipexlaunch.errors import LaunchError, RequestError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _OPTIONS = (
     ),
     click.option(
         "--warmup-calls",
-        type=click.IntRange(min=0),
+        type=COUNT_FROM_0,
         metavar="N",
         help="With --count-calls: calls of the model before the common start  [default: 1].",
     ),

@@ -21,6 +21,9 @@ READ_BYTES = 1 << 16
 LARGEST_PIPE_BYTES = 1 << 20
 """What a pipe can hold (pipe-max-size in proc(5)); a new one holds 64 KiB."""
 
+LONGEST_WAIT_S = 86400.0
+"""Waking up once a day costs nothing; epoll_wait(2) takes no more than 2**31 milliseconds."""
+
 
 class Listener:
     """Every descriptor of a run behind one selector; the data of a key is the function that deals with it."""
@@ -76,7 +79,7 @@ class Listener:
 
     def wait(self, timeout_s: float | None) -> None:
         """Wait until something happens or the time is over, and deal with what happened."""
-        for key, _ in self.selector.select(timeout_s):
+        for key, _ in self.selector.select(None if timeout_s is None else min(timeout_s, LONGEST_WAIT_S)):
             key.data(key.fd)
 
     def drain(self, index: int, child: Child) -> None:
