@@ -157,7 +157,7 @@ def test_sizes_are_read(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "GiB", "-1G", "1 2", "4XB", "1e3", "24", "24GiBB", "24ib", "0GiB"])
 def test_malformed_sizes_are_refused(text: str) -> None:
-    with pytest.raises(RequestError, match="it is not a size|it has no unit|no memory has that size"):
+    with pytest.raises(RequestError, match=r"it is not a size|it has no unit|no memory has that size"):
         parse_bytes(text, "--memory-per-instance")
 
 
