@@ -9,7 +9,7 @@ from ipexlaunch.binding import Binding
 from ipexlaunch.cpulist import parse_list
 from ipexlaunch.documents.placement_rows import placement_of
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.host_reading import HostReading, Throttling
+from ipexlaunch.host_reading import HostReading, Throttling, Waits
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.plan.instances import Instance
 from ipexlaunch.record import Run, WorkerRecord
@@ -61,12 +61,13 @@ class EventsReading:
             self._failures[event].append(Failure(**row))
             row = {}
         elif event == "host":
-            throttling, used = row.pop("throttling"), row.pop("used_s")
+            throttling, used, waits = row.pop("throttling"), row.pop("used_s"), row.pop("waits", {})
             self._host.append(
                 HostReading(
                     **row,
                     throttling=None if throttling is None else Throttling(**throttling),
                     used_s={int(pid): seconds for pid, seconds in used.items()},
+                    waits={int(pid): Waits(**times) for pid, times in waits.items()},
                 )
             )
             row = {}

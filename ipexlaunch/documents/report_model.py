@@ -118,6 +118,8 @@ class DisturbanceModel(_Strict):
     hot_events: int | None
     first_mhz: float | None
     last_mhz: float | None
+    waited_s: float | None = None
+    pressure_s: float | None = None
 
 
 class FailureModel(_Strict):
