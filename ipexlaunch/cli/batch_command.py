@@ -71,9 +71,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
     elif (program is None) == (options["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
-    if options["on_failure"] != "stop":
-        raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
-    plan, topology = plan_to_run(context, options)
+    plan, topology = plan_to_run(options)
     if replayed is None and program is not None:
         job = job_from_options(program, arguments, options)
     rules, source = output_rules(options), find_input(options)
@@ -111,11 +109,8 @@ def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> tu
 
     Raises:
         IpexLaunchError: the model cannot be run here.
-        UsageError: options that are for programs.
+        UsageError: the task has no results.
     """
-    for name in ("module", "no_python"):
-        if options[name]:
-            raise click.UsageError(f"--{name.replace('_', '-')} is for programs; --model has its own worker")
     described = model_job(options)
     if described.task == "forward":
         raise click.UsageError("--task forward has no results to write; give embed, classify or generate")

@@ -174,11 +174,6 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
     for name, piped in (("output", streamed), ("input", "-" in options["input_file"])):
         if goes_on and piped:
             raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
-    if options["rebuild"] and not options["resume"]:
-        raise click.UsageError("--rebuild goes with --resume")
-    given = [f"--{name.replace('_', '-')}" for name in ("resume", "retry_dead", "overwrite") if options[name]]
-    if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
     return OutputRules(path=path, keep_order=options["keep_order"], parquet=parquet)
 
 

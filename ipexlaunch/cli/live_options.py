@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.cli.option_types import PORT_OR_FREE
+from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:

@@ -61,9 +61,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     """
     if (program is None) == (options["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
-    if options["on_failure"] != "stop":
-        raise click.UsageError("--on-failure is for `run`; workers are always restarted here", context)
-    plan, topology = plan_to_run(context, options)
+    plan, topology = plan_to_run(options)
     if not options["dry_run"]:
         require_loadgen()
     samples = [] if options["dry_run"] else _samples(options)

@@ -66,8 +66,6 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
     """
     from ipexlaunch.find_libraries import find_libraries
 
-    if options["module"] and options["no_python"]:
-        raise click.UsageError("--module and --no-python exclude each other; give one of them")
     kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
     python = options["python"] or workers_python()
     if kind == "executable":

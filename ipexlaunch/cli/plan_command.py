@@ -11,11 +11,11 @@ import click
 
 from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
 from ipexlaunch.cli.named_files import Written
-from ipexlaunch.cli.plan_options import asked_options, plan_options
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
-from ipexlaunch.write_file import check_writable, write_file
 from ipexlaunch.cli.option_types import PORT
+from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.plan.templates import FIRST_PORT
+from ipexlaunch.write_file import check_writable, write_file
 
 if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
@@ -90,7 +90,7 @@ def command(source: str, check_file: str | None, any_machine: bool, **options: A
     """
     from ipexlaunch.probe.sources import open_topology
 
-    _refuse_useless(options, check_file)
+    _refuse_useless(options)
     gc.disable()  # a document is read and one is printed: looking for garbage takes 15 ms and finds none
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
     try:
@@ -113,18 +113,12 @@ def _run(topology: Topology, check_file: str | None, any_machine: bool, options:
     return 0
 
 
-def _refuse_useless(options: dict[str, Any], check_file: str | None) -> None:
+def _refuse_useless(options: dict[str, Any]) -> None:
     if options["program"] and not options["export"]:
         word = options["program"][0]
         raise click.UsageError(
             f"{word!r} is no option of plan; a PROGRAM goes with --export (start it with ipexlaunch run)"
         )
-    if options["export_dir"] and not options["export"]:
-        raise click.UsageError("--export-dir says where an export goes; give --export too")
-    if options["export"] and options["form"] != "table":
-        raise click.UsageError(f"--export and --format {options['form']} both say what to print; give one of them")
-    if check_file is not None and (asked := asked_options(options)):
-        raise click.UsageError(f"--check reads a file and makes no plan; leave out {asked[0]}")
 
 
 def _check(path: str, topology: Topology, any_machine: bool) -> int:

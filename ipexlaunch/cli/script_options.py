@@ -59,14 +59,6 @@ _DTYPE_OPTIONS = (
     click.option("--force-dtype", is_flag=True, help="Run the asked dtype though this processor has no kernel for it."),
 )
 
-_ONLY_WITH = {
-    "--warmup-calls": "--count-calls",
-    "--dtype": "--auto-ipex",
-    "--force-dtype": "--auto-ipex",
-    "--disable-ipex-graph-mode": "--auto-ipex",
-    "--auto-ipex-verbose": "--auto-ipex",
-}
-
 
 def script_options(function: Decorated) -> Decorated:
     """Add these options to a command."""
@@ -91,11 +83,9 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
         options: those of `run`.
 
     Raises:
-        UsageError: an option needs a Python program, needs another option, or excludes one.
         RequestError: a dtype that --auto-ipex has not, or that this processor has no kernel for.
         LaunchError: the workers' interpreter has no IPEX, or ipexlaunch lies in an archive.
     """
-    _refuse_contradictions(job, options)
     if not (options["count_calls"] or options["auto_ipex"]):
         return ()
     from ipexlaunch.cli.built_in_workers import run_script
@@ -116,22 +106,6 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
         verbose=options["auto_ipex_verbose"],
     )
     return (run_script(), *asked.words())
-
-
-def _refuse_contradictions(job: Job, options: dict[str, Any]) -> None:
-    for option, needed in _ONLY_WITH.items():
-        if options[_key(option)] not in (None, False) and not options[_key(needed)]:
-            raise click.UsageError(f"{option} says how {needed} works; give that too")
-    for option in ("--count-calls", "--auto-ipex"):
-        if options[_key(option)] and job.kind == "executable":
-            hint = "; for other programs there is --throughput-regex" if option == "--count-calls" else ""
-            raise click.UsageError(f"{option} watches Python programs, not what --no-python starts{hint}")
-    if options["count_calls"] and options["throughput_regex"] is not None:
-        raise click.UsageError("--count-calls and --throughput-regex would both count; give one of them")
-
-
-def _key(option: str) -> str:
-    return option.removeprefix("--").replace("-", "_")
 
 
 def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:

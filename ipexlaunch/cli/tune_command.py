@@ -19,7 +19,7 @@ from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_size
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.script_options import script_options_beside_a_models, script_runner
-from ipexlaunch.cli.tune_options import refuse_what_means_nothing, rule_from_options, tune_options
+from ipexlaunch.cli.tune_options import rule_from_options, tune_options
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
 from ipexlaunch.figures import figure
 from ipexlaunch.plan.words import counted
@@ -95,7 +95,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     """
     from ipexlaunch.probe.sources import open_topology
 
-    refuse_what_means_nothing(context)
     topology = open_topology("live")
     _check_places(topology)
     subject = _subject(context, topology, program, arguments, options)

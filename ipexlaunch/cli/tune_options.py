@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from ipexlaunch.cli.model_options import MODEL_OPTIONS
 from ipexlaunch.cli.option_types import COUNT, COUNT_FROM_0, MILLISECONDS, SECONDS
@@ -70,58 +69,12 @@ _OWN = (
     click.option("--warmup", type=COUNT_FROM_0, default=3, show_default=True, help="Calls before the common start."),
 )
 
-REFUSED = {
-    "plan_file": "a plan fixes what tune looks for",
-    "instance_idx": "tune measures whole plans",
-    "any_machine": "tune measures this machine",
-    "topology": "tune measures this machine",
-    "dry_run": "tune does nothing but run",
-    "run_dir": "its runs are kept as rows; --report writes them",
-    "log_dir": "its runs are kept as rows; --report writes them",
-    "log_path": "its runs are kept as rows; --report writes them",
-    "log_file_prefix": "its runs are kept as rows; --report writes them",
-    "log_max_mb": "its runs are kept as rows; --report writes them",
-    "timestamps": "what workers print is not shown",
-    "strict": "what cannot be bound would be refused once for all settings",
-    "lost_time": "its runs are repeated in turn, so what disturbs one of them shows",
-    "proof_interval": "its runs are short",
-    "live": "its runs are short",
-    "metrics_address": "its runs are short",
-    "metrics_port": "its runs are short",
-    "metrics_file": "its runs are short",
-    "on_failure": "a failure is an answer",
-    "multi_task_manager": "it measures bound workers",
-}
-"""Options of `run` that mean nothing here, and why."""
-
 
 def tune_options(function: Function) -> Function:
     """Add the options of the search and of the model."""
     for option in reversed((*_OWN, *MODEL_OPTIONS)):
         function = option(function)
     return function
-
-
-def refuse_what_means_nothing(context: click.Context) -> None:
-    """Refuse options that would be ignored.
-
-    Raises:
-        UsageError: one is given.
-    """
-    for name, why in REFUSED.items():
-        if asked(context, name):
-            option = "--plan" if name == "plan_file" else "--" + name.replace("_", "-")
-            raise click.UsageError(f"{option} is for run and bench: {why}", context)
-
-
-def asked(context: click.Context, name: str) -> bool:
-    """Whether an option was given on the command line.
-
-    Args:
-        context: of the command.
-        name: the keyword argument.
-    """
-    return context.get_parameter_source(name) == ParameterSource.COMMANDLINE
 
 
 def rule_from_options(options: dict[str, Any]) -> Rule:
