@@ -44,8 +44,7 @@ def machine_drawing(
     if any(len(cpus) > 1 for cpus in topology.cores.values()):
         lines += wrapped("the cpus of one core stand below each other", width)
     lines += [*canvas.lines(color), *distance_lines(topology, width)]
-    text = "\n".join(lines) + "\n"
-    return text
+    return "\n".join(lines) + "\n"
 
 
 class _Canvas:
