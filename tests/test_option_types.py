@@ -154,9 +154,10 @@ def test_help_says_the_lost_time_that_holds() -> None:
 
 def test_ports_end_where_ports_end(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["run", "--dry-run", "--topology", "2s 1n 4c 1t", "--port", "65535", "--no-python", "/bin/echo"]
-    assert main([*words, "x"]) == 0
     assert main([*words, "{port}"]) == 2
     assert "the last would have 65536, and ports end at 65535; give --port 65534 at most" in capsys.readouterr().err
+    assert main(["65534" if word == "65535" else word for word in (*words, "{port}")]) == 0
+    assert "echo 65535" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", [".inf", ".nan", "-.inf"])

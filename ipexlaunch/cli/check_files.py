@@ -23,8 +23,8 @@ class FileCheckedCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check, then run."""
-        check_options(ctx)
         check_overlaps(ctx.params)
+        check_options(ctx)
         if not ctx.params.get("dry_run"):
             check_outputs(ctx.params)
         return super().invoke(ctx)

@@ -59,7 +59,7 @@ def test_underscores_and_old_spellings_mean_the_same(capsys: pytest.CaptureFixtu
         (["--check", "no-such-file"], "no such file"),
         (["script.py"], "ipexlaunch run"),
         (["--export", "systemd"], "no program is given"),
-        (["--export", "numactl", "--format", "json"], "--export and --format json"),
+        (["--export", "numactl", "--format", "json"], "--export and --format exclude each other"),
         (["--export-dir", "x"], "give --export too"),
         (["--export", "run_cpu"], "use --export numactl, or `ipexlaunch run`"),
     ],
