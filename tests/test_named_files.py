@@ -14,8 +14,9 @@ import pytest
 from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.main import COMMANDS, main
 from ipexlaunch.cli.named_files import FOLDERS, NEITHER, READS, WRITES
+from ipexlaunch.cli.option_types import Number, Size
 
-NO_TEXT = (click.Choice, click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType)
+NO_TEXT = (click.Choice, click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType, Number, Size)
 
 NEEDED = {
     "bench": {"model": "random:bert-base"},

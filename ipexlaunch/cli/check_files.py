@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.named_files import WRITES, Written, read_files, written_files
+from ipexlaunch.cli.option_table import check_options
 from ipexlaunch.errors import LaunchError, RequestError
 from ipexlaunch.refuse_overlaps import refuse_overlaps
 from ipexlaunch.write_file import check_directory, check_writable, descriptor_of
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
 
 
 class FileCheckedCommand(click.Command):
-    """A command whose files are checked as soon as its options are read."""
+    """A command whose options and files are checked as soon as they are read."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check, then run."""
         check_overlaps(ctx.params)
+        check_options(ctx)
         if not ctx.params.get("dry_run"):
             check_outputs(ctx.params)
         return super().invoke(ctx)
