@@ -168,7 +168,8 @@ def test_the_tightest_quota_of_all_levels_counts() -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (status(""), "proc/self/status: it has no line 'Cpus_allowed_list: CPUS'"),
+        (status(""), "proc/self/status: Cpus_allowed_list names no cpu, and this process runs on one"),
+        ({"proc/self/status": "no such thing"}, "proc/self/status: it has no line 'Cpus_allowed_list: CPUS', nor any"),
         (status("x"), "proc/self/status: Cpus_allowed_list: it holds 'x'"),
         (status("9"), "proc/self/status: it allows cpus 9, of which none is online and allowed"),
         (status("0", "2"), "proc/self/status: it allows nodes 2, and of these none has memory"),

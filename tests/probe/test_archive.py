@@ -115,12 +115,3 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 def test_a_damaged_archive_is_named(how: str) -> None:
     with pytest.raises(TopologyError, match=r"from a\.tar: it "):
         open_archive("a.tar", DAMAGE[how](packed(*cpu(0), *cpu(1))))
-
-
-def test_an_archive_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGEST_ARCHIVE", 3)
-    with pytest.raises(TopologyError, match="it holds more than 3 bytes"):
-        open_archive("a.tar.gz", gzip.compress(packed(*cpu(0))))
-    monkeypatch.setattr(module, "MOST_MEMBERS", 0)
-    with pytest.raises(TopologyError, match="it has more than 0 members"):
-        open_archive("a.tar", packed(*cpu(0)))
