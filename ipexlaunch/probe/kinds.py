@@ -1,7 +1,7 @@
 """Kinds of cores on hybrid machines, and the signs of them where the kernel tells no kinds.
 
-Source: Documentation/ABI/testing/sysfs-devices-system-cpu (cpu_capacity, cpuinfo_max_freq) and the event sources cpu_core
-and cpu_atom of arch/x86/events/intel/core.c.
+Source: Documentation/ABI/testing/sysfs-devices-system-cpu (cpu_capacity, cpuinfo_max_freq) and the event sources
+cpu_core and cpu_atom of arch/x86/events/intel/core.c.
 """
 
 from __future__ import annotations

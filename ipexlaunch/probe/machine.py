@@ -94,9 +94,9 @@ def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits
         yield "nothing says which cpus share a core, a cache or a socket: each is taken for a core, all for one socket"
     if sign := unlike_cores(tree, cpus, len(cpus) < len(directories)):
         yield (
-            f"cores differ ({sign}), and no file says which are the fast ones: all are planned alike; name those to use "
-            "with --cores-list, or write 'ipexlaunch topology --format yaml' to a file, add 'kind: efficiency' to the "
-            "rows of slow cpus and give it as --topology FILE"
+            f"cores differ ({sign}), and no file says which are the fast ones: all are planned alike; name those to "
+            "use with --cores-list, or write 'ipexlaunch topology --format yaml' to a file, add 'kind: efficiency' to "
+            "the rows of slow cpus and plan with --topology FILE"
         )
 
 

@@ -1,8 +1,8 @@
 """Which cpus are online, and what to believe where a container shows another list than the host's.
 
-lxcfs (LXC, LXD, Incus, Proxmox) puts files of its own in the place of cpu/online: the container's cpuset, or 0 to n-1 for
-a quota of n cpus, while the cpuN directories, their online files and the nodes stay the host's. Affinity and cpuset are
-what the kernel obeys. Source: src/sysfs_fuse.c and src/proc_cpuview.c of lxcfs; its issues 305, 401, 627, 731.
+lxcfs (LXC, LXD, Incus, Proxmox) puts a file of its own in the place of cpu/online: the container's cpuset, or 0 to n-1
+for a quota of n cpus, while the cpuN directories, their online files and the nodes stay the host's. Affinity and cpuset
+are what the kernel obeys. Source: src/sysfs_fuse.c and src/proc_cpuview.c of lxcfs; its issues 305, 401, 627, 731.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def online_cpus(
 ) -> tuple[frozenset[int], Limit | None]:
     """The online cpus, and the list that a container shows instead, None where the list is the host's.
 
-    Where a saved tree lacks the list: what cpuN/online and cpu/offline leave. Where the list contradicts the directories:
-    what affinity and cpuset allow, of the cpus that are online by their own directory; the list where it holds all of
-    these.
+    Where a saved tree lacks the list: what cpuN/online and cpu/offline leave. Where the list contradicts the
+    directories: what affinity and cpuset allow, of the cpus that are online by their own directory; the list where it
+    holds all of these.
 
     Raises:
         TopologyError: files contradict each other, and neither affinity nor cpuset is known.

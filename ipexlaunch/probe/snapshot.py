@@ -14,8 +14,8 @@ import os
 import tarfile
 from collections.abc import Callable
 
-from ipexlaunch.errors import RequestError
 from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import RequestError
 from ipexlaunch.probe.allowed import AFFINITY_KEYS, STATUS, SYSTEM_CALL
 from ipexlaunch.probe.archive import ArchiveFiles
 from ipexlaunch.probe.cgroups import (

@@ -1,4 +1,4 @@
-"""Bytes of an archive as they are asked for, unpacked a piece at a time: a bomb ends at the first byte beyond a limit."""
+"""Bytes of an archive as they are asked for, unpacked by pieces: a bomb ends at the first byte beyond a limit."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ class Unpacked:
         """The next piece; such a file may be several streams one after the other, with zeros between them."""
         while True:
             if self._stream is None:
-                while self._packed[self._at : self._at + 1] == b"\0":
+                while bytes(self._packed[self._at : self._at + 1]) == b"\0":
                     self._at += 1
-                if not self._packed[self._at : self._at + 6].tobytes().startswith(tuple(COMPRESSIONS)):
+                if not bytes(self._packed[self._at : self._at + 6]).startswith(tuple(COMPRESSIONS)):
                     return b""
                 self._stream = _decompressor(self._kind)
             waiting = getattr(self._stream, "unconsumed_tail", b"")  # zlib's; the other two keep theirs and say so

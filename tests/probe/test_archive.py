@@ -13,7 +13,6 @@ from collections.abc import Callable
 import pytest
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.probe import archive as module
 from ipexlaunch.probe import probe
 from ipexlaunch.probe.archive import ArchiveFiles, open_archive
 from tests.probe.small_tree import CPU
