@@ -240,8 +240,12 @@ def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[st
     if len(instances) > INSTANCES_SHOWN:
         lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
     preloaded = ", ".join(launch.job.libraries.values())
+    from ipexlaunch.proc_files import is_stand_in
+    from ipexlaunch.watch_host import STAT, UNTOLD
+
+    untold = [UNTOLD] if is_stand_in(f"/{STAT}") else []
     notes = notes_on(topology, launch.planned or launch.plan, stored=stored)
-    return [*lines, *notes, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
+    return [*lines, *notes, *untold, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
 
 
 def _instances(launch: Launch) -> list[Instance]:

@@ -88,7 +88,7 @@ def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits
             f"{files} {'is' if len(tree.empty) == 1 else 'are'} empty, as plain tar leaves files of /proc, "
             f"and count as missing: save the machine with '{SAVE}'"
         )
-    elif tree.has(STATUS) and not any(limit.kind == "affinity" for limit in limits):
+    elif tree.has(STATUS) and not any(limit.kind == "affinity" and limit.cpus for limit in limits):
         yield f"{STATUS} has no Cpus_allowed_list: every cpu is taken for allowed"
     if bare_cpus(tree, directories):
         yield "nothing says which cpus share a core, a cache or a socket: each is taken for a core, all for one socket"

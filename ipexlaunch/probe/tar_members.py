@@ -26,7 +26,7 @@ LARGEST_HEADER = 1 << 16
 LARGEST_MEMBER = 1 << 26
 """Bytes; the largest file that is read is a mount table."""
 
-REGULAR, HARD_LINK, LINK, FOLDER = b"\007", b"1", b"2", b"5D"
+REGULAR, HARD_LINK, LINK, FOLDER = b"07\0", b"1", b"2", b"5D"
 LONG_NAME, LONG_LINK = b"L", b"K"
 EXTENDED, EXTENDED_FOR_ALL = b"xX", b"g"
 SPARSE = b"S"
