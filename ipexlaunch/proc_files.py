@@ -14,8 +14,10 @@ def is_stand_in(path: str) -> bool:
     Such a file tells of the container and not of the host: its cpus may be numbered anew, its sums are the container's.
 
     Args:
-        path: below /proc or /sys of the live machine.
+        path: below /proc or /sys of the live machine; any other path is none.
     """
+    if not path.startswith(("/proc/", "/sys/")):
+        return False
     try:
         return os.stat(path).st_dev != os.stat("/".join(path.split("/")[:2])).st_dev
     except OSError:

@@ -52,14 +52,15 @@ def ids(found: Topology) -> set[int]:
 )
 def test_affinity_and_cpuset_are_believed(online: str, affinity: str, more: Text, cpus: str, allowed: str) -> None:
     found = machine(host(), {f"{CPU}/online": online}, status(affinity), more)
-    assert (ids(found), found.allowed_cpus) == (set(parse_list(cpus)), parse_list(allowed))
+    assert ids(found) == parse_list(cpus)
+    assert found.allowed_cpus == parse_list(allowed)
     assert found.view is not None
     assert found.view.cpus == parse_list(online)
     assert "view" in {limit.kind for limit in found.limits}
 
 
 def test_older_versions_show_the_directories_of_the_container_only() -> None:
-    gone = {
+    gone: Text = {
         path: None for path in host() if f"{CPU}/cpu" in path and not path.startswith((f"{CPU}/cpu5", f"{CPU}/cpu6"))
     }
     for online in ("5-6", "0-1"):
@@ -73,7 +74,8 @@ def test_a_node_whose_cpus_are_hidden_is_no_fast_memory() -> None:
     assert found.memory_only_nodes == frozenset()
     assert expander_kinds(found) == {}
     [instance] = make_plan(found, Request(memory="all")).instances
-    assert (instance.cpus, instance.nodes) == ({2, 3}, {0})
+    assert instance.cpus == {2, 3}
+    assert instance.nodes == {0}
 
 
 def test_hidden_cpus_are_not_called_offline() -> None:
@@ -88,7 +90,7 @@ def test_without_affinity_a_contradiction_stays_an_error_that_says_what_would_de
 
 
 def test_a_cpu_that_affinity_names_too_must_have_its_directory() -> None:
-    gone = {path: None for path in host() if path.startswith(f"{CPU}/cpu7")}
+    gone: Text = {path: None for path in host() if path.startswith(f"{CPU}/cpu7")}
     found = problem(host(), gone, {f"{CPU}/online": "0-7"}, status("0-7"))
     assert found.startswith(f"{CPU}/cpu7: there is no such directory")
 
@@ -98,7 +100,8 @@ def test_an_empty_state_is_told_by_the_rest_of_the_directory() -> None:
     files |= {f"{CPU}/cpu{cpu}/online": "" for cpu in range(3)}
     content = {path: text.encode() + b"\n" * bool(text) for path, text in files.items() if text is not None}
     found = probe(ArchiveFiles("made:", content, {}))
-    assert (ids(found), found.offline_cpus) == ({0, 1}, {2})
+    assert ids(found) == {0, 1}
+    assert found.offline_cpus == {2}
 
 
 class Restless:
@@ -143,13 +146,13 @@ def gvisor(where: str) -> ArchiveFiles:
 
 def test_where_no_file_tells_the_affinity_the_kernel_is_asked() -> None:
     found = probe(gvisor("/"), affinity=lambda: {1, 2})
-    assert (ids(found), found.allowed_cpus, found.nodes) == ({0, 1, 2, 3}, {1, 2}, ())
+    assert (ids(found), set(found.allowed_cpus), len(found.nodes)) == ({0, 1, 2, 3}, {1, 2}, 0)
     assert [limit.file for limit in found.limits] == ["sched_getaffinity(2)"]
     assert found.gaps == (
         "nothing says which cpus share a core, a cache or a socket: each is taken for a core, all for one socket",
     )
     [instance] = make_plan(found, Request()).instances
-    assert (instance.cpus, instance.nodes, instance.memory) == ({1, 2}, frozenset(), "none")
+    assert (set(instance.cpus), set(instance.nodes), instance.memory) == ({1, 2}, set(), "none")
 
 
 def test_a_saved_machine_without_affinity_says_what_is_assumed() -> None:
