@@ -13,13 +13,16 @@ from tests.guest.container_view import CPUSET, SHAPE, VIEWS
 from tests.guest.kernel import GuestMissingError
 from tests.guest.machine import run_in_guest
 
+SECONDS = 1500.0
+"""A minute where nobody else works."""
+
 pytestmark = [pytest.mark.guest, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     try:
-        outcome = run_in_guest(SHAPE, [sys.executable, "-m", "tests.guest.container_view"], seconds=600)
+        outcome = run_in_guest(SHAPE, [sys.executable, "-m", "tests.guest.container_view"], seconds=SECONDS)
     except GuestMissingError as error:
         pytest.skip(f"no guests here: {error}")
     assert outcome.status == 0, outcome.stderr
