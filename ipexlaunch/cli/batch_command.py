@@ -19,6 +19,7 @@ from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.launch import Job, shell_line
+from ipexlaunch.secret_values import masked
 
 if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
@@ -197,6 +198,7 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
         program["environment"] = dict(job.environment)
     named = ("id_field", "text_field")
     kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
+    program = masked(program)
     return {
         "input": source.identity or {"pipe": source.name},
         "program": program,

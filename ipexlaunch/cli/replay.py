@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.secret_values import mask_variables, with_secrets
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Job
@@ -79,7 +80,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         raise LaunchError(
             f"repeat the run in {kept}", f"it began in {recorded.directory}: {error.strerror}", "make that directory"
         ) from None
-    job = recorded.job
+    job = _with_secrets(recorded.job, kept)
     if job.kind == "executable":
         check_executable(job.program)
     else:
@@ -89,6 +90,22 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
             raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
     runner = (RUN_SCRIPT, *job.runner[1:]) if job.runner else ()  # that of the ipexlaunch that runs it
     return replace(job, runner=runner, module_path=workers_module_path())
+
+
+def _with_secrets(job: Job, kept: str) -> Job:
+    """The job with the values that were masked when it was kept, from our own variables."""
+    assigned, lacking = with_secrets([f"{name}={value}" for name, value in job.environment.items()], os.environ)
+    words, more = with_secrets([job.program, *job.arguments], os.environ)
+    missing = list(dict.fromkeys([*lacking, *more]))
+    if missing:
+        raise LaunchError(
+            f"repeat the run in {kept}",
+            f"it was kept without its secrets: {', '.join(missing)}",
+            f"set {'them' if len(missing) > 1 else 'it'} in the environment, or type the command again",
+        )
+    variables = (word.partition("=") for word in assigned)
+    environment = {name: value for name, _, value in variables}
+    return replace(job, program=words[0], arguments=words[1:], environment=environment)
 
 
 def tell_changes(kept: str, job: Job) -> None:
@@ -138,7 +155,7 @@ def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
         return
     if kept["kernel"] != os.uname().release:
         yield f"the kernel was {kept['kernel']} and is {os.uname().release}"
-    before, now = kept["variables"], kept_variables(os.environ)
+    before, now = mask_variables(kept["variables"]), kept_variables(os.environ)
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     yield from _told("variables", [f"{name} was {_word(before, name)} and is {_word(now, name)}" for name in changed])
     if kept["python"] and job.kind != "executable":

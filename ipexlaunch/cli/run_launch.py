@@ -7,8 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,9 @@ from ipexlaunch import __version__
 from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
+from ipexlaunch.hold_place import hold_place
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.secret_values import mask_text, mask_words
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -36,6 +40,9 @@ if TYPE_CHECKING:
     from ipexlaunch.topology import Topology
 
 MB = 1_000_000
+
+LOGS_HELD = ".ipexlaunch-held"
+"""Says, while a run lasts, whose logs the directory gets."""
 
 FIRST_RESTART_S = 0.5
 """Before a worker of a batch job is started again: it has a model to load anyway."""
@@ -81,8 +88,22 @@ def run_launch(
         known: what one instance does alone, where nobody asks to measure it.
 
     Raises:
+        HeldError: another launch keeps its run, its logs or its report in the same place.
         IpexLaunchError: logs, the report or the metrics cannot be written, or memory cannot be bound with --strict.
     """
+    with ExitStack() as held:
+        return _run(launch, topology, options, feeding, known, held)
+
+
+def _run(
+    launch: Launch,
+    topology: Topology,
+    options: dict[str, Any],
+    feeding: Feeding | None,
+    known: Baseline | None,
+    held: ExitStack,
+) -> Report:
+    """The same; what must be let go of at the end, however that comes, goes onto the stack."""
     from ipexlaunch.bind import adopt_orphans, held_to
     from ipexlaunch.cli.live_options import log_directory, open_views
     from ipexlaunch.cli.watch_run import RunWatch
@@ -114,9 +135,12 @@ def run_launch(
         )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
     keeper = _keeper(launch, topology, options)
+    if keeper is not None:
+        held.callback(keeper.close)
     options["log_dir"] = log_directory(options)
-    logs = _log_paths(launch, options)
+    logs = _log_paths(launch, options, held)
     _check_writable(options["report_file"])
+    _hold_report(options["report_file"], held)
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
         inspect=lambda pid: _eye().inspector(pid),
@@ -138,6 +162,8 @@ def run_launch(
         line_rule=options.get("throughput_regex"),
         long_phase_s=None if options["live"] else LONG_PHASE_S,
     )
+    if keeper is not None and options.get("baseline"):
+        keeper.begin()
     solo = _solo(launch, topology, means, limits, showing, options)
     if keeper is not None and solo is not None:
         keeper.keep_baseline(solo)
@@ -246,7 +272,7 @@ def _instances(launch: Launch) -> list[Instance]:
     return [worker.instance for worker in launch.workers]
 
 
-def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
+def _log_paths(launch: Launch, options: dict[str, Any], held: ExitStack) -> dict[int, str]:
     directory, prefix = options["log_dir"] or options["log_path"], options["log_file_prefix"]
     if not directory:
         return {}
@@ -254,12 +280,36 @@ def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
         raise click.UsageError(f"--log-file-prefix is the beginning of a name, not a path: {prefix!r}; use --log-dir")
     try:
         os.makedirs(directory, exist_ok=True)
+        if options["run_dir"] is None or directory != os.path.join(os.path.abspath(options["run_dir"]), "logs"):
+            place = os.path.join(directory, LOGS_HELD)
+            held.callback(hold_place(place, f"keep logs in {directory}", "give another directory").release)
     except OSError as error:
         raise LaunchError(
             f"keep logs in {directory}", str(error.strerror), "give a directory that can be made"
         ) from None
-    stamp = time.strftime("%Y%m%d%H%M%S")
-    return {i.index: os.path.join(directory, f"{prefix}_{stamp}_instance_{i.index}.log") for i in _instances(launch)}
+    begun = time.strftime("%Y%m%d%H%M%S")
+    for again in count(1):
+        stamp = begun if again == 1 else f"{begun}-{again}"  # a run of the same second
+        paths = {
+            i.index: os.path.join(directory, f"{prefix}_{stamp}_instance_{i.index}.log") for i in _instances(launch)
+        }
+        if not any(map(os.path.lexists, paths.values())):
+            break
+    return paths
+
+
+def _hold_report(path: str | None, held: ExitStack) -> None:
+    """Keep other launches from writing the same report while this one lasts; a stream is nobody's."""
+    target = os.path.realpath(path) if path is not None else ""
+    if path is None or (os.path.exists(target) and not os.path.isfile(target)):
+        return
+    directory, name = os.path.split(target)
+    wanted = f"write the report to {path}"
+    try:
+        hold = hold_place(os.path.join(directory, f".{name}.held"), wanted, "give another file")
+    except OSError as error:
+        raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
+    held.callback(hold.release)
 
 
 def _check_writable(path: str | None) -> None:
@@ -285,7 +335,7 @@ def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
         "kernel": os.uname().release,
         "machine": os.uname().machine,
         "topology": topology.fingerprint,
-        "program": [launch.job.program, *launch.job.arguments],
+        "program": list(mask_words([launch.job.program, *launch.job.arguments])),
         "python": launch.job.python if launch.job.kind != "executable" else None,
         "preloaded": list(launch.job.libraries.values()),
     }
@@ -312,4 +362,4 @@ def _stamp() -> bytes:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {mask_text(text)}", file=sys.stderr, flush=True)

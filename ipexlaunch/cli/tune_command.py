@@ -20,6 +20,7 @@ from ipexlaunch.cli.tune_options import refuse_what_means_nothing, rule_from_opt
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
 from ipexlaunch.figures import figure
 from ipexlaunch.report import EXIT_INVALID
+from ipexlaunch.secret_values import mask_words
 from ipexlaunch.tuning.space import AS_IS
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ def _keep(
     profile = Profile(
         topology=topology.fingerprint,
         program=subject.key,
-        arguments=subject.arguments,
+        arguments=mask_words(subject.arguments),
         batch_size_option=options["batch_size_option"],
         setting=best,
         engine=candidate.engine if candidate else "",

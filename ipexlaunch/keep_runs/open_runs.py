@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipexlaunch.baseline import baseline_of
 from ipexlaunch.disturbance import LOST_TIME_ALLOWED
@@ -14,6 +14,7 @@ from ipexlaunch.errors import DocumentError
 from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
 from ipexlaunch.report import Report, aggregate
+from ipexlaunch.secret_values import mask_words, masked
 from ipexlaunch.tuning.outcome import Outcome
 
 
@@ -55,7 +56,8 @@ def open_runs(paths: Sequence[str]) -> tuple[Opened, ...]:
 def _open(path: str, name: str) -> Opened:
     if os.path.isdir(path):
         kept = read_run_directory(path)
-        return OpenedRun(name=name, report=kept.report or _report_so_far(kept), kept=kept)
+        report = _report_so_far(kept) if kept.report is None else _masked(kept.report)
+        return OpenedRun(name=name, report=report, kept=kept)
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
@@ -64,7 +66,12 @@ def _open(path: str, name: str) -> Opened:
         raise DocumentError(path, "", (error.strerror or "").lower(), hint) from None
     if f'"{SCHEMA.rpartition("/")[0]}/' in text[:LONGEST_HEAD]:
         return OpenedSearch(name=name, outcome=read_tuning(text, path))
-    return OpenedRun(name=name, report=read_report(text, path), kept=None)
+    return OpenedRun(name=name, report=_masked(read_report(text, path)), kept=None)
+
+
+def _masked(report: Report) -> Report:
+    """A report without the secrets that older ones have kept."""
+    return replace(report, provenance={key: masked(value) for key, value in report.provenance.items()})
 
 
 def _report_so_far(kept: KeptRun) -> Report:
@@ -80,7 +87,7 @@ def _report_so_far(kept: KeptRun) -> Report:
         provenance={
             "ipexlaunch": kept.recorded.ipexlaunch,
             "topology": kept.topology.fingerprint,
-            "program": [job.program, *job.arguments],
+            "program": list(mask_words([job.program, *job.arguments])),
             "python": job.python if job.kind != "executable" else None,
         },
         baseline=None if kept.solo is None else baseline_of(kept.solo),

@@ -9,6 +9,7 @@ events-so-far.jsonl  the same while the run lasts; it is left where the launcher
 report.json       what was computed from them
 baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
 logs/             what the workers printed
+launcher.json     who keeps a run there, while it lasts
 """
 
 from __future__ import annotations
@@ -27,17 +28,26 @@ from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_
 from ipexlaunch.documents.report_document import read_report, write_report
 from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.hold_place import Hold, hold_place
 from ipexlaunch.plan import Plan
 from ipexlaunch.record import Run
 from ipexlaunch.recorded_run import RecordedRun
 from ipexlaunch.report import Report
 from ipexlaunch.topology import Topology
+from ipexlaunch.write_file import write_file
 
 RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
 ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
 SO_FAR = "events-so-far.jsonl"
 BASELINE_EVENTS = "baseline-events.jsonl"
 LOGS = "logs"
+HOLD = "launcher.json"
+"""Says which launcher is at work in the directory; it goes with it."""
+
+PRIVATE = 0o600
+"""Mode of every file: arguments, variables and output are nobody else's business."""
+
+ANOTHER = "name a new directory"
 
 ENVIRONMENT_VERSIONS = ("ipexlaunch/environment/1",)
 
@@ -60,8 +70,8 @@ class KeptRun:
     """Of the instance that ran alone first; None where that was not asked for."""
 
 
-def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: Topology) -> None:
-    """Make the directory and write what is known before the start.
+def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: Topology) -> MadeDirectory:
+    """Make the directory, hold it against other launches, and write what is known before the start.
 
     Args:
         path: where; it may exist, but holds no run yet.
@@ -70,17 +80,85 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
         topology: the machine.
 
     Raises:
+        HeldError: another launch keeps its run there.
         LaunchError: it holds a run already, or cannot be written.
     """
-    if os.path.exists(os.path.join(path, RUN)):
-        raise LaunchError(f"keep the run in {path}", "it holds one already", "name a new directory")
+    wanted = f"keep the run in {path}"
     try:
-        os.makedirs(os.path.join(path, LOGS), exist_ok=True)
-        _write(path, TOPOLOGY, [topology_to_yaml(topology)])
-        _write(path, PLAN, [write_plan(plan)])
-        _write(path, RUN, [write_recorded_run(recorded)])
+        was_there = os.path.isdir(path)
+        _make_private(path)
+        hold = hold_place(os.path.join(path, HOLD), wanted, ANOTHER)
     except OSError as error:
-        raise LaunchError(f"keep the run in {path}", str(error.strerror), "name a place that can be written") from None
+        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
+    made = MadeDirectory(path, hold, was_there=was_there)
+    if os.path.lexists(os.path.join(path, RUN)):
+        hold.release()
+        ended = os.path.lexists(os.path.join(path, REPORT))
+        raise LaunchError(
+            wanted, "it holds one already" + ("" if ended else ", which did not come to its end"), ANOTHER
+        )
+    try:
+        _make_private(os.path.join(path, LOGS))
+        for name, text in (
+            (TOPOLOGY, topology_to_yaml(topology)),
+            (PLAN, write_plan(plan)),
+            (RUN, write_recorded_run(recorded)),
+        ):
+            _write(path, name, text)
+    except OSError as error:
+        made.abandon()
+        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
+    except BaseException:
+        made.abandon()
+        raise
+    return made
+
+
+class MadeDirectory:
+    """A run directory that is ours while the run lasts."""
+
+    def __init__(self, path: str, hold: Hold, *, was_there: bool) -> None:
+        """Take it over.
+
+        Args:
+            path: of the directory.
+            hold: keeps others away.
+            was_there: whether the user has made it.
+        """
+        self.path = path
+        self._hold = hold
+        self._was_there = was_there
+
+    def release(self) -> None:
+        """Let go of it: the run is over, or its launcher gives up."""
+        self._hold.release()
+
+    def abandon(self) -> None:
+        """Leave no trace: the run has not begun, and the same command should work when it is corrected."""
+        for name in (RUN, PLAN, TOPOLOGY):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.path, name))
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(self.path, LOGS))
+        self.release()
+        if not self._was_there:
+            with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+                os.rmdir(self.path)
+
+
+def _make_private(path: str) -> None:
+    """Make a directory that only its owner may look into; one that is there and empty becomes one.
+
+    Raises:
+        OSError: it cannot be made, or is no directory.
+    """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.listdir(path):
+            with contextlib.suppress(PermissionError):  # another user's, who lets us write there
+                os.chmod(path, 0o700)
 
 
 class GrowingEvents:
@@ -104,7 +182,8 @@ class GrowingEvents:
         Raises:
             OSError: it cannot be written.
         """
-        with open(self._path, "a", encoding="utf-8") as file:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(self._path, flags, PRIVATE), "a", encoding="utf-8") as file:
             file.writelines(self._events.lines(run))
 
 
@@ -137,22 +216,17 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
         LaunchError: it cannot be written.
     """
     try:
-        _write(path, ENVIRONMENT, [json.dumps(environment, indent=1), "\n"])
+        _write(path, ENVIRONMENT, json.dumps(environment, indent=1) + "\n")
         _write(path, EVENTS, write_events(run))
-        _write(path, REPORT, [write_report(report)])
+        _write(path, REPORT, write_report(report))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(path, SO_FAR))
     except OSError as error:
         raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 
 
-def _write(directory: str, name: str, parts: Iterable[str]) -> None:
-    """Write a file whole or not at all: a full disk leaves no half of one under its name."""
-    path = os.path.join(directory, name)
-    # Paths may hold bytes that are no text; they come back as they were.
-    with open(path + ".part", "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.writelines(parts)
-    os.replace(path + ".part", path)
+def _write(directory: str, name: str, content: str | Iterable[str]) -> None:
+    write_file(os.path.join(directory, name), content, mode=PRIVATE)
 
 
 def is_run_directory(path: str) -> bool:

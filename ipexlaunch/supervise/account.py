@@ -10,6 +10,7 @@ from ipexlaunch import lifecycle
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.lifecycle import Failure, State, WorkerState
 from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.secret_values import mask_text
 from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.output import Log
@@ -138,7 +139,7 @@ def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
         tokens=tally.tokens,
         rate=_present_rate(child, worker, now),
         local_pages=last.local_share(instance.nodes) if last is not None else None,
-        last_line=child.last_line,
+        last_line=mask_text(child.last_line),
         exit_code=worker.exit_code,
         restarts=worker.restarts,
         busy_with=worker.busy_with,

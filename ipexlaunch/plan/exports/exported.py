@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
 from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.secret_values import shell_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def assignments(instance: Instance, count: int) -> list[str]:
 
 def program_words(program: Sequence[str]) -> str:
     """The program as shell words, or "$@" where whoever runs the script gives it."""
-    return shlex.join(program) if program else '"$@"'
+    return shell_line(program) if program else '"$@"'
 
 
 def headline(plan: Plan) -> str:

@@ -1,0 +1,47 @@
+"""Text from elsewhere as it can stand in a terminal: nothing in it moves the cursor, sets colours or turns letters."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""C0, DEL and C1 (ECMA-48: a terminal may take U+009B for ESC [), and what changes the direction of writing."""
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def visible(text: str) -> str:
+    """The text on one line, its control characters as escapes such as \\x1b.
+
+    Args:
+        text: any: a name, a path, a message of a program, a string of a document.
+    """
+    return _CONTROLS.sub(_escape, text)
+
+
+def visible_lines(text: str) -> str:
+    """The same of a text that has lines of its own.
+
+    Args:
+        text: with lines, such as an explanation.
+    """
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_drawing(drawing: str) -> str:
+    """A drawing of ours: its lines and its colours stay, every other control character is an escape.
+
+    Args:
+        drawing: a table or a picture, as rich has drawn it.
+    """
+    pieces = _COLOUR.split(drawing)
+    colours = _COLOUR.findall(drawing)
+    shown = visible_lines(pieces[0])
+    for colour, piece in zip(colours, pieces[1:], strict=True):
+        shown += colour + visible_lines(piece)
+    return shown
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
