@@ -10,6 +10,7 @@ from ipexlaunch.documents.plan_document import write_plan
 from ipexlaunch.documents.profile_document import read_profile, write_profile
 from ipexlaunch.errors import IpexLaunchError, LaunchError, RequestError
 from ipexlaunch.plan import Plan
+from ipexlaunch.read_text import read_text
 from ipexlaunch.tuning.profile import Profile
 
 
@@ -111,15 +112,10 @@ def find_profile(path: str, program: str) -> Profile:
         RequestError: there is none.
         DocumentError: it cannot be read.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         kind, _, name = program.partition(":")
         name = "this model" if kind == "model" else name
         raise RequestError(
             f"use the profile of {name}", f"there is none for this machine ({path})", "make one: ipexlaunch tune ..."
-        ) from None
-    except OSError as error:
-        raise RequestError(f"use the profile in {path}", str(error.strerror)) from None
-    return read_profile(text, path)
+        )
+    return read_profile(read_text(path), path)

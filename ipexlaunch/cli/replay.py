@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.secret_values import mask_variables, with_secrets
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     """
     from ipexlaunch.cli.make_job import check_executable, workers_module_path
     from ipexlaunch.cli.script_options import RUN_SCRIPT
-    from ipexlaunch.keep_runs.run_directory import PLAN, read_recorded
+    from ipexlaunch.keep_runs.run_directory import PLAN, RUN, read_recorded
     from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
 
     kept = os.path.abspath(options["replay"])
@@ -69,7 +69,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         raise LaunchError(f"repeat the run in {kept}", noted, "type `ipexlaunch batch` again")
     for name in (*REPLAYED_OPTIONS, *BATCH_OPTIONS):
         if name in recorded.options and not _typed(context, name):
-            options[name] = _option(name, recorded.options[name])
+            options[name] = _option(context, name, recorded.options[name], os.path.join(kept, RUN))
     options["replay"], options["plan_file"] = kept, os.path.join(kept, PLAN)
     for name in OUTPUTS:
         if options.get(name) not in (None, "", "-"):
@@ -139,12 +139,17 @@ def _typed(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _option(name: str, value: Any) -> Any:
-    if name == "throughput_regex" and value is not None:
-        from ipexlaunch.line_rule import read_rule
-
-        return read_rule(value)
-    return value
+def _option(context: click.Context, name: str, value: Any, source: str) -> Any:
+    """The value of an option as if it had been typed."""
+    parameter = next((each for each in context.command.params if each.name == name), None)
+    if value is None or parameter is None:
+        return value
+    try:
+        if isinstance(value, (dict, list)):
+            raise click.BadParameter("it is a list or a mapping")
+        return parameter.process_value(context, value)
+    except click.UsageError as error:
+        raise DocumentError(source, f"options.{name}", error.message) from None
 
 
 def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:

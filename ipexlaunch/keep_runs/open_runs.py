@@ -11,8 +11,9 @@ from ipexlaunch.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.documents.tuning_document import SCHEMA, read_tuning
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
+from ipexlaunch.keep_runs.run_directory import RUN, KeptRun, read_run_directory
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
+from ipexlaunch.read_text import read_text
 from ipexlaunch.report import Report, aggregate
 from ipexlaunch.secret_values import mask_words, masked
 from ipexlaunch.tuning.outcome import Outcome
@@ -58,12 +59,7 @@ def _open(path: str, name: str) -> Opened:
         kept = read_run_directory(path)
         report = _report_so_far(kept) if kept.report is None else _masked(kept.report)
         return OpenedRun(name=name, report=report, kept=kept)
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
-    except OSError as error:
-        hint = "give a run directory or the file of --report"
-        raise DocumentError(path, "", (error.strerror or "").lower(), hint) from None
+    text = read_text(path, "give a run directory or the file of --report")
     if f'"{SCHEMA.rpartition("/")[0]}/' in text[:LONGEST_HEAD]:
         return OpenedSearch(name=name, outcome=read_tuning(text, path))
     return OpenedRun(name=name, report=_masked(read_report(text, path)), kept=None)
@@ -78,12 +74,11 @@ def _report_so_far(kept: KeptRun) -> Report:
     """Of a run that did not come to its end, as far as it is known."""
     if kept.run is None:
         raise DocumentError(kept.path, "", "the run in it did not come to its end", "repeat it: run --replay")
-    options, job = kept.recorded.options, kept.recorded.job
-    local, lost = options.get("local_pages", LOCAL_SHARE_REQUIRED), options.get("lost_time", LOST_TIME_ALLOWED)
+    job = kept.recorded.job
     return aggregate(
         kept.run,
-        local_share_required=float(str(local)),
-        lost_time_allowed=float(str(lost)),
+        local_share_required=_share(kept, "local_pages", LOCAL_SHARE_REQUIRED),
+        lost_time_allowed=_share(kept, "lost_time", LOST_TIME_ALLOWED),
         provenance={
             "ipexlaunch": kept.recorded.ipexlaunch,
             "topology": kept.topology.fingerprint,
@@ -92,6 +87,15 @@ def _report_so_far(kept: KeptRun) -> Report:
         },
         baseline=None if kept.solo is None else baseline_of(kept.solo),
     )
+
+
+def _share(kept: KeptRun, name: str, default: float) -> float:
+    """An option of the kept run that is a share."""
+    value = kept.recorded.options.get(name, default)
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        source = os.path.join(kept.path, RUN)
+        raise DocumentError(source, f"options.{name}", f"it should be a number from 0 to 1, not {value!r:.60}")
+    return float(value)
 
 
 LONGEST_HEAD = 200

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ipexlaunch.documents.environment_document import read_environment_text
 from ipexlaunch.documents.events_document import read_events, read_events_so_far, write_events
 from ipexlaunch.documents.events_so_far import EventsSoFar
 from ipexlaunch.documents.plan_document import read_plan, write_plan
@@ -30,6 +31,7 @@ from ipexlaunch.documents.topology_document import parse_topology, topology_to_y
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.hold_place import Hold, hold_place
 from ipexlaunch.plan import Plan
+from ipexlaunch.read_text import read_lines, read_text
 from ipexlaunch.record import Run
 from ipexlaunch.recorded_run import RecordedRun
 from ipexlaunch.report import Report
@@ -48,8 +50,6 @@ PRIVATE = 0o600
 """Mode of every file: arguments, variables and output are nobody else's business."""
 
 ANOTHER = "name a new directory"
-
-ENVIRONMENT_VERSIONS = ("ipexlaunch/environment/1",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +231,7 @@ def _write(directory: str, name: str, content: str | Iterable[str]) -> None:
 
 def is_run_directory(path: str) -> bool:
     """Whether a directory holds a run."""
-    return os.path.isfile(os.path.join(path, RUN))
+    return os.path.lexists(os.path.join(path, RUN))
 
 
 def read_recorded(path: str) -> RecordedRun:
@@ -259,7 +259,7 @@ def read_run_directory(path: str) -> KeptRun:
         DocumentError: it holds no run, or a file of it does not follow its format; the message has the place.
     """
     recorded = read_recorded(path)
-    finished = os.path.exists(os.path.join(path, REPORT))
+    finished = os.path.lexists(os.path.join(path, REPORT))
     run = _events(path, EVENTS, read_events) or _events(path, SO_FAR, read_events_so_far)
     if finished and run is None:
         raise DocumentError(os.path.join(path, EVENTS), "", "no such file or directory")
@@ -284,35 +284,18 @@ def read_environment(path: str) -> Mapping[str, Any]:
     Raises:
         DocumentError: the file does not follow its format.
     """
-    if not os.path.exists(os.path.join(path, ENVIRONMENT)):
+    if not os.path.lexists(os.path.join(path, ENVIRONMENT)):
         return {}
-    text, source = _read(path, ENVIRONMENT)
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise DocumentError(source, "", f"it is not JSON: {error}") from None
-    if not isinstance(data, dict) or data.get("schema") not in ENVIRONMENT_VERSIONS:
-        raise DocumentError(source, "", f"its schema is not {' or '.join(ENVIRONMENT_VERSIONS)}")
-    return data
+    return read_environment_text(*_read(path, ENVIRONMENT))
 
 
 def _events(path: str, name: str, read: Callable[[Iterable[str], str], Run]) -> Run | None:
     """What the events in one of the files tell; None where it is not there."""
     full = os.path.join(path, name)
-    try:
-        with open(full, encoding="utf-8", errors="surrogateescape") as lines:
-            return read(lines, full)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DocumentError(full, "", str(error.strerror).lower()) from None
+    return read(read_lines(full), full) if os.path.lexists(full) else None
 
 
 def _read(path: str, name: str) -> tuple[str, str]:
     """A file's text, and its name for messages."""
     full = os.path.join(path, name)
-    try:
-        with open(full, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(), full
-    except OSError as error:
-        raise DocumentError(full, "", str(error.strerror).lower()) from None
+    return read_text(full), full

@@ -23,8 +23,9 @@ from ipexlaunch.cli.keep_run import RunKeeper
 from ipexlaunch.documents.events_document import read_events_so_far, write_events
 from ipexlaunch.documents.events_so_far import EventsSoFar
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.hold_place import Hold
 from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
-from ipexlaunch.keep_runs.run_directory import SO_FAR, GrowingEvents, read_run_directory
+from ipexlaunch.keep_runs.run_directory import SO_FAR, GrowingEvents, MadeDirectory, read_run_directory
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.plan import Instance, Request, make_plan
 from ipexlaunch.record import Run, WorkerRecord
@@ -249,7 +250,8 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path) -> None:
         hold=held_to, inspect=lambda _: None, glance=lambda _: None, descendants=lambda _: [], oom_kills=lambda: None,
         tell=told.append,
     )  # fmt: skip
-    note = RunKeeper(str(tmp_path / "missing"), launch, topology).noting_events(means).note
+    made = MadeDirectory(str(tmp_path / "missing"), Hold(""), was_there=False)
+    note = RunKeeper(made, launch, topology).noting_events(means).note
     assert note is not None
     for _ in range(2):
         note(run_of(21.0))
