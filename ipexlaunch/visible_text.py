@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """C0, DEL and C1 (ECMA-48: a terminal may take U+009B for ESC [), and what changes the direction of writing."""
@@ -40,6 +43,30 @@ def visible_drawing(drawing: str) -> str:
     for colour, piece in zip(colours, pieces[1:], strict=True):
         shown += colour + visible_lines(piece)
     return shown
+
+
+T = TypeVar("T")
+
+
+def visible_values(value: T) -> T:
+    """The same value with every text in it made visible.
+
+    Args:
+        value: a dataclass, a mapping, a sequence, or anything else, which stays.
+    """
+    return cast(T, _visible_value(value))
+
+
+def _visible_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {_visible_value(key): _visible_value(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(_visible_value(each) for each in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _visible_value(getattr(value, each.name)) for each in fields(value)})
+    return value
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -18,6 +18,7 @@ from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.launch import Job, shell_line
 from ipexlaunch.secret_values import masked
 
@@ -207,4 +208,4 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

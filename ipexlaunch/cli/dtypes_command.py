@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.drawings.words import counted
 from ipexlaunch.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
@@ -233,4 +233,4 @@ def _row(each: Weighed, known: tuple[Weighed, ...]) -> dict[str, object]:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

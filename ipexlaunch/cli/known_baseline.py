@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS
 from ipexlaunch.secret_values import mask_words
 
@@ -129,4 +130,4 @@ def _conditions(job: Job, model: ModelJob | None) -> str:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

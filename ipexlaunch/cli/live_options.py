@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.secret_values import mask_text, mask_words
 
@@ -129,7 +130,7 @@ def _table(identity: RunIdentity, count: int, progress: Callable[[], BatchProgre
 
 
 def _above(table: LiveTable) -> Callable[[str], None]:
-    return lambda text: table.say(f"ipexlaunch: {text}")
+    return lambda text: table.say(f"ipexlaunch: {spoken(text)}")
 
 
 def _metrics(

@@ -16,6 +16,7 @@ from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch import shell_line
 
@@ -165,4 +166,4 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import click
 
 from ipexlaunch import __version__
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.secret_values import mask_text
 
 COMMANDS = {
     "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
@@ -112,5 +112,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    print(f"ipexlaunch: {mask_text(text)}", file=sys.stderr)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr)
     return code

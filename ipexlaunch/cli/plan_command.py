@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.plan_options import asked_options, plan_options
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
+from ipexlaunch.visible_text import visible
 
 if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
@@ -102,7 +103,7 @@ def _check(path: str, topology: Topology, any_machine: bool) -> int:
             raise
         for problem in error.problems:
             place = problem if problem.startswith(path) else f"{path}, {problem}"
-            click.echo(f"ipexlaunch: {place}", err=True)
+            click.echo(f"ipexlaunch: {spoken(place)}", err=True)
         return error.exit_code
     count = len(plan.instances)
     click.echo(f"{path}: {count} instance{'s' if count > 1 else ''}, every promise holds on this machine", err=True)
@@ -174,4 +175,4 @@ def _say_more(topology: Topology, plan: Plan, options: dict[str, Any]) -> None:
     if document and not mark:
         click.echo("")
     for line in lines:
-        click.echo((mark + line).rstrip(), err=not document)
+        click.echo(visible((mark + line).rstrip()), err=not document)

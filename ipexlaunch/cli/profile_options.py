@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from ipexlaunch.cli.terminal import spoken
+
 if TYPE_CHECKING:
     from ipexlaunch.tuning.profile import Profile
 
@@ -88,7 +90,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         if name in options and value is not None and not given:
             options[name] = value
     text = f"profile of {profile.written}: {setting.words}, {figure(profile.rate)} items/s then"
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
     return profile
 
 

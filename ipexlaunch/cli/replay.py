@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.secret_values import mask_variables, with_secrets
 
@@ -118,7 +119,7 @@ def tell_changes(kept: str, job: Job) -> None:
     from ipexlaunch.keep_runs.run_directory import read_environment
 
     for line in _changes(read_environment(kept), job):
-        print(f"ipexlaunch: {line}", file=sys.stderr, flush=True)
+        print(f"ipexlaunch: {spoken(line)}", file=sys.stderr, flush=True)
 
 
 def replaying_command(command: str) -> str:

@@ -18,11 +18,12 @@ import click
 
 from ipexlaunch import __version__
 from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, LaunchError
 from ipexlaunch.hold_place import hold_place
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.secret_values import mask_text, mask_words
+from ipexlaunch.secret_values import mask_words
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -362,4 +363,4 @@ def _stamp() -> bytes:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {mask_text(text)}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

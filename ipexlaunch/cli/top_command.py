@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -106,7 +106,7 @@ def _print(runs: list[Run], notes: list[str], form: str) -> None:
         if texts or not notes:
             print(showable("\n".join(texts), sys.stdout) if texts else f"{NO_RUNS}\n", end="")
     for note in notes:
-        print(f"ipexlaunch: {note}", file=sys.stderr)
+        print(f"ipexlaunch: {spoken(note)}", file=sys.stderr)
 
 
 NO_RUNS = "no run of yours is going on on this host"

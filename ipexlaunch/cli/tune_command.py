@@ -16,6 +16,7 @@ from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_size
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.script_options import script_options_beside_a_models, script_runner
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cli.tune_options import refuse_what_means_nothing, rule_from_options, tune_options
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
 from ipexlaunch.figures import figure
@@ -297,4 +298,4 @@ def _keep(
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

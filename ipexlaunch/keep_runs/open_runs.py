@@ -17,6 +17,7 @@ from ipexlaunch.read_text import read_text
 from ipexlaunch.report import Report, aggregate
 from ipexlaunch.secret_values import mask_words, masked
 from ipexlaunch.tuning.outcome import Outcome
+from ipexlaunch.visible_text import visible_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,17 +58,18 @@ def open_runs(paths: Sequence[str]) -> tuple[Opened, ...]:
 def _open(path: str, name: str) -> Opened:
     if os.path.isdir(path):
         kept = read_run_directory(path)
-        report = _report_so_far(kept) if kept.report is None else _masked(kept.report)
+        report = _masked(kept.report or _report_so_far(kept))
         return OpenedRun(name=name, report=report, kept=kept)
     text = read_text(path, "give a run directory or the file of --report")
     if f'"{SCHEMA.rpartition("/")[0]}/' in text[:LONGEST_HEAD]:
-        return OpenedSearch(name=name, outcome=read_tuning(text, path))
+        return OpenedSearch(name=name, outcome=visible_values(read_tuning(text, path)))
     return OpenedRun(name=name, report=_masked(read_report(text, path)), kept=None)
 
 
 def _masked(report: Report) -> Report:
-    """A report without the secrets that older ones have kept."""
-    return replace(report, provenance={key: masked(value) for key, value in report.provenance.items()})
+    """A report without the secrets that older ones have kept, and without control characters: it will be shown."""
+    provenance = {key: masked(value) for key, value in report.provenance.items()}
+    return visible_values(replace(report, provenance=provenance))
 
 
 def _report_so_far(kept: KeptRun) -> Report:

@@ -14,6 +14,7 @@ from ipexlaunch.secret_values import mask_text
 from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.output import Log
+from ipexlaunch.visible_text import visible
 
 
 def account(
@@ -139,7 +140,7 @@ def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
         tokens=tally.tokens,
         rate=_present_rate(child, worker, now),
         local_pages=last.local_share(instance.nodes) if last is not None else None,
-        last_line=mask_text(child.last_line),
+        last_line=visible(mask_text(child.last_line)),
         exit_code=worker.exit_code,
         restarts=worker.restarts,
         busy_with=worker.busy_with,

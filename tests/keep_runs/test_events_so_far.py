@@ -143,7 +143,7 @@ def test_half_a_line_is_left_out_and_anything_else_is_refused() -> None:
         assert read_events_so_far([*lines[:-1], lines[-1][:length]], "events") == whole
     with pytest.raises(DocumentError, match=r"line 3: it is not JSON"):
         read_events_so_far([*lines[:2], "{\n", *lines[2:]], "events")
-    with pytest.raises(DocumentError, match="nothing can be told anew of 'all'"):
+    with pytest.raises(DocumentError, match="of: input should be 'worker', 'counts' or 'placements'"):
         read_events_so_far([*lines, '{"event":"anew","index":3,"of":"all"}\n'], "events")
     with pytest.raises(DocumentError, match="it has no event 'begin'"):
         read_events_so_far(lines[:1], "events")
