@@ -33,7 +33,9 @@ def test_a_place_is_held_once_and_free_again(tmp_path: Path) -> None:
     path = tmp_path / "held"
     hold = hold_place(str(path), "write x", "give another")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with pytest.raises(HeldError, match="cannot write x: launcher .* is at work there since .*; give another") as error:
+    with pytest.raises(
+        HeldError, match=r"cannot write x: launcher .* is at work there since .*; give another"
+    ) as error:
         hold_place(str(path), "write x", "give another")
     assert error.value.exit_code == 75
     hold.release()

@@ -7,6 +7,7 @@ What oneDNN itself generates at run time lives in each process's memory only and
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import hashlib
@@ -79,7 +80,8 @@ class CompileCache:
         self.say = say
         self.warn = warn
         self._told: set[str] = set()
-        self._own: tempfile.TemporaryDirectory[str] | None = None
+        self._own: Path | None = None
+        """Instead of the directory, where that is not this user's alone; it goes with the process."""
         self.now = now
 
     def program(self, key: Key, build: Build) -> Program:
@@ -122,8 +124,10 @@ class CompileCache:
             if problem not in self._told:
                 self._told.add(problem)
                 self.warn(f"what is compiled there is not used: {problem}")
-        self._own = self._own or tempfile.TemporaryDirectory(prefix="ipexlaunch-programs-")
-        return Path(self._own.name) / name
+        if self._own is None:
+            self._own = Path(tempfile.mkdtemp(prefix="ipexlaunch-programs-"))
+            atexit.register(shutil.rmtree, self._own, ignore_errors=True)
+        return self._own / name
 
     def _remove_unused(self) -> None:
         """Remove programs that were not used for long; their folders and locks stay, somebody may wait at one."""
@@ -170,6 +174,8 @@ def _build(place: Path, key: Key, build: Build) -> dict[str, object]:
         details: dict[str, object] = json.loads(json.dumps(dict(build(building / PROGRAM))))
         marker = {"key": key, "details": details, "bytes": (building / PROGRAM).stat().st_size}
         (building / _COMPLETE).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+        for made in (building / PROGRAM, building / _COMPLETE):
+            made.chmod(made.stat().st_mode & ~0o022)  # whatever the umask: it is read again only where that is so
         os.replace(building / PROGRAM, place / PROGRAM)
         os.replace(building / _COMPLETE, place / _COMPLETE)
     finally:

@@ -41,6 +41,7 @@ def finish_output(rules: OutputRules, length: int) -> str:
 
     note = ""
     try:
+        _make_anew(unfinished)
         if rules.parquet:
             note = write_parquet(lines, unfinished, arrange)
         else:
@@ -84,6 +85,13 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
             pipe.append(line)
     except OSError as error:
         raise WriteError("put the results in order", str(error.strerror)) from None
+
+
+def _make_anew(path: str) -> None:
+    """A new and empty file under a name that anybody can guess; a link that stands there is not followed."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
 
 
 def _write(lines: Iterable[bytes], path: str) -> None:
