@@ -62,6 +62,8 @@ def hold_place(path: str, wanted: str, hint: str) -> Hold:
         theirs = _who_has(path)
         if theirs is None:
             continue  # it was let go just now
+        if theirs == ours:
+            return Hold("")  # this launcher has it already, and lets go of it once
         if not _is_dead(theirs, ours):
             who = f"launcher {theirs.get('pid', '?')} on {theirs.get('host', 'another host')}"
             where = "" if theirs.get("host") == ours["host"] else f" (if that one is dead: remove {path})"

@@ -19,7 +19,7 @@ from ipexlaunch.errors import TopologyError
 from ipexlaunch.find_libraries import interpreter_prefixes
 from ipexlaunch.findings.facts import Interpreter, MemoryLimit
 from ipexlaunch.findings.reading import HostFiles
-from ipexlaunch.secret_values import mask_variables, masked
+from ipexlaunch.secret_values import is_secret_name, mask_variables, masked
 from ipexlaunch.topology import Topology
 
 SCHEMA = "ipexlaunch/environment/1"
@@ -75,12 +75,13 @@ def read_host(topology: Topology, python: str | None, variables: Mapping[str, st
 
 
 def kept_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """Those that change what a worker does, by name; of secrets only that they were set.
+    """Those that change what a worker does, by name, but for secrets.
 
     Args:
         variables: all of them.
     """
-    return mask_variables({name: variables[name] for name in sorted(variables) if VARIABLES.fullmatch(name)})
+    names = [name for name in sorted(variables) if VARIABLES.fullmatch(name) and not is_secret_name(name)]
+    return mask_variables({name: variables[name] for name in names})
 
 
 def _text(files: HostFiles, path: str) -> str | None:
