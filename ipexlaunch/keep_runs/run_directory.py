@@ -94,9 +94,8 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
     if os.path.lexists(os.path.join(path, RUN)):
         hold.release()
         ended = os.path.lexists(os.path.join(path, REPORT))
-        raise LaunchError(
-            wanted, "it holds one already" + ("" if ended else ", which did not come to its end"), ANOTHER
-        )
+        unfinished = "" if ended else "its run did not come to its end, but "
+        raise LaunchError(wanted, f"{unfinished}it holds one already", ANOTHER)
     try:
         _make_private(os.path.join(path, LOGS))
         for name, text in (
