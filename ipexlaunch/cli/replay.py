@@ -159,12 +159,12 @@ def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
 
     if not kept:
         return
-    if kept["kernel"] != os.uname().release:
+    if kept.get("kernel") not in (None, os.uname().release):
         yield f"the kernel was {kept['kernel']} and is {os.uname().release}"
-    before, now = mask_variables(kept["variables"]), kept_variables(os.environ)
+    before, now = mask_variables(kept.get("variables", {})), kept_variables(os.environ)
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     yield from _told("variables", [f"{name} was {_word(before, name)} and is {_word(now, name)}" for name in changed])
-    if kept["python"] and job.kind != "executable":
+    if kept.get("python") and job.kind != "executable":
         old, new = kept["python"]["packages"], interpreter_row(job.python)["packages"]
         changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
         yield from _told("packages", [f"{name} was {_word(old, name)} and is {_word(new, name)}" for name in changed])

@@ -19,8 +19,8 @@ class EnvironmentModel(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    kernel: str
-    variables: dict[str, str]
+    kernel: str | None = None
+    variables: dict[str, str] = {}
     python: _Python | None = None
     workers: list[dict[str, Any]] = []
     cpu_model: str | None = None

@@ -197,9 +197,9 @@ class Log:
         self._descriptor: int | None = self._open()
 
     def _open(self) -> int:
-        """A new file: nothing that has the name is followed or written over. Private in a private directory."""
+        """The file; a link is not followed. It is private in a private directory."""
         closed = not os.stat(os.path.dirname(self.path) or ".").st_mode & 0o077
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self.path, flags, 0o600 if closed else 0o666)
 
     def write(self, data: bytes) -> None:
