@@ -13,12 +13,16 @@ MAKEFLAGS += --no-print-directory
 environment = $(PYTHON) tools/make_environment.py
 bin := .venv/bin
 ipex := .venv-ipex/bin
+# What Python can warn of is an error in our tests (pyproject.toml: filterwarnings). Without the allocator of -X dev, which
+# makes the long ones half as long again.
+strict = -X dev -X warn_default_encoding
+elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && env -u PYTHONPATH PYTHONMALLOC=default
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo test check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch
+.PHONY: python help demo test campaign-faults campaign-batch fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env-ipex ## the main job on a real model: pinned instances, one honest rate
 	@instances=2; \
@@ -32,8 +36,17 @@ demo: env-ipex ## the main job on a real model: pinned instances, one honest rat
 test: env ## run every test
 	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
 	@$(environment) torch --torch-index "$(TORCH_INDEX)"
-	@echo "test: running every test (about 10 minutes on 2 quiet cores; make test ARGS='tests/plan -x' for less)"
-	@$(bin)/python -m pytest $(ARGS)
+	@echo "test: running every test (about 12 minutes on 2 quiet cores; make test ARGS='tests/plan -x' for less)"
+	@$(elsewhere) IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python $(strict) -m pytest $(ARGS)
+
+campaign-faults: env ## kill, stop and starve runs in every way that we know, for real (about 20 minutes; docs/faults.md)
+	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.faults
+
+campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (about 1 hour)
+	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.batch_faults --faults 1000
+
+fuzz: env ## 50,000 damaged documents, lists, sentences, messages and options (about 20 minutes)
+	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.fuzz --count 50000
 
 check: env ## format, lint, types, import rule
 	$(bin)/ruff format --check .

@@ -124,7 +124,7 @@ print(json.dumps({"seconds": report.throughput.seconds, "items": report.throughp
 
 
 def write_items(path: Path, count: int, make: Callable[[int], dict[str, Any]]) -> None:
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         for n in range(count):
             file.write(json.dumps(make(n)) + "\n")
 
@@ -226,7 +226,7 @@ def main() -> None:
             for words, figure in results[name].items():
                 print(f"  {words:<48}{figure:>12.4g}", flush=True)
     if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+        Path(options.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -136,7 +136,7 @@ def rate_of(job: ModelJob, ground: Ground) -> float:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"{done.stdout}{done.stderr}\ndtypes: {job.candidate.name} ended with {done.returncode}")
-        return float(json.loads(report.read_text())["throughput"]["makespan"])
+        return float(json.loads(report.read_text(encoding="utf-8"))["throughput"]["makespan"])
 
 
 def note(text: str) -> None:

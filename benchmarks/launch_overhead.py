@@ -212,7 +212,7 @@ def peak_mb(command: Sequence[str]) -> float:
     peak = 0
     while process.poll() is None:
         try:
-            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+            for line in Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines():
                 if line.startswith("VmHWM:"):
                     peak = max(peak, int(line.split()[1]))
         except (FileNotFoundError, ProcessLookupError):
@@ -322,7 +322,7 @@ def print_bars(
 
 
 def machine() -> dict[str, str | int | float]:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
     return {
         "cpu": cpu,

@@ -35,7 +35,7 @@ def main() -> int:
     passed = [report("make_plan", [time_plan() for _ in range(rounds)], PLAN_MS)]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "machine.yaml")
-        file.write_text(command_output("topology", "--topology", MACHINE, "--format", "yaml"))
+        file.write_text(command_output("topology", "--topology", MACHINE, "--format", "yaml"), encoding="utf-8")
         for form in ("table", "yaml"):
             words = ["plan", "--topology", str(file), "--ninstances", str(INSTANCES), "--format", form]
             times = [time_command(words) for _ in range(rounds)]

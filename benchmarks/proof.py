@@ -58,7 +58,7 @@ def measure(workers: int, threads: int, megabytes: int, interval_s: float, round
             looks += sum(glance is not None for glance in glances)
             page_looks += sum(glance.page_looks for glance in glances if glance is not None)
         begun = time.perf_counter()
-        memory_of(Path(f"/proc/{processes[0].pid}/numa_maps").read_text())
+        memory_of(Path(f"/proc/{processes[0].pid}/numa_maps").read_text(encoding="utf-8"))
         numa_maps_s = time.perf_counter() - begun
     finally:
         for process in processes:
@@ -99,7 +99,7 @@ def main() -> None:
     )
     print(f"pages of one worker: {1e3 * row['numa_maps_s']:.2f} ms")
     if options.json:
-        Path(options.json).write_text(json.dumps(row, indent=1) + "\n")
+        Path(options.json).write_text(json.dumps(row, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def main() -> None:
             f"{row['peak_mb']:>9.1f}{row['shown_mb']:>10.0f}"
         )
     if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1) + "\n")
+        Path(options.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,30 +1,30 @@
 """What `ipexlaunch.worker.batches()` gives out: a batch at a time, asked for and answered over the status channel.
 
-Like ipexlaunch.worker it needs nothing but the standard library.
+Like ipexlaunch.worker it needs nothing but the standard library of Python 3.6.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterable, Iterator
 from time import monotonic
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Protocol
 
-class Channel(Protocol):
-    """The line to the launcher."""
+    class Channel(Protocol):
+        """The line to the launcher."""
 
-    def write(self, line: bytes) -> None:
-        """Send a line."""
+        def write(self, line: bytes) -> None:
+            """Send a line."""
 
-    def next_command(self) -> dict[str, Any] | None:
-        """Wait for the launcher's next command; None where it is gone."""
+        def next_command(self) -> dict[str, Any] | None:
+            """Wait for the launcher's next command; None where it is gone."""
 
 
 class Batch:
     """Items to be worked on together; answer with done() or failed() before the next is asked for."""
 
-    def __init__(self, channel: Channel, number: int, ids: list[str | int], items: list[Any]) -> None:
+    def __init__(self, channel: "Channel", number: int, ids: "list[str | int]", items: "list[Any]") -> None:
         """Keep what the launcher sent; batches() does this.
 
         Args:
@@ -40,16 +40,18 @@ class Batch:
         self.answered = False
         """Whether done() or failed() was called."""
         self._channel = channel
-        self._number = number
+        self.number = number
+        """Of the batch, as the launcher counts."""
         self._begun = monotonic()
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def done(self, results: Iterable[Any]) -> None:
+    def done(self, results: "Iterable[Any]") -> None:
         """Hand in the results; arrays and tensors are taken as lists.
 
-        A result that JSON cannot hold, NaN or an infinity, fails the batch; its other items are tried again without.
+        A result that JSON cannot hold (NaN, an infinity, a list that holds itself) fails the batch; its other items are
+        tried again without it.
 
         Args:
             results: one for each item, in the same order.
@@ -64,10 +66,10 @@ class Batch:
             raise ValueError(f"batch.done() was given {len(results)} results for {len(self.items)} items")
         try:
             text = json.dumps(results, separators=(",", ":"), allow_nan=False, default=_as_list)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.failed(f"a result is not JSON: {error}")
             return
-        head = b'{"event":"done","batch":%d,"latency_s":%.6f,"results":' % (self._number, monotonic() - self._begun)
+        head = b'{"event":"done","batch":%d,"latency_s":%.6f,"results":' % (self.number, monotonic() - self._begun)
         self._answer(b"".join((head, text.encode(), b"}\n")))
 
     def failed(self, reason: object) -> None:
@@ -79,7 +81,7 @@ class Batch:
         Raises:
             RuntimeError: the batch was answered before.
         """
-        message = {"event": "failed", "batch": self._number, "reason": str(reason) or type(reason).__name__}
+        message = {"event": "failed", "batch": self.number, "reason": str(reason) or type(reason).__name__}
         self._answer(json.dumps(message).encode() + b"\n")
 
     def _answer(self, line: bytes) -> None:
@@ -89,7 +91,7 @@ class Batch:
         self._channel.write(line)
 
 
-def take_batches(channel: Channel, held: int) -> Iterator[Batch]:
+def take_batches(channel: "Channel", held: int) -> "Iterator[Batch]":
     """Every batch that the launcher gives, until nothing is left.
 
     Args:
@@ -110,12 +112,13 @@ def take_batches(channel: Channel, held: int) -> Iterator[Batch]:
             continue
         items = message["items"]
         batch = Batch(channel, message["batch"], [item["id"] for item in items], [item["value"] for item in items])
+        channel.write(b'{"event":"begin","batch":%d}\n' % batch.number)
         yield batch
         if not batch.answered:
             raise RuntimeError("the next batch was asked for before batch.done(results) was called for the last")
 
 
-def _plain(results: Iterable[Any]) -> list[Any]:
+def _plain(results: "Iterable[Any]") -> "list[Any]":
     listed = results.tolist() if hasattr(results, "tolist") else results
     return listed if isinstance(listed, list) else list(listed)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ipexlaunch.errors import RequestError
+from ipexlaunch.typed_text import quoted, whole_number
 
 LARGEST_ID = 1 << 20
 """Larger ids are refused before a set is built; the kernel's own limit (NR_CPUS) is 8192."""
@@ -31,21 +32,16 @@ def parse_list(text: str, what: str = "list") -> frozenset[int]:
     ids: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.partition("-")
-        if not _is_id(first) or (dash and not _is_id(last)):
-            raise RequestError(f"read {what} {text!r}", f"{part!r} is not an id or a range", LIST_HINT)
-        low, high = int(first), int(last) if dash else int(first)
+        low, high = whole_number(first), whole_number(last if dash else first)
+        wanted = f"read {what} {quoted(text)}"
+        if low is None or high is None:
+            raise RequestError(wanted, f"{quoted(part)} is not an id or a range", LIST_HINT)
+        if high > LARGEST_ID or low > LARGEST_ID:
+            raise RequestError(wanted, f"{quoted(part)} is larger than any id ({LARGEST_ID})", LIST_HINT)
         if high < low:
-            raise RequestError(
-                f"read {what} {text!r}", f"the range {part!r} ends before it begins", f'write "{high}-{low}"'
-            )
-        if high > LARGEST_ID:
-            raise RequestError(f"read {what} {text!r}", f"{high} is larger than any id ({LARGEST_ID})", LIST_HINT)
+            raise RequestError(wanted, f"the range {quoted(part)} ends before it begins", f'write "{high}-{low}"')
         ids.update(range(low, high + 1))
     return frozenset(ids)
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def format_list(ids: Iterable[int]) -> str:

@@ -75,6 +75,10 @@ class DocumentError(IpexLaunchError):
         """Every problem of the document, where more than one was found."""
 
 
+class BadRowError(DocumentError):
+    """A row of an input that gives no item; as a dead letter it would not end the job."""
+
+
 class BindError(IpexLaunchError):
     """The kernel did not give the binding that the plan asks for."""
 

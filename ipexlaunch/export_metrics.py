@@ -18,6 +18,7 @@ from ipexlaunch.run_apart import Apart
 from ipexlaunch.run_identity import RunIdentity
 from ipexlaunch.snapshot import Snapshot
 from ipexlaunch.usage import Usage
+from ipexlaunch.write_file import check_writable, write_file
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -137,18 +138,45 @@ class _Figures:
         return []
 
 
+def require_client() -> None:
+    """Find out before anything is started that figures cannot be exported.
+
+    Raises:
+        LaunchError: the client is not installed.
+    """
+    try:
+        import prometheus_client as _  # noqa: F401
+    except ImportError:
+        raise LaunchError(
+            "export metrics", "prometheus_client is not installed", "pip install 'ipexlaunch[metrics]'"
+        ) from None
+
+
+def check_name(path: str) -> None:
+    """Find out that node_exporter would pass a file over.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        LaunchError: its name does not end in .prom.
+    """
+    name = os.path.basename(path)
+    if not name.endswith(".prom") or name == ".prom":
+        raise LaunchError(
+            f"write metrics to {path}", "the textfile collector reads *.prom only", "give a name that ends in .prom"
+        )
+
+
 def _registry(figures: _Figures) -> CollectorRegistry:
     """A registry with our figures alone, not those of the launcher's interpreter.
 
     Raises:
         LaunchError: the client is not installed.
     """
-    try:
-        from prometheus_client import CollectorRegistry
-    except ImportError:
-        raise LaunchError(
-            "export metrics", "prometheus_client is not installed", "pip install 'ipexlaunch[metrics]'"
-        ) from None
+    require_client()
+    from prometheus_client import CollectorRegistry
+
     registry = CollectorRegistry()
     registry.register(figures)
     return registry
@@ -223,7 +251,7 @@ class MetricsServer:
 
 
 class MetricsFile:
-    """A file for node_exporter's textfile collector, replaced at once each time (the client renames)."""
+    """A file for node_exporter's textfile collector, replaced whole each time; missing directories are made."""
 
     interval_s: float | None = FILE_INTERVAL_S
 
@@ -236,17 +264,11 @@ class MetricsFile:
             note: told once where it can no longer be written.
 
         Raises:
-            LaunchError: the client is not installed, or the file's directory is not there or not ours to write.
+            LaunchError: the client is not installed, or the file cannot be written.
         """
-        directory, name = os.path.split(os.path.abspath(path))
-        if not name.endswith(".prom") or name == ".prom":
-            raise LaunchError(
-                f"write metrics to {path}", "the textfile collector reads *.prom only", "give a name that ends in .prom"
-            )
-        if not os.path.isdir(directory):
-            raise LaunchError(f"write metrics to {path}", f"there is no directory {directory}", "make it first")
-        if not os.access(directory, os.W_OK | os.X_OK) or os.path.isdir(path):
-            raise LaunchError(f"write metrics to {path}", "it cannot be written", "give a path that can be written")
+        check_name(path)
+        check_writable(path, "the metrics", regular=True)
+        name = os.path.basename(path)
         self._path = path
         self._note = note
         self._told = False
@@ -274,12 +296,12 @@ class MetricsFile:
             self._note(f"{self._path} is no longer written: {self._apart.error!r}")
 
     def _write(self) -> None:
-        from prometheus_client import write_to_textfile
+        from prometheus_client import generate_latest
 
         if self._newest is None:
             return
         try:
-            write_to_textfile(self._path, self._registry)
+            write_file(self._path, generate_latest(self._registry))
         except OSError as error:
             if not self._told:
                 self._note(f"{self._path} cannot be written: {error.strerror}")

@@ -13,6 +13,7 @@ from ipexlaunch.plan import Plan
 from ipexlaunch.read_text import read_text
 from ipexlaunch.tuning.profile import Profile
 from ipexlaunch.user_directory import distrust, user_directory
+from ipexlaunch.write_file import write_file
 
 
 def profile_path(environment: Mapping[str, str], topology: str, program: str) -> str:
@@ -63,7 +64,7 @@ def keep_profile(path: str, profile: Profile, plan: Plan) -> None:
 
 
 def write_whole(path: str, text: str, hint: str) -> None:
-    """Write a file by renaming it into place.
+    """Write a file whole or not at all.
 
     Args:
         path: where; its directory is made.
@@ -73,12 +74,8 @@ def write_whole(path: str, text: str, hint: str) -> None:
     Raises:
         LaunchError: it cannot be written.
     """
-    partial = f"{path}.{os.getpid()}"
     try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(partial, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(partial, path)
+        write_file(path, text)
     except OSError as error:
         raise LaunchError(f"write {path}", str(error.strerror), hint) from None
 

@@ -52,7 +52,7 @@ class Job:
     python: str = "python3"
     """Interpreter of the workers (scripts and modules)."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables of --env, which win over everything; templates allowed."""
+    """Variables of --env, which win over everything; templates allowed. PYTHONPATH stands behind `module_path`."""
     libraries: Mapping[str, str] = field(default_factory=dict)
     """Libraries to preload ("iomp5", "tcmalloc" or "jemalloc") to their paths."""
     benchmark: bool = False
@@ -60,7 +60,7 @@ class Job:
     runner: tuple[str, ...] = ()
     """Words between the interpreter and the program: our own program that runs it, with its options; () for none."""
     module_path: str = ""
-    """Directory to add to PYTHONPATH, so that `import ipexlaunch.worker` works in the worker's interpreter."""
+    """Directory to put first on PYTHONPATH, so that `import ipexlaunch` in a worker is the launcher's ipexlaunch."""
     first_port: int = FIRST_PORT
     kernel_cache: str = ""
     """Directory of the kernels that accelerators compile at their first run; "" leaves the runtimes' own places."""
@@ -130,10 +130,10 @@ def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, st
     preload = _preload(job, inherited)
     if preload:
         own["LD_PRELOAD"] = preload
-    if job.module_path:
-        # Last, so that nothing in the directory can shadow a module of the user's own path.
-        own["PYTHONPATH"] = ":".join(filter(None, [inherited.get("PYTHONPATH", ""), job.module_path]))
     own |= {name: fill_template(value, values) for name, value in job.environment.items()}
+    if job.module_path and ":" not in job.module_path:
+        theirs = own.get("PYTHONPATH", inherited.get("PYTHONPATH", ""))
+        own["PYTHONPATH"] = _python_path(job.module_path, theirs)
     arguments = [fill_template(argument, values) for argument in job.arguments]
     return Worker(instance=instance, argv=(*_command(job), *arguments), environment=own)
 
@@ -179,6 +179,12 @@ def _accelerator_settings(job: Job, accelerator: str, inherited: Mapping[str, st
     return {"IPEXLAUNCH_ACCELERATOR": accelerator, **device_variables(accelerator), **kept}
 
 
+def _python_path(ours: str, theirs: str) -> str:
+    """Ours first, so that no other ipexlaunch takes its place; nothing else is in it that could hide what is theirs."""
+    kept = [folder for folder in theirs.split(":") if folder != ours] if theirs else []
+    return ":".join([ours, *kept])
+
+
 def _preload(job: Job, inherited: Mapping[str, str]) -> str:
     present = inherited.get("LD_PRELOAD", "").replace(":", " ").split()
     names = {path.rpartition("/")[2].partition(".so")[0] for path in present}
@@ -196,6 +202,11 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str]) -> list[str]:
             f"({', '.join(sorted(counts, key=int))}); to keep it: --env OMP_NUM_THREADS={threads}"
         )
     settings = {**inherited, **job.environment}
+    if ":" in job.module_path:
+        notes.append(
+            f"scripts cannot import ipexlaunch.worker: PYTHONPATH cannot name {job.module_path}, which has a colon; "
+            "install ipexlaunch into another folder"
+        )
     for name in collapsing(settings):
         notes.append(
             f"{name}={settings[name]} of the environment leaves the main thread and its children on one cpu; "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+import regex
 
 from ipexlaunch.errors import RequestError
+from ipexlaunch.printed_number import read_number, why_not_whole
 from ipexlaunch.quick_dataclass import dataclass
 
 Kind = Literal["item", "items", "total", "rate"]
@@ -15,8 +17,16 @@ Kind = Literal["item", "items", "total", "rate"]
 LONGEST_LINE = 4096
 """Characters of a line that are looked at: a careless expression takes long on long lines."""
 
-LARGEST = 1e15
-"""A larger count is none; the sum of a great many of them still fits into 63 bits."""
+LONGEST_SEARCH_S = 0.1
+"""Of the processor, for one line: an expression such as (a+)+b takes years on some."""
+
+LONGEST_SHOWN = 160
+"""Characters of a line that are shown where something is wrong with it."""
+
+_ESCAPES = re.compile(
+    r"""\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"""
+)
+"""Colours, cursors, titles and links of terminals (ECMA-48, 5th edition, sections 5.3 to 5.6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,44 +39,80 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """Why a line that matches, or may match, counts nothing, though it should: the run is INVALID."""
+
+    reason: str
+    hopeless: bool = False
+    """Whether the next line would be no better: the expression takes too long."""
+
+
+@dataclass(frozen=True, slots=True)
 class LineRule:
     """An expression, and what its groups mean."""
 
-    pattern: re.Pattern[str]
+    pattern: Any
+    """Compiled by `regex`, which can be given a limit of time; `pattern.pattern` is its text."""
     kind: Kind
     group: str | int
     has_tokens: bool
 
-    def read(self, line: str) -> Finding | str | None:
-        """What the line counts, by the first match in it; None where it does not match, a text for what is wrong.
+    def read(self, line: str) -> Finding | Doubt | None:
+        """What the line counts, by the first match in it; None where it does not match.
 
         Args:
-            line: without its end.
+            line: without its end; escape sequences in it do not matter.
         """
-        match = self.pattern.search(line[:LONGEST_LINE])
+        if "\x1b" in line or "\x9b" in line:
+            line = _ESCAPES.sub("", line)
+        try:
+            match = self.pattern.search(line, endpos=LONGEST_LINE, timeout=LONGEST_SEARCH_S)
+        except TimeoutError:
+            return too_slow(line)
         if match is None or match[self.group] is None:
             return None
-        number = 1.0 if self.kind == "item" else _number(match[self.group])
-        tokens = _number(match["tokens"]) if self.has_tokens and match["tokens"] is not None else 0.0
-        whole = tokens is not None and tokens.is_integer() and (self.kind == "rate" or (number or 0.0).is_integer())
-        if number is None or tokens is None or not whole:
-            return f"{match[0][:80]!r} has no number where one is counted"
-        return Finding(number, int(tokens))
+        groups: list[tuple[str | int, bool]] = [] if self.kind == "item" else [(self.group, self.kind != "rate")]
+        if self.has_tokens and match["tokens"] is not None:
+            groups.append(("tokens", True))
+        numbers = []
+        for group, whole in groups:
+            if part := why_not_whole(line, *match.span(group), *match.span()):
+                return Doubt(f"{part}: {_shown(line)}")
+            number = read_number(match[group], whole=whole)
+            if number is None or (whole and not number.is_integer()):
+                kind = "whole number" if whole else "number that can be read in one way only"
+                return Doubt(f"{match[group][:80]!r} is no {kind}: {_shown(line)}")
+            numbers.append(number)
+        items = 1.0 if self.kind == "item" else numbers[0]
+        return Finding(items, int(numbers[-1]) if len(groups) > (self.kind != "item") else 0)
+
+
+def too_slow(line: str) -> Doubt:
+    """The doubt that is left where an expression takes too long, so that no further line is looked at.
+
+    Args:
+        line: the one that it was looking at.
+    """
+    return Doubt(f"the expression takes too long, so that no more lines are looked at: {_shown(line)}", hopeless=True)
+
+
+def _shown(line: str) -> str:
+    return repr(line if len(line) <= LONGEST_SHOWN else line[: LONGEST_SHOWN - 3] + "...")
 
 
 def read_rule(text: str) -> LineRule:
     """The rule that an expression gives.
 
     Args:
-        text: in the syntax of Python's re. One group named item, items, total or rate says what is counted; without
-            named groups the first one is items. A group tokens beside it counts tokens.
+        text: in the syntax of Python's re, and what regex adds. One group named item, items, total or rate says what
+            is counted; without named groups the first one is items. A group tokens beside it counts tokens.
 
     Raises:
         RequestError: it is no expression, or its groups do not say what is counted.
     """
     try:
-        pattern = re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+        pattern = regex.compile(text)
+    except (regex.error, RecursionError, OverflowError) as error:
         raise _refused(text, f"it is no regular expression: {error}") from None
     names = set(pattern.groupindex)
     unknown = sorted(names - {*get_args(Kind), "tokens"})
@@ -89,12 +135,3 @@ def _refused(text: str, problem: str) -> RequestError:
         "far), item (the line is one) or rate (what the program itself claims), and perhaps tokens"
     )
     return RequestError(f"use --throughput-regex {text!r}", problem, hint)
-
-
-def _number(text: str) -> float | None:
-    """A number of 0 or more, perhaps with separators of thousands as in 1,024 or 1_024."""
-    try:
-        value = float(text.replace(",", "").replace("_", "").strip())
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and 0 <= value < LARGEST else None

@@ -17,7 +17,8 @@ REPLAYED_OPTIONS = (
 """Options that decide what happens, by the names of the command line; those that only show or keep are not repeated."""
 
 BATCH_OPTIONS = (
-    "input_file", "input_format", "id_field", "text_field", "tokens_field", "max_line_mb", "batch_size", "batch_tokens",
+    "input_file", "input_format", "delimiter", "quote", "id_field", "text_field", "tokens_field", "max_line_mb",
+    "batch_size", "batch_tokens",
     "look_ahead", "output_format", "keep_order", "on_bad_line", "attempts", "model",
 )  # fmt: skip
 """Those of a batch job beside them; where its results go is said anew."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
+from ipexlaunch.guard_streams import is_standard, outlet_of, text_for
 from ipexlaunch.run_apart import Apart
 from ipexlaunch.run_identity import RunIdentity
 from ipexlaunch.snapshot import Snapshot
@@ -100,11 +100,8 @@ class LiveTable(_Looker):
         self.interval_s: float | None = table_interval_s(rows)
         self._identity = identity
         self._color = color
-        self._stream = stream
-        # A file of its own: a stopped terminal (Ctrl-S) holds whoever writes, and that must not be the launcher.
-        self._file = open(  # noqa: SIM115  # closed with the last picture
-            os.dup(stream.fileno()), "w", encoding=stream.encoding, errors="replace"
-        )
+        self._outlet = outlet_of(stream)
+        self._file = text_for(self._outlet, stream)
         self._live: Live | None = None
         self._width = 0
         self._said: deque[str] = deque(maxlen=SAID_AGAIN)
@@ -113,7 +110,7 @@ class LiveTable(_Looker):
     def say(self, text: str) -> None:
         """Write a line above the table."""
         if self._closing:
-            print(text, file=self._stream, flush=True)
+            print(text, file=self._file)
             return
         self._messages.append(text)
         self._apart.poke()
@@ -124,9 +121,11 @@ class LiveTable(_Looker):
         ended = self._apart.end(PATIENCE_S)
         if self._apart.error is not None:
             self._restore()
-            print(f"the live view stopped: {self._apart.error!r}", file=self._stream, flush=True)
+            print(f"the live view stopped: {self._apart.error!r}", file=self._file)
         while ended and self._messages:
-            print(self._messages.popleft(), file=self._stream, flush=True)
+            print(self._messages.popleft(), file=self._file)
+        if not is_standard(self._outlet):
+            self._outlet.wait(PATIENCE_S)
 
     def _show(self) -> None:
         last, snapshot = self._closing, self._newest
@@ -136,7 +135,8 @@ class LiveTable(_Looker):
             while self._messages:
                 self._said.append(self._messages.popleft())
                 self._print(console, self._said[-1])
-        if snapshot is not None:
+        # A terminal that does not take one picture is not given more; what is said is kept for it.
+        if snapshot is not None and (last or not self._outlet.thread.waiting_bytes):
             self._after_resizing(console)
             from rich.console import Group
 
@@ -193,7 +193,6 @@ class LiveTable(_Looker):
         if self._live is not None:
             self._live.stop()
             self._live = None
-        self._file.close()
 
 
 class LiveLines(_Looker):

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ipexlaunch.baseline import Baseline, baseline_of
 from ipexlaunch.errors import BindError
@@ -14,13 +15,15 @@ from ipexlaunch.figures import figure
 from ipexlaunch.guard_dtypes.supervised import log_path, run_quietly
 from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Limits
-from ipexlaunch.line_rule import LineRule
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
 from ipexlaunch.record import Run
 from ipexlaunch.report import Report, aggregate
 from ipexlaunch.tuning.next_step import Measure
 from ipexlaunch.tuning.space import Setting
 from ipexlaunch.tuning.tried import Tried
+
+if TYPE_CHECKING:
+    from ipexlaunch.line_rule import LineRule
 
 LAST_WORDS_BYTES = 4096
 

@@ -10,10 +10,9 @@
     print(worker.finish())
 
 A script that runs on its own can call the same three: `ready()` returns at once and `finish()` still tells the rate.
-This module needs nothing but the standard library, so that it loads in any worker's interpreter.
+This module needs nothing but the standard library of Python 3.6, so that it loads in any worker's interpreter; types
+that are looked at when it is loaded are therefore written as text.
 """
-
-from __future__ import annotations
 
 import atexit
 import json
@@ -21,11 +20,12 @@ import math
 import operator
 import os
 import stat
-from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ipexlaunch.batch_loop import Batch
 
 __all__ = [
@@ -95,7 +95,7 @@ class _Worker:
 
     def __init__(self) -> None:
         self.channel = _status_channel()
-        self.reader = os.fdopen(os.dup(self.channel), "rb", READ_BYTES) if self.channel is not None else None
+        self.unread = bytearray()
         self.started: float | None = None
         self.last = 0.0
         self.flushed = 0.0
@@ -126,18 +126,34 @@ class _Worker:
 
     def wait_for(self, command: str) -> bool:
         """Block until the launcher sends this command; False where it is gone."""
-        while (message := self.next_command()) is not None:
-            if message.get("command") == command:
-                return True
-        return False
+        message = self.next_command()
+        while message is not None and message.get("command") != command:
+            message = self.next_command()
+        return message is not None
 
-    def next_command(self) -> dict[str, Any] | None:
+    def next_command(self) -> "dict[str, Any] | None":
         """Block until the launcher sends a command; None where it is gone."""
-        if self.channel is None or self.reader is None:
-            return None
-        line = self.reader.readline()
+        line = self.next_line()
         message: dict[str, Any] | None = json.loads(line) if line else None
         return message
+
+    def next_line(self) -> bytes:
+        """Block until there is a whole line; b"" where the launcher is gone.
+
+        No file object, which would have to be closed, and could not be while another thread reads.
+        """
+        channel, searched = self.channel, 0
+        if channel is None:
+            return b""
+        while (end := self.unread.find(b"\n", searched)) < 0:
+            searched = len(self.unread)
+            received = os.read(channel, READ_BYTES)
+            if not received:
+                return b""
+            self.unread += received
+        line = bytes(self.unread[: end + 1])
+        del self.unread[: end + 1]
+        return line
 
     def flush(self) -> None:
         """Send the counts that have gathered."""
@@ -152,7 +168,7 @@ class _Worker:
             self.times, self.counts, self.token_counts, self.latencies = [], [], [], []
 
 
-def _status_channel() -> int | None:
+def _status_channel() -> "int | None":
     """The descriptor to the launcher, or None: not under ipexlaunch, or a child that did not inherit it.
 
     A child process has the variable but, with close_fds, not the descriptor, and may have another file under its
@@ -169,8 +185,8 @@ def _status_channel() -> int | None:
     return int(number) if stat.S_ISSOCK(found.st_mode) and same else None
 
 
-_state: _Worker | None = None
-_before_ready: _Worker | None = None
+_state: "_Worker | None" = None
+_before_ready: "_Worker | None" = None
 """What phase(), tell() and invalid() talk through before ready()."""
 
 
@@ -195,7 +211,7 @@ def phase(name: str) -> None:
     _channel().send(event="phase", name=name, time=monotonic())
 
 
-def samples(name: str, values_s: Iterable[float]) -> None:
+def samples(name: str, values_s: "Iterable[float]") -> None:
     """Report durations of one kind, such as "first_token" or "next_token"; percentiles are taken over all workers.
 
     Args:
@@ -241,7 +257,7 @@ def ready() -> None:
     _state.started = _state.last = _state.flushed = monotonic()
 
 
-def count(items: int = 1, tokens: int = 0, latency_s: float | None = None) -> None:
+def count(items: int = 1, tokens: int = 0, latency_s: "float | None" = None) -> None:
     """Count work that has just been done.
 
     Args:
@@ -275,7 +291,7 @@ def count(items: int = 1, tokens: int = 0, latency_s: float | None = None) -> No
     state.last = now
 
 
-def batches() -> Iterator[Batch]:
+def batches() -> "Iterator[Batch]":
     """Every batch of items that `ipexlaunch batch` gives this worker; calls ready() where that was not done.
 
         for batch in worker.batches():

@@ -1,4 +1,7 @@
-"""Turns the skip of a test that must run here into a failure.
+"""What every test may rely on, and the skips that are failures.
+
+Nobody's files are touched: HOME and what stands beside it are folders of the session. Signals are what they are at a
+terminal, however the tests were started. A test that takes too long fails, with its name and where it hung.
 
 Tests that need something special (a guest, the ipex extra) carry a mark and skip themselves, with the reason, where it
 is missing. CI names the marks that must not be skipped: IPEXLAUNCH_REQUIRE=guest,ipex.
@@ -7,10 +10,16 @@ is missing. CI names the marks that must not be skipped: IPEXLAUNCH_REQUIRE=gues
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import signal
+import stat
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+import ipexlaunch
 
 # No test measures time, and the machine may be busy.
 settings.register_profile("ipexlaunch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,6 +28,65 @@ settings.load_profile("ipexlaunch")
 VARIABLE = "IPEXLAUNCH_REQUIRE"
 PASSED = pytest.StashKey[set[str]]()
 """The marks of all tests that passed."""
+
+
+TESTED = "IPEXLAUNCH_TESTED"
+"""Environment variable that says "installed" where the installed package is to be tested, as `make test` does."""
+
+SECONDS = {"guest": 1800, "ipex": 900, "torch": 900, "slow": 900}
+"""A test with one of these marks may take so long; any other as long as pyproject.toml says."""
+
+
+def pytest_configure() -> None:
+    """The package that is meant is imported, and signals do what they do at a terminal."""
+    package = Path(ipexlaunch.__file__).parent
+    if os.environ.get(TESTED) == "installed" and "site-packages" not in package.parts:
+        raise pytest.UsageError(f"{TESTED} says that the installed package is tested, but {package} was imported")
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Python itself ignores those
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # As under nohup. A handler and not the default: it keeps what started the tests out of them all the same,
+            # but programs that tests start begin with the default.
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _unheard)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _unheard(number: int, frame: FrameType | None) -> None:
+    del number, frame
+
+
+def pytest_report_header() -> str:
+    """Which package is tested."""
+    return f"ipexlaunch: {Path(ipexlaunch.__file__).parent}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that boot a machine or load a model have more time."""
+    for item in items:
+        seconds = max((SECONDS[mark.name] for mark in item.iter_markers() if mark.name in SECONDS), default=0)
+        if seconds and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept in the user's folders is kept in the session's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        for name in ("CACHE", "CONFIG", "DATA", "STATE"):
+            patch.delenv(f"XDG_{name}_HOME", raising=False)
+        runtime = tmp_path_factory.mktemp("runtime")
+        runtime.chmod(0o700)
+        patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _devices_stay_devices() -> Iterator[None]:
+    """A test that replaces /dev/null fails itself, not those after it."""
+    yield
+    found = os.stat(os.devnull)
+    assert stat.S_ISCHR(found.st_mode), "this test replaced /dev/null"
+    assert found.st_rdev == os.makedev(1, 3), "this test replaced /dev/null"
 
 
 @pytest.fixture(autouse=True)

@@ -58,7 +58,7 @@ MISTAKES = [
     (["--env", "NAME", "script.py"], ["NAME=VALUE"]),
     (["--log-dir", "script.py/logs", "script.py"], ["script.py/logs"]),
     (["--log-file-prefix", "a/b", "--log-dir", ".", "script.py"], ["--log-file-prefix", "a/b"]),
-    (["--report", "missing/report.json", "script.py"], ["missing/report.json"]),
+    (["--report", "script.py/report.json", "script.py"], ["script.py/report.json"]),
     (["--topology", "2s 2n 4c", "script.py"], ["--topology", "--dry-run"]),
     (["--enable-tcmalloc", "--enable-jemalloc", "script.py"], ["--enable-tcmalloc", "--enable-jemalloc"]),
     (["--on-failure", "restart:0", "script.py"], ["--on-failure", "restart:0", "restart:N"]),

@@ -125,12 +125,30 @@ def test_settings_that_collapse_affinity_are_named(name: str, value: str, warned
     assert all(name in note for note in notes)
 
 
-def test_our_folder_comes_after_the_users_python_path() -> None:
-    job = Job(program="a.py", module_path="/ours")
-    assert (
-        make_launch(plan({0}), job, {"PYTHONPATH": "/theirs"}).workers[0].environment["PYTHONPATH"] == "/theirs:/ours"
-    )
-    assert make_launch(plan({0}), job, {}).workers[0].environment["PYTHONPATH"] == "/ours"
+@pytest.mark.parametrize(
+    ("inherited", "asked", "path"),
+    [
+        (None, None, "/ours"),
+        ("", None, "/ours"),
+        ("/theirs", None, "/ours:/theirs"),
+        ("/a:/ours::/b", None, "/ours:/a::/b"),
+        ("/theirs", "/asked/{index}", "/ours:/asked/0"),
+        ("/theirs", "", "/ours"),
+    ],
+)
+def test_our_folder_stands_first_and_the_users_python_path_is_kept(
+    inherited: str | None, asked: str | None, path: str
+) -> None:
+    environment = {} if asked is None else {"PYTHONPATH": asked}
+    job = Job(program="a.py", module_path="/ours", environment=environment)
+    (worker,) = make_launch(plan({0}), job, {} if inherited is None else {"PYTHONPATH": inherited}).workers
+    assert worker.environment["PYTHONPATH"] == path
+
+
+def test_a_folder_that_python_path_cannot_name_is_left_out_and_said() -> None:
+    launch = make_launch(plan({0}), Job(program="a.py", module_path="/at/12:30"), {"PYTHONPATH": "/theirs"})
+    assert "PYTHONPATH" not in launch.workers[0].environment
+    assert "scripts cannot import ipexlaunch.worker" in launch.notes[0]
 
 
 def test_a_name_that_is_none_is_refused() -> None:

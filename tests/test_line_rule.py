@@ -3,7 +3,7 @@
 import pytest
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.line_rule import LONGEST_LINE, Finding, read_rule
+from ipexlaunch.line_rule import LONGEST_LINE, Doubt, Finding, read_rule
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_what_a_line_counts(expression: str, line: str, expected: Finding | None
 )
 def test_a_match_without_a_number_is_a_problem_with_the_words_that_stand_there(expression: str, line: str) -> None:
     found = read_rule(expression).read(line)
-    assert isinstance(found, str)
-    assert line in found
+    assert isinstance(found, Doubt)
+    assert line in found.reason
 
 
 def test_what_stands_far_behind_is_not_looked_at() -> None:

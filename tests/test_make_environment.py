@@ -15,23 +15,36 @@ TOOL = Path(__file__).resolve().parent.parent / "tools/make_environment.py"
 pytestmark = pytest.mark.process
 
 
+VENV = """
+import pathlib, sys
+python = pathlib.Path(sys.argv[1], "bin/python")
+python.parent.mkdir(parents=True, exist_ok=True)
+python.write_text(f'#!/bin/sh\\n[ "$1" = -c ] || exit 1\\nexec {sys.executable} "$@"\\n')
+python.chmod(0o755)
+"""
+"""Stands for the venv module: makes an environment in which pip fails, in no time."""
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A checkout with nothing but what an environment is made from, and a `.venv` that is up to date."""
     (tmp_path / "tools").mkdir()
     shutil.copy(TOOL, tmp_path / "tools")
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "nothing"\nversion = "1"\n')
-    (tmp_path / ".venv/bin").mkdir(parents=True)
-    (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
-    question = "import make_environment; print(make_environment.recipe_hash(), end='')"
-    answer = subprocess.run([sys.executable, "-c", question], cwd=tmp_path / "tools", capture_output=True, check=True)
-    (tmp_path / ".venv/.made-from").write_bytes(answer.stdout)
+    (tmp_path / "stubs").mkdir()
+    (tmp_path / "stubs/venv.py").write_text(VENV)
+    subprocess.run([sys.executable, str(tmp_path / "stubs/venv.py"), str(tmp_path / ".venv")], check=True)
+    for stamp, function in ((".made-from", "recipe_hash"), (".installed", "sources_hash")):
+        question = f"import make_environment; print(make_environment.{function}(), end='')"
+        command = [sys.executable, "-c", question]
+        answer = subprocess.run(command, cwd=tmp_path / "tools", capture_output=True, check=True)
+        (tmp_path / ".venv" / stamp).write_bytes(answer.stdout)
     return tmp_path
 
 
 def make(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the tool where no package can be had."""
-    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
+    """Run the tool where no package can be had: pip fails."""
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "stubs")}
     command = [sys.executable, str(checkout / "tools/make_environment.py"), *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -69,11 +82,36 @@ def test_an_environment_whose_interpreter_is_gone_is_begun_again(checkout: Path)
 
 def test_a_full_disk_is_said_before_anything_is_downloaded(checkout: Path) -> None:
     # A limit on nothing but this question: the tool asks shutil.disk_usage.
-    (checkout / "tools/sitecustomize.py").write_text(
+    (checkout / "stubs/sitecustomize.py").write_text(
         "import shutil, types\nshutil.disk_usage = lambda path: types.SimpleNamespace(free=3_000_000_000)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(checkout / "tools"), "PIP_NO_INDEX": "1"}
-    command = [sys.executable, str(checkout / "tools/make_environment.py"), "ipex"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = make(checkout, "ipex")
     assert done.returncode == 2
     assert ".venv-ipex needs 12 GB to install, 3.0 GB are free on the disk of" in done.stderr
+    assert not (checkout / ".venv-ipex").exists()
+
+
+def test_where_only_sources_have_changed_the_wheel_is_built_once_and_installed_alone(checkout: Path) -> None:
+    fake = f"""#!/bin/sh
+if [ "$1" = -c ]; then exec {sys.executable} "$@"; fi
+echo "$@" >> {checkout}/calls
+while [ $# -gt 1 ]; do
+    if [ "$1" = --wheel-dir ]; then mkdir -p "$2"; touch "$2/nothing-1-py3-none-any.whl"; fi
+    shift
+done
+"""  # stands for the interpreter of an environment: pip is asked, and nothing is installed
+    shutil.copytree(checkout / ".venv", checkout / ".venv-torch", symlinks=True)
+    for name in (".venv", ".venv-torch"):
+        (checkout / name / "bin/python").unlink()
+        (checkout / name / "bin/python").write_text(fake)
+        (checkout / name / "bin/python").chmod(0o755)
+    assert make(checkout, "test").stdout == ""
+    (checkout / "ipexlaunch").mkdir()
+    (checkout / "ipexlaunch/new.py").write_text("x = 1\n")
+    for name in ("test", "torch"):
+        assert "installing nothing-1-py3-none-any.whl into .venv" in make(checkout, name).stdout
+        assert make(checkout, name).stdout == ""
+    calls = (checkout / "calls").read_text().splitlines()
+    assert [call.split()[4] for call in calls] == ["wheel", "install", "install"]
+    assert all("--no-deps" in call for call in calls)
+    assert all("--force-reinstall" in call for call in calls[1:])

@@ -1,9 +1,14 @@
 import json
 import math
+import socket
+import threading
+from typing import Any
 
 import pytest
 
 from ipexlaunch.samples import Samples
+from ipexlaunch.supervise.child import Child
+from ipexlaunch.supervise.listen import Listener
 from ipexlaunch.supervise.messages import LONGEST_MESSAGE_BYTES, LONGEST_REASON, Said, read_messages
 from ipexlaunch.told import Told
 
@@ -162,3 +167,64 @@ def test_what_a_worker_says_of_its_batches() -> None:
     ]
     said, _ = read({"event": "want"}, {"event": "done", "batch": -1, "results": []}, {"event": "failed", "batch": "x"})
     assert all(message.problem for message in said)
+
+
+class Scanned(bytearray):
+    """A buffer that counts how often it is looked through."""
+
+    scans = 0
+
+    def rfind(self, *arguments: Any) -> int:
+        Scanned.scans += 1
+        return super().rfind(*arguments)
+
+
+def test_a_long_line_is_looked_at_once_however_many_pieces_it_comes_in() -> None:
+    ours, theirs = socket.socketpair()
+    heard: list[Said] = []
+    listener = Listener((1, 2), lambda _index, said, _now: heard.append(said), lambda: 0.0, 1 << 26)
+    child = Child(worker=None, channel=ours, buffer=Scanned())  # type: ignore[arg-type]
+    ours.setblocking(False)
+    listener.selector.register(ours, 1, lambda _: listener._take_messages(0, child))
+    line = b'{"event":"done","batch":1,"results":["' + b"x" * (8 << 20) + b'"]}\n'
+    sending = threading.Thread(target=theirs.sendall, args=(line,))
+    sending.start()
+    while not heard:
+        listener.wait(10.0)
+    sending.join()
+    assert len(str(heard[0].results[0])) == 8 << 20
+    assert Scanned.scans == 1
+    listener.selector.close()
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"event":"done","batch":17,"results":[1,', "Expecting value"),
+        (b'{"batch": 17, "event": "done", "results": [{"a":1,"a":2}]}', "the key 'a' twice"),
+        (b'{"event":"done","batch":17,"results":[' + b"[" * 100_000, "512 deep"),
+        (b'{"event":"done","batch":17,"results":[' + b"7" * 5000 + b"]}", "4300 digits"),
+        (b'{"event":"failed","batch":17,"reason":"\xff"}', "utf-8"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_fails_its_batch(line: bytes, reason: str) -> None:
+    ((said,), _) = read(line)
+    assert (said.event, said.number, said.problem) == ("failed", 17, "")
+    assert reason in said.text
+
+
+def test_an_answer_that_is_too_long_fails_its_batch() -> None:
+    line = b'{"event":"done","batch":3,"results":["' + b"x" * 2000
+    (said,) = read_messages(bytearray(line), Samples(), Told(), 7.0, 1000)
+    assert (said.event, said.number, said.text) == (
+        "failed",
+        3,
+        "the results cannot be kept: a line of more than 1000 bytes",
+    )
+
+
+def test_what_a_worker_begins_with_is_told() -> None:
+    ((said,), _) = read({"event": "begin", "batch": 5})
+    assert said == Said("begin", number=5)

@@ -1,9 +1,11 @@
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from ipexlaunch.supervise.output import LONGEST_PARTIAL_LINE_BYTES, SHOWN_BACKLOG_BYTES, Display, Log, Stream
+from ipexlaunch.supervise.output import LOGS_BACKLOG_BYTES, LONGEST_PARTIAL_LINE_BYTES, Log, Stream
+from ipexlaunch.write_apart import Outlet, WritingThread
 
 
 @pytest.fixture
@@ -11,32 +13,28 @@ def pipe() -> tuple[int, int]:
     return os.pipe()
 
 
-def show(display: Display) -> None:
-    while display.waiting:
-        display.write()
+def shown(outlet: Outlet, reader: int) -> bytes:
+    """Everything that was shown."""
+    outlet.wait(None)
+    return os.read(reader, 1 << 20)
 
 
 def test_every_line_is_prefixed_and_partial_lines_wait_for_their_end(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
-    display = Display(writer)
-    stream = Stream(b"[0] ", display, None)
+    outlet = Outlet(writer)
+    stream = Stream(b"[0] ", outlet, None)
     for chunk in (b"one\ntw", b"o\n", b"\nlast"):
         stream.add(chunk)
     stream.end()
-    show(display)
-    assert os.read(reader, 1000) == b"[0] one\n[0] two\n[0] \n[0] last\n"
+    assert shown(outlet, reader) == b"[0] one\n[0] two\n[0] \n[0] last\n"
 
 
-def test_a_line_without_end_is_shown_in_pieces(pipe: tuple[int, int]) -> None:
-    reader, writer = pipe
-    display = Display(writer)
-    stream = Stream(b"> ", display, None)
+def test_a_line_without_end_is_shown_in_pieces(tmp_path: Path) -> None:
+    outlet = Outlet(os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT))
+    stream = Stream(b"> ", outlet, None)
     stream.add(b"x" * (LONGEST_PARTIAL_LINE_BYTES + 1))
-    shown = b""
-    while display.waiting:
-        display.write()
-        shown += os.read(reader, 1 << 20)
-    assert shown == b"> " + b"x" * (LONGEST_PARTIAL_LINE_BYTES + 1) + b"\n"
+    outlet.wait(None)
+    assert (tmp_path / "out").read_bytes() == b"> " + b"x" * (LONGEST_PARTIAL_LINE_BYTES + 1) + b"\n"
 
 
 class Last:
@@ -59,60 +57,54 @@ class Last:
 )
 def test_the_last_line_is_what_a_terminal_shows_last(pipe: tuple[int, int], chunks: list[bytes], last: str) -> None:
     seen = Last()
-    stream = Stream(b"[0] ", Display(pipe[1]), None, seen)
+    stream = Stream(b"[0] ", Outlet(pipe[1]), None, seen)
     for chunk in chunks:
         stream.add(chunk)
     assert seen.last_line == last
 
 
-def test_what_nobody_reads_is_bounded_and_said_so_while_the_log_gets_all(pipe: tuple[int, int], tmp_path: Path) -> None:
-    reader, writer = pipe
-    display = Display(writer)
-    log = Log(str(tmp_path / "0.log"), pytest.fail)
-    stream = Stream(b"", display, log)
-    line = b"y" * 1023 + b"\n"
-    count = 2 * SHOWN_BACKLOG_BYTES // len(line)
-    for _ in range(count):
-        stream.add(line)
+def test_the_log_gets_all_that_an_output_does_not_take(pipe: tuple[int, int], tmp_path: Path) -> None:
+    thread = WritingThread("logs")
+    log = Log(str(tmp_path / "0.log"), pytest.fail, None, thread)
+    stream = Stream(b"", Outlet(pipe[1]), log)
+    for _ in range(8192):
+        stream.add(b"y" * 1023 + b"\n")
     log.close()
-    shown = b""
-    while display.waiting:
-        display.write()
-        shown += os.read(reader, 1 << 20)
-    stream.add(b"again\n")
-    while display.waiting:
-        display.write()
-        shown += os.read(reader, 1 << 20)
-    assert len(shown) <= SHOWN_BACKLOG_BYTES + 200
-    assert f"{count * 1024 - SHOWN_BACKLOG_BYTES} bytes of output are not shown" in shown.decode()
-    assert shown.endswith(b"again\n")
-    assert (tmp_path / "0.log").stat().st_size == count * 1024
-
-
-def test_a_reader_that_is_gone_ends_the_display_and_nothing_else(pipe: tuple[int, int]) -> None:
-    reader, writer = pipe
-    os.close(reader)
-    display = Display(writer)
-    stream = Stream(b"", display, None)
-    stream.add(b"line\n")
-    show(display)
-    assert display.closed
-    stream.add(b"line\n")
-    assert not display.waiting
+    assert thread.wait(None)
+    assert (tmp_path / "0.log").stat().st_size == 8192 * 1024
 
 
 def test_a_full_disk_ends_the_log_with_one_complaint() -> None:
     complaints: list[str] = []
-    log = Log("/dev/full", complaints.append)
-    log.write(b"a")
-    log.write(b"b")
+    thread = WritingThread("logs")
+    log = Log("/dev/full", complaints.append, None, thread)
+    log.add(b"a")
+    thread.wait(None)
+    log.add(b"b")
+    thread.wait(None)
     assert complaints == ["/dev/full is no longer written: No space left on device"]
 
 
-def test_a_flush_gives_up_when_nothing_is_taken(pipe: tuple[int, int]) -> None:
-    _, writer = pipe
-    display = Display(writer)
-    for _ in range(1000):
-        display.add(b"z" * 1024)
-    display.flush(0.05)
-    assert display.waiting
+def until(event: threading.Event) -> None:
+    event.wait()
+
+
+def test_a_disk_that_hangs_leaves_gaps_that_the_log_and_the_user_are_told(tmp_path: Path) -> None:
+    complaints: list[str] = []
+    hangs = threading.Event()
+    thread = WritingThread("logs")
+    thread.add(lambda _: until(hangs), b"x")
+    log = Log(str(tmp_path / "0.log"), complaints.append, None, thread)
+    piece = b"z" * (1 << 20)
+    for _ in range(2 * LOGS_BACKLOG_BYTES // len(piece)):
+        log.add(piece)
+    assert complaints == [f"{log.path} lacks output: its disk takes too little"]
+    hangs.set()
+    thread.wait(None)
+    log.add(b"again\n")
+    thread.wait(None)
+    written = (tmp_path / "0.log").read_bytes()
+    assert written.count(b"z") < 2 * LOGS_BACKLOG_BYTES
+    missing = 2 * LOGS_BACKLOG_BYTES - written.count(b"z")
+    assert written.endswith(f"ipexlaunch: {missing} bytes of output are missing here\nagain\n".encode())
+    assert len(complaints) == 1

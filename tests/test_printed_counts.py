@@ -77,8 +77,34 @@ def test_a_rate_is_what_was_said_last_and_counts_nothing() -> None:
 def test_a_match_without_a_number_is_complained_of_once() -> None:
     counting = Counting(r"did (?P<items>\S+)")
     assert counting.read(b"did many\ndid some\ndid 2\n") == [(1.0, 2, 0)]
-    assert len(counting.complaints) == 1
-    assert "did many" in counting.complaints[0]
+    assert counting.complaints == [counting.counts.doubt]
+    assert "did many" in counting.counts.doubt
+
+
+def test_a_doubt_of_the_warm_up_does_not_count() -> None:
+    counting = Counting(ITEMS)
+    counting.read(b"did 1,000\n")
+    counting.counts.begin()
+    assert counting.counts.doubt == ""
+    counting.read(b"did 2,000\n")
+    assert "did 2,000" in counting.counts.doubt
+
+
+def test_an_expression_that_backtracks_is_given_up_with_its_line() -> None:
+    counting = Counting(r"(a+)+b(?P<items>\d+)")
+    counting.read(b"aab1\n", b"a" * 4000 + b"\n", b"aab1\n")
+    assert counting.found() == [(1.0, 1, 0)]
+    assert "takes too long" in counting.counts.doubt
+    counting.counts.begin()
+    assert "takes too long" in counting.counts.doubt
+
+
+def test_many_lines_that_take_long_are_given_up_as_one_is() -> None:
+    now = iter(range(1000))
+    counts = PrintedCounts(read_rule(ITEMS), lambda: 0.0, lambda: None, lambda _: None, lambda: 0.2 * next(now))
+    counts.take("did 1\n" * 100)
+    assert "takes too long" in counts.doubt
+    assert sum(counts.samples.items) < 10
 
 
 def test_what_is_printed_before_ready_is_the_warm_up() -> None:

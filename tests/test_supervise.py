@@ -1,6 +1,7 @@
 """Real workers, real signals, no sleeps: what is waited for is an event."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -409,13 +410,11 @@ def test_what_a_worker_tells_of_itself_is_kept(tmp_path: Path) -> None:
 
 def test_a_long_phase_is_told_and_a_compilation_has_a_limit_of_its_own(tmp_path: Path) -> None:
     script = "import signal\nfrom ipexlaunch import worker\nworker.phase('compiling')\nsignal.pause()"
-    limits = Limits(compile_timeout_s=1.0, grace_s=5.0)
+    limits = Limits(compile_timeout_s=3.0, grace_s=5.0)
     run, _, _, told = run_workers(script, tmp_path, count=1, limits=limits, showing={"long_phase_s": 0.1})
     assert run.exit_code == 124
-    assert told == [
-        "[0] compiling, 0 s",
-        "instance 0 was still compiling after 1 s (--compile-timeout) (stopping the others)",
-    ]
+    assert re.fullmatch(r"\[0\] compiling, [0-3] s", told[0])
+    assert told[1:] == ["instance 0 was still compiling after 3 s (--compile-timeout) (stopping the others)"]
 
 
 def test_a_phase_that_is_never_over_ends_with_the_worker(tmp_path: Path) -> None:

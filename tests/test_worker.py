@@ -78,6 +78,16 @@ def test_under_a_launcher_it_waits_for_the_start_and_sends_what_it_counts() -> N
         assert outcome(process) == (0, "12 15 True 3 8\n", "")
 
 
+@pytest.mark.parametrize("end", ["worker.finish()", "", "raise SystemExit(3)"])
+def test_it_leaves_no_file_open_and_warns_of_nothing(end: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        script = f"from ipexlaunch import worker\nworker.ready()\nworker.count()\n{end}"
+        process = run_script(script, theirs, PYTHONDEVMODE="1", PYTHONWARNDEFAULTENCODING="1")
+        ours.sendall(b'{"command":"go"}\n{"command":"exit"}\n')
+        assert outcome(process)[::2] == (3 if "3" in end else 0, "")
+
+
 def test_whatever_is_a_whole_number_is_counted_as_one() -> None:
     ours, theirs = socket.socketpair()
     like_an_array = "type('Scalar', (), {'__index__': lambda self: 7})()"

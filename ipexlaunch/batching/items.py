@@ -11,8 +11,9 @@ class Item(NamedTuple):
 
     number: int
     """Its position in the input, from 0."""
-    id: str | int
-    """What its result is found by: given in the input, or the number of its line from 1."""
+    id: str | int | None
+    """What its result is found by: given in the input, or the number of its line from 1, FILE:LINE where there are
+    several files. 1 and "1" are two. None only in the dead letter of a row whose id could not be read."""
     value: object
     """What the program is given; anything that JSON can hold."""
     size: int
@@ -28,6 +29,8 @@ class Batch:
     items: tuple[Item, ...]
     blamed: int = 0
     """How often a worker failed on exactly these items."""
+    alone: bool = False
+    """Whether a worker ended that had it, and it is not known what on: it goes to one that has nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +41,8 @@ class DeadLetter:
     reason: str
     """How the worker ended that had it last, or what its program said."""
     attempts: int
-    """How often a worker failed on a batch with this item in it."""
+    """How often workers failed on this item alone; 0 for a row that gives no item."""
+    line: int | None = None
+    """Of a row that gives no item: the line that it begins on, or its row, from 1."""
+    file: str = ""
+    """The file that this line is in, where there are several."""

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.strict_json import why_not_json
 
 _readable = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _escaped = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
+_SEPARATORS = str.maketrans({0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"})
+_SEPARATOR = re.compile("[\x85\u2028\u2029]")
+
+
+def _one_line_each(rows: str) -> str:
+    """The rows with escapes for what is a line's end to other readers (NEL, LINE and PARAGRAPH SEPARATOR)."""
+    return rows.translate(_SEPARATORS) if _SEPARATOR.search(rows) else rows
 
 
 def encode_rows(items: Sequence[Item], results: Sequence[object]) -> bytes:
@@ -19,33 +30,39 @@ def encode_rows(items: Sequence[Item], results: Sequence[object]) -> bytes:
         results: as many, in the same order; anything that JSON can hold.
 
     Raises:
-        ValueError: a result holds NaN or an infinity, which JSON does not have.
+        ValueError: a result holds NaN, an infinity or half a character, which JSON does not have.
     """
-    rows = [
-        {"id": item.id, "number": item.number, "result": result} for item, result in zip(items, results, strict=True)
-    ]
-    return _lines(rows)
+    try:
+        lines = [
+            _readable.encode({"id": item.id, "number": item.number, "result": result}) + "\n"
+            for item, result in zip(items, results, strict=True)
+        ]
+        return _one_line_each("".join(lines)).encode()
+    except ValueError as error:
+        raise ValueError(why_not_json(error)) from None
+
+
+def encode_row(row: object) -> bytes:
+    """One line for a value that JSON can hold."""
+    return (_one_line_each(_readable.encode(row)) + "\n").encode()
 
 
 def encode_dead(letters: Iterable[DeadLetter]) -> bytes:
-    """One line for each dead letter: id, number, value, reason, attempts."""
-    return _lines(
-        [
-            {
-                "id": letter.item.id,
-                "number": letter.item.number,
-                "reason": letter.reason,
-                "attempts": letter.attempts,
-                "value": letter.item.value,
-            }
-            for letter in letters
-        ]
-    )
-
-
-def _lines(rows: list[dict[str, object]]) -> bytes:
+    """One line for each dead letter: id, number, reason, attempts, value; of a bad line where it stands, too."""
+    rows = [
+        {
+            "id": letter.item.id,
+            "number": letter.item.number,
+            **({"file": letter.file} if letter.file else {}),
+            **({"line": letter.line} if letter.line is not None else {}),
+            "reason": letter.reason,
+            "attempts": letter.attempts,
+            "value": letter.item.value,
+        }
+        for letter in letters
+    ]
     try:
-        return "".join([_readable.encode(row) + "\n" for row in rows]).encode()
+        return _one_line_each("".join([_readable.encode(row) + "\n" for row in rows])).encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair, which JSON can hold as an escape and UTF-8 cannot.
+        # Half a surrogate pair, in words of others: JSON can hold it as an escape, and a letter is never lost.
         return "".join([_escaped.encode(row) + "\n" for row in rows]).encode()

@@ -5,8 +5,13 @@ longest items go first, in batches of like length, so that little is padded and 
 the input has ended the batches shrink, so that all workers end together.
 
 A worker that dies gives its batches back. The one that it worked on is blamed: a batch that workers fail on often
-enough is cut in two, until the item that kills them stands alone and is given up. As long as workers die and nothing at
-all was done, new items are given out one by one, the shortest first: they show whether the program can do any.
+enough is cut in two, until the item that kills them stands alone; when workers have failed as often on it alone, it is
+given up. Which batch a worker worked on is known where it says so when it begins, and where it had done nothing yet and
+had no other: only then is a batch blamed. Else the first that it had is in doubt, and goes, with nothing beside it, to
+a worker that has just been started, or to any where nothing else is left: if that one dies too, it is known.
+
+As long as workers die and nothing at all was done, new items are given out one by one, the shortest first: they show
+whether the program can do any.
 """
 
 from __future__ import annotations
@@ -73,6 +78,10 @@ class WorkQueue:
         self._dead: list[DeadLetter] = []
         self._deaths = 0
         """Of workers that had batches."""
+        self._begun: dict[int, int] = {}
+        """Worker to the batch that it last said that it has begun."""
+        self._answered: set[int] = set()
+        """Workers that have answered a batch since they were started."""
         self._next_number = 0
 
     @property
@@ -83,7 +92,7 @@ class WorkQueue:
     @property
     def must_read(self) -> bool:
         """Whether the next batch needs items that have not been put in yet."""
-        return not self._again and not self._ordered and self.room > 0
+        return not self._ordered and self.room > 0 and all(batch.alone for batch in self._again)
 
     @property
     def waiting(self) -> int:
@@ -109,6 +118,10 @@ class WorkQueue:
         self.ended = True
         self._order()
 
+    def has_answered(self, worker: int) -> bool:
+        """Whether a worker has answered a batch since it was started."""
+        return worker in self._answered
+
     def held_by(self, worker: int) -> tuple[Batch, ...]:
         """The batches that a worker has; it works on the first."""
         return tuple(self._flights[worker].values())
@@ -121,7 +134,7 @@ class WorkQueue:
             batch_s: how long it takes for a batch of late; None where it has done none.
         """
         rules = self.rules
-        if self.ended and self.waiting <= 2 * rules.workers:
+        if self.in_doubt or (self.ended and self.waiting <= 2 * rules.workers):
             return 1
         if batch_s is None or (self.ended and self.waiting <= max(rules.workers * rules.largest, self.items_in_flight)):
             return 2
@@ -131,11 +144,15 @@ class WorkQueue:
 
     def take(self, worker: int) -> Batch | None:
         """The next batch for a worker; None where nothing is left, or more items must be put in first."""
+        if any(batch.alone for batch in self._flights[worker].values()):
+            return None
         in_doubt = self.in_doubt
-        if not self._ordered and (in_doubt or not self._again):
+        if not self._ordered and (in_doubt or self._next_returned(worker) is None):
             self._order()
-        if self._again and not (in_doubt and self._ordered):
-            batch = self._again.popleft()
+        returned = self._next_returned(worker)
+        if returned is not None and not (in_doubt and self._ordered):
+            self._again.remove(returned)
+            batch = returned
         elif not self._ordered:
             return None
         else:
@@ -148,10 +165,15 @@ class WorkQueue:
         self._size_held[worker] += sum(map(_size, batch.items))
         return batch
 
+    def began(self, worker: int, number: int) -> None:
+        """Note that a worker says that it begins with a batch: what befalls it from now on is that one's fault."""
+        self._begun[worker] = number
+
     def done(self, worker: int, number: int) -> Batch | None:
         """The batch that a worker has done; None where it does not have this one."""
         batch = self._returned(worker, number)
         if batch is not None:
+            self._answered.add(worker)
             figures, sizes = self.figures, [item.size for item in batch.items]
             figures.items_done += len(sizes)
             figures.size_done += sum(sizes)
@@ -168,30 +190,63 @@ class WorkQueue:
         """
         batch = self._returned(worker, number)
         if batch is not None:
+            self._answered.add(worker)
             self._blame(batch, reason)
         return batch
 
-    def lost(self, worker: int, reason: str) -> int:
-        """Take back what a worker had that has ended, blame the batch that it worked on; how many items it had.
+    def lost(self, worker: int, reason: str, *, is_blamed: bool = True) -> Batch | None:
+        """Take back what a worker had that has ended; the batch that it worked on, or may have, None where it had none.
 
         Args:
             worker: which has ended.
             reason: how.
+            is_blamed: whether that speaks against the batch; not where the worker was asked to end.
         """
         held = [batch for batch in self.held_by(worker) if self._returned(worker, batch.number)]
+        begun, is_fresh = self._begun.pop(worker, None), worker not in self._answered
+        self._answered.discard(worker)
         if not held:
-            return 0
-        self._deaths += 1
-        for batch in reversed(held[1:]):
-            self.figures.requeued += len(batch.items)
-            self._again.appendleft(batch)
-        self._blame(held[0], reason)
-        return sum(len(batch.items) for batch in held)
+            return None
+        known = next((batch for batch in held if batch.number == begun), None)
+        if known is None and is_fresh and len(held) == 1:
+            known = held[0]
+        suspect = known or held[0]
+        for batch in reversed(held):
+            if batch is not suspect or not is_blamed:
+                self._give_again(batch, first=True)
+        if is_blamed:
+            self._deaths += 1
+            if known is not None:
+                self._blame(replace(known, alone=begun is None), reason)
+            else:
+                self._give_again(replace(suspect, alone=True))
+        return suspect
 
     def take_dead(self) -> list[DeadLetter]:
         """The items that were given up since the last call."""
         dead, self._dead = self._dead, []
         return dead
+
+    def _next_returned(self, worker: int) -> Batch | None:
+        """The batch that came back and goes to this worker next.
+
+        One that must be alone goes to a worker that has done nothing yet; to another one, where nothing else is left.
+        """
+        if not self._again:
+            return None
+        is_idle, is_fresh = not self._flights[worker], worker not in self._answered
+        alone = next((batch for batch in self._again if batch.alone), None) if is_idle else None
+        if alone is not None and is_fresh:
+            return alone
+        other = next((batch for batch in self._again if not batch.alone), None)
+        return other if other is not None or self._ordered or self._coming else alone
+
+    def _give_again(self, batch: Batch, *, first: bool = False) -> None:
+        self.figures.requeued += len(batch.items)
+        if first:
+            self._again.appendleft(batch)
+        else:
+            self._again.append(batch)
 
     def _returned(self, worker: int, number: int) -> Batch | None:
         """The batch, which its worker has no longer."""
@@ -227,12 +282,13 @@ class WorkQueue:
             self.figures.dead += 1
             self._dead.append(DeadLetter(batch.items[0], reason, blamed))
             return
-        self.figures.requeued += len(batch.items)
         if blamed < attempts:
-            self._again.append(replace(batch, blamed=blamed))
+            self._give_again(replace(batch, blamed=blamed))
             return
-        # What is in the halves has used up all its attempts but one: each further failure cuts again.
+        # What is in the halves has used up all its attempts but one: each further failure cuts again. A single item has
+        # them all: what was cut off may have shared the blame.
+        self.figures.requeued += len(batch.items)
         self.figures.bisected += 1
         middle = len(batch.items) // 2
         for half in (batch.items[:middle], batch.items[middle:]):
-            self._again.append(Batch(0, half, attempts - 1))
+            self._again.append(Batch(0, half, attempts - 1 if len(half) > 1 else 0, batch.alone))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from dataclasses import replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, input_rules, largest_padded, output_rules
+from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, find_input, largest_padded, output_rules
+from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
+from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.model_options import model_job, resolved
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -19,12 +24,14 @@ from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.engines.openai_request import TASKS
 from ipexlaunch.launch import Job, shell_line
+from ipexlaunch.read_items.look_at_items import look_at_items
+from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
 from ipexlaunch.secret_values import masked
 
 if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
-    from ipexlaunch.cli.batch_output import BatchOutput
     from ipexlaunch.engines.candidate import Candidate
     from ipexlaunch.feed_workers import QueueFeeder
     from ipexlaunch.plan import Plan
@@ -36,6 +43,7 @@ WORKER = "ipexlaunch.workers.run_batch"
 
 @click.command(
     name="batch",
+    cls=FileCheckedCommand,
     context_settings={
         "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -60,42 +68,46 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if context.get_parameter_source("lost_time") is ParameterSource.DEFAULT:
         # The results are what is wanted, and who else used the cores does not make them wrong.
         options["lost_time"] = 1.0
-    replayed = None
+    replayed, notes = None, tuple[str, ...]()
     if options["replay"] is not None:
         replayed = job_to_replay(context, program, options)
-    elif options["input_file"] is None:
+    elif not options["input_file"]:
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
     elif (program is None) == (options["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
+    rules = output_rules(options)
     plan, topology = plan_to_run(context, options)
+    if replayed is None and program is not None:
+        job = job_from_options(program, arguments, options)
+    source = find_input(options)
+    stream = None if options["dry_run"] else check_output(rules, options)
+    items = None if options["dry_run"] else _checked_items(source, rules, options)
     if replayed is not None:
+        check_overlaps(options, program_reads(replayed))
         tell_changes(options["replay"], replayed)
         job = replayed
     elif program is None:
-        job = model_program(plan, topology, options)
-    else:
-        job = job_from_options(program, arguments, options)
+        job, notes = model_program(plan, topology, options)
     launch = launch_from_options(plan, job, options)
+    launch = replace(launch, notes=(*launch.notes, *notes))
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))
         return 0
-    from ipexlaunch.cli.batch_output import open_output
-    from ipexlaunch.read_items.open_items import ItemSource
-
-    rules, source = output_rules(options), ItemSource(options["input_file"], input_rules(options))
-    output = open_output(rules, _identity(job, source, rules, options), options, _tell)
-    if output.journal.progress.complete:
+    output = open_output(rules, stream, _identity(job, source, rules, options), options, _tell)
+    if options["retry_dead"] and not (output.journal.again and output.journal.again.count):
+        return output.nothing_to_retry()
+    if output.journal.progress.complete and not options["retry_dead"]:
         return output.finish_former()
-    feeding = _feeding(source, output, len(launch.workers), options)
+    feeding = _feeding(source, output, items, len(launch.workers), options)
     options["live"] = not options["no_progress"] and not output.draws_on_terminal
     return run_launch(launch, topology, options, feeding).exit_code
 
 
-def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Job:
-    """The built-in worker with its model.
+def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> tuple[Job, tuple[str, ...]]:
+    """The built-in worker with its model; and which candidates for it were not to be had, for the report.
 
     Args:
         plan: the instances.
@@ -112,15 +124,20 @@ def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> Jo
     described = model_job(options)
     if described.task == "forward":
         raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
-    program = job_from_options(WORKER, (), {**options, "module": True})
-    if options.get("resume") and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
+    if options.get("input_format") == "openai":
+        if described.task not in TASKS:
+            raise click.UsageError(f"--format openai goes with --task {' or '.join(TASKS)}, not {described.task}")
+        described = replace(described, requests=True)
+    program = built_in_job(WORKER, options)
+    goes_on = options.get("resume") or options.get("retry_dead")
+    if goes_on and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
         former = _candidate_of_before(options)
         if former is not None:
             _tell(f"{former.name}: what the job began with")
-            return replace(program, arguments=(replace(described, candidate=former).to_json(),))
+            return replace(program, arguments=(replace(described, candidate=former).to_json(),)), ()
     found = resolved(described, program, plan, topology, options)
     _tell(f"{found.choice.candidate.name}: {found.choice.why}")
-    return replace(program, arguments=(found.job.to_json(),))
+    return replace(program, arguments=(found.job.to_json(),)), found.choice.left_out
 
 
 def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
@@ -141,35 +158,56 @@ def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
     return candidate if options["dtype"] in ("auto", candidate.dtype) else None
 
 
-def _feeding(source: ItemSource, output: BatchOutput, workers: int, options: dict[str, Any]) -> Feeding:
+def _checked_items(source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> FirstItems[Any] | None:
+    """Look at the input before any work, while all is as it was; a pipe's first items come back."""
+    bury_bad = options["on_bad_line"] == "dead-letter"
+    if not source.may_wait:
+        source.look()
+        goes_on = options["resume"] or options["retry_dead"]
+        look_at_items(lambda bury: source.items(bury_bad=bury), bury_bad=bury_bad, resume=goes_on)
+        return None
+    apart = ReadApart(source.items(bury_bad=bury_bad))
+    replaces = options["overwrite"] and os.path.exists(rules.path)
+    return first_items(apart, patient=replaces, tell=_tell)
+
+
+def _feeding(
+    source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: dict[str, Any]
+) -> Feeding:
     """What makes the run a batch job."""
     from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.batch_conclusion import conclude
-    from ipexlaunch.read_items.read_apart import InputWatcher, ReadApart
 
-    journal = output.journal
-    before = journal.progress.done.count
-    items: Any = source.items(journal.progress.done.__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
-    apart = ReadApart(items) if source.may_wait else None
-    feeder = _feeder(items if apart is None else apart, output, workers, options)
+    journal, again = output.journal, output.journal.again
+    before = journal.progress.done.count if again is None else 0
+    items: Any
+    if piped is not None:
+        items = chain(piped.items, piped.rest)
+    elif again is None:
+        items = source.items(journal.progress.done.__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
+    else:
+        # Every one that is wanted gives an item or, once more, a letter; what comes after the last is not read.
+        items = islice(source.items(lambda number: number not in again, bury_bad=True), again.count)
+    feeder = _feeder(items, output, workers, options)
 
     def progress() -> BatchProgress:
         ended = feeder.queue.ended and feeder.input_error is None
+        expected = before + feeder.read if ended else source.expected
         return BatchProgress(
-            done=journal.progress.done.count,
+            done=before + journal.tried,
             before=before,
             dead=journal.progress.dead,
-            expected=before + feeder.read if ended else source.expected,
-            exact=ended or source.rows is not None,
+            expected=expected if again is None else again.count,
+            exact=ended or again is not None or source.is_counted,
         )
 
     return Feeding(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
         stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S,
-        conclude=lambda: conclude(feeder, output, _tell),
+        conclude=lambda: conclude(feeder, output, _tell, resumable=piped is None and output.stream is None),
         progress=progress,
-        watchers=() if apart is None else (InputWatcher(apart, feeder.input_came),),
+        watchers=() if piped is None else (InputWatcher(piped.rest, feeder.input_came),),
         takes_stdout=output.takes_stdout,
     )
 
@@ -186,20 +224,24 @@ def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, An
         attempts=options["attempts"],
     )
     patience = FeedRules(stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S)
-    return QueueFeeder(WorkQueue(rules), items, output.journal, patience)
+    return QueueFeeder(WorkQueue(rules), items, output.journal, patience, output.stream)
 
 
 def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> dict[str, object]:
     """What the results depend on: a job that is gone on with must be the same in all of it."""
     program: dict[str, object] = {"kind": job.kind, "name": job.program, "arguments": list(job.arguments)}
     if job.kind == "script":
-        with open(job.program, "rb") as file:
+        script = os.path.join(job.program, "__main__.py") if os.path.isdir(job.program) else job.program
+        with open(script, "rb") as file:
             program["sha256"] = hashlib.sha256(file.read()).hexdigest()
     if job.environment:
         program["environment"] = dict(job.environment)
     named = ("id_field", "text_field")
     kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
     program = masked(program)
+    kept |= {
+        f"--{name}": options[name] for name, usual in (("delimiter", None), ("quote", '"')) if options[name] != usual
+    }
     return {
         "input": source.identity or {"pipe": source.name},
         "program": program,

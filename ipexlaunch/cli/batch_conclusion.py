@@ -6,25 +6,29 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ipexlaunch.batching.batch_figures import BatchSummary, summary_of
-from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.feed_workers.open_job import DEAD
+from ipexlaunch.batching.output_rules import STDOUT
+from ipexlaunch.cli.batch_output import given_up
+from ipexlaunch.errors import BadRowError, IpexLaunchError
 
 if TYPE_CHECKING:
     from ipexlaunch.cli.batch_output import BatchOutput
     from ipexlaunch.feed_workers import QueueFeeder
 
 
-def conclude(feeder: QueueFeeder, output: BatchOutput, tell: Callable[[str], None]) -> tuple[list[str], BatchSummary]:
+def conclude(
+    feeder: QueueFeeder, output: BatchOutput, tell: Callable[[str], None], *, resumable: bool
+) -> tuple[list[str], BatchSummary]:
     """Finish the output where all is done; (why the run is INVALID, the report's figures of the job).
 
     Args:
         feeder: after its run.
         output: where the results are.
         tell: says a line to the user.
+        resumable: whether --resume can go on with the job: its input and its output are files.
     """
     progress = feeder.journal.progress
     summary = summary_of(feeder.queue.figures, feeder.last_done.values(), done=progress.done.count, dead=progress.dead)
-    reasons = _reasons(feeder, output)
+    reasons = _reasons(feeder, output, resumable=resumable)
     if progress.complete:
         try:
             output.finish()
@@ -46,22 +50,21 @@ def words_of(summary: BatchSummary) -> str:
     )
 
 
-def _reasons(feeder: QueueFeeder, output: BatchOutput) -> list[str]:
+def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> list[str]:
     progress = feeder.journal.progress
     reasons = [feeder.problem] if feeder.problem else []
     if feeder.input_error is not None:
-        reasons.append(f"{feeder.input_error}{_way_on(output)}")
+        reasons.append(f"{feeder.input_error}{_way_on(feeder.input_error) if resumable else ''}")
     elif not feeder.problem and not progress.complete:
-        further = "they are gone with the pipe" if output.takes_stdout else "go on with --resume"
+        further = "go on with --resume" if resumable else "they are gone with the pipe"
         reasons.append(f"items are left that were not done; {further}")
     if progress.dead:
-        where = "standard error" if output.takes_stdout else f"{output.rules.path}{DEAD}"
-        reasons.append(f"{progress.dead} item{'s' * (progress.dead != 1)} given up, see {where}")
+        reasons.append(given_up(progress.dead, STDOUT if output.stream is not None else output.rules.path))
     return reasons
 
 
-def _way_on(output: BatchOutput) -> str:
-    """After an input that cannot be read to its end."""
-    if output.takes_stdout:
+def _way_on(error: IpexLaunchError) -> str:
+    """After an input that cannot be read to its end; nothing where dead letters would not help."""
+    if not isinstance(error, BadRowError):
         return ""
     return "; what was read before is done; to go on and give bad lines up: --resume --on-bad-line dead-letter"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,6 +12,10 @@ from ipexlaunch.batching.input_rules import InputRules
 from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, OutputRules
 from ipexlaunch.cli.model_options import MODEL_OPTIONS
 from ipexlaunch.errors import RequestError
+from ipexlaunch.write_file import descriptor_of, is_stream
+
+if TYPE_CHECKING:
+    from ipexlaunch.read_items.open_items import ItemSource
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -23,18 +28,51 @@ BYTES_PER_TOKEN = 4
 
 def _input(*, required: bool) -> Callable[[Function], Function]:
     return click.option(
-        "--input", "input_file", required=required, metavar="FILE", help="The items; - for standard input."
+        "--input",
+        "input_file",
+        required=required,
+        multiple=True,
+        metavar="FILE",
+        help="The items; - for standard input. May be given several times, and be a quoted pattern: 'part-*.jsonl'.",
     )
+
+
+def _delimiter(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    found = {"tab": "\t", "\\t": "\t"}.get(text or "", text)
+    if found is not None and (len(found) != 1 or found in '\r\n"'):
+        raise click.BadParameter(f"{text!r} is not one character that can part fields; give e.g. ';', '|' or tab")
+    return found
+
+
+def _quote(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    found = "" if text == "none" else text
+    if text != "none" and (len(found) != 1 or found in "\r\n\t,; "):
+        raise click.BadParameter(f"{text!r} is not one character that can stand around fields; give one, or none")
+    return found
 
 
 _ITEMS = (
     click.option(
         "--format",
         "input_format",
-        type=click.Choice(["auto", "jsonl", "text", "csv", "tsv", "parquet"]),
+        type=click.Choice(["auto", "jsonl", "text", "csv", "tsv", "parquet", "openai"]),
         default="auto",
         show_default=True,
-        help="Of the input; auto goes by the end of its name, - is jsonl.",
+        help="Of the input; auto goes by the end of its name, - is jsonl; openai is a file for OpenAI's batch API.",
+    ),
+    click.option(
+        "--delimiter",
+        metavar="CHAR",
+        callback=_delimiter,
+        help="Between the fields of csv and tsv, or tab  [default: a comma, a tab; or a first line sep=CHAR].",
+    ),
+    click.option(
+        "--quote",
+        metavar="CHAR|none",
+        default='"',
+        show_default=True,
+        callback=_quote,
+        help="Around fields of csv and tsv that hold delimiters; none where quotes mean nothing.",
     ),
     click.option("--id-field", metavar="NAME", help="Field of an item's id  [default: the number of its line]."),
     click.option("--text-field", metavar="NAME", help="Field that is given to the program  [default: the whole item]."),
@@ -76,6 +114,12 @@ _OWN = (
         show_default=True,
         help="Of the output; auto goes by the end of its name.",
     ),
+    click.option(
+        "--errors",
+        "errors_file",
+        metavar="FILE",
+        help="With --format openai: rows of requests that could not be answered; else they stand in OUTPUT.",
+    ),
     click.option("--keep-order", is_flag=True, help="Write results in the order of the input, not as they finish."),
     click.option(
         "--on-bad-line",
@@ -94,6 +138,11 @@ _OWN = (
     click.option("--resume", is_flag=True, help="Go on where a former job of the same kind ended."),
     click.option("--overwrite", is_flag=True, help="Begin anew though there is an output already."),
     click.option("--rebuild", is_flag=True, help="With --resume: make a lost or damaged ledger from the output."),
+    click.option(
+        "--retry-dead",
+        is_flag=True,
+        help="Try again what a former job gave up, with this program or a mended one, and nothing else.",
+    ),
     click.option("--replay", metavar="DIR", help="Repeat the job that --run-dir kept in DIR, with another --output."),
 )
 
@@ -121,22 +170,29 @@ def batch_options(function: Function) -> Function:
     return function
 
 
-def input_rules(options: dict[str, Any]) -> InputRules:
-    """How the options say that the input is read.
+def find_input(options: dict[str, Any]) -> ItemSource:
+    """The input that the options name, found readable.
 
     Raises:
-        RequestError: the name of the input does not say what it holds.
+        RequestError: no file has such a name, or a name does not say what the file holds.
+        DocumentError: a file is missing, a directory, or not readable.
     """
-    from ipexlaunch.read_items.open_items import format_of
+    from ipexlaunch.read_items.find_inputs import find_inputs, format_of
+    from ipexlaunch.read_items.input_file import InputFile
+    from ipexlaunch.read_items.open_items import ItemSource
 
-    return InputRules(
-        format=format_of(options["input_file"], options["input_format"]),
-        id_field=options["id_field"],
+    inputs = find_inputs(options["input_file"])
+    rules = InputRules(
+        id_field="custom_id" if options["input_format"] == "openai" else options["id_field"],
         text_field=options["text_field"],
         tokens_field=options["tokens_field"],
-        text_only=options["model"] is not None,
+        text_only=options["model"] is not None and options["input_format"] != "openai",
         longest_line_bytes=int(options["max_line_mb"] * 1e6),
+        delimiter=options["delimiter"],
+        quote=options["quote"],
     )
+    files = [InputFile(path, replace(rules, format=format_of(path, options["input_format"]))) for path in inputs.paths]
+    return ItemSource(files, several=inputs.several)
 
 
 def output_rules(options: dict[str, Any]) -> OutputRules:
@@ -146,17 +202,49 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
         RequestError: options that exclude each other.
     """
     path, form = options["output_file"], options["output_format"]
+    path = STDOUT if descriptor_of(path) == 1 else path
+    streamed = path == STDOUT or is_stream(path)
     parquet = form == "parquet" or (form == "auto" and path.lower().endswith(PARQUET_SUFFIXES))
-    if path == STDOUT and parquet:
-        raise RequestError("write Parquet to standard output", "its index is at its end", "give --output FILE.parquet")
-    for name, asked in (("output", path), ("input", options["input_file"])):
-        if options["resume"] and asked == "-":
+    if streamed and parquet:
+        where = "standard output" if path == STDOUT else path
+        raise RequestError(f"write Parquet to {where}", "its index is at its end", "give --output FILE.parquet")
+    goes_on = options["resume"] or options["retry_dead"]
+    for name, piped in (("output", streamed), ("input", "-" in options["input_file"])):
+        if goes_on and piped:
             raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
     if options["rebuild"] and not options["resume"]:
         raise click.UsageError("--rebuild goes with --resume")
-    if options["resume"] and options["overwrite"]:
-        raise click.UsageError("--resume and --overwrite exclude each other; give one of them")
-    return OutputRules(path=path, keep_order=options["keep_order"], parquet=parquet)
+    given = [f"--{name.replace('_', '-')}" for name in ("resume", "retry_dead", "overwrite") if options[name]]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
+    openai = options["input_format"] == "openai"
+    if openai:
+        _check_openai(options, path if streamed else "", parquet)
+    elif options["errors_file"] is not None:
+        raise click.UsageError("--errors goes with --format openai")
+    return OutputRules(
+        path=path, keep_order=options["keep_order"], parquet=parquet, openai=openai, errors=options["errors_file"]
+    )
+
+
+def _check_openai(options: dict[str, Any], stream: str, parquet: bool) -> None:
+    """Requests of OpenAI's batch API say by themselves what a field or a program would.
+
+    Args:
+        options: the command's keyword arguments.
+        stream: the output, where it is a pipe or a device; else "".
+        parquet: whether the output is Parquet.
+    """
+    if options["model"] is None:
+        raise click.UsageError("--format openai needs --model, which answers the requests")
+    for name in ("id_field", "text_field", "tokens_field"):
+        if options[name] is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} and --format openai exclude each other")
+    if stream or parquet:
+        where = "standard output" if stream == STDOUT else stream or "Parquet"
+        raise RequestError(
+            f"write answers to {where}", "OpenAI's batch files are JSON lines", "give --output FILE.jsonl"
+        )
 
 
 def largest_padded(options: dict[str, Any]) -> int | None:

@@ -10,8 +10,10 @@ import click
 
 from ipexlaunch.cli.baseline_run import baseline_option
 from ipexlaunch.cli.bench_options import bench_options
-from ipexlaunch.cli.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.model_options import model_job, path_of, resolved, task_of
+from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.check_files import FileCheckedCommand
+from ipexlaunch.cli.make_job import launch_from_options
+from ipexlaunch.cli.model_options import model_job, resolved, task_of, text_of
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import apply_profile, model_key, profile_option
@@ -25,6 +27,7 @@ WORKER = "ipexlaunch.workers.run_model"
 
 @click.command(
     name="bench",
+    cls=FileCheckedCommand,
     context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
 @bench_options
@@ -50,14 +53,15 @@ def command(context: click.Context, /, **options: Any) -> int:
         )
     job = model_job(
         options,
-        text=path_of(options["text"], "read the text"),
+        text=text_of(options["text"]),
         warmup_batches=options["warmup"],
         seconds=options["duration"],
     )
     plan, topology = plan_to_run(context, options)
-    program = job_from_options(WORKER, (), {**options, "module": True})
+    program = built_in_job(WORKER, options)
     found = resolved(job, program, plan, topology, options)
     launch = launch_from_options(plan, replace(program, arguments=(found.job.to_json(),)), options)
+    launch = replace(launch, notes=(*launch.notes, *found.choice.left_out))
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))

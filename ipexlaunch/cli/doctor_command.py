@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 from ipexlaunch import doctor
+from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.cpulist import format_list
@@ -30,7 +31,7 @@ SAVED = Unread("--root", "a saved tree does not tell it")
 FAIL_ON = ("unknown", "warning", "problem")
 
 
-@click.command("doctor")
+@click.command("doctor", cls=FileCheckedCommand)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--fail-on",

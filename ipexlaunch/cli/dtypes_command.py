@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ipexlaunch.cli.check_files import FileCheckedCommand
+from ipexlaunch.cli.model_options import task_of
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
@@ -35,6 +37,7 @@ SCHEMA = "ipexlaunch/dtypes/1"
 
 @click.command(
     name="dtypes",
+    cls=FileCheckedCommand,
     context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
 )
 @plan_options
@@ -75,6 +78,8 @@ def command(engine: EngineWord, model: str | None, form: str, **options: Any) ->
     remembered for this host, these versions, this plan and this model.
     """
     layers = None if model else FEW_LAYERS
+    if model is not None:
+        task_of(model)
     grounds = [_ground(python, options) for python in options["pythons"] or (workers_python(),)]
     tables = [
         Table(job, layers, ground, _measured(job, engine, ground, layers, options["seconds"]))
@@ -133,7 +138,7 @@ def _ground(python: str, options: dict[str, Any]) -> Ground:
 
 def workers_job(python: str, variables: tuple[str, ...]) -> Job:
     """How `run` starts workers where no option says otherwise."""
-    from ipexlaunch.cli.make_job import job_from_options
+    from ipexlaunch.cli.built_in_workers import built_in_job
     from ipexlaunch.cli.run_options import run_options
     from ipexlaunch.guard_dtypes import WORKER
 
@@ -143,7 +148,7 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
         """Stands for `run` with no option given."""
 
     defaults = plain_run.make_context("run", []).params
-    return job_from_options(WORKER, (), {**defaults, "module": True, "python": python, "env": variables})
+    return built_in_job(WORKER, {**defaults, "python": python, "env": variables})
 
 
 def _measured(

@@ -12,15 +12,16 @@ import click
 from ipexlaunch import __version__
 from ipexlaunch.keep_runs.mapped_libraries import MappedLibraries
 from ipexlaunch.keep_runs.run_directory import (
-    LOGS,
     GrowingEvents,
     MadeDirectory,
     finish_run_directory,
     keep_baseline,
+    keep_report,
     make_run_directory,
 )
 from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
 from ipexlaunch.secret_values import mask_text, mask_variables, mask_words
+from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Job, Launch
@@ -32,12 +33,12 @@ if TYPE_CHECKING:
 
 
 def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper:
-    """Make the run's directory; logs go there too unless the options name another place.
+    """Make the run's directory.
 
     Args:
         launch: what is about to start.
         topology: the machine.
-        options: the command's keyword arguments; log_dir is completed here.
+        options: the command's keyword arguments.
 
     Raises:
         HeldError: another launch keeps its run there.
@@ -55,8 +56,6 @@ def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -
         ipexlaunch=__version__,
     )
     made = make_run_directory(path, recorded, launch.planned or launch.plan, topology)
-    if not (options["log_dir"] or options["log_path"]):
-        options["log_dir"] = os.path.join(path, LOGS)
     return RunKeeper(made, launch, topology)
 
 
@@ -72,7 +71,9 @@ def _masked(job: Job) -> Job:
 
 
 def _plain(value: Any) -> Any:
-    """An option as YAML can hold it: a rule is its expression."""
+    """An option as YAML can hold it: a rule is its expression, one input its path."""
+    if isinstance(value, tuple):
+        return value[0] if len(value) == 1 else list(value)
     return value.pattern.pattern if hasattr(value, "pattern") else value
 
 
@@ -93,6 +94,7 @@ class RunKeeper:
         self._launch = launch
         self._topology = topology
         self._libraries = MappedLibraries()
+        self._events_thread = WritingThread("ipexlaunch-events")
 
     def begin(self) -> None:
         """Note that workers are about to be started: from now on the directory stays, whatever happens."""
@@ -123,17 +125,21 @@ class RunKeeper:
         """
         self.begin()
         growing = GrowingEvents(self._path)
-        full = False
+        thread, full = self._events_thread, False
 
-        def note(run: Run) -> None:
+        def append(data: memoryview) -> None:
             nonlocal full
             if full:
                 return
             try:
-                growing.add(run)
+                growing.append(data)
             except OSError as error:  # a full disk must not end the run
                 full = True
                 means.tell(f"the events are not kept any further in {self._path}: {error.strerror}")
+
+        def note(run: Run) -> None:
+            if not full and not thread.waiting_bytes:  # a disk that hangs gets all of it later
+                thread.add(append, growing.news(run))
 
         return replace(means, note=note)
 
@@ -167,6 +173,7 @@ class RunKeeper:
         """
         from ipexlaunch.keep_runs.read_host import read_host
 
+        self._events_thread.wait(LAST_WORDS_S)
         job = self._launch.job
         environment = read_host(self._topology, None if job.kind == "executable" else job.python, os.environ)
         environment["workers"] = [
@@ -179,3 +186,14 @@ class RunKeeper:
             for record, worker in zip(run.records, self._launch.workers, strict=False)  # one, where only it ran
         ]
         finish_run_directory(self._path, run, report, environment)
+
+    def keep_report(self, report: Report) -> None:
+        """Write the report once more, with what came to be known after `finish`.
+
+        Args:
+            report: what holds.
+
+        Raises:
+            LaunchError: it cannot be written.
+        """
+        keep_report(self._path, report)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.secret_values import mask_text, mask_words
 
@@ -64,8 +65,10 @@ def draws_table(options: dict[str, Any]) -> bool:
 
 
 def log_directory(options: dict[str, Any]) -> str | None:
-    """Where the workers' output is kept: where the options say; beside a table somewhere in any case."""
+    """Where the workers' output is kept: where the options say, else with the run; beside a table in any case."""
     chosen: str | None = options["log_dir"] or options["log_path"]
+    if not chosen and options["run_dir"]:
+        chosen = os.path.join(os.path.abspath(options["run_dir"]), LOGS)
     if chosen or not draws_table(options):
         return chosen
     import tempfile

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ipexlaunch.cli.batch_command import model_program
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, input_rules, largest_padded, loadgen_options
+from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, find_input, largest_padded, loadgen_options
+from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
@@ -19,12 +21,14 @@ from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch import shell_line
+from ipexlaunch.run_loadgen import LoadTest
+from ipexlaunch.run_loadgen.load_test import require_loadgen
 
 if TYPE_CHECKING:
     from ipexlaunch.batching.batch_figures import BatchSummary
     from ipexlaunch.batching.items import Item
     from ipexlaunch.feed_workers import QueueFeeder
-    from ipexlaunch.run_loadgen import LoadRules, LoadTest
+    from ipexlaunch.run_loadgen import LoadRules
 
 LAST_WORDS_S = 30.0
 """How long LoadGen may take for its logs once everything is answered."""
@@ -35,6 +39,7 @@ AHEAD = 1 << 20
 
 @click.command(
     name="loadgen",
+    cls=FileCheckedCommand,
     context_settings={
         "allow_interspersed_args": False,
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -59,17 +64,23 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if options["on_failure"] != "stop":
         raise click.UsageError("--on-failure is for `run`; workers are always restarted here", context)
     plan, topology = plan_to_run(context, options)
-    job = model_program(plan, topology, options) if program is None else job_from_options(program, arguments, options)
+    if not options["dry_run"]:
+        require_loadgen()
+    samples = [] if options["dry_run"] else _samples(options)
+    notes: tuple[str, ...] = ()
+    if program is None:
+        job, notes = model_program(plan, topology, options)
+    else:
+        job = job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options)
+    launch = replace(launch, notes=(*launch.notes, *notes))
     if options["dry_run"]:
         for worker in launch.workers:
             click.echo(shell_line(worker))
         return 0
-    from ipexlaunch.run_loadgen import LoadTest
-
     folder = options["loadgen_log_dir"] or tempfile.mkdtemp(prefix="ipexlaunch-loadgen-")
     os.makedirs(folder, exist_ok=True)
-    test = LoadTest(_samples(options), _rules(folder, options))
+    test = LoadTest(samples, _rules(folder, options))
     options["live"] = not options["no_progress"]
     report = run_launch(launch, topology, options, _feeding(test, len(launch.workers), options))
     _tell(f"LoadGen's logs are in {folder}")
@@ -83,9 +94,8 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 
 def _samples(options: dict[str, Any]) -> list[Item]:
     from ipexlaunch.batching.items import Item
-    from ipexlaunch.read_items.open_items import ItemSource
 
-    source = ItemSource(options["input_file"], input_rules(options))
+    source = find_input(options)
     samples = [item for item in source.items() if isinstance(item, Item)]
     if not samples:
         raise RequestError(f"draw samples from {source.name}", "it has no items", "give one item a line")

@@ -30,6 +30,8 @@ COMMANDS = {
 BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""
 
+EXIT_UNSHOWN = 1
+"""What was to be shown could not be, and nothing else was wrong."""
 EXIT_BUG = 3
 EXIT_INTERRUPTED = 130
 
@@ -101,8 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{message} (try '{name} --help')", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        return EXIT_INTERRUPTED
     except Exception:  # the boundary: whatever else escapes is our bug, said as such
         import traceback
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
 
 
+OWN_WORKERS = "ipexlaunch.workers."
+
+OLDEST_PYTHON = (3, 10)
+"""For what of ours runs in a worker beside `ipexlaunch.worker`: as for ipexlaunch itself."""
+
+
 def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch:
     """The launch of a job on a plan, with the binding that --multi-task-manager leaves: both, cpus only, or none.
 
@@ -67,12 +73,10 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         check_executable(program)
     else:
         check_executable(python, "the interpreter ")
-    if kind == "script" and not os.path.exists(program):
-        raise LaunchError(
-            f"run the script {program!r}",
-            "there is no such file",
-            _program_hint(program) or "give the path of a script",
-        )
+    if kind == "script":
+        _check_script(program)
+    if program.startswith(OWN_WORKERS):
+        refuse_old_python(python, "the built-in worker")
     which, runtime = allocator(options), options["omp_runtime"]
     wanted = {"auto": ["tcmalloc", "jemalloc"], "default": []}.get(which, [which])
     if runtime != "default" and not options["disable_iomp"]:
@@ -133,6 +137,39 @@ def check_executable(program: str, what: str = "") -> None:
         raise LaunchError(f"run {what}{program!r}", f"{there} is not an executable file", f"chmod +x {there}")
     where = "there is no such file" if "/" in program else "it is not on PATH"
     raise LaunchError(f"run {what}{program!r}", where, "give the path of a program that is there")
+
+
+def refuse_old_python(python: str, what: str) -> None:
+    """Find out before anything starts that an interpreter is too old for a program of ours; a script may need less.
+
+    Args:
+        python: the workers' interpreter.
+        what: the program, for the message.
+
+    Raises:
+        LaunchError: its version is known, and too low.
+    """
+    from ipexlaunch.find_libraries import python_version
+
+    version = python_version(python)
+    if version is not None and version < OLDEST_PYTHON:
+        needed = ".".join(map(str, OLDEST_PYTHON))
+        found = f"it is Python {version[0]}.{version[1]}, and {needed} is needed"
+        raise LaunchError(f"run {what} with {python}", found, "name another interpreter with --python")
+
+
+def _check_script(program: str) -> None:
+    """Find out before anything starts that the interpreter could not run a script, or a folder with __main__.py."""
+    wanted, hint = f"run the script {program!r}", "give the path of a script"
+    if not os.path.exists(program):
+        raise LaunchError(wanted, "there is no such file", _program_hint(program) or hint)
+    script = os.path.join(program, "__main__.py") if os.path.isdir(program) else program
+    if not os.path.exists(script):
+        raise LaunchError(wanted, "it is a directory without a __main__.py", hint)
+    if not os.path.isfile(script):
+        raise LaunchError(wanted, "it is no regular file, and every worker would read it", hint)
+    if not os.access(script, os.R_OK):
+        raise LaunchError(wanted, "it may not be read", f"chmod +r {script}")
 
 
 def _program_hint(program: str) -> str:

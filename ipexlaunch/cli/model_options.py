@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,9 +98,12 @@ def model_job(options: dict[str, Any], **more: Any) -> ModelJob:
         RequestError: the model or the checkpoint is not there.
     """
     model: str = options["model"]
+    natural = task_of(model)
+    if not options["checkpoint"]:
+        _check_weights(model)
     return ModelJob(
         model=model if is_random(model) else os.path.abspath(model),
-        task=options["task"] or task_of(model),
+        task=options["task"] or natural,
         batch_size=options["batch_size"],
         input_tokens=options["input_tokens"],
         new_tokens=options["new_tokens"],
@@ -135,11 +139,49 @@ def task_of(model: str) -> Task:
     return natural_task(str(architectures[0]) if architectures else "")
 
 
+def _check_weights(model: str) -> None:
+    """Find out before a worker is started that a directory has no weights; the worker says what else is wrong."""
+    if is_random(model) or any(name.endswith(".safetensors") for name in os.listdir(model)):
+        return
+    hint = "write them with transformers' save_pretrained(DIR, safe_serialization=True)"
+    raise RequestError(f"load the model {model}", "it has no weights (*.safetensors)", hint)
+
+
 def path_of(path: str, wanted: str) -> str:
-    """The absolute path of a file that must be there; "" for none."""
-    if path and not os.path.exists(path):
-        raise RequestError(f"{wanted} {path}", "there is no such file")
-    return os.path.abspath(path) if path else ""
+    """The absolute path of a file that must be there and readable; "" for none."""
+    if not path:
+        return ""
+    try:
+        with open(path, "rb"):
+            return os.path.abspath(path)
+    except FileNotFoundError:
+        raise RequestError(f"{wanted} {path}", "there is no such file") from None
+    except OSError as error:
+        raise RequestError(f"{wanted} {path}", (error.strerror or str(error)).lower()) from None
+
+
+def text_of(path: str) -> str:
+    """The absolute path of a text with at least one line that is not empty; "" for none.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        RequestError: it cannot be read, is not UTF-8, or is empty.
+    """
+    found = path_of(path, "read the text")
+    try:
+        if path and not any(map(str.strip, _lines_of(path))):
+            raise RequestError(f"use the text {path}", "it has no line with text", "give one input a line")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"use the text {path}", f"it is not UTF-8 ({error.reason})", "convert it: iconv") from None
+    return found
+
+
+def _lines_of(path: str) -> Iterator[str]:
+    """The lines of a file of UTF-8."""
+    with open(path, encoding="utf-8") as file:
+        yield from file
 
 
 def _cache_directory(asked: str | None) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
+from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.plan_options import asked_options, plan_options
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.visible_text import visible
+from ipexlaunch.write_file import check_writable, write_file
 
 if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
@@ -25,6 +27,7 @@ EXPORTS = ("numactl", "run_cpu", "systemd", "slurm", "docker", "kubernetes")
 
 @click.command(
     name="plan",
+    cls=FileCheckedCommand,
     context_settings={
         "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -146,12 +149,14 @@ def _export(kind: str, plan: Plan, program: tuple[str, ...], folder: str | None)
         return
     from ipexlaunch.errors import RequestError
 
+    paths = [os.path.join(folder, file.name) for file in files]
+    written = [Written(what="an exported file", path=path, kind="file") for path in paths]
+    check_overlaps(click.get_current_context().params, more_writes=written)
+    for path in paths:
+        check_writable(path, "an exported file", regular=True)
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for file in files:
-            path = Path(folder, file.name)
-            path.write_text(file.text, encoding="utf-8")
-            path.chmod(0o755 if file.executable else 0o644)
+        for path, file in zip(paths, files, strict=True):
+            write_file(path, file.text, mode=0o755 if file.executable else 0o644)
             click.echo(f"wrote {path}", err=True)
     except OSError as error:
         raise RequestError(f"write to {folder}", (error.strerror or str(error)).lower()) from None

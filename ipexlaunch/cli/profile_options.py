@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from ipexlaunch.cli.check_files import check_overlaps
 from ipexlaunch.cli.terminal import spoken
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
 
     Raises:
         UsageError: --plan is given too.
-        RequestError: there is no profile for this program on this machine.
+        RequestError: there is no profile for this program on this machine, or it would be written over.
         DocumentError: it cannot be read.
     """
     from ipexlaunch.figures import figure
@@ -89,6 +90,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
         if name in options and value is not None and not given:
             options[name] = value
+    check_overlaps(options, [("the profile", path)])
     text = f"profile of {profile.written}: {setting.words}, {figure(profile.rate)} items/s then"
     print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
     return profile

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from ipexlaunch.cli.named_files import WRITES
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.secret_values import mask_variables, with_secrets
@@ -22,15 +23,13 @@ SETTLED = (
     "plan_file", "python", "module", "no_python", "env", "port", "memory_allocator", "omp_runtime", "benchmark",
     "enable_tcmalloc", "enable_jemalloc", "use_default_allocator", "disable_iomp", "count_calls", "warmup_calls",
     "auto_ipex", "dtype", "force_dtype", "disable_ipex_graph_mode", "auto_ipex_verbose",
-    "input_file", "input_format", "id_field", "text_field", "tokens_field", "max_line_mb", "batch_size", "batch_tokens",
+    "input_file", "input_format", "delimiter", "quote", "id_field", "text_field", "tokens_field", "max_line_mb",
+    "batch_size", "batch_tokens",
     "look_ahead", "keep_order", "on_bad_line", "attempts",
     "model", "input_tokens", "task", "engine", "quantization", "group_size", "lowp_mode", "checkpoint", "new_tokens",
     "seed", "no_check", "cache_dir", "no_cache",
 )  # fmt: skip
 """Options that the kept run has decided; another value would be another run."""
-
-OUTPUTS = ("report_file", "log_dir", "log_path", "run_dir", "metrics_file", "output_file")
-"""Options with a path where something is written: relative to where the user is now."""
 
 CHANGES_SHOWN = 5
 
@@ -50,9 +49,10 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         DocumentError: there is no kept run, or a file of it does not follow its format.
         LaunchError: what it needs is not here.
     """
+    from ipexlaunch.cli.built_in_workers import runner_here
     from ipexlaunch.cli.make_job import check_executable, workers_module_path
-    from ipexlaunch.cli.script_options import RUN_SCRIPT
-    from ipexlaunch.keep_runs.run_directory import PLAN, RUN, read_recorded
+    from ipexlaunch.keep_runs.run_directory import read_recorded
+    from ipexlaunch.keep_runs.run_files import PLAN, RUN
     from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
 
     kept = os.path.abspath(options["replay"])
@@ -72,7 +72,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         if name in recorded.options and not _typed(context, name):
             options[name] = _option(context, name, recorded.options[name], os.path.join(kept, RUN))
     options["replay"], options["plan_file"] = kept, os.path.join(kept, PLAN)
-    for name in OUTPUTS:
+    for name in WRITES:  # relative to where the user is now
         if options.get(name) not in (None, "", "-"):
             options[name] = os.path.abspath(options[name])
     try:
@@ -89,8 +89,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     for path in (*((job.program,) if job.kind == "script" else ()), *job.libraries.values()):
         if not os.path.exists(path):
             raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
-    runner = (RUN_SCRIPT, *job.runner[1:]) if job.runner else ()  # that of the ipexlaunch that runs it
-    return replace(job, runner=runner, module_path=workers_module_path())
+    return replace(job, runner=runner_here(job), module_path=workers_module_path())
 
 
 def _with_secrets(job: Job, kept: str) -> Job:
@@ -145,8 +144,11 @@ def _option(context: click.Context, name: str, value: Any, source: str) -> Any:
     parameter = next((each for each in context.command.params if each.name == name), None)
     if value is None or parameter is None:
         return value
+    several = isinstance(parameter, click.Option) and parameter.multiple
+    if several and isinstance(value, str):
+        value = [value]
     try:
-        if isinstance(value, (dict, list)):
+        if isinstance(value, dict) or isinstance(value, list) != several:
             raise click.BadParameter("it is a list or a mapping")
         return parameter.process_value(context, value)
     except click.UsageError as error:

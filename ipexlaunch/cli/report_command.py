@@ -7,14 +7,16 @@ from collections.abc import Iterator
 
 import click
 
+from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.comparison import Compared, Configuration, compare
 from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.keep_runs.open_runs import OpenedRun, OpenedSearch, open_runs
 from ipexlaunch.secret_values import mask_variables
+from ipexlaunch.write_file import write_file
 
 
-@click.command("report")
+@click.command("report", cls=FileCheckedCommand)
 @click.argument("paths", metavar="RUN...", nargs=-1, required=True)
 @click.option("--html", "page_file", metavar="FILE", help="Write one page with charts that needs no network.")
 def command(paths: tuple[str, ...], page_file: str | None) -> int:
@@ -85,7 +87,6 @@ def _write_page(
 
     text = page(runs, configurations, searches)
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        write_file(path, text.encode(errors="backslashreplace"))  # a name may hold half a surrogate pair
     except OSError as error:
         raise IpexLaunchError(f"write the page to {path}", str(error.strerror)) from None

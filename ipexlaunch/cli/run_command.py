@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ipexlaunch.cli.baseline_run import baseline_option
+from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
@@ -21,6 +22,7 @@ from ipexlaunch.launch import shell_line
 
 @click.command(
     name="run",
+    cls=FileCheckedCommand,
     context_settings={
         "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
         "token_normalize_func": lambda token: token.replace("_", "-"),  # ipexrun takes --log_dir as well as --log-dir
@@ -46,6 +48,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         if options["profile"]:
             raise click.UsageError("--replay repeats a run as it was; leave out --profile", context)
         job = job_to_replay(context, program, options)
+        check_overlaps(options, program_reads(job))
         plan, topology = plan_to_run(context, options)
         tell_changes(options["replay"], job)
     elif program is None:

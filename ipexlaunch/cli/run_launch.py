@@ -14,16 +14,19 @@ from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ipexlaunch import __version__
+from ipexlaunch.cli.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.conclude_run import conclude_run
+from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.errors import IpexLaunchError, LaunchError
+from ipexlaunch.errors import LaunchError
 from ipexlaunch.hold_place import hold_place
+from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.secret_values import mask_words
+from ipexlaunch.write_file import is_stream
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -110,7 +113,7 @@ def _run(
     from ipexlaunch.cli.watch_run import RunWatch
     from ipexlaunch.count_oom_kills import count_oom_kills
     from ipexlaunch.lifecycle import Limits
-    from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, supervise
+    from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
 
     mode, restarts = on_failure(options["on_failure"])
     limits = Limits(
@@ -135,12 +138,12 @@ def _run(
             stall_timeout_s=feeding.stall_timeout_s,
         )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
+    options["log_dir"] = log_directory(options)
+    logs = _log_paths(launch, options)
     keeper = _keeper(launch, topology, options)
     if keeper is not None:
         held.callback(keeper.close)
-    options["log_dir"] = log_directory(options)
-    logs = _log_paths(launch, options, held)
-    _check_writable(options["report_file"])
+    _hold_logs(options, held)
     _hold_report(options["report_file"], held)
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
@@ -182,14 +185,15 @@ def _run(
     if keeper is not None:
         means = keeper.noting_events(means)
     watch = RunWatch(launch, topology, means)
-    run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
-    run = watch.with_readings(run)
-    reasons, batch = feeding.conclude() if feeding is not None else ((), None)
-    if solo is not None:
-        from ipexlaunch.cli.baseline_run import with_doubts
+    with signals_put_off(means.tell):
+        run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
+        run = watch.with_readings(run)
+        reasons, batch = feeding.conclude() if feeding is not None else ((), None)
+        if solo is not None:
+            from ipexlaunch.cli.baseline_run import with_doubts
 
-        run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
-    return _ended(run, launch, topology, options, keeper, reasons, batch, known)
+            run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
+        return _ended(run, launch, topology, options, keeper, reasons, batch, known)
 
 
 def _solo(
@@ -229,10 +233,7 @@ def _ended(
         run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
     )
     report = replace(report, batch=batch)
-    _show(report, options["report_file"])
-    if keeper is not None:
-        keeper.finish(run, report)
-    return report
+    return conclude_run(report, run, options["report_file"], keeper)
 
 
 def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper | None:
@@ -273,60 +274,50 @@ def _instances(launch: Launch) -> list[Instance]:
     return [worker.instance for worker in launch.workers]
 
 
-def _log_paths(launch: Launch, options: dict[str, Any], held: ExitStack) -> dict[int, str]:
-    directory, prefix = options["log_dir"] or options["log_path"], options["log_file_prefix"]
+def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
+    directory, prefix = options["log_dir"], options["log_file_prefix"]
     if not directory:
         return {}
-    if "/" in prefix:
-        raise click.UsageError(f"--log-file-prefix is the beginning of a name, not a path: {prefix!r}; use --log-dir")
-    try:
-        os.makedirs(directory, exist_ok=True)
-        if options["run_dir"] is None or directory != os.path.join(os.path.abspath(options["run_dir"]), "logs"):
-            place = os.path.join(directory, LOGS_HELD)
-            held.callback(hold_place(place, f"keep logs in {directory}", "give another directory").release)
-    except OSError as error:
-        raise LaunchError(
-            f"keep logs in {directory}", str(error.strerror), "give a directory that can be made"
-        ) from None
     begun = time.strftime("%Y%m%d%H%M%S")
     for again in count(1):
-        stamp = begun if again == 1 else f"{begun}-{again}"  # a run of the same second
-        paths = {
-            i.index: os.path.join(directory, f"{prefix}_{stamp}_instance_{i.index}.log") for i in _instances(launch)
-        }
+        stamp = begun if again == 1 else f"{begun}-{again}"  # another run has begun in the same second
+        names = {i.index: f"{prefix}_{stamp}_instance_{i.index}.log" for i in _instances(launch)}
+        paths = {index: os.path.join(directory, name) for index, name in names.items()}
         if not any(map(os.path.lexists, paths.values())):
             break
+    alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.get("baseline")]
+    every = [*paths.values(), *alone]
+    written = [Written(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
+    check_overlaps(options, program_reads(launch.job), written)
     return paths
 
 
 def _hold_report(path: str | None, held: ExitStack) -> None:
     """Keep other launches from writing the same report while this one lasts; a stream is nobody's."""
-    target = os.path.realpath(path) if path is not None else ""
-    if path is None or (os.path.exists(target) and not os.path.isfile(target)):
+    if path is None or is_stream(path):
         return
-    directory, name = os.path.split(target)
+    directory, name = os.path.split(os.path.realpath(path))
     wanted = f"write the report to {path}"
     try:
+        os.makedirs(directory, exist_ok=True)
         hold = hold_place(os.path.join(directory, f".{name}.held"), wanted, "give another file")
     except OSError as error:
         raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
     held.callback(hold.release)
 
 
-def _check_writable(path: str | None) -> None:
-    """Find out before the run, not after it, that its report cannot be written."""
-    if path is None:
+def _hold_logs(options: dict[str, Any], held: ExitStack) -> None:
+    """Make the directory of the logs, and keep other launches out of it while this one lasts."""
+    path, run_dir = options["log_dir"], options["run_dir"]
+    if not path:
         return
-    was_there = os.path.exists(path)
+    wanted = f"keep logs in {path}"
     try:
-        with open(path, "a"):
-            pass
+        os.makedirs(path, exist_ok=True)
+        if run_dir is None or path != os.path.join(os.path.abspath(run_dir), LOGS):  # that one is held already
+            held.callback(hold_place(os.path.join(path, LOGS_HELD), wanted, "give another directory").release)
     except OSError as error:
-        raise LaunchError(
-            f"write the report to {path}", str(error.strerror), "give a path that can be written"
-        ) from None
-    if not was_there:
-        os.unlink(path)  # a run that is killed leaves no empty report
+        raise LaunchError(wanted, str(error.strerror), "give a directory that can be made") from None
 
 
 def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
@@ -340,22 +331,6 @@ def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
         "python": launch.job.python if launch.job.kind != "executable" else None,
         "preloaded": list(launch.job.libraries.values()),
     }
-
-
-def _show(report: Report, path: str | None) -> None:
-    from ipexlaunch.cli.terminal import showable, wants_color, width_of
-    from ipexlaunch.drawings.report_table import report_table
-
-    table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
-    sys.stderr.write(showable(table, sys.stderr))
-    if path is not None:
-        from ipexlaunch.documents.report_document import write_report
-
-        try:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(write_report(report))
-        except OSError as error:
-            raise IpexLaunchError(f"write the report to {path}", str(error.strerror)) from None
 
 
 def _stamp() -> bytes:

@@ -24,6 +24,19 @@ def _line_rule(_context: click.Context, _parameter: click.Parameter, text: str |
     return read_rule(text)
 
 
+def _failure_words(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """The words of --on-failure, refused where they are none."""
+    on_failure(text)
+    return text
+
+
+def _name_prefix(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+    """The value of --log-file-prefix, refused where it is a path."""
+    if "/" in text:
+        raise click.UsageError(f"--log-file-prefix is the beginning of a name, not a path: {text!r}; use --log-dir")
+    return text
+
+
 OWN = (
     click.option("--python", metavar="PATH", help="Interpreter of the workers  [default: the active environment's]."),
     click.option("-m", "--module", is_flag=True, help="PROGRAM is a module, as in `python -m`."),
@@ -42,7 +55,13 @@ OWN = (
     click.option("--report", "report_file", metavar="FILE", help="Write the report as JSON."),
     click.option("--run-dir", metavar="DIR", help="Keep everything about the run in DIR; --replay DIR repeats it."),
     click.option("--log-dir", metavar="DIR", help="Keep each worker's output in a file of its own."),
-    click.option("--log-file-prefix", default="run", show_default=True, help="How the names of those files begin."),
+    click.option(
+        "--log-file-prefix",
+        default="run",
+        show_default=True,
+        callback=_name_prefix,
+        help="How the names of those files begin.",
+    ),
     click.option("--strict", is_flag=True, help="Refuse to run where memory cannot be bound as planned."),
     click.option(
         "--local-pages",
@@ -102,6 +121,7 @@ OWN = (
     ),
     click.option(
         "--on-failure",
+        callback=_failure_words,
         default="stop",
         show_default=True,
         metavar="stop|continue|restart[:N]",

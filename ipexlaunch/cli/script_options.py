@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ipexlaunch.cli.make_job import refuse_old_python
 from ipexlaunch.errors import LaunchError, RequestError
 
 if TYPE_CHECKING:
@@ -91,11 +92,14 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
     Raises:
         UsageError: an option needs a Python program, needs another option, or excludes one.
         RequestError: a dtype that --auto-ipex has not, or that this processor has no kernel for.
-        LaunchError: the workers' interpreter has no IPEX.
+        LaunchError: the workers' interpreter has no IPEX, or ipexlaunch lies in an archive.
     """
     _refuse_contradictions(job, options)
     if not (options["count_calls"] or options["auto_ipex"]):
         return ()
+    from ipexlaunch.cli.built_in_workers import run_script
+
+    refuse_old_python(job.python, "--auto-ipex" if options["auto_ipex"] else "--count-calls")
     from ipexlaunch.engines.script_options import DEFAULT_WARMUP_CALLS, ScriptOptions
 
     warmup_calls = options["warmup_calls"]
@@ -110,7 +114,7 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
         graph=not options["disable_ipex_graph_mode"],
         verbose=options["auto_ipex_verbose"],
     )
-    return (RUN_SCRIPT, *asked.words())
+    return (run_script(), *asked.words())
 
 
 def _refuse_contradictions(job: Job, options: dict[str, Any]) -> None:
@@ -154,6 +158,3 @@ def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
             f"slower than fp32 here: {expected.reason} ({expected.source})",
             "use --dtype fp32, or --force-dtype",
         )
-
-
-RUN_SCRIPT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers", "run_script.py")

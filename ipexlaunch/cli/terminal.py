@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from ipexlaunch.secret_values import mask_text
+from ipexlaunch.typed_text import whole_number
 from ipexlaunch.visible_text import visible, visible_drawing
 
 WIDTH = 100
 """Columns where the stream is no terminal."""
+
+WIDEST = 10_000
+"""No terminal is wider; COLUMNS may say anything."""
 
 
 def width_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> int:
@@ -21,8 +25,9 @@ def width_of(stream: TextIO, environment: Mapping[str, str] = os.environ) -> int
         environment: variables.
     """
     wanted = environment.get("COLUMNS", "")
-    if wanted.isdecimal() and int(wanted) > 0:
-        return int(wanted)
+    columns = whole_number(wanted)
+    if columns:
+        return min(columns, WIDEST)
     try:
         return os.get_terminal_size(stream.fileno()).columns or WIDTH
     except (OSError, ValueError):

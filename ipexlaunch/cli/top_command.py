@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
+from ipexlaunch.guard_streams import failed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +31,7 @@ FIRST_LOOK_S = 0.5
 Run = tuple["Answer", Mapping[int, "Usage"]]
 
 
-@click.command("top")
+@click.command("top", cls=FileCheckedCommand)
 @click.option("--once", is_flag=True, help="Print once and end; the same where the output is no terminal.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
@@ -120,6 +123,7 @@ def _refresh(sampler: Sampler, interval: float) -> int:
     from rich.console import Console
     from rich.live import Live
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the screen has to be given back
     console = Console(no_color=not wants_color(sys.stdout), highlight=False, emoji=False)
     try:
         runs, notes = _look(sampler)
@@ -127,7 +131,7 @@ def _refresh(sampler: Sampler, interval: float) -> int:
             _print(runs, notes, "table")
             return 0
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            while runs or notes:  # who does not answer now may answer next time
+            while (runs or notes) and not failed(sys.stdout):  # who does not answer now may answer next time
                 live.update(_picture(runs, notes, *console.size), refresh=True)
                 time.sleep(interval)
                 runs, notes = _look(sampler)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import click
 
+from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.topology.machine import Topology
@@ -26,7 +27,7 @@ SAVE_HELP = (
 FORMAT = click.Choice([*PICTURES, *DOCUMENTS])
 
 
-@click.command("topology")
+@click.command("topology", cls=FileCheckedCommand)
 @click.option("--topology", "source", default="live", metavar="SRC", help=SOURCE_HELP)
 @click.option("--format", "form", type=FORMAT, default="table", show_default=True, help="How to show it.")
 @click.option("--explain", is_flag=True, help="Say why each cpu and node that is present may not be used.")

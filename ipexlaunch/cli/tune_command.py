@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_size
 from ipexlaunch.cli.run_options import run_options
@@ -23,6 +26,7 @@ from ipexlaunch.figures import figure
 from ipexlaunch.report import EXIT_INVALID
 from ipexlaunch.secret_values import mask_words
 from ipexlaunch.tuning.space import AS_IS
+from ipexlaunch.write_file import check_directory, check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +60,8 @@ class Subject:
     model: ModelJob | None = None
     candidates: Mapping[str, Candidate]
     """Of a model, by name."""
+    left_out: tuple[str, ...] = ()
+    """Of a model: candidates that could not be tried, and why."""
 
     @property
     def ends_by_itself(self) -> bool:
@@ -65,6 +71,7 @@ class Subject:
 
 @click.command(
     name="tune",
+    cls=FileCheckedCommand,
     context_settings={
         "allow_interspersed_args": False,
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -91,11 +98,35 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 
     refuse_what_means_nothing(context)
     topology = open_topology("live")
+    _check_places(topology)
     subject = _subject(context, topology, program, arguments, options)
     job = _job(subject, topology, options)
     numbers = tuple(subject.candidates) or (AS_IS,)
     space = space_from_options(topology, job, numbers, subject.arguments, options)
     return _tune(subject, job, space, topology, options)
+
+
+def _check_places(topology: Topology) -> None:
+    """Find out before anything is measured that what is found could not be kept."""
+    from ipexlaunch.keep_profiles import profile_path, study_path
+    from ipexlaunch.keep_study import require_optuna
+
+    require_optuna()
+    for path, what in (
+        (study_path(os.environ, ""), "the study"),
+        (profile_path(os.environ, topology.fingerprint, ""), "the profile"),
+    ):
+        check_directory(os.path.dirname(path), what)
+
+
+def _refuse_own_places(study: str, profile: str, options: dict[str, Any]) -> None:
+    """The study and the profile are no place for the report, the plan or an input."""
+    from ipexlaunch.keep_profiles import plan_path
+
+    own = {"the study": study, "the profile": profile, "the profile's plan": plan_path(profile)}
+    check_overlaps(options, more_writes=[Written(what=what, path=path, kind="file") for what, path in own.items()])
+    for what, path in own.items():
+        check_writable(path, what, regular=True)
 
 
 def _subject(
@@ -107,9 +138,9 @@ def _subject(
         for name in ("module", "no_python", "count_calls", "auto_ipex"):
             if options[name]:
                 raise click.UsageError(f"--{name.replace('_', '-')} is for programs; a model has its own worker")
-        model, candidates = candidates_of_model(topology, WORKER, options)
+        model, candidates, left_out = candidates_of_model(topology, WORKER, options)
         key = model_key(model.model, model.task)
-        return Subject(key=key, program=WORKER, model=model, candidates=candidates)
+        return Subject(key=key, program=WORKER, model=model, candidates=candidates, left_out=left_out)
     if program is None:
         raise click.UsageError("give a PROGRAM, or --model", context)
     words = [*arguments]
@@ -120,14 +151,14 @@ def _subject(
 
 def _job(subject: Subject, topology: Topology, options: dict[str, Any]) -> Job:
     if subject.model is not None:
-        return job_from_options(WORKER, (), {**options, "module": True})
+        return built_in_job(WORKER, options)
     job = job_from_options(subject.program, subject.arguments, options)
     dtype = None if options["dtype"] == "auto" else options["dtype"]  # a script has no choice of its own
     return replace(job, runner=script_runner(job, topology, {**options, "dtype": dtype}))
 
 
 def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options: dict[str, Any]) -> int:
-    from ipexlaunch.keep_profiles import study_path
+    from ipexlaunch.keep_profiles import profile_path, study_path
     from ipexlaunch.keep_study import open_study
     from ipexlaunch.try_settings import try_setting
     from ipexlaunch.tuning.outcome import Outcome
@@ -135,13 +166,15 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
 
     rule = rule_from_options(options)
     path = study_path(os.environ, _study_key(subject, job, space, topology, rule, options))
+    _refuse_own_places(path, profile_path(os.environ, topology.fingerprint, subject.key), options)
     study = open_study(path, space, fresh=options["fresh"])
     ground = _ground(subject, space, topology, options)
     _tell(f"{len(space)} settings of {len(space.splits)} splits, {rule.budget_s:g} s")
     if study.history:
         _tell(f"going on after {len(study.history)} runs of former sessions ({path})")
     found = search(space, topology, rule, study, lambda step: try_setting(ground, step), _watch)
-    outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=tuple(study.history))
+    runs = tuple(study.history)
+    outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=runs, left_out=subject.left_out)
     _tell(outcome.why)
     _show(outcome)
     if options["report_file"] is not None:
@@ -169,7 +202,7 @@ def _study_key(
             "model": model,
             "python": job.python,
             "variables": dict(sorted(job.environment.items())),
-            "runner": job.runner,
+            "runner": job.runner[1:],  # the first is the place of ipexlaunch itself
             "counted_by": rule_of_lines.pattern.pattern if rule_of_lines else "",
             "splits": splits,
             "axes": [[axis.name, list(axis.choices)] for axis in space.axes],

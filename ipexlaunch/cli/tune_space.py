@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.make_job import job_from_options
-from ipexlaunch.cli.model_options import model_job, path_of, resolved
+from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.model_options import model_job, resolved, text_of
 from ipexlaunch.cli.plan_options import request_from_options
 from ipexlaunch.cli.run_options import allocator
 from ipexlaunch.cli.tune_options import MODEL_BATCH_SIZES
@@ -97,8 +97,8 @@ def _runtimes(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
 
 def candidates_of_model(
     topology: Topology, program: str, options: dict[str, Any]
-) -> tuple[ModelJob, dict[str, Candidate]]:
-    """The job of the model, and the engines and dtypes that are worth a trial, the fastest first.
+) -> tuple[ModelJob, dict[str, Candidate], tuple[str, ...]]:
+    """The job of the model, the engines and dtypes that are worth a trial, the fastest first, and who was left out.
 
     What is not asked for is measured once on the default plan, as `bench` does; of what is right and nearly as fast as
     the fastest, the best few are tried on every split.
@@ -114,21 +114,23 @@ def candidates_of_model(
     sizes = options["batch_sizes"] or MODEL_BATCH_SIZES
     options = {**options, "batch_size": sizes[len(sizes) // 2]}
     job = model_job(
-        options, text=path_of(options["text"], "read the text"), warmup_batches=options["warmup"],
+        options, text=text_of(options["text"]), warmup_batches=options["warmup"],
         seconds=options["seconds"],
     )  # fmt: skip
-    worker = job_from_options(program, (), {**options, "module": True})
+    worker = built_in_job(program, options)
     plan = make_plan(topology, request_from_options(options))
     found = resolved(job, worker, plan, topology, options)
-    print(f"ipexlaunch: {found.choice.candidate.name}: {found.choice.why}", file=sys.stderr, flush=True)
+    left_out = found.choice.left_out
+    for line in (f"{found.choice.candidate.name}: {found.choice.why}", *left_out):
+        print(f"ipexlaunch: {line}", file=sys.stderr, flush=True)
     best = found.choice.candidate
     measured = [each for each in found.known if each.right and each.candidate != best]
     if options["dtype"] != "auto" or not any(each.candidate == best for each in found.known if each.right):
-        return job, {best.name: best}
+        return job, {best.name: best}, left_out
     level = next(each.speed or 0.0 for each in found.known if each.candidate == best)
     near = sorted(
         (each for each in measured if (each.speed or 0.0) >= FAST_ENOUGH * level), key=lambda e: -(e.speed or 0)
     )
     chosen = [best, *(each.candidate for each in near[: MOST_NUMBERS - 1])]
     # Their answers were compared with eager fp32 just now, so no trial needs to do it again.
-    return replace(job, check=False), {each.name: each for each in chosen}
+    return replace(job, check=False), {each.name: each for each in chosen}, left_out

@@ -15,6 +15,7 @@ from ipexlaunch.disturbance import Disturbance
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.proof import Proof
 from ipexlaunch.report import InstanceReport, Report, Throughput
+from ipexlaunch.typed_text import ascii_escapes
 
 SCHEMA = "ipexlaunch/report/1"
 
@@ -53,7 +54,7 @@ def write_report(report: Report) -> str:
         "provenance": dict(report.provenance),
         "batch": None if report.batch is None else asdict(report.batch),
     }
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    return ascii_escapes(json.dumps(data, indent=1, ensure_ascii=False)) + "\n"
 
 
 def _baseline(baseline: Baseline) -> dict[str, Any]:

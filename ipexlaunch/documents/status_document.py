@@ -10,6 +10,7 @@ from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.run_identity import RunIdentity
 from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
+from ipexlaunch.typed_text import ascii_escapes
 from ipexlaunch.usage import Usage
 
 SCHEMA = "ipexlaunch/status/1"
@@ -76,7 +77,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
 def write_top(runs: Iterable[tuple[RunIdentity, Snapshot, Mapping[int, Usage]]]) -> str:
     """All runs of a host as one JSON document (schema ipexlaunch/top/1), for programs."""
     data = {"schema": "ipexlaunch/top/1", "runs": [status_data(*run) for run in runs]}
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    return ascii_escapes(json.dumps(data, indent=1, ensure_ascii=False)) + "\n"
 
 
 def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:

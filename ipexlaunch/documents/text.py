@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ValidationError
 
 from ipexlaunch.cpulist import parse_list
 from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.typed_text import ascii_escapes
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -113,15 +114,17 @@ def problem_at(document: Document, path: tuple[str | int, ...], problem: str, hi
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
     """YAML for people: keys in the order given, innermost rows on one line each."""
-    text: str = yaml.dump(
-        data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=2**20, allow_unicode=True
-    )
+    form: dict[str, Any] = {"sort_keys": False, "default_flow_style": None, "width": 2**20, "allow_unicode": True}
+    try:
+        text: str = yaml.dump(data, Dumper=_Dumper, **form)
+    except UnicodeEncodeError:  # libyaml is given UTF-8, in which bytes that are no text have no form
+        text = yaml.dump(data, Dumper=yaml.SafeDumper, **form)
     return text
 
 
 def dump_json(data: Mapping[str, Any]) -> str:
-    """JSON for machines, keys in the order given, ending in a newline."""
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    """JSON for machines, keys in the order given, ending in a newline; bytes that are no text are escapes."""
+    return ascii_escapes(json.dumps(data, indent=1, ensure_ascii=False)) + "\n"
 
 
 DEEPEST = 64
@@ -186,12 +189,20 @@ def _parse(text: str, source: str) -> Any:
     _refuse_depth(text, source)
     try:
         quick = _parse_long_list(text)
-        return yaml.load(text, Loader=_Loader) if quick is None else quick
+        return yaml.load(text, Loader=_loader(text)) if quick is None else quick
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, error.start) + 1
+        raise DocumentError(source, f"line {line}", "it is not UTF-8") from None
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DocumentError(source, where, f"it is not YAML or JSON: {error.problem}") from None
     except (yaml.YAMLError, ValueError) as error:
         raise DocumentError(source, "", f"it is not YAML or JSON: {str(error).splitlines()[0]}") from None
+
+
+def _loader(text: str) -> Any:
+    """libyaml's loader, or the slower one that knows the escapes of bytes that are no text."""
+    return yaml.SafeLoader if re.search(r"\\uD[89A-F]", text, re.IGNORECASE) else _Loader
 
 
 _ROW = r'- \{(?:[a-z]\w*: (?:-?(?:0|[1-9]\d*)|null|true|false|"[^"\\:\n]*")(?:, )?)+\}\n'
@@ -281,8 +292,8 @@ def _place(path: tuple[Any, ...]) -> str:
 def _line_of(text: str, path: tuple[Any, ...]) -> str:
     """ "line N" of the place, or of the nearest enclosing place that exists; "" where the text cannot be composed."""
     try:
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.YAMLError:
+        node = yaml.compose(text, Loader=_loader(text))
+    except (yaml.YAMLError, UnicodeEncodeError):
         return ""
     mark = getattr(node, "start_mark", None)
     for step in path:

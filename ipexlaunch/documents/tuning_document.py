@@ -28,6 +28,7 @@ def write_tuning(outcome: Outcome) -> str:
             "why": outcome.why,
             "settings": outcome.settings,
             "runs": [run.as_row() for run in outcome.runs],
+            "left_out": list(outcome.left_out),
         }
     )
 
@@ -52,7 +53,7 @@ def read_tuning(text: str, source: str) -> Outcome:
     runs = tuple(from_row(row) for row in data["runs"])
     if best is not None and not any(run.setting == best for run in runs):
         raise problem_at(document, ("best",), "no run has this setting", "")
-    return Outcome(**{**data, "best": best, "runs": runs})
+    return Outcome(**{**data, "best": best, "runs": runs, "left_out": tuple(data["left_out"])})
 
 
 def _model() -> type[BaseModel]:

@@ -33,3 +33,4 @@ class TuningModel(_Strict):
     why: str
     settings: int
     runs: list[TriedModel]
+    left_out: list[str] = []

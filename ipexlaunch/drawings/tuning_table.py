@@ -50,7 +50,7 @@ def setting_rows(outcome: Outcome) -> tuple[list[list[str]], list[str]]:
     ran = [setting for setting, runs in tried.items() if all(run.counts for run in runs)]
     ran.sort(key=lambda setting: (setting != best, setting not in raced, _behind(setting, raced, tried, level)))
     rows = [_row(setting, tried[setting], raced.get(setting), level, setting == best) for setting in ran[:SHOWN]]
-    return rows, list(_remarks(ran, tried))
+    return rows, [*_remarks(ran, tried), *outcome.left_out]
 
 
 def _behind(setting: Setting, raced: dict[Setting, Standing], tried: dict[Setting, list[Tried]], level: float) -> float:

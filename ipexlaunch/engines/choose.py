@@ -67,6 +67,8 @@ class Choice:
 
     candidate: Candidate
     why: str
+    left_out: tuple[str, ...] = ()
+    """Lines that say why the others do not run: what is missing, the last line of who died, how fast they were."""
 
 
 def expected(
@@ -106,6 +108,36 @@ def worth_measuring(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[Candida
     )
 
 
+def left_out(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[str, ...]:
+    """Why the others do not run: each that could not be tried or gave wrong answers, by its reason, and who is slower.
+
+    What was not tried because fp32 is known to be faster is not among them: it could have been.
+
+    Args:
+        known: candidates of the asked engines, with their measurements.
+        dtype: one, or auto.
+    """
+    lines: dict[tuple[str, str], list[str]] = {}
+    for each in known:
+        if dtype not in ("auto", each.candidate.dtype) or not each.trouble:
+            continue
+        if each.measurement is not None:
+            what = "could not be tried" if each.measurement.problem else "not chosen"
+        elif each.expectation.fares == "unavailable":
+            what = "could not be tried"
+        else:
+            continue
+        lines.setdefault((what, each.trouble), []).append(each.candidate.name)
+    told = [f"{what}: {', '.join(names)}: {trouble}" for (what, trouble), names in lines.items()]
+    ran = [each for each in known if each.right and dtype in ("auto", each.candidate.dtype)]
+    best = _fastest(ran) if ran else None
+    slower = sorted((each for each in ran if each != best), key=lambda each: -(each.speed or 0.0))
+    if slower:
+        figures = ", ".join(f"{each.candidate.name} {each.speed or 0.0:.2f}" for each in slower)
+        told.append(f"measured, and not faster: {figures} times the rate of eager fp32")
+    return tuple(told)
+
+
 def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, force: bool = False) -> Choice:
     """The candidate that runs.
 
@@ -128,12 +160,16 @@ def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, fo
     best = _fastest(right or ran)
     if dtype == "auto":
         return Choice(
-            candidate=best.candidate, why=f"the fastest of {len(ran)} measured here, {_times(best)} eager fp32"
+            candidate=best.candidate,
+            why=f"the fastest of {len(ran)} measured here, {_times(best)} eager fp32",
+            left_out=left_out(known, dtype),
         )
     plain = [each for each in known if each.candidate.dtype == "fp32" and each.right]
     if plain and not force and (best.speed or 0) < NOISE * (_fastest(plain).speed or 0):
         raise _slower(best, _fastest(plain), known, engine, dtype)
-    return Choice(candidate=best.candidate, why=f"asked for, {_times(best)} eager fp32")
+    return Choice(
+        candidate=best.candidate, why=f"asked for, {_times(best)} eager fp32", left_out=left_out(known, dtype)
+    )
 
 
 def verdict(each: Weighed, known: Sequence[Weighed]) -> str:

@@ -44,12 +44,17 @@ class ModelJob:
     device: Device = "cpu"
     cache: str = ""
     """Directory of the compile caches; "" for none."""
+    requests: bool = False
+    """Whether items are requests of an OpenAI batch file instead of texts."""
     check: bool = True
     """Compare the answers with eager fp32 before the start."""
 
     def to_json(self) -> str:
         """One line, which `from_json` reads back to the same value."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        fields = asdict(self)
+        if not self.requests:
+            del fields["requests"]  # a job of texts is called as it was before there were requests, and can be resumed
+        return json.dumps(fields, separators=(",", ":"))
 
 
 def from_json(text: str) -> ModelJob:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Protocol
 
+from ipexlaunch.batching.input_rules import shown
 from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_rows
 from ipexlaunch.batching.work_queue import WorkQueue
@@ -28,6 +30,31 @@ NOTES_OF_DEAD = 10
 """So many dead letters are told one by one; the file has them all."""
 
 
+PIPE_LOOK_S = 0.05
+"""Between two looks at a pipe that has not taken its results yet."""
+
+PIPE_LAST_S = 5.0
+"""How long a pipe may take nothing once its workers have ended."""
+
+MOST_WAITING_BYTES = 8 << 20
+"""While a pipe has so much to take, nobody is given more to do."""
+
+
+class Pipe(Protocol):
+    """Where results go that nobody can take back, and which may take them slowly or not at all."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What it has not taken yet."""
+
+    @property
+    def problem(self) -> str:
+        """Why it takes nothing any more; "" while it does."""
+
+    def wait(self, patience_s: float | None) -> None:
+        """Return once it has taken all, or raise an IpexLaunchError where it took nothing for so long."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedRules:
     """When to commit and when to lose patience."""
@@ -48,7 +75,12 @@ class QueueFeeder:
     longest_message_bytes = LONGEST_RESULTS_BYTES
 
     def __init__(
-        self, queue: WorkQueue, items: Iterator[Item | DeadLetter | None], journal: Recorder, rules: FeedRules
+        self,
+        queue: WorkQueue,
+        items: Iterator[Item | DeadLetter | None],
+        journal: Recorder,
+        rules: FeedRules,
+        pipe: Pipe | None = None,
     ) -> None:
         """Begin with all workers loading.
 
@@ -58,7 +90,11 @@ class QueueFeeder:
                 that gives no item, None for a pipe that has nothing yet: `input_came` says when it has.
             journal: makes results durable.
             rules: when to commit and when to lose patience.
+            pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
         """
+        self._pipe = pipe
+        self._looked: float | None = None
+        """When the pipe was last looked at; None while it has taken all that was committed."""
         self.queue = queue
         self.journal = journal
         self.problem = ""
@@ -80,6 +116,8 @@ class QueueFeeder:
         self._lines: list[tuple[int, bytes]] = []
         self._counts: list[Count] = []
         self._stuck: list[tuple[int, str]] = []
+        self._killed: dict[int, str] = {}
+        """Why workers are being killed."""
         self._notes: list[str] = []
         self._told_end: set[int] = set()
         self._suspicion = Suspicion(queue.rules.workers, rules.patience)
@@ -87,13 +125,25 @@ class QueueFeeder:
     @property
     def over(self) -> bool:
         """Whether nothing is left to do, and everything that was done is durable."""
-        return self.queue.over and self.journal.since is None and not self.problem
+        return self.queue.over and self.journal.since is None and not self.problem and not self._pipe_waits
+
+    @property
+    def _pipe_waits(self) -> bool:
+        """Whether a pipe has not taken everything, or fails."""
+        return self._pipe is not None and bool(self._pipe.waiting_bytes or self._pipe.problem)
+
+    @property
+    def _held_up(self) -> bool:
+        """Whether a pipe has too much to take."""
+        return self._pipe is not None and self._pipe.waiting_bytes > MOST_WAITING_BYTES
 
     def said(self, index: int, said: Said, now: float) -> None:
         """Act on what a worker says of its batches."""
         if said.event == "want":
             self._wanted[index] = said.number
             self._hand_out(index, now)
+        elif said.event == "begin":
+            self.queue.began(index, said.number)
         elif said.event == "done":
             self._done(index, said, now)
         elif said.event == "failed" and self.queue.failed(index, said.number, said.text) is not None:
@@ -102,23 +152,23 @@ class QueueFeeder:
             self._hand_out_to_all(now)
         self._finish(now)
 
-    def lost(self, index: int, reason: str, now: float) -> None:
-        """Take back what a worker had that has ended."""
+    def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> None:
+        """Take back what a worker had that has ended; whoever was asked to end is blamed for nothing."""
         asked, self._wanted[index] = self._wanted[index], 0
         self._since.pop(index, None)
         self._told_end.discard(index)
-        held = self.queue.held_by(index)
-        if self.queue.lost(index, reason):
+        reason, was_new = self._killed.pop(index, reason), not self.queue.has_answered(index)
+        suspect = self.queue.lost(index, reason, is_blamed=is_blamed)
+        if suspect is not None:
             self._bury(now)
-            if not self.queue.over:
+            if is_blamed and not self.queue.over:
                 progress = self.journal.progress
                 was_any_done = self.queue.figures.items_done > 0 or progress.done.count > progress.dead
-                items = len(held[0].items)
-                self._give_up(self._suspicion.died(index, items, reason, was_any_done=was_any_done))
+                self._give_up(self._suspicion.died(index, len(suspect.items), reason, was_any_done=was_any_done))
             self._hand_out_to_all(now)
             self._finish(now)
-        elif not asked and not self.queue.over:
-            self._give_up(self._suspicion.died_unasked(reason))
+        elif is_blamed and was_new and not self.queue.over:
+            self._give_up(self._suspicion.died_idle(reason, asked=asked > 0))
 
     def input_came(self) -> None:
         """There are items after a None; `tick` takes them."""
@@ -131,6 +181,8 @@ class QueueFeeder:
         times = [] if self.journal.since is None else [self.journal.since + self._rules.commit_s]
         if self._rules.stall_timeout_s is not None and self._since:
             times.append(min(self._since.values()) + self._rules.stall_timeout_s)
+        if self._looked is not None:
+            times.append(self._looked + PIPE_LOOK_S)
         return min(times, default=None) if not self.problem else None
 
     def rest_s(self) -> float:
@@ -144,6 +196,7 @@ class QueueFeeder:
 
     def tick(self, now: float) -> None:
         """Commit what has waited long enough, name who has taken too long, give out what has come."""
+        self._look_at_pipe(now)
         if self._came:
             self._came = False
             self._hand_out_to_all(now)
@@ -153,7 +206,9 @@ class QueueFeeder:
         if limit is not None:
             for index in [index for index, since in self._since.items() if now >= since + limit]:
                 del self._since[index]
-                self._stuck.append((index, f"had a batch for {limit:g} s (--stall-timeout)"))
+                reason = f"had a batch for {limit:g} s (--stall-timeout)"
+                self._stuck.append((index, reason))
+                self._killed[index] = f"{reason} and was killed"
         self._finish(now)
 
     def take_lines(self) -> list[tuple[int, bytes]]:
@@ -181,12 +236,26 @@ class QueueFeeder:
         try:
             if not self.problem:
                 self._commit()
+            if not self.problem and self._pipe is not None:
+                self._pipe.wait(PIPE_LAST_S)
             if self.over and self.input_error is None:
                 self.journal.complete()
+            if not self.problem:
+                self.journal.settle()
         except IpexLaunchError as error:
             self._give_up(str(error))
         finally:
             self.journal.close()
+
+    def _look_at_pipe(self, now: float) -> None:
+        """Give up where a pipe has failed, go on where it has taken what held the job up."""
+        if self._looked is None or self._pipe is None or self.problem:
+            return
+        self._looked = now if self._pipe_waits else None
+        if self._pipe.problem:
+            self._give_up(f"cannot write results to the pipe: {self._pipe.problem}")
+        elif not self._held_up:
+            self._hand_out_to_all(now)
 
     def _done(self, index: int, said: Said, now: float) -> None:
         batch = next((held for held in self.queue.held_by(index) if held.number == said.number), None)
@@ -229,7 +298,11 @@ class QueueFeeder:
     def _hand_out(self, index: int, now: float) -> None:
         queue = self.queue
         pace = self._batch_s.get(index)
-        while not self.problem and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace)):
+        while (
+            not self.problem
+            and not self._held_up
+            and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace))
+        ):
             self._read(now)
             batch = queue.take(index)
             if batch is None:
@@ -270,7 +343,8 @@ class QueueFeeder:
         """Put rows that give no item among the dead letters; no worker is to blame."""
         figures = self.queue.figures
         for letter in letters[: max(0, NOTES_OF_DEAD - figures.unreadable)]:
-            self._notes.append(f"line {letter.item.id} of the input gives no item: {letter.reason}")
+            place = f"line {letter.line} of {letter.file or 'the input'}"
+            self._notes.append(f"{place} gives no item: {letter.reason}")
         figures.unreadable += len(letters)
         self.journal.add_dead(letters, now)
 
@@ -298,6 +372,8 @@ class QueueFeeder:
             return
         try:
             self._counts += self.journal.commit()
+            if self._pipe is not None and self._looked is None:
+                self._looked = 0.0
         except IpexLaunchError as error:
             self._give_up(str(error))
 
@@ -307,4 +383,4 @@ class QueueFeeder:
 
 
 def _obituary(letter: DeadLetter) -> str:
-    return f"item {letter.item.id!r} was given up after {letter.attempts} attempts: {letter.reason}"
+    return f"item {shown(letter.item.id)} was given up after {letter.attempts} attempts: {letter.reason}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from ipexlaunch.batching.done_items import DoneItems
 from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_dead
-from ipexlaunch.keep_ledger import Progress
+from ipexlaunch.keep_ledger import Letters, Progress
 from ipexlaunch.supervise.feed import Count
 
 COUNTS_KEPT = 8
@@ -46,6 +47,9 @@ class Recorder(Protocol):
     def complete(self) -> None:
         """Note that the job has come to its end."""
 
+    def settle(self) -> None:
+        """Leave every file as it is to be found; nothing is added any more."""
+
     def close(self) -> None:
         """Let go of everything."""
 
@@ -65,14 +69,25 @@ class Keeper(Protocol):
 class Journal:
     """Gathers what is done and commits it in groups: a sync costs the same for one item and for a thousand."""
 
-    def __init__(self, output: Appended, open_dead: Callable[[int], Appended], ledger: Keeper) -> None:
+    def __init__(
+        self,
+        output: Appended,
+        open_dead: Callable[[int], Appended],
+        ledger: Keeper,
+        again: DoneItems | None = None,
+        settle: Callable[[], None] | None = None,
+    ) -> None:
         """Begin where the ledger stands.
 
         Args:
             output: where results go.
             open_dead: opens the file of dead letters, of which so many bytes count; called before the first letter.
             ledger: says what counts.
+            again: items that have a dead letter and are tried once more; None where the job itself is gone on with.
+            settle: takes letters that do not count any more out of their file.
         """
+        self.again = again
+        self._settle = settle
         self._output = output
         self._open_dead = open_dead
         self._dead_file: Appended | None = None
@@ -84,6 +99,8 @@ class Journal:
         self.since: float | None = None
         """When the oldest of what is not committed came; None where all is."""
         self.waiting_bytes = 0
+        self.tried = 0
+        """Items that were accounted for by this run."""
 
     @property
     def progress(self) -> Progress:
@@ -119,15 +136,23 @@ class Journal:
         if self.since is None:
             return []
         progress = self.progress
+        dead = [letter.item.number for letter in self._dead]
         progress.output_bytes = self._output.append(b"".join(self._rows))
-        if self._dead:
+        if dead:
             if self._dead_file is None:
                 self._dead_file = self._open_dead(progress.dead_bytes)
             progress.dead_bytes = self._dead_file.append(encode_dead(self._dead))
-            progress.dead += len(self._dead)
-            self._numbers += [letter.item.number for letter in self._dead]
-        progress.done.add(self._numbers)
+        if self.again is None:
+            progress.dead += len(dead)
+            progress.done.add([*self._numbers, *dead])
+        else:
+            # All are accounted for already, by the letters that they have: until the file is written anew, a result
+            # or another letter counts more than the first.
+            progress.recovered += self._numbers
+            progress.dead -= len(self._numbers)
+            progress.letters = Letters.OUTDATED
         self._ledger.commit()
+        self.tried += len(self._numbers) + len(dead)
         counts, self._counts = self._counts, []
         self._rows, self._numbers, self._dead, self.since, self.waiting_bytes = [], [], [], None, 0
         return _thinned(counts)
@@ -138,8 +163,18 @@ class Journal:
         Raises:
             IpexLaunchError: the ledger cannot be written.
         """
-        self.progress.complete = True
-        self._ledger.commit()
+        if self.again is None:
+            self.progress.complete = True
+            self._ledger.commit()
+
+    def settle(self) -> None:
+        """Take letters that do not count any more out of their file; nothing can be added after that.
+
+        Raises:
+            IpexLaunchError: it cannot be written; who opens the job next does it.
+        """
+        if self._settle is not None:
+            self._settle()
 
     def close(self) -> None:
         """Let go of the files; what was not committed does not count."""

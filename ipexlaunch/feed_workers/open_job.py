@@ -10,14 +10,25 @@ from dataclasses import replace
 from ipexlaunch.batching.done_items import DoneItems
 from ipexlaunch.batching.output_rules import OutputRules
 from ipexlaunch.errors import RequestError
+from ipexlaunch.feed_workers.dead_letters import (
+    ASIDE,
+    DEAD,
+    letters_for_results,
+    number_in,
+    numbers_of_letters,
+    settle_letters,
+)
 from ipexlaunch.feed_workers.journal import Appended, Journal
 from ipexlaunch.keep_ledger import DamagedLedgerError, Ledger, LedgerError, Progress, WithoutLedger
 from ipexlaunch.secret_values import masked
+from ipexlaunch.write_file import write_file
 from ipexlaunch.write_results.appended_file import AppendedFile, WriteError
 
 LEDGER = ".ledger"
-DEAD = ".dead.jsonl"
-"""What the names of the files beside the output end with."""
+"""What the name of the file beside the output ends with."""
+
+FORMER = "former programs"
+"""Where a ledger keeps the programs that a job had before `--retry-dead` came with another one."""
 
 
 def open_job(
@@ -27,6 +38,7 @@ def open_job(
     resume: bool = False,
     overwrite: bool = False,
     rebuild: bool = False,
+    retry_dead: bool = False,
 ) -> Journal:
     """The journal of a job; no other process can open one for the same output until it is closed.
 
@@ -36,51 +48,125 @@ def open_job(
         resume: go on where a former job ended; one that never began is begun.
         overwrite: begin anew, whatever is there.
         rebuild: with resume: make the ledger from the output, where it is lost or damaged.
+        retry_dead: try again what was given up, by this program or by another one; nothing else.
 
     Raises:
-        RequestError: there is an output already, or it is that of another job.
+        RequestError: there is an output already, or none to go on with, or it is that of another job.
         LedgerError: the ledger is held, missing or damaged.
         WriteError: the output cannot be written, or is shorter than its ledger says.
     """
     rules = replace(rules, path=os.path.realpath(rules.path))
     output, gathered = rules.path, rules.gathered
     path = output + LEDGER
-    files = tuple(dict.fromkeys((output, gathered, output + DEAD)))
+    files = _files_of(rules)
     written = [name for name in files if os.path.exists(name) and os.path.getsize(name)]
-    is_there = bool(written) or (os.path.exists(path) and os.path.getsize(path) > 0)
+    is_there = bool(written) or _is_begun(path)
     if rebuild and resume:
-        if not os.path.exists(gathered) and os.path.exists(output):
+        if rules.parquet and not os.path.exists(gathered) and os.path.exists(output):
             raise RequestError(
                 f"build the ledger of {output} anew",
                 f"its results were gathered in {gathered}, which is gone",
                 "if the output is whole, nothing is left to do; to begin anew: --overwrite",
             )
-        ledger = Ledger.create(path, job, lambda: _progress_of(gathered, output + DEAD))
+        ledger = Ledger.create(path, job, lambda: _progress_of(rules))
+    elif retry_dead:
+        ledger = _try_again(path, job, is_there=is_there)
     elif resume and is_there:
         ledger = _go_on(path, job, is_written=bool(written))
     elif is_there and not overwrite:
-        raise RequestError(
-            f"write {output}",
-            f"{(written or [path])[0]} is there already",
-            "to go on with its job: --resume; to begin anew: --overwrite",
-        )
+        raise _is_there_already(output, (written or [path])[0])
     else:
         ledger = Ledger.create(path, job, stale=files)
     try:
-        if ledger.progress.complete and not os.path.exists(gathered):
+        settle_letters(output + DEAD, ledger)
+        progress, again = ledger.progress, None
+        if retry_dead:
+            again = numbers_of_letters(output + DEAD, progress.dead_bytes)
+            if again.count and progress.complete and not os.path.exists(gathered):
+                _check_gatherable(rules, progress.output_bytes)
+                _gather_again(rules)
+        if progress.complete and not os.path.exists(gathered):
             # The output was made of what was gathered, and nothing will be appended any more.
             file = AppendedFile(output, os.path.getsize(output))
         else:
-            file = AppendedFile(gathered, ledger.progress.output_bytes)
-        if not ledger.progress.dead_bytes and os.path.exists(output + DEAD):
-            os.unlink(output + DEAD)  # letters that never counted
+            file = AppendedFile(gathered, progress.output_bytes)
     except OSError as error:
         ledger.close()
         raise WriteError(f"go on with {output}", str(error.strerror), "begin anew with --overwrite") from None
     except BaseException:
         ledger.close()
         raise
-    return Journal(file, lambda length: AppendedFile(output + DEAD, length), ledger)
+    return Journal(
+        file,
+        lambda length: AppendedFile(output + DEAD, length),
+        ledger,
+        again,
+        lambda: settle_letters(output + DEAD, ledger),
+    )
+
+
+def _check_gatherable(rules: OutputRules, length: int) -> None:
+    """Whether an output that is finished still holds its results, so many bytes.
+
+    Raises:
+        RequestError: it does not.
+        OSError: it is gone.
+    """
+    if rules.parquet or os.path.getsize(rules.path) != length:
+        where = f"{rules.gathered}, which is gone" if rules.parquet else f"{rules.path}, which somebody has changed"
+        raise RequestError(
+            f"try again what failed in {rules.path}", f"its results are in {where}", "begin anew with --overwrite"
+        )
+
+
+def _gather_again(rules: OutputRules) -> None:
+    """Make an output that is finished what results can be appended to; it stays until it is made anew.
+
+    Raises:
+        OSError: there is no room.
+    """
+    with open(rules.path, "rb") as file:
+        write_file(rules.gathered, iter(lambda: file.read(1 << 20), b""))
+
+
+def refuse_existing(rules: OutputRules) -> None:
+    """Find out before any work that a job which does not go on with another would need --overwrite.
+
+    Args:
+        rules: where results go: a file.
+
+    Raises:
+        RequestError: something was done there.
+        LedgerError: another job is at work there.
+    """
+    rules = replace(rules, path=os.path.realpath(rules.path))
+    for name in _files_of(rules):
+        if os.path.exists(name) and os.path.getsize(name):
+            raise _is_there_already(rules.path, name)
+    if _is_begun(rules.path + LEDGER):
+        raise _is_there_already(rules.path, rules.path + LEDGER)
+
+
+def _files_of(rules: OutputRules) -> tuple[str, ...]:
+    """What holds results and dead letters, and what is written on the way."""
+    aside = (rules.gathered, rules.unfinished) if rules.gathered != rules.path else ()
+    return (rules.path, *aside, rules.path + DEAD, rules.path + DEAD + ASIDE)
+
+
+def _is_begun(ledger: str) -> bool:
+    """Whether anything was done by the job of a ledger; where nothing was, beginning anew loses nothing."""
+    if not os.path.exists(ledger) or not os.path.getsize(ledger):
+        return False
+    try:
+        with Ledger.resume(ledger) as held:
+            return held.progress.complete or held.progress.done.count > 0
+    except DamagedLedgerError:
+        return True
+
+
+def _is_there_already(output: str, name: str) -> RequestError:
+    hint = "to go on with its job: --resume; to begin anew: --overwrite"
+    return RequestError(f"write {output}", f"{name} is there already", hint)
 
 
 def recorded_job(rules: OutputRules) -> Mapping[str, object]:
@@ -103,15 +189,39 @@ def _go_on(path: str, job: Mapping[str, object], *, is_written: bool) -> Ledger:
         if is_written:
             raise
         return Ledger.create(path, job)  # the job was ended before it had begun
-    changes = what_changed(ledger.job, job)
+    _refuse_changes(ledger, ledger.job, job)
+    return ledger
+
+
+def _try_again(path: str, job: Mapping[str, object], *, is_there: bool) -> Ledger:
+    """The ledger of a job that was begun before; another program is noted in it, beside those that it had."""
+    output = path.removesuffix(LEDGER)
+    if not is_there:
+        raise RequestError(f"try again what failed in {output}", "there is no such job", "leave out --retry-dead")
+    ledger = Ledger.resume(path)
+    before = ledger.job
+    _refuse_changes(ledger, {**before, "program": job.get("program")}, job)
+    if before.get("program") != job.get("program"):
+        former = before.get(FORMER, [])
+        try:
+            ledger.note_job({**job, FORMER: [*(former if isinstance(former, list) else []), before.get("program")]})
+        except LedgerError:
+            ledger.close()
+            raise
+    return ledger
+
+
+def _refuse_changes(ledger: Ledger, before: Mapping[str, object], job: Mapping[str, object]) -> None:
+    changes = what_changed({key: value for key, value in before.items() if key != FORMER}, job)
     if changes:
         ledger.close()
+        is_mended = ledger.progress.dead and all(change.startswith("program ") for change in changes)
+        mended = "; to try with this program what was given up: --retry-dead" if is_mended else ""
         raise RequestError(
-            f"go on with the job of {path.removesuffix(LEDGER)}",
+            f"go on with the job of {ledger.path.removesuffix(LEDGER)}",
             f"it is not the same any more: {'; '.join(changes)}",
-            "put back what it was, or begin anew with --overwrite",
+            f"put back what it was, or begin anew with --overwrite{mended}",
         )
-    return ledger
 
 
 def open_pipe(output: Appended, dead: Appended) -> Journal:
@@ -141,32 +251,31 @@ def _flat(values: Mapping[str, object], before: str = "") -> dict[str, object]:
     return flat
 
 
-def _progress_of(gathered: str, dead: str) -> Progress:
-    """What results and dead letters there are, by the number in each row; a last line without its end is none."""
+def _progress_of(rules: OutputRules) -> Progress:
+    """What results and dead letters there are, by the number in each row; a last line without its end is none.
+
+    An item that has both was done after it was given up: a letter never counts beside a result.
+    """
+    if not os.path.exists(rules.gathered) and os.path.exists(rules.path):
+        _gather_again(rules)  # it is finished, and its rows are all in it
     progress = Progress(done=DoneItems())
-    progress.output_bytes, _ = _numbers_in(gathered, progress.done)
-    progress.dead_bytes, progress.dead = _numbers_in(dead, progress.done)
+    progress.output_bytes = _add_results(rules.gathered, progress.done)
+    progress.dead_bytes, progress.dead = letters_for_results(rules.path + DEAD, progress.done)
     return progress
 
 
-def _numbers_in(path: str, done: DoneItems) -> tuple[int, int]:
-    """(bytes of whole rows, how many)."""
-    length = rows = 0
+def _add_results(path: str, done: DoneItems) -> int:
+    """Note the items that have a row; bytes of whole rows."""
+    length = 0
     if not os.path.exists(path):
-        return 0, 0
+        return 0
     with open(path, "rb") as file:
-        for line in file:
+        for place, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 break
             try:
-                number = json.loads(line)["number"]
-                if not isinstance(number, int) or number < 0:
-                    raise ValueError("its number is none")
-                done.add([number])
-            except (ValueError, KeyError, TypeError) as error:
-                raise LedgerError(
-                    f"build a ledger from {path}", f"line {rows + 1} is no row of a result ({error})"
-                ) from None
+                done.add([number_in(line, path, place)])
+            except ValueError as error:
+                raise LedgerError(f"build a ledger from {path}", f"line {place}: {error}", "take it out") from None
             length += len(line)
-            rows += 1
-    return length, rows
+    return length

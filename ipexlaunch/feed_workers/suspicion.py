@@ -18,8 +18,8 @@ class Patience:
     deaths_on_single_items: int = 2
     """... if so many of them were on single items, which `WorkQueue.in_doubt` gives out: then it is not one item in a
     large batch that kills. Where one item in ten does, one worker alone is so misjudged in one job of a hundred."""
-    deaths_unasked: int = 5
-    """Deaths before a worker asked for a batch, of each on average, with no batch done in between. One that cannot load
+    deaths_idle: int = 5
+    """Deaths before a worker had a batch, of each on average, with no batch done in between. One that cannot load
     is tried less often (`Limits.restarts`); this is for one that says that it is ready, and then ends."""
 
 
@@ -42,7 +42,7 @@ class Suspicion:
         self._on_batches = [0] * self._workers
         """Each worker's deaths on a batch."""
         self._on_single_items = 0
-        self._unasked = 0
+        self._idle = 0
         self._items = 0
 
     def died(self, worker: int, items: int, reason: str, *, was_any_done: bool) -> str:
@@ -72,15 +72,17 @@ class Suspicion:
             return f"workers ended {deaths} times without a batch done in between, at last: {reason}"
         return ""
 
-    def died_unasked(self, reason: str) -> str:
-        """The same of a worker that has not asked for a batch.
+    def died_idle(self, reason: str, *, asked: bool) -> str:
+        """The same of a worker that has had no batch at all.
 
         Args:
             reason: how it ended.
+            asked: whether it has asked for one, and there was none for it at the time.
         """
-        self._unasked += 1
-        if self._unasked >= self._patience.deaths_unasked * self._workers:
-            return f"workers ended {self._unasked} times before they asked for items, at last: {reason}"
+        self._idle += 1
+        if self._idle >= self._patience.deaths_idle * self._workers:
+            when = "before there were items for them" if asked else "before they asked for items"
+            return f"workers ended {self._idle} times {when}, at last: {reason}"
         return ""
 
     def gave_up(self, items: int, reason: str) -> str:

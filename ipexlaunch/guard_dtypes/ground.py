@@ -15,6 +15,7 @@ from ipexlaunch.plan.instances import Plan
 from ipexlaunch.record import Run
 from ipexlaunch.topology import Topology
 from ipexlaunch.user_directory import has_home, homeless_directory, user_directory
+from ipexlaunch.write_file import check_directory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,17 +67,20 @@ def make_ground(
         use_cache: take what was measured before, and keep what is measured now.
 
     Raises:
-        LaunchError: the workers' interpreter cannot be looked into.
+        LaunchError: the workers' interpreter cannot be looked into, or measurements cannot be kept.
     """
     if use_cache and not os.path.isabs(inherited.get("XDG_CACHE_HOME", "")) and not has_home(inherited):
         tell(f"there is no home directory: what is measured and compiled is kept in {homeless_directory()}")
+    cache = cache_directory(inherited) if use_cache else ""
+    if cache:
+        check_directory(cache, "measurements")
     return Ground(
         topology=topology,
         plan=plan,
         job=job,
         software=software_of(job.python),
         inherited=inherited,
-        cache=cache_directory(inherited) if use_cache else "",
+        cache=cache,
         tell=tell,
     )
 

@@ -13,6 +13,7 @@ from ipexlaunch.engines.measurement import Measurement, from_row
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.read_text import read_text
 from ipexlaunch.user_directory import distrust
+from ipexlaunch.write_file import write_file
 
 SCHEMA = "ipexlaunch/measurements/1"
 
@@ -71,12 +72,8 @@ def remember(directory: str, key: Mapping[str, object], measurements: Sequence[M
     rows = [each.as_row() for each in measurements if not each.problem]
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     document = {"schema": SCHEMA, "key": dict(key), "written": written, "measurements": rows}
-    partial = f"{path}.{os.getpid()}"
     try:
-        os.makedirs(directory, exist_ok=True)
-        with open(partial, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1)
-        os.replace(partial, path)  # so that a reader finds the old file or the new one, whole
+        write_file(path, json.dumps(document, indent=1))
     except OSError as error:
         raise LaunchError(
             f"keep measurements in {directory}", str(error.strerror), "set XDG_CACHE_HOME, or use --no-cache"

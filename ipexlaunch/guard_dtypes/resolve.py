@@ -14,6 +14,7 @@ from ipexlaunch.engines.choose import (
     choose,
     expected,
     finalists,
+    left_out,
     worth_measuring,
 )
 from ipexlaunch.engines.measuring_job import SECONDS
@@ -74,9 +75,11 @@ def resolve_candidate(
         choice = choose(known, engine, dtype, force=force)
     except RequestError:
         if not any(each.speed for each in known):
-            raise
+            raise  # it says of every candidate why
         # What would do better is measured too, so that the refusal names it with its figure.
         known = measure_known(job, known, worth_measuring(known, "auto"), ground)
+        for line in left_out(known, "auto"):
+            ground.tell(line)
         choice = choose(known, engine, dtype, force=force)
     return Resolved(job=replace(job, candidate=choice.candidate), choice=choice, known=known)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ipexlaunch.bind import adopt_orphans, held_to
 from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Limits
-from ipexlaunch.line_rule import LineRule
 from ipexlaunch.record import Run
 from ipexlaunch.supervise import Means, Showing, supervise
+
+if TYPE_CHECKING:
+    from ipexlaunch.line_rule import LineRule
 
 
 def run_quietly(

@@ -15,7 +15,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 from types import TracebackType
 from urllib.parse import quote
 
@@ -25,7 +26,9 @@ from ipexlaunch.errors import IpexLaunchError
 APPLICATION_ID = 0x49504C42
 """PRAGMA application_id of our ledgers, "IPLB"."""
 
-FORMAT = 1
+FORMAT = 2
+"""1: without `letters` and the table `recovered`; the length of the dead letters was in it already. It is brought up to
+date when it is opened."""
 
 SCHEMA = """
 CREATE TABLE progress (
@@ -34,11 +37,30 @@ CREATE TABLE progress (
     output_bytes INTEGER NOT NULL,
     dead_bytes INTEGER NOT NULL,
     dead INTEGER NOT NULL,
-    complete INTEGER NOT NULL
+    complete INTEGER NOT NULL,
+    letters INTEGER NOT NULL DEFAULT 0
 );
+CREATE TABLE recovered (number INTEGER PRIMARY KEY);
 CREATE TABLE chunks (number INTEGER PRIMARY KEY, bits BLOB NOT NULL);
 CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
+
+
+FROM_FORMAT_1 = """
+ALTER TABLE progress ADD COLUMN letters INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE recovered (number INTEGER PRIMARY KEY);
+"""
+
+
+class Letters(IntEnum):
+    """How the file of dead letters stands."""
+
+    WHOLE = 0
+    """Each item that was given up has one letter."""
+    OUTDATED = 1
+    """Some are of items that were done since (`Ledger.recovered`), or failed again and have another one after it."""
+    ASIDE = 2
+    """What counts is the file beside it, which gets its name next, or has got it just now."""
 
 
 class LedgerError(IpexLaunchError):
@@ -63,6 +85,10 @@ class Progress:
     """Items that were given up."""
     complete: bool = False
     """Whether the job has come to its end."""
+    letters: Letters = Letters.WHOLE
+    """How the file of dead letters stands."""
+    recovered: list[int] = field(default_factory=list)
+    """Items that were given up and are done since, that are not committed yet."""
 
 
 class Ledger:
@@ -116,7 +142,7 @@ class Ledger:
                 connection.execute(statement)
             rows = [(key, json.dumps(value, sort_keys=True)) for key, value in job.items()]
             connection.executemany("INSERT INTO job VALUES (?, ?)", rows)
-            connection.execute("INSERT INTO progress VALUES (1, 0, 0, 0, 0, 0)")
+            connection.execute("INSERT INTO progress VALUES (1, 0, 0, 0, 0, 0, 0)")
             connection.execute("COMMIT")
             ledger = cls(path, held, connection, job, progress)
             ledger.commit()
@@ -145,8 +171,8 @@ class Ledger:
             connection = _connect(path)
             _check(path, connection)
             job = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM job")}
-            mark, output, dead_bytes, dead, complete = connection.execute(
-                "SELECT mark, output_bytes, dead_bytes, dead, complete FROM progress"
+            mark, output, dead_bytes, dead, complete, letters = connection.execute(
+                "SELECT mark, output_bytes, dead_bytes, dead, complete, letters FROM progress"
             ).fetchone()
             chunks = dict(connection.execute("SELECT number, bits FROM chunks"))
             progress = Progress(
@@ -155,6 +181,7 @@ class Ledger:
                 dead_bytes=dead_bytes,
                 dead=dead,
                 complete=bool(complete),
+                letters=Letters(letters),
             )
         except (sqlite3.Error, OSError) as error:
             _close(held, connection)
@@ -178,15 +205,19 @@ class Ledger:
         try:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(
-                "UPDATE progress SET mark = ?, output_bytes = ?, dead_bytes = ?, dead = ?, complete = ?",
+                "UPDATE progress SET mark = ?, output_bytes = ?, dead_bytes = ?, dead = ?, complete = ?, letters = ?",
                 (
                     progress.done.mark,
                     progress.output_bytes,
                     progress.dead_bytes,
                     progress.dead,
                     progress.complete,
+                    progress.letters,
                 ),
             )
+            connection.executemany("INSERT OR REPLACE INTO recovered VALUES (?)", [(n,) for n in progress.recovered])
+            if progress.letters is not Letters.OUTDATED:
+                connection.execute("DELETE FROM recovered")
             connection.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", changes.items())
             connection.execute("DELETE FROM chunks WHERE number < ?", (progress.done.mark,))
             connection.execute("COMMIT")
@@ -194,6 +225,40 @@ class Ledger:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise _explained(self.path, error) from None
+        progress.recovered.clear()
+
+    def recovered(self) -> DoneItems:
+        """Items that were given up and are done since, whose letters are still in the file.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        found = DoneItems()
+        try:
+            found.add(number for (number,) in self._connection.execute("SELECT number FROM recovered"))
+        except sqlite3.Error as error:
+            raise _explained(self.path, error) from None
+        return found
+
+    def note_job(self, job: Mapping[str, object]) -> None:
+        """Write what the job is from now on; durable when this returns.
+
+        Args:
+            job: as JSON can hold it.
+
+        Raises:
+            LedgerError: it cannot be written.
+        """
+        rows = [(key, json.dumps(value, sort_keys=True)) for key, value in job.items()]
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("INSERT OR REPLACE INTO job VALUES (?, ?)", rows)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+            raise _explained(self.path, error) from None
+        self.job = job
 
     def close(self) -> None:
         """Let go of the file."""
@@ -231,7 +296,7 @@ def _hold(path: str, flags: int = 0) -> int:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{quote(path)}?nolock=1", isolation_level=None, uri=True)
+    connection = sqlite3.connect(f"file:{quote(os.fsencode(path))}?nolock=1", isolation_level=None, uri=True)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -245,11 +310,17 @@ def _check(path: str, connection: sqlite3.Connection) -> None:
         raise DamagedLedgerError(
             f"read the ledger {path}", "it is not one of ipexlaunch, or its job had not begun", REBUILD
         )
-    if version != FORMAT:
+    if version not in (1, FORMAT):
         raise LedgerError(f"read the ledger {path}", f"its format is {version}, known is {FORMAT}", REBUILD)
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
         raise DamagedLedgerError(f"read the ledger {path}", f"it is damaged ({verdict})", REBUILD)
+    if version == 1:
+        connection.execute("BEGIN EXCLUSIVE")
+        for statement in FROM_FORMAT_1.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
 
 
 def _explained(path: str, error: Exception) -> LedgerError:

@@ -11,7 +11,8 @@ from ipexlaunch.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.documents.tuning_document import SCHEMA, read_tuning
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.keep_runs.run_directory import RUN, KeptRun, read_run_directory
+from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
+from ipexlaunch.keep_runs.run_files import RUN
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
 from ipexlaunch.read_text import read_text
 from ipexlaunch.report import Report, aggregate

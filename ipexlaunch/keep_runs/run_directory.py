@@ -1,16 +1,4 @@
-"""A run's directory: made before its start, filled at its end, read by every later ipexlaunch.
-
-run.yaml          the command: program, arguments, environment additions, options (its schema is the directory's)
-plan.yaml         the instances
-topology.yaml     the machine
-environment.json  versions, libraries really mapped, kernel, limits, variables
-events.jsonl      the raw facts: every count, look, failure and signal, with its time
-events-so-far.jsonl  the same while the run lasts; it is left where the launcher was killed
-report.json       what was computed from them
-baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
-logs/             what the workers printed
-launcher.json     who keeps a run there, while it lasts
-"""
+"""A run's directory: made before its start, filled at its end, read by every later ipexlaunch."""
 
 from __future__ import annotations
 
@@ -30,6 +18,19 @@ from ipexlaunch.documents.report_document import read_report, write_report
 from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.hold_place import Hold, hold_place
+from ipexlaunch.keep_runs.run_files import (
+    BASELINE_EVENTS,
+    ENVIRONMENT,
+    EVENTS,
+    HOLD,
+    LOGS,
+    PLAN,
+    REPORT,
+    RUN,
+    RUN_FILES,
+    SO_FAR,
+    TOPOLOGY,
+)
 from ipexlaunch.plan import Plan
 from ipexlaunch.read_text import read_lines, read_text
 from ipexlaunch.record import Run
@@ -37,14 +38,6 @@ from ipexlaunch.recorded_run import RecordedRun
 from ipexlaunch.report import Report
 from ipexlaunch.topology import Topology
 from ipexlaunch.write_file import write_file
-
-RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
-ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
-SO_FAR = "events-so-far.jsonl"
-BASELINE_EVENTS = "baseline-events.jsonl"
-LOGS = "logs"
-HOLD = "launcher.json"
-"""Says which launcher is at work in the directory; it goes with it."""
 
 PRIVATE = 0o600
 """Mode of every file: arguments, variables and output are nobody else's business."""
@@ -91,11 +84,9 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
     except OSError as error:
         raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
     made = MadeDirectory(path, hold, was_there=was_there)
-    if os.path.lexists(os.path.join(path, RUN)):
+    if held := _held_in(path):
         hold.release()
-        ended = os.path.lexists(os.path.join(path, REPORT))
-        unfinished = "" if ended else "its run did not come to its end, but "
-        raise LaunchError(wanted, f"{unfinished}it holds one already", ANOTHER)
+        raise LaunchError(wanted, held, ANOTHER)
     try:
         _make_private(os.path.join(path, LOGS))
         for name, text in (
@@ -160,6 +151,32 @@ def _make_private(path: str) -> None:
                 os.chmod(path, 0o700)
 
 
+def refuse_held(path: str) -> None:
+    """Find out that a directory holds a run already, or a file of somebody's that would be replaced.
+
+    Args:
+        path: where a run is to be kept; it need not exist.
+
+    Raises:
+        HeldError: another launch keeps its run there.
+        LaunchError: it does.
+    """
+    wanted, place = f"keep the run in {path}", os.path.join(path, HOLD)
+    with contextlib.suppress(OSError):  # it is tried again when the directory is made
+        if os.path.lexists(place):
+            hold_place(place, wanted, ANOTHER).release()
+    if held := _held_in(path):
+        raise LaunchError(wanted, held, ANOTHER)
+
+
+def _held_in(path: str) -> str:
+    """What a directory holds that a run would replace; empty for nothing."""
+    held = [name for name in RUN_FILES if os.path.lexists(os.path.join(path, name))]
+    if RUN not in held:
+        return f"it holds a file {held[0]} already" if held else ""
+    return "it holds one already" if REPORT in held else "its run did not come to its end, but it holds one already"
+
+
 class GrowingEvents:
     """The file that holds the events of a run while it lasts."""
 
@@ -181,9 +198,28 @@ class GrowingEvents:
         Raises:
             OSError: it cannot be written.
         """
+        self.append(self.news(run))
+
+    def news(self, run: Run) -> bytes:
+        """What is new since the last call, for `append`.
+
+        Args:
+            run: what has happened so far.
+        """
+        return "".join(self._events.lines(run)).encode("utf-8", "surrogateescape")
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Append what `news` gave.
+
+        Args:
+            data: all of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(self._path, flags, PRIVATE), "a", encoding="utf-8") as file:
-            file.writelines(self._events.lines(run))
+        with open(os.open(self._path, flags, PRIVATE), "ab") as file:
+            file.write(data)
 
 
 def keep_baseline(path: str, solo: Run) -> None:
@@ -220,6 +256,22 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
         _write(path, REPORT, write_report(report))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(path, SO_FAR))
+    except OSError as error:
+        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
+
+
+def keep_report(path: str, report: Report) -> None:
+    """Write the report of a finished run anew.
+
+    Args:
+        path: as `make_run_directory` made it.
+        report: what was computed, and what came to be known since.
+
+    Raises:
+        LaunchError: it cannot be written.
+    """
+    try:
+        _write(path, REPORT, write_report(report))
     except OSError as error:
         raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 

@@ -1,5 +1,5 @@
 """Keeps a search and proposes settings, with Optuna: the owner of that library."""
 
-from ipexlaunch.keep_study.study import OptunaStudy, open_study
+from ipexlaunch.keep_study.study import OptunaStudy, open_study, require_optuna
 
-__all__ = ["OptunaStudy", "open_study"]
+__all__ = ["OptunaStudy", "open_study", "require_optuna"]

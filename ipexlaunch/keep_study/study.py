@@ -6,18 +6,25 @@ that a killed process has left half written is cut off when the journal is opene
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipexlaunch.documents.tuning_model import TriedModel
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.tuning.space import Setting, Space
 from ipexlaunch.tuning.tried import Tried, from_row, log_rate
 
 if TYPE_CHECKING:
     import optuna
+
+WRITABLE = "set XDG_STATE_HOME to a directory that can be written"
+
+LONGEST_WORDS = 200
+"""Characters of what Optuna says of a journal that it cannot read."""
 
 RUN = "run"
 """The attribute of a trial that holds its run."""
@@ -42,11 +49,14 @@ class OptunaStudy:
             study: Optuna's.
             space: what may be tried.
             seed: of the sampler.
+
+        Raises:
+            ValueError: a run is none, or none of this space.
         """
         self._study, self._space, self._seed = study, space, seed
         self._distributions = _distributions(space)
         trials = study.get_trials(deepcopy=False)
-        self._history = [from_row(trial.user_attrs[RUN]) for trial in trials if RUN in trial.user_attrs]
+        self._history = [self._run_of(trial.user_attrs[RUN]) for trial in trials if RUN in trial.user_attrs]
 
     @property
     def history(self) -> Sequence[Tried]:
@@ -58,6 +68,9 @@ class OptunaStudy:
 
         Args:
             run: any, also one that does not count.
+
+        Raises:
+            LaunchError: it cannot be written.
         """
         from optuna.trial import create_trial
 
@@ -67,7 +80,8 @@ class OptunaStudy:
             value=log_rate(run) if run.counts else FAILED,
             user_attrs={RUN: run.as_row()},
         )
-        self._study.add_trial(trial)
+        with _written():
+            self._study.add_trial(trial)
         self._history.append(run)
 
     def propose(self, welcome: Callable[[Setting], bool]) -> Setting | None:
@@ -75,18 +89,29 @@ class OptunaStudy:
 
         Args:
             welcome: whether a setting may be tried.
+
+        Raises:
+            LaunchError: the journal cannot be written.
         """
         from optuna.trial import TrialState
 
         self._study.sampler = _sampler(self._seed + len(self._history))
         for _ in range(TRIES):
-            trial = self._study.ask(self._distributions)
+            with _written():
+                trial = self._study.ask(self._distributions)
+                # What is proposed is forgotten at once; if it is run, the run is a trial of its own.
+                self._study.tell(trial, state=TrialState.FAIL)
             setting = self._setting(trial.params)
-            # What is proposed is forgotten at once; if it is run, the run is a trial of its own.
-            self._study.tell(trial, state=TrialState.FAIL)
             if welcome(setting):
                 return setting
         return None
+
+    def _run_of(self, row: Any) -> Tried:
+        run = from_row(TriedModel.model_validate(row).model_dump())
+        strange = [axis.name for axis in self._space.axes if getattr(run.setting, axis.name) not in axis.choices]
+        if strange:
+            raise ValueError(f"a run has a {strange[0]} that may not be tried")
+        return run
 
     def _parameters(self, setting: Setting) -> dict[str, Any]:
         return {
@@ -102,6 +127,16 @@ class OptunaStudy:
         return Setting(**chosen)
 
 
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """What Optuna does in here is on disk at its end, or an error says that it is not."""
+    try:
+        yield
+    except OSError as error:
+        found = f"{error.strerror}; the runs before this one are kept"
+        raise LaunchError("keep the study", found, "make room and say the same again") from None
+
+
 def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -> OptunaStudy:
     """The study that a journal holds, or a new one; it is this process's until that ends.
 
@@ -114,11 +149,7 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
     Raises:
         LaunchError: Optuna is not installed, the journal cannot be written or read, or another process has it.
     """
-    try:
-        import optuna
-    except ImportError:
-        hint = "install it: pip install 'ipexlaunch[tune]'"
-        raise LaunchError("search for the best setting", "the package optuna is not installed", hint) from None
+    optuna = require_optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage: Any = optuna.storages.InMemoryStorage()
     if path:
@@ -127,14 +158,31 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
 
         _own(path, fresh)
         lock: Any = _Owned()
-        storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
     try:
+        if path:
+            storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
         study = optuna.create_study(study_name="tune", storage=storage, direction="maximize", load_if_exists=True)
         return OptunaStudy(study, space, seed)
-    except (ValueError, TypeError, KeyError) as error:
-        raise LaunchError(
-            f"go on with the study in {path}", f"it cannot be read ({error})", "begin anew with --fresh"
-        ) from None
+    except OSError as error:
+        raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
+    except Exception as error:  # whatever Optuna makes of lines that it has not written
+        words = " ".join(str(error).split())[:LONGEST_WORDS]
+        found = f"it cannot be read ({type(error).__name__}: {words})"
+        raise LaunchError(f"go on with the study in {path}", found, "begin anew with --fresh") from None
+
+
+def require_optuna() -> Any:
+    """The library, so that a search is refused before anything is measured.
+
+    Raises:
+        LaunchError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        hint = "install it: pip install 'ipexlaunch[tune]'"
+        raise LaunchError("search for the best setting", "the package optuna is not installed", hint) from None
+    return optuna
 
 
 def _own(path: str, fresh: bool) -> None:
@@ -149,8 +197,7 @@ def _own(path: str, fresh: bool) -> None:
         found = "another `ipexlaunch tune` is at work on it"
         raise LaunchError(f"go on with the study in {path}", found, "wait for it, or end it") from None
     except OSError as error:
-        hint = "set XDG_STATE_HOME to a directory that can be written"
-        raise LaunchError(f"keep the study in {path}", str(error.strerror), hint) from None
+        raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
 
 
 class _Owned:

@@ -98,8 +98,10 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     # A worker that still loads when nothing is left is asked to end, and has done nothing wrong.
     not_needed = state.drained and not before.was_ready
     code = 0 if not_needed else shell_code(event.code)
+    is_early = limits.fed and not state.drained
     state = _change(state, event.index, phase="exited", exit_code=code, kill_at=None)
-    if code and not state.stopping:
+    # A program that is given its items ends when it is told that there are no more, not before.
+    if (code or is_early) and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
         from ipexlaunch.exit_words import describe_exit  # not before somebody fails
 
@@ -116,7 +118,7 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
                 start_at=event.time + wait, was_ready=False, counted=None, compiled_before_s=before.compiled_s,
             )  # fmt: skip
             return replace(state, recovered=(*state.recovered, failure)), ()
-        else:
+        elif code:
             state = replace(state, failures=(*state.failures, failure))
             if limits.on_failure != "continue" and not limits.fed:
                 return _stop(state, event.time)

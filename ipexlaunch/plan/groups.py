@@ -14,6 +14,7 @@ from ipexlaunch.plan.domains import Domain, describe_sizes, distance_table, doma
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.topology import Topology
+from ipexlaunch.typed_text import quoted, whole_number
 
 GROUP_HINT = 'write e.g. "2x16", "2x16@node0", "4x8@node0-1" or "1x32@socket1"'
 
@@ -37,12 +38,12 @@ def parse_group(text: str) -> Group:
     Raises:
         RequestError: malformed text.
     """
-    match = re.fullmatch(r"\s*(\d+)\s*x\s*(\d+)\s*(?:@\s*(node|socket)s?\s*([\d,\s-]+))?\s*", text)
+    match = re.fullmatch(r"\s*([0-9]+)\s*x\s*([0-9]+)\s*(?:@\s*(node|socket)s?\s*([\d,\s-]+))?\s*", text)
     if match is None:
-        raise RequestError(f"read --group {text!r}", "it is not COUNTxCORES[@nodeLIST]", GROUP_HINT)
-    count, cores, kind, place = int(match[1]), int(match[2]), match[3], match[4]
+        raise RequestError(f"read --group {quoted(text)}", "it is not COUNTxCORES[@nodeLIST]", GROUP_HINT)
+    count, cores, kind, place = whole_number(match[1]), whole_number(match[2]), match[3], match[4]
     if not count or not cores:
-        raise RequestError(f"read --group {text!r}", "it counts instances and cores from 1", GROUP_HINT)
+        raise RequestError(f"read --group {quoted(text)}", "it counts instances and cores from 1", GROUP_HINT)
     ids = parse_list(place, f"--group {text!r}: the list") if kind else None
     return Group(
         text=text.strip(),

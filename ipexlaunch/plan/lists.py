@@ -10,6 +10,7 @@ from collections.abc import Collection
 from ipexlaunch.cpulist import LARGEST_ID, format_list
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.typed_text import quoted, whole_number
 
 LIST_HINT = 'write ids and ranges such as "0-3,8", "0-31:2", "!5", "+0-3" or "all"'
 
@@ -71,8 +72,8 @@ def _read_one(part: str, text: str, option: str, order: list[int] | None) -> tup
     inverted = part.startswith("!")
     body = part[1:] if inverted else part
     if not body.strip():
-        what = "it is empty" if not text.strip() else f"{part!r} names nothing"
-        raise RequestError(f"read {option} {text!r}", what, LIST_HINT)
+        what = "it is empty" if not text.strip() else f"{quoted(part)} names nothing"
+        raise RequestError(f"read {option} {quoted(text)}", what, LIST_HINT)
     ids: set[int] = set()
     named: set[int] = set()
     for raw in body.split(","):
@@ -90,7 +91,7 @@ def _read_one(part: str, text: str, option: str, order: list[int] | None) -> tup
     if inverted:
         ids, named = set(order) - ids, set()
     if not ids:
-        raise RequestError(f"read {option} {text!r}", f"{part!r} leaves nothing", LIST_HINT)
+        raise RequestError(f"read {option} {quoted(text)}", f"{quoted(part)} leaves nothing", LIST_HINT)
     return ids, named & ids
 
 
@@ -98,30 +99,25 @@ def _read_item(item: str, text: str, option: str, order: list[int] | None) -> tu
     """(ids, whether they were named by number) of "all", "3", "0-7", "0-7:2", "+0-3"."""
     if item == "all":
         return set(order or ()), False
-    relative = item.startswith("+")
+    relative, wanted = item.startswith("+"), f"read {option} {quoted(text)}"
     span, colon, step_text = (item[1:] if relative else item).partition(":")
     first, dash, last = span.partition("-")
-    if not _is_id(first) or (dash and not _is_id(last)):
-        raise RequestError(f"read {option} {text!r}", f"{item!r} is not an id or a range", LIST_HINT)
-    low, high = int(first), int(last) if dash else int(first)
+    low, high, step = whole_number(first), whole_number(last if dash else first), whole_number(step_text)
+    if low is None or high is None:
+        raise RequestError(wanted, f"{quoted(item)} is not an id or a range", LIST_HINT)
+    if high > LARGEST_ID or low > LARGEST_ID:
+        raise RequestError(wanted, f"{quoted(item)} is larger than any id ({LARGEST_ID})", LIST_HINT)
     if high < low:
-        hint = f'write "{high}-{low}"'
-        raise RequestError(f"read {option} {text!r}", f"the range {item!r} ends before it begins", hint)
-    if high > LARGEST_ID:
-        raise RequestError(f"read {option} {text!r}", f"{high} is larger than any id ({LARGEST_ID})", LIST_HINT)
-    if colon and (not _is_id(step_text) or int(step_text) < 1 or not dash):
-        raise RequestError(f"read {option} {text!r}", f"{item!r} has no valid stride", 'write e.g. "0-31:2"')
-    numbers = range(low, high + 1, int(step_text) if colon else 1)
+        raise RequestError(wanted, f"the range {quoted(item)} ends before it begins", f'write "{high}-{low}"')
+    if colon and (not step or not dash):
+        raise RequestError(wanted, f"{quoted(item)} has no valid stride", 'write e.g. "0-31:2"')
+    numbers = range(low, high + 1, step or 1)
     if not relative or order is None:
         return set(numbers), not relative
     if high >= len(order):
-        what = f"{item!r} counts further than the {len(order)} allowed ones"
-        raise RequestError(f"read {option} {text!r}", what, f'the last one is "+{len(order) - 1}"')
+        what = f"{quoted(item)} counts further than the {len(order)} allowed ones"
+        raise RequestError(wanted, what, f'the last one is "+{len(order) - 1}"')
     return {order[number] for number in numbers}, False
-
-
-def _is_id(text: str) -> bool:
-    return text.isascii() and text.isdigit()
 
 
 def _refuse(

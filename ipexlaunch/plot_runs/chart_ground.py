@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ STYLE: Mapping[str, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
+    "text.parse_math": False,  # a name may have dollars in it
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": QUIET,
@@ -63,13 +65,24 @@ def chart(draw: Callable[[Axes], None], height: float) -> str:
     from matplotlib.figure import Figure
 
     style: Any = dict(STYLE)  # its keys are settings, which newer releases spell out as a type
-    with mpl.rc_context(style):
+    with mpl.rc_context(style), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a character that its font has not: the reader's browser has it
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         FigureCanvasSVG(figure)
         draw(figure.add_subplot())
         out = StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return themed(out.getvalue())
+
+
+def shown_name(text: str) -> str:
+    """A name that came from outside as a chart can show it: every character is seen, and none hides it.
+
+    Args:
+        text: of any kind.
+    """
+    printable = "".join(character if character.isprintable() else "?" for character in text)
+    return f" {printable}" if printable.startswith("_") else printable  # matplotlib leaves "_name" out of legends
 
 
 def label_instances(axes: Axes, indices: Sequence[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipexlaunch.plot_runs.chart_ground import chart, label_instances, rows_height, show_legend, whole_steps
+from ipexlaunch.plot_runs.chart_ground import chart, label_instances, rows_height, show_legend, shown_name, whole_steps
 from ipexlaunch.plot_runs.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
 from ipexlaunch.rates import items_by_time, start_of, window_of
 from ipexlaunch.record import Run, WorkerRecord
@@ -120,7 +120,7 @@ def phases_chart(run: Run) -> str:
     def draw(axes: Axes) -> None:
         for row, record in enumerate(run.records):
             for name, begin, end in _spans(run, record):
-                label = None if name in used else name
+                label = None if name in used else shown_name(name)
                 used.add(name)
                 axes.barh(row, end - begin, left=begin - run.started, color=colors[name], height=0.75, label=label)
         for failure in run.failures:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.plot_runs.chart_ground import chart, rows_height, show_legend
+from ipexlaunch.plot_runs.chart_ground import chart, rows_height, show_legend, shown_name
 from ipexlaunch.plot_runs.theme import BAD, INK, INSTANCES, QUIET
 from ipexlaunch.tuning.outcome import Outcome, median_rate
 from ipexlaunch.tuning.space import Setting
@@ -76,8 +76,10 @@ def map_chart(outcome: Outcome) -> str:
         axes.add_patch(mpl.patches.Rectangle(at, 0.96, 0.92, fill=False, edgecolor=INK, linewidth=2.6))
         axes.set_xlim(-0.6, len(columns) - 0.4)
         axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.set_xticks(range(len(columns)), columns, rotation=0 if len(columns) < 10 else 60)
-        axes.set_yticks(range(len(rows)), rows)
+        axes.set_xticks(
+            range(len(columns)), [shown_name(column) for column in columns], rotation=0 if len(columns) < 10 else 60
+        )
+        axes.set_yticks(range(len(rows)), [shown_name(row) for row in rows])
         axes.grid(False)
         axes.set_xlabel("instances x cores of each" + (", +: with siblings" if any("+" in c for c in columns) else ""))
 

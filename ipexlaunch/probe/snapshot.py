@@ -30,6 +30,7 @@ from ipexlaunch.probe.cgroups import (
 from ipexlaunch.probe.cpu_model import CPUINFO, USED_KEYS, first_block
 from ipexlaunch.probe.machine import probe
 from ipexlaunch.probe.tree import Files, Tree
+from ipexlaunch.write_file import write_file
 
 ENDINGS = (".tar.gz", ".tgz")
 HOST_NAME = "proc/sys/kernel/hostname"
@@ -94,8 +95,7 @@ def save_snapshot(files: Files, path: str) -> int:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     try:
-        with open(path, "wb") as file:
-            file.write(data.getvalue())
+        write_file(path, data.getvalue())
     except OSError as error:
         raise RequestError(f"save the machine in {path!r}", os.strerror(error.errno or 0)) from None
     return len(snapshot.files)

@@ -1,9 +1,11 @@
-"""Items from CSV (RFC 4180): the first row names the fields, a quoted field may have newlines in it."""
+"""Items from CSV (RFC 4180) and TSV (IANA): the first row names the fields, a quoted field may have newlines in it."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain
 
 from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
 from ipexlaunch.batching.items import Item
@@ -25,6 +27,8 @@ class _Texts:
         """Bytes of the present row so far."""
         self.undecoded = ""
         """What is not UTF-8 in it."""
+        self.row: list[bytes] = []
+        """The lines of the present row so far."""
         self._lines = iter(lines)
         self._longest = longest
 
@@ -33,6 +37,17 @@ class _Texts:
         self.begin = 0
         self.size = 0
         self.undecoded = ""
+        self.row = []
+
+    def separator(self) -> str | None:
+        """What a first line such as "sep=;" says, which is taken; spreadsheets write it."""
+        first = next(self._lines, None)
+        if isinstance(first, bytes) and (found := _SEPARATOR.fullmatch(first)):
+            self.place = 1
+            return found[1].decode("latin-1")
+        if first is not None:
+            self._lines = chain([first], self._lines)
+        return None
 
     def __iter__(self) -> _Texts:
         return self
@@ -45,6 +60,7 @@ class _Texts:
         if isinstance(line, TooLong):
             raise _LongLine
         self.size += len(line)
+        self.row.append(line)
         if self.size > self._longest:
             raise BadRow(f"its row, which begins here, is longer than {self._longest} bytes", "is a quote missing?")
         try:
@@ -56,20 +72,24 @@ class _Texts:
             return line.decode(errors="surrogateescape") + "\n"
 
 
+_SEPARATOR = re.compile(rb"sep=([^\r\n])\r?", re.IGNORECASE)
+
+
 class _LongLine(Exception):
     pass
 
 
 def csv_items(
-    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], name: str
-) -> Iterator[Item | BadLine]:
-    """Every row as an object of texts, or why it gives no item; empty lines are none.
+    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], name: str, first: int = 0
+) -> Generator[Item | BadLine, None, int]:
+    """Every row as an object of texts, or why it gives no item (empty lines are none); returns the next number.
 
     Args:
         lines: of the input.
         maker: makes an item of an object; its rules say "csv" or "tsv".
         skip: whether the item of this number is not wanted.
         name: of the input, for messages.
+        first: the number of the first row.
 
     Raises:
         DocumentError: the first row is missing or names no fields that can be told apart.
@@ -78,9 +98,18 @@ def csv_items(
     # The limit of the module is 128 KiB for a field, for the whole process; ours is on the row.
     csv.field_size_limit(max(csv.field_size_limit(), rules.longest_line_bytes))
     texts = _Texts(lines, rules.longest_line_bytes)
-    reader = csv.reader(texts, delimiter="\t" if rules.format == "tsv" else ",", strict=True)
+    usual, separator = "\t" if rules.format == "tsv" else ",", texts.separator()
+    reader = csv.reader(
+        texts,
+        delimiter=rules.delimiter or separator or usual,
+        quotechar=rules.quote or None,
+        quoting=csv.QUOTE_MINIMAL if rules.quote else csv.QUOTE_NONE,
+        strict=True,
+    )
     header = _header(reader, texts, rules, name)
-    number = 0
+    if len(header) == 1 and rules.delimiter is None and separator is None:
+        _refuse_one_field(header[0], usual, name)
+    number = first
     while True:
         texts.begin_row()
         try:
@@ -95,17 +124,52 @@ def csv_items(
                 row = dict(zip(header, fields, strict=True))
                 yield maker.item(row, number, texts.begin, texts.size)
         except StopIteration:
-            return
+            return number
         except _LongLine:
             if not skip(number):
                 yield too_long(number, texts.begin, texts.first, rules.longest_line_bytes)
         except BadRow as bad:
             if not skip(number):
-                yield bad_line(number, texts.begin, texts.first, bad.problem, bad.hint)
+                yield bad_line(number, texts.begin, texts.first, bad.problem, bad.hint, bad.id)
         except csv.Error as error:
+            if str(error) == _ENDLESS:
+                for at, line in enumerate(texts.row):
+                    if not skip(number + at):
+                        yield bad_line(number + at, texts.begin + at, line, _swallowed(texts, at), _UNQUOTED)
+                return number + len(texts.row)
             if not skip(number):
                 yield bad_line(number, texts.begin, texts.first, f"it is not CSV ({error})")
         number += 1
+
+
+_ENDLESS = "unexpected end of data"
+"""What the csv module says of a quote that is open where the input ends."""
+
+_UNQUOTED = "close it, or give --quote none where quotes mean nothing"
+
+
+def _swallowed(texts: _Texts, at: int) -> str:
+    """What is wrong with one of the lines after a quote that is never closed: each of them may have been a row."""
+    if at:
+        return f"it stands behind the quote of line {texts.begin}, which is never closed"
+    last = texts.begin + len(texts.row) - 1
+    more = f"; lines {texts.begin} to {last} stand behind it" if last > texts.begin else ""
+    return f"it is not CSV ({_ENDLESS}): a quote is never closed{more}"
+
+
+def _refuse_one_field(field: str, usual: str, name: str) -> None:
+    """A file of another dialect would be one field a row, and nobody would notice.
+
+    Raises:
+        DocumentError: the only field's name has another usual delimiter in it.
+    """
+    for other in (";", "\t", "|", ","):
+        if other != usual and other in field:
+            given = {"\t": "tab"}.get(other, f"'{other}'")
+            hint = (
+                f"give --delimiter {given} if that parts them, else --delimiter {'tab' if usual == chr(9) else usual}"
+            )
+            raise DocumentError(name, "line 1", f"it names one field, {field!r:.80}", hint)
 
 
 def _header(reader: Iterator[list[str]], texts: _Texts, rules: InputRules, name: str) -> list[str]:

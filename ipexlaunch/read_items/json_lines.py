@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from ipexlaunch.batching.input_rules import BadLine, BadRow, ItemMaker
 from ipexlaunch.batching.items import Item
 from ipexlaunch.read_items.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
+from ipexlaunch.strict_json import read_json
 
 
 def json_items(
-    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool]
-) -> Iterator[Item | BadLine]:
-    """Every item of the lines, in order, or why a line gives none.
+    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
+) -> Generator[Item | BadLine, None, int]:
+    """Every item of the lines, in order, or why a line gives none; returns the number after the last.
 
     Args:
         lines: of the input.
         maker: makes an item of a value.
         skip: whether the item of this number is not wanted; its line is not looked at.
+        first: the number of the first.
     """
-    number = 0
+    number = first
     for place, line in enumerate(lines, 1):
         if isinstance(line, TooLong):
             if not skip(number):
@@ -29,24 +31,25 @@ def json_items(
             continue
         elif not skip(number):
             try:
-                yield maker.item(_decoder.decode(line.decode()), number, place, len(line))
+                yield maker.item(read_json(line), number, place, len(line))
             except BadRow as bad:
-                yield bad_line(number, place, line, bad.problem, bad.hint)
+                yield bad_line(number, place, line, bad.problem, bad.hint, bad.id)
             except UnicodeDecodeError as error:
                 yield bad_line(number, place, line, not_utf_8(line, error), TO_UTF_8)
-            except (ValueError, RecursionError) as error:
+            except json.JSONDecodeError as error:
                 yield bad_line(number, place, line, f"it is not JSON ({error})", _hint(line))
+            except ValueError as error:
+                yield bad_line(number, place, line, str(error))
         number += 1
+    return number
 
 
 def _hint(line: bytes) -> str:
-    if line.lstrip().startswith(b"["):
+    text = line.strip()
+    if text.startswith(b"["):
         return "if the file is one list of many lines: jq -c '.[]' FILE | ipexlaunch batch --input - --format jsonl"
+    if text.endswith(b","):
+        return "if lines end in commas: sed 's/,[[:space:]]*$//' FILE | ipexlaunch batch --input - --format jsonl"
+    if text in (b"{", b"]", b"}"):
+        return "if values have several lines: jq -c . FILE | ipexlaunch batch --input - --format jsonl"
     return ""
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
-
-
-_decoder = json.JSONDecoder(parse_constant=_no_constant)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from ipexlaunch.batching.input_rules import EXCERPT_CHARACTERS, BadLine
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.read_items.decompress import GZIP, ZSTD, decompressed, is_compressed
 
 BLOCK_BYTES = 1 << 20
 
@@ -17,12 +19,17 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OTHER_KINDS = (
     (b"\xff\xfe", "it is UTF-16", "make it UTF-8: iconv -f UTF-16 -t UTF-8 {name}"),
     (b"\xfe\xff", "it is UTF-16", "make it UTF-8: iconv -f UTF-16 -t UTF-8 {name}"),
-    (b"\x1f\x8b", "it is compressed with gzip", "zcat {name} | ipexlaunch batch --input - --format ..."),
-    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "zstdcat {name} | ipexlaunch batch --input - --format ..."),
     (b"BZh", "it is compressed with bzip2", "bzcat {name} | ipexlaunch batch --input - --format ..."),
+    (b"\xfd7zXZ\0", "it is compressed with xz", "xzcat {name} | ipexlaunch batch --input - --format ..."),
+    (GZIP, "it is compressed twice", "zcat {name} | zcat | ipexlaunch batch --input - --format ..."),
+    (ZSTD, "it is compressed twice", "zstdcat {name} | zstdcat | ipexlaunch batch --input - --format ..."),
     (b"PAR1", "it is a Parquet file", "--format parquet"),
 )
 """How files begin that are no lines of UTF-8, what they are, and what would work."""
+
+
+def _nothing(count: int) -> None:
+    """Nobody counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +39,38 @@ class TooLong:
     begins: bytes
 
 
-def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """What a file holds, from where it stands, in order.
+def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], None] = _nothing) -> Iterator[bytes]:
+    """The text that a file holds, from where it stands, in order; one that is compressed is decompressed.
 
     Args:
         file: opened without a buffer.
         name: for messages.
+        was_read: told how many bytes were taken from the file, each time.
 
     Raises:
         DocumentError: it cannot be read, it is no text, or it was changed while it was read; what was given stands.
+        LaunchError: what decompresses it is not installed.
     """
-    before, first = os.fstat(file.fileno()), True
+    before = os.fstat(file.fileno())
+
+    def read(size: int) -> bytes:
+        data = file.read(size)
+        was_read(len(data))
+        return data
+
     try:
-        while block := file.read(BLOCK_BYTES):
-            if first:
-                _check_kind(block, name)
-                block = block.removeprefix(BYTE_ORDER_MARK)
-                first = False
-            yield block
+        begins = _beginning(lambda: read(BLOCK_BYTES))
+        if is_compressed(begins):
+            blocks = decompressed(begins, read, name, BLOCK_BYTES)
+            begins = _beginning(lambda: next(blocks, b""))
+        else:
+            blocks = iter(lambda: read(BLOCK_BYTES), b"")
+        _check_kind(begins, name)
+        if stat.S_ISREG(before.st_mode) and begins.count(b"\r") > 1 and b"\n" not in begins:
+            raise DocumentError(name, "", "its lines end in CR alone", f"make it LF: tr '\\r' '\\n' < {name} > NEW")
+        if text := begins.removeprefix(BYTE_ORDER_MARK):
+            yield text
+        yield from blocks
     except OSError as error:
         raise DocumentError(name, "", str(error.strerror)) from None
     after = os.fstat(file.fileno())
@@ -60,6 +81,20 @@ def blocks_of(file: BinaryIO, name: str) -> Iterator[bytes]:
             f"it was changed while it was read ({before.st_size} bytes before, {after.st_size} after)",
             "begin again with a file that nobody writes to",
         )
+
+
+def _beginning(more: Callable[[], bytes]) -> bytes:
+    """Enough of it to tell what it is; a pipe that gives a byte at a time is not waited for longer than that needs."""
+    begins = more()
+    while begins and any(len(begins) < len(mark) and mark.startswith(begins) for mark in _MARKS):
+        further = more()
+        if not further:
+            break
+        begins += further
+    return begins
+
+
+_MARKS = (BYTE_ORDER_MARK, *(begins for begins, _, _ in OTHER_KINDS))
 
 
 def lines_of(blocks: Iterable[bytes], longest: int) -> Iterator[bytes | TooLong]:
@@ -98,12 +133,13 @@ def lines_of(blocks: Iterable[bytes], longest: int) -> Iterator[bytes | TooLong]
         yield b"".join(parts)
 
 
-def bad_line(number: int, place: int, line: bytes | TooLong, problem: str, hint: str = "") -> BadLine:
-    """A line that gives no item, with the beginning of what stands there."""
+def bad_line(
+    number: int, place: int, line: bytes | TooLong, problem: str, hint: str = "", id_: str | int | None = None
+) -> BadLine:
+    """A line that gives no item, with the beginning of what stands there, and the id where that could be read."""
     begins = line.begins if isinstance(line, TooLong) else line[:EXCERPT_CHARACTERS]
-    return BadLine(
-        number=number, place=place, problem=problem, hint=hint, begins=begins.decode(errors="backslashreplace")
-    )
+    shown = begins.decode(errors="backslashreplace")
+    return BadLine(number=number, place=place, problem=problem, hint=hint, begins=shown, id=id_)
 
 
 def too_long(number: int, place: int, line: bytes | TooLong, longest: int) -> BadLine:

@@ -1,43 +1,15 @@
-"""Open the input of a batch job: a file, or standard input; give its items in order, with flat memory."""
+"""The items of a batch job's input, in the order of its files and of their rows, with flat memory."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from ipexlaunch.batching.input_rules import SUFFIXES, BadLine, InputFormat, InputRules, ItemMaker
+from ipexlaunch.batching.given_ids import GivenIds
+from ipexlaunch.batching.input_rules import BadLine, ItemMaker
 from ipexlaunch.batching.items import DeadLetter, Item
-from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.read_items.csv_rows import csv_items
-from ipexlaunch.read_items.identity import identity_of
-from ipexlaunch.read_items.json_lines import json_items
-from ipexlaunch.read_items.lines import blocks_of, lines_of
-from ipexlaunch.read_items.text_lines import text_items
-
-STDIN = "-"
-
-
-def format_of(path: str, asked: str) -> InputFormat:
-    """The format of an input: as asked, or by the end of its name; standard input is JSON lines.
-
-    Args:
-        path: of the file, or "-".
-        asked: "auto" or a format.
-
-    Raises:
-        RequestError: the name says nothing.
-    """
-    if asked != "auto":
-        return asked  # type: ignore[return-value]  # the command line offers no others
-    if path == STDIN:
-        return "jsonl"
-    suffix = os.path.splitext(path)[1].lower()
-    if suffix in SUFFIXES:
-        return SUFFIXES[suffix]
-    raise RequestError(
-        f"tell what {path} holds", "its name does not end in " + ", ".join(SUFFIXES), "give --format jsonl|text|csv|..."
-    )
+from ipexlaunch.errors import BadRowError
+from ipexlaunch.read_items.find_inputs import shown_name
+from ipexlaunch.read_items.input_file import InputFile
 
 
 def _none(number: int) -> bool:  # noqa: ARG001 (none is skipped)
@@ -47,58 +19,59 @@ def _none(number: int) -> bool:  # noqa: ARG001 (none is skipped)
 class ItemSource:
     """An input that was found readable; its items are read as they are asked for."""
 
-    def __init__(self, path: str, rules: InputRules) -> None:
-        """Look whether it is there.
+    def __init__(self, files: Sequence[InputFile], *, several: bool = False) -> None:
+        """Put files together.
 
         Args:
-            path: of the file, or "-" for standard input.
-            rules: how it is read.
-
-        Raises:
-            DocumentError: it is missing, a directory, or not readable.
-            RequestError: the rules do not fit the input.
+            files: one at least, in the order in which they are read.
+            several: whether an item's id names its file too (see `Inputs`).
         """
-        self.path = path
-        self.rules = rules
-        self.name = "standard input" if path == STDIN else path
-        self.rows: int | None = None
-        """How many there are, where the file says it."""
-        self._bytes_read = 0
-        self._lines_read = 0
-        self.identity: dict[str, object] | None = None
-        """What tells it from another input; None for a pipe, which has nothing."""
-        fields = [name for name in (rules.id_field, rules.text_field, rules.tokens_field) if name is not None]
-        if rules.format == "text" and fields:
-            raise RequestError(f"take the field {fields[0]!r} of {self.name}", "plain text has no fields")
-        if os.path.isdir(path):
-            raise DocumentError(path, "", "it is a directory", "give one file")
-        self.may_wait = path == STDIN or (os.path.exists(path) and not os.path.isfile(path))
-        """Whether it is a pipe, whose writer may take its time."""
+        self.files = files
+        self.several = several
+        self.name = files[0].name if len(files) == 1 else f"{len(files)} files"
+        self.may_wait = any(file.may_wait for file in files)
+        """Whether one is a pipe, whose writer may take its time."""
+
+    @property
+    def identity(self) -> dict[str, object] | None:
+        """What tells this input from another; None for a pipe, which has nothing."""
         if self.may_wait:
-            if rules.format == "parquet":
-                raise RequestError(f"read Parquet from {self.name}", "its index is at its end", "give a file")
-            return
-        try:
-            self.identity = {**identity_of(path), "format": rules.format}
-        except OSError as error:
-            raise DocumentError(path, "", str(error.strerror)) from None
+            return None
+        if not self.several:
+            return self.files[0].identity
+        # Their names and their order are part of it: ids and numbers are made of them.
+        return {f"{place} {shown_name(file.path)}": file.identity for place, file in enumerate(self.files, 1)}
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether `expected` is a count, not what the lines so far let expect."""
+        return all(file.rows is not None for file in self.files)
 
     @property
     def expected(self) -> int | None:
         """How many rows the input has, by those that were read so far; None where nothing tells it."""
-        if self.rows is not None:
-            return self.rows
-        if self.identity is None or not self._bytes_read:
+        lines = [file for file in self.files if file.rows is None]
+        counted = sum(file.rows for file in self.files if file.rows is not None)
+        if not lines:
+            return counted
+        read = sum(file.bytes_read for file in lines)
+        if self.may_wait or not read:
             return None
-        header = self.rules.format in ("csv", "tsv")
-        return max(0, round(self._lines_read * int(str(self.identity["bytes"])) / self._bytes_read) - header)
+        headers = sum(file.rules.format in ("csv", "tsv") for file in lines)
+        estimate = round(sum(file.lines_read for file in lines) * sum(file.size for file in lines) / read)
+        return max(0, estimate - headers) + counted
 
-    def items(
-        self,
-        skip: Callable[[int], bool] = _none,
-        *,
-        bury_bad: bool = False,
-    ) -> Iterator[Item | DeadLetter]:
+    def look(self) -> None:
+        """Find what one look at each file shows, before anything is begun.
+
+        Raises:
+            DocumentError: one cannot be read like this at all; a single bad row is no such thing.
+            LaunchError: a library that it needs is not installed.
+        """
+        for file in self.files:
+            file.look()
+
+    def items(self, skip: Callable[[int], bool] = _none, *, bury_bad: bool = False) -> Iterator[Item | DeadLetter]:
         """Every item in order; a row that gives none ends it with an error, or is a dead letter.
 
         Args:
@@ -108,45 +81,29 @@ class ItemSource:
         Raises:
             DocumentError: a row gives no item; it names the line. What was given before stands.
         """
+        ids, first = GivenIds(), 0
         # An id must differ from those of the rows that are skipped too, so these are read where ids are given.
-        reads_all = self.rules.id_field is not None
-        for row in self._rows(_none if reads_all else skip):
-            if reads_all and skip(row.number):
-                continue
-            if isinstance(row, Item):
-                yield row
-            elif bury_bad:
-                yield row.letter
-            else:
-                unit = "row" if self.rules.format == "parquet" else "line"
-                raise DocumentError(self.name, f"{unit} {row.place}", row.problem, row.hint)
+        reads_all = self.files[0].rules.id_field is not None
+        for file in self.files:
+            maker = ItemMaker(file.rules, shown_name(file.path) if self.several else "", ids)
+            rows = file.items(maker, _none if reads_all else skip, first)
+            while True:
+                try:
+                    row = next(rows)
+                except StopIteration as end:
+                    first = end.value
+                    break
+                if reads_all and skip(row.number):
+                    continue
+                if isinstance(row, Item):
+                    yield row
+                elif bury_bad:
+                    yield self._letter(row, maker, file)
+                else:
+                    raise BadRowError(file.name, f"{file.unit} {row.place}", row.problem, row.hint)
 
-    def _rows(self, skip: Callable[[int], bool]) -> Iterator[Item | BadLine]:
-        maker = ItemMaker(self.rules)
-        if self.rules.format == "parquet":
-            from ipexlaunch.read_items.parquet_rows import count_rows, parquet_items
-
-            self.rows = count_rows(self.path)
-            yield from parquet_items(self.path, maker, skip)
-            return
-        descriptor: str | int = sys.stdin.fileno() if self.path == STDIN else self.path
-        try:
-            file = open(  # noqa: SIM115 (entered below; here only its own failure is caught)
-                descriptor, "rb", buffering=0, closefd=self.path != STDIN
-            )
-        except OSError as error:
-            raise DocumentError(self.name, "", str(error.strerror)) from None
-        with file:
-            lines = lines_of(self._counted(blocks_of(file, self.name)), self.rules.longest_line_bytes)
-            if self.rules.format == "jsonl":
-                yield from json_items(lines, maker, skip)
-            elif self.rules.format == "text":
-                yield from text_items(lines, maker, skip)
-            else:
-                yield from csv_items(lines, maker, skip, self.name)
-
-    def _counted(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            self._bytes_read += len(block)
-            self._lines_read += block.count(b"\n")
-            yield block
+    def _letter(self, bad: BadLine, maker: ItemMaker, file: InputFile) -> DeadLetter:
+        """The dead letter that a bad row becomes; no worker ever had it."""
+        id_ = maker.place_id(bad.place) if file.rules.id_field is None else bad.id
+        item = Item(bad.number, id_, bad.begins, len(bad.begins))
+        return DeadLetter(item, bad.problem, 0, bad.place, shown_name(file.path) if self.several else "")

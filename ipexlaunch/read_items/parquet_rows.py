@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
 from ipexlaunch.batching.items import Item
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.read_items.arrow_values import checked, values_of
 
 ROWS_AT_ONCE = 1024
 
 
-def parquet_items(path: str, maker: ItemMaker, skip: Callable[[int], bool]) -> Iterator[Item | BadLine]:
-    """Every row as an object, or why it gives no item.
+def parquet_items(
+    path: str, maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
+) -> Generator[Item | BadLine, None, int]:
+    """Every row as an object, or why it gives no item; returns the number after the last.
 
-    Dates and times become ISO 8601 text, decimals text; NaN and infinities, which JSON does not have, become null.
+    docs/batch.md has the form of every type (arrow_values.py); a value that has none makes its row a bad one.
 
     Args:
         path: of the file.
         maker: makes an item of an object; columns that its rules do not name are not read where they name a text.
         skip: whether the item of this number is not wanted.
+        first: the number of the first row.
 
     Raises:
-        DocumentError: it is no Parquet file, it is damaged, or a field is missing.
+        DocumentError: it is no Parquet file, it is damaged, a field is missing, or two have one name.
         LaunchError: pyarrow is not installed.
     """
     parquet, rules = _parquet(), maker.rules
-    number = 0
+    place = 0
     try:
         with parquet.ParquetFile(path) as file:
+            _refuse_doubles(file.schema_arrow, path)
             columns = _columns(file.schema_arrow.names, rules, path)
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
-                for row in batch.to_pylist():
-                    if not skip(number):
-                        yield _item(row, number, maker)
-                    number += 1
+                for row in _rows_of(batch):
+                    place += 1
+                    if not skip(first + place - 1):
+                        yield _item(row, first + place - 1, place, maker)
     except (OSError, ValueError) as error:
-        raise _unreadable(path, number, error) from None
+        raise _unreadable(path, place, error) from None
+    return first + place
 
 
 def count_rows(path: str) -> int:
@@ -61,45 +64,45 @@ def count_rows(path: str) -> int:
     return rows
 
 
-def _unreadable(path: str, number: int, error: Exception) -> DocumentError:
+def _rows_of(batch: Any) -> list[dict[str, Any]]:
+    """The rows of a batch, in which a value that has no form in JSON is marked."""
+    columns = [values_of(column) for column in batch.columns]
+    names = batch.schema.names
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)] if columns else []
+
+
+def _refuse_doubles(schema: Any, path: str) -> None:
+    """Two columns of one name, or two fields of a struct: one of them would be lost.
+
+    Raises:
+        DocumentError: there are.
+    """
+
+    def check(fields: Any, where: str) -> None:
+        names = [field.name for field in fields]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DocumentError(path, "", f"it names {where}{twice[0]!r} twice", "give each its own name")
+        for field in fields:
+            kind = field.type
+            check([kind.field(place) for place in range(kind.num_fields)], f"in {field.name!r} the field ")
+
+    check(list(schema), "the column ")
+
+
+def _unreadable(path: str, place: int, error: Exception) -> DocumentError:
     """What pyarrow says in its own words; its errors are OSError and ValueError."""
-    where = f"row {number + 1}" if number else ""
+    where = f"row {place + 1}" if place else ""
     return DocumentError(path, where, f"it is not Parquet, or damaged: {_first_line(error)}")
 
 
-def _item(row: dict[str, Any], number: int, maker: ItemMaker) -> Item | BadLine:
+def _item(row: dict[str, Any], number: int, place: int, maker: ItemMaker) -> Item | BadLine:
     try:
-        value = jsonable(row)
-        return maker.item(value, number, number + 1, _rough_size(value))
+        value = checked(row)
+        return maker.item(value, number, place, _rough_size(value))
     except BadRow as bad:
-        return BadLine(
-            number=number, place=number + 1, problem=bad.problem, hint=bad.hint, begins=", ".join(map(str, row))
-        )
-
-
-def jsonable(value: Any) -> Any:
-    """A value of pyarrow's as JSON can hold it.
-
-    Raises:
-        BadRow: it is bytes, or something else that has no form in JSON.
-    """
-    if value is None or isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: jsonable(held) for key, held in value.items()}
-    if isinstance(value, list | tuple):  # a map is a list of pairs
-        return [jsonable(held) for held in value]
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    if isinstance(value, datetime.timedelta):
-        return value.total_seconds()
-    if isinstance(value, decimal.Decimal):
-        return str(value)
-    raise BadRow(
-        f"it holds {type(value).__name__}, which has no form in JSON", "choose the column that is wanted: --text-field"
-    )
+        names = ", ".join(row)
+        return BadLine(number=number, place=place, problem=bad.problem, hint=bad.hint, begins=names, id=bad.id)
 
 
 def _parquet() -> Any:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
+
+FIRST_ITEM_S = 1.0
+"""How long a job waits for the first item of a pipe before it starts its workers."""
 
 ROWS_AHEAD = 8192
 """So many are read before they are wanted; then the writer has to wait."""
@@ -86,6 +91,44 @@ class ReadApart(Iterator[Row | None]):
         if self._wanted:
             self._wanted = False
             os.write(self._writing, b"\0")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstItems(Generic[Row]):
+    """What came first of a pipe, and what is to come."""
+
+    items: tuple[Row, ...]
+    rest: ReadApart[Row]
+
+
+def first_items(rows: ReadApart[Row], *, patient: bool, tell: Callable[[str], None]) -> FirstItems[Row]:
+    """Wait a little for the first row, so that what is wrong with the input is found before any work.
+
+    Args:
+        rows: nothing was taken of it yet.
+        patient: whether to wait until a row or the end comes, because something would be lost otherwise.
+        tell: says a line to the user.
+
+    Raises:
+        Exception: what ended the reading before it gave a row.
+    """
+    poller = select.poll()
+    poller.register(rows, select.POLLIN)
+    said = False
+    while True:
+        try:
+            first = next(rows)
+        except StopIteration:
+            return FirstItems((), rows)
+        if first is not None:
+            return FirstItems((first,), rows)
+        if poller.poll(1000 * FIRST_ITEM_S):
+            rows.heard()
+        elif not patient:
+            return FirstItems((), rows)
+        elif not said:
+            said = True
+            tell("waiting for the first item; until it is there the old output stays")
 
 
 class InputWatcher:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 from ipexlaunch.batching.input_rules import BadLine, ItemMaker
 from ipexlaunch.batching.items import Item
@@ -10,22 +10,26 @@ from ipexlaunch.read_items.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, 
 
 
 def text_items(
-    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool]
-) -> Iterator[Item | BadLine]:
-    r"""Every line without its end, be it \n or \r\n, or why it gives no item.
+    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
+) -> Generator[Item | BadLine, None, int]:
+    r"""Every line without its end, be it \n or \r\n, or why it gives no item; returns the number after the last.
 
     Args:
         lines: of the input.
         maker: its rules say the longest line.
         skip: whether the item of this number is not wanted; its line is not looked at.
+        first: the number of the first.
     """
-    for number, line in enumerate(lines):
+    place = 0
+    for place, line in enumerate(lines, 1):
+        number = first + place - 1
         if skip(number):
             continue
         if isinstance(line, TooLong):
-            yield too_long(number, number + 1, line, maker.rules.longest_line_bytes)
+            yield too_long(number, place, line, maker.rules.longest_line_bytes)
             continue
         try:
-            yield Item(number, number + 1, line.removesuffix(b"\r").decode(), len(line))
+            yield Item(number, maker.place_id(place), line.removesuffix(b"\r").decode(), len(line))
         except UnicodeDecodeError as error:
-            yield bad_line(number, number + 1, line, not_utf_8(line, error), TO_UTF_8)
+            yield bad_line(number, place, line, not_utf_8(line, error), TO_UTF_8)
+    return first + place

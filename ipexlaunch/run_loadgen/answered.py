@@ -55,5 +55,8 @@ class Answered:
         """Note that every item is answered."""
         self.progress.complete = True
 
+    def settle(self) -> None:
+        """There is no file."""
+
     def close(self) -> None:
         """Nothing to let go of."""

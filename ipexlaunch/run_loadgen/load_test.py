@@ -61,7 +61,7 @@ class LoadTest:
         """Whether LoadGen has written its summary."""
         self.error: Exception | None = None
         self._samples = samples
-        self._loadgen = _loadgen()
+        self._loadgen = require_loadgen()
         self._settings = _settings(self._loadgen, rules)
         self._queries: SimpleQueue[list[Item] | None] = SimpleQueue()
         self._open: dict[int, int] = {}  # number of an item to LoadGen's id of the query
@@ -171,7 +171,12 @@ def _nothing(indices: Sequence[int]) -> None:
     """Samples are in memory from the start."""
 
 
-def _loadgen() -> Any:
+def require_loadgen() -> Any:
+    """LoadGen's module, so that a test that needs it is refused at its beginning.
+
+    Raises:
+        LaunchError: it is not installed.
+    """
     try:
         import mlperf_loadgen
     except ImportError:

@@ -117,27 +117,32 @@ class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
             input_ids: prompts of one length, padded on the left.
             attention_mask: 0 where there is padding; None for no padding.
             max_new_tokens: how many.
-            min_new_tokens: as many.
+            min_new_tokens: as many, or 0 to let a text end.
             do_sample: False.
             num_beams: 1.
             logits_processor: change the scores before the choice.
-            stopping_criteria: called after each token; their answers change nothing.
+            stopping_criteria: called after each token; where a text may end, one that says so of every row ends all.
             pad_token_id: not needed.
 
         Raises:
             RequestError: any other search.
         """
-        if do_sample or num_beams != 1 or min_new_tokens != max_new_tokens:
+        if do_sample or num_beams != 1 or min_new_tokens not in (0, max_new_tokens):
             raise RequestError(
                 "generate with engine torch",
-                "its compiled search is the greedy one of a fixed number of tokens",
-                "give do_sample=False, num_beams=1 and min_new_tokens=max_new_tokens, or use --engine eager",
+                "its compiled search is the greedy one",
+                "give do_sample=False, num_beams=1 and min_new_tokens=0 or max_new_tokens, or use --engine eager",
             )
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         search = self.search(tuple(input_ids.shape), max_new_tokens)
         return search.generate(
-            input_ids, attention_mask, max_new_tokens, processors=logits_processor, after_token=stopping_criteria
+            input_ids,
+            attention_mask,
+            max_new_tokens,
+            processors=logits_processor,
+            after_token=stopping_criteria,
+            may_end=min_new_tokens == 0,
         )
 
     def _make(self, inputs: int, tokens: int, positions: int) -> GreedySearch:

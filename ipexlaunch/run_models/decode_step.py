@@ -135,8 +135,9 @@ class GreedySearch:
         new_tokens: int,
         processors: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = (),
         after_token: Sequence[Callable[[torch.Tensor, torch.Tensor], object]] = (),
+        may_end: bool = False,
     ) -> torch.Tensor:
-        """The inputs followed by exactly so many new tokens.
+        """The inputs followed by so many new tokens, or fewer where texts may end.
 
         Args:
             input_ids: padded on the left.
@@ -144,6 +145,8 @@ class GreedySearch:
             new_tokens: how many.
             processors: change the scores before the choice, as transformers' logits processors do.
             after_token: called with the text so far and the scores after each token.
+            may_end: whether tokens that end a text may be chosen, and `after_token` may end the search: by True for
+                every input.
         """
         inputs = input_ids.shape[0]
         text = torch.empty(inputs, self.input_tokens + new_tokens, dtype=torch.long)
@@ -156,28 +159,20 @@ class GreedySearch:
         scores = self.prompt([input_ids.contiguous(), position, mask, slots, *self.state])
         position = position[:, -1:].clone()
         for end in range(self.input_tokens, self.input_tokens + new_tokens):
-            token = self._choose(text[:, :end], scores, processors)
-            text[:, end] = token
-            for call in after_token:
-                call(text[:, : end + 1], scores)
+            if self.forbidden and not may_end:
+                scores[:, self.forbidden] = -torch.inf
+            for process in processors:
+                scores = process(text[:, :end], scores)
+            token = text[:, end] = scores.argmax(-1)
+            ended = [call(text[:, : end + 1], scores) for call in after_token]
+            if may_end and any(isinstance(answer, torch.Tensor) and bool(answer.all()) for answer in ended):
+                return text[:, : end + 1]
             if end + 1 < self.input_tokens + new_tokens:
                 seen[:, :, :, end] = True
                 position += 1
                 slot = torch.tensor([end])
                 scores = self.step([token.unsqueeze(1), position, seen, slot, *self.state])
         return text
-
-    def _choose(
-        self,
-        text: torch.Tensor,
-        scores: torch.Tensor,
-        processors: Sequence[Callable[[torch.Tensor, torch.Tensor], torch.Tensor]],
-    ) -> torch.Tensor:
-        if self.forbidden:
-            scores[:, self.forbidden] = -torch.inf
-        for process in processors:
-            scores = process(text, scores)
-        return scores.argmax(-1)
 
 
 def _causal(attention_mask: torch.Tensor) -> torch.Tensor:

@@ -33,7 +33,7 @@ class Meeting:
         if self.workers < 2:
             return
         beginning = f"{self.times}-"
-        with open(os.path.join(self.directory, f"{beginning}{self.index}"), "w"):
+        with open(os.path.join(self.directory, f"{beginning}{self.index}"), "w", encoding="utf-8"):
             pass
         while sum(name.startswith(beginning) for name in os.listdir(self.directory)) < self.workers:
             sleep(POLL_S)

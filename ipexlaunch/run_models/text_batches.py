@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ipexlaunch.engines.batch_shapes import BatchShapes
 from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.engines.openai_request import BadRequest
 from ipexlaunch.errors import RequestError
 from ipexlaunch.run_models.load_model import Loaded
 
@@ -53,7 +54,14 @@ class TextBatches:
         Args:
             texts: at most as many as the shapes have rows.
         """
-        tokens = [self._tokens(text) for text in texts]
+        return self.batch_of([self._tokens(text) for text in texts])
+
+    def batch_of(self, tokens: Sequence[list[int]]) -> Batch:
+        """The same of tokens.
+
+        Args:
+            tokens: of each text, none longer than the longest shape.
+        """
         rows, length = self.shapes.fitting([len(ids) for ids in tokens])
         pad = self._special("pad_token_id", "eos_token_id")
         ids = torch.full((rows, length), pad, dtype=torch.long)
@@ -86,22 +94,62 @@ class TextBatches:
         vectors: list[Any] = torch.round(answer.double(), decimals=PLACES).tolist()
         return vectors
 
-    def _tokens(self, text: str) -> list[int]:
-        longest = self.shapes.longest
+    def tokens(self, text: str) -> list[int]:
+        """All tokens of a text, with those that the model puts around one; at least one."""
         if self._tokenizer is None:
             room = self._config.vocab_size - BYTES_OFFSET
             found = [BYTES_OFFSET + byte % room for byte in text.encode(errors="surrogatepass")]
         else:
             found = self._tokenizer(text, add_special_tokens=True)["input_ids"]
+        return found or [self._special("bos_token_id", "eos_token_id", "pad_token_id")]
+
+    def chat_tokens(self, messages: Sequence[Mapping[str, object]]) -> list[int]:
+        """The tokens of a chat by the model's own template, up to where the model goes on.
+
+        Raises:
+            BadRequest: it has no template, or the template refuses these messages.
+        """
+        if getattr(self._tokenizer, "chat_template", None) is None:
+            raise BadRequest("the model's tokenizer has no chat template", "messages")
+        try:
+            text = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        except Exception as error:  # a template is a program of the model's author: jinja2 passes on what it raises
+            raise BadRequest(f"the model's chat template refuses the messages: {error}", "messages") from None
+        # The template writes the tokens around a text itself.
+        found: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return found or [self._special("bos_token_id", "eos_token_id", "pad_token_id")]
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens the model knows."""
+        return int(self._config.vocab_size)
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end a text, by the model and by its tokenizer."""
+        named = getattr(self._tokenizer, "eos_token_id", None)
+        return frozenset((*_numbers(getattr(self._config, "eos_token_id", None)), *_numbers(named)))
+
+    def text(self, ids: list[int]) -> str:
+        """What tokens say; those of a random model are its bytes."""
+        if self._tokenizer is None:
+            return bytes((token - BYTES_OFFSET) % 256 for token in ids if token >= BYTES_OFFSET).decode(
+                errors="replace"
+            )
+        decoded: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return decoded
+
+    def _tokens(self, text: str) -> list[int]:
+        longest, found = self.shapes.longest, self.tokens(text)
         if len(found) > longest:
             self.cut += 1
             # A prompt is continued at its end; other texts keep their beginning, and their closing token.
             found = found[-longest:] if self.job.task == "generate" else [*found[: longest - 1], found[-1]]
-        return found or [self._special("bos_token_id", "eos_token_id", "pad_token_id")]
+        return found
 
     def _text(self, ids: list[int]) -> dict[str, object]:
         """What was generated up to the token that ends a text."""
-        ends = _numbers(getattr(self._config, "eos_token_id", None))
+        ends = self.ends
         stop = next((place for place, token in enumerate(ids) if token in ends), len(ids))
         if self._tokenizer is None:
             return {"ids": ids[:stop], "tokens": stop}

@@ -12,8 +12,10 @@ from ipexlaunch.lifecycle import Failure, State, WorkerState
 from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.secret_values import mask_text
 from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
+from ipexlaunch.supervise.announcements import of_printed
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.output import Log
+from ipexlaunch.told import Told
 from ipexlaunch.visible_text import visible
 
 
@@ -29,7 +31,9 @@ def account(
     """Everything that happened, once it is over, or so far."""
     pairs = zip(children, state.workers, strict=True)
     return Run(
-        records=tuple(_record(child, worker, logs.get(child.worker.instance.index)) for child, worker in pairs),
+        records=tuple(
+            _record(child, worker, logs.get(child.worker.instance.index), over=over) for child, worker in pairs
+        ),
         started=state.started,
         go=state.go,
         ended=ended,
@@ -88,7 +92,11 @@ def _instances(indices: Sequence[int]) -> str:
     return f"instance{'s' * (len(indices) > 1)} {format_list(frozenset(indices))}"
 
 
-def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
+def _record(child: Child, worker: WorkerState, log: Log | None, *, over: bool) -> WorkerRecord:
+    printed = child.printed
+    if over and printed is not None and printed.doubt and not child.samples.times:
+        child.told = child.told or Told()
+        child.told.add_invalid(of_printed(printed.doubt))
     return WorkerRecord(
         instance=child.worker.instance,
         pid=child.process.pid if child.process is not None else None,
@@ -103,7 +111,7 @@ def _record(child: Child, worker: WorkerState, log: Log | None) -> WorkerRecord:
         peak_memory_bytes=child.peak_memory_bytes,
         log=log.path if log is not None else "",
         told=child.told,
-        claimed_rate=child.printed.claimed_rate if child.printed is not None else None,
+        claimed_rate=printed.claimed_rate if printed is not None else None,
         exited=child.exited,
     )
 

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from ipexlaunch.told import Told
 
 
+def of_printed(problem: str) -> str:
+    """What is wrong with a worker's lines, as a reason why the run is INVALID.
+
+    Args:
+        problem: of the line.
+    """
+    return f"--throughput-regex found what it cannot count: {problem}"
+
+
 class Announcements:
     """What becomes of each message of a worker."""
 
@@ -82,8 +91,8 @@ class Announcements:
         self._counted(place, self._crew.clock())
 
     def printed_oddly(self, place: int, problem: str) -> None:
-        """A worker has printed what should count and does not."""
-        self._crew.note_of(place, f"printed a line that --throughput-regex matches, but {problem}")
+        """A worker has printed what should count and does not; the report says so at the end."""
+        self._crew.means.tell(f"instance {self._crew.index(place)}: {of_printed(problem)}")
 
     def follow_phases(self, now: float) -> None:
         """Say what workers have been busy with for long, and note when the next line is due."""

@@ -37,10 +37,10 @@ class Feeder(Protocol):
         """Why the run must stop though items are left; "" where it need not."""
 
     def said(self, index: int, said: Said, now: float) -> None:
-        """A worker wants batches, or has done one, or failed on one."""
+        """A worker wants batches, or has begun one, or done one, or failed on one."""
 
-    def lost(self, index: int, reason: str, now: float) -> None:
-        """A worker has ended, after its last words were heard."""
+    def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> None:
+        """A worker has ended, after its last words were heard; `is_blamed` unless it was asked to."""
 
     def due(self) -> float | None:
         """When `tick` is wanted next; None for not before something else happens."""

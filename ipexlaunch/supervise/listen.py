@@ -7,8 +7,10 @@ import selectors
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ipexlaunch.guard_streams import is_standard, outlets
 from ipexlaunch.supervise import child as children
-from ipexlaunch.supervise.output import Display, Log, Stream
+from ipexlaunch.supervise.output import Log, Stream
+from ipexlaunch.write_apart import LAST_WORDS_S
 
 if TYPE_CHECKING:
     from ipexlaunch.supervise.child import Child
@@ -40,8 +42,9 @@ class Listener:
         """
         self._longest = longest_message_bytes
         self.selector = selectors.DefaultSelector()
-        self.displays = tuple(Display(descriptor) for descriptor in outputs)
-        self._shown: set[int] = set()
+        self.outlets = outlets(*outputs)
+        for outlet in self.outlets:
+            outlet.thread.start()  # now, while this thread is not yet held to the cpus of a worker
         self._heard = heard
         self._clock = clock
 
@@ -59,10 +62,10 @@ class Listener:
         """
         if child.process is None or child.channel is None:
             return
-        for pipe, display in zip((child.process.stdout, child.process.stderr), self.displays, strict=True):
+        for pipe, outlet in zip((child.process.stdout, child.process.stderr), self.outlets, strict=True):
             if pipe is not None:
                 tap = child.printed.lines() if child.printed is not None else None
-                child.streams[pipe.fileno()] = Stream(prefix, display, log, child, stamp, tap)
+                child.streams[pipe.fileno()] = Stream(prefix, outlet, log, child, stamp, tap)
                 self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
         self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))
 
@@ -73,8 +76,6 @@ class Listener:
 
     def wait(self, timeout_s: float | None) -> None:
         """Wait until something happens or the time is over, and deal with what happened."""
-        for display in self.displays:
-            self._select(display)
         for key, _ in self.selector.select(timeout_s):
             key.data(key.fd)
 
@@ -105,31 +106,12 @@ class Listener:
         if child.channel is not None:
             self.selector.unregister(child.channel)
 
-    def show_now(self) -> None:
-        """Write what is waiting as far as it is taken at once, so that what comes next stands after it."""
-        for display in self.displays:
-            display.flush(0.0)
-
-    def show_rest(self, timeout_s: float) -> None:
-        """Write what is left to show, as long as somebody takes it, and close the selector."""
-        for display in self.displays:
-            display.flush(timeout_s)
+    def close(self) -> None:
+        """Close the selector; outputs that are not the launcher's own are given time to take what is left."""
         self.selector.close()
-
-    def _select(self, display: Display) -> None:
-        """Wait for an output only while there is something to write to it."""
-        descriptor = display.descriptor
-        if display.waiting and descriptor not in self._shown:
-            try:
-                self.selector.register(descriptor, selectors.EVENT_WRITE, lambda _: display.write())
-                self._shown.add(descriptor)
-            except PermissionError:
-                # epoll refuses what is always ready: regular files and /dev/null (epoll_ctl(2), EPERM).
-                while display.waiting:
-                    display.write()
-        elif not display.waiting and descriptor in self._shown:
-            self.selector.unregister(descriptor)
-            self._shown.remove(descriptor)
+        for outlet in self.outlets:
+            if not is_standard(outlet):
+                outlet.wait(LAST_WORDS_S)
 
     def _take_output(self, child: Child, descriptor: int) -> None:
         if descriptor not in child.streams:
@@ -178,9 +160,11 @@ class Listener:
         from ipexlaunch.told import Told
 
         child.buffer += data
+        longest = self._longest or LONGEST_MESSAGE_BYTES
+        if b"\n" not in data and len(child.buffer) <= longest:
+            return  # looked at once it is whole: a line of 256 MB comes in thousands of pieces
         child.told = child.told or Told()
         now = self._clock()
-        longest = self._longest or LONGEST_MESSAGE_BYTES
         for said in read_messages(child.buffer, child.samples, child.told, now, longest):
             self._heard(index, said, now)
 

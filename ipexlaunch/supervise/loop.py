@@ -26,6 +26,7 @@ from ipexlaunch.supervise.means import Means, Showing
 from ipexlaunch.supervise.output import Log
 from ipexlaunch.supervise.timers import Timers
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
+from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Launch
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from ipexlaunch.supervise.watch import Watcher
 
 # What is only needed once the workers run is imported in the functions below, while the workers start.
-
-LAST_WORDS_S = 5.0
-"""How long the display may take for what is left at the end."""
 
 NOTE_INTERVAL_S = 5.0
 """What a launcher that is killed had not noted is lost."""
@@ -105,7 +103,10 @@ class _Loop:
         self.crew = crew = Crew(launch, means, limits)
         self.width = max((len(str(worker.instance.index)) for worker in launch.workers), default=1)
         self.file_limit = children.make_room_for(len(crew.children))
-        self.logs = {i: Log(path, crew.note, showing.largest_log_bytes) for i, path in showing.logs.items()}
+        self.log_thread = WritingThread("ipexlaunch-logs")
+        self.log_thread.start()
+        largest = showing.largest_log_bytes
+        self.logs = {i: Log(path, crew.note, largest, self.log_thread) for i, path in showing.logs.items()}
         self.listener = Listener(
             showing.outputs, self.heard, self.clock, feeder.longest_message_bytes if feeder is not None else None
         )
@@ -187,7 +188,9 @@ class _Loop:
                 log.close()
             for child in self.crew.children:
                 children.close(child)
-        self.listener.show_rest(LAST_WORDS_S)
+            self.listener.close()
+        if not self.log_thread.wait(LAST_WORDS_S):
+            self.crew.note(f"logs are not complete: their disk took nothing for {LAST_WORDS_S:g} s")
         return self.account(over=True)
 
     def account(self, *, over: bool) -> Run:
@@ -275,8 +278,6 @@ class _Loop:
         crew = self.crew
         before, recovered = len(crew.state.failures), len(crew.state.recovered)
         crew.state, commands = lifecycle.step(crew.state, event)
-        if len(crew.state.failures) > before or len(crew.state.recovered) > recovered:
-            self.listener.show_now()  # a worker's last words stand before what we say of its end
         for failure in crew.state.failures[before:]:
             others = " (stopping the others)" if any(command.kind == "terminate" for command in commands) else ""
             self.means.tell(f"instance {crew.index(failure.index)} {failure.message}{others}")

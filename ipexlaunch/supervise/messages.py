@@ -6,12 +6,14 @@ docs/worker-protocol.md describes it for programs in other languages.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.samples import UNKNOWN, Samples
 from ipexlaunch.secret_values import mask_text, masked
+from ipexlaunch.strict_json import read_message
 from ipexlaunch.told import Told
 
 LONGEST_MESSAGE_BYTES = 4 << 20
@@ -23,14 +25,14 @@ class Said:
     """One message: what it announces, and what is wrong with it where it is none."""
 
     event: str
-    """ready, progress, finished, phase, samples, facts, invalid, want, done, failed, or "" for what is no message."""
+    """One of EVENTS or OF_BATCHES, or "" for what is no message."""
     problem: str = ""
     text: str = ""
     """phase: its name; invalid, failed: the reason."""
     time: float = 0.0
     """phase: when it began, seconds of the monotonic clock."""
     number: int = 0
-    """want: how many batches it can hold; done, failed: which batch."""
+    """want: how many batches it can hold; begin, done, failed: which batch."""
     results: Sequence[object] = ()
     """done: one for each item."""
     latency_s: float | None = None
@@ -39,7 +41,7 @@ class Said:
 
 EVENTS = ("ready", "progress", "finished", "phase", "samples", "facts", "invalid")
 
-OF_BATCHES = ("want", "done", "failed")
+OF_BATCHES = ("want", "begin", "done", "failed")
 """Events that only a worker that is given batches has a use for."""
 
 LONGEST_NAME = 60
@@ -76,7 +78,8 @@ def read_messages(
     lines = bytes(buffer[:end]).splitlines()
     del buffer[:end]
     if len(buffer) > longest:
-        said.append(Said("", f"a line of more than {longest} bytes"))
+        problem = f"a line of more than {longest} bytes"
+        said.append(_unreadable(bytes(buffer[:HEAD_BYTES]), problem, problem))
         buffer.clear()
     for line in lines:
         if line.strip():
@@ -86,9 +89,9 @@ def read_messages(
 
 def _understand(line: bytes, samples: Samples, told: Told, now: float) -> Said:
     try:
-        message = json.loads(line)
-    except (ValueError, RecursionError):
-        return Said("", f"{_shortened(line)} is not JSON")
+        message: Any = read_message(line)
+    except ValueError as error:
+        return _unreadable(line, f"{_shortened(line)} is not JSON", str(error))
     event = message.get("event") if isinstance(message, dict) else None
     if event in ("ready", "finished"):
         return Said(event)
@@ -130,7 +133,22 @@ def _of_batches(message: dict[str, Any], event: str, line: bytes) -> Said:
     if event == "failed":
         reason = message.get("reason")
         return Said("failed", number=number, text=_one_line(reason) if isinstance(reason, str) else "gave no reason")
-    return Said("want", number=number)
+    return Said(event, number=number)
+
+
+_ANSWERS = re.compile(rb'"event"\s*:\s*"(?:done|failed)"')
+_OF_BATCH = re.compile(rb'"batch"\s*:\s*(\d{1,18})\b')
+
+HEAD_BYTES = 200
+"""An answer's event and the number of its batch stand before its results; only so much of a broken one is searched."""
+
+
+def _unreadable(line: bytes, problem: str, reason: str) -> Said:
+    """What is no message; where it is the answer to a batch that batch has failed, or it would be waited for."""
+    answers, batch = _ANSWERS.search(line, 0, HEAD_BYTES), _OF_BATCH.search(line, 0, HEAD_BYTES)
+    if answers is None or batch is None:
+        return Said("", problem)
+    return Said("failed", number=int(batch[1]), text=_one_line(f"the results cannot be kept: {reason}"))
 
 
 def _durations(message: dict[str, Any], told: Told) -> str:

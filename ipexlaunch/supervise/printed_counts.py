@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from ipexlaunch.line_rule import LineRule
+from ipexlaunch.line_rule import Doubt, LineRule, too_slow
 from ipexlaunch.samples import Samples, Tally
 
 LONGEST_PARTIAL_LINE_BYTES = 64 << 10
 """What is longer without an end is taken for a line."""
+
+LONGEST_TAKE_S = 0.5
+"""Of the processor, for the lines of one reading: many that take long hold the launcher up as one does."""
 
 
 class PrintedCounts:
@@ -20,6 +24,7 @@ class PrintedCounts:
         clock: Callable[[], float],
         counted: Callable[[], None],
         complain: Callable[[str], None],
+        cpu_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """Begin with nothing counted.
 
@@ -27,7 +32,8 @@ class PrintedCounts:
             rule: what a line counts.
             clock: seconds, monotonic.
             counted: called when something was counted.
-            complain: called once, with a line that matches but has no number.
+            complain: called once, with why a line that matches is no count.
+            cpu_clock: seconds of the processor that this thread has used.
         """
         self.samples = Samples()
         self.tally = Tally()
@@ -35,10 +41,13 @@ class PrintedCounts:
         """What the worker said last of its own rate; None where it said none."""
         self.matched = False
         """Whether any line did."""
-        self._rule = rule
+        self.doubt = ""
+        """Why what was counted must not be believed; "" where it may."""
+        self._rule: LineRule | None = rule
         self._clock = clock
         self._counted = counted
-        self._complain: Callable[[str], None] | None = complain
+        self._complain = complain
+        self._cpu_clock = cpu_clock
         self._total = 0
         self._begun = False
         self._paused = False
@@ -51,6 +60,7 @@ class PrintedCounts:
         """The worker is ready: what it has printed until now was the warm-up, unless it was measured before."""
         if not self._begun:
             self.samples, self.tally = Samples(), Tally()
+            self.doubt = self.doubt if self._rule is None else ""
         self._begun, self._paused = True, False
 
     def begin_attempt(self) -> None:
@@ -64,23 +74,34 @@ class PrintedCounts:
             text: lines, with line feeds between them.
         """
         items = tokens = 0
+        until = self._cpu_clock() + LONGEST_TAKE_S
         for line in text.split("\n"):
-            found = self._rule.read(line) if line else None
+            rule = self._rule
+            if rule is None:
+                break
+            found = rule.read(line) if line else None
+            if self._cpu_clock() > until:
+                found = too_slow(line)
             if found is None:
                 continue
             self.matched = True
-            if isinstance(found, str):
-                if self._complain is not None:
-                    self._complain(found)
-                    self._complain = None
-            elif self._rule.kind == "rate":
+            if isinstance(found, Doubt):
+                self._doubt(found)
+            elif rule.kind == "rate":
                 self.claimed_rate = found.number
             else:
-                items += self._rise(int(found.number)) if self._rule.kind == "total" else int(found.number)
+                items += self._rise(int(found.number)) if rule.kind == "total" else int(found.number)
                 tokens += found.tokens
         if (items or tokens) and not self._paused:
             self.samples.add(self._clock(), items, tokens)
             self._counted()
+
+    def _doubt(self, doubt: Doubt) -> None:
+        if doubt.hopeless:
+            self._rule = None
+        if not self.doubt:
+            self.doubt = doubt.reason
+            self._complain(doubt.reason)
 
     def _rise(self, total: int) -> int:
         """What is new in a running total; one that has fallen began anew at 0."""

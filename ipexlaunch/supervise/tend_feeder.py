@@ -34,14 +34,17 @@ class TendedFeeder:
         self._feed = feed
 
     def said(self, place: int, said: Said, now: float) -> None:
-        """A worker wants batches, or has done one, or failed on one."""
+        """A worker wants batches, or has begun one, or done one, or failed on one."""
+        if said.event == "failed" and self._crew.state.stopping:
+            return  # it was asked to end in the middle of a batch, which is no fault of the batch
         self._feeder.said(place, said, now)
         self._obey()
 
     def lost(self, place: int, reason: str, now: float) -> None:
-        """A worker has ended, after its last words were heard."""
-        self._feeder.lost(place, reason, now)
+        """A worker has ended, after its last words were heard; one that was asked to end is blamed for nothing."""
+        self._feeder.lost(place, reason, now, is_blamed=not self._crew.state.stopping)
         self._obey()
+        self._end_where_over(now)
 
     def mind(self, now: float) -> None:
         """Let the feeder do what is due, and tell the life of the run once nothing is left or it cannot go on."""
@@ -53,13 +56,18 @@ class TendedFeeder:
         if feeder.problem and not state.stopping:
             self._crew.means.tell(feeder.problem)  # the report has it among its reasons
             self._feed(Event("abandoned", now))
-        elif feeder.over and not state.drained:
-            self._feed(Event("drained", now))
+        else:
+            self._end_where_over(now)
 
     def end(self) -> None:
         """Everybody has ended: what was done and is not durable yet becomes so."""
         self._feeder.close(self._crew.clock())
         self._obey()
+
+    def _end_where_over(self, now: float) -> None:
+        """Tell the life of the run that nothing is left: who ends well after that is not started again."""
+        if self._feeder.over and not self._crew.state.drained:
+            self._feed(Event("drained", now))
 
     def _obey(self) -> None:
         feeder, crew = self._feeder, self._crew

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import signal
 import socket
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -62,3 +64,35 @@ class Wakeup:
 
 def _noted(number: int, frame: FrameType | None) -> None:
     """Do nothing: the wake-up descriptor carries the number."""
+
+
+@contextlib.contextmanager
+def signals_put_off(tell: Callable[[str], None]) -> Iterator[None]:
+    """Within, a request to end that finds no run any more does not keep the report from being written; a second does.
+
+    People press Ctrl-C twice. A terminal that closes may send SIGHUP often, from its shell and from the kernel.
+
+    Args:
+        tell: says a line to the user.
+    """
+    before = {number: signal.getsignal(number) for number in ENDING}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def put_off(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            return
+        restore()
+        tell(
+            f"{signal.Signals(number).name}: the run is over; its report is still to be written, once more ends at once"
+        )
+
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, put_off)
+    try:
+        yield
+    finally:
+        restore()

@@ -22,6 +22,8 @@ class Outcome:
     """That might have been tried."""
     runs: tuple[Tried, ...]
     """In their order."""
+    left_out: tuple[str, ...] = ()
+    """Engines and dtypes that could not be tried at all, and why, a line for each reason."""
 
     @property
     def rate(self) -> float | None:

@@ -23,6 +23,9 @@ from ipexlaunch.run_models.prepared import Prepared
 from ipexlaunch.workers.run_model import facts_of_job, prepare_model, read_job
 
 if TYPE_CHECKING:
+    import torch
+
+    from ipexlaunch.run_models.make_inputs import Batch
     from ipexlaunch.run_models.text_batches import TextBatches
 
 
@@ -44,6 +47,7 @@ def run_batches(job: ModelJob) -> None:
     """
     worker.phase("loading")
     versions = import_engine(job.candidate)
+    from ipexlaunch.run_models.answer_requests import RequestAnswers
     from ipexlaunch.run_models.run_task import run_task
     from ipexlaunch.run_models.text_batches import TextBatches
 
@@ -61,7 +65,10 @@ def run_batches(job: ModelJob) -> None:
     prepared.release()
     for given in worker.batches():
         try:
-            answer = _answer(prepared, job, texts, given.items)
+            if job.requests:
+                answer: list[object] = list(RequestAnswers(prepared, job, texts).rows(given.items))
+            else:
+                answer = _answer(prepared, job, texts, given.items)
         except (RuntimeError, ValueError, TypeError) as error:
             given.failed(f"{type(error).__name__}: {error}")
         else:
@@ -78,7 +85,20 @@ def _answer(prepared: Prepared, job: ModelJob, texts: TextBatches, given: Sequen
     from ipexlaunch.run_models.run_task import run_task
 
     found = [text if isinstance(text, str) else _not_text(text) for text in given]
-    return texts.answers(run_task(prepared, job.task, texts.batch(found), job.new_tokens).answer, len(found))
+    batch = texts.batch(found)
+    if job.task == "generate":
+        return texts.answers(_continued(prepared, batch, job.new_tokens, texts.ends, len(found)), len(found))
+    return texts.answers(run_task(prepared, job.task, batch, job.new_tokens).answer, len(found))
+
+
+def _continued(prepared: Prepared, batch: Batch, new_tokens: int, ends: frozenset[int], rows: int) -> torch.Tensor:
+    """The new tokens of each prompt; the search ends where every text has."""
+    from ipexlaunch.run_models.run_task import greedy
+    from ipexlaunch.run_models.sample_rows import AllDone
+
+    length = batch["input_ids"].shape[1]
+    ended = AllDone(lambda _, tokens: tokens[-1] in ends, rows, length)
+    return greedy(prepared, batch, new_tokens, min_new_tokens=0, stopping_criteria=[ended])[:, length:]
 
 
 def _not_text(value: object) -> str:

@@ -1,13 +1,13 @@
 """Runs an unchanged script and watches its model's calls: `python -u .../run_script.py [OPTIONS] SCRIPT ARGUMENTS`.
 
 Started by its path, not with -m, so that nothing in the current folder can take the place of a module before the script
-has its own sys.path.
+has its own sys.path. It starts the built-in workers too: `.../run_script.py -m ipexlaunch.workers.run_model JOB`.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,17 @@ def main(words: Sequence[str]) -> None:
         _watch(command.options)
     here = os.path.abspath(__file__)
     ours = (here, os.path.join(os.path.dirname(os.path.dirname(here)), "run_scripts") + os.sep)
+    if command.is_module and command.program.startswith(f"{__package__}."):
+        _run_our_own(command.program, command.arguments)
     run_as_main(command.program, command.arguments, is_module=command.is_module, ours=ours)
+
+
+def _run_our_own(program: str, arguments: Sequence[str]) -> NoReturn:
+    """Run a built-in worker: what lies in the current folder, such as a checkout of torch, is nothing to it."""
+    import importlib
+
+    _leave_folder_out()
+    sys.exit(importlib.import_module(program).main(arguments))
 
 
 def _watch(options: ScriptOptions) -> None:
@@ -112,7 +122,23 @@ def _tell(text: str) -> None:
     print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
 
 
+def _leave_folder_out() -> None:
+    """Take the folder of this file out of sys.path, where the interpreter has put it."""
+    if not getattr(sys.flags, "safe_path", False):  # since Python 3.11
+        del sys.path[0]
+
+
+def _find_ourselves() -> None:
+    """Have this very ipexlaunch imported, whatever else of that name sys.path leads to."""
+    package = __file__.rpartition("/")[0].rpartition("/")[0]
+    sys.path.insert(0, package + "/worker_path")
+    import ipexlaunch  # noqa: F401
+
+    del sys.path[0]
+
+
 if __name__ == "__main__":
+    _find_ourselves()
     # The copy that can be imported, because the script gets the namespace of this one.
     from ipexlaunch.workers.run_script import main as run
 

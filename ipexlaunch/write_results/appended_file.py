@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.write_file import sync_directory
 
 
 class WriteError(IpexLaunchError):
@@ -27,14 +28,20 @@ class AppendedFile:
         self.path = path
         self.length = length
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if length else os.O_CREAT), 0o666)
             there = os.fstat(self._descriptor).st_size
             if there >= length:
                 os.ftruncate(self._descriptor, length)
                 os.lseek(self._descriptor, length, os.SEEK_SET)
                 os.fsync(self._descriptor)
-                sync_folder(path)
+                sync_directory(os.path.dirname(os.path.abspath(path)))
         except OSError as error:
+            if length and isinstance(error, FileNotFoundError):
+                raise WriteError(
+                    f"go on with {path}",
+                    f"it is gone, but its ledger counts on {length} bytes of it",
+                    "put it back; to go on from what is there: --resume --rebuild",
+                ) from None
             raise WriteError(f"write {path}", str(error.strerror), "give a path that can be written") from None
         if there < length:
             os.close(self._descriptor)
@@ -79,12 +86,3 @@ class AppendedFile:
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
-
-
-def sync_folder(path: str) -> None:
-    """Make the name of a new file durable (fsync(2): the sync of the file itself does not)."""
-    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from ipexlaunch.batching.output_rules import OutputRules
-from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.write_results.appended_file import WriteError, sync_folder
+from ipexlaunch.write_file import replaced_file
+from ipexlaunch.write_results.appended_file import WriteError
+from ipexlaunch.write_results.openai_files import write_openai
 from ipexlaunch.write_results.order_rows import in_order
 from ipexlaunch.write_results.parquet_file import write_parquet
 from ipexlaunch.write_results.standard_output import StandardOutput
 
 
-def finish_output(rules: OutputRules, length: int) -> str:
+def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = False) -> str:
     """Make the output of the results that were gathered in another file, and remove that; "" or a note.
 
     The output appears under its name complete and synced, or not at all: until then the other file stays.
@@ -22,6 +22,7 @@ def finish_output(rules: OutputRules, length: int) -> str:
     Args:
         rules: where results were gathered, where they go, and in which form.
         length: how many bytes of what was gathered count.
+        keep_gathered: leave what was gathered, because more may be added.
 
     Raises:
         WriteError: there is no room, or the output cannot be written; what was gathered stays.
@@ -31,7 +32,6 @@ def finish_output(rules: OutputRules, length: int) -> str:
     if gathered == output:
         return ""
     folder = os.path.dirname(os.path.abspath(output))
-    unfinished = f"{output}.unfinished"
 
     def lines() -> Iterable[bytes]:
         return _lines(gathered, length)
@@ -41,31 +41,21 @@ def finish_output(rules: OutputRules, length: int) -> str:
 
     note = ""
     try:
-        _make_anew(unfinished)
-        if rules.parquet:
-            note = write_parquet(lines, unfinished, arrange)
-        else:
-            _write(arrange(lines()), unfinished)
-        descriptor = os.open(unfinished, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(unfinished, output)
-        sync_folder(output)
-        os.unlink(gathered)
+        with replaced_file(output, aside=rules.unfinished) as file:
+            if rules.parquet:
+                note = write_parquet(lines, rules.unfinished, arrange)
+            elif rules.openai:
+                write_openai(arrange(lines()), file, rules.errors)
+            else:
+                file.writelines(arrange(lines()))
+        if not keep_gathered:
+            os.unlink(gathered)
     except OSError as error:
-        with suppress(OSError):
-            os.unlink(unfinished)
         raise WriteError(
             f"write {output}",
             error.strerror or str(error),
             f"every result is in {gathered}; make room and say --resume to finish",
         ) from None
-    except IpexLaunchError:
-        with suppress(OSError):
-            os.unlink(unfinished)
-        raise
     return note
 
 
@@ -83,20 +73,10 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
     try:
         for line in in_order(_lines(gathered, length), os.path.dirname(os.path.abspath(gathered))):
             pipe.append(line)
+            pipe.make_room()
+        pipe.wait(None)
     except OSError as error:
         raise WriteError("put the results in order", str(error.strerror)) from None
-
-
-def _make_anew(path: str) -> None:
-    """A new and empty file under a name that anybody can guess; a link that stands there is not followed."""
-    with suppress(FileNotFoundError):
-        os.unlink(path)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
-
-
-def _write(lines: Iterable[bytes], path: str) -> None:
-    with open(path, "wb", buffering=1 << 20) as file:
-        file.writelines(lines)
 
 
 def _lines(path: str, length: int) -> Iterator[bytes]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from ipexlaunch.errors import LaunchError
 
 ROWS_AT_ONCE = 2048
 
 LARGEST_NUMBER = 2**63 - 1
-"""Ids that are larger are kept as text, and all others with them."""
+"""What a column of whole numbers can hold; where an id is larger, all are kept as JSON text."""
+
+Ids = Literal["numbers", "texts", "json"]
+"""How the ids of a job stand in their column: 1 and "1" are two, so where there are both each is kept as JSON text."""
 
 GROUP_BYTES = 16 << 20
 """Lines that make one row group: what a reader must hold at once."""
@@ -52,23 +56,27 @@ def write_parquet(
         OSError: the file cannot be written.
     """
     pyarrow = require_pyarrow()
-    schema, note = _schema(pyarrow, open_lines())
+    schema, ids, note = _schema(pyarrow, open_lines())
+    notes = [IDS_AS_JSON] if ids == "json" else []
     try:
-        _write(pyarrow, arrange(open_lines()), path, schema, as_text=bool(note))
+        _write(pyarrow, arrange(open_lines()), path, schema, ids, as_text=bool(note))
     except _misfits(pyarrow):
         # The type holds each kind of value, but not this one: a whole number that no floating-point number equals.
         note = "a result does not fit the type of the others, so each is kept as JSON text"
         schema = schema.set(schema.get_field_index("result"), pyarrow.field("result", pyarrow.string()))
-        _write(pyarrow, arrange(open_lines()), path, schema, as_text=True)
-    return note
+        _write(pyarrow, arrange(open_lines()), path, schema, ids, as_text=True)
+    return "; ".join([*notes, *filter(None, [note])])
 
 
-def _write(pyarrow: Any, lines: Iterable[bytes], path: str, schema: Any, *, as_text: bool) -> None:
+IDS_AS_JSON = 'some ids are numbers and some are text, or one is too large, so each is kept as JSON: 1 and "1" are two'
+
+
+def _write(pyarrow: Any, lines: Iterable[bytes], path: str, schema: Any, ids: Ids, *, as_text: bool) -> None:
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         gathered: list[Any] = []
         size = 0
         for rows in _chunks(lines):
-            gathered.append(_batch(pyarrow, rows, schema, as_text=as_text))
+            gathered.append(_batch(pyarrow, rows, schema, ids, as_text=as_text))
             size += gathered[-1].nbytes
             if size >= GROUP_BYTES:
                 writer.write_table(pyarrow.Table.from_batches(gathered, schema))
@@ -77,11 +85,12 @@ def _write(pyarrow: Any, lines: Iterable[bytes], path: str, schema: Any, *, as_t
             writer.write_table(pyarrow.Table.from_batches(gathered, schema))
 
 
-def _schema(pyarrow: Any, lines: Iterable[bytes]) -> tuple[Any, str]:
-    """What holds every row, and a note where that is text."""
-    results, note, texts = pyarrow.null(), "", False
+def _schema(pyarrow: Any, lines: Iterable[bytes]) -> tuple[Any, Ids, str]:
+    """What holds every row, how its ids stand there, and a note where results are text."""
+    results, note = pyarrow.null(), ""
+    kinds: set[Ids] = set()
     for rows in _chunks(lines):
-        texts = texts or any(isinstance(row["id"], str) or abs(row["id"]) > LARGEST_NUMBER for row in rows)
+        kinds.update(_kind_of_id(row["id"]) for row in rows)
         if note:
             continue
         found = _type_of(pyarrow, [row["result"] for row in rows])
@@ -92,8 +101,20 @@ def _schema(pyarrow: Any, lines: Iterable[bytes]) -> tuple[Any, str]:
         results = joined
     if _has_empty_struct(pyarrow, results):
         results, note = pyarrow.string(), "the results are objects without fields, so each is kept as JSON text"
-    ids = pyarrow.string() if texts else pyarrow.int64()
-    return pyarrow.schema([("id", ids), ("number", pyarrow.int64()), ("result", results)]), note
+    ids: Ids = next(iter(kinds), "numbers") if len(kinds) < 2 else "json"
+    column = pyarrow.int64() if ids == "numbers" else pyarrow.string()
+    return pyarrow.schema([("id", column), ("number", pyarrow.int64()), ("result", results)]), ids, note
+
+
+def _kind_of_id(given: object) -> Ids:
+    """How an id can stand in a column of its like."""
+    if isinstance(given, int):
+        return "numbers" if abs(given) <= LARGEST_NUMBER else "json"
+    # Half a surrogate pair, which older versions took for text, is no UTF-8.
+    return "texts" if isinstance(given, str) and not _SURROGATE.search(given) else "json"
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _type_of(pyarrow: Any, values: list[Any]) -> Any:
@@ -129,17 +150,14 @@ def _has_empty_struct(pyarrow: Any, kind: Any) -> bool:
     return types.is_list(kind) and _has_empty_struct(pyarrow, kind.value_type)
 
 
-def _batch(pyarrow: Any, rows: list[dict[str, Any]], schema: Any, *, as_text: bool) -> Any:
-    ids = [row["id"] for row in rows]
-    if pyarrow.types.is_string(schema.field("id").type):
-        # Half a surrogate pair, which JSON can hold as an escape, is no UTF-8.
-        ids = [str(given).encode(errors="backslashreplace").decode() for given in ids]
+def _batch(pyarrow: Any, rows: list[dict[str, Any]], schema: Any, ids: Ids, *, as_text: bool) -> Any:
+    given = [json.dumps(row["id"]) if ids == "json" else row["id"] for row in rows]
     results = [row["result"] for row in rows]
     if as_text:
         results = [json.dumps(result, separators=(",", ":")) for result in results]
     columns = [
         pyarrow.array(column, type=field.type)
-        for column, field in zip((ids, [row["number"] for row in rows], results), schema, strict=True)
+        for column, field in zip((given, [row["number"] for row in rows], results), schema, strict=True)
     ]
     return pyarrow.RecordBatch.from_arrays(columns, schema=schema)
 

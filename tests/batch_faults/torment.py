@@ -2,7 +2,8 @@
 
     python -m tests.batch_faults --faults 1000
 
-The checker (tests/batching/check_results.py) reads the input and the output and nothing else.
+A job with poisoned items has three acts: the job itself; --retry-dead with a program that is mended by half; and with
+one that is mended. The checker (tests/batching/check_results.py) reads the input and the output and nothing else.
 """
 
 from __future__ import annotations
@@ -12,36 +13,53 @@ import json
 import os
 import random
 import resource
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.batch_faults.strikes import HANG_S, STRIKES, small_disk, spoil
 from tests.batching.check_results import problems_of, rows_of
 
 ROOT = Path(__file__).parents[2]
-HANG_S = 120.0
-"""A launch that takes longer hangs; an undisturbed one takes some seconds."""
 
 ITEMS = 3000
-POISONED = frozenset({3, 400, ITEMS - 1})
+POISONED = {3: "kill", 400: "fail", 401: "exit 0", 1700: "fail, then die", 1701: "fail, then exit 0", ITEMS - 1: "odd"}
+"""Number of an item to what the program does with a batch that holds it."""
+
+KINDS = {
+    "kill": "a poisoned item that kills",
+    "fail": "a poisoned item that fails",
+    "exit 0": "exit 0 in hand",
+    "fail, then die": "failed, then dead",
+    "fail, then exit 0": "failed, then exit 0",
+    "odd": "a poisoned item that kills, or fails",
+}
 
 PROGRAM = """
-import os, signal, time
+import os, random, signal, time
 from ipexlaunch import worker
 for batch in worker.batches():
     time.sleep(0.004 * len(batch))
-    if any(item["n"] in POISONED for item in batch.items):
-        if len(batch) % 2:
-            os.kill(os.getpid(), signal.SIGKILL)
+    kinds = [POISONED[item["n"]] for item in batch.items if item["n"] in POISONED]
+    kind = kinds[0] if kinds else ""
+    if kind == "odd":
+        kind = "kill" if len(batch) % 2 else "fail"
+    if kind == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if kind == "exit 0":
+        os._exit(0)
+    if kind:
         batch.failed("it is poisoned")
+        if kind != "fail":
+            os._exit(0 if kind.endswith("0") else 7)
         continue
     batch.done([[item["n"], "x" * (item["n"] % 50)] for item in batch.items])
+    if random.random() < LEAVES:
+        os._exit(random.choice([0, 7]))  # between two batches, with others in hand
 """
 
 
@@ -55,13 +73,14 @@ class Job:
     """A job, what has been done to it, and what was wrong with how it took that."""
 
     folder: Path
-    poisoned: frozenset[int]
+    poisoned: dict[int, str]
     attempts: int
+    options: tuple[str, ...] = ()
     suffered: Counter[str] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
-    given_up: int = 0
-    """Items without fault that shared the blame for what was done to their workers."""
+    words: str = ""
+    """What the last launch said."""
 
     @property
     def disk(self) -> Path:
@@ -74,9 +93,19 @@ class Job:
         return self.disk / "out.jsonl"
 
     @property
-    def ledger(self) -> Path:
-        """What says which of them count."""
-        return self.disk / "out.jsonl.ledger"
+    def gathered(self) -> Path:
+        """The file that results are appended to."""
+        return self.disk / "out.jsonl.part" if "--keep-order" in self.options else self.output
+
+    @property
+    def letters(self) -> Path:
+        """The dead letters."""
+        return self.disk / "out.jsonl.dead.jsonl"
+
+    def write_program(self) -> None:
+        """As it is in this act."""
+        program = PROGRAM.replace("POISONED", repr(self.poisoned)).replace("LEAVES", "0.01")
+        (self.folder / "program.py").write_text(program)
 
 
 def torment(folder: Path, faults: int, poison: bool) -> Job:
@@ -88,29 +117,53 @@ def torment(folder: Path, faults: int, poison: bool) -> Job:
         poison: whether some of its items kill their workers, or fail.
     """
     # Without poison no item may be given up, however often its worker is killed; with it, items are found by failing.
-    job = Job(folder, POISONED if poison else frozenset(), 3 if poison else 1000)
+    options = ("--keep-order",) if random.random() < 0.4 else ()
+    job = Job(folder, POISONED if poison else {}, 3 if poison else 1000, options)
     job.disk.mkdir()
     rows = [json.dumps({"id": f"d{n}", "n": n, "pad": "x" * (n * 37 % 90)}) + "\n" for n in range(ITEMS)]
     (folder / "in.jsonl").write_text("".join(rows))
-    (folder / "program.py").write_text(PROGRAM.replace("POISONED", str(sorted(job.poisoned))))
+    half = dict(list(POISONED.items())[::2])
+    acts: list[tuple[str, dict[int, str]]] = [("--resume", job.poisoned)]
+    acts += [("--retry-dead", half), ("--retry-dead", {})] if poison else []
     with small_disk(job.disk):
-        complete = False
-        while not complete and not job.problems:
-            complete = launch(job, faults)
-        job.suffered["a poisoned item"] += len(job.poisoned)
-        job.problems += problems_of(folder / "in.jsonl", job.output, expected, lambda item: poison or item is None)
-        dead = {row["value"]["n"] for row in rows_of(Path(f"{job.output}.dead.jsonl"))}
-        job.problems += [f"the poisoned item {n} has a result" for n in job.poisoned - dead]
-        job.given_up = len(dead - job.poisoned)
+        for place, (option, poisoned) in enumerate(acts, 1):
+            job.poisoned = poisoned
+            job.write_program()
+            complete = False
+            while not complete and not job.problems:
+                complete = launch(job, option, faults * place // len(acts))
+            job.suffered.update(KINDS[kind] for kind in poisoned.values())
+            job.problems += [f"act {place}: {problem}" for problem in ([] if job.problems else check(job))]
     return job
 
 
-def launch(job: Job, faults: int) -> bool:
-    """Begin or go on with the job, strike while it runs, and say whether it has come to its end."""
+def check(job: Job) -> list[str]:
+    """What is wrong once an act is over."""
+    problems = problems_of(
+        job.folder / "in.jsonl", job.output, expected, lambda item: item is not None and item["n"] in job.poisoned
+    )
+    letters = {row["number"]: row["reason"] for row in rows_of(job.letters)}
+    problems += [f"the poisoned item {n} has no letter" for n in job.poisoned if n not in letters]
+    for n, kind in job.poisoned.items():
+        if kind.startswith("fail") and n in letters and letters[n] not in ("it is poisoned",):
+            # Killed from outside in the very moment is right as well; never is it the fate of another item.
+            problems += (
+                [f"{n} ({kind}) died of {letters[n]}"] if "SIG" not in letters[n] and "had a" not in letters[n] else []
+            )
+    if not job.poisoned and job.letters.exists():
+        problems.append("a file of letters is left")
+    return problems
+
+
+def launch(job: Job, option: str, faults: int) -> bool:
+    """Begin or go on with the job, strike while it runs, and say whether the act has come to its end."""
     left = faults - job.suffered.total()
     is_full = left > 0 and random.random() < 0.15
     room = fill_up(job) if is_full else None
-    process = start(job, "--resume", room=room)
+    act = option
+    if option == "--retry-dead" and "go on with --resume" in job.words:
+        option = "--resume"
+    process = start(job, option, room=room)
     began = time.monotonic()
     while process.poll() is None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -119,8 +172,8 @@ def launch(job: Job, faults: int) -> bool:
             job.problems.append("it hung")
             process.kill()
         elif process.returncode is None and job.suffered.total() < faults:
-            strike(job, process)
-    words = process.stderr.read() if process.stderr is not None else ""
+            strike(job, process, option)
+    job.words = process.stderr.read() if process.stderr is not None else ""
     if process.stderr is not None:
         process.stderr.close()
     job.codes[process.returncode] += 1
@@ -128,29 +181,32 @@ def launch(job: Job, faults: int) -> bool:
     if process.returncode == 2 and is_full:
         return False  # nothing could be written at all
     if process.returncode == 2:
-        if "--rebuild" not in words:
-            job.problems.append(f"it refused to go on: {words}")
+        if "--rebuild" not in job.words:
+            job.problems.append(f"it refused to go on: {job.words}")
         rebuild = start(job, "--resume", "--rebuild")
-        _, words = rebuild.communicate(timeout=HANG_S)
+        _, job.words = rebuild.communicate(timeout=HANG_S)
         if rebuild.returncode == 2:
-            job.problems.append(f"its ledger could not be built anew: {words}")
+            job.problems.append(f"its ledger could not be built anew: {job.words}")
         job.codes[rebuild.returncode] += 1
-        return is_complete(job, rebuild.returncode)
+        return is_complete(job, rebuild.returncode, act)
     if process.returncode not in (0, 4, -9, 143, 128 + 9, -15, 3):
-        job.problems.append(f"it ended with {process.returncode}: {words}")
+        job.problems.append(f"it ended with {process.returncode}: {job.words}")
     if process.returncode == 3:
-        job.problems.append(f"a bug: {words}")
-    if is_complete(job, process.returncode):
+        job.problems.append(f"a bug: {job.words}")
+    if is_complete(job, process.returncode, act):
         return True
     if job.suffered.total() < faults:
-        spoil(job)
+        job.suffered.update(spoil(job.output, job.gathered))
     return False
 
 
-def is_complete(job: Job, code: int) -> bool:
-    """Whether a job has come to its end: everything has its result, or what was given up stands in its place."""
-    rows = len(rows_of_whole_lines(job.output)) + len(rows_of_whole_lines(Path(f"{job.output}.dead.jsonl")))
-    return code == 0 or (code == 4 and rows >= ITEMS)
+def is_complete(job: Job, code: int, option: str) -> bool:
+    """Whether an act has come to its end: each item has its result or a letter; of a retry, none but what must have."""
+    if code != 4:
+        return code == 0
+    dead = [json.loads(line) for line in rows_of_whole_lines(job.letters)]
+    everything = len(rows_of_whole_lines(job.output)) + len(dead) >= ITEMS
+    return everything and (option == "--resume" or {row["number"] for row in dead} <= set(job.poisoned))
 
 
 def rows_of_whole_lines(path: Path) -> list[bytes]:
@@ -170,90 +226,19 @@ def start(job: Job, *options: str, room: int | None = None) -> subprocess.Popen[
         [
             sys.executable, "-m", "ipexlaunch", "batch", "--input", "in.jsonl", "--output", str(job.output),
             "--id-field", "id", "--ninstances", count, "--grace", "2", "--stall-timeout", "1", "--ready-timeout", "30",
-            "--batch-size", "8", "--attempts", str(job.attempts), *options, "program.py",
+            "--batch-size", "8", "--attempts", str(job.attempts), *job.options, *options, "program.py",
         ],
         cwd=job.folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=limit,
     )  # fmt: skip
 
 
-def workers_of(pid: int) -> list[int]:
-    """The workers of a launcher."""
-    found = []
-    with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            with contextlib.suppress(OSError):
-                if b"IPEXLAUNCH_BATCHES=" in Path(f"/proc/{child}/environ").read_bytes():
-                    found.append(int(child))
-    return found
-
-
-def signal_worker(number: signal.Signals) -> Callable[[subprocess.Popen[str]], bool]:
-    """Signal one of the workers, if there is one."""
-
-    def act(process: subprocess.Popen[str]) -> bool:
-        workers = workers_of(process.pid)
-        with contextlib.suppress(ProcessLookupError):
-            if workers:
-                os.kill(random.choice(workers), number)
-                return True
-        return False
-
-    return act
-
-
-def signal_launcher(number: signal.Signals) -> Callable[[subprocess.Popen[str]], bool]:
-    """Signal the launcher and see it end."""
-
-    def act(process: subprocess.Popen[str]) -> bool:
-        process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(HANG_S)
-        return True
-
-    return act
-
-
-def stop_launcher(process: subprocess.Popen[str]) -> bool:
-    """Stop the launcher for a moment."""
-    process.send_signal(signal.SIGSTOP)
-    time.sleep(random.uniform(0.0, 0.3))
-    process.send_signal(signal.SIGCONT)
-    return True
-
-
-STRIKES: dict[str, tuple[float, Callable[[subprocess.Popen[str]], bool]]] = {
-    "kill -9 of a worker": (0.45, signal_worker(signal.SIGKILL)),
-    "SIGSTOP of a worker": (0.15, signal_worker(signal.SIGSTOP)),
-    "kill -9 of the launcher": (0.25, signal_launcher(signal.SIGKILL)),
-    "SIGTERM to the launcher": (0.05, signal_launcher(signal.SIGTERM)),
-    "SIGSTOP of the launcher for a moment": (0.10, stop_launcher),
-}
-
-
-def strike(job: Job, process: subprocess.Popen[str]) -> None:
+def strike(job: Job, process: subprocess.Popen[str], option: str) -> None:
     """Do one thing to a running job."""
     names = list(STRIKES)
     name = random.choices(names, [STRIKES[name][0] for name in names])[0]
     if STRIKES[name][1](process):
-        job.suffered[name] += 1
-
-
-def spoil(job: Job) -> None:
-    """Do something to the files of a job that does not run."""
-    if random.random() < 0.25 and job.ledger.exists():
-        os.truncate(job.ledger, random.randrange(job.ledger.stat().st_size + 1))
-        Path(f"{job.ledger}-wal").unlink(missing_ok=True)
-        job.suffered["a truncated ledger"] += 1
-    elif random.random() < 0.3 and job.ledger.exists():
-        wal = Path(f"{job.ledger}-wal")
-        if wal.exists() and wal.stat().st_size:
-            os.truncate(wal, random.randrange(wal.stat().st_size))
-            job.suffered["a truncated write-ahead log"] += 1
-    if random.random() < 0.3 and job.output.exists():
-        with job.output.open("ab") as file:
-            file.write(b'{"id":"d1","number":1,"res')
-        job.suffered["half a row at the end of the output"] += 1
+        job.suffered[f"{name}, in a retry" if option == "--retry-dead" else name] += 1
 
 
 def fill_up(job: Job) -> int | None:
@@ -265,17 +250,5 @@ def fill_up(job: Job) -> int | None:
         with contextlib.suppress(OSError), (job.disk / "ballast").open("wb") as file:
             file.write(b"\0" * max(0, free.f_bavail * free.f_frsize - room))
         return None
-    size = job.output.stat().st_size if job.output.exists() else 0
+    size = job.gathered.stat().st_size if job.gathered.exists() else 0
     return size + room
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """A disk of 4 MB, where this process may mount one."""
-    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    mounted = subprocess.run(words, capture_output=True, check=False).returncode == 0
-    try:
-        yield
-    finally:
-        if mounted:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -26,6 +26,7 @@ def problems_of(
         may_die: whether an item may be among the dead letters.
     """
     items = {item["id"]: item for item in rows_of(given)}
+    numbers = {key: number for number, key in enumerate(items)}
     try:
         results, dead = rows_of(output), rows_of(Path(f"{output}.dead.jsonl"))
     except ValueError as error:
@@ -39,5 +40,14 @@ def problems_of(
         for row in results
         if row["id"] in items and row["result"] != expected(items[row["id"]])
     ]
+    problems += [
+        f"{row['id']!r} has the number {row['number']}"
+        for row in [*results, *dead]
+        if row["number"] != numbers.get(row["id"])
+    ]
+    problems += [
+        f"the letter of {row['id']!r} has another's value" for row in dead if row["value"] != items.get(row["id"])
+    ]
+    problems += [f"the letter of {row['id']!r} has no reason" for row in dead if not row["reason"]]
     problems += [f"{row['id']!r} was given up" for row in dead if may_die is None or not may_die(items.get(row["id"]))]
     return problems

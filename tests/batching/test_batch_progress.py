@@ -12,6 +12,7 @@ from ipexlaunch.batching.batch_progress import BatchProgress
 from ipexlaunch.batching.input_rules import InputRules
 from ipexlaunch.drawings.batch_bar import batch_bar, batch_words
 from ipexlaunch.drawings.rich_text import rendered
+from ipexlaunch.read_items.input_file import InputFile
 from ipexlaunch.read_items.open_items import ItemSource
 from tests.batching.test_batch_command import COUNT, DOUBLE, write_input
 from tests.live.snapshots import run_of, worker
@@ -62,7 +63,7 @@ def test_the_items_of_a_file_are_expected_by_the_lines_so_far(tmp_path: Path, fo
     path = tmp_path / "in"
     rows = "".join(f'"{"x" * (n * 37 % 90)}"\n' for n in range(60_000))
     path.write_text(rows if form != "csv" else "name\n" + rows)
-    source = ItemSource(str(path), InputRules(format=form))  # type: ignore[arg-type]  # three of its words
+    source = ItemSource([InputFile(str(path), InputRules(format=form))])  # type: ignore[arg-type]  # three of its words
     items = source.items()
     assert source.expected is None
     next(items)
@@ -76,9 +77,9 @@ def test_the_items_of_parquet_are_known_from_the_first(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "in.parquet"
     parquet.write_table(pyarrow.table({"n": range(100)}), path)
-    source = ItemSource(str(path), InputRules(format="parquet"))
+    source = ItemSource([InputFile(str(path), InputRules(format="parquet"))])
     next(source.items())
-    assert (source.rows, source.expected) == (100, 100)
+    assert (source.is_counted, source.expected) == (True, 100)
 
 
 @pytest.mark.process

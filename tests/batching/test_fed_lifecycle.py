@@ -105,3 +105,21 @@ def test_those_that_are_measured_begin_together_and_who_cannot_load_is_not_waite
     assert commands == (Command("go", (0, 1)),)
     _, commands = step(state, Event("exited", 3.0, 1, 1))
     assert commands == (Command("go", (0,)),)
+
+
+def test_one_that_ends_well_while_items_are_left_is_started_again() -> None:
+    state, _ = play([Event("ready", 1.0, 0), Event("exited", 2.0, 0, 0)], count=1)
+    assert state.workers[0].phase == "waiting"
+    assert state.failures == ()
+    state, _ = play([Event("ready", 1.0, 0), Event("drained", 2.0), Event("exited", 2.1, 0, 0)], count=1)
+    assert (state.workers[0].phase, state.recovered) == ("exited", ())
+
+
+def test_one_that_ends_well_before_it_is_ready_is_not_tried_for_ever() -> None:
+    state, time = begin(1, FED, 0.0), 0.0
+    for _ in range(3):
+        for event in (Event("tick", time), Event("exited", time + 0.1, 0, 0)):
+            state, now = step(state, event)
+        time += 60.0
+    assert now == (Command("done"),)
+    assert (state.workers[0].phase, state.failures) == ("exited", ())

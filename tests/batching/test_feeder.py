@@ -323,3 +323,45 @@ def test_a_broken_input_ends_the_reading_and_what_was_read_is_done() -> None:
     assert case.feeder.input_error is not None
     case.feeder.close(1.0)
     assert not case.book.progress.complete
+
+
+def test_the_batch_that_failed_is_given_up_and_not_the_one_that_the_worker_had_next() -> None:
+    case = Case(count=40, largest=1, workers=1, attempts=1)
+    (_, done), (_, first) = case.say(0, "want", 2)
+    ((_, second),) = case.say(0, "done", done["batch"], results=[1])
+    case.say(0, "begin", first["batch"])
+    case.say(0, "failed", first["batch"], text="it is bad")
+    case.feeder.lost(0, "was killed by SIGKILL", 1.0)
+    assert [batch["id"] for batch in case.dead.rows] == []  # not committed yet
+    (_, again), *_ = case.say(0, "want", 2)
+    assert again["items"] == second["items"]
+    case.tick(2.0)
+    assert [(row["id"], row["reason"]) for row in case.dead.rows] == [(first["items"][0]["id"], "it is bad")]
+
+
+def test_who_was_asked_to_end_speaks_against_nothing() -> None:
+    case = Case(count=1000, largest=1, workers=1, attempts=1)
+    for _ in range(50):
+        case.say(0, "want", 2)
+        case.feeder.lost(0, "was killed by SIGTERM", 1.0, is_blamed=False)
+    case.feeder.close(2.0)
+    assert (case.feeder.problem, case.dead.data) == ("", b"")
+
+
+def test_who_is_killed_for_taking_too_long_has_died_of_that() -> None:
+    case = Case(count=1, workers=1, attempts=1, stall_timeout_s=60.0)
+    (_, first), *_ = case.say(0, "want", 2)
+    case.say(0, "begin", first["batch"])
+    case.tick(60.0)
+    case.feeder.lost(0, "was killed by SIGKILL", 61.0)
+    assert [row["reason"] for row in case.dead.rows] == ["had a batch for 60 s (--stall-timeout) and was killed"]
+
+
+def test_workers_that_end_each_time_that_there_is_nothing_for_them_are_given_up() -> None:
+    case = Case(count=0, workers=2)
+    case.feeder._items = iter([None] * 100)  # a pipe that gives nothing
+    for number in range(10):
+        assert not case.feeder.problem
+        case.say(number % 2, "want", 2)
+        case.feeder.lost(number % 2, "ended with exit code 0", 1.0)
+    assert "10 times before there were items for them" in case.feeder.problem

@@ -18,7 +18,8 @@ from tests.batching.check_results import problems_of
 from tests.batching.test_batch_command import DOUBLE, ROOT, doubled, write_input
 
 FREE = {
-    "output_file", "output_format", "no_progress", "resume", "overwrite", "rebuild", "replay", "program", "arguments",
+    "output_file", "output_format", "no_progress", "resume", "overwrite", "rebuild", "retry_dead", "replay", "program",
+    "arguments",
 }  # fmt: skip
 """Options of `batch` alone that may be said anew."""
 
@@ -54,6 +55,15 @@ def test_a_job_is_repeated_with_another_output(tmp_path: Path) -> None:
     third = batch(elsewhere, "batch", "--replay", "../kept", "--output", "b.jsonl", "--resume")
     assert third.returncode == 0, third.stderr
     assert "all 60 items are done already" in third.stderr
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for overlapping in (
+        ("--output", "in.jsonl", "--overwrite"),
+        ("--output", "c.jsonl", "--report", "program.py"),
+        ("--output", "kept/run.yaml", "--overwrite"),
+    ):
+        refused = batch(tmp_path, "batch", "--replay", "kept", *overlapping)
+        assert (refused.returncode, ": it is " in refused.stderr) == (2, True), refused.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     for wrong, told in {
         ("run", "--replay", "kept"): f"batch --replay {tmp_path}/kept --output FILE",
         ("batch", "--replay", "kept"): "Missing option '--output'",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipexlaunch.cli.main import EXIT_UNSHOWN
 from ipexlaunch.documents.report_document import read_report
 from tests.faults.programs import DAEMONS, HIDDEN, MANY, STUBBORN, WORKER
 
@@ -32,6 +37,10 @@ class Running:
     tag: str
     process: subprocess.Popen[bytes]
     folder: Path
+    terminal: tuple[int, int] | None = None
+    """Our end and the launcher's, where it runs on a terminal."""
+    taking: threading.Event = field(default_factory=threading.Event)
+    """Set while somebody reads the terminal."""
 
     def processes(self) -> list[int]:
         """Every living process of the run, the launcher too, by the tag in its environment or its command line."""
@@ -98,6 +107,8 @@ class Fault:
     """Whether the moment counts from the first worker, so that there is something to hit."""
     direct: bool = False
     """Whether the program is its own launcher."""
+    output: str = "pipe"
+    """Where stdout and stderr go: "pipe" (only stdout), "both" (in one pipe), "closed", "full" (disk) or "terminal"."""
 
 
 def kill_one(pids: list[int], number: signal.Signals) -> bool:
@@ -163,6 +174,27 @@ def close_stdout(run: Running) -> bool:
     return True
 
 
+def close_both(run: Running) -> bool:
+    """The terminal program is gone, or `| head` has seen enough: nobody is at the other end any more."""
+    if run.terminal is None:
+        return close_stdout(run)
+    running = run.process.poll() is None
+    run.taking.clear()
+    os.close(run.terminal[1])
+    os.close(run.terminal[0])
+    run.terminal = None
+    return running
+
+
+def stop_terminal(run: Running) -> bool:
+    """Ctrl-S."""
+    assert run.terminal is not None
+    termios.tcflow(run.terminal[1], termios.TCOOFF)
+    return True
+
+
+UNSHOWN = "could not be shown"
+
 FAULTS: dict[str, Fault] = {
     "kill -9 of a worker": Fault(
         strike=lambda run: kill_one(run.workers(), signal.SIGKILL), hit_codes=(137,), when_started=True
@@ -203,7 +235,16 @@ FAULTS: dict[str, Fault] = {
         report=False,
     ),
     "a full disk for logs": Fault(needs_log_disk=True, notes="is no longer written"),
-    "closed stdout": Fault(strike=close_stdout),
+    "closed stdout": Fault(strike=close_stdout, hit_codes=(1,), notes=UNSHOWN),
+    "descriptors 0 to 2 closed at the start": Fault(output="closed"),
+    "full stdout and stderr": Fault(output="full", strike=lambda _: True, hit_codes=(1,), notes=UNSHOWN),
+    "a stopped terminal (Ctrl-S)": Fault(output="terminal", strike=stop_terminal, hit_codes=(1,), notes=UNSHOWN),
+    "a terminal that vanishes": Fault(
+        output="terminal", strike=close_both, hit_codes=(129,), notes=UNSHOWN, when_started=True
+    ),
+    "a reader of stdout and stderr that vanishes": Fault(
+        output="both", strike=close_stdout, hit_codes=(1,), notes=UNSHOWN
+    ),
     "a script that forks daemons": Fault(program=DAEMONS, notes="left behind"),
     "a program that cannot be started": Fault(
         program="#!/does/not/exist\n", options=("--no-python",), hit_codes=(127,)
@@ -250,6 +291,9 @@ def suffer(fault: Fault, moment_s: float) -> Outcome:
         except subprocess.TimeoutExpired:
             hung = True
         seconds = time.monotonic() - began
+        run.taking.clear()
+        for descriptor in run.terminal or ():
+            os.close(descriptor)
         problems = ["it hung"] if hung else check(fault, run, hit)
         problems += sweep(run)
         return Outcome(hit, run.process.returncode or 0, seconds, problems)
@@ -273,16 +317,49 @@ def start(fault: Fault, folder: Path) -> Running:
         count = str(min(2, len(os.sched_getaffinity(0))))
         command = [sys.executable, "-m", "ipexlaunch", "--ninstances", count, *options, str(program), str(RUN_S)]
     environment = {**os.environ, "FAULT_TAG": tag, "PYTHONPATH": str(ROOT), "ROOT": str(ROOT)}
+    environment["IPEXLAUNCH_LOST_TIME"] = "1"  # who else uses this host must not decide how a run ends
+    if fault.output == "terminal":
+        return on_terminal(command, environment, tag, folder)
+    if fault.output == "closed":
+        command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+    full = os.open("/dev/full", os.O_WRONLY)
     process = subprocess.Popen(
         command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stdout=full if fault.output == "full" else subprocess.PIPE,
+        stderr={"full": full, "both": subprocess.STDOUT}.get(fault.output, subprocess.DEVNULL),
         stdin=subprocess.DEVNULL,
         env=environment,
         cwd=folder,
         start_new_session=True,
     )
+    os.close(full)
     return Running(tag=tag, process=process, folder=folder)
+
+
+def on_terminal(command: list[str], environment: dict[str, str], tag: str, folder: Path) -> Running:
+    """Start a launcher whose terminal is ours to stop and to close."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        cwd=folder,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    run = Running(tag=tag, process=process, folder=folder, terminal=(ours, theirs))
+    run.taking.set()
+
+    def take() -> None:
+        while run.taking.is_set():
+            with contextlib.suppress(OSError):
+                if select.select([ours], [], [], 0.01)[0] and run.taking.is_set():
+                    os.read(ours, 1 << 16)
+
+    threading.Thread(target=take, daemon=True).start()
+    return run
 
 
 def check(fault: Fault, run: Running, hit: bool) -> list[str]:
@@ -300,9 +377,10 @@ def check(fault: Fault, run: Running, hit: bool) -> list[str]:
             return [*problems, f"no report: {error}"]
         if report.exit_code != run.process.returncode:
             problems.append(f"the report says {report.exit_code}")
-        if fault.notes and not any(fault.notes in warning for warning in report.warnings):
+        shown = fault.notes == UNSHOWN and run.process.returncode == 0
+        if fault.notes and not shown and not any(fault.notes in warning for warning in report.warnings):
             problems.append(f"the report does not mention {fault.notes!r}")
-        if run.process.returncode and report.valid:
+        if run.process.returncode not in (0, EXIT_UNSHOWN) and report.valid:
             problems.append("the report says VALID")
     return problems
 

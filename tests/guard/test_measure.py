@@ -13,7 +13,7 @@ import pytest
 from ipexlaunch.engines import measuring_job
 from ipexlaunch.engines.accuracy import Answers
 from ipexlaunch.engines.candidate import REFERENCE, floating
-from ipexlaunch.engines.choose import DtypeWord, EngineWord
+from ipexlaunch.engines.choose import DtypeWord, EngineWord, choose, expected
 from ipexlaunch.engines.measurement import Measurement
 from ipexlaunch.engines.measuring_job import MeasuringJob
 from ipexlaunch.engines.model_job import ModelJob
@@ -147,6 +147,43 @@ def test_who_dies_in_the_run_off_is_not_chosen() -> None:
     assert found.choice.candidate == IPEX_BF16
     problems = {each.candidate.name: each.trouble for each in found.known if each.trouble}
     assert problems["eager bf16"] == "its worker ended badly: Killed"
+
+    assert "could not be tried: eager bf16: its worker ended badly: Killed" in found.choice.left_out
+
+
+def test_who_dies_or_cannot_be_had_is_named_beside_the_choice_with_its_last_line() -> None:
+    run = FakeWorkers({"eager fp32": 50.0, "eager bf16": 30.0, "ipex fp32": 40.0}, "Traceback\nAttributeError: x\n")
+    found = resolve_candidate(JOB, "auto", "auto", ground(run))
+    assert found.choice.candidate.name == "eager bf16"
+    assert found.choice.why.startswith("the fastest of 3 measured here, ")
+    left_out = found.choice.left_out
+    died = "could not be tried: ipex bf16, torch fp32, torch bf16: its worker ended badly: AttributeError: x"
+    assert died in left_out
+    assert any("torch int8" in line and "torchao is not installed there" in line for line in left_out)
+    assert "measured, and not faster: ipex fp32 1.25, eager fp32 1.00 times the rate of eager fp32" in left_out
+    named = [name for line in left_out if "faster" not in line for name in line.split(": ")[1].split(", ")]
+    usable = {each.candidate.name for each in found.known if each.right or each.expectation.fares == "slow"}
+    assert sorted([*named, *usable]) == sorted(each.candidate.name for each in found.known)
+
+
+def test_who_dies_is_named_too_where_what_was_asked_for_is_refused() -> None:
+    said: list[str] = []
+    run = FakeWorkers({"eager fp32": 50.0, "eager bf16": 80.0, "ipex fp32": 40.0, "torch fp32": 45.0}, "Killed\n")
+    with pytest.raises(RequestError, match="slower than ipex fp32"):
+        resolve_candidate(JOB, "auto", "bf16", ground(run, said=said))
+    assert "could not be tried: ipex bf16, torch bf16: its worker ended badly: Killed" in said
+
+
+def test_wrong_answers_are_named_beside_the_choice() -> None:
+    known = expected(ground(FakeWorkers({})).dispatch, IPEX_ENV, "eager")
+    rows = [
+        took(each.candidate, 10.0, FP32_MS, answers=Answers(cosine=1.0 if each.candidate == REFERENCE else 0.1))
+        for each in known
+    ]
+    known = tuple(replace(each, measurement=row) for each, row in zip(known, rows, strict=True))
+    assert [line.rpartition(": ")[0] for line in choose(known, "eager", "auto").left_out] == [
+        "not chosen: eager bf16", "not chosen: eager fp16",
+    ]  # fmt: skip
 
 
 def test_a_run_off_of_some_does_not_count_against_who_is_much_faster(tmp_path: Path) -> None:

@@ -111,7 +111,10 @@ def test_workers_meet(tmp_path: Path) -> None:
 
 
 def test_one_worker_waits_for_nobody(tmp_path: Path) -> None:
-    Meeting(str(tmp_path / "missing"), 0, 1).meet()
+    alone = Meeting(str(tmp_path / "missing"), 0, 1)
+    alone.meet()
+    assert alone.times == 1
+    assert not (tmp_path / "missing").exists()
 
 
 def test_rounds_that_lie_far_apart_are_told() -> None:

@@ -34,7 +34,8 @@ MISPLACED_SHAPE = "8n"
 """It has a node for each misdeed."""
 MISDEEDS = ("thread", "been", "child-cpus", "daemon", "policy", "mbind", "child-policy", "nothing")
 """Of tests/placement/misbehave.py, one for each instance; the last one is at home where the others stray to."""
-LAUNCHER = [sys.executable, "-m", "ipexlaunch", "run"]
+LAUNCHER = [sys.executable, "-m", "ipexlaunch", "run", "--memory-allocator", "default", "--omp-runtime", "default"]
+"""Sizes are compared to the byte, and where pages lie: what else the host has installed must not be preloaded."""
 WEIGHT_FILES = Path("/sys/kernel/mm/mempolicy/weighted_interleave")
 
 Json = object

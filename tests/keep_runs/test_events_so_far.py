@@ -25,7 +25,8 @@ from ipexlaunch.documents.events_so_far import EventsSoFar
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.hold_place import Hold
 from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
-from ipexlaunch.keep_runs.run_directory import SO_FAR, GrowingEvents, MadeDirectory, read_run_directory
+from ipexlaunch.keep_runs.run_directory import GrowingEvents, MadeDirectory, read_run_directory
+from ipexlaunch.keep_runs.run_files import SO_FAR
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.plan import Instance, Request, make_plan
 from ipexlaunch.record import Run, WorkerRecord

@@ -217,5 +217,8 @@ def test_what_cannot_be_repeated_is_said_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_kept_run_of_version_1_is_json_that_others_read() -> None:
-    for line in (OLD / "events.jsonl").read_text().splitlines():
-        json.loads(line, parse_constant=pytest.fail)
+    lines = (OLD / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert len(rows) == 24
+    assert rows[0]["schema"] == "ipexlaunch/events/1"
+    assert [row["event"] for row in (rows[1], rows[-1])] == ["begin", "end"]

@@ -19,6 +19,7 @@ from ipexlaunch.plan.exports import EXPORTS, export_plan
 from ipexlaunch.plan.numactl import numactl_lines, numactl_words
 from ipexlaunch.probe.machine import probe
 from tests.plan.machines import machine
+from tests.plan.slurm import cluster
 
 PLAN = make_plan(machine([8, 8], threads=2), Request(ninstances=4))
 TOKENS = ["/usr/bin/env", "python3", "a b.py", "--x=$HOME", 'quo"te', "100%", "it's", ""]
@@ -132,18 +133,23 @@ def test_slurm_masks_are_the_cpus() -> None:
     assert "--mem-bind=mask_mem:0x1,0x1,0x2,0x2" in text
 
 
-def slurm_answers() -> bool:
-    """Whether there is a controller that sbatch can ask."""
-    if shutil.which("sbatch") is None:
-        return False
-    return subprocess.run(["scontrol", "ping"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not slurm_answers(), reason="no Slurm controller answers here")
-def test_slurm_takes_the_script(tmp_path: Path) -> None:
+@pytest.mark.slurm
+@pytest.mark.process
+def test_slurm_takes_the_script_and_runs_it_as_planned(tmp_path: Path) -> None:
+    topology = probe("/")
+    plan = make_plan(topology, Request(ninstances=min(2, len(topology.allowed_cpus))))
     path = tmp_path / "run.sbatch"
-    path.write_text(text_of("slurm", program=["/bin/true"]))
-    subprocess.run(["sbatch", "--test-only", path], check=True)
+    path.write_text(text_of("slurm", plan, [sys.executable, "-c", PRINT_PLACE, "0", "a b"]))
+    (tmp_path / "slurm").mkdir()
+    with cluster(tmp_path / "slurm") as environment:
+        words = ["sbatch", "--wait", "--chdir", str(tmp_path), "--output", str(tmp_path / "out"), str(path)]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    told = sorted((tmp_path / "out").read_text().splitlines())
+    assert done.returncode == 0, done.stderr + "\n".join(told)
+    assert told == [
+        f"{i.index}: {i.index} {len(plan.instances)} {i.threads} {','.join(map(str, sorted(i.cpus)))} ['0', 'a b']"
+        for i in plan.instances
+    ]
 
 
 @pytest.mark.process

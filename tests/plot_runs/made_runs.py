@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 
 def made_run(
-    topology: Topology, instances: int, seconds: float, per_second: float, seed: int = 0
+    topology: Topology, instances: int, seconds: float, per_second: float, seed: int = 0, phase: str = "loading"
 ) -> tuple[Run, Request]:
     """A run in which every instance counts so often, each a little faster or slower than the others.
 
@@ -33,13 +33,14 @@ def made_run(
         seconds: of work.
         per_second: counts of 8 items.
         seed: of the differences.
+        phase: what they do first.
     """
     chance = random.Random(seed)
     request = Request(ninstances=instances)
     records = []
     for instance in make_plan(topology, request).instances:
         told, samples = Told(), Samples()
-        told.begin_phase("loading", 100.2)
+        told.begin_phase(phase, 100.2)
         told.begin_phase("compiling" if instance.index % 4 == 0 else "waiting for compilation", 103.0)
         ready = 109.0 + chance.random()
         told.end_phase(ready)
@@ -69,7 +70,13 @@ def made_run(
 
 
 def keep_made_run(
-    path: Path, sentence: str, instances: int, seconds: float = 30.0, per_second: float = 10.0, seed: int = 0
+    path: Path,
+    sentence: str,
+    instances: int,
+    seconds: float = 30.0,
+    per_second: float = 10.0,
+    seed: int = 0,
+    phase: str = "loading",
 ) -> None:
     """Write such a run to a directory, with what one instance would have done alone.
 
@@ -80,9 +87,10 @@ def keep_made_run(
         seconds: of work.
         per_second: counts of 8 items.
         seed: of the differences.
+        phase: what they do first.
     """
     topology = machine_from_sentence(sentence)
-    run, request = made_run(topology, instances, seconds, per_second, seed)
+    run, request = made_run(topology, instances, seconds, per_second, seed, phase)
     job = Job(program="embed.py", arguments=("--batch", "8"))
     recorded = RecordedRun(command="run", directory="/home/user", job=job)
     baseline = Baseline(index=0, rate=8 * per_second * 1.2, items=100, seconds=1.0)

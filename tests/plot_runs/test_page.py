@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 import subprocess
@@ -180,3 +181,17 @@ def test_names_are_as_long_as_they_must_be(tmp_path: Path) -> None:
         keep_made_run(tmp_path / name, MACHINE, 2, seconds=2)
     assert [run.name for run in open_runs([str(tmp_path / name) for name in names])] == names
     assert [run.name for run in open_runs([str(tmp_path / "mon/run")])] == ["run"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [r"x $\undefined$", "$", "_hidden", "a\x1bb\x00c", "half \ud800", "\udcff", "編譯中", "<b>&amp;", "line\nline"],
+)
+def test_any_name_of_a_phase_can_be_drawn(name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    keep_made_run(tmp_path / "run", MACHINE, 2, seconds=2.0, phase=name)
+    text, checker = page_of(tmp_path / "run", at=tmp_path / "page.html")
+    assert checker.open == []
+    shown = html.escape("".join(c if c.isprintable() else "?" for c in name), quote=False)
+    assert shown in text
+    assert "\x1b" not in text
+    assert not recwarn.list

@@ -17,10 +17,11 @@ from ipexlaunch.batching.input_rules import InputFormat, InputRules, ItemMaker
 from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.errors import DocumentError, LaunchError, RequestError
 from ipexlaunch.read_items.csv_rows import csv_items
+from ipexlaunch.read_items.find_inputs import format_of
+from ipexlaunch.read_items.input_file import InputFile
 from ipexlaunch.read_items.json_lines import json_items
 from ipexlaunch.read_items.lines import TooLong, lines_of
-from ipexlaunch.read_items.open_items import ItemSource, format_of
-from ipexlaunch.read_items.parquet_rows import jsonable
+from ipexlaunch.read_items.open_items import ItemSource
 from ipexlaunch.read_items.text_lines import text_items
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -116,10 +117,14 @@ def test_a_csv_row_is_named_by_the_line_that_it_begins_on() -> None:
     assert [item.id for item in items if isinstance(item, Item)] == [2, 5]
 
 
+def one(path: str, rules: InputRules) -> ItemSource:
+    return ItemSource([InputFile(path, rules)])
+
+
 def source(tmp_path: Path, name: str, data: bytes, **fields: Any) -> ItemSource:
     path = tmp_path / name
     path.write_bytes(data)
-    return ItemSource(str(path), InputRules(format=format_of(str(path), "auto"), **fields))
+    return one(str(path), InputRules(format=format_of(str(path), "auto"), **fields))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def source(tmp_path: Path, name: str, data: bytes, **fields: Any) -> ItemSource:
         ("a.jsonl", b"[\n", {}, "line 1", "it is not JSON"),
         ("a.jsonl", b"NaN\n", {}, "line 1", "it is not JSON (NaN is no JSON)"),
         ("a.jsonl", b'1\n"\xff"\n', {}, "line 2", "it is not UTF-8 (byte 2 of the line is 0xff)"),
-        ("a.jsonl", b"[" * 200_000 + b"\n", {}, "line 1", "it is not JSON (maximum recursion"),
+        ("a.jsonl", b"[" * 200_000 + b"\n", {}, "line 1", "its lists and objects are more than 512 deep"),
         ("a.jsonl", b"1\n" + b"2" * 50 + b"\n", {"longest_line_bytes": 10}, "line 2", "it is longer than 10 bytes"),
         ("a.jsonl", b'{"id":1}\n{"b":2}\n', {"id_field": "id"}, "line 2", "it has no field 'id'; it has 'b'"),
         ("a.jsonl", b'{"id":1}\n\n3\n', {"id_field": "id"}, "line 3", "it is a number, not an object"),
@@ -145,7 +150,20 @@ def source(tmp_path: Path, name: str, data: bytes, **fields: Any) -> ItemSource:
             "it is not UTF-8 (byte 3 of the line is 0xe9); if it is Latin-1: iconv",
         ),
         ("a.txt", b"\xff\xfeo\0n\0e\0", {}, "", "it is UTF-16; make it UTF-8: iconv -f UTF-16"),
-        ("a.txt", b"\x1f\x8b\x08rest", {}, "", "it is compressed with gzip; zcat"),
+        ("a.txt", b"\x1f\x8b\x08rest", {}, "", "gzip"),
+        ("a.txt", b"BZh9", {}, "", "it is compressed with bzip2; bzcat"),
+        ("a.jsonl", b"1\n1e400\n", {}, "line 2", "it holds 1e400, which is larger than any number"),
+        ("a.jsonl", b"[-1e999]\n", {}, "line 1", "it holds -1e999, which is larger"),
+        ("a.jsonl", b"1" * 400 + b".5\n", {}, "line 1", "which is larger than any number"),
+        ("a.jsonl", b'{"a":[Infinity]}\n', {}, "line 1", "it is not JSON (Infinity is no JSON)"),
+        ("a.jsonl", b"[" * 970 + b"]" * 970 + b"\n", {}, "line 1", "more than 512 deep"),
+        ("a.jsonl", b'{"a":' * 970 + b"1" + b"}" * 970 + b"\n", {}, "line 1", "more than 512 deep"),
+        ("a.jsonl", b"1" * 5000 + b"\n", {}, "line 1", "it holds a number of more than 4300 digits"),
+        ("a.jsonl", b'{"a":"\\ud800"}\n', {}, "line 1", "it holds half a character (a lone surrogate)"),
+        ("a.jsonl", b'{"\\uDFFF":1}\n', {}, "line 1", "it holds half a character"),
+        ("a.jsonl", b'{"a":{"b":1,"c":2,"b":1}}\n', {}, "line 1", "it has the key 'b' twice in one object"),
+        ("a.csv", b"n\n" + b"1" * 5000 + b"\n", {"tokens_field": "n"}, "line 2", "a length is a whole number from 0"),
+        ("a.jsonl", b'{"n":%d}\n' % 10**400, {"tokens_field": "n"}, "line 1", "a length is a whole number from 0"),
         ("a.jsonl", b"PAR1rest", {}, "", "it is a Parquet file; --format parquet"),
         ("a.csv", b"a,b\n1,2\n3\n", {}, "line 3", "it has 1 field, the first row has 2"),
         ("a.csv", b'a,b\n1,"2\n3,4\n', {}, "line 2", "it is not CSV (unexpected end of data)"),
@@ -191,7 +209,10 @@ def test_a_bad_row_can_be_buried_and_the_rest_is_read(
     read = list(source(tmp_path, name, data, **fields).items(bury_bad=True))
     letters = [row for row in read if isinstance(row, DeadLetter)]
     assert [row.number for row in read if isinstance(row, Item)] == good
-    assert [letter.item.id for letter in letters] == list(bad)
+    assert [letter.line for letter in letters] == list(bad)
+    # A line's number is the id of what has no other; it never stands for one that is given.
+    ids = [None] * len(bad) if "id_field" in fields else list(bad)
+    assert [letter.item.id for letter in letters] == ids
     for letter, reason in zip(letters, bad.values(), strict=True):
         assert reason in letter.reason
         assert letter.attempts == 0
@@ -202,6 +223,23 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
         (item,) = source(tmp_path, name, b"\xef\xbb\xbf" + data).items()
         assert isinstance(item, Item)
         assert item.value == value
+
+
+def test_the_id_of_a_bad_row_is_its_own_where_it_can_be_read(tmp_path: Path) -> None:
+    data = b'{"i":2,"t":"x"}\n{"i":3}\n{"i":"3","t":1}\n{"i":3,"t":"x"}\n{"i":1e0,"t":"x"}\n{\n{"i":"4","t":"x"}\n'
+    read = list(source(tmp_path, "a.jsonl", data, id_field="i", text_field="t", text_only=True).items(bury_bad=True))
+    assert [row.id if isinstance(row, Item) else row.item.id for row in read] == [2, 3, "3", None, None, None, "4"]
+    letters = [row for row in read if isinstance(row, DeadLetter)]
+    assert [letter.line for letter in letters] == [2, 3, 4, 5, 6]
+    assert "its id 3 was given before" in letters[2].reason
+
+
+def test_a_long_id_does_not_fill_a_message(tmp_path: Path) -> None:
+    for long in ("x" * 10_000, 10**4000):
+        data = 2 * (json.dumps({"i": long}).encode() + b"\n")
+        with pytest.raises(DocumentError, match="was given before") as caught:
+            list(source(tmp_path, "a.jsonl", data, id_field="i").items())
+        assert len(str(caught.value)) < 500
 
 
 def test_what_is_skipped_is_not_looked_at_but_its_id_still_counts(tmp_path: Path) -> None:
@@ -225,7 +263,7 @@ def test_a_file_that_changes_while_it_is_read_ends_with_an_error(tmp_path: Path)
     opened = source(tmp_path, "a.txt", b"one\ntwo\n")
     items = opened.items()
     next(items)
-    with open(opened.path, "a") as file:
+    with open(opened.files[0].path, "a") as file:
         file.write("more\n")
     with pytest.raises(DocumentError, match="it was changed while it was read"):
         list(items)
@@ -234,13 +272,13 @@ def test_a_file_that_changes_while_it_is_read_ends_with_an_error(tmp_path: Path)
 def test_what_cannot_be_opened_says_so_at_once(tmp_path: Path) -> None:
     rules = InputRules(format="jsonl")
     with pytest.raises(DocumentError, match="No such file"):
-        ItemSource(str(tmp_path / "none.jsonl"), rules)
+        one(str(tmp_path / "none.jsonl"), rules)
     with pytest.raises(DocumentError, match="it is a directory"):
-        ItemSource(str(tmp_path), rules)
+        one(str(tmp_path), rules)
     with pytest.raises(RequestError, match="plain text has no fields"):
         source(tmp_path, "a.txt", b"", id_field="x")
     with pytest.raises(RequestError, match="its index is at its end"):
-        ItemSource("-", InputRules(format="parquet"))
+        one("-", InputRules(format="parquet"))
     with pytest.raises(RequestError, match="its name does not end in"):
         format_of("corpus", "auto")
     assert format_of("-", "auto") == "jsonl"
@@ -267,11 +305,11 @@ def test_parquet_comes_back_whatever_the_row_groups(
     kinds = {"text": pyarrow.string(), "count": pyarrow.int64(), "share": pyarrow.float64()}
     schema = pyarrow.schema([*kinds.items(), ("flags", pyarrow.list_(pyarrow.bool_()))])
     parquet.write_table(pyarrow.Table.from_pylist(rows, schema), path, row_group_size=group)
-    opened = ItemSource(str(path), InputRules(format="parquet"))
+    opened = one(str(path), InputRules(format="parquet"))
     assert [(item.id, item.value) for item in opened.items() if isinstance(item, Item)] == [
         (number, row) for number, row in enumerate(rows, 1)
     ]
-    texts = ItemSource(str(path), InputRules(format="parquet", text_field="text"))
+    texts = one(str(path), InputRules(format="parquet", text_field="text"))
     assert [item.value for item in texts.items() if isinstance(item, Item)] == [row["text"] for row in rows]
 
 
@@ -281,15 +319,43 @@ def test_parquet_columns_that_are_missing_or_have_no_form_in_json_are_named(tmp_
     path = str(tmp_path / "a.parquet")
     parquet.write_table(pyarrow.table({"picture": [b"\0", None], "share": [float("nan"), 1.0]}), path)
     with pytest.raises(DocumentError, match="there is no column 'text'; it has picture, share"):
-        list(ItemSource(path, InputRules(format="parquet", text_field="text")).items())
+        list(one(path, InputRules(format="parquet", text_field="text")).items())
     with pytest.raises(DocumentError, match="row 1: it holds bytes"):
-        list(ItemSource(path, InputRules(format="parquet")).items())
-    letter, item = ItemSource(path, InputRules(format="parquet")).items(bury_bad=True)
+        list(one(path, InputRules(format="parquet")).items())
+    letter, item = one(path, InputRules(format="parquet")).items(bury_bad=True)
     assert isinstance(letter, DeadLetter)
     assert isinstance(item, Item)
     assert [letter.item.number, item.number, item.value] == [0, 1, {"picture": None, "share": 1.0}]
-    shares = ItemSource(path, InputRules(format="parquet", text_field="share"))
+    shares = one(path, InputRules(format="parquet", text_field="share"))
     assert [item.value for item in shares.items() if isinstance(item, Item)] == [None, 1.0]
+
+
+def test_two_columns_or_fields_of_one_name_are_refused_at_the_first_look(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = str(tmp_path / "a.parquet")
+    numbers = pyarrow.array([1, 2])
+    parquet.write_table(pyarrow.Table.from_arrays([numbers, numbers], ["a", "a"]), path)
+    with pytest.raises(DocumentError, match="it names the column 'a' twice"):
+        one(path, InputRules(format="parquet")).look()
+    struct = pyarrow.StructArray.from_arrays([numbers, numbers], ["x", "x"])
+    inside = pyarrow.ListArray.from_arrays([0, 1, 2], struct)
+    for column in (struct, inside):
+        parquet.write_table(pyarrow.table({"a": column}), path)
+        with pytest.raises(DocumentError, match="the field 'x' twice"):
+            one(path, InputRules(format="parquet")).look()
+
+
+def test_a_value_of_parquet_that_has_no_form_is_one_bad_row(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = str(tmp_path / "a.parquet")
+    parquet.write_table(pyarrow.table({"n": [1, 2, 3], "text": [b"a", b"\xff", b"c"]}), path)
+    read = list(one(path, InputRules(format="parquet", id_field="n")).items(bury_bad=True))
+    assert [row.number for row in read if isinstance(row, Item)] == [0, 2]
+    (letter,) = (row for row in read if isinstance(row, DeadLetter))
+    assert (letter.line, letter.item.id) == (2, None)
+    assert "it holds bytes that are no text" in letter.reason
 
 
 def test_a_damaged_parquet_file_names_the_row_it_came_to(tmp_path: Path) -> None:
@@ -305,19 +371,8 @@ def test_a_damaged_parquet_file_names_the_row_it_came_to(tmp_path: Path) -> None
     path.write_bytes(data)
     items: list[Item | DeadLetter] = []
     with pytest.raises(DocumentError, match=r"damaged|cannot be read as Parquet"):
-        items.extend(ItemSource(str(path), InputRules(format="parquet")).items())
+        items.extend(one(str(path), InputRules(format="parquet")).items())
     assert items[-1].number in range(4999, 15_000)  # type: ignore[union-attr]
-
-
-def test_values_of_parquet_that_json_has_no_kind_for_become_text() -> None:
-    import datetime
-    import decimal
-
-    assert jsonable(datetime.date(2020, 1, 2)) == "2020-01-02"
-    assert jsonable(datetime.datetime(2020, 1, 2, 3)) == "2020-01-02T03:00:00"
-    assert jsonable(datetime.timedelta(seconds=1.5)) == 1.5
-    assert jsonable(decimal.Decimal("1.10")) == "1.10"
-    assert jsonable([("key", {"deep": float("inf")})]) == [["key", {"deep": None}]]
 
 
 def test_without_pyarrow_the_way_to_get_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

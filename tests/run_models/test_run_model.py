@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ipexlaunch.cli.built_in_workers import run_script
 from ipexlaunch.engines.candidate import Candidate, floating
 from ipexlaunch.engines.model_job import ModelJob
 from tests.examples.run_examples import ipex_python, run, torch_python
@@ -87,7 +88,8 @@ def test_wrong_answers_make_the_run_invalid(tmp_path: Path) -> None:
 
 
 def test_without_torch_it_says_in_one_line_what_to_install() -> None:
-    done = run(sys.executable, "-S", "-m", "ipexlaunch.workers.run_model", ModelJob(model="random:minilm").to_json())
+    words = (run_script(), "-m", "ipexlaunch.workers.run_model", ModelJob(model="random:minilm").to_json())
+    done = run(sys.executable, "-S", *words)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "has no torch and no transformers; install it there with pip install" in done.stderr

@@ -101,3 +101,40 @@ def test_a_journal_that_is_none_is_refused(tmp_path: Path) -> None:
     path.write_text("this is no journal\n")
     with pytest.raises(LaunchError, match="--fresh"):
         open_study(str(path), SPACE)
+
+
+def damaged(good: bytes) -> list[bytes]:
+    """A journal with what was not written by us."""
+    lines = good.splitlines(keepends=True)
+    strange = (
+        b"{}\n",
+        b"[]\n",
+        b"null\n",
+        b"garbage\n",
+        b"\xff\n",
+        b'{"op_code": 99}\n',
+        b'{"op_code":4,"study_id":7}\n',
+    )
+    return [
+        *(lines[0] + line + b"".join(lines[1:]) for line in strange),
+        good.replace(b'"rate":10.0', b'"rate":"fast"'),
+        good.replace(b'"split":"2x4"', b'"split":"9x9"'),
+        good.replace(b'"setting"', b'"seeting"'),
+    ]
+
+
+def test_a_damaged_journal_is_an_error_that_says_what_to_do_and_fresh_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "one.journal"
+    subprocess.run(
+        [sys.executable, "-c", OPEN, str(path)], cwd=Path(__file__).parents[2], check=True, timeout=120, input=b""
+    )
+    good = path.read_bytes()
+    for number, bad in enumerate(damaged(good)):
+        assert bad != good
+        other = tmp_path / f"{number}.journal"
+        other.write_bytes(bad)
+        with pytest.raises(LaunchError, match=r"begin anew with --fresh") as raised:
+            open_study(str(other), SPACE)
+        assert "\n" not in str(raised.value)
+    path.write_bytes(b"garbage\n")
+    assert list(open_study(str(path), SPACE, fresh=True).history) == []

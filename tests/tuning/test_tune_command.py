@@ -33,7 +33,7 @@ def variables(folder: Path) -> dict[str, str]:
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=folder, env=variables(folder), text=True, capture_output=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=variables(folder), text=True, capture_output=True, timeout=240)
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -50,7 +50,7 @@ needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="i
 
 
 @needs_two_cores
-def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path) -> None:
+def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = run(words(tmp_path, "--write-plan", "best.yaml", fail_at=32), tmp_path)
     assert done.returncode == 0, done.stderr
     best = report(tmp_path)["best"]
@@ -64,7 +64,8 @@ def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path) -> None:
     count = int(best["split"].partition("x")[0])
     assert (tmp_path / "best.yaml").read_text().count("index:") == count
     before = len(starts(tmp_path))
-    command = [sys.executable, "-m", "ipexlaunch", "run", "--profile", "--timeout", "3", str(PROGRAM)]
+    monkeypatch.setenv("TUNED_PROGRAM_BATCHES", "50")
+    command = [sys.executable, "-m", "ipexlaunch", "run", "--profile", str(PROGRAM)]
     again = run([*command, "--log", str(tmp_path / "starts")], tmp_path)
     assert "profile of " in again.stderr
     assert starts(tmp_path)[before:] == [f"{count} 8"]
@@ -79,6 +80,17 @@ def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path) -> None:
     assert "no scaling efficiency" not in measured.stderr
     other = run([*same[:5], "--env", "A=b", *same[5:]], tmp_path)
     assert "no scaling efficiency: the profile knows the rate of one instance alone with other options" in other.stderr
+    profile = next((tmp_path / "config").rglob("*.json"))
+    precious = profile.read_bytes()
+    for path in (profile, profile.with_name(profile.name.removesuffix(".json") + ".plan.yaml")):
+        refused = run([*same[:5], "--report", str(path), *same[5:]], tmp_path)
+        assert (refused.returncode, "it is the p" in refused.stderr) == (2, True), refused.stderr
+    assert profile.read_bytes() == precious
+    next((tmp_path / "state").rglob("*.journal")).write_bytes(b'{"op_code": 99}\n')
+    damaged = run(words(tmp_path, fail_at=32), tmp_path)
+    assert damaged.returncode == 2
+    assert "begin anew with --fresh" in damaged.stderr
+    assert "bug" not in damaged.stderr
     contradiction = run([*command[:5], "--ninstances", "1", str(PROGRAM)], tmp_path)
     assert contradiction.returncode == 2
     assert "--ninstances" in contradiction.stderr

@@ -1,8 +1,9 @@
 """A program whose best setting is known: two instances, and a batch of 8; each of its starts leaves a line behind.
 
-Call it with --batch N --log FILE [--fail-at N]. It works until it is ended.
+Call it with --batch N --log FILE [--fail-at N]. It works until it is ended, or for TUNED_PROGRAM_BATCHES batches.
 """
 
+import itertools
 import os
 import sys
 import time
@@ -23,9 +24,11 @@ def main() -> None:
         print("no memory for a batch of this size")
         sys.exit(5)
     worker.ready()
-    while True:
+    batches = int(os.environ.get("TUNED_PROGRAM_BATCHES", "0"))
+    for _ in range(batches) if batches else itertools.count():
         time.sleep(0.001 + (0.0 if batch <= 8 else 0.004 * batch))
         worker.count(batch)
+    worker.finish()
 
 
 main()

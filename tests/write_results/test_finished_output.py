@@ -23,7 +23,7 @@ from ipexlaunch.write_results.order_rows import in_order, number_of
 from ipexlaunch.write_results.parquet_file import write_parquet
 from ipexlaunch.write_results.standard_output import StandardOutput
 
-IDS = st.integers() | st.text(max_size=8) | st.sampled_from(['"', "\\", '","number":7,', "\\\\", "\ud800"])
+IDS = st.integers() | st.text(max_size=8) | st.sampled_from(['"', "\\", '","number":7,', "\\\\", "1", '"1"', 1])
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -137,12 +137,16 @@ def test_parquet_holds_every_result_whatever_their_kinds(
     note = write_parquet(lambda: lines, str(path))
     found = read_parquet(path)
     assert [row["number"] for row in found] == list(range(len(written)))
-    kept = [json.loads(row["result"]) for row in found] if note else [row["result"] for row in found]
+    is_text = "JSON text" in note
+    kept = [json.loads(row["result"]) if is_text else row["result"] for row in found]
     assert all(map(same, kept, results)), (kept, results, note)
-    if all(isinstance(given, int) and abs(given) < 2**63 for given in ids):
+    if all(isinstance(given, str) for given in ids) or all(
+        isinstance(given, int) and abs(given) < 2**63 for given in ids
+    ):
         assert [row["id"] for row in found] == ids
     else:
-        assert [row["id"] for row in found] == [str(i).encode(errors="backslashreplace").decode() for i in ids]
+        assert '1 and "1" are two' in note
+        assert [json.loads(row["id"]) for row in found] == ids
 
 
 def test_parquet_in_order_has_the_types_of_the_results(tmp_path: Path) -> None:
@@ -166,12 +170,25 @@ def test_parquet_of_no_results_can_be_read(tmp_path: Path) -> None:
 
 def test_results_that_do_not_go_together_are_kept_as_json_text(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    kinds: list[list[Any]] = [["text", 1], [{}, {}], [2**60 + 1, 0.5], [2**70, 1], ["\ud800", "x"]]
+    kinds: list[list[Any]] = [["text", 1], [{}, {}], [2**60 + 1, 0.5], [2**70, 1]]
     for results in kinds:
         path = tmp_path / "r.parquet"
         lines = rows(["a", "b"], results)
         assert "JSON text" in write_parquet(lambda lines=lines: lines, str(path))  # type: ignore[misc]
         assert [json.loads(row["result"]) for row in read_parquet(path)] == results
+
+
+def test_ids_that_an_older_version_took_are_kept_apart_too(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    lines = [b'{"id":"\\ud800","number":0,"result":1}\n', b'{"id":"\\\\ud800","number":1,"result":1}\n']
+    write_parquet(lambda: lines, str(tmp_path / "r.parquet"))
+    assert [json.loads(row["id"]) for row in read_parquet(tmp_path / "r.parquet")] == ["\ud800", "\\ud800"]
+
+
+@pytest.mark.parametrize("result", [float("nan"), float("-inf"), "\ud800", {"\udc00": 1}, [10**5000]])
+def test_a_result_that_not_every_program_reads_is_refused_with_the_reason(result: object) -> None:
+    with pytest.raises(ValueError, match=r"NaN or an infinity|half a character|digits"):
+        rows(["a"], [result])
 
 
 def test_standard_output_gets_every_byte_and_a_reader_that_has_gone_is_an_error() -> None:
@@ -181,11 +198,15 @@ def test_standard_output_gets_every_byte_and_a_reader_that_has_gone_is_an_error(
     out = StandardOutput(writing)
     assert out.append(b"one\n") == 4
     assert out.append(b"two\n") == 8
+    out.wait(None)
     assert os.read(reading, 100) == b"one\ntwo\n"
     os.close(reading)
+    out._outlet.add(b"three\n")
     with pytest.raises(WriteError, match="Broken pipe"):
-        out.append(b"three\n")
+        out.wait(None)
     os.close(writing)
+    with pytest.raises(WriteError, match="Broken pipe"):
+        out.append(b"four\n")
 
 
 @pytest.mark.parametrize("parquet", [False, True])
@@ -193,9 +214,9 @@ def test_what_a_link_beside_the_output_points_to_is_not_written(tmp_path: Path, 
     gathered, output, other = tmp_path / "gathered", tmp_path / "output", tmp_path / "other"
     gathered.write_bytes(b"".join(rows(["a"], [1])))
     other.write_text("of somebody else")
-    (tmp_path / "output.unfinished").symlink_to(other)
     rules = OutputRules(path=str(output), parquet=parquet, keep_order=True)
-    (tmp_path / "gathered").rename(rules.gathered)
+    Path(rules.unfinished).symlink_to(other)
+    gathered.rename(rules.gathered)
     finish_output(rules, Path(rules.gathered).stat().st_size)
     assert other.read_text() == "of somebody else"
     assert output.exists()

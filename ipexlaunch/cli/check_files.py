@@ -1,0 +1,140 @@
+"""Before a command does anything: nothing that it reads is written by it, and what it writes can be written."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from ipexlaunch.cli.named_files import Written, read_files, written_files
+from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.launch import Job
+from ipexlaunch.refuse_overlaps import refuse_overlaps
+from ipexlaunch.write_file import check_directory, check_writable, descriptor_of
+
+
+class FileCheckedCommand(click.Command):
+    """A command whose files are checked as soon as its options are read."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Check, then run."""
+        check_overlaps(ctx.params)
+        if not ctx.params.get("dry_run"):
+            check_outputs(ctx.params)
+        return super().invoke(ctx)
+
+
+def check_overlaps(
+    options: Mapping[str, Any], more_reads: Iterable[tuple[str, str]] = (), more_writes: Iterable[Written] = ()
+) -> None:
+    """Refuse a request that would write, replace or remove what it reads, or put two things in one file.
+
+    Commands call it again once they know files that no option names: those of a profile, of a run that is repeated.
+
+    Args:
+        options: the command's keyword arguments.
+        more_reads: what else is read, as `read_files` has it.
+        more_writes: what else is written.
+
+    Raises:
+        RequestError: there are two uses of one file.
+    """
+    writes = [*written_files(options), *more_writes]
+    files = {os.path.realpath(each.path): each for each in writes if each.kind != "folder"}
+    for each in writes:
+        above = os.path.dirname(os.path.realpath(each.path))
+        while above not in files and above != os.path.dirname(above):
+            above = os.path.dirname(above)
+        if above in files:
+            raise RequestError(
+                f"write {each.what} to {each.path}",
+                f"{above} is {files[above].what}, no directory",
+                "give another path",
+            )
+    refuse_overlaps(
+        [*read_files(options), *more_reads],
+        [*_new_folders(writes), *((each.what, each.path) for each in writes if _is_file(each)), *_standard_streams()],
+    )
+
+
+def program_reads(job: Job) -> list[tuple[str, str]]:
+    """What is read of a program that no option names, as `read_files` has it.
+
+    Args:
+        job: of a run that is repeated.
+    """
+    program = {"program": job.program, "python": job.python, "module": job.kind == "module"}
+    return read_files({**program, "no_python": job.kind == "executable"})
+
+
+def check_outputs(options: Mapping[str, Any]) -> None:
+    """Find out before any work that something that the options name cannot be written; nothing is made.
+
+    Args:
+        options: the command's keyword arguments.
+
+    Raises:
+        IpexLaunchError: it cannot, or metrics cannot be served.
+    """
+    for each in written_files(options):
+        if each.kind == "folder":
+            check_directory(each.path, each.what)
+        elif each.kind != "beside":
+            check_writable(each.path, each.what, regular=each.kind == "file")
+        elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
+            raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
+    if options.get("run_dir"):
+        from ipexlaunch.keep_runs.run_directory import refuse_held
+
+        refuse_held(options["run_dir"])
+    if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
+        from ipexlaunch.export_metrics import check_name, require_client
+
+        require_client()
+        if options["metrics_file"] is not None:
+            check_name(options["metrics_file"])
+        if options["metrics_port"]:
+            _check_port(options["metrics_address"], options["metrics_port"])
+
+
+def _is_file(each: Written) -> bool:
+    """Standard output and error are looked at as such, whatever names them."""
+    return each.kind != "folder" and descriptor_of(each.path) not in (1, 2)
+
+
+def _new_folders(writes: Iterable[Written]) -> list[tuple[str, str]]:
+    """Directories that will be made: no file can have their name; two things may be put in one of them."""
+    made = {os.path.realpath(each.path): each for each in writes if each.kind == "folder"}
+    return [(each.what, path) for path, each in made.items() if not os.path.isdir(path)]
+
+
+def _standard_streams() -> list[tuple[str, str]]:
+    """Standard output and error, which the shell may have put into a file; both may be one."""
+    found: dict[tuple[int, int], tuple[str, str]] = {}
+    for number, what in ((1, "standard output"), (2, "standard error")):
+        try:
+            status = os.fstat(number)
+        except OSError:
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found.setdefault((status.st_dev, status.st_ino), (what, f"/dev/fd/{number}"))
+    return list(found.values())
+
+
+def _check_port(address: str, port: int) -> None:
+    """Whether a server could listen there now."""
+    try:
+        kind = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind[0], kind[1]) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(kind[4])
+    except (OSError, OverflowError) as error:
+        raise LaunchError(
+            f"serve metrics on {address} port {port}",
+            getattr(error, "strerror", None) or str(error),
+            "give another --metrics-port or --metrics-address",
+        ) from None

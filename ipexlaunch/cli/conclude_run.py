@@ -1,0 +1,68 @@
+"""The end of a run: its report is kept before it is shown, and kept again where it could not be shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ipexlaunch.cli.main import EXIT_UNSHOWN
+from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.guard_streams import say_unshown, wait_until_shown
+from ipexlaunch.write_file import write_file
+
+if TYPE_CHECKING:
+    from ipexlaunch.cli.keep_run import RunKeeper
+    from ipexlaunch.record import Run
+    from ipexlaunch.report import Report
+
+
+def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper | None) -> Report:
+    """Keep and show a report; the one that holds, which says so too where not everything could be shown.
+
+    Args:
+        report: of the run.
+        run: what happened.
+        path: of the file that --report names; None for none.
+        keeper: keeps the run in a directory; None where nobody asked for that.
+
+    Raises:
+        IpexLaunchError: it cannot be kept; it has been shown.
+    """
+    troubles = list(_troubles(report, path, None if keeper is None else lambda report: keeper.finish(run, report)))
+    _show(report)
+    problems = wait_until_shown()
+    if problems:
+        say_unshown(problems)
+        warnings, code = (*report.warnings, *problems), report.exit_code or EXIT_UNSHOWN
+        report = replace(report, warnings=warnings, exit_code=code)
+        if not troubles:
+            troubles = list(_troubles(report, path, None if keeper is None else keeper.keep_report))
+    for trouble in troubles:
+        raise trouble
+    return report
+
+
+def _troubles(report: Report, path: str | None, keep: Callable[[Report], None] | None) -> Iterator[IpexLaunchError]:
+    """Keep a report wherever it is to be kept; what went wrong with each place."""
+    if path is not None:
+        from ipexlaunch.documents.report_document import write_report
+
+        try:
+            write_file(path, write_report(report))
+        except OSError as error:
+            yield IpexLaunchError(f"write the report to {path}", str(error.strerror))
+    if keep is not None:
+        try:
+            keep(report)
+        except IpexLaunchError as error:
+            yield error
+
+
+def _show(report: Report) -> None:
+    from ipexlaunch.drawings.report_table import report_table
+
+    table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
+    sys.stderr.write(showable(table, sys.stderr))

@@ -1,0 +1,156 @@
+"""Answers requests of an OpenAI batch file: prompts and texts through the model, response bodies out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
+from ipexlaunch.engines.openai_rows import (
+    Finish,
+    answer_row,
+    chat_body,
+    completion_body,
+    embedding_body,
+    error_row,
+)
+from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.run_models.run_task import greedy, run_task
+from ipexlaunch.run_models.sample_rows import AllDone, RowSampler
+from ipexlaunch.run_models.text_batches import TextBatches
+
+Asked = tuple[str, OpenAIRequest]
+"""A request and its key."""
+
+
+class RequestAnswers:
+    """One model that answers requests."""
+
+    def __init__(self, prepared: Prepared, job: ModelJob, texts: TextBatches) -> None:
+        """Keep them.
+
+        Args:
+            prepared: the model.
+            job: its task, name and tokens are used.
+            texts: makes batches of tokens.
+        """
+        self._prepared = prepared
+        self._job = job
+        self._texts = texts
+
+    def rows(self, values: Sequence[object]) -> list[dict[str, Any]]:
+        """A row for each request, in their order; what cannot be answered is an error row.
+
+        Args:
+            values: lines of the batch file.
+        """
+        rows: dict[int, dict[str, Any]] = {}
+        places: list[int] = []
+        asked: list[Asked] = []
+        prompts: list[list[list[int]]] = []
+        for place, value in enumerate(values):
+            try:
+                request = read_request(value, self._job.task, self._job.new_tokens)
+                prompts.append(self._tokens(request))
+                asked.append((request_key(value), request))
+                places.append(place)
+            except BadRequest as error:
+                custom_id = value.get("custom_id") if isinstance(value, dict) else None
+                rows[place] = error_row(request_key(value), custom_id if isinstance(custom_id, str) else None, error)
+        if asked:
+            bodies = self._embeddings(asked, prompts) if self._job.task == "embed" else self._texts_of(asked, prompts)
+            for place, (key, request), body in zip(places, asked, bodies, strict=True):
+                rows[place] = answer_row(key, request.custom_id, body)
+        return [rows[place] for place in range(len(values))]
+
+    def _tokens(self, request: OpenAIRequest) -> list[list[int]]:
+        """The tokens of each of its inputs.
+
+        Raises:
+            BadRequest: the model has no chat template, or an input is longer than the longest shape.
+        """
+        if request.kind == "chat":
+            found = [self._texts.chat_tokens(request.messages)]
+        else:
+            found = [self._texts.tokens(each) if isinstance(each, str) else list(each) for each in request.inputs]
+        longest = self._texts.shapes.longest
+        most = max(map(len, found))
+        if most > longest:
+            problem = f"the input has {most} tokens, --input-tokens allows {longest}"
+            raise BadRequest(problem, code="context_length_exceeded")
+        if any(token >= self._texts.vocabulary for tokens in found for token in tokens):
+            raise BadRequest(f"a token is not one of the model's {self._texts.vocabulary}")
+        return found
+
+    def _embeddings(self, asked: Sequence[Asked], prompts: Sequence[list[list[int]]]) -> list[dict[str, Any]]:
+        flat = [tokens for each in prompts for tokens in each]
+        vectors: list[Any] = []
+        most = self._texts.shapes.rows
+        for begin in range(0, len(flat), most):
+            part = flat[begin : begin + most]
+            call = run_task(self._prepared, "embed", self._texts.batch_of(part), self._job.new_tokens)
+            vectors += self._texts.answers(call.answer, len(part))
+        bodies, at = [], 0
+        for (_, request), mine in zip(asked, prompts, strict=True):
+            used = sum(map(len, mine))
+            own = vectors[at : at + len(mine)]
+            bodies.append(embedding_body(self._job.model, own, used, as_base64=request.base64))
+            at += len(mine)
+        return bodies
+
+    def _texts_of(self, asked: Sequence[Asked], prompts: Sequence[list[list[int]]]) -> list[dict[str, Any]]:
+        samplings = [request.sampling for _, request in asked if request.sampling is not None]
+        made = self._generate([each[0] for each in prompts], samplings, [int(key[:12], 16) for key, _ in asked])
+        bodies, created = [], int(time.time())
+        for (key, request), tokens, mine, sampling in zip(asked, made, prompts, samplings, strict=True):
+            text, finish, used = self._cut(tokens, sampling)
+            body = chat_body if request.kind == "chat" else completion_body
+            bodies.append(body(key, created, self._job.model, text, finish, len(mine[0]), used))
+        return bodies
+
+    def _generate(
+        self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]
+    ) -> list[list[int]]:
+        batch = self._texts.batch_of(prompts)
+        length = batch["input_ids"].shape[1]
+
+        def done(row: int, tokens: list[int]) -> bool:
+            sampling = samplings[row]
+            if len(tokens) >= sampling.max_tokens or any(token in self._texts.ends for token in tokens):
+                return True
+            return bool(sampling.stop) and _first_stop(self._texts.text(tokens), sampling.stop) is not None
+
+        tokens = greedy(
+            self._prepared,
+            batch,
+            self._job.new_tokens,  # always the same: engine torch compiles for it
+            min_new_tokens=0,
+            logits_processor=[RowSampler(samplings, seeds)],
+            stopping_criteria=[AllDone(done, len(prompts), length)],
+        )
+        return [row[length:] for row in tokens[: len(prompts)].tolist()]
+
+    def _cut(self, tokens: list[int], sampling: Sampling) -> tuple[str, Finish, int]:
+        """(text, why it ended, tokens used) of what a row was given: up to its limit, its end or a stop sequence."""
+        tokens = tokens[: sampling.max_tokens]
+        end = next((at for at, token in enumerate(tokens) if token in self._texts.ends), None)
+        if end is not None:
+            tokens = tokens[: end + 1]
+        text = self._texts.text(tokens)
+        stop = _first_stop(text, sampling.stop)
+        if stop is not None:
+            used = next(
+                n
+                for n in range(1, len(tokens) + 1)
+                if _first_stop(self._texts.text(tokens[:n]), sampling.stop) is not None
+            )
+            return text[:stop], "stop", used
+        return text, "stop" if end is not None else "length", len(tokens)
+
+
+def _first_stop(text: str, stops: Sequence[str]) -> int | None:
+    """Where the first stop sequence begins; None where there is none."""
+    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
+    return min(places, default=None)

@@ -1,0 +1,124 @@
+"""What is done to a batch job: signals to its processes, damage to its files, a disk that is full."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HANG_S = 120.0
+"""A launch that takes longer hangs; an undisturbed one takes some seconds."""
+
+HALF_A_ROW = b'{"id":"d1","number":1,"res'
+
+
+def workers_of(pid: int) -> list[int]:
+    """The workers of a launcher."""
+    found = []
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with contextlib.suppress(OSError):
+                if b"IPEXLAUNCH_BATCHES=" in Path(f"/proc/{child}/environ").read_bytes():
+                    found.append(int(child))
+    return found
+
+
+def signal_worker(number: signal.Signals) -> Callable[[subprocess.Popen[str]], bool]:
+    """Signal one of the workers, if there is one."""
+
+    def act(process: subprocess.Popen[str]) -> bool:
+        workers = workers_of(process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            if workers:
+                os.kill(random.choice(workers), number)
+                return True
+        return False
+
+    return act
+
+
+def signal_launcher(number: signal.Signals) -> Callable[[subprocess.Popen[str]], bool]:
+    """Signal the launcher and see it end."""
+
+    def act(process: subprocess.Popen[str]) -> bool:
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(HANG_S)
+        return True
+
+    return act
+
+
+def stop_launcher(process: subprocess.Popen[str]) -> bool:
+    """Stop the launcher for a moment."""
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(random.uniform(0.0, 0.3))
+    process.send_signal(signal.SIGCONT)
+    return True
+
+
+STRIKES: dict[str, tuple[float, Callable[[subprocess.Popen[str]], bool]]] = {
+    "kill -9 of a worker": (0.45, signal_worker(signal.SIGKILL)),
+    "SIGSTOP of a worker": (0.15, signal_worker(signal.SIGSTOP)),
+    "kill -9 of the launcher": (0.25, signal_launcher(signal.SIGKILL)),
+    "SIGTERM to the launcher": (0.05, signal_launcher(signal.SIGTERM)),
+    "SIGSTOP of the launcher for a moment": (0.10, stop_launcher),
+}
+
+
+def spoil(output: Path, gathered: Path) -> Iterator[str]:
+    """Do something to the files of a job that does not run; what was done, one by one."""
+    ledger, letters = Path(f"{output}.ledger"), Path(f"{output}.dead.jsonl")
+    wal = Path(f"{ledger}-wal")
+    if random.random() < 0.2 and ledger.exists():
+        os.truncate(ledger, random.randrange(ledger.stat().st_size + 1))
+        wal.unlink(missing_ok=True)
+        yield "a truncated ledger"
+    elif random.random() < 0.3 and wal.exists() and wal.stat().st_size:
+        os.truncate(wal, random.randrange(wal.stat().st_size))
+        yield "a truncated write-ahead log"
+    if random.random() < 0.3 and gathered.exists() and gathered.read_bytes()[-1:] in (b"", b"\n"):
+        with gathered.open("ab") as file:
+            file.write(HALF_A_ROW)
+        yield "half a row at the end of the output"
+    if not letters.exists() or letters.read_bytes()[-1:] not in (b"", b"\n"):
+        return  # nothing is ever put after half a letter: who opens the job cuts it off first
+    if random.random() < 0.2:
+        with letters.open("ab") as file:
+            file.write(HALF_A_ROW)
+        yield "half a letter at the end of the letters"
+    elif random.random() < 0.25 and gathered.exists() and (row := first_row(gathered)):
+        # As after a crash between the letter and the ledger's commit, of an item that is done since.
+        with letters.open("ab") as file:
+            file.write(row.replace(b'"result":', b'"reason":"?","attempts":1,"value":'))
+        yield "a letter that was never committed"
+    elif random.random() < 0.2:
+        os.truncate(letters, random.randrange(letters.stat().st_size + 1))
+        yield "letters cut"
+    elif random.random() < 0.1:
+        letters.unlink()
+        yield "letters deleted"
+
+
+def first_row(path: Path) -> bytes:
+    """The first whole row of a file."""
+    with path.open("rb") as file:
+        line = file.readline()
+    return line if line.endswith(b"\n") else b""
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of 4 MB, where this process may mount one."""
+    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    mounted = subprocess.run(words, capture_output=True, check=False).returncode == 0
+    try:
+        yield
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,0 +1,1 @@
+"""Mutated documents, lists, sentences, messages and options: each is understood or refused in one line."""

@@ -1,0 +1,82 @@
+"""What scripts import of ours runs in an old Python; what needs a newer one says so before the start."""
+
+from __future__ import annotations
+
+import ast
+import glob
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ipexlaunch import worker
+from ipexlaunch.find_libraries import python_version
+
+OLD_ENOUGH = (3, 6)
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "worker.py", "batch_loop.py", "worker_path/ipexlaunch/__init__.py"])
+def test_what_a_script_imports_is_python_3_6(name: str) -> None:
+    source = (Path(worker.__file__).parent / name).read_text()
+    tree = ast.parse(source, feature_version=OLD_ENOUGH)
+    assert not any(isinstance(node, ast.NamedExpr) for node in ast.walk(tree))
+    assert "from __future__ import annotations" not in source
+    only_checked = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.dump(block.test)
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and id(node) not in only_checked:
+            arguments = [*node.args.args, *node.args.kwonlyargs]
+            for hint in (node.returns, *(argument.annotation for argument in arguments)):
+                assert isinstance(hint, (ast.Name, ast.Constant, type(None))), f"{node.name}: write the type as text"
+
+
+def old_pythons() -> list[str]:
+    """Those that run; a shim that chooses one is none."""
+    named = [shutil.which(f"python3.{minor}") for minor in (6, 7, 8, 9)]
+    found = [*sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.[6-9].*/bin/python"))), *filter(None, named)]
+    return [python for python in found if Path(python).read_bytes()[:2] != b"#!" and python_version(python)]
+
+
+@pytest.mark.process
+def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they_need(tmp_path: Path) -> None:
+    pythons = old_pythons()
+    if not pythons:
+        pytest.skip("no Python 3.6 to 3.9 here")
+    (tmp_path / "script.py").write_text(
+        "from ipexlaunch import worker\nfor batch in worker.batches():\n    batch.done([1] * len(batch))\n"
+    )
+    (tmp_path / "in.txt").write_text("a\nb\n")
+    python = pythons[0]
+    command = [sys.executable, "-m", "ipexlaunch"]
+    batch = [
+        "batch",
+        "--ninstances",
+        "1",
+        "--input",
+        "in.txt",
+        "--output",
+        "out.jsonl",
+        "--python",
+        python,
+        "script.py",
+    ]
+    variables = {**os.environ, "PYTHONPATH": str(Path(worker.__file__).parents[1])}
+    done = subprocess.run([*command, *batch], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    for line in (
+        ["run", "--count-calls", "--python", python, "script.py"],
+        ["bench", "--model", "random:bert-base", "--python", python],
+    ):
+        done = subprocess.run(
+            [*command, *line], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert "3.10 is needed" in done.stderr
