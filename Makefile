@@ -48,11 +48,12 @@ campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (
 fuzz: env ## 50,000 damaged documents, lists, sentences, messages and options (about 20 minutes)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.fuzz --count 50000
 
-check: env ## format, lint, types, import rule
+check: env ## format, lint, types, import rule, switches that nothing sets
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports
+	$(bin)/python tools/unused_defaults.py
 
 lint: check ## the same as check
 

@@ -6,7 +6,7 @@ Turbo frequencies are higher while the other cores rest; that is part of the pri
 from __future__ import annotations
 
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.rates import items_until, window_of
+from ipexlaunch.rates import items_within, window_of
 from ipexlaunch.record import Run
 
 
@@ -58,9 +58,8 @@ def scaling_of(run: Run, baseline: Baseline | None) -> Scaling | None:
     window = window_of(run)
     if baseline is None or window is None or not window.is_long_enough:
         return None
-    seconds = window.end - window.start
     shares = {
-        record.instance.index: items_until(record, window.start, window.end) / seconds / baseline.rate
+        record.instance.index: items_within(run, record, window) / window.seconds / baseline.rate
         for record in run.records
     }
     return Scaling(efficiency=sum(shares.values()) / len(shares), interference=shares)

@@ -63,7 +63,8 @@ class Batch:
         """
         results = _plain(results)
         if len(results) != len(self.items):
-            raise ValueError(f"batch.done() was given {len(results)} results for {len(self.items)} items")
+            given, wanted = _counted(len(results), "result"), _counted(len(self.items), "item")
+            raise ValueError(f"batch.done() was given {given} for {wanted}")
         try:
             text = json.dumps(results, separators=(",", ":"), allow_nan=False, default=_as_list)
         except (ValueError, RecursionError) as error:
@@ -116,6 +117,10 @@ def take_batches(channel: "Channel", held: int) -> "Iterator[Batch]":
         yield batch
         if not batch.answered:
             raise RuntimeError("the next batch was asked for before batch.done(results) was called for the last")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _plain(results: "Iterable[Any]") -> "list[Any]":

@@ -1,4 +1,4 @@
-"""What disturbed a run: others on its cores, the hypervisor, a quota, swap, heat, a falling clock.
+"""What disturbed a run: the wait for a cpu, others on its cores, the hypervisor, a quota, swap, heat, a falling clock.
 
 Every figure is the difference of two readings of the host's counters: at the common start, and when the last worker had
 ended. Definitions and limits: docs/measuring.md.
@@ -58,6 +58,23 @@ class Disturbance:
     last_mhz: float | None = None
     """The same in the last third."""
 
+    waited_s: float | None = None
+    """That the workers' threads were ready and waited for a cpu, behind others or each other; None where the kernel
+    does not tell it of nearly all that they ran."""
+    pressure_s: float | None = None
+    """That some thread of the host did so."""
+
+    @property
+    def lost_s(self) -> float | None:
+        """Cpu time that other programs took from the workers: they ran, and the workers waited meanwhile.
+
+        Where only one of both is known that alone: the wait may be behind each other then, and others may have run
+        while the workers slept.
+        """
+        if self.waited_s is None or self.others_s is None:
+            return self.others_s
+        return min(self.waited_s, self.others_s)
+
     def share(self, seconds: float | None) -> float:
         """Of the workers' cpu time; 0 where unknown."""
         return (seconds or 0.0) / self.cpu_seconds if self.cpu_seconds else 0.0
@@ -93,6 +110,8 @@ def disturbance_of(run: Run) -> Disturbance | None:
         hot_events=_counted(first.hot_events, last.hot_events),
         first_mhz=clocks[0],
         last_mhz=clocks[1],
+        waited_s=_waited(run, first),
+        pressure_s=_risen(first.pressure_s, last.pressure_s),
     )
 
 
@@ -119,11 +138,50 @@ def _others(run: Run, first: HostReading, last: HostReading) -> float | None:
     return max(0.0, busy - own - launcher)
 
 
+SEEN_SHARE_REQUIRED = 0.9
+"""Of what a worker has used, so much must be of threads that were seen, or their waits say too little."""
+
+UNSEEN_ALLOWED = 0.02
+"""... or what was not seen is less than this share of the time: a worker that slept has used next to nothing."""
+
+
+def _waited(run: Run, first: HostReading) -> float | None:
+    """What the workers' threads waited for a cpu from that reading on."""
+    waited = 0.0
+    for record in run.records:
+        if record.pid is None:
+            continue
+        looks = [reading for reading in run.host if record.pid in reading.waits]
+        if not looks:
+            return None
+        before = next((reading for reading in reversed(looks) if reading.time <= first.time), looks[0])
+        after = looks[-1]
+        ran = after.waits[record.pid].ran_s - before.waits[record.pid].ran_s
+        # One that said that it has finished was looked at then; what it used to end is not work.
+        total = after.used_s[record.pid] if record.finished is not None else record.cpu_s
+        used = total - before.used_s[record.pid]
+        if used - ran > max((1 - SEEN_SHARE_REQUIRED) * used, UNSEEN_ALLOWED * (run.host[-1].time - first.time)):
+            return None
+        if not after.waits[record.pid].ran_s:
+            return None  # a kernel that counts nothing writes zeros
+        waited += after.waits[record.pid].waited_s - before.waits[record.pid].waited_s
+    return waited
+
+
 def _clocks(run: Run, first: HostReading) -> tuple[float | None, float | None]:
     """Mean frequency in the first and in the last third of the readings."""
     seen = [r.frequency_mhz for r in run.host if r.time >= first.time and r.frequency_mhz is not None]
     third = len(seen) // 3
     return (statistics.mean(seen[:third]), statistics.mean(seen[-third:])) if third else (None, None)
+
+
+def _about_others(d: Disturbance) -> str:
+    if d.waited_s is None or d.others_s is None:
+        return "other programs ran on the workers' cores"
+    return (
+        f"other programs ran on the workers' cores for {d.others_s:.3g} s, while the workers' threads waited "
+        f"{d.waited_s:.3g} s for a cpu"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +212,13 @@ def judge(disturbance: Disturbance | None, allowed: float = LOST_TIME_ALLOWED) -
             told = f"{text} ({lost_s:.3g} of {d.cpu_seconds:.4g} cpu-seconds, {share:.0%})"
             (reasons if share > allowed else warnings).append(told)
 
-    weigh(d.others_s, "other programs ran on the workers' cores")
+    weigh(d.lost_s, _about_others(d))
+    if d.lost_s != d.others_s and d.share(d.lost_s) < LOST_TIME_NOTED <= d.share(d.others_s):
+        ran = f"{d.others_s:.3g} of {d.cpu_seconds:.4g} cpu-seconds, {d.share(d.others_s):.0%}"
+        warnings.append(
+            f"other programs ran on the workers' cores ({ran}), and took little from them: "
+            f"their threads waited {d.waited_s:.2g} s for a cpu"
+        )
     weigh(d.stolen_s, "the hypervisor gave the workers' time to others")
     weigh(d.stopped_s, f"a cpu quota stopped the workers in {d.stopped_periods} of {d.periods} periods")
     pages_in, pages_out = d.swapped_in_pages or 0, d.swapped_out_pages or 0

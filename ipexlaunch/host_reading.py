@@ -22,6 +22,15 @@ class Throttling:
     """Summed over cpus."""
 
 
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What the scheduler counts of threads."""
+
+    ran_s: float
+    waited_s: float
+    """That they were ready and waited for a cpu."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostReading:
     """Counters since boot; None where the kernel does not tell."""
@@ -43,6 +52,10 @@ class HostReading:
     used_s: Mapping[int, float] = field(default_factory=dict)
     """Process to its cpu time, children that it waited for included: the worker that was looked at, and the launcher,
     without children."""
+    waits: Mapping[int, Waits] = field(default_factory=dict)
+    """Process of a worker to what all threads that were ever seen of it, and of its children, have run and waited."""
+    pressure_s: float | None = None
+    """That some thread of the host was ready and waited for a cpu."""
 
 
 def cpu_times(text: str, cpus: Collection[int], ticks_a_second: int) -> tuple[float, float] | None:
@@ -80,6 +93,27 @@ def throttling_in(text: str) -> Throttling | None:
         return None
     stopped_s = numbers.get("throttled_usec", 0) / 1e6 + numbers.get("throttled_time", 0) / 1e9
     return Throttling(periods=numbers["nr_periods"], stopped_periods=numbers["nr_throttled"], stopped_s=stopped_s)
+
+
+def thread_times(text: str) -> tuple[int, int] | None:
+    """Nanoseconds that a thread (ran, was ready and waited for a cpu), from its schedstat; None where that is empty.
+
+    Source: Documentation/scheduler/sched-stats.rst; without CONFIG_SCHED_INFO the file is missing or holds zeros.
+    """
+    words = text.split()
+    return (int(words[0]), int(words[1])) if len(words) >= 2 and words[0].isdecimal() and words[1].isdecimal() else None
+
+
+def pressure_in(text: str) -> float | None:
+    """Seconds that some thread waited, from the text of /proc/pressure/cpu; None where the kernel has none.
+
+    Source: Documentation/accounting/psi.rst.
+    """
+    for line in text.splitlines():
+        total = line.rpartition("total=")[2]
+        if line.startswith("some ") and total.isdecimal():
+            return int(total) / 1e6
+    return None
 
 
 def swapped_pages(text: str) -> tuple[int, int] | None:

@@ -5,25 +5,18 @@ Pure: what the machine has (libraries, variables) comes in as values.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal
 
 from ipexlaunch import secret_values
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
 from ipexlaunch.openmp_affinity import collapsing
 from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
 from ipexlaunch.quick_dataclass import dataclass
 
 ProgramKind = Literal["script", "module", "executable"]
-
-TEMPLATE = r"(\{?)\{(index|count|cpus|nodes|threads|port)\}(\}?)"
-"""`{index}` in an argument; `{{index}}` stands for itself, and every other brace is left as it is."""
-
-FIRST_PORT = 29500
-"""Port of instance 0 where none is asked for: the default of torch's launchers."""
 
 JEMALLOC_SETTINGS = "oversize_threshold:1,background_thread:true,metadata_thp:auto"
 JEMALLOC_BENCHMARK_SETTINGS = (
@@ -103,20 +96,29 @@ def make_launch(plan: Plan, job: Job, inherited: Mapping[str, str]) -> Launch:
     for name in job.environment:
         if not name or "=" in name or "\0" in name:
             raise RequestError(f"set the variable {name!r}", "that is not a name", "write --env NAME=VALUE")
+    _check_ports(plan, job)
     notes = _notes(plan, job, inherited)
     workers = tuple(_worker(instance, len(plan.instances), job, inherited) for instance in plan.chosen)
     return Launch(plan=plan, job=job, workers=workers, notes=tuple(notes))
 
 
+LARGEST_PORT = 65535
+
+
+def _check_ports(plan: Plan, job: Job) -> None:
+    """Refuse ports that there are not, where the program is told any."""
+    last = job.first_port + max((instance.index for instance in plan.chosen), default=0)
+    words = (*job.arguments, *job.environment.values())
+    if last > LARGEST_PORT and any("port" in names_in(word) for word in words):
+        raise RequestError(
+            f"give every instance a port from {job.first_port} on",
+            f"the last would have {last}, and ports end at {LARGEST_PORT}",
+            f"give --port {LARGEST_PORT - (last - job.first_port)} at most",
+        )
+
+
 def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, str]) -> Worker:
-    values = {
-        "index": str(instance.index),
-        "count": str(count),
-        "cpus": format_list(instance.cpus),
-        "nodes": format_list(instance.nodes),
-        "threads": str(instance.threads),
-        "port": str(job.first_port + instance.index),
-    }
+    values = values_of(instance, count, job.first_port)
     own = {
         "IPEXLAUNCH_INDEX": values["index"],
         "IPEXLAUNCH_COUNT": values["count"],
@@ -145,18 +147,6 @@ def _command(job: Job) -> tuple[str, ...]:
     if job.kind == "script":
         return (job.python, "-u", *job.runner, job.program)
     return (job.program,)
-
-
-def fill_template(text: str, values: Mapping[str, str]) -> str:
-    """The text with `{index}`, `{cpus}` ... replaced, `{{index}}` turned into `{index}`, the rest byte for byte."""
-
-    def replace(match: re.Match[str]) -> str:
-        opening, name, closing = match.groups()
-        if opening and closing:
-            return "{" + name + "}"
-        return opening + values[name] + closing
-
-    return re.sub(TEMPLATE, replace, text) if "{" in text else text
 
 
 def _runtime_settings(job: Job) -> dict[str, str]:

@@ -5,8 +5,21 @@ Definitions: docs/measuring.md.
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.record import Run, WorkerRecord
+
+Start = Literal["common", "first", "run"]
+"""What a run's rate counts from: the common start of all workers; the start of the first worker, where each began as
+it got ready; the start of the run, where none waited for a start."""
+
+STARTS: dict[Start, str] = {
+    "common": "the common start",
+    "first": "the first worker's start",
+    "run": "the start of the run",
+}
 
 STEADY_SHARE_REQUIRED = 0.5
 STEADY_SECONDS_REQUIRED = 60.0
@@ -18,7 +31,9 @@ class Window:
     """The time in which every worker that counted was working; seconds of the monotonic clock."""
 
     start: float
-    """The common start."""
+    """What the rate counts from."""
+    begin: float
+    """When the last worker began: the start, unless each began as it got ready."""
     end: float
     """The first worker's last completion."""
     last: float
@@ -29,18 +44,53 @@ class Window:
     @property
     def is_long_enough(self) -> bool:
         """Whether a rate over the window stands for the run."""
-        seconds, makespan = self.end - self.start, self.last - self.start
-        enough = seconds >= STEADY_SHARE_REQUIRED * makespan or seconds >= STEADY_SECONDS_REQUIRED
-        return self.everybody and seconds > 0 and enough
+        makespan = self.last - self.start
+        enough = self.seconds >= STEADY_SHARE_REQUIRED * makespan or self.seconds >= STEADY_SECONDS_REQUIRED
+        return self.everybody and self.seconds > 0 and enough
+
+    @property
+    def seconds(self) -> float:
+        """How long they worked together; 0 where they never did."""
+        return max(0.0, self.end - self.begin)
 
 
 def start_of(run: Run) -> float:
-    """The common start; the start of the run where no worker asked for one.
+    """What the rate counts from; `start_kind` says what that is.
 
     Args:
         run: what happened.
     """
     return run.started if run.go is None else run.go
+
+
+def start_kind(run: Run) -> Start:
+    """Which start that is.
+
+    Args:
+        run: what happened.
+    """
+    if run.go is None:
+        return "run"
+    return "first" if run.fed and not run.fed_together else "common"
+
+
+def began(run: Run, record: WorkerRecord) -> float:
+    """When a worker began to work: with the others, or when it got ready where each begins by itself.
+
+    Of one that was started again only the last attempt's readiness is known; its first count says when it began.
+
+    Args:
+        run: what happened.
+        record: the worker.
+    """
+    start = start_of(run)
+    if start_kind(run) != "first":
+        return start
+    known = [] if record.ready is None else [record.ready]
+    if record.samples.times:
+        latency = record.samples.latencies_s[0]
+        known.append(record.samples.times[0] - (0.0 if math.isnan(latency) else latency))
+    return max(start, min(known, default=start))
 
 
 def window_of(run: Run) -> Window | None:
@@ -52,7 +102,8 @@ def window_of(run: Run) -> Window | None:
     last = [max(record.samples.times) for record in run.records if record.samples.times]
     if not last:
         return None
-    return Window(start_of(run), min(last), max(last), everybody=len(last) == len(run.records))
+    begin = max(began(run, record) for record in run.records if record.samples.times)
+    return Window(start_of(run), begin, min(last), max(last), everybody=len(last) == len(run.records))
 
 
 def rate_of(record: WorkerRecord, start: float) -> float | None:
@@ -60,7 +111,7 @@ def rate_of(record: WorkerRecord, start: float) -> float | None:
 
     Args:
         record: the worker.
-        start: the common start.
+        start: when it began.
     """
     times = record.samples.times
     if not times or max(times) <= start:
@@ -73,7 +124,7 @@ def items_until(record: WorkerRecord, start: float, end: float) -> float:
 
     Args:
         record: the worker.
-        start: the common start.
+        start: when it began.
         end: the moment.
     """
     done, before = 0.0, start
@@ -86,7 +137,23 @@ def items_until(record: WorkerRecord, start: float, end: float) -> float:
     return done
 
 
-def items_by_time(record: WorkerRecord, start: float, width_s: float, buckets: int) -> list[float]:
+def items_within(run: Run, record: WorkerRecord, window: Window) -> float:
+    """Items that a worker did while all worked.
+
+    Args:
+        run: what happened.
+        record: the worker.
+        window: of the run.
+    """
+    start = began(run, record)
+    return items_until(record, start, window.end) - (
+        items_until(record, start, window.begin) if window.begin > window.start else 0.0
+    )
+
+
+def items_by_time(
+    record: WorkerRecord, start: float, width_s: float, buckets: int, begun: float | None = None
+) -> list[float]:
     """Items in each of so many stretches of time; a count is spread evenly over the time since the one before.
 
     What was counted before the start falls into the first stretch, so that nothing is lost.
@@ -96,9 +163,10 @@ def items_by_time(record: WorkerRecord, start: float, width_s: float, buckets: i
         start: of the first stretch.
         width_s: of each stretch, above 0.
         buckets: how many.
+        begun: when the worker began; None for at the start.
     """
     done = [0.0] * buckets
-    before = start
+    before = start if begun is None else begun
     for at, items in sorted(zip(record.samples.times, record.samples.items, strict=True)):
         if at <= before:
             done[_bucket(before, start, width_s, buckets)] += items

@@ -55,7 +55,8 @@ class Run:
     records: Sequence[WorkerRecord]
     started: float
     go: float | None
-    """The common start of all workers; None where none asked for one."""
+    """When the first worker was given the start, together with the others unless each has its own; None where none
+    asked for one."""
     ended: float
     failures: tuple[Failure, ...]
     signal: int | None
@@ -63,6 +64,8 @@ class Run:
     exit_code: int
     fed: bool = False
     """Whether workers took their items from a queue: one may have found none left."""
+    fed_together: bool = False
+    """Whether those began together all the same, because they were measured."""
     notes: tuple[str, ...] = ()
     recovered: tuple[Failure, ...] = ()
     """Failures that a restart answered, or that came when nothing was left to be done."""

@@ -1,8 +1,9 @@
 """Run -> Report: one honest aggregate throughput, what each instance did, and whether the number may be believed.
 
 Definitions (docs/report.md): the headline is work / makespan from the common start, as MLPerf LoadGen's Offline
-scenario has it; the steady rate is the work done while every worker was working / that window; the naive sum adds the
-workers' own rates and is shown only to be compared.
+scenario has it, or from the first worker's start where each begins as it gets ready (`batch`); the steady rate is the
+work done while every worker was working / that window; the naive sum adds the workers' own rates and is shown only to
+be compared.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ipexlaunch.lifecycle import SIGNAL_BASE, Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.rates import items_until, rate_of, start_of, window_of
+from ipexlaunch.rates import Start, began, items_within, rate_of, start_kind, window_of
 from ipexlaunch.record import Run, WorkerRecord
 
 EXIT_INVALID = 4
@@ -40,7 +41,7 @@ class Throughput:
     """Rates of the whole run; None where nothing was counted or the definition does not apply."""
 
     makespan: float | None
-    """Items per second: all items / (last completion - common start)."""
+    """Items per second: all items / (last completion - start)."""
     steady: float | None
     """Items per second within the window in which every worker was working."""
     naive_sum: float | None
@@ -53,7 +54,10 @@ class Throughput:
     seconds: float | None = None
     """The makespan."""
     steady_seconds: float | None = None
-    """Length of the window in which every worker was working, whether or not it is long enough for a rate."""
+    """Length of the window in which every worker was working, whether or not it is long enough for a rate; None where
+    one of them counted nothing, so that there is none."""
+    start: Start | None = None
+    """What the makespan counts from; None where nothing was counted, or an older version has written the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,18 +214,19 @@ def _throughput(run: Run) -> Throughput:
     window = window_of(run)
     if window is None or window.last <= window.start:
         return Throughput(makespan=None, steady=None, naive_sum=None, items=items, tokens=tokens)
-    start, seconds, steady_seconds = window.start, window.last - window.start, window.end - window.start
-    done = sum(items_until(record, start, window.end) for record in counted)
-    rates = [rate for record in counted if (rate := rate_of(record, start)) is not None]
+    seconds = window.last - window.start
+    done = sum(items_within(run, record, window) for record in counted)
+    rates = [rate for record in counted if (rate := rate_of(record, began(run, record))) is not None]
     return Throughput(
         makespan=items / seconds,
-        steady=done / steady_seconds if window.is_long_enough else None,
+        steady=done / window.seconds if window.is_long_enough else None,
         naive_sum=sum(rates),
         items=items,
         tokens=tokens,
         tokens_per_second=tokens / seconds if tokens else None,
         seconds=seconds,
-        steady_seconds=steady_seconds,
+        steady_seconds=window.seconds if window.everybody else None,
+        start=start_kind(run),
     )
 
 
@@ -235,7 +240,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         memory=binding.memory if binding else "none",
         items=sum(record.samples.items),
         tokens=sum(record.samples.tokens),
-        rate=rate_of(record, start_of(run)),
+        rate=rate_of(record, began(run, record)),
         latency_ms=_percentiles_ms(record.samples.latencies_s),
         ready_s=None if record.ready is None else record.ready - record.started,
         local_pages=_worst_share(record.instance.nodes, record.placements),
@@ -290,7 +295,9 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
 def _warnings(run: Run, throughput: Throughput) -> list[str]:
     warnings = list(run.notes)
     unseen = frozenset(
-        r.instance.index for r in run.records if r.pid is not None and not r.placements and run.saw_end_of(r)
+        r.instance.index
+        for r in run.records
+        if r.pid is not None and not r.placements and run.saw_end_of(r) and r.instance.cpus
     )
     if unseen:
         warnings.append(
@@ -306,15 +313,24 @@ def _warnings(run: Run, throughput: Throughput) -> list[str]:
     if throughput.makespan is not None:
         if run.go is None:
             warnings.append("no worker waited for the common start, so the rate includes loading")
-        if throughput.steady is None and throughput.steady_seconds is not None and throughput.seconds:
-            share = throughput.steady_seconds / throughput.seconds
-            warnings.append(f"no steady rate: all workers worked together for only {share:.0%} of the makespan")
+        if throughput.steady is None and throughput.seconds:
+            warnings.append(f"no steady rate: {_why_not_steady(run, throughput, throughput.seconds)}")
         warnings += _stragglers(run)
     return warnings
 
 
+def _why_not_steady(run: Run, throughput: Throughput, seconds: float) -> str:
+    idle = frozenset(record.instance.index for record in run.records if not record.samples.times)
+    if idle:
+        did = "got no item" if run.fed else "counted nothing"
+        return f"instance{'s' * (len(idle) > 1)} {format_list(idle)} {did}"
+    if not throughput.steady_seconds:
+        return "there was no time in which all workers worked"
+    return f"all workers worked together for only {throughput.steady_seconds / seconds:.2g} of the makespan"
+
+
 def _stragglers(run: Run) -> list[str]:
-    rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, start_of(run))) is not None}
+    rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, began(run, r))) is not None}
     if len(rates) < 2:
         return []
     ordered = sorted(rates.values())

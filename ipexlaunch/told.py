@@ -35,6 +35,9 @@ class Told:
     """Of the present attempt; values are what JSON can hold."""
     invalid: list[str] = field(default_factory=list)
     """Why its results must not be believed, each reason once."""
+    sent_items: int = 0
+    """Counted by the present attempt itself, not by children that it forked; it tells its own total at its end."""
+    sent_tokens: int = 0
 
     def begin_phase(self, name: str, time: float) -> None:
         """The worker is busy with something else from now on; the same name again changes nothing."""
@@ -70,5 +73,6 @@ class Told:
 
     def begin_attempt(self) -> None:
         """The worker is started again: its phases and facts begin anew; what it counted and doubted stays."""
+        self.sent_items = self.sent_tokens = 0
         self.phases.clear()
         self.facts.clear()

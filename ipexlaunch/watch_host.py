@@ -10,9 +10,19 @@ import os
 import resource
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
-from ipexlaunch.host_reading import HostReading, cpu_times, process_time, swapped_pages, throttling_in
-from ipexlaunch.proc_files import text_of
+from ipexlaunch.host_reading import (
+    HostReading,
+    Waits,
+    cpu_times,
+    pressure_in,
+    process_time,
+    swapped_pages,
+    thread_times,
+    throttling_in,
+)
+from ipexlaunch.proc_files import children_of, names_in, text_of
 from ipexlaunch.topology import Topology
 
 LARGEST_SHARE = 0.05
@@ -53,32 +63,41 @@ class HostWatch:
         self._root = root.rstrip("/")
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._not_before = float("-inf")
+        self._threads: dict[int, _Threads] = {}
+        """Of each worker, by its process."""
         self.readings: list[HostReading] = []
 
-    def look(self, pid: int | None = None, *, must: bool = False) -> None:
+    def look(self, pid: int | None = None, *, running: Collection[int] = (), must: bool = False) -> None:
         """Read now, unless that would be too often.
 
         Args:
-            pid: a worker whose cpu time is read too.
+            pid: a worker that waits for us: what it has used is read whatever it costs.
+            running: further workers.
             must: read in any case.
         """
         began = self._clock()
-        used = self._used(pid)
         if began < self._not_before and not must:
-            if used and self.readings:  # what the worker has used is needed whatever it costs: one file
-                self.readings[-1] = _with(self.readings[-1], used)
+            if pid is not None and self.readings:
+                last = self.readings[-1]
+                if pid in last.used_s:  # what it had used then is needed too
+                    self.readings.append(self._with_workers(replace(last, time=began), [pid]))
+                else:
+                    self.readings[-1] = self._with_workers(last, [pid])
             return
-        self.readings.append(self._read(began, used))
+        self.readings.append(self._with_workers(self._read(began), [*running, *([] if pid is None else [pid])]))
         ended = self._clock()
         self._not_before = ended + (ended - began) / LARGEST_SHARE
 
-    def _used(self, pid: int | None) -> dict[int, float]:
-        if pid is None:
-            return {}
-        used = process_time(self._text(f"proc/{pid}/stat"), self._ticks)
-        return {} if used is None else {pid: used}
+    def _with_workers(self, reading: HostReading, pids: Collection[int]) -> HostReading:
+        used, waits = dict(reading.used_s), dict(reading.waits)
+        for pid in pids:
+            time_s = process_time(self._text(f"proc/{pid}/stat"), self._ticks)
+            if time_s is not None:
+                used[pid] = time_s
+                waits[pid] = self._threads.setdefault(pid, _Threads(f"{self._root}/proc")).waits_of(pid)
+        return replace(reading, used_s=used, waits=waits)
 
-    def _read(self, now: float, used: dict[int, float]) -> HostReading:
+    def _read(self, now: float) -> HostReading:
         own = resource.getrusage(resource.RUSAGE_SELF)
         times = cpu_times(self._text("proc/stat"), self._cores, self._ticks)
         swapped = swapped_pages(self._text("proc/vmstat"))
@@ -91,7 +110,8 @@ class HostWatch:
             swapped_out_pages=None if swapped is None else swapped[1],
             hot_events=_sum(self._numbers(HEAT, self._hot)),
             frequency_mhz=_mean(self._numbers(FREQUENCY, self._clocked)),
-            used_s={**used, os.getpid(): own.ru_utime + own.ru_stime},
+            used_s={os.getpid(): own.ru_utime + own.ru_stime},
+            pressure_s=pressure_in(self._text("proc/pressure/cpu")),
         )
 
     def _numbers(self, pattern: str, cpus: Collection[int]) -> list[int]:
@@ -108,10 +128,40 @@ class HostWatch:
         return text_of(f"{self._root}/{path}") or ""
 
 
-def _with(reading: HostReading, used: dict[int, float]) -> HostReading:
-    from dataclasses import replace
+class _Threads:
+    """What the threads of one worker and its children have run and waited; those that have ended keep their last."""
 
-    return replace(reading, used_s={**reading.used_s, **used})
+    def __init__(self, proc: str) -> None:
+        self._proc = proc
+        self._seen: dict[int, tuple[int, int]] = {}
+        self._former = [0, 0]
+        """Of threads whose number another one has now."""
+
+    def waits_of(self, pid: int) -> Waits:
+        """All that was ever seen.
+
+        Args:
+            pid: of the worker.
+        """
+        processes, known = [pid], {pid}
+        for process in processes:  # grows
+            for name in names_in(f"{self._proc}/{process}/task"):
+                thread = f"{self._proc}/{process}/task/{name}"
+                children = [child for child in children_of(thread) if child not in known]
+                processes += children
+                known.update(children)
+                times = thread_times(text_of(f"{thread}/schedstat") or "")
+                if times is not None:
+                    self._keep(int(name), times)
+        ran = self._former[0] + sum(ran for ran, _ in self._seen.values())
+        waited = self._former[1] + sum(waited for _, waited in self._seen.values())
+        return Waits(ran_s=ran / 1e9, waited_s=waited / 1e9)
+
+    def _keep(self, thread: int, times: tuple[int, int]) -> None:
+        before = self._seen.get(thread, (0, 0))
+        if times[0] < before[0]:
+            self._former = [self._former[0] + before[0], self._former[1] + before[1]]
+        self._seen[thread] = times
 
 
 def _sum(numbers: list[int]) -> int | None:

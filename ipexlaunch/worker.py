@@ -20,6 +20,8 @@ import math
 import operator
 import os
 import stat
+from collections import deque
+from threading import Lock, RLock, get_ident, local
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +52,9 @@ FLUSH_INTERVAL_S = 0.25
 
 READ_BYTES = 1 << 16
 
-FLUSH_COUNTS = 2000
-"""... or when this many have gathered."""
+FLUSH_COUNTS = 1000
+"""... or when this many have gathered: a line stays so short that the kernel takes it in one piece, even where forked
+children write beside us (net/unix/af_unix.c, unix_stream_sendmsg)."""
 
 
 def _number(name: str, default: int) -> int:
@@ -87,11 +90,17 @@ class Summary:
         return self.items / self.seconds if self.seconds > 0 else 0.0
 
     def __str__(self) -> str:
-        return f"{self.items} items in {self.seconds:.2f} s: {self.items_per_second:.1f} items/s"
+        return (
+            f"{self.items} item{'s' * (self.items != 1)} in {self.seconds:.2f} s: {self.items_per_second:.1f} items/s"
+        )
 
 
 class _Worker:
-    """The state behind the three functions: one per process."""
+    """The state behind the three functions: one per process, shared by its threads and signal handlers.
+
+    Nothing here waits for a lock that the interrupted code of a signal handler may hold: counts and lines are put into
+    queues (whose append is one step), and whoever finds the sending free sends all that is there.
+    """
 
     def __init__(self) -> None:
         self.channel = _status_channel()
@@ -102,11 +111,38 @@ class _Worker:
         self.items = 0
         self.tokens = 0
         self.over = False
+        self.forked = False
+        self.counts: deque[tuple[float, int, int, float]] = deque()
+        """Counted and not sent: time, items, tokens, latency."""
+        self.lines: deque[bytes] = deque()
+        """To be written."""
+        self.rest = memoryview(b"")
+        """Of the line that is being written."""
+        self.counting = RLock()
+        """Between "is it over?" and the count; entered again by a signal handler."""
+        self.writing = Lock()
+        self.gathering = Lock()
+        self.gatherer = 0
+        """The thread that does that now; 0 for none."""
         self.pid = os.getpid()
-        self.times: list[float] = []
-        self.counts: list[int] = []
-        self.token_counts: list[int] = []
-        self.latencies: list[float] = []
+
+    def here(self) -> "_Worker":
+        """The same, and made a forked child's where it is called in one.
+
+        What the parent has not sent yet is the parent's, and its locks may be held for ever.
+        """
+        if os.getpid() != self.pid:
+            self.in_child()
+        return self
+
+    def in_child(self) -> None:
+        """Begin anew in a child that was forked."""
+        self.pid, self.forked = os.getpid(), True
+        self.items = self.tokens = 0
+        self.counts.clear()
+        self.lines.clear()
+        self.rest = memoryview(b"")
+        self.counting, self.writing, self.gathering, self.gatherer = RLock(), Lock(), Lock(), 0
 
     def send(self, **event: object) -> None:
         """Write one message; a launcher that is gone is nothing to complain about, its end ends us."""
@@ -114,15 +150,18 @@ class _Worker:
             self.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")
 
     def write(self, line: bytes) -> None:
-        """Write one line, all of it."""
-        if self.channel is None:
-            return
-        rest = memoryview(line)
-        try:
-            while rest:
-                rest = rest[os.write(self.channel, rest) :]
-        except (BrokenPipeError, ConnectionResetError):
-            self.channel = None
+        """Write one line, all of it, and no other in the middle of it; or leave it to the thread that is writing."""
+        self.here().lines.append(line)
+        while self.lines and self.channel is not None and self.writing.acquire(blocking=False):
+            try:
+                while self.rest or self.lines:
+                    if not self.rest:
+                        self.rest = memoryview(self.lines.popleft())
+                    self.rest = self.rest[os.write(self.channel, self.rest) :]
+            except (BrokenPipeError, ConnectionResetError):
+                self.channel = None
+            finally:
+                self.writing.release()
 
     def wait_for(self, command: str) -> bool:
         """Block until the launcher sends this command; False where it is gone."""
@@ -142,30 +181,44 @@ class _Worker:
 
         No file object, which would have to be closed, and could not be while another thread reads.
         """
-        channel, searched = self.channel, 0
+        channel = self.channel
         if channel is None:
             return b""
-        while (end := self.unread.find(b"\n", searched)) < 0:
+        end = self.unread.find(b"\n")
+        while end < 0:
             searched = len(self.unread)
             received = os.read(channel, READ_BYTES)
             if not received:
                 return b""
             self.unread += received
+            end = self.unread.find(b"\n", searched)
         line = bytes(self.unread[: end + 1])
         del self.unread[: end + 1]
         return line
 
-    def flush(self) -> None:
-        """Send the counts that have gathered."""
-        if self.times:
-            self.send(
-                event="progress",
-                times=self.times,
-                items=self.counts,
-                tokens=self.token_counts,
-                latencies_s=self.latencies,
-            )
-            self.times, self.counts, self.token_counts, self.latencies = [], [], [], []
+    def flush(self, *, last: bool = False) -> None:
+        """Take the counts that have gathered into the totals and send them, unless another thread does that now.
+
+        Args:
+            last: wait for that thread; a signal handler cannot wait for what it interrupted.
+        """
+        while self.counts or last:
+            if not self.gathering.acquire(blocking=last and self.gatherer != get_ident()):
+                return
+            try:
+                self.gatherer = get_ident()
+                last = False
+                rows = [self.counts.popleft() for _ in range(len(self.counts))]
+                if not rows:
+                    return
+                times, items, tokens, latencies = map(list, zip(*rows))  # noqa: B905 - before Python 3.10
+                self.items += sum(items)
+                self.tokens += sum(tokens)
+                child = {"child": True} if self.forked else {}
+                self.send(event="progress", times=times, items=items, tokens=tokens, latencies_s=latencies, **child)
+            finally:
+                self.gatherer = 0
+                self.gathering.release()
 
 
 def _status_channel() -> "int | None":
@@ -248,8 +301,8 @@ def ready() -> None:
     global _state
     if _state is not None:
         raise RuntimeError("ipexlaunch.worker.ready() was called twice; call it once, after the warm-up")
-    _state = _channel()
-    atexit.register(_finish_at_exit)
+    _state = _channel().here()
+    _state.forked = False  # a child that says that it is ready is the worker
     if _state.channel is not None:
         _state.send(event="ready", time=monotonic())
         if not _state.wait_for("go"):
@@ -258,37 +311,42 @@ def ready() -> None:
 
 
 def count(items: int = 1, tokens: int = 0, latency_s: "float | None" = None) -> None:
-    """Count work that has just been done.
+    """Count work that has just been done; any thread may, a signal handler, and a forked child.
 
     Args:
         items: units of work: samples, sentences, prompts.
         tokens: tokens, where that means something.
-        latency_s: how long it took; by default the time since the last count.
+        latency_s: how long it took; by default the time since this thread's last count.
 
     Raises:
         RuntimeError: ready() was not called, or finish() was.
         ValueError: a negative number, or a latency that is none.
         TypeError: items or tokens that are no whole number.
     """
-    state = _state
-    if state is None or state.started is None or state.over:
-        when = "after finish()" if state is not None and state.over else "before ready()"
-        raise RuntimeError(f"ipexlaunch.worker.count() was called {when}; the order is ready(), count()..., finish()")
-    now = monotonic()
     items, tokens = operator.index(items), operator.index(tokens)  # of arrays and tensors too
     if items < 0 or tokens < 0 or not (latency_s is None or 0 <= latency_s < math.inf):
         raise ValueError(f"count(items={items}, tokens={tokens}, latency_s={latency_s}): numbers from 0 are counted")
-    state.items += items
-    state.tokens += tokens
-    if state.channel is not None:
-        state.times.append(now)
-        state.counts.append(items)
-        state.token_counts.append(tokens)
-        state.latencies.append(now - state.last if latency_s is None else float(latency_s))
-        if now - state.flushed >= FLUSH_INTERVAL_S or len(state.times) >= FLUSH_COUNTS:
-            state.flush()
-            state.flushed = now
-    state.last = now
+    state = _state
+    if state is None or state.started is None:
+        raise RuntimeError(f"ipexlaunch.worker.count() was called before ready(); {ORDER}")
+    state.here()
+    with state.counting:
+        if state.over:
+            raise RuntimeError(f"ipexlaunch.worker.count() was called after finish(); {ORDER}")
+        now = monotonic()
+        since = getattr(_of_thread, "last", state.last)
+        state.counts.append((now, items, tokens, max(0.0, now - since) if latency_s is None else float(latency_s)))
+        state.last = _of_thread.last = now
+    # Nothing tells a forked child that it is about to end (multiprocessing leaves by os._exit).
+    if now - state.flushed >= FLUSH_INTERVAL_S or len(state.counts) >= FLUSH_COUNTS or state.forked:
+        state.flushed = now
+        state.flush()
+
+
+ORDER = "the order is ready(), count()..., finish()"
+
+_of_thread = local()
+"""When each thread has counted last."""
 
 
 def batches() -> "Iterator[Batch]":
@@ -322,15 +380,22 @@ def finish() -> Summary:
     state = _state
     if state is None or state.started is None:
         raise RuntimeError("ipexlaunch.worker.finish() was called before ready()")
-    if not state.over:
-        state.over = True
-        state.flush()
-        state.send(event="finished", time=monotonic())
+    state.here()
+    with state.counting:
+        first, state.over = not state.over, True
+    state.flush(last=True)
+    if first and not state.forked:
+        # The launcher has counted the same, or something was lost on the way.
+        state.send(event="finished", time=monotonic(), items=state.items, tokens=state.tokens)
         state.wait_for("exit")
     return Summary(state.items, state.tokens, state.last - state.started)
 
 
 def _finish_at_exit() -> None:
-    """Send what was counted when a script ends without finish(); a forked child stays silent."""
-    if _state is not None and _state.started is not None and not _state.over and os.getpid() == _state.pid:
+    """Send what was counted when a script ends without finish(); a forked child has no end of its own to announce."""
+    if _state is not None and _state.started is not None and not _state.over and not _state.here().forked:
         finish()
+
+
+# At the import, so that it comes after what the script registers to be done at its exit.
+atexit.register(_finish_at_exit)

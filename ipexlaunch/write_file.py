@@ -114,17 +114,18 @@ def check_writable(path: str, what: str, *, regular: bool = False) -> None:
         raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
 
 
-def check_directory(path: str, what: str) -> None:
+def check_directory(path: str, what: str, hint: str = "give a directory that can be made") -> None:
     """Find out before any work that no file could be made in a directory; where it is missing, it is not made yet.
 
     Args:
         path: of the directory.
         what: what it will hold, as a phrase for the message, such as "logs".
+        hint: what would work.
 
     Raises:
         LaunchError: it is no directory, or nothing can be written there.
     """
-    wanted, hint = f"keep {what} in {path}", "give a directory that can be made"
+    wanted = f"keep {what} in {path}"
     if os.path.exists(path) and not os.path.isdir(path):
         raise LaunchError(wanted, "it is no directory", hint)
     try:
@@ -137,16 +138,13 @@ def is_stream(path: str) -> bool:
     """Whether the path names something to write to that is neither a file nor a directory.
 
     Args:
-        path: any; "-" is a file of that name here.
-
-    Raises:
-        OSError: it cannot be looked at.
+        path: any; "-" is a file of that name here, and so is what cannot be looked at.
     """
     if descriptor_of(path) is not None:
         return True
     try:
         kind = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return False
     return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 

@@ -12,7 +12,17 @@ import pytest
 
 from ipexlaunch.disturbance import Disturbance, disturbance_of, judge
 from ipexlaunch.documents.report_document import read_report, write_report
-from ipexlaunch.host_reading import HostReading, Throttling, cpu_times, process_time, swapped_pages, throttling_in
+from ipexlaunch.host_reading import (
+    HostReading,
+    Throttling,
+    Waits,
+    cpu_times,
+    pressure_in,
+    process_time,
+    swapped_pages,
+    thread_times,
+    throttling_in,
+)
 from ipexlaunch.plan import Instance
 from ipexlaunch.record import Run, WorkerRecord
 from ipexlaunch.report import aggregate
@@ -123,6 +133,60 @@ def test_what_is_taken_is_told_with_its_numbers(changes: dict[str, object], told
     assert aggregate(run_of(BEFORE, replace(quiet, **changes)), lost_time_allowed=1.0).valid  # type: ignore[arg-type]
 
 
+def waiting(waited_s: float, ran_s: float = 18.5, others_s: float = 10.0, finished: bool = True) -> Disturbance | None:
+    """The worker used 18.5 s in 10 s; of its threads' time so much was seen, and they waited so long."""
+    before = replace(BEFORE, waits={1: Waits(ran_s=2.0, waited_s=1.0)})
+    after = replace(
+        AFTER, busy_s=118.6 + others_s, used_s={1: 20.5, 99: 0.6}, waits={1: Waits(2.0 + ran_s, 1.0 + waited_s)}
+    )
+    run = run_of(before, after)
+    return disturbance_of(run if finished else replace(run, records=(replace(run.records[0], finished=None),)))
+
+
+def test_others_take_what_the_workers_waited_for_and_not_what_they_ran_themselves() -> None:
+    asleep = judge(waiting(0.05))
+    assert asleep.reasons == ()
+    assert asleep.warnings == (
+        "other programs ran on the workers' cores (10 of 20 cpu-seconds, 50%), and took little from them: "
+        "their threads waited 0.05 s for a cpu",
+    )
+    assert judge(waiting(8.0)).reasons == (
+        "other programs ran on the workers' cores for 10 s, while the workers' threads waited 8 s for a cpu "
+        "(8 of 20 cpu-seconds, 40%)",
+    )
+    # More threads than cpus, or several workers on one: they waited for each other, and nobody took anything.
+    assert judge(waiting(30.0, others_s=0.0)) == judge(None)
+
+
+@pytest.mark.parametrize(
+    ("ran_s", "finished"), [(16.0, True), (16.0, False), (0.0, True), (-2.0, True)],
+    ids=["threads ended between looks", "it never said that it finished", "no look", "a kernel that writes zeros"],
+)  # fmt: skip
+def test_where_too_little_of_the_threads_was_seen_todays_counters_decide(ran_s: float, finished: bool) -> None:
+    found = waiting(0.0, ran_s=ran_s, finished=finished)
+    assert found is not None
+    assert found.waited_s is None
+    assert judge(found).reasons == ("other programs ran on the workers' cores (10 of 20 cpu-seconds, 50%)",)
+
+
+def test_a_worker_that_slept_and_used_next_to_nothing_was_seen_well_enough() -> None:
+    run = run_of(
+        replace(BEFORE, waits={1: Waits(2.0, 0.0)}),
+        replace(AFTER, busy_s=115.0, used_s={1: 2.1, 99: 0.6}, waits={1: Waits(2.03, 0.01)}),
+    )
+    found = disturbance_of(replace(run, records=(replace(run.records[0], cpu_s=2.3),)))
+    assert found is not None
+    assert found.waited_s == pytest.approx(0.01)
+    assert judge(found).reasons == ()
+
+
+def test_the_schedulers_figures_are_read() -> None:
+    assert thread_times("543975152 791341819 277\n") == (543975152, 791341819)
+    assert thread_times("") is thread_times("x y z") is None
+    assert pressure_in("some avg10=0.00 avg60=0.00 avg300=0.00 total=1500000\n") == 1.5
+    assert pressure_in("") is None
+
+
 def test_a_falling_clock_is_told() -> None:
     readings = [replace(BEFORE, time=10.0 + i, frequency_mhz=3000.0 if i < 4 else 2500.0) for i in range(11)]
     verdict = judge(disturbance_of(run_of(*readings)))
@@ -159,6 +223,11 @@ def test_the_cores_of_the_plan_are_read_with_their_siblings(tmp_path: Path) -> N
         proc__stat=rows,
         proc__vmstat="pswpin 1\npswpout 2\n",
         proc__7__stat="7 (x) S 1 7 7 0 -1 0 0 0 0 0 100 100 0 0 20 0\n",
+        proc__7__task__7__schedstat="1500000000 250000000 9\n",
+        proc__7__task__7__children="8 ",
+        proc__8__task__8__schedstat="500000000 50000000 9\n",
+        proc__8__task__9__schedstat="0 0 0\n",
+        proc__pressure__cpu="some avg10=1.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0.00 total=0\n",
         cg__job__cpu__stat="",
         sys__devices__system__cpu__cpu1__cpufreq__scaling_cur_freq="2400000\n",
     )
@@ -174,6 +243,13 @@ def test_the_cores_of_the_plan_are_read_with_their_siblings(tmp_path: Path) -> N
     assert reading.frequency_mhz == 2400.0
     assert reading.used_s[7] == 200 / os.sysconf("SC_CLK_TCK")
     assert os.getpid() in reading.used_s
+    assert reading.waits == {7: Waits(ran_s=2.0, waited_s=0.3)}
+    assert reading.pressure_s == 2.5
+    # A thread that has ended keeps what was seen of it, and one that has its number now is another.
+    (tmp_path / "proc/7/task/7/children").write_text("")
+    (tmp_path / "proc/7/task/7/schedstat").write_text("100000000 10000000 1\n")
+    watch.look(7, must=True)
+    assert watch.readings[-1].waits == {7: Waits(ran_s=2.1, waited_s=0.31)}
 
 
 def test_readings_keep_to_their_share_of_time_but_no_worker_is_forgotten(tmp_path: Path) -> None:
@@ -218,3 +294,40 @@ def test_a_burner_beside_the_workers_makes_the_run_invalid(tmp_path: Path) -> No
         burner.wait()
     assert result.returncode == 4, result.stderr
     assert "INVALID: other programs ran on the workers' cores" in result.stderr
+
+
+SLEEPS = """\
+import time
+from ipexlaunch import worker
+worker.ready()
+for _ in range(25):
+    time.sleep(0.1)
+    worker.count()
+worker.finish()
+"""
+
+
+@pytest.mark.process
+@pytest.mark.skipif(
+    thread_times(Path("/proc/self/schedstat").read_text() if Path("/proc/self/schedstat").exists() else "")
+    in (None, (0, 0)),
+    reason="the kernel does not count waits",
+)
+def test_a_burner_takes_nothing_from_a_worker_that_sleeps(tmp_path: Path) -> None:
+    (tmp_path / "sleeps.py").write_text(SLEEPS)
+    cpu = min(os.sched_getaffinity(0))
+    burn = (
+        f"import os, time\nos.nice(19)\nos.sched_setaffinity(0, {{{cpu}}})\nwhile os.getppid() == {os.getpid()}: pass\n"
+    )
+    burner = subprocess.Popen([sys.executable, "-c", burn])
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "ipexlaunch", "--cores-list", str(cpu), "--lost-time", "0.25", "sleeps.py"],
+            capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        )  # fmt: skip
+    finally:
+        burner.kill()
+        burner.wait()
+    assert result.returncode == 0, result.stderr
+    assert "their threads waited" in result.stderr or "while the workers' threads waited" in result.stderr

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.launch import IOMP_AFFINITY, Job, fill_template, make_launch, shell_line
+from ipexlaunch.launch import IOMP_AFFINITY, Job, make_launch, shell_line
 from ipexlaunch.plan import Instance, Plan, Request
+from ipexlaunch.plan.templates import fill_template
 
 
 def plan(*cpus: set[int], memory: str = "bind") -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.main import COMMANDS, main
 from ipexlaunch.cli.named_files import FOLDERS, NEITHER, READS, WRITES
+from ipexlaunch.cli.option_types import Number, Size
 
-NO_TEXT = (click.Choice, click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType)
+NO_TEXT = (click.Choice, click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType, Number, Size)
 
 NEEDED = {
     "bench": {"model": "random:bert-base"},
@@ -180,6 +182,12 @@ def test_requests_that_would_destroy_a_file_are_refused(
         "loadgen --qps 1 --input in.jsonl --text-field typo --model random:bert-base",
         "report r.json --html .",
         "topology --save package.tar.gz/",
+        "batch --input in.jsonl --output loop p.py",
+        "batch --input in.jsonl --output LONG p.py",
+        "batch --input loop --format jsonl --output new.jsonl p.py",
+        "run --report loop p.py",
+        "run --run-dir LONG p.py",
+        "bench --cache-dir file --model random:bert-base",
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_touched_or_started(
@@ -194,8 +202,37 @@ def test_what_cannot_work_is_refused_before_anything_is_touched_or_started(
     Path("planned").mkdir()
     Path("planned/plan.yaml").write_text("mine")
     Path("fresh.jsonl.unfinished").write_text("mine")
+    Path("loop").symlink_to("loop")
     before = {str(path): path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()}
-    assert main(line.replace("OUT", "package").split()) == 2
+    assert main(line.replace("OUT", "package").replace("LONG", "n" * 300).split()) == 2
     said = capfd.readouterr().err
     assert len(said.splitlines()) == 1, said
     assert {str(path): path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("tune --model random:bert-base", "optuna"),
+        ("loadgen --qps 1 --input in.jsonl --model random:bert-base", "mlperf_loadgen"),
+        ("batch --input in.jsonl --output o.parquet --overwrite p.py", "pyarrow"),
+        ("batch --input in.parquet --output o.parquet --output-format jsonl --overwrite p.py", "pyarrow"),
+        ("batch --input in.jsonl --output o.parquet --output-format jsonl --overwrite --metrics-file m.prom p.py",
+         "prometheus_client"),
+        ("run --metrics-port 0 --run-dir kept p.py", "prometheus_client"),
+    ],
+)  # fmt: skip
+def test_a_library_that_is_missing_is_found_out_first(
+    line: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("p.py", "in.jsonl", "in.parquet", "o.parquet"):
+        Path(name).write_text("{}\n")
+    for name in (missing, "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    before = {str(path): path.read_bytes() for path in Path().rglob("*")}
+    assert main(line.split()) == 2
+    said = capfd.readouterr().err
+    assert len(said.splitlines()) == 1, said
+    assert "installed" in said
+    assert {str(path): path.read_bytes() for path in Path().rglob("*")} == before

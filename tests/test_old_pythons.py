@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import glob
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -39,8 +40,9 @@ def test_what_a_script_imports_is_python_3_6(name: str) -> None:
 
 def old_pythons() -> list[str]:
     """Those that run; a shim that chooses one is none."""
+    home = pwd.getpwuid(os.getuid()).pw_dir  # not that of the tests
     named = [shutil.which(f"python3.{minor}") for minor in (6, 7, 8, 9)]
-    found = [*sorted(glob.glob(os.path.expanduser("~/.pyenv/versions/3.[6-9].*/bin/python"))), *filter(None, named)]
+    found = [*sorted(glob.glob(f"{home}/.pyenv/versions/3.[6-9].*/bin/python")), *filter(None, named)]
     return [python for python in found if Path(python).read_bytes()[:2] != b"#!" and python_version(python)]
 
 
@@ -67,7 +69,7 @@ def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they
         python,
         "script.py",
     ]
-    variables = {**os.environ, "PYTHONPATH": str(Path(worker.__file__).parents[1])}
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([*command, *batch], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2

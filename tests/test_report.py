@@ -286,7 +286,9 @@ def test_the_accelerator_of_each_instance_is_shown_and_kept() -> None:
 
 def test_a_report_of_version_1_loads_for_ever() -> None:
     report = read_report((DATA / "report-v1.json").read_text(), "report-v1.json")
-    assert report == example()
+    known = example()
+    # It did not say yet what the makespan counts from.
+    assert report == replace(known, throughput=replace(known.throughput, start=None))
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])

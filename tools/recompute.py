@@ -22,7 +22,8 @@ def figures(events: list[dict[str, Any]]) -> dict[str, float | None]:
     Args:
         events: the lines of events.jsonl after the first.
     """
-    begin = next(event["time"] for event in events if event["event"] == "begin")
+    begins = next(event for event in events if event["event"] == "begin")
+    begin, together = begins["time"], not begins["fed"] or begins.get("fed_together", False)
     go = next((event["time"] for event in events if event["event"] == "go"), begin)
     workers: dict[int, list[tuple[float, int, int, float | None]]] = {
         event["index"]: [] for event in events if event["event"] == "start"
@@ -35,15 +36,23 @@ def figures(events: list[dict[str, Any]]) -> dict[str, float | None]:
     counted = {index: rows for index, rows in workers.items() if rows}
     ends = {index: max(row[0] for row in rows) for index, rows in counted.items()}
     items = {index: sum(row[1] for row in rows) for index, rows in counted.items()}
+    began = dict.fromkeys(counted, go)
+    if not together:  # each began as it got ready; one that was started again, before its first count
+        ready = {event["index"]: event["time"] for event in events if event["event"] == "ready"}
+        for index, rows in counted.items():
+            began[index] = max(go, min(ready.get(index, rows[0][0]), rows[0][0] - (rows[0][3] or 0.0)))
     if counted:
-        last, first = max(ends.values()), min(ends.values())
+        last, first, begun = max(ends.values()), min(ends.values()), max(began.values())
         found["throughput.items"] = sum(items.values())
         found["throughput.makespan"] = sum(items.values()) / (last - go)
-        found["throughput.naive_sum"] = sum(items[index] / (ends[index] - go) for index in counted)
+        found["throughput.naive_sum"] = sum(items[index] / (ends[index] - began[index]) for index in counted)
         found["throughput.steady"] = None
-        window = first - go
-        if len(counted) == len(workers) and (window >= 0.5 * (last - go) or window >= 60):
-            found["throughput.steady"] = sum(done_by(rows, go, first) for rows in counted.values()) / window
+        window = first - begun
+        if len(counted) == len(workers) and window > 0 and (window >= 0.5 * (last - go) or window >= 60):
+            done = sum(done_by(rows, began[index], first) for index, rows in counted.items())
+            if begun > go:
+                done -= sum(done_by(rows, began[index], begun) for index, rows in counted.items())
+            found["throughput.steady"] = done / window
     latencies = sorted(row[3] * 1e3 for rows in counted.values() for row in rows if row[3] is not None)
     for percent in (50, 90, 99):
         if latencies:

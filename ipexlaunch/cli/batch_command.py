@@ -10,9 +10,8 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, batch_options, find_input, largest_padded, output_rules
+from ipexlaunch.cli.batch_options import batch_options, find_input, largest_padded, output_rules
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
 from ipexlaunch.cli.built_in_workers import built_in_job
 from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
@@ -22,7 +21,7 @@ from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
-from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.run_options import run_options_where_fed
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.engines.openai_request import TASKS
 from ipexlaunch.launch import Job, shell_line
@@ -40,6 +39,9 @@ if TYPE_CHECKING:
 
 WORKER = "ipexlaunch.workers.run_batch"
 
+LOST_TIME = 1.0
+"""The results are what is wanted, and who else used the cores does not make them wrong."""
+
 
 @click.command(
     name="batch",
@@ -51,7 +53,7 @@ WORKER = "ipexlaunch.workers.run_batch"
 )
 @batch_options
 @plan_options
-@run_options
+@run_options_where_fed(LOST_TIME)
 @click.argument("program", type=click.UNPROCESSED, required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -65,9 +67,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     PROGRAM takes its items from ipexlaunch.worker.batches(). Items of a worker that dies go to the others; an item that
     kills its workers goes to OUTPUT.dead.jsonl.
     """
-    if context.get_parameter_source("lost_time") is ParameterSource.DEFAULT:
-        # The results are what is wanted, and who else used the cores does not make them wrong.
-        options["lost_time"] = 1.0
     replayed, notes = None, tuple[str, ...]()
     if options["replay"] is not None:
         replayed = job_to_replay(context, program, options)
@@ -75,10 +74,8 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
     elif (program is None) == (options["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
-    if options["on_failure"] != "stop":
-        raise click.UsageError("--on-failure is for `run`; a batch job always restarts its workers", context)
     rules = output_rules(options)
-    plan, topology = plan_to_run(context, options)
+    plan, topology = plan_to_run(options)
     if replayed is None and program is not None:
         job = job_from_options(program, arguments, options)
     source = find_input(options)
@@ -116,11 +113,8 @@ def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> tu
 
     Raises:
         IpexLaunchError: the model cannot be run here.
-        UsageError: options that are for programs.
+        UsageError: the task has no results.
     """
-    for name in ("module", "no_python"):
-        if options[name]:
-            raise click.UsageError(f"--{name.replace('_', '-')} is for programs; --model has its own worker")
     described = model_job(options)
     if described.task == "forward":
         raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
@@ -204,7 +198,7 @@ def _feeding(
     return Feeding(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
-        stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S,
+        stall_timeout_s=options["stall_timeout"],
         conclude=lambda: conclude(feeder, output, _tell, resumable=piped is None and output.stream is None),
         progress=progress,
         watchers=() if piped is None else (InputWatcher(piped.rest, feeder.input_came),),
@@ -223,7 +217,7 @@ def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, An
         look_ahead=max(options["look_ahead"], options["batch_size"]),
         attempts=options["attempts"],
     )
-    patience = FeedRules(stall_timeout_s=options["stall_timeout"] or STALL_TIMEOUT_S)
+    patience = FeedRules(stall_timeout_s=options["stall_timeout"])
     return QueueFeeder(WorkQueue(rules), items, output.journal, patience, output.stream)
 
 

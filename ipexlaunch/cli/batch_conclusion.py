@@ -9,6 +9,7 @@ from ipexlaunch.batching.batch_figures import BatchSummary, summary_of
 from ipexlaunch.batching.output_rules import STDOUT
 from ipexlaunch.cli.batch_output import given_up
 from ipexlaunch.errors import BadRowError, IpexLaunchError
+from ipexlaunch.plan.words import counted
 
 if TYPE_CHECKING:
     from ipexlaunch.cli.batch_output import BatchOutput
@@ -44,7 +45,8 @@ def words_of(summary: BatchSummary) -> str:
     waste = f", {summary.padding_waste:.1%} of the work padding" if summary.padding_waste else ""
     unread = f" ({summary.unreadable} of them unreadable now)" if summary.unreadable else ""
     return (
-        f"{summary.items_done} items done ({summary.items_now} now in {summary.batches} batches{waste}), "
+        f"{counted(summary.items_done, 'item')} done "
+        f"({summary.items_now} now in {counted(summary.batches, 'batch', 'batches')}{waste}), "
         f"{summary.requeued} given again, {summary.items_dead} given up{unread}, "
         f"{summary.tail_idle_s:.2f} s of workers idle at the end"
     )

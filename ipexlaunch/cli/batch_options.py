@@ -11,6 +11,7 @@ import click
 from ipexlaunch.batching.input_rules import InputRules
 from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, OutputRules
 from ipexlaunch.cli.model_options import MODEL_OPTIONS
+from ipexlaunch.cli.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, SECONDS
 from ipexlaunch.errors import RequestError
 from ipexlaunch.write_file import descriptor_of, is_stream
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from ipexlaunch.read_items.open_items import ItemSource
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-STALL_TIMEOUT_S = 600.0
-"""Where --stall-timeout is not given: a batch job must not hang for ever on a worker that was stopped."""
 
 BYTES_PER_TOKEN = 4
 """Of English text: 4.2 with the tokenizer of all-MiniLM-L6-v2 on examples/sentences.txt."""
@@ -79,23 +77,23 @@ _ITEMS = (
     click.option("--tokens-field", metavar="NAME", help="Field with an item's length  [default: its bytes]."),
     click.option(
         "--max-line-mb",
-        type=click.FloatRange(min=0, min_open=True),
+        type=MEGABYTES,
         default=64.0,
         show_default=True,
         metavar="MB",
         help="A longer line is a bad one.",
     ),
-    click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True, help="Items of a batch."),
+    click.option("--batch-size", type=COUNT, default=32, show_default=True, help="Items of a batch."),
     click.option(
         "--batch-tokens",
-        type=click.IntRange(min=1),
+        type=COUNT,
         metavar="N",
         help=f"Items times the longest of them in a batch, at most; without --tokens-field {BYTES_PER_TOKEN} bytes are "
         "taken for a token.",
     ),
     click.option(
         "--look-ahead",
-        type=click.IntRange(min=1),
+        type=COUNT,
         default=4096,
         show_default=True,
         metavar="ITEMS",
@@ -130,7 +128,7 @@ _OWN = (
     ),
     click.option(
         "--attempts",
-        type=click.IntRange(min=1),
+        type=COUNT,
         default=2,
         show_default=True,
         help="How often workers may fail on a batch before it is cut in two, or given up where it is one item.",
@@ -155,7 +153,7 @@ _MODEL = (
     ),
     click.option(
         "--input-tokens",
-        type=click.IntRange(min=1),
+        type=COUNT,
         default=256,
         show_default=True,
         help="With --model: longer texts are cut to so many tokens.",
@@ -212,23 +210,16 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
     for name, piped in (("output", streamed), ("input", "-" in options["input_file"])):
         if goes_on and piped:
             raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
-    if options["rebuild"] and not options["resume"]:
-        raise click.UsageError("--rebuild goes with --resume")
-    given = [f"--{name.replace('_', '-')}" for name in ("resume", "retry_dead", "overwrite") if options[name]]
-    if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)} exclude each other; give one of them")
     openai = options["input_format"] == "openai"
     if openai:
         _check_openai(options, path if streamed else "", parquet)
-    elif options["errors_file"] is not None:
-        raise click.UsageError("--errors goes with --format openai")
     return OutputRules(
         path=path, keep_order=options["keep_order"], parquet=parquet, openai=openai, errors=options["errors_file"]
     )
 
 
 def _check_openai(options: dict[str, Any], stream: str, parquet: bool) -> None:
-    """Requests of OpenAI's batch API say by themselves what a field or a program would.
+    """Answers of OpenAI's batch API are a model's, and JSON lines.
 
     Args:
         options: the command's keyword arguments.
@@ -237,9 +228,6 @@ def _check_openai(options: dict[str, Any], stream: str, parquet: bool) -> None:
     """
     if options["model"] is None:
         raise click.UsageError("--format openai needs --model, which answers the requests")
-    for name in ("id_field", "text_field", "tokens_field"):
-        if options[name] is not None:
-            raise click.UsageError(f"--{name.replace('_', '-')} and --format openai exclude each other")
     if stream or parquet:
         where = "standard output" if stream == STDOUT else stream or "Parquet"
         raise RequestError(
@@ -257,23 +245,23 @@ _LOADGEN = (
     click.option("--scenario", type=click.Choice(["Offline", "Server"]), default="Offline", show_default=True),
     click.option(
         "--qps",
-        type=click.FloatRange(min=0, min_open=True),
+        type=AMOUNT,
         required=True,
         metavar="RATE",
         help="Offline: samples a second that you expect, which say how many are issued; Server: queries a second.",
     ),
     click.option(
         "--min-duration",
-        type=click.FloatRange(min=0, min_open=True),
+        type=SECONDS,
         default=600.0,
         show_default=True,
         metavar="SECONDS",
         help="Of the test; 600 s is what MLPerf asks for.",
     ),
-    click.option("--min-queries", type=click.IntRange(min=1), help="At least  [default: Offline 1, Server 100]."),
+    click.option("--min-queries", type=COUNT, help="At least  [default: Offline 1, Server 100]."),
     click.option(
         "--target-latency-ms",
-        type=click.FloatRange(min=0, min_open=True),
+        type=MILLISECONDS,
         default=100.0,
         show_default=True,
         help="Server: 99 % of the queries must be answered within it.",

@@ -13,6 +13,7 @@ from ipexlaunch.batching.output_rules import STDOUT, OutputRules
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.feed_workers import Journal
 from ipexlaunch.feed_workers.dead_letters import DEAD
+from ipexlaunch.plan.words import counted
 from ipexlaunch.write_file import is_stream, open_stream
 from ipexlaunch.write_results.standard_output import StandardOutput
 
@@ -65,7 +66,9 @@ class BatchOutput:
         self.journal.close()
         self.finish()
         given_up = f", {progress.dead} of them given up" if progress.dead else ""
-        self.tell(f"all {progress.done.count} items are done already{given_up}")
+        done = progress.done.count
+        are = "the one item is" if done == 1 else f"all {counted(done, 'item')} are"
+        self.tell(f"{are} done already{given_up}")
         return self._former_code()
 
     def nothing_to_retry(self) -> int:

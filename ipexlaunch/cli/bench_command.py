@@ -43,9 +43,6 @@ def command(context: click.Context, /, **options: Any) -> int:
       ipexlaunch bench --model ./all-MiniLM-L6-v2
       ipexlaunch bench --ninstances 2 --model random:llama-160m --engine torch --dtype bf16
     """
-    for name in ("module", "no_python"):
-        if options[name]:
-            raise click.UsageError(f"--{name.replace('_', '-')} is for programs; bench has its own worker")
     profile = None
     if options["profile"]:
         profile = apply_profile(
@@ -57,7 +54,7 @@ def command(context: click.Context, /, **options: Any) -> int:
         warmup_batches=options["warmup"],
         seconds=options["duration"],
     )
-    plan, topology = plan_to_run(context, options)
+    plan, topology = plan_to_run(options)
     program = built_in_job(WORKER, options)
     found = resolved(job, program, plan, topology, options)
     launch = launch_from_options(plan, replace(program, arguments=(found.job.to_json(),)), options)

@@ -6,23 +6,27 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.named_files import Written, read_files, written_files
+from ipexlaunch.cli.named_files import WRITES, Written, read_files, written_files
+from ipexlaunch.cli.option_table import check_options
 from ipexlaunch.errors import LaunchError, RequestError
-from ipexlaunch.launch import Job
 from ipexlaunch.refuse_overlaps import refuse_overlaps
 from ipexlaunch.write_file import check_directory, check_writable, descriptor_of
 
+if TYPE_CHECKING:
+    from ipexlaunch.launch import Job
+
 
 class FileCheckedCommand(click.Command):
-    """A command whose files are checked as soon as its options are read."""
+    """A command whose options and files are checked as soon as they are read."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check, then run."""
         check_overlaps(ctx.params)
+        check_options(ctx)
         if not ctx.params.get("dry_run"):
             check_outputs(ctx.params)
         return super().invoke(ctx)
@@ -44,6 +48,9 @@ def check_overlaps(
         RequestError: there are two uses of one file.
     """
     writes = [*written_files(options), *more_writes]
+    streams = _standard_streams()
+    if not (writes or streams):
+        return
     files = {os.path.realpath(each.path): each for each in writes if each.kind != "folder"}
     for each in writes:
         above = os.path.dirname(os.path.realpath(each.path))
@@ -57,7 +64,7 @@ def check_overlaps(
             )
     refuse_overlaps(
         [*read_files(options), *more_reads],
-        [*_new_folders(writes), *((each.what, each.path) for each in writes if _is_file(each)), *_standard_streams()],
+        [*_new_folders(writes), *((each.what, each.path) for each in writes if _is_file(each)), *streams],
     )
 
 
@@ -82,7 +89,8 @@ def check_outputs(options: Mapping[str, Any]) -> None:
     """
     for each in written_files(options):
         if each.kind == "folder":
-            check_directory(each.path, each.what)
+            if not (each.what == WRITES["cache_dir"] and os.path.isdir(each.path)):  # others' may be for reading only
+                check_directory(each.path, each.what)
         elif each.kind != "beside":
             check_writable(each.path, each.what, regular=each.kind == "file")
         elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):

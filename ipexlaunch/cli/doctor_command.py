@@ -12,6 +12,7 @@ import click
 
 from ipexlaunch import doctor
 from ipexlaunch.cli.check_files import FileCheckedCommand
+from ipexlaunch.cli.option_types import COUNT
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.cpulist import format_list
@@ -49,7 +50,7 @@ FAIL_ON = ("unknown", "warning", "problem")
     "--pid",
     "pids",
     multiple=True,
-    type=click.IntRange(min=1),
+    type=COUNT,
     metavar="PID",
     help="A running worker: say whether it has loaded two OpenMP runtimes. May be given several times.",
 )

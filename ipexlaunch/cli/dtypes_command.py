@@ -11,12 +11,14 @@ import click
 
 from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.model_options import task_of
+from ipexlaunch.cli.option_types import COUNT, SECONDS
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.drawings.words import counted
 from ipexlaunch.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
-from ipexlaunch.engines.measuring_job import FEW_LAYERS, SECONDS
+from ipexlaunch.engines.measuring_job import FEW_LAYERS
+from ipexlaunch.engines.measuring_job import SECONDS as MEASURED_S
 from ipexlaunch.engines.model_job import TASKS, ModelJob
 from ipexlaunch.errors import RequestError
 
@@ -51,13 +53,9 @@ SCHEMA = "ipexlaunch/dtypes/1"
     help=f"The model whose layers are measured  [default: {FEW_LAYERS} layers of {DEFAULT_MODEL}].",
 )
 @click.option("--task", type=click.Choice(TASKS), default="forward", show_default=True, help="What a call does.")
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Inputs of a call  [default: 8, and a call of 1]."
-)
-@click.option(
-    "--input-tokens", type=click.IntRange(min=1), metavar="N", help="Of each input  [default: 128, and 16 of the 1]."
-)
-@click.option("--new-tokens", type=click.IntRange(min=2), default=32, show_default=True, help="With --task generate.")
+@click.option("--batch-size", type=COUNT, metavar="N", help="Inputs of a call  [default: 8, and a call of 1].")
+@click.option("--input-tokens", type=COUNT, metavar="N", help="Of each input  [default: 128, and 16 of the 1].")
+@click.option("--new-tokens", type=COUNT.at_least(2), default=32, show_default=True, help="With --task generate.")
 @click.option(
     "--python",
     "pythons",
@@ -67,7 +65,7 @@ SCHEMA = "ipexlaunch/dtypes/1"
 )
 @click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable for the workers (repeatable).")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.05), default=SECONDS, show_default=True, help="To time each candidate."
+    "--seconds", type=SECONDS.at_least(0.05), default=MEASURED_S, show_default=True, help="To time each candidate."
 )
 @click.option("--no-cache", is_flag=True, help="Measure again, and keep nothing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.option_types import PORT_OR_FREE
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.quick_dataclass import dataclass
@@ -30,7 +31,7 @@ LIVE_OPTIONS = (
     ),
     click.option(
         "--metrics-port",
-        type=click.IntRange(0, 65535),
+        type=PORT_OR_FREE,
         metavar="PORT",
         help="Serve figures to Prometheus on this port (0: one that is free).",
     ),

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.batch_command import model_program
-from ipexlaunch.cli.batch_options import STALL_TIMEOUT_S, find_input, largest_padded, loadgen_options
+from ipexlaunch.cli.batch_options import find_input, largest_padded, loadgen_options
 from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_launch import Feeding, run_launch
-from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.run_options import run_options_where_fed
 from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch import shell_line
 from ipexlaunch.run_loadgen import LoadTest
@@ -47,7 +48,7 @@ AHEAD = 1 << 20
 )
 @loadgen_options
 @plan_options
-@run_options
+@run_options_where_fed(LOST_TIME_ALLOWED)
 @click.argument("program", type=click.UNPROCESSED, required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -61,9 +62,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     """
     if (program is None) == (options["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
-    if options["on_failure"] != "stop":
-        raise click.UsageError("--on-failure is for `run`; workers are always restarted here", context)
-    plan, topology = plan_to_run(context, options)
+    plan, topology = plan_to_run(options)
     if not options["dry_run"]:
         require_loadgen()
     samples = [] if options["dry_run"] else _samples(options)
@@ -123,7 +122,7 @@ def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
     from ipexlaunch.run_loadgen import Answered
     from ipexlaunch.run_loadgen.load_test import BeginWhenReady
 
-    stall = options["stall_timeout"] or STALL_TIMEOUT_S
+    stall = options["stall_timeout"]
     answered = Answered(test.complete)
     rules = BatchRules(
         workers=workers,

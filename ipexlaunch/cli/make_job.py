@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +66,6 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
     """
     from ipexlaunch.find_libraries import find_libraries
 
-    if options["module"] and options["no_python"]:
-        raise click.UsageError("--module and --no-python exclude each other; give one of them")
     kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
     python = options["python"] or workers_python()
     if kind == "executable":
@@ -92,7 +91,7 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         arguments=arguments,
         kind=kind,  # type: ignore[arg-type]  # one of the three words above
         python=python,
-        environment=dict(_variable(text) for text in options["env"]),
+        environment=variables_of(options["env"]),
         libraries=found,
         benchmark=options["benchmark"],
         module_path=workers_module_path(),
@@ -112,11 +111,24 @@ LIBRARY_HINTS = {
 }
 
 
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f"--env takes NAME=VALUE, not {text!r}")
-    return name, value
+def variables_of(texts: Sequence[str]) -> dict[str, str]:
+    """The variables that --env names.
+
+    Args:
+        texts: NAME=VALUE each.
+
+    Raises:
+        UsageError: one is not of this form, or a name is given twice.
+    """
+    variables: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"--env takes NAME=VALUE, not {text!r}")
+        if name in variables:
+            raise click.UsageError(f"--env gives {name} twice; give it once")
+        variables[name] = value
+    return variables
 
 
 def check_executable(program: str, what: str = "") -> None:

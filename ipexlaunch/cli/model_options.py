@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.option_types import COUNT, COUNT_FROM_0, SEED
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.engines.candidate import DTYPES, ENGINES
 from ipexlaunch.engines.model_job import TASKS, ModelJob, Task
@@ -55,7 +56,7 @@ MODEL_OPTIONS = (
         show_default=True,
         help="How int8 and int4 are used.",
     ),
-    click.option("--group-size", type=click.IntRange(min=0), default=0, help="Weights that share a scale (int4)."),
+    click.option("--group-size", type=COUNT_FROM_0, default=0, help="Weights that share a scale (int4)."),
     click.option(
         "--lowp-mode",
         type=click.Choice(("NONE", "FP16", "BF16", "INT8")),
@@ -70,12 +71,12 @@ MODEL_OPTIONS = (
     click.option("--force-dtype", is_flag=True, help="Run the asked dtype though it is slower than fp32 here."),
     click.option(
         "--new-tokens",
-        type=click.IntRange(min=1),
+        type=COUNT,
         default=32,
         show_default=True,
         help="Tokens generated for each input (task generate).",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of random weights and generated text."),
+    click.option("--seed", type=SEED, default=0, show_default=True, help="Of random weights and generated text."),
     click.option("--no-check", is_flag=True, help="Do not compare the answers with eager fp32 before the start."),
     click.option(
         "--cache-dir",

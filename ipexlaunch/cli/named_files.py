@@ -60,8 +60,8 @@ NEITHER = frozenset(
     {
         "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cores_list", "delimiter", "env",
         "groups", "id_field", "instance_idx", "log_file_prefix", "memory_per_instance", "metrics_address",
-        "ncores_per_instance",
-        "nodes_list", "on_failure", "quote", "seconds_option", "text_field", "throughput_regex", "tokens_field",
+        "ncores_per_instance", "nodes_list", "on_failure", "quote", "seconds_option", "text_field", "throughput_regex",
+        "tokens_field",
     }
 )  # fmt: skip
 """Keyword arguments that take a text which names no file."""

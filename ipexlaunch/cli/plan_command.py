@@ -11,8 +11,10 @@ import click
 
 from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
 from ipexlaunch.cli.named_files import Written
-from ipexlaunch.cli.plan_options import asked_options, plan_options
+from ipexlaunch.cli.option_types import PORT
+from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
+from ipexlaunch.plan.templates import FIRST_PORT
 from ipexlaunch.visible_text import visible
 from ipexlaunch.write_file import check_writable, write_file
 
@@ -20,9 +22,29 @@ if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
     from ipexlaunch.topology import Topology
 
+    Choice = click.Choice[str]  # older ones are not generic at run time
+else:
+    Choice = click.Choice
+
 FORMATS = ("table", "drawing", "svg", "numactl", "yaml", "json")
-EXPORTS = ("numactl", "run_cpu", "systemd", "slurm", "docker", "kubernetes")
+EXPORTS = ("numactl", "systemd", "slurm", "docker", "kubernetes")
 """plan.exports.EXPORTS, written out so that --help need not load it (a test compares them)."""
+
+
+class ExportKind(Choice):
+    """The tools that a plan is written for, and what became of one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The kind, if it is one."""
+        if str(value).replace("-", "_") == "run_cpu":
+            self.fail(
+                "run_cpu refuses the lines that this export wrote; use --export numactl, or `ipexlaunch run`, which "
+                "takes run_cpu's options",
+                param,
+                ctx,
+            )
+        kind: str = super().convert(value, param, ctx)
+        return kind
 
 
 @click.command(
@@ -48,17 +70,28 @@ EXPORTS = ("numactl", "run_cpu", "systemd", "slurm", "docker", "kubernetes")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
 @click.option("--explain", is_flag=True, help="Say which rules decided, and why each left-over cpu is idle.")
 @click.option("--compare", type=click.Choice(["ipexrun"]), help="Show beside it what ipexrun's rule gives.")
-@click.option("--export", type=click.Choice(EXPORTS), help="Write it for another tool, for PROGRAM or any program.")
+@click.option("--export", type=ExportKind(EXPORTS), help="Write it for another tool, for PROGRAM or any program.")
 @click.option("--export-dir", metavar="DIR", help="Write the export's files there instead of printing them.")
+@click.option(
+    "--env", multiple=True, metavar="NAME=VALUE", help="With --export: variable for the workers (repeatable)."
+)
+@click.option(
+    "--port",
+    type=PORT,
+    default=FIRST_PORT,
+    show_default=True,
+    help="With --export: what {port} is for instance 0; one more for each further one.",
+)
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 def command(source: str, check_file: str | None, any_machine: bool, **options: Any) -> int:
     """Show the instances that a request gives, without starting anything.
 
-    PROGRAM and its arguments are for --export only.
+    PROGRAM and its arguments are for --export only. In them and in --env, {index} {count} {cpus} {nodes} {threads}
+    {port} stand for the instance's own.
     """
     from ipexlaunch.probe.sources import open_topology
 
-    _refuse_useless(options, check_file)
+    _refuse_useless(options)
     gc.disable()  # a document is read and one is printed: looking for garbage takes 15 ms and finds none
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
     try:
@@ -74,25 +107,19 @@ def _run(topology: Topology, check_file: str | None, any_machine: bool, options:
 
     plan = plan_from_options(topology, options, any_machine)
     if options["export"]:
-        _export(options["export"], plan, options["program"], options["export_dir"])
+        _export(plan, options)
     else:
         click.echo(_shown(topology, plan, options["form"]), nl=False)
     _say_more(topology, plan, options)
     return 0
 
 
-def _refuse_useless(options: dict[str, Any], check_file: str | None) -> None:
+def _refuse_useless(options: dict[str, Any]) -> None:
     if options["program"] and not options["export"]:
         word = options["program"][0]
         raise click.UsageError(
             f"{word!r} is no option of plan; a PROGRAM goes with --export (start it with ipexlaunch run)"
         )
-    if options["export_dir"] and not options["export"]:
-        raise click.UsageError("--export-dir says where an export goes; give --export too")
-    if options["export"] and options["form"] != "table":
-        raise click.UsageError(f"--export and --format {options['form']} both say what to print; give one of them")
-    if check_file is not None and (asked := asked_options(options)):
-        raise click.UsageError(f"--check reads a file and makes no plan; leave out {asked[0]}")
 
 
 def _check(path: str, topology: Topology, any_machine: bool) -> int:
@@ -137,10 +164,13 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
     return showable(plan_table(plan, topology, width=width, color=color), sys.stdout)
 
 
-def _export(kind: str, plan: Plan, program: tuple[str, ...], folder: str | None) -> None:
-    from ipexlaunch.plan.exports import export_plan
+def _export(plan: Plan, options: dict[str, Any]) -> None:
+    from ipexlaunch.cli.make_job import variables_of
+    from ipexlaunch.plan.exports import Work, export_plan
 
-    files = export_plan(kind, plan, program)
+    folder = options["export_dir"]
+    work = Work(program=options["program"], variables=variables_of(options["env"]), first_port=options["port"])
+    files = export_plan(options["export"], plan, work)
     if folder is None:
         for file in files:
             if len(files) > 1:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import click
-
 from ipexlaunch.cli.plan_options import asked_options, request_from_options
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.plan import Plan, Request, make_plan
@@ -94,20 +92,16 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     return read_checked_plan(text, path, topology, any_machine)
 
 
-def plan_to_run(context: click.Context, options: dict[str, Any]) -> tuple[Plan, Topology]:
+def plan_to_run(options: dict[str, Any]) -> tuple[Plan, Topology]:
     """The plan of `run`'s options, and the machine that it is for.
 
     Args:
-        context: of the command, for its errors.
         options: the command's keyword arguments.
 
     Raises:
-        UsageError: another machine than this one is named, and it is no dry run.
         IpexLaunchError: the machine cannot be read, or does not give what is asked for.
     """
     from ipexlaunch.probe.sources import open_topology
 
-    if options["topology"] and not options["dry_run"]:
-        raise click.UsageError("--topology describes a machine that is not this one; it goes with --dry-run", context)
     topology = open_topology(options["topology"] or "live")
     return plan_from_options(topology, options, any_machine=options["any_machine"]), topology

@@ -5,15 +5,16 @@ Every option of `ipexrun cpu` and of `torch.backends.xeon.run_cpu` that concerns
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
+from ipexlaunch.cli.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER
 from ipexlaunch.errors import RequestError
 from ipexlaunch.plan.lists import check_syntax
 from ipexlaunch.plan.request import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
-from ipexlaunch.plan.sizes import parse_bytes
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -24,16 +25,13 @@ NOT_ASKED = -1
 def _core_count(_context: click.Context, _option: click.Parameter, value: str | None) -> int | str | None:
     if value is None or value == "auto":
         return value
-    try:
-        return int(value)
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r} is not a number of cores, 0 (equal share), -1 (every core) or auto"
-        ) from None
+    if re.fullmatch(r"[+-]?[0-9]{1,9}", value.strip()) is None:
+        raise click.BadParameter(f"{value!r} is not a number of cores, 0 (equal share), -1 (every core) or auto")
+    return int(value)
 
 
 _OPTIONS = (
-    click.option("--ninstances", type=int, metavar="N", help="Instances, exactly  [default: one per node]."),
+    click.option("--ninstances", type=WHOLE_NUMBER, metavar="N", help="Instances, exactly  [default: one per node]."),
     click.option(
         "--ncores-per-instance",
         "--ncore-per-instance",
@@ -48,7 +46,7 @@ _OPTIONS = (
         help='Cpus to use: "0-3,8", "0-31:2", "!5", "+0-3", "all"; or one list for each instance: "0-31|32-63".',
     ),
     click.option("--nodes-list", "--node-list", metavar="LIST", help='Nodes whose cpus to use, e.g. "0,2-3".'),
-    click.option("--node-id", type=int, metavar="N", hidden=True),
+    click.option("--node-id", type=WHOLE_NUMBER, metavar="N", hidden=True),
     click.option(
         "--use-logical-cores",
         "--use-logical-core",
@@ -78,10 +76,13 @@ _OPTIONS = (
         "--group", "groups", multiple=True, metavar="NxC[@nodeK]", help='Unlike instances: "2x16@node0" (repeatable).'
     ),
     click.option(
-        "--reserve-cores", type=click.IntRange(min=0), default=0, metavar="N", help="Cores per node left to the system."
+        "--reserve-cores", type=COUNT_FROM_0, default=0, metavar="N", help="Cores per node left to the system."
     ),
     click.option(
-        "--memory-per-instance", metavar="SIZE", help='Cap the instances of each node by its memory, e.g. "24GiB".'
+        "--memory-per-instance",
+        type=SIZE,
+        metavar="SIZE",
+        help='Cap the instances of each node by its memory, e.g. "24GiB".',
     ),
     click.option(
         "--memory",
@@ -164,7 +165,6 @@ def request_from_options(options: Mapping[str, Any]) -> Request:
         if nodes_list is not None:
             raise RequestError("use --nodes-list together with --node-id", "both name nodes", "leave out one of them")
         nodes_list = str(options["node_id"])
-    size = options["memory_per_instance"]
     request = Request(
         ninstances=options["ninstances"],
         ncores_per_instance=options["ncores_per_instance"],
@@ -180,7 +180,7 @@ def request_from_options(options: Mapping[str, Any]) -> Request:
         throughput_mode=options["throughput_mode"],
         goal=options["goal"],
         reserve_cores=options["reserve_cores"],
-        memory_per_instance_bytes=None if size is None else parse_bytes(size, "--memory-per-instance"),
+        memory_per_instance_bytes=options["memory_per_instance"],
         greedy=options["greedy"],
         groups=tuple(options["groups"]),
         memory=options["memory"],

@@ -62,7 +62,6 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         key: from `program_key` or `model_key`.
 
     Raises:
-        UsageError: --plan is given too.
         RequestError: there is no profile for this program on this machine, or it would be written over.
         DocumentError: it cannot be read.
     """
@@ -70,8 +69,6 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
     from ipexlaunch.keep_profiles import find_profile, plan_path, profile_path
     from ipexlaunch.probe.sources import open_topology
 
-    if options["plan_file"] is not None:
-        raise click.UsageError("--profile and --plan both say what the instances are; give one of them", context)
     path = profile_path(os.environ, open_topology("live").fingerprint, key)
     profile = find_profile(path, key)
     setting = profile.setting

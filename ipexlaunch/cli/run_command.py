@@ -45,11 +45,9 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     """
     profile, typed = None, arguments
     if options["replay"] is not None:
-        if options["profile"]:
-            raise click.UsageError("--replay repeats a run as it was; leave out --profile", context)
         job = job_to_replay(context, program, options)
         check_overlaps(options, program_reads(job))
-        plan, topology = plan_to_run(context, options)
+        plan, topology = plan_to_run(options)
         tell_changes(options["replay"], job)
     elif program is None:
         raise click.MissingParameter(ctx=context, param_hint="'PROGRAM'", param_type="argument")
@@ -57,7 +55,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         if options["profile"]:
             profile = apply_profile(context, options, program_key(program, options))
             arguments = with_batch_size(arguments, profile.setting.batch_size, profile.batch_size_option)
-        plan, topology = plan_to_run(context, options)
+        plan, topology = plan_to_run(options)
         job = job_from_options(program, arguments, options)
         job = replace(job, runner=script_runner(job, topology, options))
     launch = launch_from_options(plan, job, options)

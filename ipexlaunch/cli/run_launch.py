@@ -112,20 +112,9 @@ def _run(
     from ipexlaunch.cli.live_options import log_directory, open_views
     from ipexlaunch.cli.watch_run import RunWatch
     from ipexlaunch.count_oom_kills import count_oom_kills
-    from ipexlaunch.lifecycle import Limits
     from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
 
-    mode, restarts = on_failure(options["on_failure"])
-    limits = Limits(
-        grace_s=options["grace"],
-        ready_timeout_s=options["ready_timeout"],
-        timeout_s=options["timeout"],
-        compile_timeout_s=options["compile_timeout"],
-        stall_timeout_s=options["stall_timeout"],
-        stagger_s=options["stagger"],
-        on_failure=mode,
-        restarts=restarts,
-    )
+    limits = limits_from_options(options)
     environment: Mapping[str, str] = os.environ
     if feeding is not None:
         from ipexlaunch.worker import BATCHES_VARIABLE
@@ -133,6 +122,7 @@ def _run(
         limits = replace(
             limits,
             fed=True,
+            fed_together=feeding.together,
             restarts=DEFAULT_RESTARTS,
             first_restart_s=FIRST_RESTART_S,
             stall_timeout_s=feeding.stall_timeout_s,
@@ -194,6 +184,30 @@ def _run(
 
             run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
         return _ended(run, launch, topology, options, keeper, reasons, batch, known)
+
+
+def limits_from_options(options: dict[str, Any]) -> Limits:
+    """The time limits that the options say, and what a failure does.
+
+    Args:
+        options: the command's keyword arguments.
+
+    Raises:
+        UsageError: --on-failure is none of its words.
+    """
+    from ipexlaunch.lifecycle import Limits
+
+    mode, restarts = on_failure(options["on_failure"])
+    return Limits(
+        grace_s=options["grace"],
+        ready_timeout_s=options["ready_timeout"],
+        timeout_s=options["timeout"],
+        compile_timeout_s=options["compile_timeout"],
+        stall_timeout_s=options["stall_timeout"],
+        stagger_s=options["stagger"],
+        on_failure=mode,
+        restarts=restarts,
+    )
 
 
 def _solo(

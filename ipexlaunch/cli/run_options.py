@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from ipexlaunch.cli.live_options import LIVE_OPTIONS
+from ipexlaunch.cli.option_types import MEGABYTES, PORT, SECONDS, SECONDS_FROM_0, SHARE
+from ipexlaunch.disturbance import LOST_TIME_ALLOWED
 
 if TYPE_CHECKING:
     from ipexlaunch.line_rule import LineRule
@@ -65,71 +69,48 @@ OWN = (
     click.option("--strict", is_flag=True, help="Refuse to run where memory cannot be bound as planned."),
     click.option(
         "--local-pages",
-        type=click.FloatRange(0, 1),
+        type=SHARE,
         default=0.95,
         show_default=True,
         metavar="SHARE",
         help="Share of a worker's anonymous memory that must be on its nodes for a VALID run.",
     ),
     click.option(
-        "--lost-time",
-        type=click.FloatRange(0, 1),
-        default=0.25,
-        show_default=True,
-        envvar="IPEXLAUNCH_LOST_TIME",
-        metavar="SHARE",
-        help="Share of the workers' cpu time that others, a quota or the hypervisor may take in a VALID run.",
-    ),
-    click.option(
         "--ready-timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=SECONDS,
         metavar="SECONDS",
         help="Stop when a worker is not ready by then; compilation does not count.",
     ),
     click.option(
         "--compile-timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=SECONDS,
         metavar="SECONDS",
         help="Stop when a worker compiles, or waits for a compilation, for so long.",
     ),
     click.option(
         "--timeout",
-        type=click.FloatRange(min=0, min_open=True),
+        type=SECONDS,
         metavar="SECONDS",
         help="Stop when the run has not ended by then.",
     ),
     click.option(
         "--grace",
-        type=click.FloatRange(min=0),
+        type=SECONDS_FROM_0,
         default=10.0,
         show_default=True,
         metavar="SECONDS",
         help="Time between asking workers to end and killing them.",
     ),
     click.option(
-        "--stall-timeout",
-        type=click.FloatRange(min=0, min_open=True),
-        metavar="SECONDS",
-        help="Stop when a worker counts nothing for so long.",
-    ),
-    click.option(
         "--stagger",
-        type=click.FloatRange(min=0),
+        type=SECONDS_FROM_0,
         default=0.0,
         metavar="SECONDS",
         help="Time between the start of one worker and the next  [default: all at once].",
     ),
     click.option(
-        "--on-failure",
-        callback=_failure_words,
-        default="stop",
-        show_default=True,
-        metavar="stop|continue|restart[:N]",
-        help="What a worker's failure does; restart tries it N times again (3), with growing waits.",
-    ),
-    click.option(
         "--proof-interval",
-        type=click.FloatRange(min=0),
+        type=SECONDS_FROM_0,
         default=10.0,
         show_default=True,
         metavar="SECONDS",
@@ -138,13 +119,13 @@ OWN = (
     click.option("--timestamps", is_flag=True, help="Put the time before each line of output."),
     click.option(
         "--log-max-mb",
-        type=click.FloatRange(min=0, min_open=True),
+        type=MEGABYTES,
         metavar="MB",
         help="Begin a log file anew at this size (the former one is kept as .1).",
     ),
     click.option(
         "--port",
-        type=click.IntRange(1, 65535),
+        type=PORT,
         default=29500,
         show_default=True,
         help="What {port} is for instance 0; one more for each further one.",
@@ -212,9 +193,62 @@ def explain_absent(message: str) -> str:
 
 def run_options(function: Decorated) -> Decorated:
     """Add every option of `run` that is not the planner's."""
-    for option in reversed((*OWN, *LIVE_OPTIONS, *COMPATIBLE)):
+    on_failure = click.option(
+        "--on-failure",
+        callback=_failure_words,
+        default="stop",
+        show_default=True,
+        metavar="stop|continue|restart[:N]",
+        help="What a worker's failure does; restart tries it N times again (3), with growing waits.",
+    )
+    stall = click.option(
+        "--stall-timeout", type=SECONDS, metavar="SECONDS", help="Stop when a worker counts nothing for so long."
+    )
+    return _with(function, (_lost_time(LOST_TIME_ALLOWED), on_failure, stall))
+
+
+def run_options_where_fed(lost_time: float) -> Callable[[Decorated], Decorated]:
+    """The same for a command that gives the workers items, and restarts them as long as there are any.
+
+    Args:
+        lost_time: the default of --lost-time.
+    """
+    stall = click.option(
+        "--stall-timeout",
+        type=SECONDS,
+        default=STALL_TIMEOUT_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="A worker that has a batch for so long is killed; others do it.",
+    )
+    on_failure = click.option("--on-failure", default="stop", hidden=True)  # refused, with the reason
+    return lambda function: _with(function, (_lost_time(lost_time), on_failure, stall))
+
+
+def _with(function: Decorated, more: Sequence[Callable[[Any], Any]]) -> Decorated:
+    for option in reversed((*OWN, *more, *LIVE_OPTIONS, *COMPATIBLE)):
         function = option(function)
     return function
+
+
+STALL_TIMEOUT_S = 600.0
+"""Where --stall-timeout is not given and items are: the run must not hang for ever on a worker that was stopped."""
+
+LOST_TIME_VARIABLE = "IPEXLAUNCH_LOST_TIME"
+
+
+def _lost_time(default: float) -> Callable[[Any], Any]:
+    """--lost-time, which says in --help what holds here and now."""
+    given = os.environ.get(LOST_TIME_VARIABLE)
+    now = f"default: {default:g}" if not given else f"default: {given}, of {LOST_TIME_VARIABLE}"
+    return click.option(
+        "--lost-time",
+        type=SHARE,
+        default=default,
+        envvar=LOST_TIME_VARIABLE,
+        metavar="SHARE",
+        help=f"Share of the workers' cpu time that others, a quota or the hypervisor may take in a VALID run  [{now}].",
+    )
 
 
 def allocator(options: dict[str, Any]) -> str:
@@ -239,7 +273,7 @@ def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:
         UsageError: it is none of the words.
     """
     word, colon, number = text.partition(":")
-    if word == "restart" and (not colon or (number.isdecimal() and int(number) > 0)):
+    if word == "restart" and (not colon or (re.fullmatch("[0-9]{1,9}", number) and int(number) > 0)):
         return "restart", int(number) if colon else DEFAULT_RESTARTS
     if text in ("stop", "continue"):
         return ("stop" if text == "stop" else "continue"), 0

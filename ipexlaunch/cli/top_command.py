@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipexlaunch.cli.check_files import FileCheckedCommand
+from ipexlaunch.cli.option_types import SECONDS
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.guard_streams import failed
 
@@ -36,7 +37,7 @@ Run = tuple["Answer", Mapping[int, "Usage"]]
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.2),
+    type=SECONDS.at_least(0.2),
     default=1.0,
     show_default=True,
     metavar="SECONDS",

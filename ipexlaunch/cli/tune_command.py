@@ -20,9 +20,10 @@ from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_si
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.script_options import script_options_beside_a_models, script_runner
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.cli.tune_options import refuse_what_means_nothing, rule_from_options, tune_options
+from ipexlaunch.cli.tune_options import rule_from_options, tune_options
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
 from ipexlaunch.figures import figure
+from ipexlaunch.plan.words import counted
 from ipexlaunch.report import EXIT_INVALID
 from ipexlaunch.secret_values import mask_words
 from ipexlaunch.tuning.space import AS_IS
@@ -96,7 +97,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     """
     from ipexlaunch.probe.sources import open_topology
 
-    refuse_what_means_nothing(context)
     topology = open_topology("live")
     _check_places(topology)
     subject = _subject(context, topology, program, arguments, options)
@@ -112,11 +112,11 @@ def _check_places(topology: Topology) -> None:
     from ipexlaunch.keep_study import require_optuna
 
     require_optuna()
-    for path, what in (
-        (study_path(os.environ, ""), "the study"),
-        (profile_path(os.environ, topology.fingerprint, ""), "the profile"),
+    for path, what, variable in (
+        (study_path(os.environ, ""), "the study", "XDG_STATE_HOME"),
+        (profile_path(os.environ, topology.fingerprint, ""), "the profile", "XDG_CONFIG_HOME"),
     ):
-        check_directory(os.path.dirname(path), what)
+        check_directory(os.path.dirname(path), what, f"set {variable} to a directory that can be written")
 
 
 def _refuse_own_places(study: str, profile: str, options: dict[str, Any]) -> None:
@@ -169,9 +169,9 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
     _refuse_own_places(path, profile_path(os.environ, topology.fingerprint, subject.key), options)
     study = open_study(path, space, fresh=options["fresh"])
     ground = _ground(subject, space, topology, options)
-    _tell(f"{len(space)} settings of {len(space.splits)} splits, {rule.budget_s:g} s")
+    _tell(f"{counted(len(space), 'setting')} of {counted(len(space.splits), 'split')}, {rule.budget_s:g} s")
     if study.history:
-        _tell(f"going on after {len(study.history)} runs of former sessions ({path})")
+        _tell(f"going on after {counted(len(study.history), 'run')} of former sessions ({path})")
     found = search(space, topology, rule, study, lambda step: try_setting(ground, step), _watch)
     runs = tuple(study.history)
     outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=runs, left_out=subject.left_out)

@@ -83,7 +83,7 @@ class RunWatch:
 
     def tick(self, snapshot: Snapshot) -> None:
         """Read, as an interval has passed."""
-        self._host.look()
+        self._host.look(running=[worker.pid for worker in snapshot.workers if worker.pid is not None])
 
     def close(self) -> None:
         """Read a last time: every worker has ended."""

@@ -24,7 +24,8 @@ ROWS_A_LINE = 4096
 
 def begin_row(run: Run) -> Row:
     """The run begins."""
-    return {"event": "begin", "time": run.started, "fed": run.fed, "host_cpus": run.host_cpus}
+    together = {"fed_together": True} if run.fed_together else {}
+    return {"event": "begin", "time": run.started, "fed": run.fed, **together, "host_cpus": run.host_cpus}
 
 
 def moment_rows(run: Run) -> Iterator[Row]:
@@ -38,7 +39,8 @@ def moment_rows(run: Run) -> Iterator[Row]:
 def host_row(reading: HostReading) -> Row:
     """A reading of the host."""
     row = asdict(reading)
-    return {"event": "host", **row, "used_s": {str(pid): used for pid, used in reading.used_s.items()}}
+    by_process = {name: {str(pid): found for pid, found in row[name].items()} for name in ("used_s", "waits")}
+    return {"event": "host", **row, **by_process}
 
 
 def failure_rows(event: str, failures: Iterable[Failure]) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from ipexlaunch.binding import Binding
 from ipexlaunch.cpulist import parse_list
 from ipexlaunch.documents.placement_rows import placement_of
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.host_reading import HostReading, Throttling
+from ipexlaunch.host_reading import HostReading, Throttling, Waits
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.plan.instances import Instance
 from ipexlaunch.record import Run, WorkerRecord
@@ -26,7 +26,7 @@ class EventsReading:
         self._latest = 0.0
         """Of all times; only for a document without an end."""
         self._code = 0
-        self._fed = False
+        self._fed = self._fed_together = False
         self._host: list[HostReading] = []
         self._host_cpus = 0
         self._notes: tuple[str, ...] = ()
@@ -51,7 +51,8 @@ class EventsReading:
             if event == "end":
                 self._code, self._notes = row.pop("code"), tuple(row.pop("notes"))
             elif event == "begin":
-                self._fed, self._host_cpus = row.pop("fed"), row.pop("host_cpus", 0)
+                self._fed, self._fed_together = row.pop("fed"), row.pop("fed_together", False)
+                self._host_cpus = row.pop("host_cpus", 0)
             elif event == "signal":
                 self._signal = row.pop("number")
         elif event == "note":
@@ -60,12 +61,13 @@ class EventsReading:
             self._failures[event].append(Failure(**row))
             row = {}
         elif event == "host":
-            throttling, used = row.pop("throttling"), row.pop("used_s")
+            throttling, used, waits = row.pop("throttling"), row.pop("used_s"), row.pop("waits", {})
             self._host.append(
                 HostReading(
                     **row,
                     throttling=None if throttling is None else Throttling(**throttling),
                     used_s={int(pid): seconds for pid, seconds in used.items()},
+                    waits={int(pid): Waits(**times) for pid, times in waits.items()},
                 )
             )
             row = {}
@@ -156,6 +158,7 @@ class EventsReading:
             signal=self._signal,
             exit_code=self._code,
             fed=self._fed,
+            fed_together=self._fed_together,
             notes=self._notes,
             recovered=tuple(self._failures["recovered"]),
             signalled=self._times.get("signal"),

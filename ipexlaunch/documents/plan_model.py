@@ -33,7 +33,7 @@ Count = Annotated[StrictInt, Field(ge=1)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class RequestModel(_Strict):

@@ -10,7 +10,7 @@ from ipexlaunch.plan.request import MemoryPolicy
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
 
 
 class SettingModel(_Strict):

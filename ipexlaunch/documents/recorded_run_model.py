@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ipexlaunch.launch import FIRST_PORT, ProgramKind
+from ipexlaunch.launch import ProgramKind
+from ipexlaunch.plan.templates import FIRST_PORT
 
 
 class _Strict(BaseModel):

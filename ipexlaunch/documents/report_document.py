@@ -38,6 +38,7 @@ def write_report(report: Report) -> str:
             "tokens_per_second": throughput.tokens_per_second,
             "seconds": throughput.seconds,
             "steady_seconds": throughput.steady_seconds,
+            "start": throughput.start,
         },
         "latency_ms": dict(report.latency_ms),
         "efficiency": report.efficiency,

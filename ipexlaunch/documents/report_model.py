@@ -39,6 +39,7 @@ class ThroughputModel(_Strict):
     tokens_per_second: float | None
     seconds: float | None
     steady_seconds: float | None
+    start: Literal["common", "first", "run"] | None = None
 
 
 BytesByNode = dict[Annotated[str, Field(pattern=r"^\d+$")], int]
@@ -117,6 +118,8 @@ class DisturbanceModel(_Strict):
     hot_events: int | None
     first_mhz: float | None
     last_mhz: float | None
+    waited_s: float | None = None
+    pressure_s: float | None = None
 
 
 class FailureModel(_Strict):

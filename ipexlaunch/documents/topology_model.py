@@ -46,7 +46,9 @@ Table = Annotated[dict[Id, Count], BeforeValidator(_whole_keys)]
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(extra="forbid", defer_build=True)  # built once, inside the whole document
+    model_config = ConfigDict(
+        extra="forbid", allow_inf_nan=False, defer_build=True
+    )  # built once, inside the whole document
 
 
 class CpuRow(_Row):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.batching.batch_progress import BatchProgress
 from ipexlaunch.drawings.live_words import duration, figure
+from ipexlaunch.drawings.words import counted
 from ipexlaunch.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def batch_words(progress: BatchProgress, snapshot: Snapshot) -> str:
     if progress.expected is not None and progress.share is not None:
         about = "" if progress.exact else "about "
         # Down, so that 100% is all of it.
-        parts = [f"{int(progress.share * 1000) / 10:.1f}% of {about}{rounded(progress):,} items"]
+        parts = [f"{int(progress.share * 1000) / 10:.1f}% of {about}{counted(rounded(progress), 'item')}"]
     over = progress.share == 1.0
     if snapshot.rate is not None and not over:
         parts.append(f"{figure(snapshot.rate)} items/s")

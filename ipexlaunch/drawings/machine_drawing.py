@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ipexlaunch.drawings.arrange import FRAMED, Arranger, Box, Metrics, row_notes
-from ipexlaunch.drawings.ascii_text import ascii_text
 from ipexlaunch.drawings.distances import distance_lines
 from ipexlaunch.drawings.machine_parts import Part, State, machine_parts
 from ipexlaunch.drawings.palette import ansi_style
@@ -22,7 +21,6 @@ def machine_drawing(
     *,
     width: int = 100,
     color: bool = False,
-    unicode: bool = True,
 ) -> str:
     """The machine as boxes in boxes with every cpu's id, siblings below each other; no line is longer than `width`.
 
@@ -31,7 +29,6 @@ def machine_drawing(
         assignment: cpu id to the index of its instance; allowed cpus that it leaves out are shown as idle.
         width: columns of the terminal, taken as 40 where it is less.
         color: with ANSI colours; the words say the same without them.
-        unicode: False draws the frames with +, - and |.
     """
     width = max(width, NARROWEST)
     cell = max((len(str(cpu.id)) for cpu in topology.cpus), default=1) + 1
@@ -47,8 +44,7 @@ def machine_drawing(
     if any(len(cpus) > 1 for cpus in topology.cores.values()):
         lines += wrapped("the cpus of one core stand below each other", width)
     lines += [*canvas.lines(color), *distance_lines(topology, width)]
-    text = "\n".join(lines) + "\n"
-    return text if unicode else ascii_text(text)
+    return "\n".join(lines) + "\n"
 
 
 class _Canvas:

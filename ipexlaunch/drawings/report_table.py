@@ -10,6 +10,8 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.drawings.live_words import plain_line
 from ipexlaunch.drawings.words import wrapped
 from ipexlaunch.figures import figure
+from ipexlaunch.plan.words import counted
+from ipexlaunch.rates import STARTS
 from ipexlaunch.report import CLAIMED_RATE, InstanceReport, Report
 
 if TYPE_CHECKING:
@@ -121,14 +123,14 @@ def _total(report: Report, width: int) -> list[str]:
     lines = []
     if throughput.makespan is None:
         claim = throughput.naive_sum
-        lines.append("no throughput: nothing was counted")
+        lines.append(f"no throughput: {'nothing was counted' if report.batch is None else 'no item was done'}")
         lines[0] += f"; the workers claim {figure(claim)} a second in sum" if claim is not None else ""
-        if claim is None and report.valid:
+        if claim is None and report.valid and report.batch is None:
             lines += wrapped(HOW_TO_COUNT, width, "    ")
     else:
-        work = f"{throughput.items} items in {figure(throughput.seconds)} s"
+        work = f"{counted(throughput.items, 'item')} in {figure(throughput.seconds)} s"
         lines.append(f"total {figure(throughput.makespan)} {throughput.unit}")
-        lines[0] += f"  ({work} from the common start to the last item)"
+        lines[0] += f"  ({work} from {STARTS[throughput.start] if throughput.start else 'the start'} to the last item)"
     details = []
     if throughput.tokens_per_second is not None:
         details.append(f"{figure(throughput.tokens_per_second)} tokens/s")
@@ -144,7 +146,7 @@ def _total(report: Report, width: int) -> list[str]:
         lines += _joined([f"latency {_percentiles(report.latency_ms)}"], "; ", width)
     for kind, found in report.distributions_ms.items():
         figures = _percentiles({"p50": found.p50, "p90": found.p90, "p99": found.p99})
-        lines += _joined([f"{plain_line(kind)} {figures} ({found.count} samples)"], "; ", width)
+        lines += _joined([f"{plain_line(kind)} {figures} ({counted(found.count, 'sample')})"], "; ", width)
     lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
     lines += _joined(_facts(report.facts), "; ", width, "all say: ")
     return lines

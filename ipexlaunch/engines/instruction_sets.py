@@ -31,6 +31,9 @@ NO_AVX2 = InstructionSet("no AVX2", frozenset())
 X86 = (AMX_FP16, AMX, AVX512_BF16, AVX512_VNNI, AVX512, AVX2, NO_AVX2)
 """Most capable first; the first whose flags are all there is the processor's."""
 
+EVERYTHING = AMX_FP16.flags | AVX512_BF16.flags | AVX2.flags | {"fma"}
+"""For a machine of which nothing is known, such as one that a sentence describes."""
+
 ARM_SVE = InstructionSet("ARM with SVE", frozenset({"asimd", "sve"}))
 ARM = InstructionSet("ARM with Advanced SIMD", frozenset({"asimd"}))
 

@@ -14,6 +14,7 @@ from ipexlaunch.batching.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.feed_workers.journal import Recorder
 from ipexlaunch.feed_workers.suspicion import Patience, Suspicion
+from ipexlaunch.plan.words import counted
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said, command_line
 
@@ -263,7 +264,7 @@ class QueueFeeder:
             return  # what was taken from it meanwhile, or never given
         try:
             if len(said.results) != len(batch.items):
-                raise ValueError(f"gave {len(said.results)} results for {len(batch.items)} items")
+                raise ValueError(f"gave {counted(len(said.results), 'result')} for {counted(len(batch.items), 'item')}")
             rows = encode_rows(batch.items, said.results)
         except (ValueError, RecursionError) as error:
             self.queue.failed(index, said.number, f"the results cannot be kept: {error}")
@@ -383,4 +384,4 @@ class QueueFeeder:
 
 
 def _obituary(letter: DeadLetter) -> str:
-    return f"item {shown(letter.item.id)} was given up after {letter.attempts} attempts: {letter.reason}"
+    return f"item {shown(letter.item.id)} was given up after {counted(letter.attempts, 'attempt')}: {letter.reason}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipexlaunch.plan.words import counted, times
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
@@ -65,11 +67,11 @@ class Suspicion:
             and on_single_items >= patience.deaths_on_single_items
         ):
             return (
-                f"the program fails on every batch: workers ended {deaths} times and none was done, at last: {reason}; "
-                "what they printed last says why"
+                f"the program fails on every batch: workers ended {times(deaths)} and none was done, at last: "
+                f"{reason}; what they printed last says why"
             )
         if deaths >= max(patience.deaths_in_a_row, 2 * self._workers):
-            return f"workers ended {deaths} times without a batch done in between, at last: {reason}"
+            return f"workers ended {times(deaths)} without a batch done in between, at last: {reason}"
         return ""
 
     def died_idle(self, reason: str, *, asked: bool) -> str:
@@ -82,7 +84,7 @@ class Suspicion:
         self._idle += 1
         if self._idle >= self._patience.deaths_idle * self._workers:
             when = "before there were items for them" if asked else "before they asked for items"
-            return f"workers ended {self._idle} times {when}, at last: {reason}"
+            return f"workers ended {times(self._idle)} {when}, at last: {reason}"
         return ""
 
     def gave_up(self, items: int, reason: str) -> str:
@@ -94,5 +96,6 @@ class Suspicion:
         """
         self._items += items
         if self._items >= self._patience.dead_in_a_row:
-            return f"{self._items} items were given up without a batch done in between, at last: {reason}"
+            were = f"{counted(self._items, 'item')} {'was' if self._items == 1 else 'were'}"
+            return f"{were} given up without a batch done in between, at last: {reason}"
         return ""

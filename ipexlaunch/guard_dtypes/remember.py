@@ -13,9 +13,11 @@ from ipexlaunch.engines.measurement import Measurement, from_row
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.read_text import read_text
 from ipexlaunch.user_directory import distrust
-from ipexlaunch.write_file import write_file
+from ipexlaunch.write_file import check_directory, write_file
 
 SCHEMA = "ipexlaunch/measurements/1"
+
+ELSEWHERE = "set XDG_CACHE_HOME, or use --no-cache"
 
 
 def path_of(directory: str, key: Mapping[str, object]) -> str:
@@ -55,6 +57,19 @@ def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None
     return {each.candidate: each for each in found}
 
 
+def check_place(directory: str) -> None:
+    """Find out before anything is measured that it could not be kept.
+
+    Args:
+        directory: of the cache; "" for none.
+
+    Raises:
+        LaunchError: no file can be written there.
+    """
+    if directory:
+        check_directory(directory, "measurements", ELSEWHERE)
+
+
 def remember(directory: str, key: Mapping[str, object], measurements: Sequence[Measurement]) -> None:
     """Keep measurements; what did not run is left out, for the next time may find it repaired.
 
@@ -75,6 +90,4 @@ def remember(directory: str, key: Mapping[str, object], measurements: Sequence[M
     try:
         write_file(path, json.dumps(document, indent=1))
     except OSError as error:
-        raise LaunchError(
-            f"keep measurements in {directory}", str(error.strerror), "set XDG_CACHE_HOME, or use --no-cache"
-        ) from None
+        raise LaunchError(f"keep measurements in {directory}", str(error.strerror), ELSEWHERE) from None

@@ -24,7 +24,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.guard_dtypes.ground import Ground
 from ipexlaunch.guard_dtypes.measure import measure, run_off
 from ipexlaunch.guard_dtypes.model_identity import identity_of
-from ipexlaunch.guard_dtypes.remember import recall, remember
+from ipexlaunch.guard_dtypes.remember import check_place, recall, remember
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +111,7 @@ def measure_known(
     found |= {each.candidate: each.measurement for each in known if each.measurement is not None}
     missing = [each for each in wanted if each not in found]
     if missing:
+        check_place(ground.cache)
         ground.tell(_announcement(missing, ground, seconds))
         fresh = measure(ground, job, missing, seconds=seconds, layers=layers)
         found |= {each.candidate: each for each in fresh}

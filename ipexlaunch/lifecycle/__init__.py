@@ -5,7 +5,7 @@ Times are seconds of one monotonic clock.
 """
 
 from ipexlaunch.lifecycle.events import Command, CommandKind, Event, EventKind
-from ipexlaunch.lifecycle.next_state import begin, step
+from ipexlaunch.lifecycle.next_state import begin, end_in_words, step
 from ipexlaunch.lifecycle.states import (
     LONGEST_RESTART_WAIT_S,
     SIGNAL_BASE,
@@ -35,6 +35,7 @@ __all__ = [
     "State",
     "WorkerState",
     "begin",
+    "end_in_words",
     "exit_code",
     "next_deadline",
     "step",

@@ -6,11 +6,13 @@ from typing import Literal
 
 from ipexlaunch.quick_dataclass import dataclass
 
-EventKind = Literal["phase", "ready", "counted", "finished", "exited", "signalled", "drained", "abandoned", "tick"]
+EventKind = Literal[
+    "phase", "ready", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned", "tick"
+]
 """phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
-start; counted: it counted something; finished: it has counted its last item; exited: its process ended; signalled: the
-launcher was asked to end; drained: no item is left for workers that are fed; abandoned: no more of them can be done;
-tick: time passed."""
+start; counted: it counted something; finished: it has counted its last item; stuck: it is killed for that; exited: its
+process ended; signalled: the launcher was asked to end; drained: no item is left for workers that are fed; abandoned:
+no more of them can be done; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,12 @@ class Event:
     kind: EventKind
     time: float
     index: int = -1
-    """The worker, for phase, ready, counted, finished and exited."""
+    """The worker, for phase, ready, counted, finished, stuck and exited."""
     code: int = 0
     """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
     detail: str = ""
-    """phase: its name; exited: what is known beyond the code, e.g. why it could not be started."""
+    """phase: its name; stuck: what it did, in words that follow "instance 3"; exited: what is known beyond the code,
+    e.g. why it could not be started."""
 
 
 CommandKind = Literal["start", "go", "release", "terminate", "kill", "done"]

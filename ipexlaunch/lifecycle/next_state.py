@@ -10,6 +10,7 @@ from ipexlaunch.lifecycle.states import (
     COMPILATION,
     LONGEST_RESTART_WAIT_S,
     NEVER_RESTARTED,
+    SIGKILL,
     SIGNAL_BASE,
     SIGTERM,
     TIMED_OUT,
@@ -37,7 +38,10 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     if event.kind in ("ready", "finished", "exited"):
         state = _busy(state, event.index, "", event.time)
     if event.kind == "ready":
-        return _start_together(_with_phase(state, event.index, "ready"), event.time)
+        state = _in_time(_with_phase(state, event.index, "ready"), event.index)
+        return _start_together(state, event.time)
+    if event.kind == "stuck":
+        return _change(state, event.index, killed_for=f"{event.detail} and was killed"), ()
     if event.kind == "counted":
         return _change(state, event.index, counted=event.time), ()
     if event.kind == "finished":
@@ -75,6 +79,11 @@ def _busy(state: State, index: int, name: str, time: float) -> State:
     return _change(state, index, busy_with=name, busy_since=time, compiled_s=worker.compiled_s + spent)
 
 
+def _in_time(state: State, index: int) -> State:
+    """The worker did what it has a time limit of its own for; one that was asked to end still has to."""
+    return state if state.drained else _change(state, index, kill_at=None)
+
+
 def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
     """Give the start once no living worker is still loading; a worker that exited is not waited for.
 
@@ -89,23 +98,21 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
     if state.stopping or not waiting or loading:
         return state, ()
     for index in waiting:
-        state = _change(_with_phase(state, index, "running"), index, counted=time, kill_at=None)
+        state = _in_time(_change(_with_phase(state, index, "running"), index, counted=time), index)
     return replace(state, go=time if state.go is None else state.go), (Command("go", waiting),)
 
 
 def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     before, limits = state.workers[event.index], state.limits
     # A worker that still loads when nothing is left is asked to end, and has done nothing wrong.
-    not_needed = state.drained and not before.was_ready
+    not_needed = state.drained and (before.not_needed or not before.was_ready)
     code = 0 if not_needed else shell_code(event.code)
     is_early = limits.fed and not state.drained
     state = _change(state, event.index, phase="exited", exit_code=code, kill_at=None)
     # A program that is given its items ends when it is told that there are no more, not before.
     if (code or is_early) and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
-        from ipexlaunch.exit_words import describe_exit  # not before somebody fails
-
-        message = event.detail or describe_exit(event.code)
+        message = event.detail or end_in_words(before, event.code)
         failure = Failure(index=event.index, stage=stage, code=code, message=message, time=event.time)
         if state.drained:
             state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done
@@ -116,6 +123,7 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
                 state, event.index, phase="waiting", exit_code=None, restarts=before.restarts + 1,
                 failed_loads=before.failed_loads + 1 if stage == "load" else 0,
                 start_at=event.time + wait, was_ready=False, counted=None, compiled_before_s=before.compiled_s,
+                killed_for="",
             )  # fmt: skip
             return replace(state, recovered=(*state.recovered, failure)), ()
         elif code:
@@ -136,6 +144,25 @@ def _may_restart(state: State, worker: WorkerState, stage: Stage) -> bool:
     return limits.on_failure == "restart" and worker.restarts < limits.restarts
 
 
+def end_in_words(worker: WorkerState, code: int) -> str:
+    """How a worker's process ended; why, where that was our doing.
+
+    Args:
+        worker: before its end.
+        code: as the operating system reports it to Python.
+    """
+    from ipexlaunch.exit_words import describe_exit  # not before somebody ends
+
+    return worker.killed_for if worker.killed_for and code == -SIGKILL else describe_exit(code)
+
+
+def _why_overdue(state: State) -> str:
+    limits = state.limits
+    if not state.drained:
+        return f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout) and was killed"
+    return f"did not end within {limits.stall_timeout_s:g} s after the last item (--stall-timeout) and was killed"
+
+
 def _drained(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
     """Nothing is left to be done: who loads or waits to be started is not needed, the others leave by themselves."""
     limits = state.limits
@@ -144,7 +171,7 @@ def _drained(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
         if worker.phase == "waiting":
             state = _never_started(state, worker, 0)
         elif worker.index in loading:
-            state = _change(state, worker.index, kill_at=time + limits.grace_s)
+            state = _change(state, worker.index, kill_at=time + limits.grace_s, not_needed=True)
         elif worker.phase != "exited" and limits.stall_timeout_s is not None:
             state = _change(state, worker.index, kill_at=time + limits.stall_timeout_s)
     commands = (Command("terminate", loading),) if loading else ()
@@ -194,6 +221,6 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
             state = _change(state, index, kill_at=time + state.limits.ready_timeout_s)
     overdue = tuple(worker.index for worker in state.workers if worker.kill_at is not None and worker.kill_at <= time)
     for index in overdue:
-        state = _change(state, index, kill_at=None)
+        state = _change(state, index, kill_at=None, killed_for=_why_overdue(state))
     commands = (Command("start", due), Command("kill", overdue))
     return state, tuple(command for command in commands if command.indices)

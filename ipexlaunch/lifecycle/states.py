@@ -26,6 +26,7 @@ SIGNAL_BASE = 128
 """Exit code of what a signal ended is 128 + its number, as a shell has it."""
 
 SIGTERM = 15
+SIGKILL = 9
 
 COMPILATION = ("compiling", "waiting for compilation")
 """Announced phases that have a time limit of their own and do not count against that of being ready."""
@@ -100,6 +101,10 @@ class WorkerState:
     """Attempts in a row that ended before it was ready."""
     kill_at: float | None = None
     """When it alone is killed, where workers are fed: not ready in time, or not gone."""
+    killed_for: str = ""
+    """Why we have killed it, in words that follow "instance 3"; "" where we have not."""
+    not_needed: bool = False
+    """Whether it was asked to end while it loaded, because nothing was left to be done."""
     exit_code: int | None = None
     """Once exited; 128 + signal for a signal."""
 

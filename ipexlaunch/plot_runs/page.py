@@ -126,7 +126,10 @@ def _search(outcome: Outcome) -> list[str]:
     figures = _tiles(
         [
             (_figure(outcome.rate), "items/s of the pick"),
-            (str(len(outcome.runs)), f"runs of {tried} of {outcome.settings} settings"),
+            (
+                str(len(outcome.runs)),
+                f"{'run' if len(outcome.runs) == 1 else 'runs'} of {tried} of {counted(outcome.settings, 'setting')}",
+            ),
             (_figure(cost_s), "seconds, loading included"),
         ]
     )

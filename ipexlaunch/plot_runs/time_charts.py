@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.plot_runs.chart_ground import chart, label_instances, rows_height, show_legend, shown_name, whole_steps
 from ipexlaunch.plot_runs.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
-from ipexlaunch.rates import items_by_time, start_of, window_of
+from ipexlaunch.rates import STARTS, Window, began, items_by_time, start_kind, window_of
 from ipexlaunch.record import Run, WorkerRecord
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def throughput_chart(run: Run) -> str:
     width = seconds / BUCKETS
     edges = [bucket * width for bucket in range(BUCKETS + 1)]
     rows = {
-        record.instance.index: [items / width for items in items_by_time(record, window.start, width, BUCKETS)]
+        record.instance.index: [
+            items / width for items in items_by_time(record, window.start, width, BUCKETS, began(run, record))
+        ]
         for record in run.records
     }
     total = [sum(column) for column in zip(*rows.values(), strict=True)]
@@ -60,17 +62,26 @@ def throughput_chart(run: Run) -> str:
         whole_steps(axes.yaxis)
         bar = axes.figure.colorbar(picture, ax=axes, label="items/s", pad=0.01)
         bar.outline.set_visible(False)
-        axes.axvline(window.end - window.start, color=INK, linestyle="--", linewidth=1.2)
-        axes.set_xlabel(f"seconds from the common start, {width:.3g} s a step; all worked until the dashed line")
+        for moment in _together(window):
+            axes.axvline(moment, color=INK, linestyle="--", linewidth=1.2)
+        axes.set_xlabel(
+            f"seconds from {STARTS[start_kind(run)]}, {width:.3g} s a step; all worked between the dashed lines"
+        )
 
     def common(axes: Axes) -> None:
-        axes.axvspan(0, window.end - window.start, color=SHADE, linewidth=0, zorder=0)
+        axes.axvspan(*_together(window), color=SHADE, linewidth=0, zorder=0)
         axes.set_xlim(0, seconds)
-        axes.set_xlabel(f"seconds from the common start, {width:.3g} s a step; shaded: all worked")
+        axes.set_xlabel(f"seconds from {STARTS[start_kind(run)]}, {width:.3g} s a step; shaded: all worked")
 
     if len(rows) <= MOST_LINES:
         return chart(lines, 3.4)
     return chart(heat, min(6.5, 2.2 + 0.06 * len(rows)))
+
+
+def _together(window: Window) -> tuple[float, float]:
+    """From when to when all worked, in seconds from the start."""
+    begin = window.begin - window.start
+    return begin, begin + window.seconds
 
 
 def total_chart(run: Run) -> str:
@@ -84,16 +95,16 @@ def total_chart(run: Run) -> str:
         return ""
     seconds = window.last - window.start
     width = seconds / BUCKETS
-    rows = [items_by_time(record, window.start, width, BUCKETS) for record in run.records]
+    rows = [items_by_time(record, window.start, width, BUCKETS, began(run, record)) for record in run.records]
     total = [sum(column) / width for column in zip(*rows, strict=True)]
 
     def draw(axes: Axes) -> None:
-        axes.axvspan(0, window.end - window.start, color=SHADE, linewidth=0, zorder=0)
+        axes.axvspan(*_together(window), color=SHADE, linewidth=0, zorder=0)
         axes.stairs(total, [bucket * width for bucket in range(BUCKETS + 1)], baseline=None, color=INSTANCES[4])
         axes.set_ylim(bottom=0)
         axes.set_xlim(0, seconds)
         axes.set_ylabel("items/s, all instances")
-        axes.set_xlabel(f"seconds from the common start, {width:.3g} s a step; shaded: all worked")
+        axes.set_xlabel(f"seconds from {STARTS[start_kind(run)]}, {width:.3g} s a step; shaded: all worked")
 
     return chart(draw, 2.6)
 
@@ -128,7 +139,9 @@ def phases_chart(run: Run) -> str:
         if run.go is not None:
             axes.axvline(run.go - run.started, color=INK, linestyle="--", linewidth=1.2)
         label_instances(axes, [record.instance.index for record in run.records])
-        label = "seconds from the start of the run" + ("; dashed: the common start" if run.go is not None else "")
+        label = "seconds from the start of the run" + (
+            f"; dashed: {STARTS[start_kind(run)]}" if run.go is not None else ""
+        )
         if run.go is not None and run.ended - run.go > LONG_WORK * (run.go - run.started):
             axes.set_xlim(0, (1 + 1 / LONG_WORK) * (run.go - run.started))
             label += f"; the run went on to {run.ended - run.started:.4g} s"
@@ -142,12 +155,12 @@ def _spans(run: Run, record: WorkerRecord) -> list[tuple[str, float, float]]:
     """(what, from, to) of one worker."""
     end = run.ended if record.exited is None else record.exited
     ready = end if record.ready is None else record.ready
-    begun = start_of(run) if record.ready is not None and run.go is not None else ready
+    begun = max(ready, began(run, record)) if record.ready is not None and run.go is not None else ready
     spans = [("starting", record.started, ready)]
     for span in record.told.phases if record.told else ():
         spans.append((span.name, span.begin, ready if span.end is None else span.end))
     if record.ready is not None:
         finished = end if record.finished is None else record.finished
-        spans += [("waiting for the others", ready, max(ready, begun)), ("working", max(ready, begun), finished)]
+        spans += [("waiting for the others", ready, begun), ("working", begun, finished)]
         spans.append(("ending", finished, end))
     return [(name, begin, until) for name, begin, until in spans if until > begin]

@@ -43,8 +43,6 @@ class Prepared:
     """Gives back what only batches of further shapes would need; call it when every shape has been run."""
     convert_s: float = 0.0
     """Seconds of casting, packing and quantising; compilation happens in the first calls and is not in it."""
-    generate_options: Mapping[str, object] = field(default_factory=dict)
-    """Given to `generate` on top of the task's own, e.g. {"cache_implementation": "static"}."""
     notes: tuple[str, ...] = ()
     """What the engine did otherwise than asked (an unknown architecture that it only half optimises)."""
     facts: Mapping[str, object] = field(default_factory=dict)

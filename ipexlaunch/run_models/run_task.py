@@ -108,7 +108,6 @@ def greedy(prepared: Prepared, batch: Batch, new_tokens: int, **more: object) ->
         "max_new_tokens": new_tokens,
         "min_new_tokens": new_tokens,
         "pad_token_id": _pad_token(model.config),
-        **prepared.generate_options,
         **more,
     }
     with torch.no_grad(), prepared.context():

@@ -205,7 +205,8 @@ class CallCounter:
                 f"(--warmup-calls {self.warmup_calls})"
             )
         if self.training:
-            return f"{self.training} calls of a model in training mode; only inference is counted"
+            calls = f"{self.training} call{'s' * (self.training > 1)} of a model"
+            return f"{calls} in training mode; only inference is counted"
         compiled = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames")
         more = "; calls inside a function given to torch.compile are not seen, give it the model" if compiled else ""
         return f"no model (torch.nn.Module) was called in this process{more}"

@@ -41,6 +41,7 @@ def account(
         signal=state.signal,
         exit_code=lifecycle.exit_code(state),
         fed=state.limits.fed,
+        fed_together=state.limits.fed_together,
         notes=(*notes, *_about_recovered(children, state), *_about_printed(children)) if over else tuple(notes),
         recovered=_of_instances(state.recovered, children),
         signalled=state.signalled,

@@ -50,8 +50,6 @@ class Child:
     printed: PrintedCounts | None = None
     """What its output counts, where a rule for that was given."""
     placements: list[Placement] = field(default_factory=list)
-    inspected: float = 0.0
-    """When it was last looked at."""
     last_line: str = ""
     """What it printed last: a whole line, or what stands after it."""
     ready: float | None = None

@@ -8,8 +8,8 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ipexlaunch.exit_words import describe_exit
-from ipexlaunch.lifecycle import Event
+from ipexlaunch.lifecycle import Event, end_in_words
+from ipexlaunch.plan.words import counted
 from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.crew import Crew
 from ipexlaunch.supervise.guardian import Guardian
@@ -80,7 +80,7 @@ class Collector:
         ours = {*crew.by_pid, self._guardian.pid}
         ended = end_leftovers(crew.means.descendants, ours, crew.limits.grace_s, wait, crew.clock)
         if ended:
-            crew.note(f"ended {ended} processes that the workers had left behind")
+            crew.note(f"ended {counted(ended, 'process', 'processes')} that the workers had left behind")
         for place, child in enumerate(crew.children):
             self._listener.drain(place, child)
             self._listener.forget(child)
@@ -117,7 +117,7 @@ class Collector:
             self._explain_kill(place)
         now = crew.clock()
         if self._feeder is not None:
-            self._feeder.lost(place, describe_exit(code), now)
+            self._feeder.lost(place, end_in_words(crew.state.workers[place], code), now)
         self._feed(Event("exited", now, place, code))
 
     def _explain_kill(self, place: int) -> None:

@@ -21,6 +21,9 @@ READ_BYTES = 1 << 16
 LARGEST_PIPE_BYTES = 1 << 20
 """What a pipe can hold (pipe-max-size in proc(5)); a new one holds 64 KiB."""
 
+LONGEST_WAIT_S = 86400.0
+"""Waking up once a day costs nothing; epoll_wait(2) takes no more than 2**31 milliseconds."""
+
 
 class Listener:
     """Every descriptor of a run behind one selector; the data of a key is the function that deals with it."""
@@ -76,7 +79,7 @@ class Listener:
 
     def wait(self, timeout_s: float | None) -> None:
         """Wait until something happens or the time is over, and deal with what happened."""
-        for key, _ in self.selector.select(timeout_s):
+        for key, _ in self.selector.select(None if timeout_s is None else min(timeout_s, LONGEST_WAIT_S)):
             key.data(key.fd)
 
     def drain(self, index: int, child: Child) -> None:
@@ -165,7 +168,8 @@ class Listener:
             return  # looked at once it is whole: a line of 256 MB comes in thousands of pieces
         child.told = child.told or Told()
         now = self._clock()
-        for said in read_messages(child.buffer, child.samples, child.told, now, longest):
+        fed = self._longest is not None  # only a feeder asks for longer ones
+        for said in read_messages(child.buffer, child.samples, child.told, now, longest, fed=fed):
             self._heard(index, said, now)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch import lifecycle
 from ipexlaunch.lifecycle import Command, Event, Limits
+from ipexlaunch.plan.words import counted
 from ipexlaunch.secret_values import mask_text
 from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.child import Child
@@ -268,8 +269,8 @@ class _Loop:
         for number in self.wakeup.arrived():
             if number in ENDING:
                 if not self.crew.state.stopping:
-                    alive = len(self.crew.state.alive)
-                    self.means.tell(f"{signal.Signals(number).name}: stopping {alive} workers")
+                    alive = counted(len(self.crew.state.alive), "worker")
+                    self.means.tell(f"{signal.Signals(number).name}: stopping {alive}")
                 self.feed(Event("signalled", self.clock(), code=number))
         self.collector.reap()
 
@@ -304,7 +305,7 @@ class _Loop:
             self.crew.signal_all(command.indices, signal.SIGTERM)
         elif command.kind == "kill":
             did_not = "end" if self.crew.state.stopping else "get ready, or end, in time"
-            self.means.tell(f"killing {len(command.indices)} workers that did not {did_not}")
+            self.means.tell(f"killing {counted(len(command.indices), 'worker')} that did not {did_not}")
             self.crew.signal_all(command.indices, signal.SIGKILL)
         elif command.kind == "done":
             self.done = True

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
+from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.samples import UNKNOWN, Samples
 from ipexlaunch.secret_values import mask_text, masked
@@ -62,7 +63,13 @@ DEEPEST_FACT = 16
 
 
 def read_messages(
-    buffer: bytearray, samples: Samples, told: Told, now: float, longest: int = LONGEST_MESSAGE_BYTES
+    buffer: bytearray,
+    samples: Samples,
+    told: Told,
+    now: float,
+    longest: int = LONGEST_MESSAGE_BYTES,
+    *,
+    fed: bool = False,
 ) -> list[Said]:
     """Take the whole lines off a buffer; counts, durations and facts are kept, announcements are returned in order.
 
@@ -72,6 +79,7 @@ def read_messages(
         told: what else it has told so far.
         now: time of the reading, for counts and phases that come without one.
         longest: a line of more bytes is not a message.
+        fed: the launcher gives the worker its items and counts them itself: of its own counts only tokens are taken.
     """
     said: list[Said] = []
     end = buffer.rfind(b"\n") + 1
@@ -83,20 +91,45 @@ def read_messages(
         buffer.clear()
     for line in lines:
         if line.strip():
-            said.append(_understand(line, samples, told, now))
+            said += _understand(line, samples, told, now, fed=fed)
     return said
 
 
-def _understand(line: bytes, samples: Samples, told: Told, now: float) -> Said:
+def _understand(line: bytes, samples: Samples, told: Told, now: float, *, fed: bool) -> list[Said]:
     try:
         message: Any = read_message(line)
     except ValueError as error:
-        return _unreadable(line, f"{_shortened(line)} is not JSON", str(error))
+        return [_unreadable(line, f"{_shortened(line)} is not JSON", str(error))]
     event = message.get("event") if isinstance(message, dict) else None
-    if event in ("ready", "finished"):
-        return Said(event)
+    if event == "finished":
+        return [*_doubts_of_total(message, told, line), Said(event)]
+    return [_announced(message, event, line, samples, told, now, fed=fed)]
+
+
+def _doubts_of_total(message: dict[str, Any], told: Told, line: bytes) -> list[Said]:
+    """What is to be said where a worker has counted something else than has arrived of it."""
+    if "items" not in message and "tokens" not in message:
+        return []
+    items, tokens = message.get("items", told.sent_items), message.get("tokens", told.sent_tokens)
+    if not (_is_count(items) and _is_count(tokens)):
+        return [Said("", f"{_shortened(line)}: counts are whole numbers from 0")]
+    pairs = (("item", items, told.sent_items), ("token", tokens, told.sent_tokens))
+    return [
+        Said("invalid", text=f"it counted {counted(its, what)} in all, and {ours} of them arrived here")
+        for what, its, ours in pairs
+        if its != ours
+    ]
+
+
+def _announced(
+    message: dict[str, Any], event: object, line: bytes, samples: Samples, told: Told, now: float, *, fed: bool
+) -> Said:
+    if event == "ready":
+        return Said("ready")
     if event == "progress":
-        problem = _count(message, samples, now)
+        problem = _count(message, samples, told, now, fed=fed)
+        if not problem and fed and _counts_items(message):
+            problem = "the launcher gives the items here and counts them, so these are not added"
     elif event == "samples":
         problem = _durations(message, told)
     elif event == "facts":
@@ -115,7 +148,7 @@ def _understand(line: bytes, samples: Samples, told: Told, now: float) -> Said:
         return _of_batches(message, event, line)
     else:
         return Said("", f"{_shortened(line)} has no event that is known ({', '.join(EVENTS)})")
-    return Said("", f"{_shortened(line)}: {problem}") if problem else Said(event)
+    return Said("", f"{_shortened(line)}: {problem}") if problem else Said(str(event))
 
 
 def _of_batches(message: dict[str, Any], event: str, line: bytes) -> Said:
@@ -191,7 +224,12 @@ def _name(value: object) -> str:
     return ""
 
 
-def _count(message: dict[str, object], samples: Samples, now: float) -> str:
+def _counts_items(message: dict[str, object]) -> bool:
+    items = message.get("items", 0)
+    return any(items) if isinstance(items, list) else bool(items)
+
+
+def _count(message: dict[str, object], samples: Samples, told: Told, now: float, *, fed: bool) -> str:
     """Add the counts of a progress message; what is wrong with it, or ""."""
     items = message.get("items", 0)
     if not isinstance(items, list):
@@ -213,8 +251,15 @@ def _count(message: dict[str, object], samples: Samples, now: float) -> str:
             return WHAT_A_TIME_IS
         if latency is not UNKNOWN and not (_is_finite(latency) and latency >= 0):
             return "latencies are seconds, each from 0"
+    by_itself = message.get("child") is not True
     for time, count, tokens, latency in zip(*columns, strict=True):
-        samples.add(float(time), count, tokens, float(latency))
+        if by_itself:
+            told.sent_items += count
+            told.sent_tokens += tokens
+        if not fed:
+            samples.add(float(time), count, tokens, float(latency))
+        elif tokens:
+            samples.add(float(time), 0, tokens)
     return ""
 
 

@@ -79,5 +79,5 @@ class TendedFeeder:
         for note in feeder.take_notes():
             crew.note(note)
         for place, reason in feeder.take_stuck():
-            crew.note_of(place, f"{reason} and is killed")
+            self._feed(Event("stuck", crew.clock(), place, detail=reason))
             children.signal_group(crew.children[place], signal.SIGKILL)

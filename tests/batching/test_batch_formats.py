@@ -183,7 +183,7 @@ def test_a_line_of_a_gigabyte_is_an_error_in_little_memory(tmp_path: Path) -> No
         (("--input", "in.txt", "--output", "-", "--resume"), "cannot go on with a job whose output is a pipe"),
         (("--input", "-", "--output", "o", "--resume"), "cannot go on with a job whose input is a pipe"),
         (("--input", "in.txt", "--output", "-", "--output-format", "parquet"), "cannot write Parquet to standard out"),
-        (("--input", "in.txt", "--output", "o", "--rebuild"), "--rebuild goes with --resume"),
+        (("--input", "in.txt", "--output", "o", "--rebuild"), "--rebuild needs --resume"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_a_worker_starts(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipexlaunch.cpulist import parse_list
+from ipexlaunch.drawings.ascii_text import ascii_text
 from ipexlaunch.drawings.machine_drawing import machine_drawing
 from ipexlaunch.drawings.machine_parts import Part, machine_parts
 from ipexlaunch.drawings.machine_svg import machine_svg
@@ -135,7 +136,7 @@ def test_the_tree_names_every_cpu_once(topology: Topology) -> None:
 
 def test_a_drawing_without_unicode_is_ascii() -> None:
     topology = regular(2, 2, 7, 2, l3_cores=7)
-    assert machine_drawing(topology, {0: 0, 1: 1}, unicode=False).isascii()
+    assert ascii_text(machine_drawing(topology, {0: 0, 1: 1})).isascii()
 
 
 def test_two_sockets_of_sixty_four_cores_fit_a_hundred_columns() -> None:

@@ -45,7 +45,7 @@ def test_underscores_and_old_spellings_mean_the_same(capsys: pytest.CaptureFixtu
     [
         (["--ninstances", "57"], "56 instances at most"),
         (["--ninstances", "0"], "--ninstances counts from 1"),
-        (["--ninstances", "x"], "'x' is not a valid integer"),
+        (["--ninstances", "x"], "'x' is no whole number"),
         (["--ncores-per-instance", "x"], "'x' is not a number of cores"),
         (["--cores-list", "3-1"], "ends before it begins"),
         (["--cores-list", "a"], "'a' is not an id or a range"),
@@ -59,8 +59,9 @@ def test_underscores_and_old_spellings_mean_the_same(capsys: pytest.CaptureFixtu
         (["--check", "no-such-file"], "no such file"),
         (["script.py"], "ipexlaunch run"),
         (["--export", "systemd"], "no program is given"),
-        (["--export", "numactl", "--format", "json"], "--export and --format json"),
+        (["--export", "numactl", "--format", "json"], "--export and --format exclude each other"),
         (["--export-dir", "x"], "give --export too"),
+        (["--export", "run_cpu"], "use --export numactl, or `ipexlaunch run`"),
     ],
 )
 def test_a_mistake_is_one_line_and_code_2(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

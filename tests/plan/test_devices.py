@@ -15,7 +15,7 @@ from ipexlaunch.launch import Job, make_launch, shell_line
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.exports import export_plan
+from ipexlaunch.plan.exports import Work, export_plan
 from ipexlaunch.plan.numactl import numactl_lines
 from ipexlaunch.topology import Topology
 from ipexlaunch.topology.machine import Accelerator
@@ -195,13 +195,13 @@ def test_a_plan_for_cpus_says_nothing_of_accelerators() -> None:
 def test_exports_carry_the_accelerator_where_numbers_mean_the_same() -> None:
     plan = made("2s 8c 2xpu", device="xpu")
     assert [line.split()[2] for line in numactl_lines(plan)] == ["ZE_AFFINITY_MASK=0", "ZE_AFFINITY_MASK=1"]
-    for kind in ("numactl", "run_cpu", "systemd", "slurm"):
-        text = "".join(file.text for file in export_plan(kind, plan, ["/usr/bin/python3", "a.py"]))
+    for kind in ("numactl", "systemd", "slurm"):
+        text = "".join(file.text for file in export_plan(kind, plan, Work(program=("/usr/bin/python3", "a.py"))))
         assert "ZE_AFFINITY_MASK=1" in text
         assert "IPEXLAUNCH_ACCELERATOR=xpu:1" in text
     for kind in ("docker", "kubernetes"):
         with pytest.raises(RequestError, match="numbers the accelerators that it is given anew"):
-            export_plan(kind, plan, ["image"])
+            export_plan(kind, plan, Work(program=("image",)))
 
 
 def test_what_a_batch_system_hands_out_is_all_that_is_planned_with() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,10 @@ import pytest
 import yaml
 
 from ipexlaunch.cli import plan_command
-from ipexlaunch.cpulist import format_list, parse_list
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
 from ipexlaunch.plan import Plan, Request, make_plan
-from ipexlaunch.plan.exports import EXPORTS, export_plan
+from ipexlaunch.plan.exports import EXPORTS, Work, export_plan
 from ipexlaunch.plan.numactl import numactl_lines, numactl_words
 from ipexlaunch.probe.machine import probe
 from tests.plan.machines import machine
@@ -25,8 +26,8 @@ PLAN = make_plan(machine([8, 8], threads=2), Request(ninstances=4))
 TOKENS = ["/usr/bin/env", "python3", "a b.py", "--x=$HOME", 'quo"te', "100%", "it's", ""]
 
 
-def text_of(kind: str, plan: Plan = PLAN, program: list[str] | None = None) -> str:
-    (file,) = export_plan(kind, plan, program or [])
+def text_of(kind: str, plan: Plan = PLAN, program: list[str] | None = None, **variables: str) -> str:
+    (file,) = export_plan(kind, plan, Work(program=tuple(program or ()), variables=variables))
     return file.text
 
 
@@ -34,7 +35,7 @@ def test_the_command_offers_every_export() -> None:
     assert plan_command.EXPORTS == EXPORTS
 
 
-@pytest.mark.parametrize("kind", ["numactl", "run_cpu", "slurm", "docker"])
+@pytest.mark.parametrize("kind", ["numactl", "slurm", "docker"])
 @pytest.mark.parametrize("program", [[], TOKENS])
 def test_scripts_are_valid_shell(kind: str, program: list[str], tmp_path: Path) -> None:
     path = tmp_path / "script"
@@ -93,7 +94,7 @@ def test_lines_for_a_machine_without_nodes_use_taskset() -> None:
 @pytest.mark.parametrize("policy", ["bind", "preferred", "interleave", "local", "none", "weighted-interleave"])
 def test_systemd_accepts_the_units(policy: str, tmp_path: Path) -> None:
     plan = make_plan(machine([8, 8]), Request(ninstances=2, memory_policy=policy))  # type: ignore[arg-type]
-    files = export_plan("systemd", plan, TOKENS)
+    files = export_plan("systemd", plan, Work(program=tuple(TOKENS)))
     assert [file.name for file in files] == [
         "ipexlaunch.target", "ipexlaunch.slice", "ipexlaunch-0.service", "ipexlaunch-1.service",
     ]  # fmt: skip
@@ -112,7 +113,7 @@ def test_systemd_accepts_the_units(policy: str, tmp_path: Path) -> None:
 
 
 def test_systemd_units_name_cpus_and_nodes() -> None:
-    texts = {file.name: file.text for file in export_plan("systemd", PLAN, ["/bin/true"])}
+    texts = {file.name: file.text for file in export_plan("systemd", PLAN, Work(program=("/bin/true",)))}
     assert "AllowedCPUs=4-7\n" in texts["ipexlaunch-1.service"]
     assert "NUMAPolicy=bind\nNUMAMask=0\n" in texts["ipexlaunch-1.service"]
     assert "AllowedCPUs=0-15\n" in texts["ipexlaunch.slice"]
@@ -121,7 +122,7 @@ def test_systemd_units_name_cpus_and_nodes() -> None:
 @pytest.mark.parametrize("program", [[], ["python3"]])
 def test_systemd_needs_a_whole_path(program: list[str]) -> None:
     with pytest.raises(RequestError, match="whole path"):
-        export_plan("systemd", PLAN, program)
+        export_plan("systemd", PLAN, Work(program=tuple(program)))
 
 
 def test_slurm_masks_are_the_cpus() -> None:
@@ -181,7 +182,7 @@ def test_the_task_of_each_slurm_process_sets_its_environment(tmp_path: Path) -> 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
 def test_docker_knows_the_options() -> None:
     known = subprocess.run(["docker", "run", "--help"], capture_output=True, text=True, check=True).stdout
-    used = {word.partition("=")[0] for word in text_of("docker").split() if word.startswith("--")}
+    used = {word.partition("=")[0] for word in text_of("docker", program=["image"]).split() if word.startswith("--")}
     assert used == {"--detach", "--name", "--cpuset-cpus", "--cpuset-mems", "--env"}
     assert all(option in known for option in used)
 
@@ -217,18 +218,89 @@ def test_the_kubernetes_manifest_asks_for_instances_of_this_size() -> None:
 def test_kubernetes_cannot_have_unequal_instances() -> None:
     plan = make_plan(machine([8, 8]), Request(ninstances=3, greedy=True))
     with pytest.raises(RequestError, match="4 to 8 cpus"):
-        export_plan("kubernetes", plan, [])
-
-
-def test_run_cpu_gets_a_list_without_ranges() -> None:
-    line = next(line for line in text_of("run_cpu").splitlines() if "run_cpu" in line)
-    words = line.split()
-    cpus = words[words.index("--core-list") + 1]
-    assert "-" not in cpus
-    assert parse_list(cpus) == PLAN.instances[0].cpus
-    assert "--membind=0" in words
+        export_plan("kubernetes", plan, Work())
 
 
 def test_only_the_chosen_instances_are_exported() -> None:
     plan = make_plan(machine([8, 8]), Request(ninstances=4, instance_idx="1-2"))
-    assert len([line for line in text_of("numactl", plan).splitlines() if line.startswith("env ")]) == 2
+    assert len([line for line in text_of("numactl", plan).splitlines() if line.startswith("exec env ")]) == 2
+
+
+NAMED = [
+    "--out=r-{index}-{count}.json",
+    "{{index}}",
+    "{{{index}}}",
+    "{x}",
+    "a b\n",
+    "$HOME $(id) `id`",
+    "{threads}{",
+    "",
+]
+"""As `ipexlaunch run` fills them in for instance 3 of 4."""
+FILLED = ["--out=r-3-4.json", "{index}", "{{index}}", "{x}", "a b\n", "$HOME $(id) `id`", "4{", ""]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("written", [True, False], ids=["written", "by the caller"])
+@pytest.mark.parametrize(("kind", "tool"), [("numactl", "numactl"), ("docker", "docker"), ("slurm", "srun")])
+def test_every_instance_has_its_own_words_and_variables(kind: str, tool: str, written: bool, tmp_path: Path) -> None:
+    # Stands for the tool: shows the words that it is to start, and numactl's options go.
+    show = f"{sys.executable} -c 'import os, sys; print(repr((os.environ.get(\"OUT\"), sys.argv[1:])))'"
+    if tool == "srun":
+        text = 'while [ "$1" != bash ]; do shift; done\nfor p in 0 1 2 3; do SLURM_PROCID=$p "$@"; done\n'
+    else:
+        find = 'for word do [ "$word" = SHOW ] && break; case "$word" in OUT=*) export "$word" ;; esac; shift; done'
+        text = f'{find}\nshift\n{show} "$@"\n'
+    (tmp_path / tool).write_text(f"#!/bin/bash\n{text}")
+    (tmp_path / "SHOW").write_text(f'#!/bin/sh\n{show} "$@"\n')
+    for name in (tool, "SHOW"):
+        (tmp_path / name).chmod(0o755)
+    program = ["SHOW", *NAMED]
+    script = tmp_path / "script"
+    script.write_text(text_of(kind, program=program if written else None, OUT="o '{index}' $HOME %i"))
+    done = subprocess.run(
+        ["bash", str(script), *([] if written else program)],
+        capture_output=True, text=True, check=True, env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )  # fmt: skip
+    assert sorted(done.stdout.splitlines())[3] == repr(("o '3' $HOME %i", FILLED))
+
+
+def test_systemd_units_have_their_own_words_and_variables() -> None:
+    work = Work(
+        program=("/bin/echo", "r-{index}", "100% $HOME"), variables={"OUT": 'o-{index} 5% $x "q"'}, first_port=7000
+    )
+    texts = {file.name: file.text for file in export_plan("systemd", PLAN, work)}
+    assert 'ExecStart=/bin/echo r-2 "100%% $$HOME"\n' in texts["ipexlaunch-2.service"]
+    assert 'Environment="OUT=o-2 5%% $x \\"q\\""\n' in texts["ipexlaunch-2.service"]
+
+
+def kubelet(text: str, variables: dict[str, str]) -> str:
+    """What the kubelet makes of a word (third_party/forked/golang/expansion/expand.go)."""
+    return re.sub(r"\$(?:(\$)|\((\w+)\))", lambda match: match[1] or variables[match[2]], text)
+
+
+def test_a_pod_puts_in_its_own_number_and_nothing_else() -> None:
+    words = ["python", "r-{index}-{count}-{threads}", "$(HOME) $$ $(IPEXLAUNCH_INDEX)", "{{index}}", 'é\x85"\\']
+    manifest = yaml.safe_load(text_of("kubernetes", program=["image", *words], OUT="$(HOME)-{index}"))
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    own = {"IPEXLAUNCH_INDEX": "3", "IPEXLAUNCH_COUNT": "4", "OMP_NUM_THREADS": "4"}
+    assert [kubelet(word, own) for word in container["command"]] == ["python", "r-3-4-4", words[2], "{index}", words[4]]
+    assert container["env"][0]["name"] == "IPEXLAUNCH_INDEX"
+    assert {each["name"]: kubelet(each.get("value", ""), own) for each in container["env"]}["OUT"] == "$(HOME)-3"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [(["i", "{cpus}"], "the kubelet chooses the cpus"), (["i", "{port}"], "an address of its own"),
+     (["i:{index}"], "one image")],
+)  # fmt: skip
+def test_what_a_pod_cannot_be_told_is_refused(words: list[str], reason: str) -> None:
+    with pytest.raises(RequestError, match=reason):
+        text_of("kubernetes", program=words)
+
+
+def test_pods_of_chosen_instances_have_their_numbers() -> None:
+    plan = make_plan(machine([8, 8]), Request(ninstances=4, instance_idx="1-2"))
+    assert yaml.safe_load(text_of("kubernetes", plan, ["i"]))["spec"]["ordinals"] == {"start": 1}
+    with pytest.raises(RequestError, match="without gaps"):
+        text_of("kubernetes", make_plan(machine([8, 8]), Request(ninstances=4, instance_idx="0,2")), ["i"])

@@ -141,15 +141,23 @@ def test_memory_of_groups_counts_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("24GiB", 24 << 30), ("24g", 24 << 30), ("24GB", 24 * 10**9), ("1.5T", 3 << 39)]
+    ("text", "size"),
+    [
+        ("24GiB", 24 << 30),
+        ("24Gi", 24 << 30),
+        ("1024B", 1024),
+        ("24g", 24 << 30),
+        ("24GB", 24 * 10**9),
+        ("1.5T", 3 << 39),
+    ],
 )
 def test_sizes_are_read(text: str, size: int) -> None:
     assert parse_bytes(text, "--memory-per-instance") == size
 
 
-@pytest.mark.parametrize("text", ["", "GiB", "-1G", "1 2", "4XB", "1e3"])
+@pytest.mark.parametrize("text", ["", "GiB", "-1G", "1 2", "4XB", "1e3", "24", "24GiBB", "24ib", "0GiB"])
 def test_malformed_sizes_are_refused(text: str) -> None:
-    with pytest.raises(RequestError, match="it is not a size"):
+    with pytest.raises(RequestError, match=r"it is not a size|it has no unit|no memory has that size"):
         parse_bytes(text, "--memory-per-instance")
 
 

@@ -148,7 +148,7 @@ MISTAKES = [
     (["tune", "--lost-time", "0.5", "x.py"], "--lost-time"),
     (["tune", "--dtype", "bf16", str(PROGRAM)], "--auto-ipex"),
     (["tune", "--budget", "soon", "x.py"], "soon"),
-    (["tune", "--batch-sizes", "0,1", "x.py"], "0,1"),
+    (["tune", "--batch-sizes", "0,1", "x.py"], "0 is out of range"),
     (["tune", "--batch-sizes", "1,2", str(PROGRAM)], "--batch-size-option"),
     (["tune", str(PROGRAM), "{batch_size}"], "--batch-sizes"),
     (["tune", "missing.py"], "missing.py"),

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ipexlaunch.plan.exports.containers import docker_script, kubernetes_manifest
-from ipexlaunch.plan.exports.exported import Exported
-from ipexlaunch.plan.exports.shell import numactl_script, run_cpu_script
+from ipexlaunch.plan.exports.exported import Exported, Work
+from ipexlaunch.plan.exports.shell import numactl_script
 from ipexlaunch.plan.exports.slurm import slurm_script
 from ipexlaunch.plan.exports.systemd import systemd_units
 from ipexlaunch.plan.instances import Plan
 
-__all__ = ["EXPORTS", "Exported", "export_plan"]
+__all__ = ["EXPORTS", "Exported", "Work", "export_plan"]
 
-_WRITERS: dict[str, Callable[[Plan, Sequence[str]], tuple[Exported, ...]]] = {
+_WRITERS: dict[str, Callable[[Plan, Work], tuple[Exported, ...]]] = {
     "numactl": numactl_script,
-    "run_cpu": run_cpu_script,
     "systemd": systemd_units,
     "slurm": slurm_script,
     "docker": docker_script,
@@ -25,15 +24,15 @@ _WRITERS: dict[str, Callable[[Plan, Sequence[str]], tuple[Exported, ...]]] = {
 EXPORTS = tuple(_WRITERS)
 
 
-def export_plan(kind: str, plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
+def export_plan(kind: str, plan: Plan, work: Work) -> tuple[Exported, ...]:
     """The files that make another tool start the plan's instances.
 
     Args:
         kind: one of EXPORTS.
         plan: the instances; only the chosen ones (--instance-idx) are written.
-        program: the program and its arguments; empty leaves that to whoever runs a script ("$@").
+        work: what each runs.
 
     Raises:
-        RequestError: this kind needs the program.
+        RequestError: this kind needs the program, or cannot give each instance what the program's words ask for.
     """
-    return _WRITERS[kind](plan, program)
+    return _WRITERS[kind](plan, work)

@@ -6,23 +6,22 @@ Source: docker-run(1); Kubernetes documentation, "Control CPU Management Policie
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
 from ipexlaunch.plan.exports.exported import (
     Exported,
-    assignments,
-    environment,
+    Work,
     headline,
-    program_words,
     refuse_accelerators,
+    refuse_names,
     usage_check,
 )
 from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.templates import fill_template
 
 
-def docker_script(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
+def docker_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
     """A script that starts one container for each instance; the program is the image, with its command.
 
     --cpuset-mems binds memory without CAP_SYS_NICE, which set_mempolicy would need inside the container.
@@ -31,18 +30,20 @@ def docker_script(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
         RequestError: the instances drive accelerators.
     """
     refuse_accelerators(plan, "docker")
-    lines = ["#!/bin/sh", f"# {headline(plan)}", *usage_check(program, "IMAGE [COMMAND...]"), "set -e"]
+    lines = ["#!/bin/sh", f"# {headline(plan)}", *usage_check(work.program, "IMAGE [COMMAND...]"), "set -e"]
     for instance in plan.chosen:
-        lines.append(f"{shlex.join(_docker_words(plan, instance))} {program_words(program)}")
+        line = f"{shlex.join(_docker_words(plan, instance, work))} {work.shell_words(plan, instance)}"
+        fill = work.fill_arguments(plan, instance)
+        lines.append(f"(\n{fill}\n{line}\n)" if fill else line)
     return (Exported("run-containers.sh", "\n".join(lines) + "\n", executable=True),)
 
 
-def _docker_words(plan: Plan, instance: Instance) -> list[str]:
+def _docker_words(plan: Plan, instance: Instance, work: Work) -> list[str]:
     words = ["docker", "run", "--detach", "--name", f"ipexlaunch-{instance.index}"]
     words.append(f"--cpuset-cpus={format_list(instance.cpus)}")
     if instance.nodes and instance.memory not in ("none", "local"):
         words.append(f"--cpuset-mems={format_list(instance.nodes)}")
-    for assignment in assignments(instance, len(plan.instances)):
+    for assignment in work.assignments(plan, instance):
         words += ["--env", assignment]
     return words
 
@@ -66,17 +67,35 @@ NOTE = """\
 """
 
 
-def kubernetes_manifest(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
+UNKNOWN_THERE = {
+    "cpus": "the kubelet chooses the cpus",
+    "nodes": "the kubelet chooses the node",
+    "port": "every pod has an address of its own, so all can have one port",
+}
+
+OF_THE_POD = {"index": "$(IPEXLAUNCH_INDEX)", "count": "$(IPEXLAUNCH_COUNT)", "threads": "$(OMP_NUM_THREADS)"}
+"""What `{index}` and its kind become: the kubelet puts in the pod's own variables."""
+
+
+def kubernetes_manifest(plan: Plan, work: Work) -> tuple[Exported, ...]:
     """A StatefulSet with as many pods as instances, and a note on what the kubelet must be told.
 
     Args:
         plan: instances of one size.
-        program: the image, with its command; empty leaves IMAGE to be filled in.
+        work: the image, with its command; empty leaves IMAGE to be filled in.
 
     Raises:
-        RequestError: the instances are unequal, or drive accelerators.
+        RequestError: the instances are unequal, drive accelerators or do not follow one another, or the words ask for
+            what only the kubelet knows.
     """
     refuse_accelerators(plan, "Kubernetes")
+    program = work.program
+    refuse_names([*program, *work.variables.values()], UNKNOWN_THERE, "Kubernetes")
+    refuse_names(program[:1], dict.fromkeys(OF_THE_POD, "the pods of a StatefulSet have one image"), "Kubernetes")
+    first = min(instance.index for instance in plan.chosen)
+    if [instance.index for instance in plan.chosen] != list(range(first, first + len(plan.chosen))):
+        what = f"the pods of a StatefulSet are numbered without gaps, and --instance-idx is {plan.request.instance_idx}"
+        raise RequestError("export to Kubernetes", what, "export instances that follow one another")
     sizes = {len(instance.cpus) for instance in plan.chosen}
     if len(sizes) > 1:
         what = f"instances have {min(sizes)} to {max(sizes)} cpus, and the pods of a StatefulSet are alike"
@@ -85,11 +104,12 @@ def kubernetes_manifest(plan: Plan, program: Sequence[str]) -> tuple[Exported, .
     rows = "\n".join(
         f"#   {i.index}: cpus {format_list(i.cpus)}, memory of nodes {format_list(i.nodes)}" for i in plan.chosen
     )
-    common = environment(plan.chosen[0], len(plan.instances))
+    own = {"OMP_NUM_THREADS": str(plan.chosen[0].threads), "IPEXLAUNCH_COUNT": str(len(plan.instances))}
+    given = {name: _expanded(text) for name, text in work.variables.items()}
     variables = [
-        f'            - {{name: {name}, value: "{common[name]}"}}' for name in ("OMP_NUM_THREADS", "IPEXLAUNCH_COUNT")
+        f"            - {{name: {_quoted(name)}, value: {_quoted(text)}}}" for name, text in {**own, **given}.items()
     ]
-    words = [f"          command: [{', '.join(_quoted(word) for word in command)}]"] if command else []
+    words = [f"          command: [{', '.join(_quoted(_expanded(word)) for word in command)}]"] if command else []
     size = sizes.pop()
     each = plan.request.memory_per_instance_bytes
     memory = "" if each is None else f', memory: "{each}"'
@@ -100,6 +120,7 @@ def kubernetes_manifest(plan: Plan, program: Sequence[str]) -> tuple[Exported, .
         "spec:",
         f"  replicas: {len(plan.chosen)}",
         "  serviceName: ipexlaunch",
+        *([f"  ordinals: {{start: {first}}}"] if first else []),
         "  podManagementPolicy: Parallel",
         "  selector: {matchLabels: {app: ipexlaunch}}",
         "  template:",
@@ -110,9 +131,9 @@ def kubernetes_manifest(plan: Plan, program: Sequence[str]) -> tuple[Exported, .
         f"          image: {_quoted(image)}",
         *words,
         "          env:",
-        *variables,
-        "            - name: IPEXLAUNCH_INDEX",
+        "            - name: IPEXLAUNCH_INDEX",  # first: what is put into the others stands before them
         "              valueFrom: {fieldRef: {fieldPath: \"metadata.labels['apps.kubernetes.io/pod-index']\"}}",
+        *variables,
         "          resources:",
         f"            requests: {{cpu: {size}{memory}}}",
         f"            limits: {{cpu: {size}{memory}}}",
@@ -121,6 +142,15 @@ def kubernetes_manifest(plan: Plan, program: Sequence[str]) -> tuple[Exported, .
     return (Exported("ipexlaunch.yaml", text),)
 
 
+def _expanded(text: str) -> str:
+    """A text of which the kubelet puts in only what we mean: `$$` is a dollar sign there, and `$(NAME)` a variable."""
+    return fill_template(text.replace("$", "$$"), {**OF_THE_POD, **UNKNOWN_THERE})
+
+
 def _quoted(word: str) -> str:
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\t", "\\t")
-    return f'"{escaped}"'
+    """A double-quoted scalar of YAML."""
+    parts = (
+        f"\\{character}" if character in '\\"' else character if character.isprintable() else f"\\U{ord(character):08x}"
+        for character in word
+    )
+    return f'"{"".join(parts)}"'

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
 from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.instances import Instance, Plan
-from ipexlaunch.secret_values import shell_line
+from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
+from ipexlaunch.plan.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,58 @@ class Exported:
     name: str
     text: str
     executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What every instance is to run; `{index}` and its kind stand for the instance's own, as in `ipexlaunch run`."""
+
+    program: tuple[str, ...] = ()
+    """The program and its arguments; empty leaves that to whoever runs a script ("$@")."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of --env, which win over ours."""
+    first_port: int = FIRST_PORT
+
+    def words(self, plan: Plan, instance: Instance) -> tuple[str, ...]:
+        """The program's words for one instance."""
+        values = values_of(instance, len(plan.instances), self.first_port)
+        return tuple(fill_template(word, values) for word in self.program)
+
+    def environment(self, plan: Plan, instance: Instance) -> dict[str, str]:
+        """The variables of one instance's worker, as `ipexlaunch run` gives them."""
+        values = values_of(instance, len(plan.instances), self.first_port)
+        more = {name: fill_template(text, values) for name, text in self.variables.items()}
+        return {**environment(instance, len(plan.instances)), **more}
+
+    def assignments(self, plan: Plan, instance: Instance) -> list[str]:
+        """The same as NAME=VALUE words."""
+        return [f"{name}={value}" for name, value in self.environment(plan, instance).items()]
+
+    def shell_words(self, plan: Plan, instance: Instance) -> str:
+        """The program as shell words, or "$@" where whoever runs the script gives it."""
+        return shlex.join(self.words(plan, instance)) if self.program else '"$@"'
+
+    def fill_arguments(self, plan: Plan, instance: Instance) -> str:
+        """Shell text that fills the templates in the positional parameters; "" where the program is written already."""
+        return "" if self.program else fill_in_shell(values_of(instance, len(plan.instances), self.first_port))
+
+
+def fill_in_shell(values: Mapping[str, str]) -> str:
+    """POSIX shell text that replaces `{index}` and its kind in "$@", as `fill_template` does.
+
+    The full stop keeps line feeds at the end of a word, which $(...) would drop.
+
+    Args:
+        values: what each name stands for; digits, commas and hyphens.
+    """
+    rules = []
+    for name, value in values.items():
+        rules += [f"s/{{{{{name}}}}}/{{:{name}:}}/g", f"s/{{{name}}}/{value}/g", f"s/{{:{name}:}}/{{{name}}}/g"]
+    script = "; ".join(rules)
+    return (
+        "for word do shift; "
+        f"""word=$(printf '%s.' "$word" | sed '{script}'); set -- "$@" "${{word%.}}"; done"""
+    )
 
 
 def environment(instance: Instance, count: int) -> Mapping[str, str]:
@@ -57,19 +111,27 @@ def refuse_accelerators(plan: Plan, what: str) -> None:
         )
 
 
-def assignments(instance: Instance, count: int) -> list[str]:
-    """The same as NAME=VALUE words."""
-    return [f"{name}={value}" for name, value in environment(instance, count).items()]
+def refuse_names(texts: Sequence[str], refused: Mapping[str, str], what: str) -> None:
+    """Refuse templates that a tool cannot fill in.
 
+    Args:
+        texts: words and values that may hold them.
+        refused: name to the reason.
+        what: the tool.
 
-def program_words(program: Sequence[str]) -> str:
-    """The program as shell words, or "$@" where whoever runs the script gives it."""
-    return shell_line(program) if program else '"$@"'
+    Raises:
+        RequestError: one of them is there.
+    """
+    for name in (name for text in texts for name in sorted(names_in(text)) if name in refused):
+        raise RequestError(
+            f"export {{{name}}} to {what}", refused[name], f"leave it out, or write {{{{{name}}}}} for the word itself"
+        )
 
 
 def headline(plan: Plan) -> str:
     """What the file is, for its first comment."""
-    return f"{len(plan.chosen)} of {len(plan.instances)} instances planned by ipexlaunch for machine {plan.topology}"
+    some = f"{len(plan.chosen)} of {counted(len(plan.instances), 'instance')}"
+    return f"{some} planned by ipexlaunch for machine {plan.topology}"
 
 
 def usage_check(program: Sequence[str], what: str = "PROGRAM [ARGUMENT...]") -> list[str]:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from ipexlaunch.plan.exports.exported import Exported, environment, headline, program_words, usage_check
+from ipexlaunch.plan.exports.exported import Exported, Work, fill_in_shell, headline, usage_check
 from ipexlaunch.plan.instances import Instance, Plan
 from ipexlaunch.plan.numactl import memory_words
+from ipexlaunch.plan.templates import NAMES, values_of
 
 MEMORY_BINDS = {"bind": "", "preferred": "prefer,"}
 
 
-def slurm_script(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
+def slurm_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
     """A script for `sbatch run-instances.sbatch PROGRAM ...` on one whole host.
 
-    Tasks differ in their threads and names, so a case on SLURM_PROCID sets each one's environment. Policies that srun
+    Tasks differ in their threads and names, so a case on SLURM_PROCID sets each one's environment, and what
+    `{index}` and its kind stand for. Policies that srun
     has no word for are set by numactl inside the task.
     """
     chosen = plan.chosen
@@ -30,11 +32,11 @@ def slurm_script(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
         "#SBATCH --exclusive",
         "#SBATCH --mem=0",
         f"# {headline(plan)}",
-        *usage_check(program),
+        *usage_check(work.program),
         f"exec srun --ntasks={len(chosen)} --kill-on-bad-exit=1 --label \\",
         "    --cpu-bind=mask_cpu:" + ",".join(_mask(instance.cpus) for instance in chosen) + " \\",
         f"    {_memory_bind(chosen)} \\",
-        "    bash -c " + shlex.quote(_task(plan, chosen)) + f" ipexlaunch-task {program_words(program)}",
+        "    bash -c " + shlex.quote(_task(plan, work)) + " ipexlaunch-task " + (shlex.join(work.program) or '"$@"'),
     ]
     return (Exported("run-instances.sbatch", "\n".join(lines) + "\n", executable=True),)
 
@@ -47,15 +49,19 @@ def _memory_bind(instances: Sequence[Instance]) -> str:
     return "--mem-bind=none"
 
 
-def _task(plan: Plan, instances: Sequence[Instance]) -> str:
-    """The shell program of every task: its environment by its number, then the real program."""
-    by_numactl = _memory_bind(instances) == "--mem-bind=none"
+def _task(plan: Plan, work: Work) -> str:
+    """The shell program of every task: its environment and names by its number, then the real program."""
+    by_numactl = _memory_bind(plan.chosen) == "--mem-bind=none"
     lines = ['case "$SLURM_PROCID" in']
-    for number, instance in enumerate(instances):
-        sets = " ".join(f"{k}={shlex.quote(v)}" for k, v in environment(instance, len(plan.instances)).items())
+    for number, instance in enumerate(plan.chosen):
+        sets = " ".join(f"{k}={shlex.quote(v)}" for k, v in work.environment(plan, instance).items())
         words = shlex.join(memory_words(instance)) if by_numactl else ""
-        lines.append(f"{number}) export {sets}; bind='{words}' ;;")
-    return "\n".join([*lines, "esac", 'exec $bind "$@"'])
+        values = values_of(instance, len(plan.instances), work.first_port)
+        own = " ".join(f"own_{name}={value}" for name, value in values.items())
+        lines.append(f"{number}) export {sets}; {own}; bind='{words}' ;;")
+    # The quotes end and begin again around each name, so that the shell fills it in.
+    fill = fill_in_shell({name: f"'$own_{name}'" for name in NAMES})
+    return "\n".join([*lines, "esac", fill, 'exec $bind "$@"'])
 
 
 def _mask(ids: Iterable[int]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
-from ipexlaunch.plan.exports.exported import Exported, environment, headline
+from ipexlaunch.plan.exports.exported import Exported, Work, headline
 from ipexlaunch.plan.instances import Instance, Plan
 
 NAME = "ipexlaunch"
@@ -19,12 +19,13 @@ _NEAREST = {"preferred-many": "preferred", "weighted-interleave": "interleave"}
 """systemd 252 has no word for these."""
 
 
-def systemd_units(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
+def systemd_units(plan: Plan, work: Work) -> tuple[Exported, ...]:
     """Units to copy into /etc/systemd/system; `systemctl start ipexlaunch.target` starts every instance.
 
     Raises:
         RequestError: no program, or one without its whole path.
     """
+    program = work.program
     if not program or not program[0].startswith("/"):
         given = f"the program is {program[0]!r}" if program else "no program is given"
         hint = "write it behind the options: -- /usr/bin/python3 /srv/script.py"
@@ -32,7 +33,7 @@ def systemd_units(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
     services = [f"{NAME}-{instance.index}.service" for instance in plan.chosen]
     cpus = frozenset().union(*(instance.cpus for instance in plan.chosen))
     nodes = frozenset().union(*(instance.nodes for instance in plan.chosen))
-    target = [f"# {headline(plan)}", "[Unit]", f"Description=Instances of {program[0]}"]
+    target = [f"# {headline(plan)}", "[Unit]", f"Description=Instances of {_specifiers(program[0])}"]
     target += [f"Wants={service}" for service in services]
     limits = ["[Slice]", f"AllowedCPUs={_spaced(cpus)}"]
     limits += [f"AllowedMemoryNodes={_spaced(nodes)}"] if nodes else []
@@ -40,13 +41,13 @@ def systemd_units(plan: Plan, program: Sequence[str]) -> tuple[Exported, ...]:
         Exported(f"{NAME}.target", _text(target)),
         Exported(f"{NAME}.slice", _text(["[Unit]", "Description=Cpus and memory of the instances", "", *limits])),
         *(
-            Exported(service, _text(_service(plan, instance, program)))
+            Exported(service, _text(_service(plan, instance, work)))
             for service, instance in zip(services, plan.chosen, strict=True)
         ),
     )
 
 
-def _service(plan: Plan, instance: Instance, program: Sequence[str]) -> list[str]:
+def _service(plan: Plan, instance: Instance, work: Work) -> list[str]:
     lines = [
         "[Unit]",
         f"Description=Instance {instance.index} of {len(plan.instances)}",
@@ -68,17 +69,26 @@ def _service(plan: Plan, instance: Instance, program: Sequence[str]) -> list[str
             lines.append(f"NUMAMask={_spaced(nodes)}")
         if instance.memory == "bind":
             lines.append(f"AllowedMemoryNodes={_spaced(instance.nodes)}")
-    lines += [f'Environment="{name}={value}"' for name, value in environment(instance, len(plan.instances)).items()]
-    return [*lines, "ExecStart=" + " ".join(_escaped(word) for word in program)]
+    lines += [f'Environment="{_in_quotes(assignment)}"' for assignment in work.assignments(plan, instance)]
+    return [*lines, "ExecStart=" + " ".join(_escaped(word) for word in work.words(plan, instance))]
 
 
 def _spaced(ids: Iterable[int]) -> str:
     return format_list(ids).replace(",", " ")
 
 
+def _in_quotes(text: str) -> str:
+    """A text between double quotes: backslashes, quotes and specifiers stand for themselves."""
+    return _specifiers(text.replace("\\", "\\\\").replace('"', '\\"')).replace("\n", "\\n")
+
+
+def _specifiers(text: str) -> str:
+    return text.replace("%", "%%")
+
+
 def _escaped(word: str) -> str:
     """One word of ExecStart: specifiers, variables and quotes lose their meaning (systemd.service(5))."""
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$").replace("\n", "\\n")
+    text = _in_quotes(word).replace("$", "$$")
     return text if text and not set(text) & set(" \t;'\"\\") else f'"{text}"'
 
 

@@ -1,0 +1,264 @@
+"""Which options need or exclude which: one table for every command, looked up before a command does anything.
+
+What options say of the instances together is `Request.check`'s; that a kept run has decided something, `replay`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from click.core import ParameterSource
+
+from ipexlaunch.cli.plan_options import REQUEST_OPTIONS
+from ipexlaunch.plan.templates import names_in
+from ipexlaunch.quick_dataclass import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Options of which each would be ignored without, or beside, others.
+
+    A term is the name of a keyword argument, for "it is given", or "name=value", for what holds, given or not.
+    """
+
+    options: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    """One of these terms must hold."""
+    excludes: tuple[str, ...] = ()
+    """None of these may hold."""
+    why: str
+    commands: tuple[str, ...] = ()
+    """Of which the rule is; () for all that have the options."""
+
+
+MODEL = (
+    "task", "engine", "dtype", "quantization", "group_size", "lowp_mode", "checkpoint", "force_dtype", "new_tokens",
+    "seed", "no_check", "cache_dir", "no_cache", "input_tokens",
+)  # fmt: skip
+"""What says how a model is run."""
+
+ASKED = tuple(name for name in REQUEST_OPTIONS if name != "instance_idx")
+"""What says what the instances are; the other one chooses some of them."""
+
+LIVE = ("live", "metrics_port", "metrics_address", "metrics_file")
+
+KEPT = ("run_dir", "log_dir", "log_path", "log_file_prefix", "log_max_mb")
+
+UNBOUND = ("multi_task_manager=none", "multi_task_manager=taskset", "disable_numactl")
+
+FED = ("batch", "loadgen")
+
+RULES = (
+    # run and its kind
+    Rule(options=("metrics_address",), needs=("metrics_port",), why="it says where that port listens"),
+    Rule(
+        options=("log_max_mb", "log_file_prefix"),
+        needs=("log_dir", "log_path", "run_dir", "live"),
+        why="it is about log files",
+    ),
+    Rule(options=("log_dir",), excludes=("log_path",), why="both name the directory of the logs"),
+    Rule(options=("any_machine",), needs=("plan_file", "replay", "check_file"), why="it is about a plan from a file"),
+    Rule(options=("no_python",), excludes=("python", "module"), why="no interpreter is put before the program"),
+    Rule(options=("topology",), needs=("dry_run",), why="it describes a machine that is not this one"),
+    Rule(
+        options=("memory_policy", "memory", "strict", "local_pages"),
+        excludes=UNBOUND,
+        why="memory is not bound then",
+    ),
+    Rule(
+        options=("disable_numactl", "disable_taskset"),
+        excludes=("multi_task_manager",),
+        why="both say what is bound",
+    ),
+    Rule(options=("disable_iomp",), excludes=("omp_runtime",), why="both say which OpenMP runtime is preloaded"),
+    Rule(
+        options=("benchmark",),
+        excludes=(
+            "memory_allocator=default", "memory_allocator=tcmalloc", "enable_tcmalloc", "use_default_allocator"
+        ),
+        why="it is about jemalloc's settings",
+    ),
+    Rule(options=("strict", "local_pages"), excludes=("memory_policy=none",), why="memory is not bound then"),
+    Rule(options=("profile",), excludes=("plan_file", "replay", *ASKED), why="both say what the instances are"),
+    # scripts that know nothing of us
+    Rule(options=("warmup_calls",), needs=("count_calls",), why="it says how that works"),
+    Rule(
+        options=("dtype", "force_dtype"),
+        needs=("auto_ipex",),
+        why="it says how that works",
+        commands=("run",),
+    ),
+    Rule(
+        options=("disable_ipex_graph_mode", "auto_ipex_verbose"), needs=("auto_ipex",), why="it says how that works"
+    ),
+    Rule(
+        options=("count_calls", "auto_ipex"),
+        excludes=("no_python",),
+        why="it watches Python programs; for other programs there is --throughput-regex",
+    ),
+    Rule(options=("count_calls",), excludes=("throughput_regex",), why="both would count"),
+    # models
+    Rule(
+        options=MODEL,
+        needs=("model", "replay"),
+        why="it says how a model is run",
+        commands=FED,
+    ),
+    Rule(
+        options=(*(name for name in MODEL if name not in ("dtype", "force_dtype")), "text", "warmup"),
+        needs=("model",),
+        why="it says how a model is run",
+        commands=("tune",),
+    ),
+    Rule(
+        options=("dtype", "force_dtype"),
+        needs=("model", "auto_ipex"),
+        why="it says what a model runs in",
+        commands=("tune",),
+    ),
+    Rule(
+        options=("module", "no_python", "count_calls", "auto_ipex", "batch_size_option", "seconds_option"),
+        excludes=("model",),
+        why="it is about programs, and a model has its own worker",
+    ),
+    Rule(options=("cache_dir",), excludes=("no_cache",), why="nothing is kept then"),
+    Rule(
+        options=("lowp_mode", "checkpoint"),
+        excludes=("engine=torch", "engine=eager"),
+        why="only the engine ipex has it",
+    ),
+    Rule(
+        options=("new_tokens",),
+        excludes=("task=embed", "task=classify", "task=forward"),
+        why="only --task generate makes tokens",
+    ),
+    Rule(
+        options=("force_dtype",),
+        needs=("dtype", "profile"),
+        why="it overrules what is said of that dtype",
+        commands=("bench", *FED),
+    ),
+    # items
+    Rule(options=("live",), excludes=("no_progress",), why="one shows what the other hides"),
+    Rule(options=("rebuild",), needs=("resume",), why="it goes with --resume"),
+    Rule(options=("resume",), excludes=("overwrite", "retry_dead"), why="each says what becomes of a former job"),
+    Rule(options=("retry_dead",), excludes=("overwrite",), why="each says what becomes of a former job"),
+    Rule(
+        options=("id_field", "text_field", "tokens_field"),
+        excludes=("input_format=text",),
+        why="a line of text has no fields",
+    ),
+    Rule(
+        options=("id_field", "text_field", "tokens_field"),
+        excludes=("input_format=openai",),
+        why="a request says by itself what it is",
+    ),
+    Rule(
+        options=("delimiter", "quote"),
+        excludes=tuple(f"input_format={form}" for form in ("jsonl", "text", "parquet", "openai")),
+        why="only csv and tsv have it",
+    ),
+    Rule(options=("errors_file",), needs=("input_format=openai",), why="only requests have error rows"),
+    Rule(options=("max_line_mb",), excludes=("input_format=parquet",), why="it has no lines"),
+    Rule(options=("target_latency_ms",), needs=("scenario=Server",), why="only that scenario has a bound"),
+    # plan
+    Rule(options=("export_dir", "env", "port"), needs=("export",), why="give --export too", commands=("plan",)),
+    Rule(options=("export",), excludes=("form",), why="both say what to print"),
+    Rule(
+        options=("check_file",),
+        excludes=("plan_file", "export", "form", "explain", "compare", *REQUEST_OPTIONS),
+        why="it reads a file and makes no plan",
+    ),
+    # others
+    Rule(options=("save",), excludes=("form", "explain"), why="one prints and the other writes a file"),
+    Rule(
+        options=("explain",), excludes=("form",), why="the explanation has a form of its own", commands=("topology",)
+    ),
+    Rule(options=("interval",), excludes=("once", "form=json"), why="it prints once then"),
+    Rule(
+        options=("new_tokens",), needs=("task=generate",), why="only that task makes tokens", commands=("dtypes",)
+    ),
+)  # fmt: skip
+"""Every other pair of a command's options shows both effects (a test tries them)."""
+
+_TUNE = {
+    "plan_file": "a plan fixes what tune looks for",
+    "instance_idx": "tune measures whole plans",
+    "any_machine": "tune measures this machine",
+    "topology": "tune measures this machine",
+    "dry_run": "tune does nothing but run",
+    **dict.fromkeys(KEPT, "its runs are kept as rows; --report writes them"),
+    "timestamps": "what workers print is not shown",
+    "strict": "what cannot be bound would be refused once for all settings",
+    "lost_time": "its runs are repeated in turn, so what disturbs one of them shows",
+    "proof_interval": "its runs are short",
+    **dict.fromkeys(LIVE, "its runs are short"),
+    "on_failure": "a failure is an answer",
+    **dict.fromkeys(("multi_task_manager", "disable_numactl", "disable_taskset"), "tune measures bound workers"),
+}
+_FED = {
+    "on_failure": "workers are always restarted while items are left",
+    "throughput_regex": "the launcher counts the items itself",
+}
+_BENCH = dict.fromkeys(("module", "no_python", "throughput_regex"), "bench has its own worker")
+
+REFUSED = {"tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
+"""Command to options of `run` that mean nothing to it, and why."""
+
+
+def check_options(context: click.Context, rules: Sequence[Rule] = RULES) -> None:
+    """Refuse options that need another one, or exclude one that is there.
+
+    Args:
+        context: of the command.
+        rules: the table.
+
+    Raises:
+        UsageError: one would be ignored; with the reason, and what would work.
+    """
+    command = context.command
+    flags = {each.name or "": _flag(each) for each in command.params}
+    given = {name for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+
+    def holds(term: str) -> bool:
+        name, equals, value = term.partition("=")
+        return str(context.params.get(name)) == value if equals else name in given
+
+    def words(term: str) -> str:
+        name, equals, value = term.partition("=")
+        return f"{flags[name]} {value}" if equals else flags[name]
+
+    for name, why in REFUSED.get(command.name or "", {}).items():
+        if name in given:
+            raise click.UsageError(f"{flags[name]} is not for {command.name}: {why}; leave it out", context)
+    for rule in rules:
+        if rule.commands and command.name not in rule.commands:
+            continue
+        for name in (name for name in rule.options if name in given):
+            for term in (term for term in rule.excludes if term.partition("=")[0] != name and holds(term)):
+                both = f"{flags[name]} and {words(term)} exclude each other"
+                raise click.UsageError(f"{both}: {rule.why}; leave out one of them", context)
+            known = [term for term in rule.needs if term.partition("=")[0] in flags]
+            if known and not any(map(holds, known)):
+                needed = " or ".join(map(words, known))
+                raise click.UsageError(f"{flags[name]} needs {needed}: {rule.why}", context)
+
+    if "port" in given and not any("port" in names_in(word) for word in _words_of(context)):
+        raise click.UsageError(
+            f"{flags['port']} needs {{port}} among the program's arguments or in --env: nothing else is told it",
+            context,
+        )
+
+
+def _words_of(context: click.Context) -> list[str]:
+    """The words in which templates stand."""
+    found: list[str] = []
+    for name in ("program", "arguments", "env"):
+        value = context.params.get(name) or ()
+        found += [value] if isinstance(value, str) else value
+    return found
+
+
+def _flag(parameter: click.Parameter) -> str:
+    return next((name for name in parameter.opts if name.startswith("--")), parameter.opts[0])
