@@ -83,5 +83,11 @@ class BindError(IpexLaunchError):
     """The kernel did not give the binding that the plan asks for."""
 
 
+class HeldError(IpexLaunchError):
+    """What is asked for belongs to another launcher that lives; try again later (75: EX_TEMPFAIL of sysexits.h)."""
+
+    exit_code = 75
+
+
 class LaunchError(IpexLaunchError):
     """The program cannot be started: it is missing, not executable, or its interpreter is."""

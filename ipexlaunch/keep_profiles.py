@@ -10,7 +10,9 @@ from ipexlaunch.documents.plan_document import write_plan
 from ipexlaunch.documents.profile_document import read_profile, write_profile
 from ipexlaunch.errors import IpexLaunchError, LaunchError, RequestError
 from ipexlaunch.plan import Plan
+from ipexlaunch.read_text import read_text
 from ipexlaunch.tuning.profile import Profile
+from ipexlaunch.user_directory import distrust, user_directory
 from ipexlaunch.write_file import write_file
 
 
@@ -23,7 +25,7 @@ def profile_path(environment: Mapping[str, str], topology: str, program: str) ->
         program: as in `Profile.program`.
     """
     name = f"{topology}-{hashlib.sha256(program.encode()).hexdigest()[:16]}.json"
-    return os.path.join(_base(environment, "XDG_CONFIG_HOME", ".config"), "ipexlaunch", "profiles", name)
+    return os.path.join(user_directory(environment, "XDG_CONFIG_HOME", ".config"), "ipexlaunch", "profiles", name)
 
 
 def plan_path(profile: str) -> str:
@@ -43,14 +45,7 @@ def study_path(environment: Mapping[str, str], key: str) -> str:
         key: everything that decides over what a run gives.
     """
     name = f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.journal"
-    return os.path.join(_base(environment, "XDG_STATE_HOME", ".local/state"), "ipexlaunch", "studies", name)
-
-
-def _base(environment: Mapping[str, str], variable: str, otherwise: str) -> str:
-    """XDG Base Directory Specification 0.8: a relative path in a variable is ignored."""
-    base = environment.get(variable, "")
-    home = environment.get("HOME", "") or os.path.expanduser("~")
-    return base if os.path.isabs(base) else os.path.join(home, otherwise)
+    return os.path.join(user_directory(environment, "XDG_STATE_HOME", ".local/state"), "ipexlaunch", "studies", name)
 
 
 def keep_profile(path: str, profile: Profile, plan: Plan) -> None:
@@ -108,15 +103,12 @@ def find_profile(path: str, program: str) -> Profile:
         RequestError: there is none.
         DocumentError: it cannot be read.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         kind, _, name = program.partition(":")
         name = "this model" if kind == "model" else name
         raise RequestError(
             f"use the profile of {name}", f"there is none for this machine ({path})", "make one: ipexlaunch tune ..."
-        ) from None
-    except OSError as error:
-        raise RequestError(f"use the profile in {path}", str(error.strerror)) from None
-    return read_profile(text, path)
+        )
+    if problem := distrust(path, code=False) or distrust(os.path.dirname(path), code=False):
+        raise RequestError(f"use the profile in {path}", problem, "make it your own, or tune again")
+    return read_profile(read_text(path), path)

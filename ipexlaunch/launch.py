@@ -5,11 +5,11 @@ Pure: what the machine has (libraries, variables) comes in as values.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal
 
+from ipexlaunch import secret_values
 from ipexlaunch.errors import RequestError
 from ipexlaunch.openmp_affinity import collapsing
 from ipexlaunch.plan.instances import Instance, Plan
@@ -208,6 +208,8 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str]) -> list[str]:
 def shell_line(worker: Worker) -> str:
     """A line that can be pasted into a shell and starts this worker alone, bound by numactl or taskset.
 
+    Where a secret stands it names the shell's own variable, such as "$API_KEY".
+
     Args:
         worker: the worker.
     """
@@ -216,4 +218,4 @@ def shell_line(worker: Worker) -> str:
     words = ["env", *(f"{name}={value}" for name, value in worker.environment.items())]
     if worker.instance.cpus:
         words += numactl_words(worker.instance)
-    return shlex.join([*words, *worker.argv])
+    return secret_values.shell_line([*words, *worker.argv])

@@ -22,10 +22,12 @@ from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options_where_fed
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.engines.openai_request import TASKS
 from ipexlaunch.launch import Job, shell_line
 from ipexlaunch.read_items.look_at_items import look_at_items
 from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
+from ipexlaunch.secret_values import masked
 
 if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
@@ -230,6 +232,7 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
         program["environment"] = dict(job.environment)
     named = ("id_field", "text_field")
     kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
+    program = masked(program)
     kept |= {
         f"--{name}": options[name] for name, usual in (("delimiter", None), ("quote", '"')) if options[name] != usual
     }
@@ -241,4 +244,4 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -19,6 +19,7 @@ from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import apply_profile, model_key, profile_option
 from ipexlaunch.cli.run_launch import run_launch
 from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.launch import shell_line
 
 WORKER = "ipexlaunch.workers.run_model"
@@ -72,4 +73,4 @@ def command(context: click.Context, /, **options: Any) -> int:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -13,7 +13,7 @@ from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.model_options import task_of
 from ipexlaunch.cli.option_types import COUNT, SECONDS
 from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.drawings.words import counted
 from ipexlaunch.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
@@ -236,4 +236,4 @@ def _row(each: Weighed, known: tuple[Weighed, ...]) -> dict[str, object]:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -13,16 +13,18 @@ from ipexlaunch import __version__
 from ipexlaunch.keep_runs.mapped_libraries import MappedLibraries
 from ipexlaunch.keep_runs.run_directory import (
     GrowingEvents,
+    MadeDirectory,
     finish_run_directory,
     keep_baseline,
     keep_report,
     make_run_directory,
 )
 from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
+from ipexlaunch.secret_values import mask_text, mask_variables, mask_words
 from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
 if TYPE_CHECKING:
-    from ipexlaunch.launch import Launch
+    from ipexlaunch.launch import Job, Launch
     from ipexlaunch.placement import Placement
     from ipexlaunch.record import Run
     from ipexlaunch.report import Report
@@ -39,6 +41,7 @@ def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -
         options: the command's keyword arguments.
 
     Raises:
+        HeldError: another launch keeps its run there.
         LaunchError: the directory holds a run already, or cannot be written.
     """
     path = os.path.abspath(options["run_dir"])
@@ -47,13 +50,24 @@ def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -
     recorded = RecordedRun(
         command=command,
         directory=os.getcwd(),
-        job=replace(launch.job, module_path=""),
+        job=_masked(launch.job),
         options={name: _plain(options[name]) for name in names if options.get(name) is not None},
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         ipexlaunch=__version__,
     )
-    make_run_directory(path, recorded, launch.planned or launch.plan, topology)
-    return RunKeeper(path, launch, topology)
+    made = make_run_directory(path, recorded, launch.planned or launch.plan, topology)
+    return RunKeeper(made, launch, topology)
+
+
+def _masked(job: Job) -> Job:
+    """The job as it is kept: without secrets, and without the place of the ipexlaunch that runs it."""
+    return replace(
+        job,
+        program=mask_text(job.program),
+        arguments=mask_words(job.arguments),
+        environment=mask_variables(job.environment),
+        module_path="",
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -66,19 +80,25 @@ def _plain(value: Any) -> Any:
 class RunKeeper:
     """Notes what only running workers can tell, and writes everything at the end."""
 
-    def __init__(self, path: str, launch: Launch, topology: Topology) -> None:
+    def __init__(self, made: MadeDirectory, launch: Launch, topology: Topology) -> None:
         """Begin with nothing noted.
 
         Args:
-            path: the run's directory.
+            made: the run's directory.
             launch: what is started.
             topology: the machine.
         """
-        self._path = path
+        self._made = made
+        self._path = made.path
+        self._begun = False
         self._launch = launch
         self._topology = topology
         self._libraries = MappedLibraries()
         self._events_thread = WritingThread("ipexlaunch-events")
+
+    def begin(self) -> None:
+        """Note that workers are about to be started: from now on the directory stays, whatever happens."""
+        self._begun = True
 
     def noting_libraries(self, means: Means) -> Means:
         """The same means, whose looks at workers note their libraries too.
@@ -103,6 +123,7 @@ class RunKeeper:
         Args:
             means: of the supervisor.
         """
+        self.begin()
         growing = GrowingEvents(self._path)
         thread, full = self._events_thread, False
 
@@ -133,6 +154,13 @@ class RunKeeper:
         """
         keep_baseline(self._path, solo)
 
+    def close(self) -> None:
+        """Let go of the directory; where no worker was started, nothing of it is left."""
+        if self._begun:
+            self._made.release()
+        else:
+            self._made.abandon()
+
     def finish(self, run: Run, report: Report) -> None:
         """Write what happened.
 
@@ -152,7 +180,7 @@ class RunKeeper:
             {
                 "index": record.instance.index,
                 "pid": record.pid,
-                "environment": dict(worker.environment),
+                "environment": mask_variables(worker.environment),
                 "libraries": list(self._libraries.by_pid.get(record.pid or 0, ())),
             }
             for record, worker in zip(run.records, self._launch.workers, strict=False)  # one, where only it ran

@@ -9,7 +9,9 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS
+from ipexlaunch.secret_values import mask_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +91,7 @@ def same_arguments(profile: Profile, given: tuple[str, ...]) -> bool:
         profile: with the arguments of the search; the search itself may have added its options to what was typed.
         given: as they were typed.
     """
-    wanted = profile.arguments
+    wanted, given = mask_words(profile.arguments), mask_words(given)
     while not _match(wanted, given):
         added_last = wanted[-1:] == (SECONDS,) or wanted[-2:] == (profile.batch_size_option, BATCH_SIZE)
         if not added_last:
@@ -128,4 +130,4 @@ def _conditions(job: Job, model: ModelJob | None) -> str:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

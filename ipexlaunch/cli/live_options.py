@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.option_types import PORT_OR_FREE
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.secret_values import mask_text, mask_words
 
 if TYPE_CHECKING:
     from ipexlaunch.batching.batch_progress import BatchProgress
@@ -102,15 +104,13 @@ def open_views(
     from ipexlaunch.run_identity import RunIdentity
     from ipexlaunch.status_socket.serve import StatusSocket
 
-    title = shlex.join([program, *arguments])
+    title = shlex.join(mask_words([program, *arguments]))
     identity = RunIdentity(
         pid=os.getpid(), program=title, started_at=time.time(), local_share_required=options["local_pages"]
     )
     with _small_descriptors_kept():
-        watchers = [
-            StatusSocket(identity, os.environ, os.getuid(), note=tell),
-            *_metrics(program, identity, options, tell),
-        ]
+        metrics = _metrics(program, identity, options, tell)  # first: what is refused leaves no socket behind
+        watchers: list[Watcher] = [StatusSocket(identity, os.environ, os.getuid(), note=tell), *metrics]
         outputs = (1, 2)
         if draws_table(options):
             table = _table(identity, count, progress)
@@ -134,7 +134,7 @@ def _table(identity: RunIdentity, count: int, progress: Callable[[], BatchProgre
 
 
 def _above(table: LiveTable) -> Callable[[str], None]:
-    return lambda text: table.say(f"ipexlaunch: {text}")
+    return lambda text: table.say(f"ipexlaunch: {spoken(text)}")
 
 
 def _metrics(
@@ -149,7 +149,9 @@ def _metrics(
         from ipexlaunch.export_metrics import MetricsServer
 
         address: str = options["metrics_address"]
-        server = MetricsServer(os.path.basename(program) or program, identity, address, options["metrics_port"])
+        server = MetricsServer(
+            mask_text(os.path.basename(program) or program), identity, address, options["metrics_port"]
+        )
         host = f"[{address}]" if ":" in address else address
         tell(f"metrics on http://{host}:{server.port}/metrics")
         watchers.append(server)

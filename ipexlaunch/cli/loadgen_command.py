@@ -18,6 +18,7 @@ from ipexlaunch.cli.plan_file import plan_to_run
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.run_launch import Feeding, run_launch
 from ipexlaunch.cli.run_options import run_options_where_fed
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch import shell_line
@@ -174,4 +175,4 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from ipexlaunch import __version__
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import IpexLaunchError
 
 COMMANDS = {
@@ -111,5 +112,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    print(f"ipexlaunch: {text}", file=sys.stderr)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr)
     return code

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.option_types import COUNT, COUNT_FROM_0, SEED
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.engines.candidate import DTYPES, ENGINES
 from ipexlaunch.engines.model_job import TASKS, ModelJob, Task
 from ipexlaunch.engines.model_shapes import is_random, shape_of
@@ -240,4 +241,4 @@ def _on_accelerator(job: ModelJob, device: Device, options: dict[str, Any]) -> R
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -13,8 +13,9 @@ from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
 from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.option_types import PORT
 from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.plan.templates import FIRST_PORT
+from ipexlaunch.visible_text import visible
 from ipexlaunch.write_file import check_writable, write_file
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def _check(path: str, topology: Topology, any_machine: bool) -> int:
             raise
         for problem in error.problems:
             place = problem if problem.startswith(path) else f"{path}, {problem}"
-            click.echo(f"ipexlaunch: {place}", err=True)
+            click.echo(f"ipexlaunch: {spoken(place)}", err=True)
         return error.exit_code
     count = len(plan.instances)
     click.echo(f"{path}: {count} instance{'s' if count > 1 else ''}, every promise holds on this machine", err=True)
@@ -213,4 +214,4 @@ def _say_more(topology: Topology, plan: Plan, options: dict[str, Any]) -> None:
     if document and not mark:
         click.echo("")
     for line in lines:
-        click.echo((mark + line).rstrip(), err=not document)
+        click.echo(visible((mark + line).rstrip()), err=not document)

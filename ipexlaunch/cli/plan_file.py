@@ -11,6 +11,7 @@ from ipexlaunch.cli.plan_options import asked_options, request_from_options
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.planner import check_instance_idx
+from ipexlaunch.read_text import read_text
 from ipexlaunch.topology import Topology
 
 
@@ -85,14 +86,9 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     """
     from ipexlaunch.documents.plan_document import read_checked_plan
 
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise DocumentError(path, "", reason, "write one with: ipexlaunch plan --format yaml > FILE") from None
-    except UnicodeDecodeError:
-        raise DocumentError(path, "", "it is not UTF-8 text") from None
+    text = read_text(path, "write one with: ipexlaunch plan --format yaml > FILE")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise DocumentError(path, "", "it is not UTF-8 text")
     return read_checked_plan(text, path, topology, any_machine)
 
 

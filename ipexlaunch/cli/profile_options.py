@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.check_files import check_overlaps
+from ipexlaunch.cli.terminal import spoken
 
 if TYPE_CHECKING:
     from ipexlaunch.tuning.profile import Profile
@@ -88,7 +89,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
             options[name] = value
     check_overlaps(options, [("the profile", path)])
     text = f"profile of {profile.written}: {setting.words}, {figure(profile.rate)} items/s then"
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
     return profile
 
 

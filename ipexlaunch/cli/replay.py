@@ -12,7 +12,9 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.named_files import WRITES
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.secret_values import mask_variables, with_secrets
 
 if TYPE_CHECKING:
     from ipexlaunch.launch import Job
@@ -50,7 +52,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     from ipexlaunch.cli.built_in_workers import runner_here
     from ipexlaunch.cli.make_job import check_executable, workers_module_path
     from ipexlaunch.keep_runs.run_directory import read_recorded
-    from ipexlaunch.keep_runs.run_files import PLAN
+    from ipexlaunch.keep_runs.run_files import PLAN, RUN
     from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
 
     kept = os.path.abspath(options["replay"])
@@ -68,7 +70,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         raise LaunchError(f"repeat the run in {kept}", noted, "type `ipexlaunch batch` again")
     for name in (*REPLAYED_OPTIONS, *BATCH_OPTIONS):
         if name in recorded.options and not _typed(context, name):
-            options[name] = _option(name, recorded.options[name])
+            options[name] = _option(context, name, recorded.options[name], os.path.join(kept, RUN))
     options["replay"], options["plan_file"] = kept, os.path.join(kept, PLAN)
     for name in WRITES:  # relative to where the user is now
         if options.get(name) not in (None, "", "-"):
@@ -79,7 +81,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         raise LaunchError(
             f"repeat the run in {kept}", f"it began in {recorded.directory}: {error.strerror}", "make that directory"
         ) from None
-    job = recorded.job
+    job = _with_secrets(recorded.job, kept)
     if job.kind == "executable":
         check_executable(job.program)
     else:
@@ -88,6 +90,22 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         if not os.path.exists(path):
             raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
     return replace(job, runner=runner_here(job), module_path=workers_module_path())
+
+
+def _with_secrets(job: Job, kept: str) -> Job:
+    """The job with the values that were masked when it was kept, from our own variables."""
+    assigned, lacking = with_secrets([f"{name}={value}" for name, value in job.environment.items()], os.environ)
+    words, more = with_secrets([job.program, *job.arguments], os.environ)
+    missing = list(dict.fromkeys([*lacking, *more]))
+    if missing:
+        raise LaunchError(
+            f"repeat the run in {kept}",
+            f"it was kept without its secrets: {', '.join(missing)}",
+            f"set {'them' if len(missing) > 1 else 'it'} in the environment, or type the command again",
+        )
+    variables = (word.partition("=") for word in assigned)
+    environment = {name: value for name, _, value in variables}
+    return replace(job, program=words[0], arguments=words[1:], environment=environment)
 
 
 def tell_changes(kept: str, job: Job) -> None:
@@ -100,7 +118,7 @@ def tell_changes(kept: str, job: Job) -> None:
     from ipexlaunch.keep_runs.run_directory import read_environment
 
     for line in _changes(read_environment(kept), job):
-        print(f"ipexlaunch: {line}", file=sys.stderr, flush=True)
+        print(f"ipexlaunch: {spoken(line)}", file=sys.stderr, flush=True)
 
 
 def replaying_command(command: str) -> str:
@@ -121,14 +139,20 @@ def _typed(context: click.Context, name: str) -> bool:
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
-def _option(name: str, value: Any) -> Any:
-    if name == "throughput_regex" and value is not None:
-        from ipexlaunch.line_rule import read_rule
-
-        return read_rule(value)
-    if name == "input_file":
-        return (value,) if isinstance(value, str) else tuple(value)
-    return value
+def _option(context: click.Context, name: str, value: Any, source: str) -> Any:
+    """The value of an option as if it had been typed."""
+    parameter = next((each for each in context.command.params if each.name == name), None)
+    if value is None or parameter is None:
+        return value
+    several = isinstance(parameter, click.Option) and parameter.multiple
+    if several and isinstance(value, str):
+        value = [value]
+    try:
+        if isinstance(value, dict) or isinstance(value, list) != several:
+            raise click.BadParameter("it is a list or a mapping")
+        return parameter.process_value(context, value)
+    except click.UsageError as error:
+        raise DocumentError(source, f"options.{name}", error.message) from None
 
 
 def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
@@ -137,12 +161,12 @@ def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
 
     if not kept:
         return
-    if kept["kernel"] != os.uname().release:
+    if kept.get("kernel") not in (None, os.uname().release):
         yield f"the kernel was {kept['kernel']} and is {os.uname().release}"
-    before, now = kept["variables"], kept_variables(os.environ)
+    before, now = mask_variables(kept.get("variables", {})), kept_variables(os.environ)
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     yield from _told("variables", [f"{name} was {_word(before, name)} and is {_word(now, name)}" for name in changed])
-    if kept["python"] and job.kind != "executable":
+    if kept.get("python") and job.kind != "executable":
         old, new = kept["python"]["packages"], interpreter_row(job.python)["packages"]
         changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
         yield from _told("packages", [f"{name} was {_word(old, name)} and is {_word(new, name)}" for name in changed])

@@ -12,6 +12,7 @@ from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.comparison import Compared, Configuration, compare
 from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.keep_runs.open_runs import OpenedRun, OpenedSearch, open_runs
+from ipexlaunch.secret_values import mask_variables
 from ipexlaunch.write_file import write_file
 
 
@@ -36,7 +37,11 @@ def command(paths: tuple[str, ...], page_file: str | None) -> int:
 
     intervals = scipy_intervals() if len(runs) > 1 else None
     compared = [
-        Compared(name=run.name, report=run.report, environment=run.kept.recorded.job.environment if run.kept else {})
+        Compared(
+            name=run.name,
+            report=run.report,
+            environment=mask_variables(run.kept.recorded.job.environment) if run.kept else {},
+        )
         for run in runs
     ]
     configurations = compare(compared, intervals)

@@ -7,8 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,14 @@ from ipexlaunch.cli.check_files import check_overlaps, program_reads
 from ipexlaunch.cli.conclude_run import conclude_run
 from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.hold_place import hold_place
+from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.secret_values import mask_words
+from ipexlaunch.write_file import is_stream
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -37,6 +44,9 @@ if TYPE_CHECKING:
     from ipexlaunch.topology import Topology
 
 MB = 1_000_000
+
+LOGS_HELD = ".ipexlaunch-held"
+"""Says, while a run lasts, whose logs the directory gets."""
 
 FIRST_RESTART_S = 0.5
 """Before a worker of a batch job is started again: it has a model to load anyway."""
@@ -82,8 +92,22 @@ def run_launch(
         known: what one instance does alone, where nobody asks to measure it.
 
     Raises:
+        HeldError: another launch keeps its run, its logs or its report in the same place.
         IpexLaunchError: logs, the report or the metrics cannot be written, or memory cannot be bound with --strict.
     """
+    with ExitStack() as held:
+        return _run(launch, topology, options, feeding, known, held)
+
+
+def _run(
+    launch: Launch,
+    topology: Topology,
+    options: dict[str, Any],
+    feeding: Feeding | None,
+    known: Baseline | None,
+    held: ExitStack,
+) -> Report:
+    """The same; what must be let go of at the end, however that comes, goes onto the stack."""
     from ipexlaunch.bind import adopt_orphans, held_to
     from ipexlaunch.cli.live_options import log_directory, open_views
     from ipexlaunch.cli.watch_run import RunWatch
@@ -107,7 +131,10 @@ def run_launch(
     options["log_dir"] = log_directory(options)
     logs = _log_paths(launch, options)
     keeper = _keeper(launch, topology, options)
-    _make_folder(options["log_dir"])
+    if keeper is not None:
+        held.callback(keeper.close)
+    _hold_logs(options, held)
+    _hold_report(options["report_file"], held)
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
         inspect=lambda pid: _eye().inspector(pid),
@@ -129,6 +156,8 @@ def run_launch(
         line_rule=options.get("throughput_regex"),
         long_phase_s=None if options["live"] else LONG_PHASE_S,
     )
+    if keeper is not None and options.get("baseline"):
+        keeper.begin()
     solo = _solo(launch, topology, means, limits, showing, options)
     if keeper is not None and solo is not None:
         keeper.keep_baseline(solo)
@@ -270,9 +299,13 @@ def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
     directory, prefix = options["log_dir"], options["log_file_prefix"]
     if not directory:
         return {}
-    stamp = time.strftime("%Y%m%d%H%M%S")
-    names = {i.index: f"{prefix}_{stamp}_instance_{i.index}.log" for i in _instances(launch)}
-    paths = {index: os.path.join(directory, name) for index, name in names.items()}
+    begun = time.strftime("%Y%m%d%H%M%S")
+    for again in count(1):
+        stamp = begun if again == 1 else f"{begun}-{again}"  # another run has begun in the same second
+        names = {i.index: f"{prefix}_{stamp}_instance_{i.index}.log" for i in _instances(launch)}
+        paths = {index: os.path.join(directory, name) for index, name in names.items()}
+        if not any(map(os.path.lexists, paths.values())):
+            break
     alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.get("baseline")]
     every = [*paths.values(), *alone]
     written = [Written(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
@@ -280,13 +313,32 @@ def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
     return paths
 
 
-def _make_folder(path: str | None) -> None:
-    if path:
-        try:
-            os.makedirs(path, exist_ok=True)
-        except OSError as error:
-            hint = "give a directory that can be made"
-            raise LaunchError(f"keep logs in {path}", str(error.strerror), hint) from None
+def _hold_report(path: str | None, held: ExitStack) -> None:
+    """Keep other launches from writing the same report while this one lasts; a stream is nobody's."""
+    if path is None or is_stream(path):
+        return
+    directory, name = os.path.split(os.path.realpath(path))
+    wanted = f"write the report to {path}"
+    try:
+        os.makedirs(directory, exist_ok=True)
+        hold = hold_place(os.path.join(directory, f".{name}.held"), wanted, "give another file")
+    except OSError as error:
+        raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
+    held.callback(hold.release)
+
+
+def _hold_logs(options: dict[str, Any], held: ExitStack) -> None:
+    """Make the directory of the logs, and keep other launches out of it while this one lasts."""
+    path, run_dir = options["log_dir"], options["run_dir"]
+    if not path:
+        return
+    wanted = f"keep logs in {path}"
+    try:
+        os.makedirs(path, exist_ok=True)
+        if run_dir is None or path != os.path.join(os.path.abspath(run_dir), LOGS):  # that one is held already
+            held.callback(hold_place(os.path.join(path, LOGS_HELD), wanted, "give another directory").release)
+    except OSError as error:
+        raise LaunchError(wanted, str(error.strerror), "give a directory that can be made") from None
 
 
 def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
@@ -296,7 +348,7 @@ def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
         "kernel": os.uname().release,
         "machine": os.uname().machine,
         "topology": topology.fingerprint,
-        "program": [launch.job.program, *launch.job.arguments],
+        "program": list(mask_words([launch.job.program, *launch.job.arguments])),
         "python": launch.job.python if launch.job.kind != "executable" else None,
         "preloaded": list(launch.job.libraries.values()),
     }
@@ -307,4 +359,4 @@ def _stamp() -> bytes:
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
+from ipexlaunch.secret_values import mask_text
 from ipexlaunch.typed_text import whole_number
+from ipexlaunch.visible_text import visible, visible_drawing
 
 WIDTH = 100
 """Columns where the stream is no terminal."""
@@ -44,13 +46,25 @@ def wants_color(stream: TextIO, environment: Mapping[str, str] = os.environ) -> 
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
+def spoken(text: str) -> str:
+    """A message as it may be said: on one line, without secrets, its control characters as escapes.
+
+    Args:
+        text: which may quote what was typed, a document or a program.
+    """
+    return visible(mask_text(text))
+
+
 def showable(drawing: str, stream: TextIO) -> str:
     """The drawing, in ASCII where the stream's encoding has no characters for its lines.
+
+    Control characters that are not its own colours are shown as escapes.
 
     Args:
         drawing: a table, a tree or a drawing of a machine.
         stream: standard output or error.
     """
+    drawing = visible_drawing(drawing)
     try:
         drawing.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:

@@ -13,7 +13,7 @@ import click
 
 from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.option_types import SECONDS
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.guard_streams import failed
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _print(runs: list[Run], notes: list[str], form: str) -> None:
         if texts or not notes:
             print(showable("\n".join(texts), sys.stdout) if texts else f"{NO_RUNS}\n", end="")
     for note in notes:
-        print(f"ipexlaunch: {note}", file=sys.stderr)
+        print(f"ipexlaunch: {spoken(note)}", file=sys.stderr)
 
 
 NO_RUNS = "no run of yours is going on on this host"

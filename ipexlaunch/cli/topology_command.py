@@ -12,6 +12,7 @@ from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.topology.machine import Topology
+from ipexlaunch.visible_text import visible_lines
 
 PICTURES = ("table", "tree", "drawing", "svg")
 DOCUMENTS = ("yaml", "json")
@@ -45,7 +46,7 @@ def command(source: str, form: str, explain: bool, save: str | None) -> None:
     if explain:
         from ipexlaunch.topology.explain import explanation
 
-        click.echo(explanation(topology), nl=False)
+        click.echo(visible_lines(explanation(topology)), nl=False)
         return
     text = _picture(topology, form) if form in PICTURES else _document(topology, form)
     click.echo(text, nl=not text.endswith("\n"))

@@ -19,11 +19,13 @@ from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.profile_options import model_key, program_key, with_batch_size
 from ipexlaunch.cli.run_options import run_options
 from ipexlaunch.cli.script_options import script_options_beside_a_models, script_runner
+from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cli.tune_options import rule_from_options, tune_options
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
 from ipexlaunch.figures import figure
 from ipexlaunch.plan.words import counted
 from ipexlaunch.report import EXIT_INVALID
+from ipexlaunch.secret_values import mask_words
 from ipexlaunch.tuning.space import AS_IS
 from ipexlaunch.write_file import check_directory, check_writable
 
@@ -303,7 +305,7 @@ def _keep(
     profile = Profile(
         topology=topology.fingerprint,
         program=subject.key,
-        arguments=subject.arguments,
+        arguments=mask_words(subject.arguments),
         batch_size_option=options["batch_size_option"],
         setting=best,
         engine=candidate.engine if candidate else "",
@@ -329,4 +331,4 @@ def _keep(
 
 
 def _tell(text: str) -> None:
-    print(f"ipexlaunch: {text}", file=sys.stderr, flush=True)
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -84,6 +84,9 @@ def read_events_so_far(lines: Iterable[str], source: str) -> Run:
 
 
 def _read(lines: Iterable[str], source: str, *, whole: bool) -> EventsReading:
+    from ipexlaunch.documents.event_models import check_event  # pydantic: only who reads needs it
+    from ipexlaunch.documents.text import DEEPEST, is_deeper
+
     reading = EventsReading()
     number = 0
     for number, line in enumerate(lines, start=1):
@@ -91,10 +94,15 @@ def _read(lines: Iterable[str], source: str, *, whole: bool) -> EventsReading:
             break  # it was being written
         try:
             row = json.loads(line)
+            if is_deeper(row, DEEPEST):
+                raise DocumentError(source, f"line {number}", f"it nests deeper than {DEEPEST} levels")
             if number == 1:
                 _check_schema(row)
             else:
+                check_event(row)
                 reading.take(row)
+        except RecursionError:
+            raise DocumentError(source, f"line {number}", f"it nests deeper than {DEEPEST} levels") from None
         except json.JSONDecodeError as error:
             raise DocumentError(source, f"line {number}", f"it is not JSON: {error.msg}") from None
         except RequestError as error:

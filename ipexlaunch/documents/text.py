@@ -25,7 +25,15 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
-def _checked_list(text: str) -> str:
+def checked_list(text: str) -> str:
+    """The text itself, where it is a list of ids.
+
+    Args:
+        text: such as "0-3,8".
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         parse_list(text)
     except RequestError as error:
@@ -33,7 +41,7 @@ def _checked_list(text: str) -> str:
     return text
 
 
-CpuList = Annotated[str, AfterValidator(_checked_list)]
+CpuList = Annotated[str, AfterValidator(checked_list)]
 """A model's field that holds "0-3,8"; read it with `parse_list`."""
 
 
@@ -144,6 +152,22 @@ def _depth(text: str) -> int:
     return deepest
 
 
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than this: what reads them further calls itself for each level.
+
+    Args:
+        value: as JSON has it.
+        levels: so many are well.
+    """
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        parts = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [each for part in parts for each in part if isinstance(each, (dict, list))]
+        if not level:
+            return False
+    return bool(level)
+
+
 def _too_deep(source: str) -> DocumentError:
     return DocumentError(source, "", f"it nests deeper than {DEEPEST} levels, as no document of ours does")
 
@@ -151,13 +175,17 @@ def _too_deep(source: str) -> DocumentError:
 def _parse(text: str, source: str) -> Any:
     if text.lstrip().startswith("{"):
         try:
-            return json.loads(text)
+            data = json.loads(text)
         except RecursionError:
             raise _too_deep(source) from None
         except json.JSONDecodeError:
             pass  # a YAML flow mapping begins with a brace too; the YAML parser has the last word
         except ValueError as error:  # a number of thousands of digits
             raise DocumentError(source, "", f"it is not YAML or JSON: {error}") from None
+        else:
+            if is_deeper(data, DEEPEST):
+                raise _too_deep(source)
+            return data
     _refuse_depth(text, source)
     try:
         quick = _parse_long_list(text)

@@ -20,6 +20,7 @@ from ipexlaunch.feed_workers.dead_letters import (
 )
 from ipexlaunch.feed_workers.journal import Appended, Journal
 from ipexlaunch.keep_ledger import DamagedLedgerError, Ledger, LedgerError, Progress, WithoutLedger
+from ipexlaunch.secret_values import masked
 from ipexlaunch.write_file import write_file
 from ipexlaunch.write_results.appended_file import AppendedFile, WriteError
 
@@ -235,7 +236,7 @@ def open_pipe(output: Appended, dead: Appended) -> Journal:
 
 def what_changed(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """Every value that differs, such as "input bytes was 10, is 12"."""
-    old, new = _flat(before), _flat(now)
+    old, new = _flat(masked(before)), _flat(masked(now))  # older ledgers have secrets as they were
     return [
         f"{key} was {json.dumps(old.get(key))}, is {json.dumps(new.get(key))}"
         for key in dict.fromkeys([*old, *new])

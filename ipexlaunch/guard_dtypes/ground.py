@@ -14,6 +14,7 @@ from ipexlaunch.launch import Job, Launch
 from ipexlaunch.plan.instances import Plan
 from ipexlaunch.record import Run
 from ipexlaunch.topology import Topology
+from ipexlaunch.user_directory import has_home, homeless_directory, user_directory
 from ipexlaunch.write_file import check_directory
 
 
@@ -68,6 +69,8 @@ def make_ground(
     Raises:
         LaunchError: the workers' interpreter cannot be looked into, or measurements cannot be kept.
     """
+    if use_cache and not os.path.isabs(inherited.get("XDG_CACHE_HOME", "")) and not has_home(inherited):
+        tell(f"there is no home directory: what is measured and compiled is kept in {homeless_directory()}")
     cache = cache_directory(inherited) if use_cache else ""
     if cache:
         check_directory(cache, "measurements")
@@ -88,7 +91,4 @@ def cache_directory(environment: Mapping[str, str]) -> str:
     Args:
         environment: the process's variables; a relative path in XDG_CACHE_HOME is ignored, as the specification says.
     """
-    base = environment.get("XDG_CACHE_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.join(environment.get("HOME", "") or os.path.expanduser("~"), ".cache")
-    return os.path.join(base, "ipexlaunch", "dtypes")
+    return os.path.join(user_directory(environment, "XDG_CACHE_HOME", ".cache"), "ipexlaunch", "dtypes")

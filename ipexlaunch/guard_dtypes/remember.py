@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.engines.measurement import Measurement, from_row
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.read_text import read_text
+from ipexlaunch.user_directory import distrust
 from ipexlaunch.write_file import check_directory, write_file
 
 SCHEMA = "ipexlaunch/measurements/1"
@@ -41,14 +43,15 @@ def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None
         return {}
     path = path_of(directory, key)
     try:
-        with open(path, encoding="utf-8") as file:
-            document = json.load(file)
+        if problem := distrust(directory, code=False) or distrust(path, code=False):
+            raise ValueError(problem)
+        if not os.path.lexists(path):
+            return {}
+        document = json.loads(read_text(path))
         if document["schema"] != SCHEMA or document["key"] != key:
             raise ValueError("it is of another version or another host")
         found = [from_row(row) for row in document["measurements"]]
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (DocumentError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         tell(f"{path} holds no measurements that can be used ({error}), so they are made again")
         return {}
     return {each.candidate: each for each in found}

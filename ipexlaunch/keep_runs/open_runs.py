@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ipexlaunch.baseline import baseline_of
 from ipexlaunch.disturbance import LOST_TIME_ALLOWED
@@ -12,9 +12,13 @@ from ipexlaunch.documents.report_document import read_report
 from ipexlaunch.documents.tuning_document import SCHEMA, read_tuning
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
+from ipexlaunch.keep_runs.run_files import RUN
 from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
+from ipexlaunch.read_text import read_text
 from ipexlaunch.report import Report, aggregate
+from ipexlaunch.secret_values import mask_words, masked
 from ipexlaunch.tuning.outcome import Outcome
+from ipexlaunch.visible_text import visible_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,36 +59,46 @@ def open_runs(paths: Sequence[str]) -> tuple[Opened, ...]:
 def _open(path: str, name: str) -> Opened:
     if os.path.isdir(path):
         kept = read_run_directory(path)
-        return OpenedRun(name=name, report=kept.report or _report_so_far(kept), kept=kept)
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
-    except OSError as error:
-        hint = "give a run directory or the file of --report"
-        raise DocumentError(path, "", (error.strerror or "").lower(), hint) from None
+        report = _masked(kept.report or _report_so_far(kept))
+        return OpenedRun(name=name, report=report, kept=kept)
+    text = read_text(path, "give a run directory or the file of --report")
     if f'"{SCHEMA.rpartition("/")[0]}/' in text[:LONGEST_HEAD]:
-        return OpenedSearch(name=name, outcome=read_tuning(text, path))
-    return OpenedRun(name=name, report=read_report(text, path), kept=None)
+        return OpenedSearch(name=name, outcome=visible_values(read_tuning(text, path)))
+    return OpenedRun(name=name, report=_masked(read_report(text, path)), kept=None)
+
+
+def _masked(report: Report) -> Report:
+    """A report without the secrets that older ones have kept, and without control characters: it will be shown."""
+    provenance = {key: masked(value) for key, value in report.provenance.items()}
+    return visible_values(replace(report, provenance=provenance))
 
 
 def _report_so_far(kept: KeptRun) -> Report:
     """Of a run that did not come to its end, as far as it is known."""
     if kept.run is None:
         raise DocumentError(kept.path, "", "the run in it did not come to its end", "repeat it: run --replay")
-    options, job = kept.recorded.options, kept.recorded.job
-    local, lost = options.get("local_pages", LOCAL_SHARE_REQUIRED), options.get("lost_time", LOST_TIME_ALLOWED)
+    job = kept.recorded.job
     return aggregate(
         kept.run,
-        local_share_required=float(str(local)),
-        lost_time_allowed=float(str(lost)),
+        local_share_required=_share(kept, "local_pages", LOCAL_SHARE_REQUIRED),
+        lost_time_allowed=_share(kept, "lost_time", LOST_TIME_ALLOWED),
         provenance={
             "ipexlaunch": kept.recorded.ipexlaunch,
             "topology": kept.topology.fingerprint,
-            "program": [job.program, *job.arguments],
+            "program": list(mask_words([job.program, *job.arguments])),
             "python": job.python if job.kind != "executable" else None,
         },
         baseline=None if kept.solo is None else baseline_of(kept.solo),
     )
+
+
+def _share(kept: KeptRun, name: str, default: float) -> float:
+    """An option of the kept run that is a share."""
+    value = kept.recorded.options.get(name, default)
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        source = os.path.join(kept.path, RUN)
+        raise DocumentError(source, f"options.{name}", f"it should be a number from 0 to 1, not {value!r:.60}")
+    return float(value)
 
 
 LONGEST_HEAD = 200

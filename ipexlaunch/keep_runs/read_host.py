@@ -19,6 +19,7 @@ from ipexlaunch.errors import TopologyError
 from ipexlaunch.find_libraries import interpreter_prefixes
 from ipexlaunch.findings.facts import Interpreter, MemoryLimit
 from ipexlaunch.findings.reading import HostFiles
+from ipexlaunch.secret_values import is_secret_name, mask_variables, masked
 from ipexlaunch.topology import Topology
 
 SCHEMA = "ipexlaunch/environment/1"
@@ -39,9 +40,7 @@ VARIABLES = re.compile(
     r"(OMP|KMP|GOMP|MKL|DNNL|ONEDNN|TORCH|TORCHINDUCTOR|IPEX|IPEXLAUNCH|TBB|OPENBLAS|MALLOC|TCMALLOC|HF|TOKENIZERS|"
     r"TRANSFORMERS)_\w*|LD_PRELOAD|LD_LIBRARY_PATH|PYTHONPATH|CUDA_VISIBLE_DEVICES|(ATEN|THP)_\w+"
 )
-"""Names of variables that change what a worker does; others may hold secrets and are not kept."""
-
-SECRET = re.compile(r"TOKEN$|KEY$|SECRET|PASSWORD")
+"""Names of variables that change what a worker does; others are not kept."""
 
 
 def read_host(topology: Topology, python: str | None, variables: Mapping[str, str], root: str = "/") -> dict[str, Any]:
@@ -65,7 +64,7 @@ def read_host(topology: Topology, python: str | None, variables: Mapping[str, st
         "machine": os.uname().machine,
         "cpu_model": topology.cpu_model,
         "microcode": _field(files, "microcode"),
-        **{key: _text(files, path) for key, path in FILES.items()},
+        **{key: masked(_text(files, path)) for key, path in FILES.items()},
         "governors": _governors(files),
         "cpu_quota": topology.cpu_quota,
         "cpu_limits": [{"file": item.file, "quota": item.quota} for item in topology.limits if item.quota is not None],
@@ -76,13 +75,13 @@ def read_host(topology: Topology, python: str | None, variables: Mapping[str, st
 
 
 def kept_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """Those that change what a worker does, by name.
+    """Those that change what a worker does, by name, but for secrets.
 
     Args:
         variables: all of them.
     """
-    names = [name for name in sorted(variables) if VARIABLES.fullmatch(name) and not SECRET.search(name)]
-    return {name: variables[name] for name in names}
+    names = [name for name in sorted(variables) if VARIABLES.fullmatch(name) and not is_secret_name(name)]
+    return mask_variables({name: variables[name] for name in names})
 
 
 def _text(files: HostFiles, path: str) -> str | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ipexlaunch.documents.environment_document import read_environment_text
 from ipexlaunch.documents.events_document import read_events, read_events_so_far, write_events
 from ipexlaunch.documents.events_so_far import EventsSoFar
 from ipexlaunch.documents.plan_document import read_plan, write_plan
@@ -16,10 +17,12 @@ from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_
 from ipexlaunch.documents.report_document import read_report, write_report
 from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.hold_place import Hold, hold_place
 from ipexlaunch.keep_runs.run_files import (
     BASELINE_EVENTS,
     ENVIRONMENT,
     EVENTS,
+    HOLD,
     LOGS,
     PLAN,
     REPORT,
@@ -29,13 +32,17 @@ from ipexlaunch.keep_runs.run_files import (
     TOPOLOGY,
 )
 from ipexlaunch.plan import Plan
+from ipexlaunch.read_text import read_lines, read_text
 from ipexlaunch.record import Run
 from ipexlaunch.recorded_run import RecordedRun
 from ipexlaunch.report import Report
 from ipexlaunch.topology import Topology
 from ipexlaunch.write_file import write_file
 
-ENVIRONMENT_VERSIONS = ("ipexlaunch/environment/1",)
+PRIVATE = 0o600
+"""Mode of every file: arguments, variables and output are nobody else's business."""
+
+ANOTHER = "name a new directory"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +63,8 @@ class KeptRun:
     """Of the instance that ran alone first; None where that was not asked for."""
 
 
-def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: Topology) -> None:
-    """Make the directory and write what is known before the start.
+def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: Topology) -> MadeDirectory:
+    """Make the directory, hold it against other launches, and write what is known before the start.
 
     Args:
         path: where; it may exist, but holds no run yet.
@@ -66,16 +73,82 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
         topology: the machine.
 
     Raises:
+        HeldError: another launch keeps its run there.
         LaunchError: it holds a run already, or cannot be written.
     """
-    refuse_held(path)
+    wanted = f"keep the run in {path}"
     try:
-        os.makedirs(os.path.join(path, LOGS), exist_ok=True)
-        _write(path, TOPOLOGY, [topology_to_yaml(topology)])
-        _write(path, PLAN, [write_plan(plan)])
-        _write(path, RUN, [write_recorded_run(recorded)])
+        was_there = os.path.isdir(path)
+        _make_private(path)
+        hold = hold_place(os.path.join(path, HOLD), wanted, ANOTHER)
     except OSError as error:
-        raise LaunchError(f"keep the run in {path}", str(error.strerror), "name a place that can be written") from None
+        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
+    made = MadeDirectory(path, hold, was_there=was_there)
+    if held := _held_in(path):
+        hold.release()
+        raise LaunchError(wanted, held, ANOTHER)
+    try:
+        _make_private(os.path.join(path, LOGS))
+        for name, text in (
+            (TOPOLOGY, topology_to_yaml(topology)),
+            (PLAN, write_plan(plan)),
+            (RUN, write_recorded_run(recorded)),
+        ):
+            _write(path, name, text)
+    except OSError as error:
+        made.abandon()
+        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
+    except BaseException:
+        made.abandon()
+        raise
+    return made
+
+
+class MadeDirectory:
+    """A run directory that is ours while the run lasts."""
+
+    def __init__(self, path: str, hold: Hold, *, was_there: bool) -> None:
+        """Take it over.
+
+        Args:
+            path: of the directory.
+            hold: keeps others away.
+            was_there: whether the user has made it.
+        """
+        self.path = path
+        self._hold = hold
+        self._was_there = was_there
+
+    def release(self) -> None:
+        """Let go of it: the run is over, or its launcher gives up."""
+        self._hold.release()
+
+    def abandon(self) -> None:
+        """Leave no trace: the run has not begun, and the same command should work when it is corrected."""
+        for name in (RUN, PLAN, TOPOLOGY):
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self.path, name))
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(self.path, LOGS))
+        self.release()
+        if not self._was_there:
+            with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+                os.rmdir(self.path)
+
+
+def _make_private(path: str) -> None:
+    """Make a directory that only its owner may look into; one that is there and empty becomes one.
+
+    Raises:
+        OSError: it cannot be made, or is no directory.
+    """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        if not os.listdir(path):
+            with contextlib.suppress(PermissionError):  # another user's, who lets us write there
+                os.chmod(path, 0o700)
 
 
 def refuse_held(path: str) -> None:
@@ -85,12 +158,23 @@ def refuse_held(path: str) -> None:
         path: where a run is to be kept; it need not exist.
 
     Raises:
+        HeldError: another launch keeps its run there.
         LaunchError: it does.
     """
+    wanted, place = f"keep the run in {path}", os.path.join(path, HOLD)
+    with contextlib.suppress(OSError):  # it is tried again when the directory is made
+        if os.path.lexists(place):
+            hold_place(place, wanted, ANOTHER).release()
+    if held := _held_in(path):
+        raise LaunchError(wanted, held, ANOTHER)
+
+
+def _held_in(path: str) -> str:
+    """What a directory holds that a run would replace; empty for nothing."""
     held = [name for name in RUN_FILES if os.path.lexists(os.path.join(path, name))]
-    if held:
-        found = "it holds one already" if RUN in held else f"it holds a file {held[0]} already"
-        raise LaunchError(f"keep the run in {path}", found, "name a new directory")
+    if RUN not in held:
+        return f"it holds a file {held[0]} already" if held else ""
+    return "it holds one already" if REPORT in held else "its run did not come to its end, but it holds one already"
 
 
 class GrowingEvents:
@@ -133,7 +217,8 @@ class GrowingEvents:
         Raises:
             OSError: it cannot be written.
         """
-        with open(self._path, "ab") as file:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(self._path, flags, PRIVATE), "ab") as file:
             file.write(data)
 
 
@@ -166,9 +251,9 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
         LaunchError: it cannot be written.
     """
     try:
-        _write(path, ENVIRONMENT, [json.dumps(environment, indent=1), "\n"])
+        _write(path, ENVIRONMENT, json.dumps(environment, indent=1) + "\n")
         _write(path, EVENTS, write_events(run))
-        _write(path, REPORT, [write_report(report)])
+        _write(path, REPORT, write_report(report))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(path, SO_FAR))
     except OSError as error:
@@ -186,19 +271,18 @@ def keep_report(path: str, report: Report) -> None:
         LaunchError: it cannot be written.
     """
     try:
-        _write(path, REPORT, [write_report(report)])
+        _write(path, REPORT, write_report(report))
     except OSError as error:
         raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 
 
-def _write(directory: str, name: str, parts: Iterable[str]) -> None:
-    """Write a file whole or not at all: a full disk leaves no half of one under its name."""
-    write_file(os.path.join(directory, name), parts)
+def _write(directory: str, name: str, content: str | Iterable[str]) -> None:
+    write_file(os.path.join(directory, name), content, mode=PRIVATE)
 
 
 def is_run_directory(path: str) -> bool:
     """Whether a directory holds a run."""
-    return os.path.isfile(os.path.join(path, RUN))
+    return os.path.lexists(os.path.join(path, RUN))
 
 
 def read_recorded(path: str) -> RecordedRun:
@@ -226,7 +310,7 @@ def read_run_directory(path: str) -> KeptRun:
         DocumentError: it holds no run, or a file of it does not follow its format; the message has the place.
     """
     recorded = read_recorded(path)
-    finished = os.path.exists(os.path.join(path, REPORT))
+    finished = os.path.lexists(os.path.join(path, REPORT))
     run = _events(path, EVENTS, read_events) or _events(path, SO_FAR, read_events_so_far)
     if finished and run is None:
         raise DocumentError(os.path.join(path, EVENTS), "", "no such file or directory")
@@ -251,35 +335,18 @@ def read_environment(path: str) -> Mapping[str, Any]:
     Raises:
         DocumentError: the file does not follow its format.
     """
-    if not os.path.exists(os.path.join(path, ENVIRONMENT)):
+    if not os.path.lexists(os.path.join(path, ENVIRONMENT)):
         return {}
-    text, source = _read(path, ENVIRONMENT)
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise DocumentError(source, "", f"it is not JSON: {error}") from None
-    if not isinstance(data, dict) or data.get("schema") not in ENVIRONMENT_VERSIONS:
-        raise DocumentError(source, "", f"its schema is not {' or '.join(ENVIRONMENT_VERSIONS)}")
-    return data
+    return read_environment_text(*_read(path, ENVIRONMENT))
 
 
 def _events(path: str, name: str, read: Callable[[Iterable[str], str], Run]) -> Run | None:
     """What the events in one of the files tell; None where it is not there."""
     full = os.path.join(path, name)
-    try:
-        with open(full, encoding="utf-8", errors="surrogateescape") as lines:
-            return read(lines, full)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise DocumentError(full, "", str(error.strerror).lower()) from None
+    return read(read_lines(full), full) if os.path.lexists(full) else None
 
 
 def _read(path: str, name: str) -> tuple[str, str]:
     """A file's text, and its name for messages."""
     full = os.path.join(path, name)
-    try:
-        with open(full, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(), full
-    except OSError as error:
-        raise DocumentError(full, "", str(error.strerror).lower()) from None
+    return read_text(full), full

@@ -9,6 +9,7 @@ events-so-far.jsonl  the same while the run lasts; it is left where the launcher
 report.json       what was computed from them
 baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
 logs/             what the workers printed
+launcher.json     who keeps a run there, while it lasts
 """
 
 from __future__ import annotations
@@ -18,5 +19,6 @@ ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
 SO_FAR = "events-so-far.jsonl"
 BASELINE_EVENTS = "baseline-events.jsonl"
 LOGS = "logs"
+HOLD = "launcher.json"
 RUN_FILES = (RUN, PLAN, TOPOLOGY, ENVIRONMENT, EVENTS, SO_FAR, REPORT, BASELINE_EVENTS)
 """Every file that may stand in a run's directory itself."""

@@ -7,17 +7,22 @@ What oneDNN itself generates at run time lives in each process's memory only and
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, time
 from typing import IO, Any, Literal
+
+from ipexlaunch.user_directory import distrust, make_private
 
 PROGRAM = "program.pt2"
 _COMPLETE = "complete.json"
@@ -60,6 +65,7 @@ class CompileCache:
         self,
         directory: str | os.PathLike[str],
         say: Callable[[str], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda text: print(f"ipexlaunch: {text}", file=sys.stderr, flush=True),
         now: Callable[[], float] = time,
     ) -> None:
         """Nothing is created yet.
@@ -67,10 +73,15 @@ class CompileCache:
         Args:
             directory: where programs are kept; workers that share it share them.
             say: told "waiting for compilation" and "compiling" when they begin.
+            warn: told why the directory is not used, where it is not this user's alone.
             now: seconds since the epoch, as files have them.
         """
         self.directory = Path(directory)
         self.say = say
+        self.warn = warn
+        self._told: set[str] = set()
+        self._own: Path | None = None
+        """Instead of the directory, where that is not this user's alone; it goes with the process."""
         self.now = now
 
     def program(self, key: Key, build: Build) -> Program:
@@ -82,13 +93,13 @@ class CompileCache:
             key: everything that decides what the program is.
             build: called under the lock where there is none.
         """
-        place = self.directory / digest(key)
+        place = self._place(digest(key))
         found = _complete(place)
         if found is not None:
             with contextlib.suppress(OSError):  # a cache that others filled may be for reading only
                 os.utime(place / _COMPLETE, (self.now(), self.now()))
             return Program(path=place / PROGRAM, details=found, cache="hit", compile_s=0.0, wait_s=0.0)
-        place.mkdir(parents=True, exist_ok=True)
+        make_private(str(place))
         began = monotonic()
         with open(place / _LOCK, "a", encoding="utf-8") as lock:
             self._wait_for(lock)
@@ -102,6 +113,21 @@ class CompileCache:
             taken = monotonic() - began
         self._remove_unused()
         return Program(path=place / PROGRAM, details=details, cache="miss", compile_s=taken, wait_s=waited)
+
+    def _place(self, name: str) -> Path:
+        """Where the program of this name lies or will lie: a program is code, so nobody else may have put it there."""
+        for place in (self.directory / name, self.directory / f"{name}-{os.geteuid()}"):
+            parts = (self.directory, place, place / PROGRAM, place / _COMPLETE)
+            problem = next(filter(None, (distrust(str(part), code=True) for part in parts)), "")
+            if not problem:
+                return place
+            if problem not in self._told:
+                self._told.add(problem)
+                self.warn(f"what is compiled there is not used: {problem}")
+        if self._own is None:
+            self._own = Path(tempfile.mkdtemp(prefix="ipexlaunch-programs-"))
+            atexit.register(shutil.rmtree, self._own, ignore_errors=True)
+        return self._own / name
 
     def _remove_unused(self) -> None:
         """Remove programs that were not used for long; their folders and locks stay, somebody may wait at one."""
@@ -148,6 +174,8 @@ def _build(place: Path, key: Key, build: Build) -> dict[str, object]:
         details: dict[str, object] = json.loads(json.dumps(dict(build(building / PROGRAM))))
         marker = {"key": key, "details": details, "bytes": (building / PROGRAM).stat().st_size}
         (building / _COMPLETE).write_text(json.dumps(marker, indent=1), encoding="utf-8")
+        for made in (building / PROGRAM, building / _COMPLETE):
+            made.chmod(made.stat().st_mode & ~0o022)  # whatever the umask: it is read again only where that is so
         os.replace(building / PROGRAM, place / PROGRAM)
         os.replace(building / _COMPLETE, place / _COMPLETE)
     finally:

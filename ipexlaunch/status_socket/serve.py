@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import select
@@ -80,15 +81,20 @@ class StatusSocket:
         try:
             # Under a name that nobody looks for until it answers: a socket that refuses belongs to a dead launcher.
             listener.bind(fresh)
+            os.chmod(fresh, 0o600)
             listener.listen()
             os.rename(fresh, path)
             self._epoll = select.epoll()
             self._epoll.register(listener.fileno(), select.EPOLLIN)
         except OSError as error:
             listener.close()
+            for name in (fresh, path):
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
             raise OSError(error.errno, f"{directory}: {error.strerror}") from error
         self._listener = listener
         self.path = path
+        atexit.register(self.close)  # whatever stands in the way of the run: a socket that is left looks like one
 
     def fileno(self) -> int | None:
         """What to wait for; None where it does not listen."""
@@ -112,7 +118,8 @@ class StatusSocket:
         """Nothing: it answers when it is asked."""
 
     def close(self) -> None:
-        """Stop listening and remove the socket."""
+        """Stop listening and remove the socket; a second call does nothing."""
+        atexit.unregister(self.close)
         for descriptor in list(self._answers):
             self._drop(descriptor)
         if self._listener is not None:

@@ -10,11 +10,13 @@ from ipexlaunch import lifecycle
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.lifecycle import Failure, State, WorkerState
 from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.secret_values import mask_text
 from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
 from ipexlaunch.supervise.announcements import of_printed
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.output import Log
 from ipexlaunch.told import Told
+from ipexlaunch.visible_text import visible
 
 
 def account(
@@ -147,7 +149,7 @@ def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
         tokens=tally.tokens,
         rate=_present_rate(child, worker, now),
         local_pages=last.local_share(instance.nodes) if last is not None else None,
-        last_line=child.last_line,
+        last_line=visible(mask_text(child.last_line)),
         exit_code=worker.exit_code,
         restarts=worker.restarts,
         busy_with=worker.busy_with,

@@ -51,6 +51,7 @@ class Collector:
         self._feeder = feeder
         self._own_peak_kb = own_peak_kb
         self._oom_kills = oom_kills
+        self._over = False
 
     def reap(self) -> None:
         """Collect every child that has ended."""
@@ -63,13 +64,14 @@ class Collector:
             if pid == 0:
                 return
             if pid == self._guardian.pid:
-                self._guardian.reaped(status)
+                self._guardian.reaped(status, again=not self._over)
             elif pid in by_pid:
                 self._ended(by_pid.pop(pid), os.waitstatus_to_exitcode(status), usage)
 
     def end_leftovers(self) -> None:
         """Leave no process behind, after the workers have ended."""
         crew = self._crew
+        self._over = True
 
         def wait(seconds: float) -> None:
             self._listener.wait(seconds)

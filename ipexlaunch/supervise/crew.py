@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch import lifecycle
 from ipexlaunch.lifecycle import Limits
+from ipexlaunch.secret_values import mask_text
 from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.child import Child
 
@@ -32,7 +33,7 @@ class Crew:
         self.clock = means.clock
         self.limits = limits
         self.children = [Child(worker=worker) for worker in launch.workers]
-        self.notes: list[str] = list(launch.notes)
+        self.notes: list[str] = [mask_text(note) for note in launch.notes]
         """What the report says beside its figures."""
         self.by_pid: dict[int, int] = {}
         """Of the workers that run, to their places."""
@@ -43,7 +44,8 @@ class Crew:
         return self.children[place].worker.instance.index
 
     def note(self, text: str) -> None:
-        """Say it now and keep it for the report."""
+        """Say it now and keep it for the report, without secrets."""
+        text = mask_text(text)
         self.notes.append(text)
         self.means.tell(text)
 

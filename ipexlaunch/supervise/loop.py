@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ipexlaunch import lifecycle
 from ipexlaunch.lifecycle import Command, Event, Limits
 from ipexlaunch.plan.words import counted
+from ipexlaunch.secret_values import mask_text
 from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.crew import Crew
@@ -235,7 +236,7 @@ class _Loop:
                 children.start(child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
         except OSError as error:
             detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
-            self.feed(Event("exited", now, place, children.start_failure(error), detail))
+            self.feed(Event("exited", now, place, children.start_failure(error), mask_text(detail)))
             return
         if child.process is not None:
             crew.by_pid[child.process.pid] = place

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.samples import UNKNOWN, Samples
+from ipexlaunch.secret_values import mask_text, masked
 from ipexlaunch.strict_json import read_message
 from ipexlaunch.told import Told
 
@@ -204,7 +205,7 @@ def _facts(message: dict[str, Any], told: Told) -> str:
     except ValueError:
         # Python reads NaN and lone surrogates, but the report could not be written, or not read by others.
         return "NaN, Infinity and halves of characters are no JSON"
-    told.facts.update(facts)
+    told.facts.update(masked(facts))
     return ""
 
 
@@ -277,7 +278,7 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 def _one_line(text: str) -> str:
     """A text from outside as something that can stand in a terminal and in a file."""
-    shown = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    shown = "".join(character if character.isprintable() else "?" for character in " ".join(mask_text(text).split()))
     return shown if len(shown) <= LONGEST_REASON else shown[: LONGEST_REASON - 3] + "..."
 
 

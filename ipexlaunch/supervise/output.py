@@ -131,7 +131,10 @@ class Log:
         self._descriptor: int | None = self._open()
 
     def _open(self) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        """The file; a link is not followed. It is private in a private directory."""
+        closed = not os.stat(os.path.dirname(self.path) or ".").st_mode & 0o077
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self.path, flags, 0o600 if closed else 0o666)
 
     def add(self, data: bytes) -> None:
         """Have all of it appended, unless the disk is so slow that too much waits already."""

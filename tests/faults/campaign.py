@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ipexlaunch.cli.main import EXIT_UNSHOWN
 from ipexlaunch.documents.report_document import read_report
-from tests.faults.programs import DAEMONS, MANY, STUBBORN, WORKER
+from tests.faults.programs import DAEMONS, HIDDEN, MANY, STUBBORN, WORKER
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 120.0
@@ -43,16 +43,24 @@ class Running:
     """Set while somebody reads the terminal."""
 
     def processes(self) -> list[int]:
-        """Every living process of the run, the launcher too, by the tag in its environment."""
+        """Every living process of the run, the launcher too, by the tag in its environment or its command line."""
         wanted = f"\0FAULT_TAG={self.tag}\0".encode()
         found = []
         for name in os.listdir("/proc"):
             if not name.isdecimal():
                 continue
             with contextlib.suppress(OSError):
-                if wanted in b"\0" + Path(f"/proc/{name}/environ").read_bytes():
+                environment = b"\0" + Path(f"/proc/{name}/environ").read_bytes()
+                if wanted in environment or self.tag.encode() in Path(f"/proc/{name}/cmdline").read_bytes():
                     found.append(int(name))
         return found
+
+    def guardians(self) -> list[int]:
+        """The launcher's guardian; it has no tag."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with contextlib.suppress(OSError):
+            return [pid for pid in map(int, children.read_text().split()) if "run-guardian" in command_line(pid)]
+        return []
 
     def workers(self) -> list[int]:
         """The workers: children of the launcher that carry an index."""
@@ -71,6 +79,13 @@ class Running:
                 if b"IPEXLAUNCH_INDEX=" in Path(f"/proc/{pid}/environ").read_bytes():
                     found.append((pid, parent))
         return found
+
+
+def command_line(pid: int) -> str:
+    """A process's words, with blanks between them; empty where it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +133,40 @@ def to_launcher(number: signal.Signals) -> Callable[[Running], bool]:
     return strike
 
 
+def kill_group(run: Running) -> bool:
+    """Kill the launcher's process group."""
+    if run.process.poll() is not None:
+        return False
+    os.killpg(run.process.pid, signal.SIGKILL)
+    return True
+
+
+def kill_guardian(run: Running) -> bool:
+    """Kill the guardian, and wait for the one that takes its place or for the end of the run."""
+    before = run.guardians()
+    if not kill_one(before, signal.SIGKILL):
+        return False
+    while run.process.poll() is None and (not (now := run.guardians()) or now == before):
+        time.sleep(0.005)
+    return True
+
+
+def kill_guardian_then_launcher(run: Running) -> bool:
+    """Kill the guardian, and the launcher when it has another."""
+    kill_guardian(run)
+    return to_launcher(signal.SIGKILL)(run)
+
+
+def kill_by_name(run: Running) -> bool:
+    """What `pkill -9 -f ipexlaunch` kills of this run."""
+    if run.process.poll() is not None:
+        return False
+    for pid in {*run.processes(), *run.guardians()}:
+        if "ipexlaunch" in command_line(pid):
+            kill_one([pid], signal.SIGKILL)
+    return run.process.wait() == -signal.SIGKILL
+
+
 def close_stdout(run: Running) -> bool:
     """Close the reading end of the launcher's stdout."""
     if run.process.stdout is not None:
@@ -155,6 +204,19 @@ FAULTS: dict[str, Fault] = {
     ),
     "kill -9 of the launcher": Fault(
         strike=to_launcher(signal.SIGKILL), hit_codes=(-9,), report=False, when_started=True
+    ),
+    "kill -9 of the launcher of daemons": Fault(
+        program=HIDDEN, strike=to_launcher(signal.SIGKILL), hit_codes=(-9,), report=False, when_started=True
+    ),
+    "kill -9 of the launcher's process group": Fault(
+        program=HIDDEN, strike=kill_group, hit_codes=(-9,), report=False, when_started=True
+    ),
+    "pkill -9 -f ipexlaunch": Fault(
+        program=HIDDEN, strike=kill_by_name, hit_codes=(-9,), report=False, when_started=True
+    ),
+    "kill -9 of the guardian": Fault(program=HIDDEN, strike=kill_guardian, when_started=True),
+    "kill -9 of the guardian, then of the launcher": Fault(
+        program=HIDDEN, strike=kill_guardian_then_launcher, hit_codes=(-9,), report=False, when_started=True
     ),
     "SIGTERM to the launcher": Fault(strike=to_launcher(signal.SIGTERM), hit_codes=(143, -15), report=False),
     # 1 is the interpreter's own when it is interrupted before it has imported its site module.
@@ -268,6 +330,7 @@ def start(fault: Fault, folder: Path) -> Running:
         stdin=subprocess.DEVNULL,
         env=environment,
         cwd=folder,
+        start_new_session=True,
     )
     os.close(full)
     return Running(tag=tag, process=process, folder=folder)
@@ -302,7 +365,7 @@ def on_terminal(command: list[str], environment: dict[str, str], tag: str, folde
 def check(fault: Fault, run: Running, hit: bool) -> list[str]:
     """What is wrong with how it ended."""
     problems = []
-    in_program = fault.program not in (WORKER, STUBBORN, MANY)
+    in_program = fault.program not in (WORKER, STUBBORN, MANY, HIDDEN)
     expected = fault.hit_codes if hit or in_program else (0,)
     # A strike may come after the last count: then the run has ended well already.
     if run.process.returncode not in (*expected, *((0,) if hit and not in_program else ())):

@@ -65,3 +65,23 @@ with open(sys.argv[2], "w") as file:
 sys.exit(report.exit_code)
 """
 """256 workers on whatever machine this is: the planner would rightly refuse them, the supervisor must not mind."""
+
+HIDDEN = """
+import os, sys, time
+from ipexlaunch import worker
+tag = os.environ["FAULT_TAG"]
+for _ in range(2):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.chdir("/")
+            os.execve("/bin/sh", ["sh", "-c", "while :; do sleep 0.2; done", tag], {})
+        os._exit(0)
+worker.ready()
+end = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    time.sleep(0.01)
+    worker.count()
+worker.finish()
+"""
+"""Two daemons that nothing of their parents' shows any more: forked twice, own sessions, empty environments."""

@@ -183,9 +183,9 @@ LINES = list(write_events(EMPTY))
             "line 2: it is no event of ipexlaunch/events/1: there is no event 'boom'",
         ),
         ([*LINES, '{"event":"ready","index":5,"time":1}'], "it has no event 'start' of worker 5"),
-        ([LINES[0], '{"event":"go"}'], "line 2: it is no event of ipexlaunch/events/1: 'time'"),
+        ([LINES[0], '{"event":"go"}'], "line 2: it is no event of ipexlaunch/events/1: time: field required"),
         ([LINES[0], '{"event":"go","time":1,"tim":2}'], "line 2: it is no event of ipexlaunch/events/1: go has no key"),
-        ([LINES[0], "3"], "line 2: it is no event"),
+        ([LINES[0], "3"], "line 2: it is no event of ipexlaunch/events/1: it is no object"),
         ([*LINES[:2]], "no event 'end'; it was cut off"),
     ],
 )

@@ -23,8 +23,9 @@ from ipexlaunch.cli.keep_run import RunKeeper
 from ipexlaunch.documents.events_document import read_events_so_far, write_events
 from ipexlaunch.documents.events_so_far import EventsSoFar
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.hold_place import Hold
 from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
-from ipexlaunch.keep_runs.run_directory import GrowingEvents, read_run_directory
+from ipexlaunch.keep_runs.run_directory import GrowingEvents, MadeDirectory, read_run_directory
 from ipexlaunch.keep_runs.run_files import SO_FAR
 from ipexlaunch.launch import Job, make_launch
 from ipexlaunch.plan import Instance, Request, make_plan
@@ -143,7 +144,7 @@ def test_half_a_line_is_left_out_and_anything_else_is_refused() -> None:
         assert read_events_so_far([*lines[:-1], lines[-1][:length]], "events") == whole
     with pytest.raises(DocumentError, match=r"line 3: it is not JSON"):
         read_events_so_far([*lines[:2], "{\n", *lines[2:]], "events")
-    with pytest.raises(DocumentError, match="nothing can be told anew of 'all'"):
+    with pytest.raises(DocumentError, match="of: input should be 'worker', 'counts' or 'placements'"):
         read_events_so_far([*lines, '{"event":"anew","index":3,"of":"all"}\n'], "events")
     with pytest.raises(DocumentError, match="it has no event 'begin'"):
         read_events_so_far(lines[:1], "events")
@@ -250,7 +251,8 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path) -> None:
         hold=held_to, inspect=lambda _: None, glance=lambda _: None, descendants=lambda _: [], oom_kills=lambda: None,
         tell=told.append,
     )  # fmt: skip
-    note = RunKeeper(str(tmp_path / "missing"), launch, topology).noting_events(means).note
+    made = MadeDirectory(str(tmp_path / "missing"), Hold(""), was_there=False)
+    note = RunKeeper(made, launch, topology).noting_events(means).note
     assert note is not None
     for _ in range(2):
         note(run_of(21.0))

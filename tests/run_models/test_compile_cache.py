@@ -191,3 +191,36 @@ def test_when_the_builder_dies_the_next_one_builds(tmp_path: Path) -> None:
     assert build.built == 1
     assert found.cache == "miss"
     assert found.path.read_text() == "program"
+
+
+def planted(cache: Path, what: str) -> None:
+    """A whole program that somebody else may have put there."""
+    CompileCache(cache).program(KEY, Builder("planted"))
+    place = cache / digest(KEY)
+    path = {"the cache": cache, "its directory": place, "the program": place / PROGRAM}[what]
+    if os.getuid() == 0:
+        os.chown(path, 54321, 54321)
+    else:
+        path.chmod(path.stat().st_mode | 0o002)
+
+
+@pytest.mark.parametrize("what", ["the cache", "its directory", "the program"])
+def test_a_program_that_another_user_may_have_put_there_is_not_run(tmp_path: Path, what: str) -> None:
+    cache = tmp_path / "cache"
+    planted(cache, what)
+    warned: list[str] = []
+    programs = CompileCache(cache, warn=warned.append)
+    found = programs.program(KEY, Builder("ours"))
+    assert (found.cache, found.path.read_text()) == ("miss", "ours")
+    assert programs.program(KEY, Builder("again")).path.read_text() == "ours"
+    assert len(warned) == 1
+    assert "belongs to user 54321" in warned[0] or "can be written by others" in warned[0]
+
+
+def test_a_generous_umask_opens_no_cache_to_others(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        CompileCache(tmp_path / "cache").program(KEY, Builder())
+        assert CompileCache(tmp_path / "cache").program(KEY, Builder()).cache == "hit"
+    finally:
+        os.umask(before)

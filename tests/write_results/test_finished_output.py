@@ -207,3 +207,17 @@ def test_standard_output_gets_every_byte_and_a_reader_that_has_gone_is_an_error(
     os.close(writing)
     with pytest.raises(WriteError, match="Broken pipe"):
         out.append(b"four\n")
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_what_a_link_beside_the_output_points_to_is_not_written(tmp_path: Path, parquet: bool) -> None:
+    gathered, output, other = tmp_path / "gathered", tmp_path / "output", tmp_path / "other"
+    gathered.write_bytes(b"".join(rows(["a"], [1])))
+    other.write_text("of somebody else")
+    rules = OutputRules(path=str(output), parquet=parquet, keep_order=True)
+    Path(rules.unfinished).symlink_to(other)
+    gathered.rename(rules.gathered)
+    finish_output(rules, Path(rules.gathered).stat().st_size)
+    assert other.read_text() == "of somebody else"
+    assert output.exists()
+    assert not output.is_symlink()

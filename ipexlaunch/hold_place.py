@@ -1,0 +1,190 @@
+"""Hold a place for one run at a time: whoever comes second is refused while the first one lives, on any host.
+
+A hold is a file that says who has the place. It is linked into place whole, which is atomic on local and on network
+file systems (link(2), NOTES: where the answer to a link was lost, the link count tells); flock is not, and is not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import time
+from typing import Any
+
+from ipexlaunch.errors import HeldError
+
+LONGEST = 4096
+"""Bytes of the file that are read."""
+
+_SINCE = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+ROUNDS = 5
+"""So often another one may take the place between two looks."""
+
+
+class Hold:
+    """A place that is ours until `release`."""
+
+    def __init__(self, path: str) -> None:
+        """Take over a hold.
+
+        Args:
+            path: of the file that says so.
+        """
+        self.path = path
+
+    def release(self) -> None:
+        """Let others have it; a second call does nothing."""
+        path, self.path = self.path, ""
+        with contextlib.suppress(OSError):  # the directory may be gone by now, or for reading only
+            if path and _who_has(path) == _ourselves():
+                os.unlink(path)
+
+
+def hold_place(path: str, wanted: str, hint: str) -> Hold:
+    """Hold a place; that of a launcher that is certainly dead is taken over.
+
+    Args:
+        path: of the file that will say who has it; its directory exists.
+        wanted: what for, as a phrase for the message.
+        hint: what would work, where another one has it.
+
+    Raises:
+        HeldError: a launcher that lives has it, or one of whom that cannot be told from here.
+        OSError: the file cannot be made.
+    """
+    ours = _ourselves()
+    for _ in range(ROUNDS):
+        if _link_whole(path, json.dumps(ours) + "\n"):
+            return Hold(path)
+        theirs = _who_has(path)
+        if theirs is None:
+            continue  # it was let go just now
+        if theirs == ours:
+            return Hold("")  # this launcher has it already, and lets go of it once
+        if not _is_dead(theirs, ours):
+            who = f"launcher {theirs.get('pid', '?')} on {theirs.get('host', 'another host')}"
+            where = "" if theirs.get("host") == ours["host"] else f" (if that one is dead: remove {path})"
+            raise HeldError(wanted, f"{who} is at work there since {theirs.get('since', '?')}{where}", hint)
+        _remove_dead(path, theirs)
+    raise HeldError(wanted, f"others take it at this moment (if nobody does: remove {path}.turn)", hint)
+
+
+def _link_whole(path: str, text: str) -> bool:
+    """Make the file with its text, unless there is one; whether it is ours."""
+    fresh = f"{path}.{os.urandom(6).hex()}"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            os.write(descriptor, text.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        try:
+            os.link(fresh, path, follow_symlinks=False)
+        except FileExistsError:
+            pass
+        except OSError:
+            return _create(path, text)  # a file system that knows no links
+        return os.stat(fresh).st_nlink == 2
+    finally:
+        os.unlink(fresh)
+
+
+def _create(path: str, text: str) -> bool:
+    """The same without a link; for a moment the file is empty, and whoever looks then takes it for a living one's."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _who_has(path: str) -> dict[str, Any] | None:
+    """What the file says; None where there is none, nothing that is known where it cannot be understood."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return {}
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return {}
+        found = json.loads(os.read(descriptor, LONGEST))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    finally:
+        os.close(descriptor)
+    return found if isinstance(found, dict) else {}
+
+
+def _ourselves() -> dict[str, Any]:
+    """Who we are, so that anybody on this host can tell whether we live."""
+    pid = os.getpid()
+    return {
+        "host": os.uname().nodename,
+        "machine": _text("/etc/machine-id"),
+        "boot": _text("/proc/sys/kernel/random/boot_id"),
+        "processes": _namespace(),
+        "pid": pid,
+        "started": _start_of(pid),
+        "since": _SINCE,
+    }
+
+
+def _is_dead(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
+    """Whether it was a launcher of this host that has certainly ended; a process id alone may be another's by now."""
+    if any(theirs.get(key) != ours[key] for key in ("host", "machine")) or not isinstance(theirs.get("pid"), int):
+        return False
+    if theirs.get("boot") != ours["boot"]:
+        return bool(theirs.get("boot") and ours["machine"])
+    return theirs.get("processes") == ours["processes"] and _start_of(theirs["pid"]) != theirs.get("started")
+
+
+def _remove_dead(path: str, theirs: dict[str, Any]) -> None:
+    """Remove the hold of a dead launcher; of several who find it one does so, and nobody removes a new one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    turn = f"{path}.turn"
+    try:
+        os.mkdir(turn, 0o700)
+    except FileExistsError:
+        return  # another one is at it; the next round shows who has the place
+    try:
+        if _who_has(path) == theirs:
+            os.unlink(path)
+    finally:
+        os.rmdir(turn)
+
+
+def _start_of(pid: int) -> int | None:
+    """When a process began, in the kernel's ticks; None where there is none, or it has ended and is not collected.
+
+    Source: proc_pid_stat(5), fields 3 and 22.
+    """
+    fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZXx" else None
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(LONGEST).strip()
+    except OSError:
+        return ""

@@ -1,0 +1,74 @@
+"""Text from elsewhere as it can stand in a terminal: nothing in it moves the cursor, sets colours or turns letters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""C0, DEL and C1 (ECMA-48: a terminal may take U+009B for ESC [), and what changes the direction of writing."""
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def visible(text: str) -> str:
+    """The text on one line, its control characters as escapes such as \\x1b.
+
+    Args:
+        text: any: a name, a path, a message of a program, a string of a document.
+    """
+    return _CONTROLS.sub(_escape, text)
+
+
+def visible_lines(text: str) -> str:
+    """The same of a text that has lines of its own.
+
+    Args:
+        text: with lines, such as an explanation.
+    """
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def visible_drawing(drawing: str) -> str:
+    """A drawing of ours: its lines and its colours stay, every other control character is an escape.
+
+    Args:
+        drawing: a table or a picture, as rich has drawn it.
+    """
+    pieces = _COLOUR.split(drawing)
+    colours = _COLOUR.findall(drawing)
+    shown = visible_lines(pieces[0])
+    for colour, piece in zip(colours, pieces[1:], strict=True):
+        shown += colour + visible_lines(piece)
+    return shown
+
+
+T = TypeVar("T")
+
+
+def visible_values(value: T) -> T:
+    """The same value with every text in it made visible.
+
+    Args:
+        value: a dataclass, a mapping, a sequence, or anything else, which stays.
+    """
+    return cast(T, _visible_value(value))
+
+
+def _visible_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, Mapping):
+        return {_visible_value(key): _visible_value(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+        return type(value)(_visible_value(each) for each in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _visible_value(getattr(value, each.name)) for each in fields(value)})
+    return value
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")

@@ -1,0 +1,74 @@
+"""Where a user's files are kept without HOME, and that those of others are neither believed nor run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ipexlaunch.guard_dtypes.ground import cache_directory
+from ipexlaunch.keep_profiles import profile_path, study_path
+from ipexlaunch.user_directory import distrust, make_private, user_directory
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(("home", "base"), [("/h", ""), ("/h", "relative"), ("/elsewhere", "/h/.cache")])
+def test_a_variable_that_is_a_whole_path_wins(home: str, base: str) -> None:
+    assert user_directory({"HOME": home, "XDG_CACHE_HOME": base}, "XDG_CACHE_HOME", ".cache") == "/h/.cache"
+
+
+@pytest.mark.parametrize("environment", [{}, {"HOME": ""}, {"HOME": "relative"}, {"HOME": "~"}])
+def test_without_a_home_the_list_of_users_says_it(environment: dict[str, str]) -> None:
+    for path in (cache_directory(environment), profile_path(environment, "t", "p"), study_path(environment, "k")):
+        assert os.path.isabs(path)
+        assert "~" not in path
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become a user that nobody knows")
+def test_a_user_that_nobody_knows_has_a_place_of_their_own(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    for parent in tmp_path.parents[:2]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    code = (
+        "import os, pwd, tempfile\nfrom ipexlaunch.guard_dtypes.ground import cache_directory\n"
+        "os.setgid(54321)\nos.setuid(54321)\nprint(cache_directory({}))"
+    )
+    words = [sys.executable, "-c", code]
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == f"{tmp_path}/ipexlaunch-home-54321/.cache/ipexlaunch/dtypes", done.stderr
+    assert (tmp_path / "ipexlaunch-home-54321").stat().st_mode & 0o777 == 0o700
+
+
+def test_whose_files_are_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert distrust(str(path), code=True) == ""
+    path.write_text("x")
+    path.chmod(0o600)
+    assert distrust(str(path), code=True) == ""
+    path.chmod(0o666)
+    assert "can be written by others (mode 666)" in distrust(str(path), code=False)
+    path.chmod(0o664)
+    assert "can be written by others" in distrust(str(path), code=True)
+    assert distrust(str(path), code=False) == ""
+    (tmp_path / "link").symlink_to(path)
+    assert "can be written by others" in distrust(str(tmp_path / "link"), code=True)
+    if os.getuid() == 0:
+        path.chmod(0o600)
+        os.chown(path, 54321, 54321)
+        assert distrust(str(path), code=False) == f"{path} belongs to user 54321"
+
+
+def test_what_is_made_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        make_private(str(tmp_path / "a/b/c"))
+    finally:
+        os.umask(before)
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
+    make_private(str(tmp_path / "a/b/c"))
