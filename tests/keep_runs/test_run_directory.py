@@ -59,7 +59,7 @@ def test_a_run_of_version_1_is_read() -> None:
     assert kept.run is not None
     assert kept.report is not None
     again = aggregate(kept.run, kept.report.provenance)
-    assert again.throughput == kept.report.throughput
+    assert replace(again.throughput, start=None) == kept.report.throughput  # which said nothing of its start
     assert again.latency_ms == kept.report.latency_ms
     assert [i.rate for i in again.instances] == [i.rate for i in kept.report.instances]
     assert [i.phases_s for i in again.instances] == [i.phases_s for i in kept.report.instances]
