@@ -269,6 +269,8 @@ def _eye() -> SimpleNamespace:
 
 def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str]:
     from ipexlaunch.plan.notes import notes_on
+    from ipexlaunch.proc_files import is_stand_in
+    from ipexlaunch.watch_host import STAT, UNTOLD
 
     instances, idle = _instances(launch), len(launch.plan.idle_cpus)
     sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
@@ -282,9 +284,6 @@ def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[st
     if len(instances) > INSTANCES_SHOWN:
         lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
     preloaded = ", ".join(launch.job.libraries.values())
-    from ipexlaunch.proc_files import is_stand_in
-    from ipexlaunch.watch_host import STAT, UNTOLD
-
     untold = [UNTOLD] if is_stand_in(f"/{STAT}") else []
     notes = notes_on(topology, launch.planned or launch.plan, stored=stored)
     return [*lines, *notes, *untold, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
