@@ -16,7 +16,10 @@ ipex := .venv-ipex/bin
 # What Python can warn of is an error in our tests (pyproject.toml: filterwarnings). Without the allocator of -X dev, which
 # makes the long ones half as long again.
 strict = -X dev -X warn_default_encoding
-elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && env -u PYTHONPATH PYTHONMALLOC=default
+# Saved machines that lie beside the checkout (tests/probe/test_saved_machines.py).
+IPEXLAUNCH_TOPOLOGIES ?= ../shared/topologies/dev
+elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
+    env -u PYTHONPATH PYTHONMALLOC=default IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
 .PHONY: python help demo test campaign-faults campaign-batch fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch

@@ -59,14 +59,14 @@ class HostReading:
 
 
 def cpu_times(text: str, cpus: Collection[int], ticks_a_second: int) -> tuple[float, float] | None:
-    """(busy, stolen) seconds of these cpus from the text of /proc/stat; None where a cpu is missing.
+    """(busy, stolen) seconds of these cpus from the text of /proc/stat; None where a cpu is missing or nothing counts.
 
     Args:
         text: the file.
         cpus: which.
         ticks_a_second: USER_HZ.
     """
-    busy = stolen = 0
+    busy = stolen = total = 0
     missing = set(cpus)
     for line in text.splitlines():
         if not line.startswith("cpu") or line.startswith("cpu "):
@@ -76,10 +76,13 @@ def cpu_times(text: str, cpus: Collection[int], ticks_a_second: int) -> tuple[fl
         if not name.isdecimal() or int(name) not in missing or len(words) < 9:
             continue
         missing.discard(int(name))
-        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, words[1:9])
+        user, nice, system, idle, iowait, irq, softirq, steal = map(int, words[1:9])
+        total += idle + iowait
         busy += user + nice + system + irq + softirq
         stolen += steal
-    return None if missing else (busy / ticks_a_second, stolen / ticks_a_second)
+    if missing or not total + busy + stolen:  # gVisor's has a line for each cpu, of zeros
+        return None
+    return busy / ticks_a_second, stolen / ticks_a_second
 
 
 def throttling_in(text: str) -> Throttling | None:

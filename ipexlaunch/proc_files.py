@@ -1,4 +1,4 @@
-"""Read the small files of /proc/PID, many and often, of processes that may end at any moment."""
+"""Read the small files of /proc, many and often, of processes that may end at any moment."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ import os
 
 BUFFER_BYTES = 1 << 16
 LINE_BYTES = 4096
+
+
+def is_stand_in(path: str) -> bool:
+    """Whether something else is mounted in the place of one file of /proc or /sys, as lxcfs does in containers.
+
+    Such a file tells of the container and not of the host: its cpus may be numbered anew, its sums are the container's.
+
+    Args:
+        path: below /proc or /sys of the live machine; any other path is none.
+    """
+    if not path.startswith(("/proc/", "/sys/")):
+        return False
+    try:
+        return os.stat(path).st_dev != os.stat("/".join(path.split("/")[:2])).st_dev
+    except OSError:
+        return False
 
 
 def children_of(thread: str) -> list[int]:

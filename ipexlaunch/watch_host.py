@@ -22,15 +22,22 @@ from ipexlaunch.host_reading import (
     thread_times,
     throttling_in,
 )
-from ipexlaunch.proc_files import children_of, names_in, text_of
+from ipexlaunch.proc_files import children_of, is_stand_in, names_in, text_of
 from ipexlaunch.topology import Topology
 
 LARGEST_SHARE = 0.05
 CLOCKS_READ = 16
 """Cores whose frequency is read: on some kernels each costs an interrupt there."""
 
+STAT = "proc/stat"
 FREQUENCY = "sys/devices/system/cpu/cpu{}/cpufreq/scaling_cur_freq"
 HEAT = "sys/devices/system/cpu/cpu{}/thermal_throttle/core_throttle_count"
+
+
+UNTOLD = (
+    "/proc/stat is this container's own (lxcfs): what other programs and the hypervisor take from the workers' cores "
+    "is not told"
+)
 
 
 class HostWatch:
@@ -42,6 +49,7 @@ class HostWatch:
         planned: Collection[int],
         clock: Callable[[], float] = time.monotonic,
         root: str = "/",
+        stand_in: Callable[[str], bool] = is_stand_in,
     ) -> None:
         """Begin with nothing read.
 
@@ -50,6 +58,7 @@ class HostWatch:
             planned: the workers' cpus; empty for all that are allowed.
             clock: seconds, the same as the supervisor's.
             root: "/" or the folder of a saved tree.
+            stand_in: whether a file of /proc is one of the container's (`proc_files.is_stand_in`).
         """
         self.cpus = frozenset(planned) or topology.allowed_cpus
         cores = sorted({topology.by_cpu[cpu].core for cpu in self.cpus if cpu in topology.by_cpu})
@@ -61,6 +70,8 @@ class HostWatch:
         self._throttling = "" if tightest is None else f"{tightest.file.rpartition('/')[0]}/cpu.stat"
         self._clock = clock
         self._root = root.rstrip("/")
+        # A container's /proc/stat numbers the cpus anew, and knows nothing of who else runs on them.
+        self._counts_cpus = not stand_in(f"{self._root}/{STAT}")
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._not_before = float("-inf")
         self._threads: dict[int, _Threads] = {}
@@ -99,7 +110,7 @@ class HostWatch:
 
     def _read(self, now: float) -> HostReading:
         own = resource.getrusage(resource.RUSAGE_SELF)
-        times = cpu_times(self._text("proc/stat"), self._cores, self._ticks)
+        times = cpu_times(self._text(STAT), self._cores, self._ticks) if self._counts_cpus else None
         swapped = swapped_pages(self._text("proc/vmstat"))
         return HostReading(
             time=now,

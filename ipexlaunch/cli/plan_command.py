@@ -111,6 +111,10 @@ def _run(topology: Topology, check_file: str | None, any_machine: bool, options:
     else:
         click.echo(_shown(topology, plan, options["form"]), nl=False)
     _say_more(topology, plan, options)
+    from ipexlaunch.plan.notes import notes_on
+
+    for note in notes_on(topology, plan, stored=options["plan_file"] is not None):
+        click.echo(f"ipexlaunch: {note}", err=True)
     return 0
 
 

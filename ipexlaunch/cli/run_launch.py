@@ -166,7 +166,7 @@ def _run(
         return _ended(solo, launch, topology, options, keeper)
     progress = feeding.progress if feeding is not None else None
     views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
-    for line in _start_lines(launch, topology):
+    for line in _start_lines(launch, topology, stored=options["plan_file"] is not None):
         _tell(line)
     feeder = feeding.feeder if feeding is not None else None
     watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
@@ -267,7 +267,9 @@ def _eye() -> SimpleNamespace:
     return SimpleNamespace(inspector=Inspector(), descendants=descendants)
 
 
-def _start_lines(launch: Launch, topology: Topology) -> list[str]:
+def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str]:
+    from ipexlaunch.plan.notes import notes_on
+
     instances, idle = _instances(launch), len(launch.plan.idle_cpus)
     sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
     size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
@@ -280,7 +282,12 @@ def _start_lines(launch: Launch, topology: Topology) -> list[str]:
     if len(instances) > INSTANCES_SHOWN:
         lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
     preloaded = ", ".join(launch.job.libraries.values())
-    return [*lines, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
+    from ipexlaunch.proc_files import is_stand_in
+    from ipexlaunch.watch_host import STAT, UNTOLD
+
+    untold = [UNTOLD] if is_stand_in(f"/{STAT}") else []
+    notes = notes_on(topology, launch.planned or launch.plan, stored=stored)
+    return [*lines, *notes, *untold, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
 
 
 def _instances(launch: Launch) -> list[Instance]:

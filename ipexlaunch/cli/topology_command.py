@@ -40,6 +40,9 @@ def command(source: str, form: str, explain: bool, save: str | None) -> None:
     from ipexlaunch.probe.sources import open_topology
 
     topology = open_topology(source)
+    if not explain:
+        for gap in topology.gaps:
+            click.echo(f"ipexlaunch: {gap}", err=True)
     if explain:
         from ipexlaunch.topology.explain import explanation
 

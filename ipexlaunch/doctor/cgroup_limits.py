@@ -13,7 +13,7 @@ from ipexlaunch.findings.facts import MemoryLimit
 from ipexlaunch.findings.finding import Evidence
 from ipexlaunch.findings.reading import Reading, Unread
 
-NAMES = ("memory.max", "memory.limit_in_bytes")
+NAMES = ("memory.max", "memory.high", "memory.limit_in_bytes")
 """In cgroup v2 and v1."""
 
 NO_LIMIT_BYTES = 1 << 62

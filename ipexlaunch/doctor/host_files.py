@@ -6,8 +6,10 @@ import glob
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ipexlaunch.findings.reading import MISSING, HostFiles, Reading, Unread
+from ipexlaunch.proc_files import is_stand_in
 
 LONGEST_BYTES = 1 << 18
 """No file that is read whole comes near it on 2,048 cpus (/proc/self/status has 3 KiB there)."""
@@ -23,14 +25,16 @@ def read_host_files(root: str, patterns: Sequence[str]) -> HostFiles:
         root: "/" or the folder of a saved tree that holds sys/ and proc/.
         patterns: paths as on the host, with `*` for one part of a name.
     """
-    root = root.rstrip("/")
+    root, live = root.rstrip("/"), is_live(root)
     readings: dict[str, Reading] = {}
     for pattern in patterns:
         found = glob.glob(glob.escape(root) + pattern) if "*" in pattern else [root + pattern]
         for path in found:
             shown = path[len(root) :]
             readings[shown] = read_file(path, shown)
-    return HostFiles(readings, tuple(patterns), live=is_live(root))
+            if live and readings[shown].text is not None and is_stand_in(path):
+                readings[shown] = replace(readings[shown], stand_in=True)
+    return HostFiles(readings, tuple(patterns), live=live)
 
 
 def is_live(root: str) -> bool:

@@ -196,8 +196,10 @@ def _parse(text: str, source: str) -> Any:
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise DocumentError(source, where, f"it is not YAML or JSON: {error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise DocumentError(source, "", f"it is not YAML or JSON: {str(error).splitlines()[0]}") from None
+    except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        # yaml's constructors do not look whether a text can be what an explicit tag calls it ("!!int ''").
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DocumentError(source, "", f"it is not YAML or JSON: {first}") from None
 
 
 def _loader(text: str) -> Any:

@@ -93,6 +93,7 @@ def _plain(topology: Topology) -> dict[str, Any]:
         "allowed_cpus": format_list(topology.allowed_cpus),
         "allowed_nodes": format_list(topology.allowed_nodes),
         "cpu_quota": topology.cpu_quota,
+        "memory_limit_bytes": topology.memory_limit_bytes,
         "isa": sorted(topology.isa),
         "present_cpus": format_list(topology.present_cpus),
         "possible_cpus": format_list(topology.possible_cpus),
@@ -101,6 +102,7 @@ def _plain(topology: Topology) -> dict[str, Any]:
         "smt": topology.smt,
         "accelerators": [asdict(device) for device in topology.accelerators],
         "limits": [_limit_row(limit) for limit in topology.limits],
+        "gaps": list(topology.gaps),
     }
 
 
@@ -113,6 +115,7 @@ def _node_row(node: Node) -> dict[str, Any]:
         "initiators": format_list(node.initiators),
         "read_bandwidth_mb_s": node.read_bandwidth_mb_s,
         "read_latency_ns": node.read_latency_ns,
+        "hidden_cpus": format_list(node.hidden_cpus),
     }
 
 
@@ -123,4 +126,6 @@ def _limit_row(limit: Limit) -> dict[str, Any]:
         "cpus": None if limit.cpus is None else format_list(limit.cpus),
         "nodes": None if limit.nodes is None else format_list(limit.nodes),
         "quota": limit.quota,
+        "memory_bytes": limit.memory_bytes,
+        "page_bytes": limit.page_bytes,
     }

@@ -75,6 +75,7 @@ class NodeRow(_Row):
     initiators: Ids = frozenset()
     read_bandwidth_mb_s: Count | None = None
     read_latency_ns: Count | None = None
+    hidden_cpus: Ids = frozenset()
 
 
 class AcceleratorRow(_Row):
@@ -94,6 +95,8 @@ class LimitRow(_Row):
     cpus: Ids | None = None
     nodes: Ids | None = None
     quota: Quota | None = None
+    memory_bytes: Count | None = None
+    page_bytes: Count | None = None
 
 
 class TopologyDocument(_Row):
@@ -107,6 +110,7 @@ class TopologyDocument(_Row):
     allowed_cpus: Ids | None = None
     allowed_nodes: Ids | None = None
     cpu_quota: Quota | None = None
+    memory_limit_bytes: Count | None = None
     isa: list[StrictStr] = []
     present_cpus: Ids = frozenset()
     possible_cpus: Ids = frozenset()
@@ -115,6 +119,7 @@ class TopologyDocument(_Row):
     smt: StrictStr | None = None
     accelerators: list[AcceleratorRow] = []
     limits: list[LimitRow] = []
+    gaps: list[StrictStr] = []
 
 
 def topology_from_document(document: Document) -> Topology:
@@ -128,11 +133,12 @@ def topology_from_document(document: Document) -> Topology:
     with_memory = frozenset(row.id for row in model.nodes if row.memory_bytes)
     node_ids = frozenset(row.id for row in model.nodes)
     plain = model.model_dump(
-        exclude={"cpus", "nodes", "accelerators", "limits", "allowed_cpus", "allowed_nodes", "isa"}
+        exclude={"cpus", "nodes", "accelerators", "limits", "allowed_cpus", "allowed_nodes", "isa", "gaps"}
     )
     return Topology(
         **plain,
         isa=frozenset(model.isa),
+        gaps=tuple(model.gaps),
         allowed_cpus=frozenset(r.id for r in model.cpus) if model.allowed_cpus is None else model.allowed_cpus,
         allowed_nodes=(with_memory or node_ids) if model.allowed_nodes is None else model.allowed_nodes,
         cpus=tuple(Cpu(**vars(row)) for row in sorted(model.cpus, key=lambda row: row.id)),

@@ -27,6 +27,9 @@ from ipexlaunch.write_results.appended_file import AppendedFile, WriteError
 LEDGER = ".ledger"
 """What the name of the file beside the output ends with."""
 
+CHANGES_SHOWN = 5
+"""A message names so many of the values that differ."""
+
 FORMER = "former programs"
 """Where a ledger keeps the programs that a job had before `--retry-dead` came with another one."""
 
@@ -215,11 +218,12 @@ def _refuse_changes(ledger: Ledger, before: Mapping[str, object], job: Mapping[s
     changes = what_changed({key: value for key, value in before.items() if key != FORMER}, job)
     if changes:
         ledger.close()
+        more = [f"and {len(changes) - CHANGES_SHOWN} more"] if len(changes) > CHANGES_SHOWN else []
         is_mended = ledger.progress.dead and all(change.startswith("program ") for change in changes)
         mended = "; to try with this program what was given up: --retry-dead" if is_mended else ""
         raise RequestError(
             f"go on with the job of {ledger.path.removesuffix(LEDGER)}",
-            f"it is not the same any more: {'; '.join(changes)}",
+            f"it is not the same any more: {'; '.join([*changes[:CHANGES_SHOWN], *more])}",
             f"put back what it was, or begin anew with --overwrite{mended}",
         )
 

@@ -11,7 +11,7 @@ import math
 from ipexlaunch.findings.facts import Facts, need
 from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.quantity import counted, in_gib
-from ipexlaunch.findings.reading import CannotTell
+from ipexlaunch.findings.reading import CannotTell, Reading
 
 LOAD = "/proc/loadavg"
 STAT = "/proc/stat"
@@ -39,8 +39,10 @@ def check_other_load(facts: Facts) -> Finding:
         raise CannotTell("it does not begin with a number", reading.evidence) from None
     if not 0 <= load < math.inf:
         raise CannotTell("it does not begin with a number of tasks", reading.evidence)
-    cpus = len(facts.machine.by_cpu)
+    cpus = _cpus_of_load(facts, reading)
     share = load / cpus
+    if share <= BUSY_SHARE and reading.stand_in:
+        raise CannotTell("it is the container's own, and shows nothing of others on the same cores", reading.evidence)
     if share <= BUSY_SHARE:
         return finding(
             "ok", f"The host is idle ({load:g} tasks on {counted(cpus, 'cpu')} in the last minute)", reading.evidence
@@ -53,13 +55,26 @@ def check_other_load(facts: Facts) -> Finding:
     return finding("warning", message, reading.evidence, remedy="see who they are", command="top -b -n 1 | head -20")
 
 
+def _cpus_of_load(facts: Facts, reading: Reading) -> int:
+    """How many cpus the tasks share: the container's own, or all that are online on the host, shown here or not."""
+    machine = facts.machine
+    if reading.stand_in:
+        return len(machine.allowed_cpus)
+    hidden = machine.view is not None
+    return len(machine.present_cpus - (frozenset() if hidden else machine.offline_cpus)) or len(machine.by_cpu)
+
+
 def check_stolen_time(facts: Facts) -> Finding:
     """Whether the hypervisor ran other guests while ours wanted to run."""
     reading = facts.files.read(STAT)
     words = reading.need_field("cpu", " ").split()
+    if reading.stand_in:
+        raise CannotTell("it is the container's own", reading.evidence)
     if len(words) < 8 or not all(word.isdecimal() for word in words[:8]):
         raise CannotTell("its first line is not eight numbers", Evidence(STAT, " ".join(words)[:60]))
     ticks = [int(word) for word in words[:8]]  # user nice system idle iowait irq softirq steal
+    if not any(ticks):
+        raise CannotTell("it counts nothing", reading.evidence)
     wanted = sum(ticks) - ticks[3] - ticks[4]
     share = ticks[7] / wanted if wanted else 0.0
     seen = Evidence(STAT, f"cpu: steal {ticks[7]} of {wanted} busy ticks since boot")
@@ -92,7 +107,8 @@ def check_cpu_quota(facts: Facts) -> Finding:
         f"The quota of {quota:g} cpus is less than the {counted(cores, 'allowed core')}: "
         "the kernel stops all workers for part of each period",
         *seen,
-        remedy="lift the quota, or use no more cores than it covers (in Docker: --cpuset-cpus instead of --cpus)",
+        remedy="lift the quota (in Docker: --cpuset-cpus instead of --cpus); where neither number nor size is asked "
+        "for, plans use no more cores than it covers",
         command=f"ipexlaunch --ninstances 1 --ncores-per-instance {max(1, int(quota))} ...",
     )
 
@@ -107,7 +123,8 @@ def check_memory_limit(facts: Facts) -> Finding:
     seen = Evidence(limit.path, in_gib(limit.limit_bytes))
     if usable and limit.limit_bytes >= usable:
         return finding("ok", "The memory limit is not below the memory of the allowed nodes", seen)
-    message = f"All workers together may use {in_gib(limit.limit_bytes)}; then the kernel kills one"
+    then = "stops whoever asks for more" if limit.path.endswith("/memory.high") else "kills one"
+    message = f"All workers together may use {in_gib(limit.limit_bytes)}; then the kernel {then}"
     return finding("note", message, seen, Evidence("allowed nodes", in_gib(usable) if usable else "memory unknown"))
 
 

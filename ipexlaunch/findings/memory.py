@@ -121,8 +121,8 @@ def check_swap(facts: Facts) -> Finding:
             f"{in_gib(used)} is swapped out: pages come back from disk when they are touched",
             seen,
             swappiness.evidence,
-            remedy="stop what uses the memory, then empty the swap",
-            command="sudo swapoff -a && sudo swapon -a",
+            remedy="stop what uses the memory, then empty the swap" + " on the host" * swaps.stand_in,
+            command="" if swaps.stand_in else "sudo swapoff -a && sudo swapon -a",
         )
     if swappiness.need_number() > EAGER_SWAPPINESS:
         return finding(
@@ -140,6 +140,8 @@ def check_reserved_huge_pages(facts: Facts) -> Finding:
     """Whether memory is locked away in huge pages that no worker will use."""
     reading = facts.files.read(MEMORY)
     total = _kilobytes(reading, "MemTotal")
+    if reading.stand_in:  # then it is the container's limit, and the pages are the host's
+        total = sum(node.memory_bytes for node in facts.machine.nodes) or total
     size = _kilobytes(reading, "Hugepagesize")
     pages, free = _count(reading, "HugePages_Total"), _count(reading, "HugePages_Free")
     seen = Evidence(MEMORY, f"HugePages_Total: {pages}, HugePages_Free: {free}, Hugepagesize: {size // 1024} kB")

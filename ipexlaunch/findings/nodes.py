@@ -70,9 +70,7 @@ def check_memoryless_nodes(facts: Facts) -> Finding:
             if with_cpus - set(bare)
             else "",
         )
-    apart = sorted(
-        node.id for node in machine.nodes if node.memory_bytes and not any(c.node == node.id for c in machine.cpus)
-    )
+    apart = sorted(node for node in machine.memory_only_nodes if machine.by_node[node].memory_bytes)
     if apart:
         message = f"Node {format_list(apart)} is memory without cpus (HBM, CXL, persistent or device memory)"
         return finding("note", f"{message}: workers use it only if you say so", _topology(facts))

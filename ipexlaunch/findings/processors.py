@@ -12,7 +12,7 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.findings.facts import Facts
 from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.quantity import counted
-from ipexlaunch.findings.reading import CannotTell
+from ipexlaunch.findings.reading import CannotTell, Unread
 
 SMT_ACTIVE = "/sys/devices/system/cpu/smt/active"
 SMT_CONTROL = "/sys/devices/system/cpu/smt/control"
@@ -52,6 +52,11 @@ def check_offline_cpus(facts: Facts) -> Finding:
     for reading in (present, online):
         if not reading.need_ids():
             raise CannotTell("it names no cpu", reading.evidence)
+    view = None if isinstance(facts.topology, Unread) else facts.topology.view
+    if view is not None or online.stand_in:
+        ours = counted(len(online.need_ids()), "cpu")
+        message = f"This container is shown {ours}; the host's {len(present.need_ids())} are not its to switch"
+        return finding("ok", message, present.evidence, online.evidence)
     offline = sorted(present.need_ids() - online.need_ids())
     if not offline:
         return finding("ok", "Every cpu of the machine is online", online.evidence)
@@ -94,9 +99,14 @@ def check_allowed_cpus(facts: Facts) -> Finding:
     """Whether this process may use all cpus that are online."""
     machine = facts.machine
     online = frozenset(machine.by_cpu)
-    seen = Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}")
+    seen = _affinity(facts)
     online_seen = facts.files.read(ONLINE).evidence
     refused = online - machine.allowed_cpus
+    if not refused and machine.view is not None:
+        message = (
+            f"{counted(len(online), 'cpu')} of the host's {len(machine.present_cpus)} may be used in this container"
+        )
+        return finding("note", message, seen, online_seen)
     if not refused:
         return finding("ok", f"All {counted(len(online), 'cpu')} may be used", seen, online_seen)
     cut = [core for core, cpus in machine.cores.items() if cpus & machine.allowed_cpus and cpus & refused]
@@ -173,6 +183,14 @@ def _expanded(text: str) -> list[int]:
             return []
         numbers += [int(match[1])] * int(match[2] or 1)
     return numbers
+
+
+def _affinity(facts: Facts) -> Evidence:
+    """What says which cpus this process may use: the file, or where that does not tell, the system call."""
+    for limit in facts.machine.limits:
+        if limit.kind == "affinity" and limit.file != STATUS.lstrip("/"):
+            return Evidence(limit.file, format_list(limit.cpus or ()))
+    return Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}")
 
 
 def _status(facts: Facts, name: str) -> str:

@@ -12,6 +12,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.findings.finding import Evidence
 
 MISSING = "it is missing"
+OF_CONTAINER = "(the container's own)"
 LONGEST_VALUE = 120
 """Characters of a file's text that are shown as evidence."""
 
@@ -48,6 +49,8 @@ class Reading:
     text: str | None = None
     problem: str = MISSING
     """Meant only where there is no text."""
+    stand_in: bool = False
+    """Mounted in the place of the host's file, as lxcfs does: it tells of the container."""
 
     @property
     def is_missing(self) -> bool:
@@ -60,6 +63,8 @@ class Reading:
         if self.text is None:
             return Evidence(self.path, self.problem)
         value = " ".join(self.text.split())
+        if self.stand_in:
+            value = f"{OF_CONTAINER} {value}"
         return Evidence(self.path, value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
 
     def need_text(self) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.plan.cores import Usable, usable_cores
+from ipexlaunch.plan.defaults import default_split
 from ipexlaunch.plan.devices import explain_devices
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, domains_of, name_domains
 from ipexlaunch.plan.goals import goal_size
 from ipexlaunch.plan.instances import Plan
 from ipexlaunch.plan.layout import Layout
+from ipexlaunch.plan.limits import cpus_paid_for
 from ipexlaunch.plan.memory import expander_kinds, map_memory, nodes_with_memory
 from ipexlaunch.plan.place import asked_size, layout_for
 from ipexlaunch.plan.request import Request
@@ -70,7 +72,7 @@ def _size(layout: Layout, plan: Plan) -> list[str]:
     """Which rule decided how many instances there are and how large each is."""
     request, domains = plan.request, layout.domains
     size = asked_size(request, domains)
-    count, noun = len(plan.instances), NOUNS[layout.scope]
+    count = len(plan.instances)
     cores = _cores_of_each(layout.topology, plan)
     each = counted(max(cores), "core") if len(set(cores)) == 1 else f"{min(cores)} to {max(cores)} cores"
     found = []
@@ -82,7 +84,7 @@ def _size(layout: Layout, plan: Plan) -> list[str]:
     if size.greedy:
         found.append(f"every core is used, so that {counted(count, 'instance')} may be unequal: {each}")
     elif size.count is None and size.cores is None:
-        found.append(f"nothing else was asked for: one instance per {noun}, all equal, so {count} of {each}")
+        found.append(f"{default_split(layout).rule}, so {count} of {each}")
     elif size.count is None:
         found.append(f"as many instances of {each} as fit: {count}")
     elif size.cores is None:
@@ -190,7 +192,8 @@ def _memory(topology: Topology, plan: Plan) -> list[str]:
 
 def _limits(topology: Topology, plan: Plan) -> list[str]:
     threads = sum(instance.threads for instance in plan.instances)
-    if topology.cpu_quota is None or threads <= topology.cpu_quota:
+    paid = cpus_paid_for(topology)
+    if paid is None or threads <= paid:
         return []
     return [
         f"warning: the cgroup's cpu quota is {topology.cpu_quota:g} cpus and the plan runs {threads} threads: "
@@ -239,12 +242,15 @@ def _left_over(topology: Topology, plan: Plan, layout: Layout) -> dict[int, tupl
     """For each usable core in no instance: its domain, how many cores are left there, and why."""
     used = {topology.by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus}
     size = max(_cores_of_each(topology, plan))
+    paid, threads = cpus_paid_for(topology), sum(instance.threads for instance in plan.instances)
     found: dict[int, tuple[Domain, str, str]] = {}
     for domain in layout.domains:
         left = [core.id for core in domain.cores if core.id not in used]
         if len(left) == len(domain.cores):
             kind = NOUNS[layout.scope]
             why = f"{counted(len(plan.instances), 'instance')} of {counted(size, 'core')} leave this {kind} out"
+        elif paid is not None and threads + size > paid:
+            why = "the cgroup's cpu quota does not pay for more"
         elif len(left) < size:
             why = f"too few for one more instance of {counted(size, 'core')}"
         else:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, distance_table
+from ipexlaunch.plan.limits import MemoryAllowed
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.near import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
@@ -33,6 +34,8 @@ class Layout:
     """Indices of domains that one instance may combine when it takes whole ones: all, or the L3 domains of a node."""
     room: Room
     memory: MemoryMap
+    memory_allowed: MemoryAllowed | None = None
+    """What the cgroup leaves to all instances together; None where it leaves all."""
     left_out: str = ""
     """What messages about too few cores should add."""
 
@@ -152,6 +155,8 @@ class Layout:
     def does_not_fit(self, count: int, cores: int | None) -> PlanError:
         """The error for a request that does not fit: what is there, and what would fit."""
         each = self.request.memory_per_instance_bytes
+        if each is not None and self.memory_allowed is not None and self.memory_allowed.instances(each) < count:
+            return self.memory_allowed.too_little(count, each)
         if each is not None and (cores is None or self.without_memory_limit().fits(count, cores)):
             return self._too_little_memory(count, cores, each)
         most = 0 if cores is None else capacity(self.sizes, cores, self.room) or self.most_groups(cores)
@@ -172,9 +177,16 @@ class Layout:
             hint,
         )
 
+    def only(self, members: Sequence[int]) -> Layout:
+        """The same layout with some of the domains only."""
+        kept = tuple(self.domains[at] for at in members)
+        return replace(self, domains=kept, parents=(tuple(range(len(kept))),), room=self.room.of(members))
+
     def without_memory_limit(self) -> Layout:
         """The same layout for instances that need no memory."""
-        return replace(self, room=Room(), request=replace(self.request, memory_per_instance_bytes=None))
+        return replace(
+            self, room=Room(), memory_allowed=None, request=replace(self.request, memory_per_instance_bytes=None)
+        )
 
     def _too_little_memory(self, count: int, cores: int | None, each: int) -> PlanError:
         most = capacity(self.sizes, cores or 1, self.room)

@@ -52,7 +52,7 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
         )
     if tier is None:
         return MemoryMap({node: frozenset({home}) for node, home in _homes(topology, usable, sockets).items()})
-    expanders = {node.id: initiators(topology, node.id) for node in topology.nodes if node.id not in sockets}
+    expanders = {node: initiators(topology, node) for node in sorted(topology.memory_only_nodes)}
     fast = frozenset(node for node, near in expanders.items() if _is_fast(topology, topology.by_node[node], near))
     if tier == "hbm":
         if not usable & fast:
@@ -116,10 +116,9 @@ def initiators(topology: Topology, node: int) -> tuple[int, ...]:
 
 def expander_kinds(topology: Topology) -> dict[int, str]:
     """Each memory-only node with memory, as "hbm" or "expander", and whether that is told or guessed."""
-    with_cpus = {cpu.node for cpu in topology.cpus}
     kinds = {}
     for node in topology.nodes:
-        if node.id in with_cpus or not node.memory_bytes:
+        if node.id not in topology.memory_only_nodes or not node.memory_bytes:
             continue
         near = initiators(topology, node.id)
         fast = _is_fast(topology, node, near)

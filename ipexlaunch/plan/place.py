@@ -8,8 +8,10 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import PlanError
 from ipexlaunch.plan.cores import Core, Usable
 from ipexlaunch.plan.cut import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
+from ipexlaunch.plan.defaults import default_split
 from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
 from ipexlaunch.plan.layout import Layout
+from ipexlaunch.plan.limits import memory_allowed
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
 from ipexlaunch.plan.share import Room, apportion, capacity, cut_evenly, spread
@@ -63,7 +65,7 @@ def place(topology: Topology, request: Request, usable: Usable, memory: MemoryMa
             f"ask for {counted(len(cores), 'instance')} at most: a core serves one instance",
         )
     layout = layout_for(topology, request, usable, memory)
-    slices = _greedy(layout, size.count or len(layout.domains)) if size.greedy else _equal(layout, size)
+    slices = _greedy(layout, size.count or _greedy_count(layout)) if size.greedy else _equal(layout, size)
     each = request.memory_per_instance_bytes
     needs = [memory.nodes(core.node for core in part) for part in slices]
     if each is not None and topology.nodes and not memory_suffices(topology, needs, each):
@@ -116,6 +118,7 @@ def _layout(
         parents=parents,
         room=memory_room(topology, request, domains, memory),
         memory=memory,
+        memory_allowed=memory_allowed(topology),
         left_out=usable.left_out(),
     )
 
@@ -141,9 +144,13 @@ def _equal(layout: Layout, size: Size) -> list[list[Core]]:
     sizes = layout.sizes
     count, each = size.count, size.cores
     if count is None and each is None:
-        count = min(len(sizes), capacity(sizes, 1, layout.room))
+        split = default_split(layout)
+        count, each = split.count, split.cores
+        if split.members:
+            layout = layout.only(split.members)
+            sizes = layout.sizes
     elif count is None and each is not None:
-        count = capacity(sizes, each, layout.room) or layout.most_groups(each)
+        count = _at_most(layout, capacity(sizes, each, layout.room) or layout.most_groups(each))
     if not count:
         raise layout.does_not_fit(1, each)
     if each is None:
@@ -171,6 +178,26 @@ def _joined(layout: Layout, group: Sequence[int], each: int) -> list[Core]:
     """So many cores of whole domains, the last one of them possibly in part."""
     cores = sorted((core for at in group for core in layout.domains[at].cores), key=_id)
     return cut(cores, [each], WITHIN_MACHINE)[0]
+
+
+def _at_most(layout: Layout, count: int) -> int:
+    """So many instances, or what the cgroup's memory holds of them."""
+    each = layout.request.memory_per_instance_bytes
+    if each is None or layout.memory_allowed is None:
+        return count
+    return min(count, layout.memory_allowed.instances(each))
+
+
+def _greedy_count(layout: Layout) -> int:
+    """One per domain, as far as the cgroup's memory holds them.
+
+    Raises:
+        PlanError: it holds none.
+    """
+    count = _at_most(layout, len(layout.domains))
+    if not count:
+        raise layout.does_not_fit(1, None)
+    return count
 
 
 def _greedy(layout: Layout, count: int) -> list[list[Core]]:

@@ -9,6 +9,7 @@ from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.plan.check import find_problems
 from ipexlaunch.plan.cores import Core, usable_cores
 from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.limits import memory_allowed
 from ipexlaunch.plan.lists import read_ids, split_instances
 from ipexlaunch.plan.memory import MemoryMap, map_memory
 from ipexlaunch.plan.place import place
@@ -39,6 +40,7 @@ def make_plan(topology: Topology, request: Request) -> Plan:
 
             parts, accelerators = place_by_device(topology, request, request.device, usable, memory)
         slices = [_cpus(part) for part in _level(parts)]
+    _check_cgroup_memory(topology, request, len(slices))
     instances = tuple(
         _instance(topology, request, memory, index, cpus, accelerators[index] if accelerators else "")
         for index, cpus in enumerate(slices)
@@ -50,6 +52,17 @@ def make_plan(topology: Topology, request: Request) -> Plan:
         raise RuntimeError(f"the planner made a plan that its own check refuses: {problems[0].error}")
     check_instance_idx(plan)
     return plan
+
+
+def _check_cgroup_memory(topology: Topology, request: Request, count: int) -> None:
+    """Refuse instances that together need more memory than the cgroup allows.
+
+    Raises:
+        PlanError: they do; it names the limit.
+    """
+    each, allowed = request.memory_per_instance_bytes, memory_allowed(topology)
+    if each is not None and allowed is not None and allowed.instances(each) < count:
+        raise allowed.too_little(count, each)
 
 
 def _instance(

@@ -1,4 +1,4 @@
-"""What this process may use: affinity, Mems_allowed, cpuset cgroups (v1 and v2) and CPU quota.
+"""What this process may use: affinity, Mems_allowed, cpuset cgroups (v1 and v2), CPU quota and memory limits.
 
 Source: Documentation/admin-guide/cgroup-v1/cpusets.rst, Documentation/admin-guide/cgroup-v2.rst,
 Documentation/scheduler/sched-bwc.rst, and the manual pages proc(5), cgroups(7) and cpuset(7).
@@ -6,7 +6,7 @@ Documentation/scheduler/sched-bwc.rst, and the manual pages proc(5), cgroups(7) 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from ipexlaunch.probe.cgroups import Group, own_groups
 from ipexlaunch.probe.kernel_text import parse_ids, printable, shortened
@@ -14,7 +14,11 @@ from ipexlaunch.probe.tree import Tree
 from ipexlaunch.topology.machine import Limit
 
 STATUS = "proc/self/status"
+SYSTEM_CALL = "sched_getaffinity(2)"
 AFFINITY_KEYS = ("Cpus_allowed_list", "Mems_allowed_list")
+
+NO_LIMIT_BYTES = 1 << 62
+"""cgroup v1 writes its "no limit" as the largest number of whole pages, near 2**63."""
 
 UNIFIED_CPUSET = (("cpuset.cpus.effective",), ("cpuset.mems.effective",))
 LEGACY_CPUSET = (
@@ -38,6 +42,24 @@ def read_limits(tree: Tree) -> tuple[Limit, ...]:
     return (*affinity, *cpusets, *quotas)
 
 
+def memory_limits(tree: Tree, page_sizes: Collection[int]) -> tuple[Limit, ...]:
+    """The memory that the cgroups allow, at every level; each enforces its own. Swap is no memory to plan with.
+
+    Args:
+        tree: where to read.
+        page_sizes: bytes of the kinds of huge pages that the machine has.
+    """
+    groups = own_groups(tree)
+    plain = [limit for group in groups for limit in _memory(tree, group)]
+    return (*plain, *(limit for group in groups for limit in _huge_pages(tree, group, page_sizes)))
+
+
+def tightest_memory(limits: tuple[Limit, ...]) -> int | None:
+    """The least of the limits of ordinary memory, in bytes."""
+    plain = [limit.memory_bytes for limit in limits if limit.page_bytes is None]
+    return min((amount for amount in plain if amount is not None), default=None)
+
+
 def tightest_quota(limits: tuple[Limit, ...]) -> float | None:
     """The least of the quotas, in cpus; every level of the hierarchy enforces its own."""
     return min((limit.quota for limit in limits if limit.quota is not None), default=None)
@@ -49,6 +71,8 @@ def _affinity(tree: Tree) -> Iterator[Limit]:
         if tree.live:
             raise tree.missing(STATUS)
         return
+    if text and not any(line.startswith(("Name:", *AFFINITY_KEYS)) for line in text.splitlines()):
+        raise tree.problem(STATUS, "it has no line 'Cpus_allowed_list: CPUS', nor any other that it should have")
     found = {}
     for line in text.splitlines():
         key, _, value = line.partition(":")
@@ -58,9 +82,12 @@ def _affinity(tree: Tree) -> Iterator[Limit]:
             except ValueError as error:
                 raise tree.problem(STATUS, f"{key}: {error}") from None
     cpus, nodes = found.get("Cpus_allowed_list"), found.get("Mems_allowed_list")
-    if not cpus:
-        raise tree.problem(STATUS, "it has no line 'Cpus_allowed_list: CPUS'")
-    yield Limit(kind="affinity", file=STATUS, cpus=cpus, nodes=nodes)
+    if cpus is not None and not cpus:
+        raise tree.problem(STATUS, "Cpus_allowed_list names no cpu, and this process runs on one")
+    if cpus is None and tree.live:  # gVisor's has no such line
+        yield Limit(kind="affinity", file=SYSTEM_CALL, cpus=frozenset(tree.affinity()), nodes=nodes)
+    elif cpus is not None or nodes is not None:
+        yield Limit(kind="affinity", file=STATUS, cpus=cpus, nodes=nodes)
 
 
 def _cpuset(tree: Tree, group: Group) -> Limit | None:
@@ -114,3 +141,45 @@ def _legacy_quota(tree: Tree, directory: str, path: str) -> float | None:
     if quota <= 0 or period <= 0:
         raise tree.problem(path, f"it holds {quota}, and the period is {period} microseconds")
     return quota / period
+
+
+def _memory(tree: Tree, group: Group) -> Iterator[Limit]:
+    """Beyond memory.max the kernel kills, beyond memory.high it stops whoever asks for more."""
+    if not group.controls("memory"):
+        return
+    for directory in group.levels:
+        for name in ("memory.max", "memory.high") if group.unified else ("memory.limit_in_bytes",):
+            amount = _bytes(tree, f"{directory}/{name}")
+            if amount is not None:
+                yield Limit(kind="memory", file=printable(f"{directory}/{name}"), memory_bytes=amount)
+
+
+def _huge_pages(tree: Tree, group: Group, page_sizes: Collection[int]) -> Iterator[Limit]:
+    if not group.controls("hugetlb"):
+        return
+    for size in sorted(page_sizes):
+        name = f"hugetlb.{_page_name(size)}.{'max' if group.unified else 'limit_in_bytes'}"
+        for directory in group.levels:
+            amount = _bytes(tree, f"{directory}/{name}")
+            if amount is not None:
+                file = printable(f"{directory}/{name}")
+                yield Limit(kind="memory", file=file, memory_bytes=amount, page_bytes=size)
+
+
+def _page_name(size: int) -> str:
+    """2 MiB as "2MB", as mm/hugetlb_cgroup.c has it (mem_fmt)."""
+    for unit, name in ((1 << 30, "GB"), (1 << 20, "MB")):
+        if size >= unit:
+            return f"{size // unit}{name}"
+    return f"{size >> 10}KB"
+
+
+def _bytes(tree: Tree, path: str) -> int | None:
+    """A limit in bytes; None where there is none."""
+    text = tree.optional_text(path)
+    if text is None or text.strip() == "max":
+        return None
+    digits = text.strip()
+    if not (digits.isascii() and digits.isdecimal()) or len(digits) > 20:
+        raise tree.problem(path, f"it holds {shortened(digits)}, which is no size in bytes")
+    return int(digits) if int(digits) < NO_LIMIT_BYTES else None

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import errno
-import importlib
-import io
-import posixpath
-import tarfile
 from collections.abc import Iterable
 
 from ipexlaunch.errors import TopologyError
+from ipexlaunch.probe.tar_members import FOLDER, LINK, REGULAR, members_of
+from ipexlaunch.probe.unpack import COMPRESSIONS, Unpacked
 
-COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
-"""How such data begins, and the module that reads it."""
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 """In the header of every tar archive since POSIX.1-1988."""
 
-LARGEST_ARCHIVE = 1 << 29
-"""Bytes of files in the archive, unpacked: a gzip bomb ends here."""
-MOST_MEMBERS = 1 << 20
-"""2,048 cpus with everything that sysfs has of them are 300,000."""
+MOST_KEPT = 1 << 27
+"""Bytes of files and names that are held in memory; a machine with 2,048 cpus has 40 MB."""
 MOST_LINKS = 40
 """Links in a row, as in the kernel (MAXSYMLINKS)."""
 
@@ -112,55 +106,42 @@ def open_archive(path: str, data: bytes) -> ArchiveFiles:
         data: a .tar, .tar.gz, .tar.bz2 or .tar.xz that holds sys/, at its top or one folder down.
 
     Raises:
-        TopologyError: it cannot be read, is cut off, is larger than any snapshot, or holds no sys/.
+        TopologyError: it cannot be read, is cut off, is beyond a limit of any snapshot, or holds no sys/.
     """
     files: dict[str, bytes] = {}
     links: dict[str, str] = {}
-    directories: list[str] = []
-    plain = _decompressed(path, data)
-    try:
-        with tarfile.open(fileobj=io.BytesIO(plain), mode="r:") as archive:
-            for count, member in enumerate(archive):
-                if count > MOST_MEMBERS:
-                    raise TopologyError(path, f"it has more than {MOST_MEMBERS} members, as no snapshot has")
-                name = posixpath.normpath(member.name).lstrip("/")
-                if member.isreg():
-                    files[name] = plain[member.offset_data : member.offset_data + member.size]
-                elif member.isdir():
-                    directories.append(name)
-                elif member.issym():
-                    links[name] = member.linkname
-                elif member.islnk():
-                    files[name] = files[posixpath.normpath(member.linkname).lstrip("/")]
-            end = archive.offset
-    except KeyError as error:
-        raise TopologyError(path, f"it holds a hard link to {error}, which is not before it") from None
-    except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise TopologyError(path, f"it cannot be read as a tar archive: {error}") from None
-    if plain[end : end + tarfile.BLOCKSIZE] != bytes(tarfile.BLOCKSIZE):
-        raise TopologyError(path, "it is cut off: the end of the archive is missing")
+    directories: set[str] = set()
+    kept = 0
+    for member in members_of(path, Unpacked(path, data)):
+        kept += len(member.content) + len(member.name) + len(member.target) + _grown(directories, member.name)
+        if kept > MOST_KEPT:
+            raise TopologyError(path, f"its files and their names have more than {MOST_KEPT} bytes, as no snapshot has")
+        if member.kind in REGULAR:
+            files[member.name] = member.content
+        elif member.kind in FOLDER:
+            directories.add(member.name)
+        elif member.kind == LINK:
+            links[member.name] = member.target
+        elif member.target in files:
+            files[member.name] = files[member.target]
+        else:
+            raise TopologyError(path, f"it holds a hard link to {member.target!r}, which is not before it")
     prefix = _root(path, (*files, *links, *directories))
     return ArchiveFiles(
         f"{path}:{prefix}",
         {name[len(prefix) :]: data for name, data in files.items() if name.startswith(prefix)},
         {name[len(prefix) :]: target for name, target in links.items() if name.startswith(prefix)},
-        [name[len(prefix) :] for name in directories if name.startswith(prefix)],
+        [name[len(prefix) :] for name in directories if name.startswith(prefix) and name != "."],
     )
 
 
-def _decompressed(path: str, data: bytes) -> bytes:
-    """The plain tar archive."""
-    module = next((module for start, module in COMPRESSIONS.items() if data.startswith(start)), None)
-    if module is None:
-        return data
-    try:
-        with importlib.import_module(module).open(io.BytesIO(data)) as file:
-            plain: bytes = file.read(LARGEST_ARCHIVE + 1)
-    except Exception as error:  # each library has errors of its own, and Python may have been built without it
-        raise TopologyError(path, f"it cannot be unpacked by {module}: {error}") from None
-    if len(plain) > LARGEST_ARCHIVE:
-        raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
-    return plain
+def _grown(directories: set[str], name: str) -> int:
+    """Add the folders above a name; how many bytes the names of the new ones have."""
+    grown = 0
+    while (name := name.rpartition("/")[0]) and name not in directories:
+        directories.add(name)
+        grown += len(name)
+    return grown
 
 
 def _root(path: str, names: tuple[str, ...]) -> str:

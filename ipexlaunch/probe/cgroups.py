@@ -7,19 +7,22 @@ Source: the manual pages cgroups(7) and proc(5) (mountinfo), and kernel/cgroup/c
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Callable
 
 from ipexlaunch.probe.kernel_text import shortened
 from ipexlaunch.probe.tree import Tree
 from ipexlaunch.quick_dataclass import dataclass
 
 MOUNTINFO, MOUNTS = "proc/self/mountinfo", "proc/mounts"
-USED_OPTIONS = frozenset(("cpu", "cpuset", "cpuset_v2_mode"))
+CONTROLLERS = frozenset(("cpu", "cpuset", "memory", "hugetlb"))
+USED_OPTIONS = CONTROLLERS | {"cpuset_v2_mode"}
 CGROUP_KINDS = ("cgroup", "cgroup2", "cpuset")
+OWN_FILES = ("cgroup.", "cpus", "cpu.", "memory.", "hugetlb.", "tasks")
+"""How names of files begin that the kernel puts into a group; groups below it have others."""
 OWN_GROUPS, OWN_CPUSET = "proc/self/cgroup", "proc/self/cpuset"
 LARGEST_MOUNT_TABLE = 1 << 26
 """Bytes; hosts with many containers have tens of thousands of mounts."""
 LARGEST_PATH = 4096
-CPU_CONTROLLERS = frozenset({"cpu", "cpuset"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,18 +67,22 @@ USUAL_MOUNTS = {
 """A file to the mount that it gives away, for saved trees without a mount table."""
 
 
-def own_groups(tree: Tree, wanted: frozenset[str] = CPU_CONTROLLERS) -> tuple[Group, ...]:
-    """Our place in every hierarchy that has one of the wanted controllers; the first mount of each counts."""
+def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Group, ...]:
+    """Our place in every hierarchy that has one of the wanted controllers.
+
+    A hierarchy may be mounted several times (containers inside containers, saved trees that hold one of the places):
+    the first mount that shows files there counts.
+    """
     mounts = _mounts(tree)
     if not mounts:
         return ()
     paths = _own_paths(tree)
-    groups: dict[str, Group] = {}
+    found: dict[str, list[Group]] = {}
     for mount in mounts:
         unified = mount.kind == "cgroup2"
         controllers = frozenset(("cpuset",)) if mount.kind == "cpuset" else mount.options & wanted
         key = "" if unified else ",".join(sorted(controllers))
-        if key in groups or not (unified or controllers):
+        if not (unified or controllers):
             continue
         # Without proc/self/cgroup only the cpuset's path is known; it is that of cgroup v2 too where that is mounted.
         path = next(
@@ -83,13 +90,25 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CPU_CONTROLLERS) -> tuple[Gr
         )
         if path is None:
             continue
-        groups[key] = Group(
+        group = Group(
             unified=unified,
             controllers=controllers,
             v2_mode="cpuset_v2_mode" in mount.options,
             levels=_levels(mount, path),
         )
-    return tuple(groups.values())
+        found.setdefault(key, []).append(group)
+    return tuple(_shown(tree, groups) for groups in found.values())
+
+
+def _shown(tree: Tree, groups: list[Group]) -> Group:
+    """Of one hierarchy's mounts the first that has files at our place or above it; the first where none has."""
+    if len(groups) == 1:
+        return groups[0]
+    return next((group for group in groups if any(map(_has_files(tree), group.levels))), groups[0])
+
+
+def _has_files(tree: Tree) -> Callable[[str], bool]:
+    return lambda level: any(name.startswith(OWN_FILES) for name in tree.names(level) or ())
 
 
 def _levels(mount: Mount, path: str) -> tuple[str, ...]:
@@ -147,7 +166,7 @@ def parse_mountinfo(text: str) -> list[Mount]:
         ValueError: a phrase that says which line is none.
     """
     mounts = []
-    for line in filter(None, text.splitlines()):
+    for line in _lines(text):
         left, dash, right = line.partition(" - ")
         fields, kind = left.split(" "), right.split(" ")
         if not dash or len(fields) < 6 or len(kind) < 3:
@@ -165,7 +184,7 @@ def parse_mounts(text: str) -> list[Mount]:
         ValueError: a phrase that says which line is none.
     """
     mounts = []
-    for line in filter(None, text.splitlines()):
+    for line in _lines(text):
         words = line.split(" ")
         if len(words) < 4:
             raise ValueError(f"it holds {shortened(line)}, which is no mount")
@@ -173,6 +192,11 @@ def parse_mounts(text: str) -> list[Mount]:
             options = frozenset(words[3].split(","))
             mounts.append(Mount(point=_unescape(words[1]), inside="/", kind=words[2], options=options))
     return mounts
+
+
+def _lines(text: str) -> list[str]:
+    """Lines that the kernel wrote: it has "#" as \\043, so that one that begins so is a note of who saved the tree."""
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
 def _unescape(text: str) -> str:

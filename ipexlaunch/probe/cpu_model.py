@@ -143,7 +143,7 @@ class CpuModel:
 
 
 def read_cpu_model(tree: Tree) -> CpuModel:
-    """Name and flags of the first cpu; nothing of either where a saved tree has no proc/cpuinfo."""
+    """Name and flags of the first cpu; nothing of either where a saved tree has no proc/cpuinfo or an empty one."""
     data = tree.beginning(CPUINFO, FIRST_BYTES)
     if data is None and tree.live:
         raise tree.missing(CPUINFO)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ipexlaunch.probe.kernel_text import shortened
+from ipexlaunch.probe.kinds import read_kinds
+from ipexlaunch.probe.places import CPU
 from ipexlaunch.probe.tree import Tree
-from ipexlaunch.topology.machine import Cpu, Kind
-
-CPU = "sys/devices/system/cpu"
+from ipexlaunch.topology.machine import Cpu
 
 SIBLINGS = ("core_cpus", "thread_siblings", "core_cpus_list", "thread_siblings_list")
 PACKAGE = ("package_cpus", "core_siblings", "package_cpus_list", "core_siblings_list")
@@ -27,11 +27,6 @@ CACHE_TYPES = ("Data", "Instruction", "Unified")
 NO_ID = (-1, 65535, 4294967295)
 """What the kernel prints for an id that the firmware does not give: -1, or it as u16 or u32 (x86's BAD_APICID)."""
 
-CAPACITY_MARGIN = (1078, 1024)
-"""A cpu is of a larger kind where its capacity is more than 5 % larger (capacity_greater, kernel/sched/fair.c)."""
-
-EFFICIENT_PMUS = ("cpu_atom", "cpu_lowpower")
-
 
 def cpu_directories(tree: Tree) -> frozenset[int]:
     """Ids of the cpuN directories, online or not."""
@@ -44,29 +39,9 @@ def cpu_directories(tree: Tree) -> frozenset[int]:
     return ids
 
 
-def online_cpus(tree: Tree, directories: frozenset[int]) -> frozenset[int]:
-    """Online cpus: cpu/online, or where a saved tree lacks it, what cpuN/online and cpu/offline leave.
-
-    Files that contradict each other are an error, because one of them would make the machine smaller than it is.
-    """
-    path = f"{CPU}/online"
-    online = tree.optional_ids(path)
-    if online is None:
-        online = directories - (tree.optional_ids(f"{CPU}/offline") or frozenset())
-        online = frozenset(cpu for cpu in online if tree.optional_number(f"{CPU}/cpu{cpu}/online") != 0)
-        if not online:
-            raise tree.problem(CPU, "no cpu is online")
-        return online
-    if not online:
-        raise tree.problem(path, "it names no cpu")
-    absent = online - directories
-    if absent:
-        raise tree.problem(f"{CPU}/cpu{min(absent)}", f"there is no such directory, and {path} names the cpu")
-    for cpu in sorted(directories - online):
-        state = tree.optional_number(f"{CPU}/cpu{cpu}/online")
-        if state or (state is None and tree.has(f"{CPU}/cpu{cpu}/topology/core_id")):
-            raise tree.problem(path, f"it does not name cpu {cpu}, which is online by its own directory")
-    return online
+def bare_cpus(tree: Tree, directories: frozenset[int]) -> bool:
+    """Whether there are cpus and nothing of what they are: gVisor has cpuN directories, and nothing in them."""
+    return all(tree.names(f"{CPU}/cpu{cpu}") in ([], None) for cpu in directories)
 
 
 def read_cpus(tree: Tree, online: frozenset[int], node_of: dict[int, int], compute_units: bool) -> tuple[Cpu, ...]:
@@ -76,16 +51,19 @@ def read_cpus(tree: Tree, online: frozenset[int], node_of: dict[int, int], compu
         tree: where to read.
         online: ids of the online cpus.
         node_of: cpu id to node; empty where there are no nodes.
-        compute_units: whether SMT siblings with different core_id are cores of their own (AMD families 15h and 16h,
-            whose kernels before 4.14 listed the two integer cores of a module as siblings).
+        compute_units: whether SMT siblings with different core_id are cores of their own (AMD families 15h and 16h:
+            the kernel lists the two integer cores of a module as siblings, because they have one cu_id; match_smt in
+            arch/x86/kernel/smpboot.c).
     """
     order = sorted(online)
+    if bare_cpus(tree, online):
+        return tuple(Cpu(id=cpu, core=cpu, socket=0, node=node_of.get(cpu)) for cpu in order)
     socket = _sockets(tree, order, online)
     die = _groups(tree, order, online, "die_id", DIE, socket)
     core = _cores(tree, order, online, socket, die, compute_units)
     cluster = _groups(tree, order, online, "cluster_id", CLUSTER, socket)
     caches = _caches(tree, order, online)
-    kind = _kinds(tree, order, online)
+    kind = read_kinds(tree, order, online)
     l2, l3 = caches[2], caches[3]
     return tuple(
         Cpu(
@@ -242,30 +220,6 @@ def _caches(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[in
             for member in (members & online) or (cpu,):  # a mask of zeros (old Itanium kernels): its own
                 domain[level].setdefault(member, cpu)
     return domain
-
-
-def _kinds(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[int, Kind]:
-    """Kinds by Intel's hybrid PMUs, or by cpu_capacity; never by a clock rate, which turbo and binning change."""
-    fast = tree.optional_ids("sys/devices/cpu_core/cpus")
-    slow = [ids for pmu in EFFICIENT_PMUS if (ids := tree.optional_ids(f"sys/devices/{pmu}/cpus")) is not None]
-    if fast is not None or slow:
-        efficient = frozenset().union(*slow) & online
-        performant = (fast or frozenset()) & online
-        stray = online - efficient - performant
-        if stray:
-            missing = "cpu_core" if fast is None else EFFICIENT_PMUS[0]
-            raise tree.problem(f"sys/devices/{missing}/cpus", f"neither it nor its counterpart names cpu {min(stray)}")
-        if not efficient or not performant:
-            return {}
-        return {cpu: "efficiency" if cpu in efficient else "performance" for cpu in order}
-    if not any(tree.has(f"{CPU}/cpu{cpu}/cpu_capacity") for cpu in (order[0], order[-1])):
-        return {}
-    capacity = {cpu: tree.number(f"{CPU}/cpu{cpu}/cpu_capacity") for cpu in order}
-    larger, smaller = CAPACITY_MARGIN
-    bar = max(capacity.values()) * smaller
-    if all(bar <= value * larger for value in capacity.values()):
-        return {}
-    return {cpu: "efficiency" if bar > value * larger else "performance" for cpu, value in capacity.items()}
 
 
 def smt_control(tree: Tree) -> str | None:

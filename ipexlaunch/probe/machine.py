@@ -2,60 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+
 from ipexlaunch.cpulist import format_list
+from ipexlaunch.errors import TopologyError
 from ipexlaunch.probe.accelerators import read_accelerators
-from ipexlaunch.probe.allowed import read_limits, tightest_quota
+from ipexlaunch.probe.allowed import STATUS, memory_limits, read_limits, tightest_memory, tightest_quota
 from ipexlaunch.probe.cpu_model import read_cpu_model
-from ipexlaunch.probe.cpus import CPU, cpu_directories, online_cpus, read_cpus, smt_control
+from ipexlaunch.probe.cpus import bare_cpus, cpu_directories, read_cpus, smt_control
+from ipexlaunch.probe.kinds import unlike_cores
 from ipexlaunch.probe.nodes import nodes_with_memory, read_nodes
-from ipexlaunch.probe.tree import DirectoryFiles, Files, Tree
-from ipexlaunch.topology.machine import Limit, Topology
+from ipexlaunch.probe.online import online_cpus
+from ipexlaunch.probe.places import CPU
+from ipexlaunch.probe.tree import DirectoryFiles, Files, Tree, own_affinity
+from ipexlaunch.topology.machine import Cpu, Limit, Topology
+
+SAVE = "ipexlaunch topology --save FILE.tar.gz"
 
 
-def probe(root: str | Files = "/", source: str = "") -> Topology:
+def probe(
+    root: str | Files = "/", source: str = "", affinity: Callable[[], Collection[int]] = own_affinity
+) -> Topology:
     """The machine that sysfs and procfs under `root` describe, and nothing else: exactly, or an error.
+
+    The live machine may change while it is read (a cpu goes offline, a cgroup is written to): what contradicts itself
+    there is read once more before it is an error.
 
     Args:
         root: a directory that holds sys/ and proc/ ("/" is the live machine), or an opened archive of one.
         source: what to note as `Topology.source`; empty for "live" or "sysfs:ROOT".
+        affinity: sched_getaffinity(2) of this process, for kernels whose files do not tell it.
 
     Raises:
         TopologyError: a file is missing, cut off, malformed, or contradicts another; it names the file.
     """
     files = DirectoryFiles(root) if isinstance(root, str) else root
-    tree = Tree(files)
+    try:
+        return _read(Tree(files, affinity), source)
+    except TopologyError:
+        if files.where != "/":
+            raise
+    return _read(Tree(files, affinity), source)
+
+
+def _read(tree: Tree, source: str) -> Topology:
     directories = cpu_directories(tree)
-    online = online_cpus(tree, directories)
-    model = read_cpu_model(tree)
-    nodes, node_of = read_nodes(tree, online)
     limits = read_limits(tree)
+    online, view = online_cpus(tree, directories, limits)
+    if view is not None:
+        limits = (*limits, view)
+    hidden = directories - online if view is not None else frozenset()
+    model = read_cpu_model(tree)
+    nodes, node_of = read_nodes(tree, online, hidden)
+    limits = (*limits, *memory_limits(tree, frozenset(size for node in nodes for size in node.huge_pages)))
     present = tree.optional_ids(f"{CPU}/present")
     possible = tree.optional_ids(f"{CPU}/possible")
-    accelerators = read_accelerators(tree)
+    cpus = read_cpus(tree, online, node_of, model.compute_units)
     known_nodes = frozenset(node.id for node in nodes)
     return Topology(
-        cpus=read_cpus(tree, online, node_of, model.compute_units),
+        cpus=cpus,
         nodes=nodes,
         allowed_cpus=_allowed_cpus(tree, online, limits),
         allowed_nodes=_allowed_nodes(tree, nodes_with_memory(tree, nodes), known_nodes, limits),
         cpu_quota=tightest_quota(limits),
+        memory_limit_bytes=tightest_memory(limits),
         isa=model.isa,
-        source=source or ("live" if files.where == "/" else f"sysfs:{files.where.rstrip('/:')}"),
+        source=source or ("live" if tree.live else f"sysfs:{tree.files.where.rstrip('/:')}"),
         cpu_model=model.name,
         present_cpus=directories if present is None else present,
         possible_cpus=(directories if present is None else present) if possible is None else possible,
         offline_cpus=directories - online,
         isolated_cpus=tree.optional_ids(f"{CPU}/isolated") or frozenset(),
         smt=smt_control(tree),
-        accelerators=accelerators,
+        accelerators=read_accelerators(tree),
         limits=limits,
+        gaps=tuple(_gaps(tree, cpus, directories, limits)),
     )
+
+
+def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits: tuple[Limit, ...]) -> Iterator[str]:
+    """What is not told, and what is assumed instead."""
+    if tree.empty:
+        files = ", ".join(sorted(tree.empty))
+        yield (
+            f"{files} {'is' if len(tree.empty) == 1 else 'are'} empty, as plain tar leaves files of /proc, "
+            f"and count as missing: save the machine with '{SAVE}'"
+        )
+    elif tree.has(STATUS) and not any(limit.kind == "affinity" and limit.cpus for limit in limits):
+        yield f"{STATUS} has no Cpus_allowed_list: every cpu is taken for allowed"
+    if bare_cpus(tree, directories):
+        yield "nothing says which cpus share a core, a cache or a socket: each is taken for a core, all for one socket"
+    if sign := unlike_cores(tree, cpus, len(cpus) < len(directories)):
+        yield (
+            f"cores differ ({sign}), and no file says which are the fast ones: all are planned alike; name those to "
+            "use with --cores-list, or write 'ipexlaunch topology --format yaml' to a file, add 'kind: efficiency' to "
+            "the rows of slow cpus and plan with --topology FILE"
+        )
 
 
 def _allowed_cpus(tree: Tree, online: frozenset[int], limits: tuple[Limit, ...]) -> frozenset[int]:
     allowed = online
     for limit in limits:
-        if limit.cpus is not None:
+        if limit.cpus is not None and limit.kind != "view":
             allowed &= limit.cpus
             if not allowed:
                 raise tree.problem(

@@ -6,35 +6,45 @@ Source: Documentation/ABI/stable/sysfs-devices-node and Documentation/admin-guid
 from __future__ import annotations
 
 from ipexlaunch.probe.kernel_text import shortened
+from ipexlaunch.probe.places import NODE
 from ipexlaunch.probe.tree import Tree
 from ipexlaunch.topology.machine import Node
 
-NODE = "sys/devices/system/node"
 INITIATORS = "access0/initiators"
 LOCAL_DISTANCE = 10
 """The kernel refuses firmware tables with smaller values (include/linux/topology.h, arch/x86/mm/numa.c)."""
 
 
-def read_nodes(tree: Tree, online: frozenset[int]) -> tuple[tuple[Node, ...], dict[int, int]]:
+def read_nodes(
+    tree: Tree, online: frozenset[int], hidden: frozenset[int] = frozenset()
+) -> tuple[tuple[Node, ...], dict[int, int]]:
     """The nodes, ascending by id, and each online cpu's node; both empty where the kernel has no node directories.
 
     Nodes whose cpus are all in a lower node already are left out: firmware that lists the same cpus in several nodes
     describes one node, and no cpu may be counted twice.
+
+    Args:
+        tree: where to read.
+        online: ids of the online cpus.
+        hidden: ids of the host's cpus that a container does not show.
     """
     order = _node_ids(tree)
     if not order:
         return (), {}
     node_of: dict[int, int] = {}
+    hidden_of: dict[int, frozenset[int]] = {}
     kept = []
     spelling = "cpulist" if any(tree.has(f"{NODE}/node{node}/cpulist") for node in (order[0], order[-1])) else "cpumap"
     for node in order:
         path = f"{NODE}/node{node}/{spelling}"
-        members = tree.ids(path) & online
+        listed = tree.ids(path)
+        members = listed & online
         claimed = {node_of[cpu] for cpu in members if cpu in node_of}
         if claimed and not all(cpu in node_of for cpu in members):
             raise tree.problem(path, f"it names cpus of node {min(claimed)} beside its own")
         if not claimed:
             kept.append(node)
+            hidden_of[node] = listed & hidden
             node_of.update(dict.fromkeys(members, node))
     stray = online - node_of.keys()
     if stray:
@@ -50,6 +60,7 @@ def read_nodes(tree: Tree, online: frozenset[int]) -> tuple[tuple[Node, ...], di
             initiators=_initiators(tree, node) & frozenset(kept),
             read_bandwidth_mb_s=tree.optional_number(f"{NODE}/node{node}/{INITIATORS}/read_bandwidth"),
             read_latency_ns=tree.optional_number(f"{NODE}/node{node}/{INITIATORS}/read_latency"),
+            hidden_cpus=hidden_of[node],
         )
         for node in kept
     ), node_of

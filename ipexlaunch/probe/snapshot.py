@@ -14,8 +14,9 @@ import os
 import tarfile
 from collections.abc import Callable
 
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
-from ipexlaunch.probe.allowed import AFFINITY_KEYS, STATUS
+from ipexlaunch.probe.allowed import AFFINITY_KEYS, STATUS, SYSTEM_CALL
 from ipexlaunch.probe.archive import ArchiveFiles
 from ipexlaunch.probe.cgroups import (
     MOUNTINFO,
@@ -104,12 +105,15 @@ def save_snapshot(files: Files, path: str) -> int:
 def record(files: Files) -> ArchiveFiles:
     """The snapshot in memory: what the probe reads, without what tells whose machine it is."""
     recorder = RecordingFiles(files)
-    probe(recorder)
+    machine = probe(recorder)
     kept: dict[str, bytes] = {}
     for path, content in recorder.contents.items():
         if path.endswith("/meminfo"):
             content = b"".join(line for line in content.splitlines(keepends=True) if b" MemTotal:" in line)
         kept[path] = CLEANERS[path](content) if path in CLEANERS else content
+    for limit in machine.limits:
+        if limit.file == SYSTEM_CALL:
+            kept[STATUS] += f"Cpus_allowed_list:\t{format_list(limit.cpus or ())}\n".encode()
     host = (Tree(files).optional_text(HOST_NAME, may_be_empty=True) or "").strip().split(".")[0]
     if host:
         kept = _without_host(kept, host)
@@ -123,11 +127,12 @@ def _clean_cpuinfo(content: bytes) -> bytes:
 
 def _clean_status(content: bytes) -> bytes:
     lines = content.decode("ascii", "replace").splitlines()
-    return "".join(f"{line}\n" for line in lines if line.partition(":")[0] in AFFINITY_KEYS).encode()
+    kept = "".join(f"{line}\n" for line in lines if line.partition(":")[0] in AFFINITY_KEYS)
+    return (kept or ("Name:\tp\n" if lines else "")).encode()
 
 
 def _clean_groups(content: bytes) -> bytes:
-    """Hierarchies other than cpu, cpuset and cgroup v2 are not looked at, and name what runs here."""
+    """Hierarchies of other controllers are not looked at, and name what runs here."""
     lines = content.decode("utf-8", "surrogateescape").splitlines()
     kept = [line for line in lines if {"", *USED_OPTIONS} & set(line.split(":", 2)[1].split(","))]
     return "".join(f"{line}\n" for line in kept or [""]).encode("utf-8", "surrogateescape")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ipexlaunch.errors import TopologyError
@@ -38,14 +40,28 @@ class Files(Protocol):
         """
 
 
+def own_affinity() -> Collection[int]:
+    """The cpus that this process may run on, as the kernel answers where no file tells."""
+    return os.sched_getaffinity(0)
+
+
 class Tree:
     """Strict readings over `Files`; every problem is a TopologyError that names the file."""
 
-    def __init__(self, files: Files) -> None:
-        """Read through `files`."""
+    def __init__(self, files: Files, affinity: Callable[[], Collection[int]] = own_affinity) -> None:
+        """Read through `files`.
+
+        Args:
+            files: the machine's.
+            affinity: sched_getaffinity(2) of this process; asked on the live machine only.
+        """
         self.files = files
         self.live = files.where == "/"
         """On the live machine procfs must be there; saved trees may lack it."""
+        self.affinity = affinity
+        self.empty: list[str] = []
+        """Files of /proc in a saved tree that hold nothing and count as missing: a plain tar leaves them so, because
+        the kernel says that their size is 0."""
         self._lists: dict[bytes, frozenset[int]] = {}
         self._masks: dict[bytes, frozenset[int]] = {}
 
@@ -79,14 +95,22 @@ class Tree:
             raise self._unreadable(path, error) from None
         if data is not None and len(data) > limit:
             raise self.problem(path, f"it is larger than {limit} bytes, as no such file of a kernel is")
-        return data
+        return self._told(path, data)
 
     def beginning(self, path: str, limit: int) -> bytes | None:
         """The first `limit` bytes of a file that may be missing, then None."""
         try:
-            return self.files.read(path, limit)
+            return self._told(path, self.files.read(path, limit))
         except OSError as error:
             raise self._unreadable(path, error) from None
+
+    def _told(self, path: str, data: bytes | None) -> bytes | None:
+        """The bytes, or None where a saved tree holds an empty file of /proc."""
+        if data is None or self.live or not path.startswith("proc/") or data.strip(b"\0"):
+            return data
+        if path not in self.empty:
+            self.empty.append(path)
+        return None
 
     def optional_text(self, path: str, limit: int = LARGEST_FILE, may_be_empty: bool = False) -> str | None:
         """The text of a file that may be missing, then None."""
@@ -202,6 +226,9 @@ class DirectoryFiles:
                 return None
             raise
         try:
+            if not self._live and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                kind = errno.EISDIR if stat.S_ISDIR(os.fstat(descriptor).st_mode) else errno.EINVAL
+                raise OSError(kind, os.strerror(kind) if kind == errno.EISDIR else "it is no regular file")
             data = os.read(descriptor, min(limit, _PAGE))  # the size asked for is allocated, a megabyte for a digit
             if len(data) < _PAGE and path.startswith("sys/"):
                 return data  # sysfs hands out up to a page at a time; procfs may stop earlier, at the end of a line

@@ -40,7 +40,8 @@ class ItemSource:
         if not self.several:
             return self.files[0].identity
         # Their names and their order are part of it: ids and numbers are made of them.
-        return {f"{place} {shown_name(file.path)}": file.identity for place, file in enumerate(self.files, 1)}
+        names = [shown_name(file.path) for file in self.files]
+        return {"files": names, "file": {name: file.identity for name, file in zip(names, self.files, strict=True)}}
 
     @property
     def is_counted(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.topology.machine import Topology
+from ipexlaunch.topology.machine import Limit, Topology
 
 LIMIT_WORDS = {
     "affinity": "outside the affinity of this process",
@@ -19,13 +19,16 @@ def reasons_against_cpus(topology: Topology) -> dict[int, tuple[str, ...]]:
     online = frozenset(cpu.id for cpu in topology.cpus)
     reasons: dict[int, tuple[str, ...]] = {}
     for cpu in sorted((topology.present_cpus | topology.offline_cpus | online) - topology.allowed_cpus):
+        if cpu not in online and topology.view is not None:
+            reasons[cpu] = (_hidden(topology, topology.view),)
+            continue
         if cpu not in online:
             reasons[cpu] = ("offline" if cpu in topology.offline_cpus else "not online, without a directory",)
             continue
         found = [
             f"{LIMIT_WORDS[limit.kind]} ({limit.file}: {format_list(limit.cpus)})"
             for limit in topology.limits
-            if limit.cpus is not None and cpu not in limit.cpus
+            if limit.kind in LIMIT_WORDS and limit.cpus is not None and cpu not in limit.cpus
         ]
         if cpu in topology.isolated_cpus:
             found.append("isolated at boot, which keeps it out of the affinity that processes start with")
@@ -64,10 +67,33 @@ def explanation(topology: Topology) -> str:
     else:
         lines.append(f"cpu quota: {topology.cpu_quota:g} cpus")
         lines += [f"  {limit.quota:g} cpus ({limit.file})" for limit in quotas]
+    if topology.memory_limit_bytes is not None:
+        lines.append(f"memory limit: {_in_gib(topology.memory_limit_bytes)}")
+    lines += [
+        f"  {_in_gib(limit.memory_bytes)}{_pages(limit)} ({limit.file})"
+        for limit in topology.limits
+        if limit.memory_bytes is not None
+    ]
     usable = topology.isolated_cpus & topology.allowed_cpus
     if usable:
         lines.append(f"isolated at boot, and allowed: cpus {format_list(usable)}; nothing else is scheduled there")
+    lines += [f"not told: {gap}" for gap in topology.gaps]
     return "\n".join(lines) + "\n"
+
+
+def _hidden(topology: Topology, view: Limit) -> str:
+    """Why a cpu of the host is none of ours where a container shows another list than the host's."""
+    others = [limit for limit in topology.limits if limit.kind in LIMIT_WORDS and limit.cpus is not None]
+    ours = f"; {others[0].file}: {format_list(others[0].cpus or ())}" if others else ""
+    return f"not of this container ({view.file}: {format_list(view.cpus or ())}{ours})"
+
+
+def _in_gib(amount: int) -> str:
+    return f"{amount / (1 << 30):.4g} GiB"
+
+
+def _pages(limit: Limit) -> str:
+    return "" if limit.page_bytes is None else f" in huge pages of {limit.page_bytes >> 10} KiB"
 
 
 def _memory_file(path: str) -> str:

@@ -10,7 +10,8 @@ from typing import Literal
 from ipexlaunch.quick_dataclass import dataclass
 
 Kind = Literal["performance", "efficiency"]
-LimitKind = Literal["affinity", "cpuset", "quota"]
+LimitKind = Literal["affinity", "cpuset", "quota", "memory", "view"]
+"""What narrows; a view narrows nothing, it is what a container is shown in place of a file of the host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ class Node:
     """MB/s from its initiators, as HMAT says; None where it says nothing."""
     read_latency_ns: int | None = None
     """Nanoseconds from its initiators, as HMAT says; None where it says nothing."""
+    hidden_cpus: frozenset[int] = frozenset()
+    """Cpus of this node that a container does not show; a node without other cpus is not memory-only for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,10 @@ class Limit:
     """Nodes whose memory it allows, as the file says; None where it says nothing of nodes."""
     quota: float | None = None
     """Cpu time per time, in cpus; None where it sets no quota."""
+    memory_bytes: int | None = None
+    """That all processes in the cgroup may have together; None where it says nothing of memory."""
+    page_bytes: int | None = None
+    """Size of the huge pages that `memory_bytes` is about; None where it is about ordinary memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +105,8 @@ class Topology:
     """Nodes whose memory we may use."""
     cpu_quota: float | None = None
     """In cpus (quota / period of the tightest cgroup); None where there is no limit."""
+    memory_limit_bytes: int | None = None
+    """Of the tightest cgroup, swap not counted; None where there is no limit."""
     isa: frozenset[str] = frozenset()
     """Instruction-set flags as the kernel spells them, those that matter to inference."""
     source: str = "made"
@@ -118,7 +127,9 @@ class Topology:
     accelerators: tuple[Accelerator, ...] = ()
     """Ascending by address."""
     limits: tuple[Limit, ...] = ()
-    """The parts that `allowed_cpus`, `allowed_nodes` and `cpu_quota` are made of."""
+    """The parts that `allowed_cpus`, `allowed_nodes`, `cpu_quota` and `memory_limit_bytes` are made of."""
+    gaps: tuple[str, ...] = ()
+    """What the files of this machine do not tell, and what is assumed instead; a sentence each."""
 
     @cached_property
     def by_cpu(self) -> Mapping[int, Cpu]:
@@ -137,6 +148,17 @@ class Topology:
         for cpu in self.cpus:
             siblings.setdefault(cpu.core, set()).add(cpu.id)
         return {core: frozenset(siblings[core]) for core in sorted(siblings)}
+
+    @cached_property
+    def memory_only_nodes(self) -> frozenset[int]:
+        """Nodes without cpus of their own, hidden ones counted: high-bandwidth, persistent or device memory."""
+        with_cpus = {cpu.node for cpu in self.cpus}
+        return frozenset(node.id for node in self.nodes if node.id not in with_cpus and not node.hidden_cpus)
+
+    @cached_property
+    def view(self) -> Limit | None:
+        """What a container is shown in place of the host's list of online cpus; None where that is the host's."""
+        return next((limit for limit in self.limits if limit.kind == "view"), None)
 
     @cached_property
     def fingerprint(self) -> str:

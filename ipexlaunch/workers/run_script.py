@@ -124,7 +124,7 @@ def _tell(text: str) -> None:
 
 def _leave_folder_out() -> None:
     """Take the folder of this file out of sys.path, where the interpreter has put it."""
-    if not getattr(sys.flags, "safe_path", False):  # since Python 3.11
+    if sys.path and sys.path[0] == __file__.rpartition("/")[0]:  # -I and -P leave it out
         del sys.path[0]
 
 

@@ -35,12 +35,13 @@ def test_a_quoted_pattern_and_further_files_are_one_job(tmp_path: Path) -> None:
     (tmp_path / "part-3.jsonl").write_text("1\n")
     code, _, said = run(tmp_path, *words, "--resume")
     assert code == 2
-    assert "it is not the same any more" in said
+    assert "it is not the same any more: input files was [" in said
+    assert len(said) < 1500
     (tmp_path / "part-3.jsonl").unlink()
     (tmp_path / "more.txt.gz").write_bytes(gzip.compress(b"last\nmended\n"))
     code, _, said = run(tmp_path, *words, "--retry-dead")
     assert code == 2
-    assert "input 4 more.txt.gz" in said
+    assert "input file more.txt.gz bytes was" in said
     for wrong, told in (("part-?.csv", "no file has a name like that"), ("part-0.jsonl", "it is named twice")):
         code, _, said = run(tmp_path, "--input", "part-*.jsonl", "--input", wrong, "--output", "new.jsonl")
         assert (code, len(said.splitlines())) == (2, 1)

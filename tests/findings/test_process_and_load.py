@@ -61,7 +61,7 @@ def test_other_programs_are_found_by_the_load(load: str, severity: str) -> None:
     [
         ("1000 0 500 9000 0 0 5 0", "ok"),
         ("1000 0 500 9000 0 0 5 300", "warning"),
-        ("0 0 0 0 0 0 0 0", "ok"),
+        ("0 0 0 0 0 0 0 0", "unknown"),
         ("1 2 3", "unknown"),
     ],
 )

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -221,4 +221,4 @@ def test_the_kept_run_of_version_1_is_json_that_others_read() -> None:
     rows = [json.loads(line, parse_constant=pytest.fail) for line in lines]
     assert len(rows) == 24
     assert rows[0]["schema"] == "ipexlaunch/events/1"
-    assert [row["event"] for row in (rows[1], rows[-1])] == ["begin", "end"]
+    assert {"begin", "start", "go", "end", "counts"} <= {row["event"] for row in rows[1:]}

@@ -106,3 +106,61 @@ def test_planning_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+LIMITED = """\
+schema: ipexlaunch/topology/1
+cpus: [{cpus}]
+nodes:
+- {{id: 0, memory_bytes: 68719476736, distances: {{"0": 10, "1": 21}}}}
+- {{id: 1, memory_bytes: 68719476736, distances: {{"0": 21, "1": 10}}}}
+cpu_quota: 8
+memory_limit_bytes: 34359738368
+limits:
+- {{kind: quota, file: sys/fs/cgroup/cpu.max, quota: 8}}
+- {{kind: memory, file: sys/fs/cgroup/memory.high, memory_bytes: 34359738368}}
+"""
+
+
+def ours(*words: str) -> subprocess.CompletedProcess[str]:
+    """The real command."""
+    command = [sys.executable, "-m", "ipexlaunch", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.process
+def test_limits_of_the_cgroup_decide_and_are_named(tmp_path: Path) -> None:
+    cpus = ", ".join(f"{{id: {n}, core: {n}, socket: {n // 32}, node: {n // 32}}}" for n in range(64))
+    source = tmp_path / "limited.yaml"
+    source.write_text(LIMITED.format(cpus=cpus))
+    default = ours("plan", "--topology", str(source), "--format", "json")
+    assert [instance["cpus"] for instance in json.loads(default.stdout)["instances"]] == ["0-3", "32-35"]
+    assert default.stderr == (
+        "ipexlaunch: 8 of 64 cores used (12 %), in 2 instances: the cgroup's cpu quota of 8 cpus "
+        "(sys/fs/cgroup/cpu.max) pays for 8 threads: 2 instances of 4 cores\n"
+    )
+    one = ours("plan", "--topology", str(source), "--memory-per-instance", "24GiB", "--format", "json")
+    assert len(json.loads(one.stdout)["instances"]) == 1
+    two = ours("plan", "--topology", str(source), "--memory-per-instance", "24GiB", "--ninstances", "2")
+    assert (two.returncode, two.stdout) == (2, "")
+    assert "the cgroup allows 32 GiB (sys/fs/cgroup/memory.high) to all processes in it" in two.stderr
+
+
+@pytest.mark.process
+def test_a_stored_plan_is_run_as_written_and_its_quota_told(tmp_path: Path) -> None:
+    cpus = ", ".join(f"{{id: {n}, core: {n}, socket: {n // 32}, node: {n // 32}}}" for n in range(64))
+    source, stored = tmp_path / "limited.yaml", tmp_path / "plan.yaml"
+    source.write_text(LIMITED.format(cpus=cpus))
+    stored.write_text(ours("plan", "--topology", str(source), "--ninstances", "2", "--format", "yaml").stdout)
+    shown = ours("plan", "--topology", str(source), "--plan", str(stored), "--format", "json")
+    assert [instance["cpus"] for instance in json.loads(shown.stdout)["instances"]] == ["0-31", "32-63"]
+    assert "does not pay for the 64 threads of this plan" in shown.stderr
+
+
+@pytest.mark.process
+def test_unlike_nodes_are_told_which_rule_decided() -> None:
+    found = ours("plan", "--topology", "1s 48+16c", "--format", "json")
+    assert [instance["nodes"] for instance in json.loads(found.stdout)["instances"]] == ["0", "0", "0", "1"]
+    assert "nodes are unlike: the first number from 2 on" in found.stderr
+    assert "--greedy would give 2 instances of 16 to 48 cores, all 64" in found.stderr
+    assert ours("plan", "--topology", "2s 28c").stderr == ""

@@ -63,7 +63,7 @@ def test_whole_nodes_and_memory_only_nodes_are_explained() -> None:
 
 def test_a_quota_is_a_warning() -> None:
     assert "the cgroup's cpu quota is 6.5 cpus and the plan runs 56 threads" in told(
-        replace(TWO, cpu_quota=6.5), Request()
+        replace(TWO, cpu_quota=6.5), Request(ninstances=2)
     )
 
 

@@ -9,8 +9,10 @@ The default test run does a small count of it (test_fuzz.py).
 from __future__ import annotations
 
 import argparse
+import bz2
 import gzip
 import io
+import lzma
 import os
 import random
 import sys
@@ -28,6 +30,7 @@ from ipexlaunch.documents.topology_document import parse_topology, topology_to_j
 from ipexlaunch.errors import IpexLaunchError, TopologyError
 from ipexlaunch.probe import probe
 from ipexlaunch.probe.archive import ArchiveFiles, open_archive
+from ipexlaunch.probe.places import CPU
 from ipexlaunch.topology import Topology
 from ipexlaunch.topology.explain import explanation
 from ipexlaunch.topology.sentence import machine_from_sentence
@@ -52,6 +55,7 @@ TOKENS = (
         b"!!python/none",
     ),
 )
+LISTS = (b"0\n", b"0-1\n", b"2-3\n", b"1,3,5\n", b"0-7\n", b"4-63\n", b"0-4095\n", b"9999\n", b"\n")
 MEMORY = "/dev/shm"
 """Thousands of small files are quicker there."""
 WORDS = ("2s", "2n", "43+43+42c", "2t", "64GiB", "0s", "9999999s", "1+", "c", "2q", "", "٣s", "2s2n", "-1c", "1TiB")
@@ -81,7 +85,7 @@ def mutated_tree(random_: random.Random) -> tuple[dict[str, bytes], dict[str, st
     files, links = dict(random_.choice(TREES)), {}
     for _ in range(random_.randint(1, 4)):
         path = random_.choice(list(files))
-        what = random_.randrange(8)
+        what = random_.randrange(10)
         if what < 4:
             files[path] = mutated(files[path], random_)
         elif what == 4:
@@ -91,6 +95,14 @@ def mutated_tree(random_: random.Random) -> tuple[dict[str, bytes], dict[str, st
         elif what == 6:
             folder = path.rsplit("/", random_.randint(1, 3))[0]
             files = {name: data for name, data in files.items() if not name.startswith(f"{folder}/")} or files
+        elif what == 7:  # plain tar leaves files of /proc so, and pads those of /sys
+            files[path] = random_.choice((b"", bytes(4096), files[path] + bytes(4096)))
+        elif what == 8:  # a container's view: lxcfs shows another list than the host's, affinity tells the truth
+            files[f"{CPU}/online"] = random_.choice(LISTS)
+            if random_.random() < 0.7:
+                files["proc/self/status"] = b"Cpus_allowed_list:\t" + random_.choice(LISTS)
+            else:
+                files["proc/self/status"] = b"Name:\tpython\n"
         else:
             del files[path]
             links[path] = random_.choice((path, "..", "/", "../../" + path, random_.choice(list(files) or ["x"])))
@@ -118,14 +130,23 @@ def try_directory(random_: random.Random) -> Topology:
         return probe(folder)
 
 
-def packed(files: dict[str, bytes]) -> bytes:
-    """A plain tar archive."""
+def packed(files: dict[str, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
+    """A plain tar archive, with every kind of member."""
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as archive:
+    with tarfile.open(fileobj=data, mode="w", format=form) as archive:
         for name, content in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
+        for kind, name, target in (
+            (tarfile.SYMTYPE, "sys/link", "devices/" + "x" * 120),
+            (tarfile.LNKTYPE, "sys/" + "hard" * 40, next(iter(files))),
+            (tarfile.DIRTYPE, "sys/" + "empty/" * 20, ""),
+            (tarfile.FIFOTYPE, "sys/pipe", ""),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
     return data.getvalue()
 
 
@@ -148,8 +169,11 @@ def try_sentence(random_: random.Random) -> Topology:
     return machine_from_sentence(random_.choice((" ", "  ", "")).join(words))
 
 
-ARCHIVES = [packed(sysfs_files(machine_from_sentence(words))) for words in ("1s 2c", "2s 2c")]
-ARCHIVES += [gzip.compress(plain, 1, mtime=0) for plain in ARCHIVES]
+ARCHIVES = [
+    packed(sysfs_files(machine_from_sentence(words)), form)
+    for words, form in (("1s 2c", tarfile.PAX_FORMAT), ("2s 2c", tarfile.GNU_FORMAT), ("1s 1c", tarfile.GNU_FORMAT))
+]
+ARCHIVES += [pack(plain) for plain in ARCHIVES[:2] for pack in (gzip.compress, bz2.compress, lzma.compress)]
 SMALL = machine_from_sentence("2s 2c 2t")
 DOCUMENTS = [topology_to_yaml(RICH), topology_to_json(RICH), topology_to_yaml(SMALL), topology_to_json(SMALL)]
 KINDS: Sequence[tuple[Callable[[random.Random], Topology], int]] = (

@@ -168,7 +168,8 @@ def test_the_tightest_quota_of_all_levels_counts() -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (status(""), "proc/self/status: it has no line 'Cpus_allowed_list: CPUS'"),
+        (status(""), "proc/self/status: Cpus_allowed_list names no cpu, and this process runs on one"),
+        ({"proc/self/status": "no such thing"}, "proc/self/status: it has no line 'Cpus_allowed_list: CPUS', nor any"),
         (status("x"), "proc/self/status: Cpus_allowed_list: it holds 'x'"),
         (status("9"), "proc/self/status: it allows cpus 9, of which none is online and allowed"),
         (status("0", "2"), "proc/self/status: it allows nodes 2, and of these none has memory"),
@@ -207,3 +208,57 @@ def test_what_is_malformed_is_named(files: Text, words: str) -> None:
 def test_on_a_kernel_without_nodes_no_memory_is_allowed_or_refused() -> None:
     found: Topology = machine(cores(2), status("0-1", "0"))
     assert (found.nodes, found.allowed_nodes) == ((), frozenset())
+
+
+def test_of_several_mounts_of_one_hierarchy_the_one_that_shows_files_counts() -> None:
+    """A job on an A64FX: five mounts of cpu,cpuacct (containers in containers); the quota is in the last of them."""
+    places = ("/sys/fs/cgroup", "/sys/fs/cgroup", "/var/lib/docker/m/sys/fs/cgroup", "/x", "/var/opt/krm/sys/fs/cgroup")
+    mounts = [f"cgroup {place}/cpu,cpuacct cgroup rw,cpu,cpuacct 0 0" for place in places]
+    files: Text = {
+        "proc/mounts": "\n".join(["# Other mounts removed", "# x", *mounts]),
+        "proc/self/cgroup": "11:cpu,cpuacct:/jobs.slice/docker-361a.scope/7.scope",
+        "var/opt/krm/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "2400000",
+        "var/opt/krm/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+        "sys/fs/cgroup/cpu,cpuacct/jobs.slice/note": "a folder that was left, without a file of the kernel",
+    }
+    assert quota(files) == 24.0
+
+
+def memory(*parts: Text) -> tuple[int | None, list[tuple[str, int | None, int | None]]]:
+    found = machine(two_nodes(), *parts)
+    rows = [(limit.file.rpartition("/")[2], limit.memory_bytes, limit.page_bytes) for limit in found.limits]
+    return found.memory_limit_bytes, [row for row in rows if row[1] is not None]
+
+
+def test_memory_limits_of_every_level_are_read_and_the_tightest_counts() -> None:
+    tree: Text = {
+        "sys/fs/cgroup/a/memory.max": "4096",
+        "sys/fs/cgroup/a/memory.swap.max": "1",
+        "sys/fs/cgroup/a/b/memory.max": "max",
+        "sys/fs/cgroup/a/b/memory.high": "2048",
+    }
+    found = memory(mounted(V2), grouped_in("0::/a/b"), tree)
+    assert found == (2048, [("memory.high", 2048, None), ("memory.max", 4096, None)])
+    legacy = "35 25 0:31 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
+    tree = {
+        "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712",
+        "sys/fs/cgroup/memory/job/memory.limit_in_bytes": "8192",
+        "sys/fs/cgroup/memory/job/memory.memsw.limit_in_bytes": "1",
+    }
+    assert memory(mounted(legacy), grouped_in("4:memory:/job"), tree)[0] == 8192
+    assert memory(mounted(legacy), grouped_in("4:memory:/"), tree)[0] is None
+    assert memory() == (None, [])
+
+
+def test_limits_of_huge_pages_are_read_for_the_sizes_that_the_machine_has() -> None:
+    tree: Text = {
+        f"{NODE}/node0/hugepages/hugepages-2048kB/nr_hugepages": "7",
+        "sys/fs/cgroup/a/hugetlb.2MB.max": "0",
+        "sys/fs/cgroup/a/hugetlb.1GB.max": "0",
+    }
+    assert memory(mounted(V2), grouped_in("0::/a"), tree) == (None, [("hugetlb.2MB.max", 0, 2 << 20)])
+
+
+def test_a_memory_limit_that_is_no_size_is_named() -> None:
+    found = problem(two_nodes(), mounted(V2), grouped_in("0::/"), {"sys/fs/cgroup/memory.max": "much"})
+    assert found == "sys/fs/cgroup/memory.max: it holds 'much', which is no size in bytes"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import errno
 import gzip
 import io
 import lzma
 import tarfile
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipexlaunch.errors import TopologyError
 from ipexlaunch.probe import archive as module
-from ipexlaunch.probe import probe
+from ipexlaunch.probe import probe, tar_members
 from ipexlaunch.probe.archive import ArchiveFiles, open_archive
 from tests.probe.small_tree import CPU
 
@@ -117,10 +121,116 @@ def test_a_damaged_archive_is_named(how: str) -> None:
         open_archive("a.tar", DAMAGE[how](packed(*cpu(0), *cpu(1))))
 
 
-def test_an_archive_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LARGEST_ARCHIVE", 3)
-    with pytest.raises(TopologyError, match="it holds more than 3 bytes"):
-        open_archive("a.tar.gz", gzip.compress(packed(*cpu(0))))
-    monkeypatch.setattr(module, "MOST_MEMBERS", 0)
-    with pytest.raises(TopologyError, match="it has more than 0 members"):
-        open_archive("a.tar", packed(*cpu(0)))
+def header(kind: bytes, size: int, name: str = "sys/x") -> bytes:
+    """A header that promises what need not follow."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def pax(size: int) -> bytes:
+    info = tarfile.TarInfo("sys/" + "x" * size)
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+END = bytes(1024)
+SMALL = packed(*cpu(0))[:2048]
+BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "zeros in gzip": (
+        lambda: gzip.compress(SMALL + header(b"0", 1 << 30) + bytes(1 << 26)),
+        "holds more than 536870912",
+    ),
+    "zeros in bz2": (lambda: bz2.compress(SMALL + header(b"0", 1 << 34)), "holds more than 536870912 bytes"),
+    "a long name": (lambda: SMALL + header(b"L", 1 << 28) + END, "a member has more than 65536 bytes of headers"),
+    "a long link": (lambda: SMALL + header(b"K", 1 << 20) + END, "a member has more than 65536 bytes of headers"),
+    "a long name of pax": (lambda: SMALL + pax(1 << 20) + END, "a member has more than 65536 bytes of headers"),
+    "global headers": (lambda: SMALL + header(b"g", 1 << 30) + END, "a member has more than 65536 bytes of headers"),
+    "many headers": (lambda: SMALL + header(b"L", 0) * 200 + END, "a member has more than 65536 bytes of headers"),
+    "a name too long": (lambda: packed(member("sys/" + "x" * 2000)), "is longer than 1024 bytes or in more than 64"),
+    "a name too deep": (lambda: packed(member("sys/" + "x/" * 90)), "is longer than 1024 bytes or in more than 64"),
+    "a target too long": (lambda: packed(member("sys/x", kind=tarfile.SYMTYPE, target="y" * 2000)), "is longer than"),
+    "a sparse file": (
+        lambda: SMALL + header(b"S", 0) + END,
+        "is stored as a sparse file, which holds nothing",
+    ),
+    "a negative size": (lambda: SMALL + header(b"0", -5) + END, "a size is negative"),
+    "a wrong checksum": (lambda: SMALL + header(b"0", 0).replace(b"ustar", b"Ustar") + END, "the checksum of a header"),
+    "an xz of 4 GiB to unpack": (
+        lambda: lzma.compress(SMALL + END, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": (1 << 30) + (1 << 29)}]),
+        "it cannot be unpacked by lzma",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BOMBS)
+def test_a_bomb_ends_at_the_first_thing_beyond_a_limit(how: str) -> None:
+    make, words = BOMBS[how]
+    data = make()
+    tracemalloc.start()
+    try:
+        with pytest.raises(TopologyError) as caught:
+            open_archive("a.tar", data)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("cannot read the topology from a.tar: ")
+
+
+def test_a_million_members_are_refused_at_the_first_that_is_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = gzip.compress(header(b"0", 0) * 3000 + END)
+    assert open_archive("a.tar", gzip.compress(SMALL) + many).names("sys") is not None
+    monkeypatch.setattr(tar_members, "MOST_MEMBERS", 2999)
+    with pytest.raises(TopologyError, match="it has more than 2999 members, as no snapshot has"):
+        open_archive("a.tar", many)
+
+
+def test_what_is_kept_of_an_archive_has_a_limit_that_counts_folders_and_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_KEPT", 5000)
+    many = (
+        [member(f"sys/{n}", b"x" * 1000) for n in range(5)],
+        [member(f"sys/{n}" + "/x" * 60) for n in range(2)],
+        [member(f"sys/{n}", kind=tarfile.SYMTYPE, target="y" * 900) for n in range(6)],
+    )
+    for members in many:
+        with pytest.raises(TopologyError, match="its files and their names have more than 5000 bytes"):
+            open_archive("a.tar", packed(*members))
+    hard = [member(f"sys/h{n}", kind=tarfile.LNKTYPE, target="sys/0") for n in range(50)]
+    assert len(open_archive("a.tar", packed(member("sys/0", b"x" * 1000), *hard)).files) == 51
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_format_of_tar_with_long_names_is_read(form: int) -> None:
+    data = io.BytesIO()
+    long = f"m/sys/{'d' * 90}/{'e' * 90}"
+    with tarfile.open(fileobj=data, mode="w", format=form) as made:
+        for info, content in (
+            member(f"{long}/x", b"1\n"),
+            member("m/sys/ä", b"2\n"),
+            member("m/sys/l", kind=tarfile.SYMTYPE, target="d" * 90 + "/" + "e" * 5),
+            *cpu(0, "m/"),
+        ):
+            made.addfile(info, io.BytesIO(content))
+    for packed_ in (data.getvalue(), gzip.compress(data.getvalue()), bz2.compress(data.getvalue())):
+        files = open_archive("a.tar", packed_)
+        assert files.read(f"{long[2:]}/x", 9) == b"1\n"
+        assert files.read("sys/ä", 9) == b"2\n"
+        assert len(probe(files).cpus) == 1
+
+
+def test_padding_of_plain_tar_is_no_content_and_empty_files_of_proc_are_missing_and_told() -> None:
+    padded = member(f"{CPU}/online", b"0-1\n" + bytes(4092))
+    empty = [member(f"proc/{name}") for name in ("cpuinfo", "self/status", "self/mountinfo")]
+    found = probe(open_archive("a.tar", packed(*cpu(0), *cpu(1), padded, *empty)))
+    assert found.allowed_cpus == {0, 1}
+    assert found.gaps == (
+        "proc/cpuinfo, proc/self/mountinfo, proc/self/status are empty, as plain tar leaves files of /proc, and count "
+        "as missing: save the machine with 'ipexlaunch topology --save FILE.tar.gz'",
+    )
+
+
+@given(st.binary(max_size=40), st.integers(0, 3000), st.sampled_from([lambda b: b, gzip.compress, lzma.compress]))
+def test_a_damaged_archive_is_a_machine_or_an_error(junk: bytes, at: int, pack: Callable[[bytes], bytes]) -> None:
+    data = pack(packed(*cpu(0), *cpu(1)))
+    with contextlib.suppress(TopologyError):
+        open_archive("a.tar", data[:at] + junk + data[at + len(junk) :])

@@ -38,7 +38,8 @@ def probe_in_memory(topology: Topology) -> Topology:
 
 @given(topologies())
 def test_a_generated_machine_is_read_back(topology: Topology) -> None:
-    assert probe_in_memory(topology) == as_probed(topology, "sysfs:made")
+    # Generated caches are shared at random, which is a sign of unlike cores.
+    assert replace(probe_in_memory(topology), gaps=()) == as_probed(topology, "sysfs:made")
 
 
 @given(topologies(), st.randoms(use_true_random=False))

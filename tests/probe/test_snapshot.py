@@ -43,7 +43,7 @@ PRIVATE = {
     b"Serial\t\t: 00004711cafe\n",
     "proc/self/status": b"Name:\tpython\nPid:\t4711\nCpus_allowed:\tff\nCpus_allowed_list:\t0-5\n"
     b"Mems_allowed_list:\t0-3\n",
-    "proc/self/cgroup": b"0::/slurm_node17/job\n7:memory:/user-cafe.slice\n1:name=systemd:/cafe\n",
+    "proc/self/cgroup": b"0::/slurm_node17/job\n7:pids:/user-cafe.slice\n1:name=systemd:/cafe\n",
     "proc/self/mountinfo": b"36 35 98:0 / /home rw - nfs4 filer.example.org:/cafe rw,addr=10.9.8.7\n"
     b"37 35 0:9 / /sys/fs/cgroup rw - cgroup2 none rw\n",
     "sys/fs/cgroup/slurm_node17/job/cpuset.cpus.effective": b"2-5\n",

@@ -1,0 +1,126 @@
+"""How many instances, and how large, where nothing was asked: one per node where nodes are alike; else a rule.
+
+Unlike nodes: the first number, from one per node to four times that, whose equal split inside nodes uses 95 % of the
+cores; where none does, the number that uses most, the fewest on ties. Each instance holds a copy of the model, hence no
+more than four per node. A cpu quota is never exceeded: threads that it does not pay for are stopped in every period.
+"""
+
+from __future__ import annotations
+
+from ipexlaunch.plan.domains import NOUNS
+from ipexlaunch.plan.layout import Layout
+from ipexlaunch.plan.limits import cpus_paid_for, quota_words
+from ipexlaunch.plan.near import nearest_groups
+from ipexlaunch.plan.share import capacity
+from ipexlaunch.plan.words import counted
+from ipexlaunch.quick_dataclass import dataclass
+
+ENOUGH_PERCENT = 95
+"""Of the cores: a split that uses so many is not worth a further copy of the model."""
+MOST_PER_DOMAIN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """What is planned where nothing was asked."""
+
+    count: int
+    """0 where not even one instance has its memory."""
+    cores: int | None
+    """Of each instance; None for the largest that all can have."""
+    rule: str
+    """Which rule decided, as a sentence."""
+    plain: bool
+    """Whether it is one per node, and all that these have."""
+    members: tuple[int, ...] = ()
+    """Indices of the domains to use; empty for all."""
+
+
+def default_split(layout: Layout) -> Split:
+    """The instances of a request that names neither their number nor their size.
+
+    Args:
+        layout: the domains, and what fits into them.
+    """
+    most = capacity(layout.sizes, 1, layout.room)
+    if layout.memory_allowed is not None and layout.request.memory_per_instance_bytes:
+        most = min(most, layout.memory_allowed.instances(layout.request.memory_per_instance_bytes))
+    split = _one_each(layout) if layout.request.throughput_mode else _by_nodes(layout, most)
+    if most < split.count:
+        split = Split(
+            count=most,
+            cores=None,
+            rule=f"memory holds {counted(most, 'instance')} (--memory-per-instance)",
+            plain=False,
+        )
+    paid = cpus_paid_for(layout.topology)
+    if layout.request.throughput_mode or not split.count or paid is None:
+        return split
+    return _within_quota(layout, split, paid)
+
+
+def _one_each(layout: Layout) -> Split:
+    noun = NOUNS[layout.scope]
+    rule = f"one instance per {noun}, as large as the smallest {noun}: --throughput-mode"
+    return Split(count=len(layout.sizes), cores=min(layout.sizes), rule=rule, plain=True)
+
+
+def _by_nodes(layout: Layout, most: int) -> Split:
+    """One per domain where they are alike or nearly; else the rule for unlike ones."""
+    sizes, noun = layout.sizes, NOUNS[layout.scope]
+    fewest, total = len(sizes), sum(sizes)
+    if len(set(sizes)) == 1 or most < fewest:
+        rule = f"nothing else was asked for: one instance per {noun}, all equal"
+        return Split(count=fewest, cores=None, rule=rule, plain=True)
+    last = min(MOST_PER_DOMAIN * fewest, most)
+    used = {}
+    for count in range(fewest, last + 1):
+        used[count] = count * layout.largest_size(count)
+        if used[count] * 100 >= total * ENOUGH_PERCENT:
+            enough = f"uses {ENOUGH_PERCENT} % of the cores"
+            words = f"the first number from {fewest} on whose equal split inside {noun}s {enough}"
+            if count == fewest:
+                words = f"one instance per {noun}, which {enough}"
+            return Split(count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=count == fewest)
+    count = max(used, key=lambda n: (used[n], -n))
+    words = (
+        f"no number of equal instances from {fewest} to {last} uses {ENOUGH_PERCENT} % of the cores inside {noun}s, "
+        f"{count} uses most"
+    )
+    return Split(count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=False)
+
+
+def _unlike(layout: Layout, words: str, used: int) -> str:
+    """The rule with what it gives, and what --greedy would give: an instance per domain with all that it has."""
+    sizes = sorted(set(layout.sizes))
+    greedy = f"{counted(len(layout.sizes), 'instance')} of {sizes[0]} to {sizes[-1]} cores"
+    total = sum(layout.sizes)
+    return f"{NOUNS[layout.scope]}s are unlike: {words} ({used} of {total}); --greedy would give {greedy}, all {total}"
+
+
+def _within_quota(layout: Layout, split: Split, paid: int) -> Split:
+    """No more cores than the quota pays for.
+
+    One instance per domain with an equal part of what is paid for; where that is less than a core, as many instances of
+    one core as are paid for, on domains nearest each other.
+    """
+    siblings = max(len(core.cpus) for domain in layout.domains for core in domain.cores)
+    size = split.cores or layout.largest_size(split.count)
+    if split.count * size * siblings <= paid:
+        return split
+    domains = len(layout.sizes)
+    count = min(domains, split.count)
+    each = paid // (count * siblings)
+    members: tuple[int, ...] = ()
+    if each > min(layout.sizes) and count == domains:  # unlike domains, and the smallest is smaller than its part
+        count = split.count
+        each = min(size, paid // (count * siblings))
+        if not each:
+            count, each = domains, min(layout.sizes)
+    elif not each:
+        count, each = min(max(1, paid // siblings), count), 1
+        groups = nearest_groups(layout.sizes, layout.distances, 1, 1, members=[count])
+        members = tuple(groups[0]) if groups else ()
+    threads = f" of {siblings} threads" if siblings > 1 else ""
+    rule = f"{quota_words(layout.topology)} pays for {counted(paid, 'thread')}: {counted(count, 'instance')} of "
+    return Split(count=count, cores=each, rule=f"{rule}{counted(each, 'core')}{threads}", plain=False, members=members)
