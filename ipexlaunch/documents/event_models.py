@@ -15,6 +15,7 @@ Seconds = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 Rate = Annotated[float, Field(allow_inf_nan=False, ge=-1e300, le=1e300)]
 Whole = Annotated[int, Field(ge=0, lt=1 << 62)]
 Number = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
+ProcessId = Annotated[str, Field(pattern=r"^[0-9]{1,12}$")]
 BytesByNode = dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Whole]
 
 
@@ -77,6 +78,11 @@ class _Throttling(_Part):
     stopped_s: Seconds
 
 
+class _Waits(_Part):
+    ran_s: Seconds
+    waited_s: Seconds
+
+
 class Host(_Moment):
     """host."""
 
@@ -87,7 +93,9 @@ class Host(_Moment):
     swapped_out_pages: Number | None = None
     hot_events: Number | None = None
     frequency_mhz: Rate | None = None
-    used_s: dict[Annotated[str, Field(pattern=r"^[0-9]{1,12}$")], Seconds]
+    used_s: dict[ProcessId, Seconds]
+    waits: dict[ProcessId, _Waits] = {}
+    pressure_s: Seconds | None = None
 
 
 class _Planned(_Part):
