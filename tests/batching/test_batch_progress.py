@@ -84,11 +84,11 @@ def test_the_items_of_parquet_are_known_from_the_first(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_a_terminal_shows_the_bar_above_the_workers(tmp_path: Path) -> None:
-    write_input(tmp_path, 1500)
+    write_input(tmp_path, 6000)
     (tmp_path / "program.py").write_text(DOUBLE)
     options = ("--input", "in.jsonl", "--output", "out.jsonl", "--ninstances", COUNT)
     with_bar = Terminal(tmp_path, "batch", *options, "program.py")
-    with_bar.until(b"% of 1,500 items, ")
-    with_bar.until(b"100.0% of 1,500 items")
+    with_bar.until(b"% of 6,000 items, ")
+    with_bar.until(b"100.0% of 6,000 items")
     with_bar.until(b"VALID")
     assert with_bar.end() == 0
