@@ -10,6 +10,7 @@ import pytest
 from tests.batching.check_results import problems_of
 
 GOOD: list[object] = [{"id": "a", "number": 0, "result": 2}, {"id": "b", "number": 1, "result": 4}]
+LETTER: object = {"id": "b", "number": 1, "value": {"id": "b", "n": 2}, "reason": "no"}
 
 
 @pytest.mark.parametrize(
@@ -18,11 +19,11 @@ GOOD: list[object] = [{"id": "a", "number": 0, "result": 2}, {"id": "b", "number
         (GOOD, [], []),
         (GOOD[:1], [], ["'b' is lost"]),
         ([*GOOD, GOOD[0]], [], ["'a' is there 2 times"]),
-        (GOOD, [{"id": "b", "number": 1}], ["'b' is there 2 times", "'b' was given up"]),
+        (GOOD, [LETTER], ["'b' is there 2 times", "'b' was given up"]),
         ([*GOOD, {"id": "c", "number": None, "result": 1}], [], ["'c' is nobody's"]),
         ([GOOD[0], {"id": "b", "number": 1, "result": 5}], [], ["'b' has the wrong result 5"]),
         ([GOOD[0], {"id": "b", "number": 0, "result": 4}], [], ["'b' has the number 0"]),
-        (GOOD[:1], [{"id": "b", "number": 1}], ["'b' was given up"]),
+        (GOOD[:1], [LETTER], ["'b' was given up"]),
     ],
 )
 def test_it_finds_what_is_wrong(tmp_path: Path, results: list[object], dead: list[object], problem: list[str]) -> None:
