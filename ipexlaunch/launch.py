@@ -220,7 +220,9 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str], replaced: Mapping
     counts = ", ".join(sorted({str(count) for count in threads.values()}, key=lambda text: (len(text), text)))
     starter = starter_of(job.program)
     processes = processes_of(starter, job.arguments) if starter else 1
-    if processes is None:
+    if "OMP_NUM_THREADS" in job.environment:
+        pass  # the user has said it
+    elif processes is None:
         notes.append(
             f"{starter} starts processes of its own: OMP_NUM_THREADS is left to it and to the environment; to set it: "
             "--env OMP_NUM_THREADS=N, the cores of an instance divided by its processes"

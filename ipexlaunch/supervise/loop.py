@@ -26,7 +26,7 @@ from ipexlaunch.supervise.listen import Listener
 from ipexlaunch.supervise.means import Means, Showing
 from ipexlaunch.supervise.output import Log
 from ipexlaunch.supervise.timers import Timers
-from ipexlaunch.supervise.uncounted import LOOK_S, doubt_uncounted, note_processes
+from ipexlaunch.supervise.uncounted import LOOK_S, Below, doubt_uncounted
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
 from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
@@ -126,7 +126,7 @@ class _Loop:
         if "--count-calls" in launch.job.runner:
             self.asked_by = "--count-calls"
         if self.asked_by:
-            self.timers.every(LOOK_S, self.clock(), lambda _: note_processes(crew.children, means.descendants))
+            self.timers.every(LOOK_S, self.clock(), Below(crew.children, means.descendants, self.clock).look)
         if (note := means.note) is not None:
             self.timers.every(NOTE_INTERVAL_S, self.clock(), lambda _: note(self.account(over=False)))
         self.run_id = os.urandom(8).hex()

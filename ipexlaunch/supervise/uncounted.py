@@ -11,26 +11,52 @@ from ipexlaunch.told import COUNTED_NOTHING, Told
 LOOK_S = 1.0
 """Between two looks for processes below a worker that has counted nothing."""
 
+SHARE = 0.005
+"""Most of one core's time that these looks may take."""
+
 NAMES_TOLD = 3
 
 LONGEST_NAME = 60
 
 
-def note_processes(children: Sequence[Child], descendants: Callable[[int], list[int]], proc: str = "/proc") -> None:
-    """Remember what runs below each worker that has counted nothing so far.
+class Below:
+    """Remembers what runs below each worker that has counted nothing so far."""
 
-    Args:
-        children: the workers.
-        descendants: the processes below a process.
-        proc: root of procfs.
-    """
-    for child in children:
-        if child.process is None or child.exited is not None or child.counts[0].times:
-            continue
-        for pid in descendants(child.process.pid):
-            name = _command_of(text_of(f"{proc}/{pid}/cmdline") or "")
-            if name:
-                child.below[pid] = name
+    def __init__(
+        self,
+        children: Sequence[Child],
+        descendants: Callable[[int], list[int]],
+        clock: Callable[[], float],
+        proc: str = "/proc",
+    ) -> None:
+        """Begin with nothing seen.
+
+        Args:
+            children: the workers.
+            descendants: the processes below a process.
+            clock: seconds, monotonic.
+            proc: root of procfs.
+        """
+        self._children, self._descendants, self._clock, self._proc = children, descendants, clock, proc
+        self._due = clock()
+
+    def look(self, now: float) -> None:
+        """Look once more, unless the looks so far have cost too much.
+
+        Args:
+            now: seconds of the clock.
+        """
+        if now < self._due:
+            return
+        for child in self._children:
+            if child.process is None or child.exited is not None or child.counts[0].times:
+                continue
+            for pid in self._descendants(child.process.pid):
+                name = _command_of(text_of(f"{self._proc}/{pid}/cmdline") or "")
+                if name:
+                    child.below[pid] = name
+        ended = self._clock()
+        self._due = ended + max(0.0, ended - now) / SHARE
 
 
 def doubt_uncounted(child: Child, option: str) -> None:

@@ -83,8 +83,8 @@ def look_at(program: Program, words: dict[str, str]) -> Seen:
     mark = uuid.uuid4().hex
     done = subprocess.run(
         [*launcher(program, mark), "--report", str(report), *command(program, words)],
-        cwd=CACHE, env=environment(words), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT_S,
-        check=False,
+        cwd=CACHE, env=environment(words), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        errors="replace", timeout=LIMIT_S, check=False,
     )  # fmt: skip
     (CACHE / "last.log").write_text(done.stdout + done.stderr)
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""The table of the campaign and the page that it writes: enough programs, of enough kinds, each with a row that holds."""
+"""The table of the campaign and the page that it writes: enough programs, of enough kinds, and a row for each."""
 
 import re
 

@@ -55,8 +55,8 @@ def quantised() -> None:
 
 
 def mapped() -> None:
-    model = net()
     with torch.inference_mode(False):
+        model = net()
         for _ in range(3):
             torch.vmap(model)(torch.ones(8, 4))
 
