@@ -5,6 +5,7 @@ Pure: what the machine has (libraries, variables) comes in as values.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal

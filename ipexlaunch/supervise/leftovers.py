@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable, Collection
 
 from ipexlaunch.proc_files import text_of
+from ipexlaunch.secret_values import mask_words
 
 AGAIN_S = 0.2
 """Between rounds of KILL: a killed process may have had children that only then become ours."""
@@ -85,7 +86,7 @@ LONGEST_NAME = 60
 
 
 def _command_of(pid: int) -> str:
-    return (text_of(f"/proc/{pid}/cmdline") or "").replace("\0", " ").strip()
+    return " ".join(mask_words((text_of(f"/proc/{pid}/cmdline") or "").strip("\0").split("\0")))
 
 
 def _short(command: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipexlaunch.proc_files import text_of
+from ipexlaunch.secret_values import mask_words
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.told import COUNTED_NOTHING, Told
 
@@ -90,6 +91,6 @@ def doubt_uncounted(child: Child, option: str) -> None:
 def _command_of(cmdline: str) -> str:
     """A process's command as people know it: program, and the first of its words that is no option."""
     words = [word.rpartition("/")[2] if i < 2 else word for i, word in enumerate(cmdline.split("\0")) if word]
-    text = " ".join(words[:3])
+    text = " ".join(mask_words(words[:3]))
     shown = "".join(character if character.isprintable() else "?" for character in text)
     return shown if len(shown) <= LONGEST_NAME else shown[: LONGEST_NAME - 3] + "..."
