@@ -285,7 +285,7 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
         if not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0 and not said:
             if counted:
                 reasons.append(f"instance {index} counted nothing while others did")
-            elif record.ready is not None and record.claimed_rate is None:
+            elif record.ready is not None and record.finished is not None and record.claimed_rate is None:
                 reasons.append(f"instance {index} called ready(), but counted nothing")
         silent = record.ready is not None and record.finished is None and record.exit_code == 0
         if silent and not run.fed and run.saw_end_of(record):

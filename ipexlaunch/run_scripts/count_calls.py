@@ -234,7 +234,9 @@ class CallCounter:
         else:
             why = f"--count-calls counted nothing: {self._why_nothing()}"
             self._tell(why)
-            (self._worker or self._worker_of()).invalid(why)
+            # Not imported for this: a script has its own folder first in sys.path, and may have a json.py in it.
+            if self._worker is not None:
+                self._worker.invalid(why)
 
     def _why_nothing(self) -> str:
         if self.warmups:

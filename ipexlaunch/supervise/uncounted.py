@@ -79,7 +79,8 @@ def doubt_uncounted(child: Child, option: str) -> None:
         told.invalid[told.invalid.index(said)] = said + (f"{below}, which it does not watch" if names else "")
         return
     if child.printed is None:
-        why = f"the program ended before it could say why{below}{', which it does not watch' if names else ''}"
+        why = f"no model (torch.nn.Module) was called in this process{below}"
+        why += ", which it does not watch" if names else ""
     elif child.printed.matched:
         why = f"what it matched was before the program was ready, or counted 0{below}"
     else:

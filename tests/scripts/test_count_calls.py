@@ -343,7 +343,14 @@ def test_weights_that_are_no_parameters_make_a_model_too(part: object, counted: 
 
 def test_that_nothing_was_counted_makes_the_workers_results_invalid() -> None:
     bench = Bench()
+    bench.call(Model(), Tensor(1))
     bench.counter.at_exit()
-    assert bench.said == [
-        "invalid: --count-calls counted nothing: no model (torch.nn.Module) was called in this process"
-    ]
+    why = "--count-calls counted nothing: 1 call of a model, all of them warm-up (--warmup-calls 1)"
+    assert bench.said == ["warming up", f"invalid: {why}"]
+
+
+def test_a_script_that_called_no_model_is_told_so_without_an_import_from_its_folder() -> None:
+    bench = Bench()
+    bench.counter.at_exit()
+    assert bench.said == []  # the launcher says it
+    assert bench.told == ["--count-calls counted nothing: no model (torch.nn.Module) was called in this process"]
