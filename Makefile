@@ -22,7 +22,7 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=default IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo test campaign-faults campaign-batch fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch
+.PHONY: python help demo test campaign-faults campaign-batch campaign-programs fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ outputs: env env-ipex ## put real output of now into README.md and examples/READ
 numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'
 	@$(bin)/python -m tests.guest --shape $(SHAPE) -- $(CMD)
 
+campaign-programs: env ## run thirty public programs under ipexlaunch; docs/programs.md gets the table (15 minutes)
+	@$(bin)/python -m tests.programs.campaign --torch-index "$(TORCH_INDEX)" $(ARGS)
+
 hooks: env ## install the pre-commit hooks (needs git)
 	$(bin)/python -m pip install --quiet --group dev
 	$(bin)/pre-commit install
@@ -92,5 +95,5 @@ env-torch: python ## make .venv-torch, with current torch, torchao and a model
 	@$(environment) torch --torch-index "$(TORCH_INDEX)"
 
 clean: ## remove the environments, caches and results
-	rm -rf .venv .venv-ipex .venv-torch runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ipex .venv-torch .programs runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 NAMES = {
     "iomp5": ("libiomp5.so",),
@@ -39,18 +39,30 @@ def find_libraries(
         root: where the file system begins; another directory in tests.
         wanted: keys of NAMES.
     """
+    return {library: paths[0] for library, paths in libraries_there(python, environment, root, wanted).items()}
+
+
+def libraries_there(
+    python: str, environment: Mapping[str, str], root: str = "/", wanted: Iterable[str] = tuple(NAMES)
+) -> dict[str, list[str]]:
+    """Every file of each library, the preferred one first; see `find_libraries`.
+
+    Args:
+        python: the worker's interpreter.
+        environment: the variables of the caller.
+        root: where the file system begins.
+        wanted: keys of NAMES.
+    """
     architecture = _architecture(os.path.realpath(python)) or _architecture("/proc/self/exe")
     directories = list(dict.fromkeys(_directories(python, environment, root)))
     listings = {
         directory: sorted(name for name in _listed(directory) if name.startswith(PREFIXES)) for directory in directories
     }
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for library in wanted:
-        for name in NAMES[library]:
-            path = _first(name, listings, architecture)
-            if path:
-                found[library] = path
-                break
+        paths = [path for name in NAMES[library] for path in _named(name, listings, architecture)]
+        if paths:
+            found[library] = paths
     return found
 
 
@@ -119,14 +131,16 @@ def _listed(directory: str) -> list[str]:
         return []  # most of the places that are tried do not exist
 
 
-def _first(wanted: str, listings: Mapping[str, list[str]], architecture: bytes | None) -> str | None:
+def _named(wanted: str, listings: Mapping[str, list[str]], architecture: bytes | None) -> Iterator[str]:
+    """Every file of a library's name that is one, once where links lead to it."""
+    seen: set[str] = set()
     for directory, names in listings.items():
         for name in names:
             if name.startswith(wanted) and not name[len(wanted) :].strip(".0123456789"):
                 path = os.path.join(directory, name)
-                if _architecture(path) == architecture:
-                    return path
-    return None
+                if _architecture(path) == architecture and os.path.realpath(path) not in seen:
+                    seen.add(os.path.realpath(path))
+                    yield path
 
 
 def _architecture(path: str) -> bytes | None:

@@ -14,13 +14,18 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ipexlaunch import proc_text
-from ipexlaunch.placement import Affinity, Placement, crowd_of
+from ipexlaunch.find_thread_starts import ThreadStarts
+from ipexlaunch.placement import Affinity, Crowd, Placement, crowd_of
 from ipexlaunch.proc_files import children_of, line_of, names_in, text_of
 from ipexlaunch.proc_text import Memory, ThreadStat
+from ipexlaunch.thread_pools import owner_of
 
 THREADS_SHARE = 0.005
 PAGES_SHARE = 0.001
 """Most of one core's time that looks at running workers may take, all workers together: threads, pages."""
+
+OWNERS_SHARE = 0.1
+"""Whose threads had less of a crowd's cpu time are not named."""
 
 ADOPTED_S = 1.0
 """How old the list of the launcher's own children may be at a glance."""
@@ -147,7 +152,12 @@ class Inspector:
             return None
         now = self._clock()
         used = self._used(known, alive)
-        crowd = None if known.looked_at is None or now <= known.looked_at else crowd_of(used, now - known.looked_at)
+        crowd = None
+        if known.looked_at is not None and now > known.looked_at:
+            crowd = crowd_of([(thread.affinity, seconds) for thread, seconds in used], now - known.looked_at)
+        if crowd is not None:
+            busy = [(thread, seconds) for thread, seconds in used if seconds and thread.affinity <= crowd.cpus]
+            crowd = self._with_owners(crowd, busy)
         with_pages = whole or self._due(known.pages_at, known.pages_cost_s, PAGES_SHARE)
         known.looked_at, known.threads_cost_s = now, self._cpu_clock() - begun
         affinities = {thread.affinity for thread in alive}
@@ -168,7 +178,7 @@ class Inspector:
         )
         if with_pages:
             begun = self._cpu_clock()
-            seen = self._with_pages(seen, processes)
+            seen = self._with_pages(seen, processes, alive)
             known.pages_at, known.pages_cost_s = now, self._cpu_clock() - begun
             if whole:
                 # A second walk through the page tables, for what seldom changes: once, while nobody measures yet.
@@ -183,7 +193,43 @@ class Inspector:
         known.last = seen
         return seen
 
-    def _with_pages(self, seen: Placement, processes: list[int]) -> Placement:
+    def _with_owners(self, crowd: Crowd, busy: list[tuple[_Thread, float]]) -> Crowd:
+        """The crowd with whose threads they are: of each process that of its pool, or the program itself."""
+        total = sum(seconds for _, seconds in busy)
+        shares: dict[str, float] = {}
+        members = {thread.process for thread, _ in busy}
+        weighty: set[int] = set()
+        for process in members:
+            starts = ThreadStarts(process, self._proc)
+            own: dict[str, float] = {}
+            for thread, seconds in busy:
+                if thread.process == process:
+                    name = thread.stat.name if thread.stat is not None else ""
+                    owner = owner_of(starts.begins_in(thread.number), name, starts.program, starts.mapped)
+                    own[owner] = own.get(owner, 0.0) + seconds
+            rest = own.pop("", 0.0)
+            if not own:
+                own[self._program_of(starts, many=len(members) > 1)] = 0.0
+            most = max(own, key=lambda name: own[name])
+            own[most] += rest  # a main thread works for the pool that it has started
+            for owner, seconds in own.items():
+                shares[owner] = shares.get(owner, 0.0) + seconds
+            if sum(own.values()) >= OWNERS_SHARE * total / len(members):
+                weighty.add(process)
+        names = sorted(
+            (name for name in shares if shares[name] >= OWNERS_SHARE * total), key=lambda name: -shares[name]
+        )
+        return replace(crowd, owners=tuple(filter(None, names)), processes=len(weighty))
+
+    @staticmethod
+    def _program_of(starts: ThreadStarts, *, many: bool) -> str:
+        """Whose threads are those that no library or name tells."""
+        if starts.is_go():
+            return "Go"
+        name = starts.program.rpartition("/")[2]
+        return (owner_of(starts.program, "", starts.program, ()) if many else "") or name
+
+    def _with_pages(self, seen: Placement, processes: list[int], threads: list[_Thread]) -> Placement:
         """What is read of whole processes: their pages and mapped files."""
         memories: list[Memory] = []
         unread, told = 0, True
@@ -202,7 +248,9 @@ class Inspector:
             openmp |= files
             if len(files) > 1:
                 preload = proc_text.variable_of(text_of(f"{where}/environ") or "", "LD_PRELOAD")
-                clash = proc_text.openmp_clash(files, preload or "")
+                mine = [thread.number for thread in threads if thread.process == process]
+                begun = ThreadStarts(process, self._proc).files_of(mine)
+                clash = proc_text.openmp_clash(files & begun, preload or "")
                 clashes |= {clash} if clash else set()
         memory = proc_text.sum_of(memories)
         return replace(
@@ -233,15 +281,15 @@ class Inspector:
         text = text_of(f"{self._proc}/{thread.process}/task/{thread.number}/sched")
         return None if text is None else proc_text.migrations_of(text)
 
-    def _used(self, known: _Known, threads: list[_Thread]) -> list[tuple[frozenset[int], float]]:
-        """Affinity and cpu time of every thread since the look before; all of it for one that is new since."""
+    def _used(self, known: _Known, threads: list[_Thread]) -> list[tuple[_Thread, float]]:
+        """Every thread with its cpu time since the look before; all of it for one that is new since."""
         ticks: dict[tuple[int, int], int] = {}
-        used: list[tuple[frozenset[int], float]] = []
+        used: list[tuple[_Thread, float]] = []
         for thread in threads:
             if thread.stat is not None:
                 key = thread.number, thread.stat.started
                 ticks[key] = thread.stat.ticks
-                used.append((thread.affinity, (thread.stat.ticks - known.ticks.get(key, 0)) * self._tick_s))
+                used.append((thread, (thread.stat.ticks - known.ticks.get(key, 0)) * self._tick_s))
         known.ticks = ticks
         return used
 

@@ -5,6 +5,7 @@ Pure: what the machine has (libraries, variables) comes in as values.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal
@@ -14,7 +15,10 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.openmp_affinity import collapsing
 from ipexlaunch.plan.instances import Instance, Plan
 from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
+from ipexlaunch.preloads import library_name, preloaded_in
+from ipexlaunch.process_starters import processes_of, starter_of
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.thread_pools import shell_counts
 
 ProgramKind = Literal["script", "module", "executable"]
 
@@ -54,6 +58,10 @@ class Job:
     """Words between the interpreter and the program: our own program that runs it, with its options; () for none."""
     module_path: str = ""
     """Directory to put first on PYTHONPATH, so that `import ipexlaunch` in a worker is the launcher's ipexlaunch."""
+    path_first: str = ""
+    """Directory that PATH begins with, so that the program's children find its interpreter; "" leaves PATH."""
+    remarks: tuple[str, ...] = ()
+    """What was found out about it and the user should know, such as a library that is not preloaded."""
     first_port: int = FIRST_PORT
     kernel_cache: str = ""
     """Directory of the kernels that accelerators compile at their first run; "" leaves the runtimes' own places."""
@@ -67,6 +75,8 @@ class Worker:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     """Additions to the launcher's environment."""
+    path_first: str = ""
+    """What its PATH has before the launcher's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +107,9 @@ def make_launch(plan: Plan, job: Job, inherited: Mapping[str, str]) -> Launch:
         if not name or "=" in name or "\0" in name:
             raise RequestError(f"set the variable {name!r}", "that is not a name", "write --env NAME=VALUE")
     _check_ports(plan, job)
-    notes = _notes(plan, job, inherited)
-    workers = tuple(_worker(instance, len(plan.instances), job, inherited) for instance in plan.chosen)
+    replaced = _replaced(plan, job, inherited)
+    notes = [*job.remarks, *_notes(plan, job, inherited, replaced)]
+    workers = tuple(_worker(instance, len(plan.instances), job, inherited, replaced) for instance in plan.chosen)
     return Launch(plan=plan, job=job, workers=workers, notes=tuple(notes))
 
 
@@ -117,15 +128,37 @@ def _check_ports(plan: Plan, job: Job) -> None:
         )
 
 
-def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, str]) -> Worker:
+def _replaced(plan: Plan, job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
+    """Counts of threads of the caller's shell that are none of an instance's, and are replaced."""
+    threads = [instance.threads for instance in plan.instances]
+    return {k: v for k, v in shell_counts(inherited, threads).items() if k not in job.environment}
+
+
+def _threads_of(instance: Instance, job: Job) -> int | None:
+    """Threads of each process of an instance; None where its program finds that out by itself."""
+    starter = starter_of(job.program)
+    processes = processes_of(starter, job.arguments) if starter else 1
+    return None if processes is None else max(1, instance.threads // processes)
+
+
+def _worker(
+    instance: Instance, count: int, job: Job, inherited: Mapping[str, str], replaced: Mapping[str, str]
+) -> Worker:
     values = values_of(instance, count, job.first_port)
     own = {
         "IPEXLAUNCH_INDEX": values["index"],
         "IPEXLAUNCH_COUNT": values["count"],
         "IPEXLAUNCH_CPUS": values["cpus"],
         "IPEXLAUNCH_NODES": values["nodes"],
-        "OMP_NUM_THREADS": values["threads"],
     }
+    threads = _threads_of(instance, job)
+    if threads is not None:
+        own |= dict.fromkeys(("OMP_NUM_THREADS", *replaced), str(threads))
+    if "PYTHONUNBUFFERED" not in inherited:
+        own["PYTHONUNBUFFERED"] = "1"  # what a child of the program prints is seen when it prints it, too
+    first = job.path_first if "PATH" not in job.environment else ""
+    if first:
+        own["PATH"] = ":".join(filter(None, [first, inherited.get("PATH", "")]))
     own |= {name: value for name, value in _runtime_settings(job).items() if name not in inherited}
     if instance.accelerator:
         own |= _accelerator_settings(job, instance.accelerator, inherited)
@@ -137,7 +170,7 @@ def _worker(instance: Instance, count: int, job: Job, inherited: Mapping[str, st
         theirs = own.get("PYTHONPATH", inherited.get("PYTHONPATH", ""))
         own["PYTHONPATH"] = _python_path(job.module_path, theirs)
     arguments = [fill_template(argument, values) for argument in job.arguments]
-    return Worker(instance=instance, argv=(*_command(job), *arguments), environment=own)
+    return Worker(instance=instance, argv=(*_command(job), *arguments), environment=own, path_first=first)
 
 
 def _command(job: Job) -> tuple[str, ...]:
@@ -176,21 +209,36 @@ def _python_path(ours: str, theirs: str) -> str:
 
 
 def _preload(job: Job, inherited: Mapping[str, str]) -> str:
-    present = inherited.get("LD_PRELOAD", "").replace(":", " ").split()
-    names = {path.rpartition("/")[2].partition(".so")[0] for path in present}
-    added = [path for path in job.libraries.values() if path.rpartition("/")[2].partition(".so")[0] not in names]
+    present = preloaded_in(inherited)
+    names = {library_name(path) for path in present}
+    added = [path for path in job.libraries.values() if library_name(path) not in names]
     return ":".join([*added, *present]) if added else ""
 
 
-def _notes(plan: Plan, job: Job, inherited: Mapping[str, str]) -> list[str]:
+def _notes(plan: Plan, job: Job, inherited: Mapping[str, str], replaced: Mapping[str, str]) -> list[str]:
     notes: list[str] = []
-    threads = inherited.get("OMP_NUM_THREADS")
-    counts = {str(instance.threads) for instance in plan.instances}
-    if threads is not None and "OMP_NUM_THREADS" not in job.environment and counts != {threads}:
+    threads = {instance: _threads_of(instance, job) for instance in plan.instances}
+    counts = ", ".join(sorted({str(count) for count in threads.values()}, key=lambda text: (len(text), text)))
+    starter = starter_of(job.program)
+    processes = processes_of(starter, job.arguments) if starter else 1
+    if "OMP_NUM_THREADS" in job.environment:
+        pass  # the user has said it
+    elif processes is None:
         notes.append(
-            f"OMP_NUM_THREADS={threads} of the environment is replaced by the cores of each instance "
-            f"({', '.join(sorted(counts, key=int))}); to keep it: --env OMP_NUM_THREADS={threads}"
+            f"{starter} starts processes of its own: OMP_NUM_THREADS is left to it and to the environment; to set it: "
+            "--env OMP_NUM_THREADS=N, the cores of an instance divided by its processes"
         )
+    elif processes > 1:
+        notes.append(
+            f"{starter} starts {processes} processes in each instance: OMP_NUM_THREADS is {counts} in each of them, "
+            "not that of the instance; for another count: --env OMP_NUM_THREADS=N"
+        )
+    if replaced and processes is not None:
+        words = " and ".join(f"{name}={value}" for name, value in replaced.items())
+        keep = " ".join(f"--env {name}={value}" for name, value in replaced.items())
+        share = "the cores of each instance" if processes == 1 else "its processes' share of the cores"
+        is_or_are = "is" if len(replaced) == 1 else "are"
+        notes.append(f"{words} of the environment {is_or_are} replaced by {share} ({counts}); to keep: {keep}")
     settings = {**inherited, **job.environment}
     if ":" in job.module_path:
         notes.append(
@@ -215,7 +263,9 @@ def shell_line(worker: Worker) -> str:
     """
     from ipexlaunch.plan.numactl import numactl_words  # no run needs it
 
-    words = ["env", *(f"{name}={value}" for name, value in worker.environment.items())]
+    own = {name: value for name, value in worker.environment.items() if name != "PATH" or not worker.path_first}
+    words = [f"{name}={value}" for name, value in own.items()]
     if worker.instance.cpus:
         words += numactl_words(worker.instance)
-    return secret_values.shell_line([*words, *worker.argv])
+    path = f'PATH={shlex.quote(worker.path_first)}:"$PATH" ' if worker.path_first else ""
+    return f"env {path}{secret_values.shell_line([*words, *worker.argv])}"

@@ -32,6 +32,10 @@ class Crowd:
     cpus: frozenset[int]
     threads: int
     """How many equally busy threads would have shared the cpus as these did, rounded."""
+    owners: tuple[str, ...] = ()
+    """Whose threads they are (names of thread_pools.POOLS, or of programs), the busiest first; () where not known."""
+    processes: int = 1
+    """How many processes the busy ones belong to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

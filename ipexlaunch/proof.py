@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from ipexlaunch.binding import Binding
 from ipexlaunch.cpulist import format_list
-from ipexlaunch.placement import Placement
+from ipexlaunch.placement import Crowd, Placement
 from ipexlaunch.plan.instances import Instance
 from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.thread_pools import cure_of
 
 LOCAL_SHARE_REQUIRED = 0.95
 """A worker with a smaller share of its anonymous pages on its nodes makes the run INVALID."""
@@ -162,12 +163,11 @@ def doubts(instance: Instance, placements: Sequence[Placement]) -> list[str]:
         crowded = sum(placement.crowded_looks for placement in placements)
         found.append(
             f"instance {instance.index}: {worst.threads} busy threads shared {_cpus(len(worst.cpus))} "
-            f"({format_list(worst.cpus)}) in {crowded} of {looks} looks; fewer threads would do more "
-            "(OMP_NUM_THREADS, torch.set_num_threads, number of children)"
+            f"({format_list(worst.cpus)}) in {crowded} of {looks} looks; {_fewer(worst)}"
         )
     for files in sorted(set().union(*(placement.openmp_clashes for placement in placements))):
         found.append(
-            f"instance {instance.index}: {len(files)} OpenMP runtimes in one process, each with threads of its own: "
+            f"instance {instance.index}: {len(files)} OpenMP runtimes in one process have threads of their own: "
             f"{' and '.join(files)}"
         )
     unclear = max((placement.unclear for placement in placements), default=0)
@@ -177,6 +177,17 @@ def doubts(instance: Instance, placements: Sequence[Placement]) -> list[str]:
             "so the proof of its placement has gaps"
         )
     return found
+
+
+def _fewer(crowd: Crowd) -> str:
+    """Whose the threads are and what gives them fewer, from the table of thread_pools."""
+    threads = len(crowd.cpus)
+    if not crowd.owners:
+        return "fewer threads would do more (OMP_NUM_THREADS, or what the program has for that: docs/threads.md)"
+    several = f" of {crowd.processes} processes" if crowd.processes > 1 else ""
+    cures = [f"{name}: {cure}" if (cure := cure_of(name, threads)) else name for name in crowd.owners]
+    unknown = "" if all(cure_of(name, threads) for name in crowd.owners) else "; see its own options (docs/threads.md)"
+    return f"they are those{several} of {'; and of '.join(cures)}{unknown}"
 
 
 def _cpus(count: int) -> str:

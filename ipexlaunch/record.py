@@ -38,7 +38,7 @@ class WorkerRecord:
     cpu_s: float = 0.0
     """User and system time of the process and the children that it waited for."""
     peak_memory_bytes: int = 0
-    """Largest resident set of a process that was never inspected; 0 where it cannot be told from the launcher's own."""
+    """Largest resident set as wait4(2) told it; 0 where it cannot be told from the launcher's own."""
     log: str = ""
     told: Told | None = None
     """Its phases, durations, facts and doubts; None where it said nothing."""

@@ -25,6 +25,7 @@ from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.rates import Start, began, items_within, rate_of, start_kind, window_of
 from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.told import COUNTED_NOTHING
 
 EXIT_INVALID = 4
 
@@ -246,7 +247,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         local_pages=_worst_share(record.instance.nodes, record.placements),
         threads=last.threads if last else None,
         cpu_s=record.cpu_s,
-        peak_memory_bytes=last.peak_memory_bytes if last else record.peak_memory_bytes,
+        peak_memory_bytes=max([record.peak_memory_bytes, *(p.peak_memory_bytes for p in record.placements)]),
         exit=record.exit_code if run.saw_end_of(record) else None,
         log=record.log,
         placement=proof_of(record.placements),
@@ -280,13 +281,19 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
     for record in run.records:
         index = record.instance.index
         stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)
-        if counted and not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0:
-            reasons.append(f"instance {index} counted nothing while others did")
+        said = record.told is not None and any(COUNTED_NOTHING in reason for reason in record.told.invalid)
+        if not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0 and not said:
+            if counted:
+                reasons.append(f"instance {index} counted nothing while others did")
+            elif record.ready is not None and record.finished is not None and record.claimed_rate is None:
+                reasons.append(f"instance {index} called ready(), but counted nothing")
         silent = record.ready is not None and record.finished is None and record.exit_code == 0
         if silent and not run.fed and run.saw_end_of(record):
             reasons.append(f"instance {index} was ready but never said that it finished")
         if record.told is not None:
-            reasons += [f"instance {index}: {reason}" for reason in record.told.invalid]
+            # One that failed, or was ended, need not have counted.
+            told = [r for r in record.told.invalid if record.exit_code == 0 or COUNTED_NOTHING not in r]
+            reasons += [f"instance {index}: {reason}" for reason in told]
         if record.binding is not None:
             reasons += misplacements_at_worst(record.instance, record.placements, record.binding, local_share_required)
     return reasons

@@ -10,6 +10,9 @@ from ipexlaunch.quick_dataclass import dataclass
 REASONS_KEPT = 10
 """Of one worker; more of them say nothing new."""
 
+COUNTED_NOTHING = "counted nothing"
+"""Words of the reason that a rate was asked for and nothing was counted, from whoever gives it."""
+
 MORE_REASONS = "... and more reasons of that worker"
 
 

@@ -1,6 +1,8 @@
 """Looks at real processes of this machine, and at a procfs that is written for the case."""
 
+import ctypes.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ipexlaunch.find_thread_starts import ThreadStarts
 from ipexlaunch.inspect_placement import PAGES_SHARE, THREADS_SHARE, Inspector, inspect_placement
 from ipexlaunch.placement import Crowd, Placement
 
@@ -292,23 +295,37 @@ def test_the_kinds_of_a_real_processes_memory_are_told_apart(started: Started) -
     assert placement.unclear == 0
 
 
-@pytest.mark.process
-def test_openmp_runtimes_that_a_real_process_maps_are_named_and_two_of_them_clash(
-    started: Started, tmp_path: Path
-) -> None:
-    files = [tmp_path / "libgomp.so.1", tmp_path / "torch.libs" / "libiomp5.so"]
+def two_runtimes(folder: Path, started_in: int) -> str:
+    """A script that loads two copies of libgomp and has so many of them start a pool of threads."""
+    system = ctypes.util.find_library("gomp")
+    if system is None:
+        pytest.skip("no libgomp here")
+    source = f"import ctypes; ctypes.CDLL({system!r}); print(open('/proc/self/maps').read())"
+    maps = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
+    path = next(line.split()[-1] for line in maps.splitlines() if "libgomp" in line)
+    files = [folder / "libgomp.so.1", folder / "torch.libs" / "libgomp-a34b3233.so.1"]
     for file in files:
         file.parent.mkdir(exist_ok=True)
-        file.write_bytes(b"\x7fELF" + bytes(8192))
-    script = (
-        "import mmap\n"
-        f"files = [open(name, 'rb') for name in {list(map(str, files))}]\n"
-        "kept = [mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) for file in files]\n"
+        shutil.copyfile(path, file)
+    return (
+        "import ctypes\n"
+        "body = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)\n"
+        f"libraries = [ctypes.CDLL(name) for name in {list(map(str, files))}]\n"
+        f"for library in libraries[:{started_in}]:\n"
+        "    library.GOMP_parallel(body, None, 3, 0)\n"
     )
-    started.append(run(script))
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("started_in", [0, 1, 2])
+def test_two_openmp_runtimes_clash_only_where_threads_of_both_are_there(
+    started: Started, tmp_path: Path, started_in: int
+) -> None:
+    started.append(run(two_runtimes(tmp_path, started_in)))
     placement = seen(inspect_placement(started[0].pid))
-    assert placement.openmp == frozenset(map(str, files))
-    assert placement.openmp_clashes == {tuple(sorted(map(str, files)))}
+    assert len(placement.openmp) == 2
+    assert placement.threads == 1 + 2 * started_in
+    assert placement.openmp_clashes == ({tuple(sorted(placement.openmp))} if started_in == 2 else set())
 
 
 @pytest.mark.process
@@ -334,6 +351,8 @@ def test_busy_threads_of_children_that_share_one_real_cpu_are_a_crowd(started: S
     assert crowd is not None
     assert crowd.cpus == {cpu}
     assert crowd.threads in (2, 3)
+    assert crowd.owners == ("Python's pools",)
+    assert crowd.processes in (2, 3)
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -352,3 +371,34 @@ def test_a_stopped_process_can_be_looked_at(started: Started) -> None:
         assert seen(inspect_placement(started[0].pid)).threads == 1
     finally:
         os.kill(started[0].pid, signal.SIGCONT)
+
+
+@pytest.mark.process
+def test_a_thread_is_known_by_the_library_that_it_began_in(started: Started, tmp_path: Path) -> None:
+    started.append(
+        run(two_runtimes(tmp_path, 1) + "import threading\nthreading.Thread(target=input, daemon=True).start()\n")
+    )
+    pid = started[0].pid
+    starts = ThreadStarts(pid)
+    files = {Path(starts.begins_in(int(thread.name))).name for thread in Path(f"/proc/{pid}/task").iterdir()}
+    assert {"", "libgomp.so.1"} < files  # the main thread, and those of the pool
+    assert any("python" in name for name in files)
+
+
+@pytest.mark.process
+def test_where_the_kernel_does_not_tell_nothing_is_claimed(started: Started, tmp_path: Path) -> None:
+    started.append(run(two_runtimes(tmp_path, 2)))
+    pid = started[0].pid
+    threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
+    assert len(ThreadStarts(pid).files_of(threads)) == 2
+    assert ThreadStarts(pid, robust_list=lambda _: 0).files_of(threads) == frozenset()
+    assert ThreadStarts(pid, robust_list=lambda _: 8).files_of(threads) == frozenset()
+    assert ThreadStarts(2**22 + 1).mapped == frozenset()
+
+
+def test_a_program_of_go_is_known_by_its_note(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7/exe").write_bytes(b"\x7fELF" + bytes(400) + b"\x04\0\0\0\x53\0\0\0\x04\0\0\0Go\0\0abc")
+    assert ThreadStarts(7, str(tmp_path)).is_go()
+    (tmp_path / "7/exe").write_bytes(b"\x7fELF" + bytes(400))
+    assert not ThreadStarts(7, str(tmp_path)).is_go()

@@ -241,3 +241,19 @@ def test_the_proof_sums_the_looks_and_shows_the_last() -> None:
     assert (proof.processes, proof.daemons, proof.anonymous_bytes) == (2, 1, {1: 2 * MIB})
     assert (proof.transparent_huge_bytes, proof.migrations, proof.openmp) == (7, 3, ("a", "b"))
     assert proof_of([]) is None
+
+
+@pytest.mark.parametrize(
+    ("crowd", "words"),
+    [
+        (Crowd(ALL, 8, ("DuckDB",), 1), "they are those of DuckDB: `SET threads = 2`"),
+        (Crowd(ALL, 4, ("Python's pools",), 4), "they are those of 4 processes of Python's pools: max_workers=2"),
+        (Crowd(ALL, 8, ("pigz",), 1), "of pigz: pigz -p 2"),
+        (Crowd(ALL, 8, ("OpenBLAS", "zstd"), 1), "of OpenBLAS: OPENBLAS_NUM_THREADS=2; and of zstd: zstd -T2"),
+        (Crowd(ALL, 8, ("my-program",), 1), "of my-program; see its own options (docs/threads.md)"),
+        (Crowd(ALL, 8), "fewer threads would do more (OMP_NUM_THREADS,"),
+    ],
+)
+def test_a_crowd_is_told_with_its_owner_and_the_owners_option(crowd: Crowd, words: str) -> None:
+    (found,) = doubts(INSTANCE, [replace(placed({4, 5}, None), crowd=crowd, crowded_looks=1)])
+    assert words in found

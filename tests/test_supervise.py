@@ -435,9 +435,63 @@ def test_a_program_that_knows_nothing_of_us_has_a_rate_by_what_it_prints(tmp_pat
     assert "no worker waited for the common start, so the rate includes loading" in found.warnings
     result = ipexlaunch(path, "--throughput-regex", r"made (?P<items>\d+)", "--report", str(report))
     found = read_report(report.read_text(), "report.json")
-    assert found.valid
-    assert "--throughput-regex matched no line of instance 0" in found.warnings
-    assert "for a rate" in result.stderr
+    assert (result.returncode, found.valid) == (4, False)
+    assert found.reasons == (
+        "instance 0: --throughput-regex counted nothing: it matched no line of the program's output",
+    )
+
+
+def test_a_rate_that_was_asked_for_and_has_no_count_is_invalid_and_names_what_nobody_watched(tmp_path: Path) -> None:
+    script = tmp_path / "a.py"
+    child = "import time; time.sleep(3); raise SystemExit(1)"
+    script.write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}, 'bench.py'])\n")
+    words = [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "--cores-list", "0"]
+    for asked in (["--count-calls"], ["--throughput-regex", r"did (?P<items>\d+)"]):
+        done = subprocess.run([*words, *asked, str(script)], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 4, done.stderr
+        assert f"{asked[0]} counted nothing" in done.stderr
+        assert "below it ran python" in done.stderr.replace("\n", " ")
+
+
+def test_a_worker_that_was_ready_and_counted_nothing_is_invalid(tmp_path: Path) -> None:
+    script = tmp_path / "a.py"
+    script.write_text("from ipexlaunch import worker\nworker.ready()\nworker.finish()\n")
+    words = [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "--cores-list", "0", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 4, done.stderr
+    assert "instance 0 called ready(), but counted nothing" in done.stderr
+
+
+def test_helpers_that_python_ends_by_itself_are_not_said_to_be_left_behind(tmp_path: Path) -> None:
+    script = tmp_path / "a.py"
+    script.write_text(
+        "import os\nfrom multiprocessing import shared_memory\n"
+        "block = shared_memory.SharedMemory(create=True, size=64)\nblock.close()\nblock.unlink()\nos._exit(0)\n"
+    )
+    words = [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "--cores-list", "0", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "left behind" not in done.stderr
+
+
+def test_a_process_that_is_left_behind_is_named(tmp_path: Path) -> None:
+    result = ipexlaunch(program(tmp_path, "#!/bin/sh\nsetsid sleep 300 &\n"))
+    assert "ended 1 process that the workers had left behind: sleep 300" in result.stderr
+
+
+@pytest.mark.parametrize("limit", [["--timeout", "4"], []])
+def test_peak_memory_is_known_of_a_worker_that_was_ended(tmp_path: Path, limit: list[str]) -> None:
+    script, report = tmp_path / "a.py", tmp_path / "report.json"
+    script.write_text("import time\nkept = bytearray(200 << 20)\nprint('has it', flush=True)\ntime.sleep(60)\n")
+    words = [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "--cores-list", "0", *limit]
+    started = subprocess.Popen([*words, "--report", str(report), str(script)], stdout=subprocess.PIPE, text=True)
+    assert started.stdout is not None
+    assert "has it" in started.stdout.readline()
+    if not limit:
+        started.send_signal(signal.SIGINT)
+    started.communicate(timeout=60)
+    found = read_report(report.read_text(), "report.json")
+    assert found.instances[0].peak_memory_bytes > 200 << 20
 
 
 def test_an_expression_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import shutil
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 import click
 
@@ -16,12 +18,13 @@ from ipexlaunch.cli.option_types import COUNT
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.cpulist import format_list
+from ipexlaunch.engines.software import PACKAGES
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
-from ipexlaunch.findings.environment import preloaded
 from ipexlaunch.findings.examine import PATHS, examine
 from ipexlaunch.findings.facts import Facts, Interpreter, Library, MemoryLimit, MemoryPolicy
 from ipexlaunch.findings.finding import SEVERITIES, Evidence, worst
 from ipexlaunch.findings.reading import Unread
+from ipexlaunch.preloads import preloaded_in
 from ipexlaunch.topology import Topology
 
 EXIT_FINDINGS = 1
@@ -52,12 +55,13 @@ FAIL_ON = ("unknown", "warning", "problem")
     multiple=True,
     type=COUNT,
     metavar="PID",
-    help="A running worker: say whether it has loaded two OpenMP runtimes. May be given several times.",
+    help="A running worker: say whether it has threads of two OpenMP runtimes. May be given several times.",
 )
 @click.option(
     "--python",
     metavar="PATH",
-    help="Interpreter of the workers; its folders are read, it is not started  [default: the active environment's].",
+    help="Interpreter of the workers; it is started to say its version under what can be preloaded  "
+    "[default: the active environment's].",
 )
 @click.option(
     "--root",
@@ -70,7 +74,8 @@ def command(
 ) -> int:
     """Say what stands between this host and full speed.
 
-    Each line says what was read, where, and what would work. Nothing is changed and no process is started.
+    Each line says what was read, where, and what would work. Nothing is changed, and nothing started but the
+    workers' Python, to say its version under each library that would be preloaded.
     """
     if not os.path.isdir(root):
         raise RequestError(
@@ -114,7 +119,7 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...], pids: t
         memory_limit=_memory_limit(root),
         throttling=() if isinstance(topology, Unread) else _throttling(root, topology),
         amx_refusal=doctor.ask_for_amx() if live else SAVED,
-        existing_paths=doctor.find_preloaded(preloaded(variables), variables, root),
+        existing_paths=doctor.find_preloaded(preloaded_in(variables), variables, root),
         models=tuple(doctor.read_cached_file(path) for path in models),
         processes=tuple(doctor.read_loaded_runtimes(pid, root) for pid in pids),
     )
@@ -177,15 +182,31 @@ def _interpreter(
     """The workers' interpreter, and the libraries that can be preloaded or that its packages bring."""
     if python is None and not live:
         return SAVED, SAVED
-    from ipexlaunch.find_libraries import find_libraries, interpreter_prefixes
+    from ipexlaunch.find_libraries import NAMES, interpreter_prefixes, libraries_there
+    from ipexlaunch.try_programs import libraries_that_start
 
     # A name without a slash is looked up as a shell would.
     path = (shutil.which(python) or python) if python else workers_python()
     prefixes = interpreter_prefixes(path)
     interpreter = doctor.read_interpreter(path, prefixes)
-    found = find_libraries(path, variables)
-    shared = [Library("openmp" if name == "iomp5" else "allocator", name, place) for name, place in found.items()]
-    return interpreter, (*shared, *doctor.read_bundled_openmp(prefixes))
+    if live and not isinstance(interpreter, Unread) and "torch" not in interpreter.packages:
+        from ipexlaunch.guard_dtypes.installed import versions_told
+
+        # It may come by PYTHONPATH or a .pth file.
+        told = versions_told(path, PACKAGES.values()) or {}
+        more = {name: Evidence(f"importlib.metadata of {path}", version) for name, version in told.items()}
+        interpreter = replace(interpreter, packages={**more, **interpreter.packages})
+    if live and not isinstance(interpreter, Unread):
+        found, refused = libraries_that_start(path, variables, NAMES)
+    else:
+        found, refused = {name: paths[0] for name, paths in libraries_there(path, variables).items()}, {}
+    shared = [Library(_kind(name), name, place) for name, place in found.items()]
+    unusable = [Library(_kind(name), name, why.partition(": ")[0], why=why) for name, why in refused.items()]
+    return interpreter, (*shared, *unusable, *doctor.read_bundled_openmp(prefixes))
+
+
+def _kind(library: str) -> Literal["openmp", "allocator"]:
+    return "openmp" if library == "iomp5" else "allocator"
 
 
 def _memory_policy(topology: Topology | Unread) -> MemoryPolicy | Unread:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.run_options import allocator, task_manager
+from ipexlaunch.cli.run_options import task_manager
 from ipexlaunch.cli.workers_python import workers_python
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch import Job, Launch, make_launch
@@ -64,7 +65,7 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         LaunchError: a program, an interpreter or a library to preload is not there.
         UsageError: two options exclude each other, or --env is malformed.
     """
-    from ipexlaunch.find_libraries import find_libraries
+    from ipexlaunch.cli.choose_preloads import preload_from_options
 
     kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
     python = options["python"] or workers_python()
@@ -76,23 +77,16 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         _check_script(program)
     if program.startswith(OWN_WORKERS):
         refuse_old_python(python, "the built-in worker")
-    which, runtime = allocator(options), options["omp_runtime"]
-    wanted = {"auto": ["tcmalloc", "jemalloc"], "default": []}.get(which, [which])
-    if runtime != "default" and not options["disable_iomp"]:
-        wanted = ["iomp5", *wanted]
-    found = find_libraries(python, os.environ, wanted=wanted)
-    for name, asked in (("iomp5", runtime == "intel"), (which, which not in ("auto", "default"))):
-        if asked and name not in found:
-            raise LaunchError(f"preload {name}", "it is not installed here", LIBRARY_HINTS[name])
-    if which == "auto" and "tcmalloc" in found:
-        found.pop("jemalloc", None)
+    preload = preload_from_options(python, kind, options)
     return Job(
         program=program,
         arguments=arguments,
         kind=kind,  # type: ignore[arg-type]  # one of the three words above
         python=python,
         environment=variables_of(options["env"]),
-        libraries=found,
+        libraries=preload.libraries,
+        remarks=preload.remarks,
+        path_first="" if kind == "executable" else first_of_path(python, os.environ),
         benchmark=options["benchmark"],
         module_path=workers_module_path(),
         first_port=options["port"],
@@ -104,11 +98,22 @@ def workers_module_path() -> str:
     return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker_path")
 
 
-LIBRARY_HINTS = {
-    "iomp5": "install it into the workers' environment: pip install intel-openmp",
-    "tcmalloc": "install it: apt-get install libtcmalloc-minimal4, or conda install gperftools",
-    "jemalloc": "install it: apt-get install libjemalloc2, or conda install jemalloc",
-}
+def first_of_path(python: str, variables: Mapping[str, str]) -> str:
+    """The interpreter's directory where PATH leads its children's `python` elsewhere; "" where it does not.
+
+    Args:
+        python: the workers' interpreter, a path or a name on PATH.
+        variables: the caller's environment.
+    """
+    place = shutil.which(python) or python
+    directory = os.path.dirname(os.path.abspath(place))
+    search = variables.get("PATH", os.defpath)
+    for name in dict.fromkeys(("python", "python3", os.path.basename(place))):
+        if os.access(os.path.join(directory, name), os.X_OK):
+            found = shutil.which(name, path=search)
+            if found is None or os.path.dirname(os.path.abspath(found)) != directory:
+                return directory
+    return ""
 
 
 def variables_of(texts: Sequence[str]) -> dict[str, str]:

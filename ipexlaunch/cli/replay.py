@@ -50,7 +50,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         LaunchError: what it needs is not here.
     """
     from ipexlaunch.cli.built_in_workers import runner_here
-    from ipexlaunch.cli.make_job import check_executable, workers_module_path
+    from ipexlaunch.cli.make_job import check_executable, first_of_path, workers_module_path
     from ipexlaunch.keep_runs.run_directory import read_recorded
     from ipexlaunch.keep_runs.run_files import PLAN, RUN
     from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
@@ -89,7 +89,8 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     for path in (*((job.program,) if job.kind == "script" else ()), *job.libraries.values()):
         if not os.path.exists(path):
             raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
-    return replace(job, runner=runner_here(job), module_path=workers_module_path())
+    first = "" if job.kind == "executable" else first_of_path(job.python, os.environ)
+    return replace(job, runner=runner_here(job), module_path=workers_module_path(), path_first=first)
 
 
 def _with_secrets(job: Job, kept: str) -> Job:

@@ -39,7 +39,8 @@ _OPTIONS = (
         "--warmup-calls",
         type=COUNT_FROM_0,
         metavar="N",
-        help="With --count-calls: calls of the model before the common start  [default: 1].",
+        help="With --count-calls: as many warm-up calls as the script makes; the common start comes at their end  "
+        "[default: the first call of each model is its warm-up].",
     ),
     click.option("--auto-ipex", is_flag=True, help="Have IPEX optimise the models that the script calls."),
     click.option(
@@ -100,6 +101,7 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
     asked = ScriptOptions(
         count_calls=options["count_calls"],
         warmup_calls=DEFAULT_WARMUP_CALLS if warmup_calls is None else warmup_calls,
+        start_after_warmup=bool(warmup_calls),
         auto_ipex=options["auto_ipex"],
         dtype=dtype,
         graph=not options["disable_ipex_graph_mode"],

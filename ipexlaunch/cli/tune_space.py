@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.built_in_workers import built_in_job
+from ipexlaunch.cli.choose_preloads import usable_libraries
 from ipexlaunch.cli.model_options import model_job, resolved, text_of
 from ipexlaunch.cli.plan_options import request_from_options
 from ipexlaunch.cli.run_options import allocator
 from ipexlaunch.cli.tune_options import MODEL_BATCH_SIZES
 from ipexlaunch.plan import make_plan
+from ipexlaunch.preloads import ALLOCATORS
 from ipexlaunch.tuning.space import AS_IS, Space
 from ipexlaunch.tuning.splits import splits_of
 
@@ -76,23 +77,19 @@ def _batch_sizes(numbers: tuple[str, ...], arguments: tuple[str, ...], options: 
 
 
 def _allocators(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
-    from ipexlaunch.find_libraries import find_libraries
-
     which = allocator(options)
     if which != "auto":
         return (which,)
-    found = find_libraries(job.python, os.environ, wanted=("tcmalloc", "jemalloc"))
-    return (*(name for name in ("tcmalloc", "jemalloc") if name in found), "default")
+    found, _, conflicts = usable_libraries(job.python, job.kind, ALLOCATORS)
+    return (*(name for name in ALLOCATORS if name in found and name not in conflicts), "default")
 
 
 def _runtimes(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
-    from ipexlaunch.find_libraries import find_libraries
-
     if options["disable_iomp"] or job.kind == "executable":
         return ("default",)
     if options["omp_runtime"] != "auto":
         return (options["omp_runtime"],)
-    return ("intel", "default") if find_libraries(job.python, os.environ, wanted=("iomp5",)) else ("default",)
+    return ("intel", "default") if usable_libraries(job.python, job.kind, ("iomp5",))[0] else ("default",)
 
 
 def candidates_of_model(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipexlaunch.doctor.host_files import is_live
 from ipexlaunch.doctor.interpreter_files import BUNDLED_OPENMP
-from ipexlaunch.findings.environment import preloaded
+from ipexlaunch.find_thread_starts import ThreadStarts
 from ipexlaunch.findings.facts import LoadedRuntimes
 from ipexlaunch.findings.reading import Unread
+from ipexlaunch.preloads import preloaded_in
+from ipexlaunch.proc_files import names_in
 
 
 def read_loaded_runtimes(pid: int, root: str = "/") -> LoadedRuntimes | Unread:
@@ -28,8 +31,16 @@ def read_loaded_runtimes(pid: int, root: str = "/") -> LoadedRuntimes | Unread:
     except OSError as error:
         return Unread(folder, f"it cannot be read ({error.strerror})")
     names = {path: path.removesuffix(" (deleted)").rpartition("/")[2] for path in paths}
+    runtimes = tuple(path for path in paths if BUNDLED_OPENMP.fullmatch(names[path]))
     return LoadedRuntimes(
         pid=pid,
-        paths=tuple(path for path in paths if BUNDLED_OPENMP.fullmatch(names[path])),
-        preloaded=tuple(preloaded({name: value for name, _, value in pairs})),
+        paths=runtimes,
+        with_threads=_with_threads(pid, runtimes) if is_live(root) and len(runtimes) > 1 else None,
+        preloaded=tuple(preloaded_in({name: value for name, _, value in pairs})),
     )
+
+
+def _with_threads(pid: int, runtimes: tuple[str, ...]) -> tuple[str, ...] | None:
+    threads = [int(name) for name in names_in(f"/proc/{pid}/task")]
+    begun = ThreadStarts(pid).files_of(threads)
+    return tuple(path for path in runtimes if path in begun) if begun or len(threads) == 1 else None

@@ -196,6 +196,17 @@ def _crowd(row: list[Any]) -> list[Any]:
     return row
 
 
+def _crowd_with_owners(row: list[Any]) -> list[Any]:
+    """A crowd; rows of former versions end before its owners and the number of their processes."""
+    _crowd(row[:2])
+    owners, processes = [*row[2:], *([], 1)[len(row) - 2 :]] if len(row) <= 4 else (None, None)
+    if not isinstance(owners, list) or not all(isinstance(name, str) for name in owners):
+        raise ValueError("should be cpus, a number of threads, names, and a number of processes")
+    if type(processes) is not int or not 0 <= processes < 1 << 62:
+        raise ValueError("should be cpus, a number of threads, names, and a number of processes")
+    return row
+
+
 class PlacementRow(_OfWorker):
     """placement."""
 
@@ -221,7 +232,7 @@ class PlacementRow(_OfWorker):
     affinities: list[Annotated[list[Any], AfterValidator(_affinity)]]
     openmp: list[str]
     openmp_clashes: list[list[str]]
-    crowd: Annotated[list[Any], AfterValidator(_crowd)] | None
+    crowd: Annotated[list[Any], AfterValidator(_crowd_with_owners)] | None
 
 
 MODELS: dict[str, type[_Event]] = {

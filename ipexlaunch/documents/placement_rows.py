@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ipexlaunch.cpulist import format_list, parse_list
@@ -27,7 +27,7 @@ def placement_row(placement: Placement) -> dict[str, Any]:
         "affinities": [[format_list(a.cpus), a.threads, a.example] for a in placement.affinities],
         "openmp": sorted(placement.openmp),
         "openmp_clashes": sorted(map(list, placement.openmp_clashes)),
-        "crowd": None if placement.crowd is None else [format_list(placement.crowd.cpus), placement.crowd.threads],
+        "crowd": None if placement.crowd is None else _crowd_row(placement.crowd),
     }
 
 
@@ -52,9 +52,18 @@ def placement_of(row: Mapping[str, Any]) -> Placement:
         affinities=tuple(Affinity(parse_list(cpus), threads, name) for cpus, threads, name in rest.pop("affinities")),
         openmp=frozenset(rest.pop("openmp")),
         openmp_clashes=frozenset(map(tuple, rest.pop("openmp_clashes"))),
-        crowd=None if crowd is None else Crowd(parse_list(crowd[0]), crowd[1]),
+        crowd=None if crowd is None else _crowd_of(*crowd),
         **rest,
     )
+
+
+def _crowd_row(crowd: Crowd) -> list[object]:
+    return [format_list(crowd.cpus), crowd.threads, list(crowd.owners), crowd.processes]
+
+
+def _crowd_of(cpus: str, threads: int, owners: Sequence[str] = (), processes: int = 1) -> Crowd:
+    """A crowd; rows of former versions do not tell whose the threads are."""
+    return Crowd(parse_list(cpus), threads, tuple(owners), processes)
 
 
 def _by_node(sizes: Mapping[int, int]) -> dict[str, int]:

@@ -11,6 +11,10 @@ from ipexlaunch.recorded_run import RecordedRun
 SCHEMA = "ipexlaunch/run-directory/1"
 
 
+NOT_KEPT = ("module_path", "path_first", "remarks")
+"""Fields of a job that are found out anew when it is repeated."""
+
+
 def write_recorded_run(recorded: RecordedRun) -> str:
     """The command as YAML; `read_recorded_run` gives the same value back."""
     from ipexlaunch.documents.text import dump_yaml
@@ -33,7 +37,7 @@ def _job_row(job: Job) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for entry in fields(Job):
         value = getattr(job, entry.name)
-        if entry.name == "module_path" or (entry.default is not MISSING and value == entry.default) or value == {}:
+        if entry.name in NOT_KEPT or (entry.default is not MISSING and value == entry.default) or value == {}:
             continue
         row[entry.name] = list(value) if isinstance(value, tuple) else value
     return row

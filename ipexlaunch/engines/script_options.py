@@ -23,6 +23,8 @@ class ScriptOptions(NamedTuple):
     """Count the outermost calls of its model, with their latencies."""
     warmup_calls: int = DEFAULT_WARMUP_CALLS
     """Calls of a model before the common start; they are not counted."""
+    start_after_warmup: bool = False
+    """The common start comes at the end of the last warm-up call, not before the call after it."""
     auto_ipex: bool = False
     """Have IPEX optimise its models at their first calls."""
     dtype: str = "fp32"
@@ -42,6 +44,7 @@ class ScriptOptions(NamedTuple):
         words: list[str] = []
         if self.count_calls:
             words += ["--count-calls", "--warmup-calls", str(self.warmup_calls)]
+            words += ["--start-after-warm-up"] * self.start_after_warmup
         if self.auto_ipex:
             words += ["--auto-ipex", "--dtype", self.dtype]
             words += ["--disable-ipex-graph-mode"] * (not self.graph) + ["--auto-ipex-verbose"] * self.verbose
@@ -76,6 +79,8 @@ def read_words(words: Sequence[str]) -> ScriptCommand:
             options = options._replace(count_calls=True)
         elif word == "--warmup-calls" and rest and rest[0].isdecimal():
             options = options._replace(warmup_calls=int(rest.pop(0)))
+        elif word == "--start-after-warm-up":
+            options = options._replace(start_after_warmup=True)
         elif word == "--auto-ipex":
             options = options._replace(auto_ipex=True)
         elif word == "--dtype" and rest and rest[0] in IPEX_DTYPES:

@@ -14,8 +14,9 @@ from ipexlaunch.findings.facts import Facts
 from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.quantity import counted
 from ipexlaunch.openmp_affinity import PINNING, collapsing, names_cpus
+from ipexlaunch.preloads import preloaded_in
+from ipexlaunch.thread_pools import COUNTS, LIMITS
 
-CAPPING = ("OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 INSTRUCTION_CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
@@ -46,18 +47,16 @@ def check_thread_pinning(facts: Facts) -> Finding:
 def check_thread_counts(facts: Facts) -> Finding:
     """Whether a count of threads was set for something else than an instance."""
     variables = facts.variables
-    caps = [name for name in CAPPING if name in variables]
-    if caps:
-        message = f"{' and '.join(caps)} holds every worker to a count of threads that is not its slice's"
-        return finding(
-            "warning", message, *_seen(variables, caps), remedy="unset them", command=f"unset {' '.join(caps)}"
-        )
-    if "OMP_NUM_THREADS" in variables:
-        message = "OMP_NUM_THREADS is set; each worker gets the count of its own cores instead"
-        remedy = "nothing to do; to keep it for every worker, say so"
-        command = f"ipexlaunch --env OMP_NUM_THREADS={variables['OMP_NUM_THREADS']} ..."
-        return finding("note", message, *_seen(variables, ["OMP_NUM_THREADS"]), remedy=remedy, command=command)
-    return finding("ok", "No count of threads is set", *_seen(variables, ["OMP_NUM_THREADS"]))
+    present = [name for name in (*COUNTS, *LIMITS) if name in variables]
+    if not present:
+        return finding("ok", "No count of threads is set", *_seen(variables, ["OMP_NUM_THREADS"]))
+    message = (
+        f"{' and '.join(present)} {'is' if len(present) == 1 else 'are'} set; "
+        "each worker gets the count of its own cores instead"
+    )
+    remedy = "nothing to do; to keep it for every worker, say so"
+    command = f"ipexlaunch {' '.join(f'--env {name}={variables[name]}' for name in present)} ..."
+    return finding("note", message, *_seen(variables, present), remedy=remedy, command=command)
 
 
 def check_spinning_threads(facts: Facts) -> Finding:
@@ -116,7 +115,7 @@ def check_preload(facts: Facts) -> Finding:
     """Whether LD_PRELOAD names files that are not there, or two OpenMP runtimes at once."""
     variables = facts.variables
     seen = _seen(variables, ["LD_PRELOAD"])
-    paths = preloaded(variables)
+    paths = preloaded_in(variables)
     missing = [path for path in paths if path not in facts.existing_paths]
     runtimes = sorted({family for family in map(openmp_family, paths) if family})
     if len(runtimes) > 1:
@@ -136,11 +135,6 @@ def openmp_family(path: str) -> str:
     """ "libgomp", "libiomp5" or "libomp", also under a wheel's mangled name (libgomp-a34b3233.so.1); else empty."""
     name = path.rpartition("/")[2].partition(".so")[0].partition("-")[0]
     return name if name in OPENMP_FAMILIES else ""
-
-
-def preloaded(variables: Mapping[str, str]) -> list[str]:
-    """The libraries of LD_PRELOAD, which separates them by colons or white space (ld.so(8))."""
-    return [path for path in re.split(r"[:\s]+", variables.get("LD_PRELOAD", "")) if path]
 
 
 def check_compile_cache(facts: Facts) -> Finding:

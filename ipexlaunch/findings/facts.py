@@ -39,6 +39,8 @@ class Library:
     path: str
     package: str = ""
     """The Python package that brings it; empty for one that several programs share."""
+    why: str = ""
+    """Why no program starts with it preloaded; "" where one does, or where nobody has tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ class LoadedRuntimes:
 
     pid: int
     paths: tuple[str, ...]
+    with_threads: tuple[str, ...] | None = None
+    """Those of them that have threads; None where the kernel does not tell."""
     preloaded: tuple[str, ...] = ()
     """Libraries of its LD_PRELOAD: their functions are found before those of any other."""
 

@@ -6,12 +6,13 @@ socket); vLLM's check of preloaded libraries; the release notes of IPEX 2.8 (one
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ipexlaunch.findings.environment import openmp_family
-from ipexlaunch.findings.facts import Facts, Library, LoadedRuntimes, need
+from ipexlaunch.findings.facts import Facts, Interpreter, Library, LoadedRuntimes, need
 from ipexlaunch.findings.finding import Evidence, Finding, finding
 from ipexlaunch.findings.reading import Unread
+from ipexlaunch.preloads import ALLOCATORS, conflict_of
 
 VNNI_TORCH, VNNI_TORCHAO = (2, 12), (0, 18)
 """The first that multiply int8 by VNNI (torchao #4103)."""
@@ -19,10 +20,20 @@ VNNI_TORCH, VNNI_TORCHAO = (2, 12), (0, 18)
 
 def check_allocator(facts: Facts) -> Finding:
     """Whether an allocator that scales over threads can be preloaded."""
-    found = [library for library in need(facts.libraries) if library.family in ("tcmalloc", "jemalloc")]
+    every = [library for library in need(facts.libraries) if library.family in ALLOCATORS]
+    found, broken = [each for each in every if not each.why], [each for each in every if each.why]
+    conflicts = [conflict for each in found if (conflict := conflict_of(each.family, _packages(facts))) is not None]
+    if conflicts:
+        message = (
+            f"No allocator is preloaded by default: {conflicts[0].package} is installed, and {conflicts[0].source}"
+        )
+        return finding("note", message, *_seen(found), remedy="nothing to do; to have one all the same, name it")
     if found:
         names = " and ".join(sorted({library.family for library in found}))
-        return finding("ok", f"{names} can be preloaded", *_seen(found))
+        return finding("ok", f"{names} can be preloaded", *_seen(found), *_seen(broken))
+    if broken:
+        message = f"{' and '.join(each.family for each in broken)} is there, but no program starts with it preloaded"
+        return finding("warning", message, *_seen(broken), remedy="install one that was built for this machine")
     return finding(
         "warning",
         "Neither tcmalloc nor jemalloc is installed: the C library hands large buffers back to the kernel each time",
@@ -35,6 +46,9 @@ def check_allocator(facts: Facts) -> Finding:
 def check_openmp_runtime(facts: Facts) -> Finding:
     """Whether Intel's OpenMP runtime can be preloaded, the one whose threads can be pinned without loss."""
     found = [library for library in need(facts.libraries) if library.family == "iomp5"]
+    if found and found[0].why:
+        message = "libiomp5 is there, but no program starts with it preloaded"
+        return finding("warning", message, *_seen(found), remedy="install one that was built for this machine")
     if found:
         return finding("ok", "libiomp5 can be preloaded", *_seen(found))
     others = [library for library in need(facts.libraries) if library.kind == "openmp"]
@@ -60,7 +74,7 @@ def _bundled_runtimes(libraries: Sequence[Library]) -> Finding:
         return finding("ok", "No two packages bring an OpenMP runtime of their own", *(_seen(bundled) or [searched]))
     return finding(
         "note",
-        f"{', '.join(packages)} each bring an OpenMP runtime: a worker that imports them has as many pools of threads",
+        f"{', '.join(packages)} each bring an OpenMP runtime: a worker that uses all of them has several pools",
         *_seen(bundled),
         remedy="preload one (ipexlaunch does if libiomp5 is there), or keep the others at one thread",
     )
@@ -79,9 +93,19 @@ def _loaded_runtimes(process: LoadedRuntimes | Unread) -> Finding:
         preload = Evidence(f"/proc/{process.pid}/environ", f"LD_PRELOAD has {first}")
         message = f"In process {process.pid} the preloaded libiomp5 answers for the other OpenMP runtimes"
         return finding("ok", message, preload, *seen)
+    working = process.with_threads
+    if working is not None and len(working) < 2:
+        told = Evidence(f"/proc/{process.pid}/task", f"threads of {working[0]}" if working else "no threads of either")
+        message = f"Process {process.pid} has loaded {len(process.paths)} OpenMP runtimes, with threads of one at most"
+        return finding("ok", message, *seen, told)
+    if working is None:
+        message = (
+            f"Process {process.pid} has loaded {len(process.paths)} OpenMP runtimes; nothing tells whose threads run"
+        )
+        return finding("note", message, *seen, remedy="preload libiomp5, which answers for all of them")
     return finding(
         "problem",
-        f"Process {process.pid} has loaded {len(process.paths)} OpenMP runtimes, each with a pool of threads",
+        f"Process {process.pid} has threads of {len(working)} OpenMP runtimes, a pool for each",
         *seen,
         remedy="preload libiomp5, which answers for all of them",
         command="ipexlaunch --omp-runtime intel ...",
@@ -135,4 +159,9 @@ def _python(facts: Facts) -> str:
 
 
 def _seen(libraries: Sequence[Library]) -> list[Evidence]:
-    return [Evidence(library.path, library.package or library.family) for library in libraries]
+    return [Evidence(library.path, library.why or library.package or library.family) for library in libraries]
+
+
+def _packages(facts: Facts) -> Collection[str]:
+    interpreter = facts.interpreter
+    return interpreter.packages if isinstance(interpreter, Interpreter) else ()

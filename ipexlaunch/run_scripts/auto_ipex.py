@@ -10,6 +10,7 @@ import importlib
 import sys
 import threading
 import weakref
+from collections.abc import Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LEFT_ALONE = object()
 EXIT_REFUSED = 2
+
+NOT_COMPARABLE = "its result holds no tensor of floating point"
 
 
 class AutoIpex:
@@ -132,10 +135,15 @@ class AutoIpex:
         for note in optimised.notes:
             self._once(f"{_name(model)}: {note}")
         facts: dict[str, object] = {}
-        if reference is not None:
+        if reference is None:
+            why = "generate makes other texts of equal worth" if generates else "a call more could change its arguments"
+            facts["check"] = f"not checked: {why}"
+            self._once(f"the answers of {_name(model)} are not compared with fp32: {why}")
+        else:
             words, wrong = converter.wrong(reference, optimised.call(original, args, kwargs), self.options.dtype)
-            if words:
-                facts["check"] = words
+            facts["check"] = words or f"not checked: {NOT_COMPARABLE}"
+            if not words:
+                self._once(f"the answers of {_name(model)} are not compared with fp32: {NOT_COMPARABLE}")
             if wrong:
                 worker.invalid(f"wrong answers of {_name(model)} by IPEX in {self.options.dtype}: {wrong}")
         if self.options.verbose:
@@ -201,6 +209,8 @@ def _is_plain(tensor: type, value: Any) -> bool:
     """Whether a call cannot change it, unlike a key-value cache or an iterator."""
     if isinstance(value, tuple | list):
         return all(_is_plain(tensor, inner) for inner in value)
+    if isinstance(value, Mapping):  # what a tokenizer gives
+        return all(_is_plain(tensor, inner) for inner in value.values())
     return value is None or isinstance(value, tensor | bool | int | float | str)
 
 

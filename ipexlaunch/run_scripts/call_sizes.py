@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 DEEPEST = 4
@@ -26,6 +26,42 @@ def items_of(tensor: type, args: Sequence[object], kwargs: Mapping[str, object])
         if size is not None:
             return size
     return 1
+
+
+def vmapped_items(torch: Any, tensor: type, args: Sequence[object], kwargs: Mapping[str, object]) -> int | None:
+    """Items of a call within torch.vmap: how many samples its first mapped tensor stands for; None outside of one.
+
+    Within it a model sees one sample, whose first dimension is none of samples.
+
+    Args:
+        torch: the module.
+        tensor: torch.Tensor.
+        args: positional arguments.
+        kwargs: the named ones.
+    """
+    functorch = getattr(getattr(torch, "_C", None), "_functorch", None)
+    if functorch is None or functorch.peek_interpreter_stack() is None:
+        return None
+    for value in _tensors(tensor, (*args, *kwargs.values()), DEEPEST):
+        items, found = 1, False
+        while functorch.is_functorch_wrapped_tensor(value):
+            inner = functorch.get_unwrapped(value)
+            if functorch.is_batchedtensor(value):
+                items, found = items * int(inner.shape[functorch.maybe_get_bdim(value)]), True
+            value = inner
+        if found:
+            return items
+    return None
+
+
+def _tensors(tensor: type, values: Sequence[object], deeper: int) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, tensor):
+            yield value
+        elif deeper and isinstance(value, list | tuple):
+            yield from _tensors(tensor, value, deeper - 1)
+        elif deeper and isinstance(value, Mapping):
+            yield from _tensors(tensor, tuple(value.values()), deeper - 1)
 
 
 def _size(tensor: type, value: Any, deeper: int) -> int | None:

@@ -14,7 +14,7 @@ from collections import Counter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.run_scripts.call_sizes import items_of, new_tokens
+from ipexlaunch.run_scripts.call_sizes import items_of, new_tokens, vmapped_items
 from ipexlaunch.run_scripts.own_counting import counts_itself
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class CallCounter:
         warmup_calls: int,
         tell: Callable[[str], None],
         started: Callable[[], None] = lambda: None,
+        start_after_warmup: bool = False,
     ) -> None:
         """Keep what it works with; nothing is imported yet.
 
@@ -63,8 +64,12 @@ class CallCounter:
             warmup_calls: calls of a model before the common start.
             tell: shows a line to the user.
             started: called once, right after the common start.
+            start_after_warmup: whether the start comes at the end of the last warm-up call, before the script looks at
+                its clock; else before the call after it, because nothing tells whether that model is the one.
         """
         self._started = started
+        self._start_after_warmup = start_after_warmup
+        self._has_started = False
         self._worker_of = worker
         self._torch_of = torch
         self.warmup_calls = warmup_calls
@@ -82,6 +87,8 @@ class CallCounter:
         """The first model that was counted; None before the start."""
         self.calls = self.warmups = self.training = 0
         self.others: Counter[str] = Counter()
+        self.weightless: Counter[str] = Counter()
+        """Calls of modules that are no models, by name."""
 
     def handle(
         self, original: Original, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], generates: bool
@@ -91,12 +98,17 @@ class CallCounter:
         if own is None or own.called() is not model or self._trains(model):
             if self._torch is None:
                 self._begin()
-            if self.script_counts or not self._counts(model):
+            if self.script_counts:
                 return original(model, *args, **kwargs)
+            if not self._counts(model):
+                result = original(model, *args, **kwargs)
+                if self._start_after_warmup and not self._has_started:
+                    self._end_warmup(model)
+                return result
         begun = perf_counter()
         result = original(model, *args, **kwargs)
         seconds = perf_counter() - begun
-        items = items_of(self._tensor, args, kwargs)
+        items = vmapped_items(self._torch, self._tensor, args, kwargs) or items_of(self._tensor, args, kwargs)
         tokens = new_tokens(model, args, kwargs, result) if generates else 0
         with self._lock:  # worker.count() is for one thread
             self.calls += 1
@@ -123,6 +135,7 @@ class CallCounter:
         """Whether this call is work; the first that is waits for the common start."""
         seen = self._seen_as(model)
         if not seen.has_weights:
+            self.weightless[seen.name] += 1
             return False
         if self._trains(model):
             self.training += 1
@@ -144,6 +157,13 @@ class CallCounter:
         seen.called = weakref.ref(model)
         return True
 
+    def _end_warmup(self, model: Any) -> None:
+        """Start where this call was the last of the model's warm-up."""
+        seen = self._seen_as(model)
+        with self._lock:
+            if seen.calls == self.warmup_calls and self.counted is None:
+                self._start()
+
     def _is_another(self, seen: _Seen) -> bool:
         """Whether another model is counted: in this thread, or else one of another class; one that is gone is none."""
         own, first = self._thread.counted, self.counted
@@ -161,15 +181,31 @@ class CallCounter:
 
     def _has_weights(self, model: Any) -> bool:
         """Losses, activations and poolings are modules too, but no models; a frozen script keeps its weights apart."""
-        return isinstance(model, self._torch.jit.ScriptModule) or next(model.parameters(), None) is not None
+        if isinstance(model, self._torch.jit.ScriptModule) or next(model.parameters(), None) is not None:
+            return True
+        return any(map(self._holds_weights, model.modules()))
+
+    def _holds_weights(self, module: Any) -> bool:
+        """Whether a module keeps weights that are no parameters: packed by a quantisation, integers, plain tensors.
+
+        Buffers of floating point are no sign: a loss has class weights, a spectrogram its window.
+        """
+        if hasattr(module, "_packed_params") or hasattr(module, "_weight_bias"):  # torch.ao.nn.quantized
+            return True
+        buffers = (buffer for buffer in module.buffers(recurse=False) if not buffer.is_floating_point())
+        plain = (value for value in vars(module).values() if isinstance(value, self._tensor))
+        return any(tensor.dim() >= 2 for tensor in (*buffers, *plain))
 
     def _start(self) -> bool:
         worker = self._worker
         if worker is None:
             return False
+        if self._has_started:
+            return True
         self.script_counts = counts_itself(worker)  # what was imported since the first call
         if self.script_counts:
             return False
+        self._has_started = True
         worker.ready()
         self._started()
         return True
@@ -196,7 +232,11 @@ class CallCounter:
                 counted = self.counted.name if self.counted else ""
                 self._tell(f"--count-calls counted the calls of {counted}; not added: {names}")
         else:
-            self._tell(f"--count-calls counted nothing: {self._why_nothing()}")
+            why = f"--count-calls counted nothing: {self._why_nothing()}"
+            self._tell(why)
+            # Not imported for this: a script has its own folder first in sys.path, and may have a json.py in it.
+            if self._worker is not None:
+                self._worker.invalid(why)
 
     def _why_nothing(self) -> str:
         if self.warmups:
@@ -209,4 +249,7 @@ class CallCounter:
             return f"{calls} in training mode; only inference is counted"
         compiled = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames")
         more = "; calls inside a function given to torch.compile are not seen, give it the model" if compiled else ""
+        if self.weightless:
+            names = ", ".join(f"{name} ({calls})" for name, calls in self.weightless.most_common(OTHER_MODELS_TOLD))
+            return f"no module with weights was called, only {names}; count by ipexlaunch.worker{more}"
         return f"no model (torch.nn.Module) was called in this process{more}"

@@ -15,7 +15,7 @@ from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
 from ipexlaunch.supervise.announcements import of_printed
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.output import Log
-from ipexlaunch.told import Told
+from ipexlaunch.told import COUNTED_NOTHING, Told
 from ipexlaunch.visible_text import visible
 
 
@@ -79,7 +79,8 @@ def _times(count: int) -> str:
 def _about_printed(children: Sequence[Child]) -> list[str]:
     """What the user should know of --throughput-regex: whom it did not find, and whom it was not needed for."""
     ruled = [child for child in children if child.printed is not None]
-    unfound = [c.worker.instance.index for c in ruled if c.printed and not c.printed.matched and not c.samples.times]
+    silent = [c for c in ruled if c.told is None or not any(COUNTED_NOTHING in reason for reason in c.told.invalid)]
+    unfound = [c.worker.instance.index for c in silent if c.printed and not c.printed.matched and not c.samples.times]
     unneeded = [c.worker.instance.index for c in ruled if c.printed and c.printed.samples.times and c.samples.times]
     notes = []
     if unfound:

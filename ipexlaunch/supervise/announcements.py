@@ -75,7 +75,7 @@ class Announcements:
                 self._listener.take_printed(child)  # what came before does not count
             children.begin_measurement(child, now)
             crew.look_at(child)
-            self._feed(Event("ready", now, place))
+            self._feed(Event("ready", crew.clock(), place))  # the common start is not before the look is over
         elif said.event == "finished" and child.finished is None:
             child.finished = now
             crew.look_at(child)

@@ -59,6 +59,8 @@ class Child:
     peak_memory_bytes: int = 0
     group_is_gone: bool = False
     """Whether nothing of its process group was left when it ended."""
+    below: dict[int, str] = field(default_factory=dict)
+    """Processes that were seen below it while it had counted nothing, to their commands."""
     warned: bool = False
     """Whether a line that is no message has been complained about."""
 

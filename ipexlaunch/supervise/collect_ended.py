@@ -8,12 +8,13 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ipexlaunch.lifecycle import Event, end_in_words
-from ipexlaunch.plan.words import counted
+from ipexlaunch.exit_words import describe_exit
+from ipexlaunch.lifecycle import SIGNAL_BASE, Event, end_in_words
+from ipexlaunch.preloads import doubt_of_death
 from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.crew import Crew
 from ipexlaunch.supervise.guardian import Guardian
-from ipexlaunch.supervise.leftovers import end_leftovers, signal_process
+from ipexlaunch.supervise.leftovers import end_leftovers, signal_process, told_of
 from ipexlaunch.supervise.listen import Listener
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Collector:
         ours = {*crew.by_pid, self._guardian.pid}
         ended = end_leftovers(crew.means.descendants, ours, crew.limits.grace_s, wait, crew.clock)
         if ended:
-            crew.note(f"ended {counted(ended, 'process', 'processes')} that the workers had left behind")
+            crew.note(told_of(ended))
         for place, child in enumerate(crew.children):
             self._listener.drain(place, child)
             self._listener.forget(child)
@@ -115,6 +116,11 @@ class Collector:
             self._guardian.gone(child.process.pid)
         if code == -signal.SIGKILL and not crew.state.stopping:
             self._explain_kill(place)
+        elif code and not crew.state.stopping:
+            number = -code if code < 0 else code - SIGNAL_BASE  # a shell tells its child's signal so
+            doubt = doubt_of_death(number, child.exited - child.started, crew.preloaded)
+            if doubt:
+                crew.note_of(place, f"{describe_exit(code)}; {doubt}")
         now = crew.clock()
         if self._feeder is not None:
             self._feeder.lost(place, end_in_words(crew.state.workers[place], code), now)

@@ -35,6 +35,7 @@ class Crew:
         self.children = [Child(worker=worker) for worker in launch.workers]
         self.notes: list[str] = [mask_text(note) for note in launch.notes]
         """What the report says beside its figures."""
+        self.preloaded = tuple(launch.job.libraries.values())
         self.by_pid: dict[int, int] = {}
         """Of the workers that run, to their places."""
         self.state = lifecycle.begin(len(self.children), limits, self.clock())
@@ -75,6 +76,13 @@ class Crew:
         """Read back where every worker is that runs or never says a word, as far as that may cost."""
         for child, worker in zip(self.children, self.state.workers, strict=True):
             if worker.phase in ("starting", "running") and child.process is not None:
+                children.keep(child, self.means.glance(child.process.pid))
+
+    def look_before_end(self, places: Sequence[int]) -> None:
+        """Look at those that are to be ended: what memory they had at most is not told afterwards."""
+        for place in places:
+            child = self.children[place]
+            if child.process is not None:
                 children.keep(child, self.means.glance(child.process.pid))
 
     def signal_all(self, places: Sequence[int], number: signal.Signals) -> None:

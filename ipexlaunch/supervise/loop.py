@@ -26,6 +26,7 @@ from ipexlaunch.supervise.listen import Listener
 from ipexlaunch.supervise.means import Means, Showing
 from ipexlaunch.supervise.output import Log
 from ipexlaunch.supervise.timers import Timers
+from ipexlaunch.supervise.uncounted import LOOK_S, Below, doubt_uncounted
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
 from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
@@ -121,6 +122,11 @@ class _Loop:
             self.attend(watcher)
         if proof_interval_s is not None:
             self.timers.every(proof_interval_s, self.clock(), crew.look_at_all)
+        self.asked_by = "--throughput-regex" if showing.line_rule is not None else ""
+        if "--count-calls" in launch.job.runner:
+            self.asked_by = "--count-calls"
+        if self.asked_by:
+            self.timers.every(LOOK_S, self.clock(), Below(crew.children, means.descendants, self.clock).look)
         if (note := means.note) is not None:
             self.timers.every(NOTE_INTERVAL_S, self.clock(), lambda _: note(self.account(over=False)))
         self.run_id = os.urandom(8).hex()
@@ -172,6 +178,9 @@ class _Loop:
             while not self.done:
                 self.wait_once()
             self.collector.end_leftovers()
+            for child, worker in zip(self.crew.children, self.crew.state.workers, strict=True):
+                if self.asked_by and worker.exit_code == 0:
+                    doubt_uncounted(child, self.asked_by)
             if self.tended is not None:
                 self.tended.end()
             for watcher in self.watchers:
@@ -302,6 +311,7 @@ class _Loop:
         elif command.kind == "release":
             self.say(command.indices, "exit")
         elif command.kind == "terminate":
+            self.crew.look_before_end(command.indices)
             self.crew.signal_all(command.indices, signal.SIGTERM)
         elif command.kind == "kill":
             did_not = "end" if self.crew.state.stopping else "get ready, or end, in time"

@@ -54,7 +54,7 @@ def _watch(options: ScriptOptions) -> None:
 
     handle: Handle | None = None
     if options.count_calls:
-        handle = _counter(options.warmup_calls).handle
+        handle = _counter(options.warmup_calls, options.start_after_warmup).handle
     if options.auto_ipex:
         # What IPEX replaces in torch, torch would tell at length; it reads this when it is loaded.
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
@@ -66,7 +66,7 @@ def _watch(options: ScriptOptions) -> None:
             os.register_at_fork(after_in_child=watch.end)
 
 
-def _counter(warmup_calls: int) -> CallCounter:
+def _counter(warmup_calls: int, start_after_warmup: bool) -> CallCounter:
     import atexit
     import os
 
@@ -83,6 +83,7 @@ def _counter(warmup_calls: int) -> CallCounter:
         warmup_calls=warmup_calls,
         tell=_tell,
         started=run_first_at_exit,
+        start_after_warmup=start_after_warmup,
     )
     atexit.register(counter.at_exit)
     os.register_at_fork(after_in_child=lambda: atexit.unregister(counter.at_exit))

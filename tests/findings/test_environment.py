@@ -52,8 +52,8 @@ def test_lists_of_the_hosts_cpus_are_worse_because_every_worker_reads_them() -> 
     ("check", "variables", "severity"),
     [
         ("thread-counts", {"OMP_NUM_THREADS": "1"}, "note"),
-        ("thread-counts", {"MKL_NUM_THREADS": "4"}, "warning"),
-        ("thread-counts", {"OMP_THREAD_LIMIT": "4", "OMP_NUM_THREADS": "4"}, "warning"),
+        ("thread-counts", {"MKL_NUM_THREADS": "4"}, "note"),
+        ("thread-counts", {"OMP_THREAD_LIMIT": "4", "OMP_NUM_THREADS": "4"}, "note"),
         ("spinning-threads", {"KMP_BLOCKTIME": "1"}, "ok"),
         ("spinning-threads", {"KMP_BLOCKTIME": "200"}, "note"),
         ("spinning-threads", {"KMP_BLOCKTIME": "infinite"}, "note"),

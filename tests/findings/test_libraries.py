@@ -36,20 +36,23 @@ TORCH_GOMP, SKLEARN_GOMP, IOMP = "/t/torch/lib/libgomp.so.1", "/s/libgomp-a34b32
 
 
 @pytest.mark.parametrize(
-    ("paths", "preload", "severity"),
+    ("paths", "working", "preload", "severity"),
     [
-        ((), (), "ok"),
-        ((TORCH_GOMP,), (), "ok"),
-        ((TORCH_GOMP, SKLEARN_GOMP), (), "problem"),
-        ((TORCH_GOMP, IOMP), (), "problem"),
-        ((TORCH_GOMP, IOMP), ("/l/libtcmalloc.so.4", IOMP), "ok"),
-        ((TORCH_GOMP, SKLEARN_GOMP), (TORCH_GOMP,), "problem"),
+        ((), None, (), "ok"),
+        ((TORCH_GOMP,), None, (), "ok"),
+        ((TORCH_GOMP, SKLEARN_GOMP), (TORCH_GOMP, SKLEARN_GOMP), (), "problem"),
+        ((TORCH_GOMP, SKLEARN_GOMP), (SKLEARN_GOMP,), (), "ok"),
+        ((TORCH_GOMP, SKLEARN_GOMP), (), (), "ok"),
+        ((TORCH_GOMP, SKLEARN_GOMP), None, (), "note"),
+        ((TORCH_GOMP, IOMP), (TORCH_GOMP, IOMP), (), "problem"),
+        ((TORCH_GOMP, IOMP), (TORCH_GOMP, IOMP), ("/l/libtcmalloc.so.4", IOMP), "ok"),
+        ((TORCH_GOMP, SKLEARN_GOMP), (TORCH_GOMP, SKLEARN_GOMP), (TORCH_GOMP,), "problem"),
     ],
 )
 def test_two_runtimes_in_a_running_worker_are_a_problem_unless_libiomp5_answers_for_both(
-    paths: tuple[str, ...], preload: tuple[str, ...], severity: str
+    paths: tuple[str, ...], working: tuple[str, ...] | None, preload: tuple[str, ...], severity: str
 ) -> None:
-    process = LoadedRuntimes(pid=7, paths=paths, preloaded=preload)
+    process = LoadedRuntimes(pid=7, paths=paths, with_threads=working, preloaded=preload)
     bundled, loaded = answers("openmp-runtimes", processes=(process,))
     assert (bundled.severity, loaded.severity) == ("ok", severity)
     assert all(seen.where.startswith("/proc/7/") for seen in loaded.evidence)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ipexlaunch.binding import Binding
 from ipexlaunch.documents.event_rows import ROWS_A_LINE
 from ipexlaunch.documents.events_document import read_events, write_events
+from ipexlaunch.documents.placement_rows import placement_of, placement_row
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.host_reading import HostReading, Throttling
 from ipexlaunch.lifecycle import Failure
@@ -27,6 +28,13 @@ TIMES = st.floats(0, 1e6)
 IDS = st.frozensets(st.integers(0, 300), max_size=5)
 SIZES = st.dictionaries(st.integers(0, 3), st.integers(0, 1 << 40), max_size=3)
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=9)
+CROWDS = st.builds(
+    Crowd,
+    st.frozensets(st.integers(0, 9), min_size=1),
+    st.integers(2, 9),
+    st.lists(NAMES, max_size=2).map(tuple),
+    st.integers(1, 9),
+)
 
 
 @st.composite
@@ -65,7 +73,7 @@ PLACEMENTS = st.builds(
     openmp=st.frozensets(NAMES, max_size=2),
     openmp_clashes=st.frozensets(st.lists(NAMES, max_size=2).map(tuple), max_size=2),
     migrations=st.one_of(st.none(), st.integers(0, 9)),
-    crowd=st.one_of(st.none(), st.builds(Crowd, st.frozensets(st.integers(0, 9), min_size=1), st.integers(2, 9))),
+    crowd=st.one_of(st.none(), CROWDS),
 )
 
 
@@ -193,3 +201,8 @@ def test_what_is_no_record_of_a_run_is_refused_with_the_line(lines: list[str], w
     with pytest.raises(DocumentError) as error:
         read_events(lines, "events.jsonl")
     assert words in str(error.value)
+
+
+def test_a_crowd_of_a_former_version_has_no_owner() -> None:
+    row = placement_row(Placement(cpus=frozenset({0}), threads=1, pinned_threads=0, main_thread_cpus=frozenset({0})))
+    assert placement_of({**row, "crowd": ["0-1", 8]}).crowd == Crowd(frozenset({0, 1}), 8)

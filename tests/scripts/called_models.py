@@ -47,6 +47,20 @@ def exported() -> None:
         model(torch.ones(6, 4))
 
 
+def quantised() -> None:
+    plain = torch.nn.Sequential(torch.nn.Linear(4, 4)).eval()
+    model = torch.ao.quantization.quantize_dynamic(plain, {torch.nn.Linear}, dtype=torch.qint8)[0]
+    for _ in range(3):
+        model(torch.ones(9, 4))
+
+
+def mapped() -> None:
+    with torch.inference_mode(False):
+        model = net()
+        for _ in range(3):
+            torch.vmap(model)(torch.ones(8, 4))
+
+
 def classified() -> None:
     model = BertForSequenceClassification(BertConfig(**SMALL)).eval()
     batch = {"input_ids": torch.ones(7, 5, dtype=torch.long), "attention_mask": torch.ones(7, 5, dtype=torch.long)}

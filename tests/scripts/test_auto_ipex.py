@@ -163,7 +163,18 @@ def test_a_call_that_could_change_its_arguments_is_made_once_only() -> None:
     bench = Bench()
     bench.call(Model(), Tensor(), cache=object())
     bench.call(Model(), Tensor(), generates=True)
-    assert all("check" not in facts for facts in bench.said if isinstance(facts, dict))
+    checks = [facts["check"] for facts in bench.said if isinstance(facts, dict)]
+    assert checks == [
+        "not checked: a call more could change its arguments",
+        "not checked: generate makes other texts of equal worth",
+    ]
+    assert any("are not compared with fp32: a call more could change its arguments" in line for line in bench.told)
+
+
+def test_a_model_that_is_called_with_a_dictionary_is_checked_too() -> None:
+    bench = Bench()
+    bench.call(Model(), {"input_ids": Tensor(), "inner": {"mask": Tensor()}})
+    assert [facts["check"] for facts in bench.said if isinstance(facts, dict)] == ["compared optimised in fp32"]
 
 
 def test_wrong_answers_make_the_run_invalid() -> None:

@@ -32,6 +32,11 @@ class Model:
     def parameters(self) -> Any:
         return iter([0] if self.weights else [])
 
+    parts: tuple[object, ...] = ()
+
+    def modules(self) -> Any:
+        return iter([SimpleNamespace(buffers=lambda **_: iter(())), *self.parts])
+
 
 class Head(Model):
     pass
@@ -56,7 +61,7 @@ class OptimizedModule(Model):
 class Bench:
     """A counter with what it said."""
 
-    def __init__(self, warmup_calls: int = 1, grad: bool = False) -> None:
+    def __init__(self, warmup_calls: int = 1, grad: bool = False, start_after_warmup: bool = False) -> None:
         self.said: list[object] = []
         self.told: list[str] = []
         self.grad = grad
@@ -66,11 +71,14 @@ class Bench:
             ready=lambda: self.said.append("ready"),
             count=lambda items, tokens, _: self.said.append((items, tokens)),
             tell=lambda **facts: self.said.append(facts),
+            invalid=lambda reason: self.said.append(f"invalid: {reason}"),
         )
         torch = SimpleNamespace(
             Tensor=Tensor, is_grad_enabled=lambda: self.grad, jit=SimpleNamespace(ScriptModule=Script)
         )
-        self.counter = CallCounter(lambda: worker, lambda: torch, warmup_calls, self.told.append)
+        self.counter = CallCounter(
+            lambda: worker, lambda: torch, warmup_calls, self.told.append, start_after_warmup=start_after_warmup
+        )
 
     def call(self, model: Model, *args: object, **kwargs: object) -> object:
         return self.counter.handle(lambda _, *a, **k: (a, k), model, args, kwargs, False)
@@ -267,3 +275,82 @@ def test_a_structure_that_holds_itself_ends() -> None:
 def test_what_is_no_batch_of_ids_has_no_tokens() -> None:
     assert new_tokens(Model(), (), {}, "text") == 0
     assert new_tokens(Model(), (), {}, SimpleNamespace(sequences=None)) == 0
+
+
+def test_a_warm_up_that_the_script_names_ends_with_the_start_before_the_script_looks_at_its_clock() -> None:
+    bench, model = Bench(warmup_calls=2, start_after_warmup=True), Model()
+    for size in (1, 2):
+        bench.call(model, Tensor(size))
+    assert bench.said == ["warming up", "ready"]  # while the script has nothing else to do
+    for size in (3, 4):
+        bench.call(model, Tensor(size))
+    assert bench.said == ["warming up", "ready", (3, 0), (4, 0)]
+
+
+def test_a_start_that_came_is_not_given_again_where_another_model_is_counted() -> None:
+    bench = Bench(warmup_calls=1, start_after_warmup=True)
+    first, second = Head(), Model()
+    bench.call(first, Tensor(1))
+    for _ in range(3):
+        bench.call(second, Tensor(4))
+    assert bench.said.count("ready") == 1
+    assert bench.counted == [4, 4]
+
+
+class Packed:
+    """What a quantisation leaves in place of parameters."""
+
+    _packed_params = object()
+
+
+def weightless(*modules: object) -> Model:
+    model = Model(weights=False)
+    model.parts = modules
+    return model
+
+
+class Buffer(Tensor):
+    def __init__(self, *shape: int, floating: bool) -> None:
+        super().__init__(*shape)
+        self.floating = floating
+
+    def is_floating_point(self) -> bool:
+        return self.floating
+
+
+def module(*buffers: Buffer, **attributes: object) -> SimpleNamespace:
+    return SimpleNamespace(buffers=lambda recurse: iter(buffers if not recurse else ()), **attributes)
+
+
+@pytest.mark.parametrize(
+    ("part", "counted"),
+    [
+        (Packed(), [2]),
+        (module(Buffer(4, 4, floating=False)), [2]),
+        (module(weight=Tensor(4, 4)), [2]),
+        (module(Buffer(4, 4, floating=True)), []),  # the window of a spectrogram, the class weights of a loss
+        (module(Buffer(4, floating=False), mean=Tensor(3)), []),
+        (module(), []),
+    ],
+)
+def test_weights_that_are_no_parameters_make_a_model_too(part: object, counted: list[int]) -> None:
+    bench = Bench(warmup_calls=0)
+    bench.call(weightless(part), Tensor(2))
+    assert bench.counted == counted
+    bench.counter.at_exit()
+    assert ("no module with weights was called, only Model (1)" in str(bench.said)) == (not counted)
+
+
+def test_that_nothing_was_counted_makes_the_workers_results_invalid() -> None:
+    bench = Bench()
+    bench.call(Model(), Tensor(1))
+    bench.counter.at_exit()
+    why = "--count-calls counted nothing: 1 call of a model, all of them warm-up (--warmup-calls 1)"
+    assert bench.said == ["warming up", f"invalid: {why}"]
+
+
+def test_a_script_that_called_no_model_is_told_so_without_an_import_from_its_folder() -> None:
+    bench = Bench()
+    bench.counter.at_exit()
+    assert bench.said == []  # the launcher says it
+    assert bench.told == ["--count-calls counted nothing: no model (torch.nn.Module) was called in this process"]

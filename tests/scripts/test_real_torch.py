@@ -37,16 +37,16 @@ def test_calls_of_every_kind_of_model_are_counted(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PACKAGE / "worker_path"))
-    kinds = ["traced", "scripted", "exported", "classified", "generated", "translated"]
+    kinds = ["traced", "scripted", "exported", "classified", "generated", "translated", "quantised", "mapped"]
     command = [torch_python(), RUNNER, "--count-calls", str(HERE / "called_models.py"), *kinds]
     said = talk_to(command, cwd=str(ROOT))
     counts = [message for message in said if message["event"] == "progress"]
     items = [count for message in counts for count in message["items"]]
     tokens = [count for message in counts for count in message["tokens"]]
-    assert items == [3, 3, 5, 5, 6, 6, 7, 7, 4, 4, 2, 2]
+    assert items == [3, 3, 5, 5, 6, 6, 7, 7, 4, 4, 2, 2, 9, 9, 8, 8]
     made = int(capfd.readouterr().out.split("generated ")[1].split()[0])
     assert sum(tokens[8:10]) == made > 8
-    assert tokens == [0] * 8 + tokens[8:10] + [8, 8]
+    assert tokens == [0] * 8 + tokens[8:10] + [8, 8] + [0] * 4
     assert all(latency > 0 for message in counts for latency in message["latencies_s"])
     assert [message["event"] for message in said if message["event"] != "progress"] == [
         "phase", "ready", "facts", "finished",

@@ -1,0 +1,104 @@
+"""Which libraries are preloaded into the workers: what is asked for, else what starts and conflicts with nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipexlaunch.cli.run_options import allocator
+from ipexlaunch.errors import LaunchError
+from ipexlaunch.preloads import ALLOCATORS, Conflict, conflict_of, kinds_in, preloaded_in
+
+LIBRARY_HINTS = {
+    "iomp5": "install it into the workers' environment: pip install intel-openmp",
+    "tcmalloc": "install it: apt-get install libtcmalloc-minimal4, or conda install gperftools",
+    "jemalloc": "install it: apt-get install libjemalloc2, or conda install jemalloc",
+}
+
+WITHOUT = {
+    "iomp5": "--omp-runtime default",
+    "tcmalloc": "--memory-allocator default",
+    "jemalloc": "--memory-allocator default",
+}
+"""What leaves each out."""
+
+EXECUTABLE = ("/bin/true", "/usr/bin/true")
+"""What is started under a library where no interpreter is: the first that is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preload:
+    """What is preloaded, and what the user should know of it."""
+
+    libraries: dict[str, str]
+    """Names to paths."""
+    remarks: tuple[str, ...] = ()
+
+
+def preload_from_options(python: str, kind: str, options: dict[str, Any]) -> Preload:
+    """The libraries that --memory-allocator, --omp-runtime and their former names ask for, each tried first.
+
+    Args:
+        python: the workers' interpreter.
+        kind: of the program: an executable is not started for the trial, nor an interpreter.
+        options: the command's keyword arguments.
+
+    Raises:
+        LaunchError: one that is asked for by name is not there, or a trivial program does not start under it.
+        UsageError: two options exclude each other.
+    """
+    which, runtime = allocator(options), options["omp_runtime"]
+    if options["disable_iomp"]:
+        runtime = "default"
+    by_name = {which} & set(ALLOCATORS) | ({"iomp5"} if runtime == "intel" else set())
+    wanted = [*(["iomp5"] if runtime != "default" else []), *{"auto": ALLOCATORS, "default": ()}.get(which, (which,))]
+    own = kinds_in(preloaded_in(os.environ))  # the caller has chosen
+    wanted = [name for name in wanted if name in by_name or ("openmp" if name == "iomp5" else "allocator") not in own]
+    if not wanted:
+        return Preload(libraries={})
+    found, refused, conflicts = usable_libraries(python, kind, wanted)
+    for name in wanted:
+        if name in by_name and name in refused:
+            raise LaunchError(f"preload {name}", refused[name], f"mend it, or {WITHOUT[name]}")
+        if name in by_name and name not in found:
+            raise LaunchError(f"preload {name}", "it is not installed here", LIBRARY_HINTS[name])
+    remarks = [f"{name} is not preloaded: {why}" for name, why in refused.items()]
+    for name, conflict in conflicts.items():
+        if name in by_name:
+            remarks.append(f"{name} is preloaded as asked, but {conflict.package} is installed: {conflict.source}")
+        else:
+            del found[name]
+            remarks.append(f"{name} is not preloaded: {conflict.package} is installed, and {conflict.source}")
+    if which == "auto" and "tcmalloc" in found:
+        found.pop("jemalloc", None)
+    return Preload(libraries=found, remarks=tuple(dict.fromkeys(remarks)))
+
+
+def usable_libraries(
+    python: str, kind: str, wanted: Sequence[str]
+) -> tuple[dict[str, str], dict[str, str], dict[str, Conflict]]:
+    """Those that start, to their paths; why others do not; and those of the first that something installed cannot bear.
+
+    Args:
+        python: the workers' interpreter.
+        kind: of the program.
+        wanted: names of libraries.
+    """
+    from ipexlaunch.doctor import read_interpreter
+    from ipexlaunch.find_libraries import interpreter_prefixes
+    from ipexlaunch.findings.reading import Unread
+    from ipexlaunch.try_programs import libraries_that_start
+
+    place = shutil.which(python) or python
+    trial = () if kind != "executable" else tuple(path for path in EXECUTABLE if os.access(path, os.X_OK))[:1]
+    found, refused = libraries_that_start(place, os.environ, wanted, program=trial)
+    if not found:
+        return found, refused, {}
+    # An executable may start the active environment's Python: a shell script, torchrun.
+    interpreter = read_interpreter(place, interpreter_prefixes(place))
+    packages = () if isinstance(interpreter, Unread) else tuple(interpreter.packages)
+    conflicts = {name: conflict for name in found if (conflict := conflict_of(name, packages)) is not None}
+    return found, refused, conflicts

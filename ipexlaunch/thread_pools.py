@@ -1,0 +1,253 @@
+"""Who starts threads in programs, by what each is known, and what sets how many: one table, docs/threads.md shows it.
+
+The doctor, the launch (variables of the caller's shell) and the report (who crowds the cpus) all read it. Sources are
+the pages of each library and program named in the table; what a file of a running process tells is seen with the
+releases in docs/programs.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A library or program with threads (or processes) of its own."""
+
+    name: str
+    cure: str
+    """What gives it as many threads as an instance has; "{n}" stands for their number."""
+    variables: tuple[str, ...] = ()
+    """Environment variables that hold the count."""
+    limits: tuple[str, ...] = ()
+    """... and those that hold a most."""
+    files: str = ""
+    """Names of the file (library or program) that its threads begin in, as a regular expression."""
+    mapped: str = ""
+    """Names of a file whose presence tells it, where its threads begin in the C++ library's code."""
+    threads: str = ""
+    """How the names of its threads begin."""
+    starts_processes: bool = False
+    """Whether it starts processes that work, not threads."""
+
+
+POOLS = (
+    Pool(
+        name="OpenMP",
+        cure="OMP_NUM_THREADS={n}, torch.set_num_threads({n}), num_threads or nthread of the library that uses it; "
+        "where several processes have threads each, --env OMP_NUM_THREADS with fewer",
+        variables=("OMP_NUM_THREADS",),
+        limits=("OMP_THREAD_LIMIT",),
+        files=r"lib(gomp|iomp5|omp)\b.*\.so.*",
+        threads="OMP",
+    ),
+    Pool(name="MKL", cure="MKL_NUM_THREADS={n}", variables=("MKL_NUM_THREADS",), files=r"libmkl_.*"),
+    Pool(
+        name="OpenBLAS",
+        cure="OPENBLAS_NUM_THREADS={n}",
+        variables=("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"),
+        files=r"lib(scipy_)?openblas.*",
+    ),
+    Pool(name="BLIS", cure="BLIS_NUM_THREADS={n}", variables=("BLIS_NUM_THREADS",), files=r"libblis.*"),
+    Pool(name="FlexiBLAS", cure="FLEXIBLAS_NUM_THREADS={n}", variables=("FLEXIBLAS_NUM_THREADS",)),
+    Pool(name="Accelerate", cure="VECLIB_MAXIMUM_THREADS={n}", variables=("VECLIB_MAXIMUM_THREADS",)),
+    Pool(
+        name="NumExpr",
+        cure="NUMEXPR_NUM_THREADS={n}, numexpr.set_num_threads({n})",
+        variables=("NUMEXPR_NUM_THREADS",),
+        limits=("NUMEXPR_MAX_THREADS",),
+        files=r"interpreter\..*\.so",
+    ),
+    Pool(
+        name="Numba",
+        cure="NUMBA_NUM_THREADS={n}, numba.set_num_threads({n})",
+        variables=("NUMBA_NUM_THREADS",),
+        files=r"(workqueue|omppool|tbbpool)\..*\.so",
+    ),
+    Pool(
+        name="Polars",
+        cure="POLARS_MAX_THREADS={n}",
+        variables=("POLARS_MAX_THREADS",),
+        files=r"_?polars.*\.so",
+        threads="polars",
+    ),
+    Pool(
+        name="Rayon (Rust)",
+        cure="RAYON_NUM_THREADS={n}",
+        variables=("RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS"),
+        threads="rayon",
+        files=r"tokenizers.*\.so",
+    ),
+    Pool(name="Tokio (Rust)", cure="TOKIO_WORKER_THREADS={n}", variables=("TOKIO_WORKER_THREADS",), threads="tokio"),
+    Pool(name="Go", cure="GOMAXPROCS={n}", variables=("GOMAXPROCS",)),
+    Pool(
+        name="Julia",
+        cure="JULIA_NUM_THREADS={n}, julia --threads {n}",
+        variables=("JULIA_NUM_THREADS",),
+        files=r"(libjulia.*|julia)",
+    ),
+    Pool(
+        name="oneTBB",
+        cure="tbb::global_control(max_allowed_parallelism, {n}); it reads no variable of its own, but the affinity",
+        variables=("TBB_NUM_THREADS",),
+        files=r"libtbb(12|\.|malloc).*",
+        threads="tbb",
+    ),
+    Pool(
+        name="Apache Arrow",
+        cure="pyarrow.set_cpu_count({n}); at its start it takes OMP_NUM_THREADS",
+        mapped=r"libarrow\.so.*",
+    ),
+    Pool(
+        name="DuckDB",
+        cure="`SET threads = {n}`, or duckdb.connect(config={'threads': {n}})",
+        mapped=r"(lib|_)?duckdb.*",
+        files=r"(lib|_)?duckdb.*",
+    ),
+    Pool(
+        name="ONNX Runtime",
+        cure="SessionOptions.intra_op_num_threads = {n}",
+        mapped=r"(libonnxruntime|onnxruntime_pybind11_state).*",
+        files=r"(libonnxruntime|onnxruntime_pybind11_state).*",
+    ),
+    Pool(
+        name="OpenVINO",
+        cure="compile_model(..., {'INFERENCE_NUM_THREADS': {n}})",
+        mapped=r"libopenvino\.so.*",
+        files=r"libopenvino.*",
+    ),
+    Pool(
+        name="TensorFlow",
+        cure="TF_NUM_INTRAOP_THREADS={n}, tf.config.threading",
+        variables=("TF_NUM_INTRAOP_THREADS",),
+        mapped=r"libtensorflow_(framework|cc).*",
+        threads="tf_",
+    ),
+    Pool(
+        name="JAX",
+        cure="XLA_FLAGS=--xla_cpu_multi_thread_eigen=false for one thread; else its process's affinity decides",
+        mapped=r"(xla_extension|libjax_common|_jax).*\.so",
+    ),
+    Pool(
+        name="joblib and loky",
+        cure="n_jobs={n}, or LOKY_MAX_CPU_COUNT={n}; --env OMP_NUM_THREADS=1 where each process has OpenMP threads",
+        variables=("LOKY_MAX_CPU_COUNT",),
+        threads="LokyProcess",
+        starts_processes=True,
+    ),
+    Pool(
+        name="Ray",
+        cure="ray.init(num_cpus={n})",
+        files=r"raylet|gcs_server",
+        threads="ray::",
+        starts_processes=True,
+    ),
+    Pool(
+        name="Python's pools",
+        cure="max_workers={n} or processes={n}; PYTHON_CPU_COUNT={n} from Python 3.13 on (before, os.cpu_count() is "
+        "the host's)",
+        variables=("PYTHON_CPU_COUNT",),
+        files=r"(lib)?python\d.*",
+        starts_processes=True,
+    ),
+    Pool(
+        name="Java",
+        cure="-XX:ActiveProcessorCount={n}, also in JAVA_TOOL_OPTIONS",
+        files=r"(java|libjvm.*|libjli.*)",
+        mapped=r"libjvm\.so",
+    ),
+    Pool(
+        name="Node.js",
+        cure="UV_THREADPOOL_SIZE={n} for its pool, --v8-pool-size={n} for its engine, fewer workers or processes",
+        files=r"node(js)?",
+    ),
+    Pool(
+        name=".NET", cure="DOTNET_PROCESSOR_COUNT={n}", variables=("DOTNET_PROCESSOR_COUNT",), mapped=r"libcoreclr\.so"
+    ),
+    Pool(name="pigz", cure="pigz -p {n}", files=r"(un)?pigz"),
+    Pool(name="zstd", cure="zstd -T{n}", files=r"(zstd|zstdmt|libzstd.*)"),
+    Pool(name="xz", cure="xz -T{n}", files=r"(xz|xzcat|lzma|liblzma.*)"),
+    Pool(name="lbzip2", cure="lbzip2 -n {n}", files=r"lb(un)?zip2"),
+    Pool(name="pbzip2", cure="pbzip2 -p{n}", files=r"pbzip2"),
+    Pool(name="plzip", cure="plzip -n {n}", files=r"plzip"),
+    Pool(name="7-Zip", cure="7z -mmt={n}", files=r"7z[azr]?|7z\.so"),
+    Pool(
+        name="FFmpeg",
+        cure="ffmpeg -threads {n} (before -i for decoding, after it for encoding), -filter_threads {n}; for x265 "
+        "-x265-params pools={n}",
+        files=r"(ffmpeg|ffprobe|lib(avcodec|avfilter|x264|x265|SvtAv1)).*",
+    ),
+    Pool(name="openssl speed", cure="openssl speed -multi {n}", files=r"openssl", starts_processes=True),
+    Pool(name="sysbench", cure="sysbench --threads={n}", files=r"sysbench"),
+    Pool(name="stress-ng", cure="stress-ng --cpu {n}", files=r"stress-ng", starts_processes=True),
+    Pool(name="llama.cpp", cure="llama-cli -t {n} -tb {n}", files=r"(llama-.*|libllama.*|libggml.*)"),
+    Pool(name="ripgrep", cure="rg -j {n}", files=r"rg"),
+    Pool(name="GNU sort", cure="sort --parallel={n}", files=r"sort"),
+    Pool(name="make", cure="make -j{n}", files=r"g?make", starts_processes=True),
+    Pool(name="ninja", cure="ninja -j{n}", files=r"ninja", starts_processes=True),
+    Pool(name="samtools", cure="samtools -@ {n}", files=r"(samtools|libhts.*)"),
+    Pool(name="GROMACS", cure="gmx mdrun -nt {n}", files=r"(gmx|libgromacs.*)"),
+)
+"""The more particular before the more general; a thread's own file and name decide before what else is mapped."""
+
+BY_NAME = {pool.name: pool for pool in POOLS}
+
+COUNTS = tuple(name for pool in POOLS for name in pool.variables)
+"""Variables that hold a count of threads."""
+
+LIMITS = tuple(name for pool in POOLS for name in pool.limits)
+
+
+COUNT = r"\s*\d{1,9}(\s*,\s*\d{1,9})*\s*"
+"""A count, or one for each level of nested regions; words such as "auto" are no count of somebody else."""
+
+
+def shell_counts(variables: Mapping[str, str], threads: Collection[int]) -> dict[str, str]:
+    """The variables of the caller's shell that would give a worker another count of threads than its slice has.
+
+    Args:
+        variables: the environment.
+        threads: those of every instance.
+    """
+    fitting = {str(count) for count in threads} if len(set(threads)) == 1 else set()
+    counts = {name: variables[name].strip() for name in COUNTS if re.fullmatch(COUNT, variables.get(name, ""))}
+    limits = {name: variables[name].strip() for name in LIMITS if re.fullmatch(COUNT, variables.get(name, ""))}
+    unlike = {name: value for name, value in counts.items() if value not in fitting}
+    too_low = {name: value for name, value in limits.items() if int(value.split(",")[0]) < max(threads, default=1)}
+    return unlike | too_low
+
+
+def owner_of(begins_in: str, thread: str, program: str, mapped: Iterable[str]) -> str:
+    """The pool that a thread belongs to; "" where nothing tells it.
+
+    Args:
+        begins_in: path of the file with the function that the thread began with; "" where not known.
+        thread: its name.
+        program: path of its process's program.
+        mapped: paths of the files that are mapped into its process.
+    """
+    start, executable = (path.rpartition("/")[2] for path in (begins_in, program))
+    named = [pool for pool in POOLS if pool.threads and thread.startswith(pool.threads)]
+    own = [pool for pool in POOLS if pool.files and start and re.fullmatch(pool.files, start)]
+    interpreter = [pool for pool in own if pool.name == "Python's pools"]  # a thread of Python's: who started it?
+    names = {path.rpartition("/")[2] for path in mapped}
+    users = [pool for pool in POOLS if pool.mapped and any(re.fullmatch(pool.mapped, name) for name in names)]
+    if own and own[0].name == "oneTBB" and len(users) == 1:
+        return users[0].name  # it has the threads, but the one library that uses it has the option
+    if named or [pool for pool in own if pool not in interpreter]:
+        return (named or own)[0].name
+    is_python = re.fullmatch(BY_NAME["Python's pools"].files, executable) is not None
+    programs = [pool for pool in POOLS if pool.files and re.fullmatch(pool.files, executable)]
+    if programs and not is_python:
+        return programs[0].name
+    if interpreter:
+        return interpreter[0].name
+    return users[0].name if len(users) == 1 else ""
+
+
+def cure_of(name: str, threads: int) -> str:
+    """What gives a pool so many threads; "" for one that is not in the table (an older or later report's)."""
+    pool = BY_NAME.get(name)
+    return pool.cure.replace("{n}", str(threads)) if pool is not None else ""

@@ -1,0 +1,105 @@
+"""Start short programs before workers are: one under each library to preload, one that says what is installed.
+
+Two known sources: jemalloc built for 4 KiB pages on a kernel with larger ones ("Unsupported system page size"), and
+ld.so(8), which goes on without a library that it cannot load and says so on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+
+from ipexlaunch.exit_words import describe_exit
+from ipexlaunch.find_libraries import libraries_there
+
+LONGEST_TRIAL_S = 10.0
+"""It takes 1 to 4 ms; what takes so long hangs."""
+
+LONGEST_ANSWER_S = 60.0
+"""An interpreter on a slow network file system takes its time."""
+
+LONGEST_REASON = 160
+
+
+def libraries_that_start(
+    python: str, environment: Mapping[str, str], wanted: Iterable[str], root: str = "/", program: Sequence[str] = ()
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The first library of each name under which the workers' interpreter starts; and why not, for those with none.
+
+    Args:
+        python: the workers' interpreter.
+        environment: the variables of the caller.
+        wanted: keys of find_libraries.NAMES.
+        root: where the file system begins; another directory in tests.
+        program: what is started; () for the interpreter, which says its version.
+    """
+    working: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    for library, paths in libraries_there(python, environment, root, wanted).items():
+        for path in paths:
+            problem = why_not(path, program or (python, "-V"), environment)
+            if not problem:
+                working[library] = path
+                refused.pop(library, None)
+                break
+            refused.setdefault(library, f"{path}: {problem}")
+    return working, refused
+
+
+def why_not(path: str, program: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Why a program does not start with this library preloaded; "" where it does.
+
+    Args:
+        path: the library.
+        program: its command.
+        environment: the caller's variables; its own LD_PRELOAD is left out, it is not on trial.
+    """
+    if re.search(r"[:\s]", path):
+        return "ld.so(8) cannot be told of a path with a blank or a colon"
+    try:
+        done = subprocess.run(
+            program,
+            env={**environment, "LD_PRELOAD": path, "LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=LONGEST_TRIAL_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{os.path.basename(program[0])} did not end with it within {LONGEST_TRIAL_S:.0f} s"
+    except OSError:
+        return ""  # it is the program that cannot be started, and whoever starts it says so
+    said = done.stderr.decode(errors="replace")
+    ignored = re.search(r"from LD_PRELOAD cannot be preloaded(?: \((.*)\))?", said)
+    if ignored:
+        return f"it cannot be loaded: {ignored[1] or 'the linker does not say why'}"
+    if not done.returncode:
+        return ""
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "")
+    return f"{os.path.basename(program[0])} {describe_exit(done.returncode)} with it{': ' * bool(last)}{last}"[
+        :LONGEST_REASON
+    ]
+
+
+def answer_of(program: Sequence[str]) -> str | None:
+    """The last line that a short program prints; None where it cannot be started or fails.
+
+    Args:
+        program: its command.
+    """
+    try:
+        done = subprocess.run(
+            program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=LONGEST_ANSWER_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    lines = done.stdout.decode(errors="replace").splitlines()
+    return lines[-1] if lines and not done.returncode else None
