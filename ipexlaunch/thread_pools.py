@@ -29,8 +29,6 @@ class Pool:
     """Names of a file whose presence tells it, where its threads begin in the C++ library's code."""
     threads: str = ""
     """How the names of its threads begin."""
-    starts_processes: bool = False
-    """Whether it starts processes that work, not threads."""
 
 
 POOLS = (
@@ -135,14 +133,12 @@ POOLS = (
         cure="n_jobs={n}, or LOKY_MAX_CPU_COUNT={n}; --env OMP_NUM_THREADS=1 where each process has OpenMP threads",
         variables=("LOKY_MAX_CPU_COUNT",),
         threads="LokyProcess",
-        starts_processes=True,
     ),
     Pool(
         name="Ray",
         cure="ray.init(num_cpus={n})",
         files=r"raylet|gcs_server",
         threads="ray::",
-        starts_processes=True,
     ),
     Pool(
         name="Python's pools",
@@ -150,7 +146,6 @@ POOLS = (
         "the host's)",
         variables=("PYTHON_CPU_COUNT",),
         files=r"(lib)?python\d.*",
-        starts_processes=True,
     ),
     Pool(
         name="Java",
