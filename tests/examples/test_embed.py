@@ -19,12 +19,12 @@ EMBED = "examples/embed.py"
 def test_alone_it_embeds_and_its_vectors_are_right() -> None:
     done = run(ipex_python(), EMBED, "--seconds", "1")
     assert done.returncode == 0, done.stderr
-    values = re.search(r"paraphrases (\S+), unrelated (\S+), bf16 differs from fp32 by (\S+);", done.stdout)
+    values = re.search(r"paraphrases (\S+), unrelated (\S+), (bf16|IPEX) differs from fp32 by (\S+);", done.stdout)
     assert values, done.stdout
-    paraphrases, unrelated, difference = map(float, values.groups())
+    paraphrases, unrelated, difference = (float(values[group]) for group in (1, 2, 4))
     assert paraphrases > 0.6 > 0.3 > unrelated
-    # 0 would mean that nothing ran in bfloat16.
-    assert 0 < difference < 0.02
+    # 0 would mean that nothing ran in bfloat16, which IPEX has from AVX-512 on.
+    assert 0 < difference < 0.02 if values[3] == "bf16" else difference < 1e-4
 
 
 @pytest.mark.ipex
@@ -36,7 +36,7 @@ def test_under_ipexlaunch_it_gives_a_valid_report_of_local_pinned_workers(tmp_pa
     assert document["throughput"]["tokens"] > document["throughput"]["items"] > 100
     for instance in document["instances"]:
         assert instance["local_pages"] is None or instance["local_pages"] > 0.95
-        # All of the model's weights are there, 90 MB in fp32 and half of it again in bfloat16.
+        # All of the model's weights are there, 90 MB in fp32, and half of it or all of it again.
         assert instance["peak_memory_bytes"] > 135e6
 
 
