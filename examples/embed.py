@@ -17,8 +17,7 @@ try:
 except ImportError as error:
     raise SystemExit(f"embed.py: {error}; `make env-ipex` makes .venv-ipex, which has everything") from None
 
-# By length, so that batches need little padding.
-SENTENCES = sorted(Path(__file__).with_name("sentences.txt").read_text(encoding="utf-8").splitlines(), key=len)
+BY_LENGTH = sorted(Path(__file__).with_name("sentences.txt").read_text(encoding="utf-8").splitlines(), key=len)
 CHECKED = "A broken valve was replaced at night.", "The night crew exchanged a faulty valve.", "Call me Ishmael."
 
 
@@ -32,15 +31,15 @@ def embed(model, batch):
 def main(seconds, batch_size):
     tokenizer = AutoTokenizer.from_pretrained(get_model_path())
     exact = AutoModel.from_pretrained(get_model_path()).eval()
-    bf16 = torch.backends.cpu.get_cpu_capability() == "AVX512"  # IPEX packs bfloat16 weights from there on only
+    bf16 = "bf16" * (torch.backends.cpu.get_cpu_capability() == "AVX512")  # IPEX packs such weights from there on only
     model = ipex.optimize(exact, dtype=torch.bfloat16 if bf16 else torch.float32)
-    parts = [SENTENCES[start : start + batch_size] for start in range(0, len(SENTENCES), batch_size)]
+    parts = [BY_LENGTH[start : start + batch_size] for start in range(0, len(BY_LENGTH), batch_size)]
     *batches, checked = (tokenizer(part, padding=True, return_tensors="pt") for part in [*parts, CHECKED])
     reference = embed(exact, checked)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bool(bf16)):
         ours = embed(model, checked)
         (same, other), error = (ours[0] * ours[1:]).sum(1), (1 - (ours * reference).sum(1)).abs().max()
-        values = f"paraphrases {same:.3f}, unrelated {other:.3f}, {'bf16' if bf16 else 'IPEX'} differs from fp32 by {error:.1e}"
+        values = f"paraphrases {same:.3f}, unrelated {other:.3f}, {bf16 or 'IPEX'} differs from fp32 by {error:.1e}"
         if not (same > other + 0.3 and error < 0.02):  # also where one is not a number
             raise SystemExit(f"embed.py: wrong vectors: {values}")
         for batch in batches:  # the warm-up: every shape once
