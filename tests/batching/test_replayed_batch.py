@@ -19,7 +19,7 @@ from tests.batching.test_batch_command import DOUBLE, ROOT, doubled, write_input
 
 FREE = {
     "output_file", "output_format", "no_progress", "resume", "overwrite", "rebuild", "retry_dead", "replay", "program",
-    "arguments",
+    "arguments", "errors_file",
 }  # fmt: skip
 """Options of `batch` alone that may be said anew."""
 
