@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import ipexlaunch
+from tests.cpu_instructions import NO_INSTRUCTIONS
 
 # No test measures time, and the machine may be busy.
 settings.register_profile("ipexlaunch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -114,11 +115,11 @@ def pytest_runtest_makereport(
     report = yield
     marks = {mark.name for mark in item.iter_markers()}
     required = marks & required_marks()
-    if report.skipped and required and call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception):
+    why = call.excinfo.value if call.excinfo is not None else None
+    may = str(why).startswith(NO_INSTRUCTIONS)
+    if report.skipped and required and isinstance(why, pytest.skip.Exception) and not may:
         report.outcome = "failed"
-        report.longrepr = (
-            f"{VARIABLE} names {', '.join(sorted(required))}, but the test skipped itself: {call.excinfo.value}"
-        )
+        report.longrepr = f"{VARIABLE} names {', '.join(sorted(required))}, but the test skipped itself: {why}"
     if report.when == "call" and report.passed:
         item.config.stash.setdefault(PASSED, set()).update(marks)
     return report

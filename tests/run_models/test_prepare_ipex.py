@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.cpu_instructions import skip_without_avx512
 from tests.examples.run_examples import ipex_python, run
 
 pytestmark = [pytest.mark.ipex, pytest.mark.process, pytest.mark.slow]
@@ -24,16 +25,24 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return findings
 
 
+def skip_where_refused(finding: dict[str, Any]) -> None:
+    """IPEX packs bf16 weights from AVX-512 on only; elsewhere that is what users are told."""
+    if "error" in finding:
+        skip_without_avx512(finding["error"])
+
+
 @pytest.mark.parametrize(
     ("name", "least"), [("encoder fp32", 0.999999), ("encoder bf16", 0.995), ("decoder bf16 embed", 0.995)]
 )
 def test_single_calls_run_as_a_traced_graph_and_answer_right(found: dict[str, Any], name: str, least: float) -> None:
+    skip_where_refused(found[name])
     assert found[name]["cosine"] >= least
     assert found[name]["facts"]["graph"] == "torch.jit"
     assert found[name]["notes"] == []
 
 
 def test_bf16_is_not_fp32(found: dict[str, Any]) -> None:
+    skip_where_refused(found["encoder bf16"])
     assert found["encoder bf16"]["cosine"] < 0.9999999
     assert found["decoder bf16"]["logit_error"] > 1e-4
     assert found["encoder classify bf16"]["logit_error"] > 1e-4
@@ -49,6 +58,7 @@ def test_weight_only_encoders_answer_right_without_a_graph(found: dict[str, Any]
 
 @pytest.mark.parametrize(("name", "most"), [("fp32", 1e-4), ("bf16", 0.1), ("int8", 0.1), ("int4", 0.5)])
 def test_decoders_answer_right_through_generate(found: dict[str, Any], name: str, most: float) -> None:
+    skip_where_refused(found[f"decoder {name}"])
     assert found[f"decoder {name}"]["logit_error"] <= most
     assert found[f"decoder {name}"]["facts"]["graph"] == "traced by ipex.llm.optimize"
 
@@ -62,6 +72,7 @@ def test_the_group_size_and_the_mode_arrive(found: dict[str, Any]) -> None:
 
 def test_an_unknown_decoder_is_said_to_be_optimised_plainly(found: dict[str, Any]) -> None:
     note = "ipex.llm.optimize does not know GPT2LMHeadModel; ipex.optimize was applied: no fused attention, no graph"
+    skip_where_refused(found["unknown bf16"])
     assert found["unknown bf16"]["notes"] == [note]
 
 
