@@ -19,7 +19,7 @@ strict = -X dev -X warn_default_encoding
 # Saved machines that lie beside the checkout (tests/probe/test_saved_machines.py).
 IPEXLAUNCH_TOPOLOGIES ?= ../shared/topologies/dev
 elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
-    env -u PYTHONPATH PYTHONMALLOC=default IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
+    env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
 .PHONY: python help demo test campaign-faults campaign-batch campaign-programs fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch

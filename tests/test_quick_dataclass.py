@@ -1,14 +1,10 @@
 import copy
 import dataclasses
 import inspect
-import os
 import pickle
-import subprocess
-import sys
 from dataclasses import dataclass as standard
 from dataclasses import field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,20 +134,3 @@ def test_tools_see_its_fields() -> None:
     match Point(1, 3):
         case Point(x, y):
             assert (x, y) == (1, 3)
-
-
-def test_a_run_defines_no_dataclass_the_slow_way_before_its_workers_start() -> None:
-    """One defined by `dataclasses` costs as much as five."""
-    code = (
-        "import dataclasses, sys\nfrom ipexlaunch.cli.main import main\nimport ipexlaunch.supervise\n"
-        "assert main(['--topology', '1s 1n 2c 1t', '--dry-run', '--no-python', 'true']) == 0\n"
-        "values = {v for n, m in list(sys.modules.items()) if n.startswith('ipexlaunch') for v in vars(m).values()\n"
-        "          if isinstance(v, type) and dataclasses.is_dataclass(v)}\n"
-        "print('SLOW', len(values), *sorted(v.__module__ + '.' + v.__name__ for v in values\n"
-        "      if v.__dataclass_params__.init))\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    count, *slow = done.stdout.rpartition("SLOW ")[2].split()
-    assert int(count) > 20
-    assert slow == [], "import dataclass from ipexlaunch.quick_dataclass in these modules"

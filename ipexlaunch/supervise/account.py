@@ -16,7 +16,6 @@ from ipexlaunch.supervise.announcements import of_printed
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.output import Log
 from ipexlaunch.told import COUNTED_NOTHING, Told
-from ipexlaunch.visible_text import visible
 
 
 def account(
@@ -150,7 +149,7 @@ def _worker(child: Child, worker: WorkerState, now: float) -> WorkerSnapshot:
         tokens=tally.tokens,
         rate=_present_rate(child, worker, now),
         local_pages=last.local_share(instance.nodes) if last is not None else None,
-        last_line=visible(mask_text(child.last_line)),
+        last_line=mask_text(child.last_line),  # drawings strip its colours
         exit_code=worker.exit_code,
         restarts=worker.restarts,
         busy_with=worker.busy_with,

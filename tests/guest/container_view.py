@@ -105,7 +105,9 @@ def here(words: list[str]) -> dict[str, Json]:
 
 def command(words: list[str]) -> dict[str, Json]:
     """One of our commands, to its end."""
-    done = subprocess.run([*LAUNCHER[:-1], *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*LAUNCHER[: LAUNCHER.index("run")], *words], capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
     return {"status": done.returncode, "stdout": done.stdout, "stderr": done.stderr}
 
 

@@ -144,13 +144,18 @@ def bound_by_numactl(shape: Shape) -> Json:
 
 def run(shape: Shape) -> Json:
     """The main job: one measured worker on each node, the last with a grandchild of the launcher."""
-    del shape
-    return _launched([], mib=WORKER_MIB, child_mib=GRANDCHILD_MIB)
+    return _launched(_one_on_each_node(shape), mib=WORKER_MIB, child_mib=GRANDCHILD_MIB)
+
+
+def _one_on_each_node(shape: Shape) -> list[str]:
+    """As many instances as nodes have cpus for us; the default is more of them where nodes are unlike."""
+    allowed = os.sched_getaffinity(0)
+    return ["--ninstances", str(sum(1 for node in shape.cpu_nodes if shape.online_of_node(node) & allowed))]
 
 
 def dry_run(shape: Shape) -> Json:
     """The lines that --dry-run prints, and what the last of them does in a shell, if numactl can."""
-    planned = _run([*LAUNCHER, "--dry-run", TOUCH_MEMORY, str(WORKER_MIB)])
+    planned = _run([*LAUNCHER, *_one_on_each_node(shape), "--dry-run", TOUCH_MEMORY, str(WORKER_MIB)])
     lines = str(planned["stdout"]).splitlines()
     last = None if shape.refuse_memory_policy or not lines else _run(["sh", "-c", lines[-1]])
     return {**planned, "last": last}
@@ -158,7 +163,8 @@ def dry_run(shape: Shape) -> Json:
 
 def run_strict(shape: Shape) -> Json:
     """The main job with --strict, where the kernel refuses memory policy."""
-    return _launched(["--strict"], mib=WORKER_MIB) if shape.refuse_memory_policy else None
+    options = [*_one_on_each_node(shape), "--strict"]
+    return _launched(options, mib=WORKER_MIB) if shape.refuse_memory_policy else None
 
 
 def run_policies(shape: Shape) -> Json:

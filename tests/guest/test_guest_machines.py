@@ -15,7 +15,7 @@ from tests.guest.shape import SHAPES
 
 pytestmark = pytest.mark.guest
 
-KERNEL_TAKES_KIB = 96 << 10
+KERNEL_TAKES_KIB = 128 << 10
 """The kernel, its initramfs and page structures (node 0), and 64 MiB of bounce buffers below 4 GiB (any node)."""
 
 

@@ -189,7 +189,7 @@ def test_the_metrics_file_has_the_last_figures_and_no_rest_beside_it(directory: 
     ("options", "words"),
     [
         (["--metrics-file", "x.txt"], ["x.txt", ".prom"]),
-        (["--metrics-file", "missing/x.prom"], ["missing/x.prom", "no directory"]),
+        (["--metrics-file", "/proc/missing/x.prom"], ["/proc/missing"]),
         (["--metrics-port", "70000"], ["--metrics-port", "70000"]),
         (["--metrics-port", "0", "--metrics-address", "192.0.2.1"], ["192.0.2.1", "--metrics-address"]),
     ],
@@ -326,7 +326,7 @@ def test_a_message_stands_above_the_table(directory: Path) -> None:
     terminal.until(b"started")
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.end() == 143
-    assert b"SIGTERM: stopping 1 workers" in terminal.shown
+    assert b"SIGTERM: stopping 1 worker" in terminal.shown
     assert b"INVALID" in terminal.shown
 
 

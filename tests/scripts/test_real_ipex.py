@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cpu_instructions import skip_without_avx512
 from tests.examples.run_examples import ROOT, ipex_python, run
 from tests.examples.status_channel import talk_to
 from tests.scripts.run_script import LIMIT_S, PACKAGE, RUNNER, environment
@@ -57,6 +58,7 @@ def test_a_script_gets_the_answers_that_it_gets_alone() -> None:
 
 
 def test_in_bfloat16_they_are_near_and_still_fp32_numbers(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    skip_without_avx512()
     alone, _ = answers()
     monkeypatch.setenv("PYTHONPATH", str(PACKAGE / "worker_path"))
     said = talk_to([ipex_python(), RUNNER, "--auto-ipex", "--dtype", "bf16", SCRIPT], cwd=str(ROOT))
@@ -84,6 +86,7 @@ def test_what_cannot_be_right_is_refused_before_anything_starts(tmp_path: Path) 
     old = ["--env", "ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI"]
     refused = run(sys.executable, *words, *old, str(script))
     assert (refused.returncode, refused.stdout) == (2, "")
+    skip_without_avx512(refused.stderr)
     assert "cannot run in bf16: slower than fp32 here" in refused.stderr
     assert "--force-dtype" in refused.stderr
     forced = run(sys.executable, *words, *old, "--force-dtype", "--dry-run", str(script))
