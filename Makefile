@@ -39,7 +39,7 @@ demo: env-ipex ## the main job on a real model: pinned instances, one honest rat
 test: env ## run every test
 	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
 	@$(environment) torch --torch-index "$(TORCH_INDEX)"
-	@echo "test: running every test (about 12 minutes on 2 quiet cores; make test ARGS='tests/plan -x' for less)"
+	@echo "test: running every test (a quarter of an hour to an hour on 2 cores, most of it in emulated guests; make test ARGS='tests/plan -x' for less)"
 	@$(elsewhere) IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python $(strict) -m pytest $(ARGS)
 
 campaign-faults: env ## kill, stop and starve runs in every way that we know, for real (about 20 minutes; docs/faults.md)
