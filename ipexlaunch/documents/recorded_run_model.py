@@ -25,6 +25,8 @@ class JobModel(_Strict):
     libraries: dict[str, str] = {}
     benchmark: bool = False
     runner: list[str] = []
+    path_first: str = ""
+    remarks: list[str] = []
     first_port: int = FIRST_PORT
     kernel_cache: str = ""
 
