@@ -11,6 +11,7 @@ from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMak
 from ipexlaunch.batching.items import Item
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.read_items.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
+from ipexlaunch.typed_text import quoted
 
 
 class _Texts:
@@ -169,7 +170,7 @@ def _refuse_one_field(field: str, usual: str, name: str) -> None:
             hint = (
                 f"give --delimiter {given} if that parts them, else --delimiter {'tab' if usual == chr(9) else usual}"
             )
-            raise DocumentError(name, "line 1", f"it names one field, {field!r:.80}", hint)
+            raise DocumentError(name, "line 1", f"it names one field, {quoted(field)}", hint)
 
 
 def _header(reader: Iterator[list[str]], texts: _Texts, rules: InputRules, name: str) -> list[str]:
