@@ -40,9 +40,14 @@ def test_what_a_script_imports_is_python_3_6(name: str) -> None:
 
 def old_pythons() -> list[str]:
     """Those that run; a shim that chooses one is none."""
-    home = pwd.getpwuid(os.getuid()).pw_dir  # not that of the tests
     named = [shutil.which(f"python3.{minor}") for minor in (6, 7, 8, 9)]
-    found = [*sorted(glob.glob(f"{home}/.pyenv/versions/3.[6-9].*/bin/python")), *filter(None, named)]
+    pyenv = shutil.which("pyenv")
+    kept: list[str] = []
+    if pyenv is not None:
+        home = pwd.getpwuid(os.getuid()).pw_dir  # not that of the tests
+        told = subprocess.run([pyenv, "root"], env={**os.environ, "HOME": home}, capture_output=True, text=True)
+        kept = sorted(glob.glob(f"{told.stdout.strip()}/versions/3.[6-9].*/bin/python"))
+    found = [*kept, *filter(None, named)]
     return [python for python in found if Path(python).read_bytes()[:2] != b"#!" and python_version(python)]
 
 
