@@ -74,24 +74,17 @@ class EventsSoFar:
 
 def _new_rows(record: WorkerRecord, told: _Told) -> Iterator[Row]:
     index, announced = record.instance.index, record.told
-    attempt: tuple[object, ...] = (
-        record.pid,
-        record.started,
-        record.ready,
-        record.finished,
-        record.exited,
-        *((*announced.phases, *announced.invalid, dict(announced.facts)) if announced else ()),
-    )
+    *began, ended = event_rows.worker_rows(record)
+    facts = list(event_rows.told_rows(index, announced)) if announced is not None else []
+    attempt = (record.exited, *began, *facts)  # the rows themselves: no field can be forgotten here
     if attempt != told.attempt:
         if told.attempt:
             yield _anew(index, "worker")
-        yield from event_rows.worker_rows(record)
-        if announced is not None:
-            yield from event_rows.told_rows(index, announced)
-        told.attempt, told.exit = attempt, event_rows.exit_row(record)
-    elif (row := event_rows.exit_row(record)) != told.exit:  # it claims another rate
-        told.exit = row
-        yield row
+        yield from (*began, ended, *facts)
+        told.attempt, told.exit = attempt, ended
+    elif ended != told.exit:  # it claims another rate
+        told.exit = ended
+        yield ended
     known = len(told.placements)
     if not _begins_with(record.placements, told.placements):
         yield _anew(index, "placements")

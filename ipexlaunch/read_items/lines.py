@@ -112,7 +112,7 @@ def lines_of(blocks: Iterable[bytes], longest: int) -> Iterator[bytes | TooLong]
             parts.append(first)
             held += len(first)
             if held > longest:
-                yield TooLong(b"".join(parts)[:EXCERPT_CHARACTERS])
+                yield TooLong(_beginning_of(parts))
                 parts, passing = [], True
         if not newline:
             continue
@@ -131,6 +131,16 @@ def lines_of(blocks: Iterable[bytes], longest: int) -> Iterator[bytes | TooLong]
             parts, passing = [], True
     if not passing and held:
         yield b"".join(parts)
+
+
+def _beginning_of(parts: Iterable[bytes]) -> bytes:
+    """What is shown of a long line, without a second copy of it."""
+    begins = b""
+    for part in parts:
+        begins += part[: EXCERPT_CHARACTERS - len(begins)]
+        if len(begins) == EXCERPT_CHARACTERS:
+            break
+    return begins
 
 
 def bad_line(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ipexlaunch.engines.accuracy import BOUNDS
+from tests.cpu_instructions import NO_INSTRUCTIONS
 from tests.examples.run_examples import LIMIT_S, ROOT, ipex_python, torch_python
 from tests.examples.status_channel import without_launcher
 
@@ -64,7 +65,7 @@ def test_every_floating_dtype_is_measured_once_and_remembered(tmp_path: Path) ->
 def test_a_host_held_to_avx2_gets_fp32_and_bf16_is_refused(tmp_path: Path) -> None:
     """bf16 is fast on the host itself where it has the instructions, and must not be taken for it."""
     if not has("avx512f"):
-        pytest.skip("the host itself is no newer than what it would stand in for")
+        pytest.skip(NO_INSTRUCTIONS + "AVX-512: it is itself what it would stand in for")
     words = ("--python", torch_python(), "--engine", "eager", "--model", "random:minilm", *AVX2)
     rows, _ = measured(tmp_path, *words)
     assert rows["eager bf16"]["expected"] == "slow"

@@ -38,6 +38,16 @@ class Findings:
         return found["value"]
 
 
+def driver_environment() -> dict[str, str]:
+    """All variables of a program of ours in a guest; workers that it starts find `tests` too."""
+    return {
+        "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+        "HOME": "/root",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(CHECKOUT),
+    }
+
+
 class Guests:
     """Runs the driver in every wanted shape, from the first question on; answers come one by one."""
 
@@ -72,12 +82,7 @@ class Guests:
         outcome = run_in_guest(
             SHAPES[name],
             [sys.executable, "-m", "tests.guest.driver", name],
-            environment={
-                "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
-                "HOME": "/root",
-                "LC_ALL": "C.UTF-8",
-                "PYTHONPATH": str(CHECKOUT),
-            },
+            environment=driver_environment(),
             watch=self._watch,
         )
         try:

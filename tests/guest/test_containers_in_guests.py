@@ -10,6 +10,7 @@ import pytest
 
 from ipexlaunch.cpulist import parse_list
 from tests.guest.container_view import CPUSET, SHAPE, VIEWS
+from tests.guest.findings import driver_environment
 from tests.guest.kernel import GuestMissingError
 from tests.guest.machine import run_in_guest
 
@@ -22,7 +23,12 @@ pytestmark = [pytest.mark.guest, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     try:
-        outcome = run_in_guest(SHAPE, [sys.executable, "-m", "tests.guest.container_view"], seconds=SECONDS)
+        outcome = run_in_guest(
+            SHAPE,
+            [sys.executable, "-m", "tests.guest.container_view"],
+            environment=driver_environment(),
+            seconds=SECONDS,
+        )
     except GuestMissingError as error:
         pytest.skip(f"no guests here: {error}")
     assert outcome.status == 0, outcome.stderr

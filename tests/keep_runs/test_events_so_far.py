@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipexlaunch.bind import held_to
+from ipexlaunch.binding import Binding
 from ipexlaunch.cli.keep_run import RunKeeper
 from ipexlaunch.documents.events_document import read_events_so_far, write_events
 from ipexlaunch.documents.events_so_far import EventsSoFar
@@ -135,6 +136,14 @@ def test_it_ends_with_the_last_that_is_known_and_says_so() -> None:
     report = aggregate(back)
     assert report.reasons == ("it has no end: its launcher was killed, or it still runs; known are its first 15 s",)
     assert (report.throughput.makespan, report.exit_code, report.instances[0].exit) == (2.0, 4, None)
+
+
+def test_a_binding_that_became_known_later_is_told() -> None:
+    events, run = EventsSoFar(), run_of()
+    lines = list(events.lines(run))
+    bound = Binding(cpus=frozenset({4}), memory="bind", nodes=frozenset({0}))
+    lines += events.lines(replace(run, records=(replace(run.records[0], binding=bound),)))
+    assert read_events_so_far(lines, "events").records[0].binding == bound
 
 
 def test_half_a_line_is_left_out_and_anything_else_is_refused() -> None:
