@@ -14,8 +14,8 @@ environment = $(PYTHON) tools/make_environment.py
 bin := .venv/bin
 ipex := .venv-ipex/bin
 # What Python can warn of is an error in our tests (pyproject.toml: filterwarnings). Without the allocator of -X dev, which
-# makes the long ones half as long again.
-strict = -X dev -X warn_default_encoding
+# makes the long ones half as long again. Two processes share the tests: most of a test's time it waits.
+strict = --tx "2*popen//python='$(CURDIR)/$(bin)/python' -X dev -X warn_default_encoding"
 # Saved machines that lie beside the checkout (tests/probe/test_saved_machines.py).
 IPEXLAUNCH_TOPOLOGIES ?= ../shared/topologies/dev
 elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
@@ -39,8 +39,8 @@ demo: env-ipex ## the main job on a real model: pinned instances, one honest rat
 test: env ## run every test
 	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
 	@$(environment) torch --torch-index "$(TORCH_INDEX)"
-	@echo "test: running every test (a quarter of an hour to an hour on 2 cores, most of it in emulated guests; make test ARGS='tests/plan -x' for less)"
-	@$(elsewhere) IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python $(strict) -m pytest $(ARGS)
+	@echo "test: running every test (10 to 40 minutes on 2 cores; make test ARGS='tests/plan -x' for less)"
+	@$(elsewhere) IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python -m pytest $(strict) --dist load $(ARGS)
 
 campaign-faults: env ## kill, stop and starve runs in every way that we know, for real (about 20 minutes; docs/faults.md)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.faults

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,9 +28,8 @@ settings.register_profile("ipexlaunch", deadline=None, suppress_health_check=[He
 settings.load_profile("ipexlaunch")
 
 VARIABLE = "IPEXLAUNCH_REQUIRE"
-PASSED = pytest.StashKey[set[str]]()
-"""The marks of all tests that passed."""
 
+GUEST_TIMES = pytest.StashKey[list[str]]()
 
 TESTED = "IPEXLAUNCH_TESTED"
 """Environment variable that says "installed" where the installed package is to be tested, as `make test` does."""
@@ -120,8 +120,6 @@ def pytest_runtest_makereport(
     if report.skipped and required and isinstance(why, pytest.skip.Exception) and not may:
         report.outcome = "failed"
         report.longrepr = f"{VARIABLE} names {', '.join(sorted(required))}, but the test skipped itself: {why}"
-    if report.when == "call" and report.passed:
-        item.config.stash.setdefault(PASSED, set()).update(marks)
     return report
 
 
@@ -134,13 +132,38 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Says why, in the last lines."""
+    """Says why, in the last lines; and how long guests took: they are the first to reach their time limit."""
+    for line in config.stash.get(GUEST_TIMES, []):
+        terminalreporter.line(line)
     for mark in sorted(_absent(config)):
         terminalreporter.line(f"{VARIABLE} names {mark}, but no test with that mark passed", red=True)
 
 
 def _absent(config: pytest.Config) -> frozenset[str]:
-    if config.option.collectonly:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if (
+        config.option.collectonly or reporter is None
+    ):  # there is none in the processes that `make test` shares tests among
         return frozenset()
-    passed: set[str] = config.stash.setdefault(PASSED, set())
-    return required_marks() - passed
+    passed = (report for report in reporter.stats.get("passed", []) if report.when == "call")
+    return required_marks().difference(*(report.keywords for report in passed))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take over what the process that ran the guests tells."""
+    del error
+    node.config.stash.setdefault(GUEST_TIMES, []).extend(getattr(node, "workeroutput", {}).get("guest_times", []))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """One process runs all guests, which share their boots, and each file stays in one process, with its fixtures."""
+    from xdist.scheduler.loadscope import LoadScopeScheduling  # type: ignore[import-untyped]  # it has no types
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # for the same reason
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "guest" if path.startswith("tests/guest/") else path
+
+    return ByFile(config, log)

@@ -6,17 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import GUEST_TIMES
 from tests.guest.findings import Findings, Guests
 from tests.guest.kernel import GuestMissingError, ready_kernel
 from tests.guest.shape import SHAPES
-
-TIMES = pytest.StashKey[str]()
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """How long the guests took: on a busy host they are the first to come near their time limit."""
-    if TIMES in config.stash:
-        terminalreporter.line(config.stash[TIMES])
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +26,9 @@ def guests(request: pytest.FixtureRequest) -> Iterator[Guests]:
     running = Guests([name for name in SHAPES if name in wanted])
     yield running
     running.close()
-    request.config.stash[TIMES] = running.times()
+    told = getattr(request.config, "workeroutput", None)  # where `make test` shares the tests among processes
+    lines = request.config.stash.setdefault(GUEST_TIMES, []) if told is None else told.setdefault("guest_times", [])
+    lines.append(running.times())
 
 
 @pytest.fixture(scope="session", params=list(SHAPES))
