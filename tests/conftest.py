@@ -10,11 +10,9 @@ is missing. CI names the marks that must not be skipped: IPEXLAUNCH_REQUIRE=gues
 from __future__ import annotations
 
 import os
-import signal
 import stat
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -22,6 +20,7 @@ from hypothesis import HealthCheck, settings
 
 import ipexlaunch
 from tests.cpu_instructions import NO_INSTRUCTIONS
+from tests.usual_signals import take_usual_signals
 
 # No test measures time, and the machine may be busy.
 settings.register_profile("ipexlaunch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -43,16 +42,7 @@ def pytest_configure() -> None:
     package = Path(ipexlaunch.__file__).parent
     if os.environ.get(TESTED) == "installed" and "site-packages" not in package.parts:
         raise pytest.UsageError(f"{TESTED} says that the installed package is tested, but {package} was imported")
-    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Python itself ignores those
-        if signal.getsignal(number) is signal.SIG_IGN:
-            # As under nohup. A handler and not the default: it keeps what started the tests out of them all the same,
-            # but programs that tests start begin with the default.
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else _unheard)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _unheard(number: int, frame: FrameType | None) -> None:
-    del number, frame
+    take_usual_signals()
 
 
 def pytest_report_header() -> str:

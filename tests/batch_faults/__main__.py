@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.batch_faults.torment import torment
+from tests.usual_signals import take_usual_signals
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=25, help="faults of one job (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     options = parser.parse_args()
+    take_usual_signals()
     random.seed(options.seed)
     suffered: Counter[str] = Counter()
     codes: Counter[int] = Counter()

@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 
 from tests.faults.campaign import FAULTS, RUN_S, Outcome, suffer
+from tests.usual_signals import take_usual_signals
 
 
 def main() -> int:
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
     options = parser.parse_args()
+    take_usual_signals()
     random.seed(options.seed)
     print("| fault | runs | hit | exit codes | hung | orphans | other problems | median s |")
     print("|---|---|---|---|---|---|---|---|")

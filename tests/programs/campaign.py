@@ -23,6 +23,7 @@ from pathlib import Path
 
 from tests.programs.environments import driver_path, prepare
 from tests.programs.table import PROGRAMS, Program
+from tests.usual_signals import take_usual_signals
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "programs.md"
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="of the table; all of them where none is named")
     parser.add_argument("--torch-index", default="", metavar="URL", help="take torch from this package index")
     options = parser.parse_args()
+    take_usual_signals()
     words = prepare(CACHE, options.torch_index)
     unknown = sorted({*options.names} - {program.name for program in PROGRAMS})
     if unknown:
