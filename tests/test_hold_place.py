@@ -16,6 +16,7 @@ import pytest
 
 from ipexlaunch.errors import HeldError
 from ipexlaunch.hold_place import hold_place
+from ipexlaunch.keep_runs.run_files import RUN
 
 ROOT = Path(__file__).parents[1]
 SLOW = "import time\nfrom ipexlaunch import worker\nworker.ready()\nworker.count()\ntime.sleep(60)\n"
@@ -159,8 +160,9 @@ def test_two_launches_with_one_directory_of_the_run_of_logs_or_one_report(tmp_pa
 def test_the_directory_of_a_launcher_that_was_killed_is_refused_and_its_logs_are_not(tmp_path: Path) -> None:
     first = launch(tmp_path, "--run-dir", "kept", "--log-dir", "logs")
     held = tmp_path / "logs/.ipexlaunch-held"
-    while not held.exists() and first.poll() is None:
+    while not (tmp_path / "kept" / RUN).exists() and first.poll() is None:
         time.sleep(0.02)
+    assert held.exists()
     first.kill()
     ended(first)
     code, said = ended(launch(tmp_path, "--run-dir", "kept"))

@@ -10,7 +10,7 @@ import click
 
 from ipexlaunch import __version__
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.errors import EndedBySignal, IpexLaunchError
 
 COMMANDS = {
     "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
@@ -103,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{message} (try '{name} --help')", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", EXIT_INTERRUPTED)
+    except EndedBySignal as ended:
+        return _complain("interrupted", ended.exit_code)
     except Exception:  # the boundary: whatever else escapes is our bug, said as such
         import traceback
 
