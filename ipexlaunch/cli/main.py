@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -105,12 +106,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted", EXIT_INTERRUPTED)
     except EndedBySignal as ended:
         return _complain("interrupted", ended.exit_code)
-    except Exception:  # the boundary: whatever else escapes is our bug, said as such
+    except Exception as error:  # the boundary: whatever else escapes is our bug, said as such, or the system's refusal
         import traceback
+
+        if refusal := _refusal(error):
+            return _complain(refusal, IpexLaunchError.exit_code)
 
         traceback.print_exc()
         return _complain(f"this is a bug in ipexlaunch {__version__}; please report it with the lines above", EXIT_BUG)
     return result if isinstance(result, int) else 0
+
+
+def _refusal(error: Exception) -> str:
+    """What is wrong with the process that we are, where that is the reason of an error; else ""."""
+    from ipexlaunch.shortages import remedy_of
+
+    if remedy := remedy_of(error):
+        return f"cannot go on: {getattr(error, 'strerror', None) or error}; {remedy}"
+    try:
+        os.getcwd()
+    except OSError as gone:
+        return f"cannot go on: the current directory cannot be used ({gone.strerror}); cd to one that is there"
+    return ""
 
 
 def _complain(text: str, code: int) -> int:

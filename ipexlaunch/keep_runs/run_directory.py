@@ -128,8 +128,12 @@ class MadeDirectory:
         for name in (RUN, PLAN, TOPOLOGY):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.path, name))
+        logs = os.path.join(self.path, LOGS)
         with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(self.path, LOGS))
+            for each in () if self._was_there else os.scandir(logs):
+                if not each.stat(follow_symlinks=False).st_size:  # a log that no worker was started for
+                    os.unlink(each)
+            os.rmdir(logs)
         self.release()
         if not self._was_there:
             with contextlib.suppress(OSError):  # somebody has put something there meanwhile
