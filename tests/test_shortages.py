@@ -76,6 +76,24 @@ def test_a_directory_that_is_gone(tmp_path: Path, words: tuple[str, ...]) -> Non
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("unshare") is None, reason="only root has mounts of its own")
+def test_no_directory_for_temporary_files(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("")
+    closed = "mount --bind $p $p && mount -o remount,ro,bind $p"
+    places = f"for p in /tmp /var/tmp /usr/tmp; do [ ! -d $p ] || {{ {closed}; }}; done"
+    command = ["unshare", "--mount", "bash", "-c", f'{places}; mount -t tmpfs none /mnt && cd /sys && exec "$@"', "-"]
+    kept = {f"XDG_{name}_HOME": "/mnt" for name in ("STATE", "CONFIG", "CACHE")}
+    done = subprocess.run(
+        [*command, sys.executable, "-B", "-m", "ipexlaunch", "tune", str(tmp_path / "script.py")],
+        env={**os.environ, **kept, "PYTHONPATH": str(ROOT), "TMPDIR": "/sys"}, capture_output=True, text=True,
+        timeout=120,
+    )  # fmt: skip
+    if "mount: " in done.stderr:
+        pytest.skip(done.stderr)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].endswith("set TMPDIR to a directory that can be written")
+
+
 def test_what_is_no_shortage_has_no_remedy() -> None:
     assert [remedy_of(error) for error in (OSError(2, "x"), RuntimeError("x"), ValueError("x"), OSError("x"))] == [
         ""

@@ -122,7 +122,9 @@ def _refusal(error: Exception) -> str:
     from ipexlaunch.shortages import remedy_of
 
     if remedy := remedy_of(error):
-        return f"cannot go on: {getattr(error, 'strerror', None) or error}; {remedy}"
+        what = getattr(error, "strerror", None) or str(error) or "no memory is left"
+        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        return f"cannot go on: {what}{where}; {remedy}"
     try:
         os.getcwd()
     except OSError as gone:
