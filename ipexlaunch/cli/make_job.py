@@ -156,11 +156,18 @@ def check_executable(program: str, what: str = "") -> None:
     candidates = [program] if "/" in program else [os.path.join(part, program) for part in os.get_exec_path()]
     if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in candidates):
         return
+    wanted, hint = f"run {what}{program!r}", "give the path of a program that is there"
     there = next((path for path in candidates if os.path.exists(path)), None)
+    if there is not None and os.path.isdir(there):
+        raise LaunchError(wanted, f"{there} is a directory", hint)
     if there is not None:
-        raise LaunchError(f"run {what}{program!r}", f"{there} is not an executable file", f"chmod +x {there}")
-    where = "there is no such file" if "/" in program else "it is not on PATH"
-    raise LaunchError(f"run {what}{program!r}", where, "give the path of a program that is there")
+        raise LaunchError(wanted, f"{there} is not an executable file", f"chmod +x {there}")
+    if "/" in program:
+        raise LaunchError(wanted, "there is no such file", hint)
+    here = os.path.isfile(program)
+    raise LaunchError(
+        wanted, "it is not on PATH", f"if the one in this directory is meant: ./{program}" if here else hint
+    )
 
 
 def refuse_old_python(python: str, what: str, variables: Mapping[str, str]) -> None:
@@ -222,6 +229,9 @@ def _program_hint(program: str) -> str:
     close = difflib.get_close_matches(program, COMMANDS, n=1)
     if close:
         return f"did you mean `ipexlaunch {close[0]}`?"
+    first, _, rest = program.partition(" ")
+    if rest and os.path.isfile(first):
+        return f"its arguments are words of their own: {first} {rest}, without quotes around all of it"
     directory = os.path.dirname(program) or "."
     names = os.listdir(directory) if os.path.isdir(directory) else []
     close = difflib.get_close_matches(os.path.basename(program), names, n=1)
