@@ -299,8 +299,10 @@ def read_recorded(path: str) -> RecordedRun:
         DocumentError: it holds none, or its file does not follow the format.
     """
     if not is_run_directory(path):
-        hint = "name a directory that --run-dir has made"
-        raise DocumentError(path, "", f"there is no {RUN} in it" if os.path.isdir(path) else "no such directory", hint)
+        problem = f"there is no {RUN} in it" if os.path.isdir(path) else "no such directory"
+        if os.path.isdir(path) and not os.access(path, os.X_OK):
+            problem = "it may not be looked into: it is another user's"
+        raise DocumentError(path, "", problem, "name a directory that --run-dir has made")
     return read_recorded_run(*_read(path, RUN))
 
 
