@@ -108,6 +108,7 @@ def test_two_searches_for_one_program_and_two_with_one_report(tmp_path: Path) ->
     places = {name: str(tmp_path / name) for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME")}
     variables = {**os.environ, **places, "PYTHONPATH": str(ROOT)}
     tune = [sys.executable, "-m", "ipexlaunch", "tune", "--memory-allocator", "default", "--omp-runtime", "default"]
+    tune += ["--seconds", "60"]  # of the first measurement, which the rest happens in
     first = subprocess.Popen(
         [*tune, "--report", "report.json", "slow.py"], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True
     )
