@@ -91,3 +91,16 @@ class HeldError(IpexLaunchError):
 
 class LaunchError(IpexLaunchError):
     """The program cannot be started: it is missing, not executable, or its interpreter is."""
+
+
+class EndedBySignal(BaseException):
+    """Somebody asked the launcher to end while it tried or measured something; its workers are gone."""
+
+    def __init__(self, number: int) -> None:
+        """Keep the signal.
+
+        Args:
+            number: its own.
+        """
+        super().__init__(number)
+        self.exit_code = 128 + number

@@ -7,8 +7,6 @@ pip puts libiomp5.so into the environment's lib/, conda likewise, Debian's runti
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 
 NAMES = {
@@ -82,17 +80,6 @@ def interpreter_prefixes(python: str) -> list[str]:
     except OSError:
         prefixes.append(os.path.dirname(os.path.dirname(os.path.realpath(python))))
     return prefixes
-
-
-def python_version(python: str) -> tuple[int, int] | None:
-    """The version of an interpreter by its file's own name, such as python3.9; None where that does not tell it.
-
-    Args:
-        python: its path, or a name that is looked up as a shell would.
-    """
-    name = os.path.basename(os.path.realpath(shutil.which(python) or python))
-    found = re.fullmatch(r"python(\d+)\.(\d+)", name)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def _directories(python: str, environment: Mapping[str, str], root: str) -> Iterable[str]:

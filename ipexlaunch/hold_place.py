@@ -7,6 +7,7 @@ file systems (link(2), NOTES: where the answer to a link was lost, the link coun
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -19,6 +20,8 @@ LONGEST = 4096
 """Bytes of the file that are read."""
 
 _SINCE = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 ROUNDS = 5
 """So often another one may take the place between two looks."""
@@ -65,17 +68,22 @@ def hold_place(path: str, wanted: str, hint: str) -> Hold:
         if theirs == ours:
             return Hold("")  # this launcher has it already, and lets go of it once
         if not _is_dead(theirs, ours):
-            who = f"launcher {theirs.get('pid', '?')} on {theirs.get('host', 'another host')}"
             where = "" if theirs.get("host") == ours["host"] else f" (if that one is dead: remove {path})"
-            raise HeldError(wanted, f"{who} is at work there since {theirs.get('since', '?')}{where}", hint)
+            raise HeldError(wanted, f"{_words_for(theirs)}{where}", hint)
         _remove_dead(path, theirs)
     raise HeldError(wanted, f"others take it at this moment (if nobody does: remove {path}.turn)", hint)
+
+
+def _words_for(theirs: dict[str, Any]) -> str:
+    if not {"pid", "host", "since"} <= theirs.keys():
+        return "another launcher is at work there, of which nothing can be read"
+    return f"launcher {theirs['pid']} on {theirs['host']} is at work there since {theirs['since']}"
 
 
 def _link_whole(path: str, text: str) -> bool:
     """Make the file with its text, unless there is one; whether it is ours."""
     fresh = f"{path}.{os.urandom(6).hex()}"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(fresh, NEW, _mode_in(path))
     try:
         try:
             os.write(descriptor, text.encode())
@@ -96,7 +104,7 @@ def _link_whole(path: str, text: str) -> bool:
 def _create(path: str, text: str) -> bool:
     """The same without a link; for a moment the file is empty, and whoever looks then takes it for a living one's."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, NEW, _mode_in(path))
     except FileExistsError:
         return False
     try:
@@ -104,6 +112,11 @@ def _create(path: str, text: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def _mode_in(path: str) -> int:
+    """Other users who may write there are told who does; in a private directory it is private."""
+    return 0o644 if os.stat(os.path.dirname(path) or ".").st_mode & 0o077 else 0o600
 
 
 def _who_has(path: str) -> dict[str, Any] | None:
@@ -127,10 +140,10 @@ def _who_has(path: str) -> dict[str, Any] | None:
 
 def _ourselves() -> dict[str, Any]:
     """Who we are, so that anybody on this host can tell whether we live."""
-    pid = os.getpid()
+    pid, machine = os.getpid(), _text("/etc/machine-id")
     return {
         "host": os.uname().nodename,
-        "machine": _text("/etc/machine-id"),
+        "machine": machine and hashlib.sha256(machine.encode()).hexdigest(),  # machine-id(5): it is confidential
         "boot": _text("/proc/sys/kernel/random/boot_id"),
         "processes": _namespace(),
         "pid": pid,
@@ -145,7 +158,10 @@ def _is_dead(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
         return False
     if theirs.get("boot") != ours["boot"]:
         return bool(theirs.get("boot") and ours["machine"])
-    return theirs.get("processes") == ours["processes"] and _start_of(theirs["pid"]) != theirs.get("started")
+    if theirs.get("processes") != ours["processes"]:
+        return False
+    start = _start_of(theirs["pid"])
+    return start != theirs.get("started") and not (start is None and _is_hidden(theirs["pid"]))
 
 
 def _remove_dead(path: str, theirs: dict[str, Any]) -> None:
@@ -173,6 +189,17 @@ def _start_of(pid: int) -> int | None:
     """
     fields = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 and fields[0] not in "ZXx" else None
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether there is such a process of another user, of whom /proc tells nothing (hidepid, in proc(5))."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 def _namespace() -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
 from ipexlaunch.exit_words import describe_exit
-from ipexlaunch.find_libraries import libraries_there
+from ipexlaunch.find_libraries import ELF_MAGIC, libraries_there
 
 LONGEST_TRIAL_S = 10.0
 """It takes 1 to 4 ms; what takes so long hangs."""
@@ -84,15 +85,45 @@ def why_not(path: str, program: Sequence[str], environment: Mapping[str, str]) -
     ]
 
 
-def answer_of(program: Sequence[str]) -> str | None:
+def python_version(python: str, environment: Mapping[str, str]) -> tuple[int, int] | None:
+    """The version of an interpreter: a program's own name tells it (python3.9), any other one is asked.
+
+    A shim of pyenv, or a script that loads a module first, may have any name, and runs what the environment says.
+
+    Args:
+        python: its path, or a name that is looked up as a shell would.
+        environment: the variables that it will be started with.
+
+    Returns:
+        None where it does not answer as a Python does.
+    """
+    place = os.path.realpath(shutil.which(python) or python)
+    found = re.fullmatch(r"python(\d+)\.(\d+)", os.path.basename(place))
+    if found is None or not _is_program(place):
+        told = answer_of((python, "-c", "import sys; print('python%d.%d' % sys.version_info[:2])"), environment)
+        found = re.fullmatch(r"python(\d+)\.(\d+)", told or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _is_program(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(ELF_MAGIC)) == ELF_MAGIC
+    except OSError:
+        return False
+
+
+def answer_of(program: Sequence[str], environment: Mapping[str, str]) -> str | None:
     """The last line that a short program prints; None where it cannot be started or fails.
 
     Args:
         program: its command.
+        environment: its variables.
     """
     try:
         done = subprocess.run(
             program,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -60,7 +60,7 @@ def try_setting(ground: TrialGround, step: Measure) -> Tried:
         step: what, and for how long.
 
     Raises:
-        KeyboardInterrupt: interrupted; the workers are gone.
+        EndedBySignal: interrupted; the workers are gone.
         IpexLaunchError: the launch cannot be made at all.
     """
     begun = ground.clock()
@@ -88,7 +88,7 @@ def try_alone(ground: TrialGround, launch: Launch, seconds: float) -> Baseline |
         seconds: of measuring.
 
     Raises:
-        KeyboardInterrupt: interrupted; the worker is gone.
+        EndedBySignal: interrupted; the worker is gone.
     """
     tried = _try(ground, replace(launch, workers=launch.workers[:1]), seconds)
     if isinstance(tried, str):

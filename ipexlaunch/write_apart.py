@@ -49,11 +49,16 @@ class WritingThread:
         """What is not written yet."""
 
     def start(self) -> None:
-        """Have the thread: it inherits the cpus that the calling thread is held to, so call it while there are none."""
+        """Have the thread: it inherits the cpus that the calling thread is held to, so call it while there are none.
+
+        Raises:
+            RuntimeError: the system allows no thread more.
+        """
         with self._changed:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
 
     def add(self, write: Write, data: bytes, most: int | None = None) -> bool:
         """Have data written after what waits already; false where more than so many bytes would wait then.
@@ -64,7 +69,11 @@ class WritingThread:
             most: a bound in bytes; None for none.
         """
         if self._thread is None:
-            self.start()
+            try:
+                self.start()
+            except RuntimeError:  # what is to be said then is said all the same, and whoever says it waits
+                write(memoryview(data))
+                return True
         with self._changed:
             if most is not None and self.waiting_bytes + len(data) > most:
                 return False

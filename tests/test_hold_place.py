@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from ipexlaunch.errors import HeldError
 from ipexlaunch.hold_place import hold_place
+from ipexlaunch.keep_runs.run_files import RUN
 
 ROOT = Path(__file__).parents[1]
 SLOW = "import time\nfrom ipexlaunch import worker\nworker.ready()\nworker.count()\ntime.sleep(60)\n"
@@ -32,7 +34,7 @@ def holder(path: Path, **other: Any) -> None:
 def test_a_place_is_held_once_and_free_again(tmp_path: Path) -> None:
     path = tmp_path / "held"
     hold = hold_place(str(path), "write x", "give another")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600, "the directory is private"
     hold_place(str(path), "x", "y").release()
     assert path.exists(), "a launcher that asks again lets go of it once"
     ours = json.loads(path.read_text())
@@ -75,6 +77,19 @@ def test_only_who_is_certainly_dead_loses_it(tmp_path: Path, other: dict[str, An
             hold_place(str(path), "x", "y")
 
 
+def test_others_who_may_write_there_are_told_who_does(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    path, before = tmp_path / "held", os.umask(0o022)
+    try:
+        hold = hold_place(str(path), "x", "y")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    machine = Path("/etc/machine-id")
+    assert not machine.exists() or machine.read_text().strip() not in path.read_text()
+    hold.release()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 3000])
 def test_what_cannot_be_understood_counts_as_held(tmp_path: Path, text: str) -> None:
     (tmp_path / "held").write_text(text)
@@ -113,6 +128,25 @@ def test_of_many_at_once_one_has_it(tmp_path: Path, left_by: str) -> None:
     for racer in racers:
         racer.communicate("end\n", timeout=60)
     assert sorted(answers) == ["held"] * 7 + ["mine"]
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can hide processes")
+def test_a_launcher_of_another_user_whom_proc_hides_is_alive(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    caps = "+dac_override,+dac_read_search"
+    user = f"setpriv --reuid=54321 --regid=54321 --clear-groups --inh-caps={caps} --ambient-caps={caps}"
+    code = "import sys\nfrom ipexlaunch.hold_place import hold_place\nhold_place(sys.argv[1], 'write x', 'y')"
+    hold = hold_place(str(tmp_path / "held"), "x", "y")
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'mount -t proc -o hidepid=2 proc /proc && exec {user} "$@"', "-",
+         sys.executable, "-B", "-c", code, str(tmp_path / "held")],
+        cwd=ROOT, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    hold.release()
+    if "mount: " in done.stderr or "setpriv" in done.stderr:
+        pytest.skip(done.stderr)
+    assert f"HeldError: cannot write x: launcher {os.getpid()} on" in done.stderr, done.stderr
 
 
 def launch(tmp_path: Path, *options: str) -> subprocess.Popen[str]:
@@ -159,8 +193,9 @@ def test_two_launches_with_one_directory_of_the_run_of_logs_or_one_report(tmp_pa
 def test_the_directory_of_a_launcher_that_was_killed_is_refused_and_its_logs_are_not(tmp_path: Path) -> None:
     first = launch(tmp_path, "--run-dir", "kept", "--log-dir", "logs")
     held = tmp_path / "logs/.ipexlaunch-held"
-    while not held.exists() and first.poll() is None:
+    while not (tmp_path / "kept" / RUN).exists() and first.poll() is None:
         time.sleep(0.02)
+    assert held.exists()
     first.kill()
     ended(first)
     code, said = ended(launch(tmp_path, "--run-dir", "kept"))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch import worker
-from ipexlaunch.find_libraries import python_version
+from ipexlaunch.try_programs import python_version
 
 OLD_ENOUGH = (3, 6)
 
@@ -48,7 +48,7 @@ def old_pythons() -> list[str]:
         told = subprocess.run([pyenv, "root"], env={**os.environ, "HOME": home}, capture_output=True, text=True)
         kept = sorted(glob.glob(f"{told.stdout.strip()}/versions/3.[6-9].*/bin/python"))
     found = [*kept, *filter(None, named)]
-    return [python for python in found if Path(python).read_bytes()[:2] != b"#!" and python_version(python)]
+    return [python for python in found if Path(python).read_bytes()[:2] != b"#!" and python_version(python, os.environ)]
 
 
 @pytest.mark.process
@@ -78,12 +78,34 @@ def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they
     done = subprocess.run([*command, *batch], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    for name in ("python3", "python3.12"):  # a shim chooses by what the environment says
+        (tmp_path / name).write_text('#!/bin/sh\nexec "$CHOSEN" "$@"\n')
+        (tmp_path / name).chmod(0o755)
     for line in (
         ["run", "--count-calls", "--python", python, "script.py"],
+        ["run", "--count-calls", "--python", "./python3", "--env", f"CHOSEN={python}", "script.py"],
         ["bench", "--model", "random:bert-base", "--python", python],
+        ["bench", "--model", "random:bert-base", "--python", "./python3.12", "--env", f"CHOSEN={python}"],
+        ["bench", "--model", "random:bert-base", "--python", "./python3", "--env", "CHOSEN=/bin/false"],
     ):
         done = subprocess.run(
             [*command, *line], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60
         )
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
-        assert "3.10 is needed" in done.stderr
+        wanted = "it does not answer as a Python does" if "CHOSEN=/bin/false" in line else "3.10 is needed"
+        assert wanted in done.stderr
+
+
+@pytest.mark.process
+def test_a_python_in_which_nothing_of_ours_can_be_imported_is_said_to_be_one(tmp_path: Path) -> None:
+    """A program that says what such a Python says stands for it; a real one need not be here."""
+    (tmp_path / "python").write_text('#!/bin/sh\n[ "$1" = -c ] && echo python2.7\nexit 0\n')
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "script.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "ipexlaunch", "--python", "./python", "script.py"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "./python is Python 2.7; a script that imports ipexlaunch.worker needs 3.6" in done.stderr

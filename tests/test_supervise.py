@@ -475,7 +475,8 @@ def test_helpers_that_python_ends_by_itself_are_not_said_to_be_left_behind(tmp_p
 
 
 def test_a_process_that_is_left_behind_is_named(tmp_path: Path) -> None:
-    result = ipexlaunch(program(tmp_path, "#!/bin/sh\nsetsid sleep 300 &\n"))
+    until_it_is = "until grep -q ^sleep /proc/$!/cmdline; do sleep 0.05; done"
+    result = ipexlaunch(program(tmp_path, f"#!/bin/sh\nsetsid sleep 300 &\n{until_it_is}\n"))
     assert "ended 1 process that the workers had left behind: sleep 300" in result.stderr
 
 

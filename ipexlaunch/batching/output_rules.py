@@ -8,6 +8,9 @@ STDOUT = "-"
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
+UNWRITTEN_SUFFIXES = (".csv", ".tsv", ".xlsx", ".arrow", ".feather", ".gz", ".zst")
+"""Of formats that readers would take the results for, and that are not written."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputRules:

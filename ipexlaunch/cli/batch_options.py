@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ipexlaunch.batching.input_rules import InputRules
-from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, OutputRules
+from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, UNWRITTEN_SUFFIXES, OutputRules
 from ipexlaunch.cli.model_options import MODEL_OPTIONS
 from ipexlaunch.cli.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, SECONDS
 from ipexlaunch.errors import RequestError
@@ -203,6 +204,12 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
     path = STDOUT if descriptor_of(path) == 1 else path
     streamed = path == STDOUT or is_stream(path)
     parquet = form == "parquet" or (form == "auto" and path.lower().endswith(PARQUET_SUFFIXES))
+    if form == "auto" and not streamed and path.lower().endswith(UNWRITTEN_SUFFIXES):
+        raise RequestError(
+            f"write {os.path.splitext(path)[1]}",
+            "results are JSON lines or Parquet",
+            "give --output FILE.jsonl or FILE.parquet, or --output-format jsonl for that name",
+        )
     if streamed and parquet:
         where = "standard output" if path == STDOUT else path
         raise RequestError(f"write Parquet to {where}", "its index is at its end", "give --output FILE.parquet")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.hold_outputs import outputs_held, outputs_of
 from ipexlaunch.cli.named_files import WRITES, Written, read_files, written_files
 from ipexlaunch.cli.option_table import check_options
 from ipexlaunch.errors import LaunchError, RequestError
@@ -21,15 +22,17 @@ if TYPE_CHECKING:
 
 
 class FileCheckedCommand(click.Command):
-    """A command whose options and files are checked as soon as they are read."""
+    """A command whose options and files are checked as soon as they are read, and whose outputs are its own then."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Check, then run."""
+        """Check, hold, then run."""
         check_overlaps(ctx.params)
         check_options(ctx)
-        if not ctx.params.get("dry_run"):
-            check_outputs(ctx.params)
-        return super().invoke(ctx)
+        if ctx.params.get("dry_run"):
+            return super().invoke(ctx)
+        check_outputs(ctx.params)
+        with outputs_held(outputs_of(ctx.params)):
+            return super().invoke(ctx)
 
 
 def check_overlaps(

@@ -24,6 +24,9 @@ from ipexlaunch.secret_values import mask_text, mask_variables, mask_words
 from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from ipexlaunch.binding import Binding
     from ipexlaunch.launch import Job, Launch
     from ipexlaunch.placement import Placement
     from ipexlaunch.record import Run
@@ -123,7 +126,6 @@ class RunKeeper:
         Args:
             means: of the supervisor.
         """
-        self.begin()
         growing = GrowingEvents(self._path)
         thread, full = self._events_thread, False
 
@@ -141,7 +143,11 @@ class RunKeeper:
             if not full and not thread.waiting_bytes:  # a disk that hangs gets all of it later
                 thread.add(append, growing.news(run))
 
-        return replace(means, note=note)
+        def hold(cpus: frozenset[int], policy: str, nodes: frozenset[int]) -> AbstractContextManager[Binding]:
+            self.begin()  # a worker is started within
+            return means.hold(cpus, policy, nodes)
+
+        return replace(means, note=note, hold=hold)
 
     def keep_baseline(self, solo: Run) -> None:
         """Write what happened when one instance ran alone.

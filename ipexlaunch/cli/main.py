@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import click
 
 from ipexlaunch import __version__
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.errors import EndedBySignal, IpexLaunchError
 
 COMMANDS = {
     "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
@@ -103,12 +104,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(f"{message} (try '{name} --help')", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", EXIT_INTERRUPTED)
-    except Exception:  # the boundary: whatever else escapes is our bug, said as such
+    except EndedBySignal as ended:
+        return _complain("interrupted", ended.exit_code)
+    except Exception as error:  # the boundary: whatever else escapes is our bug, said as such, or the system's refusal
         import traceback
+
+        if refusal := _refusal(error):
+            return _complain(refusal, IpexLaunchError.exit_code)
 
         traceback.print_exc()
         return _complain(f"this is a bug in ipexlaunch {__version__}; please report it with the lines above", EXIT_BUG)
     return result if isinstance(result, int) else 0
+
+
+def _refusal(error: Exception) -> str:
+    """What is wrong with the process that we are, where that is the reason of an error; else ""."""
+    from ipexlaunch.shortages import remedy_of
+
+    if remedy := remedy_of(error):
+        what = getattr(error, "strerror", None) or str(error) or "no memory is left"
+        where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+        return f"cannot go on: {what}{where}; {remedy}"
+    try:
+        os.getcwd()
+    except OSError as gone:
+        return f"cannot go on: the current directory cannot be used ({gone.strerror}); cd to one that is there"
+    return ""
 
 
 def _complain(text: str, code: int) -> int:

@@ -24,6 +24,9 @@ OWN_WORKERS = "ipexlaunch.workers."
 OLDEST_PYTHON = (3, 10)
 """For what of ours runs in a worker beside `ipexlaunch.worker`: as for ipexlaunch itself."""
 
+OLDEST_FOR_SCRIPTS = (3, 6)
+"""For `ipexlaunch.worker`."""
+
 
 def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch:
     """The launch of a job on a plan, with the binding that --multi-task-manager leaves: both, cpus only, or none.
@@ -75,17 +78,21 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         check_executable(python, "the interpreter ")
     if kind == "script":
         _check_script(program)
+    variables = variables_of(options["env"])
+    remarks: tuple[str, ...] = ()
     if program.startswith(OWN_WORKERS):
-        refuse_old_python(python, "the built-in worker")
+        refuse_old_python(python, "the built-in worker", variables)
+    elif kind != "executable":
+        remarks = _remark_on_python(python, variables)
     preload = preload_from_options(python, kind, options)
     return Job(
         program=program,
         arguments=arguments,
         kind=kind,  # type: ignore[arg-type]  # one of the three words above
         python=python,
-        environment=variables_of(options["env"]),
+        environment=variables,
         libraries=preload.libraries,
-        remarks=preload.remarks,
+        remarks=(*remarks, *preload.remarks),
         path_first="" if kind == "executable" else first_of_path(python, os.environ),
         benchmark=options["benchmark"],
         module_path=workers_module_path(),
@@ -149,30 +156,54 @@ def check_executable(program: str, what: str = "") -> None:
     candidates = [program] if "/" in program else [os.path.join(part, program) for part in os.get_exec_path()]
     if any(os.path.isfile(path) and os.access(path, os.X_OK) for path in candidates):
         return
+    wanted, hint = f"run {what}{program!r}", "give the path of a program that is there"
     there = next((path for path in candidates if os.path.exists(path)), None)
+    if there is not None and os.path.isdir(there):
+        raise LaunchError(wanted, f"{there} is a directory", hint)
     if there is not None:
-        raise LaunchError(f"run {what}{program!r}", f"{there} is not an executable file", f"chmod +x {there}")
-    where = "there is no such file" if "/" in program else "it is not on PATH"
-    raise LaunchError(f"run {what}{program!r}", where, "give the path of a program that is there")
+        raise LaunchError(wanted, f"{there} is not an executable file", f"chmod +x {there}")
+    if "/" in program:
+        raise LaunchError(wanted, "there is no such file", hint)
+    here = os.path.isfile(program)
+    raise LaunchError(
+        wanted, "it is not on PATH", f"if the one in this directory is meant: ./{program}" if here else hint
+    )
 
 
-def refuse_old_python(python: str, what: str) -> None:
+def refuse_old_python(python: str, what: str, variables: Mapping[str, str]) -> None:
     """Find out before anything starts that an interpreter is too old for a program of ours; a script may need less.
 
     Args:
         python: the workers' interpreter.
         what: the program, for the message.
+        variables: the job's own.
 
     Raises:
-        LaunchError: its version is known, and too low.
+        LaunchError: it is too old, or no Python.
     """
-    from ipexlaunch.find_libraries import python_version
+    from ipexlaunch.try_programs import python_version
 
-    version = python_version(python)
-    if version is not None and version < OLDEST_PYTHON:
-        needed = ".".join(map(str, OLDEST_PYTHON))
-        found = f"it is Python {version[0]}.{version[1]}, and {needed} is needed"
-        raise LaunchError(f"run {what} with {python}", found, "name another interpreter with --python")
+    version = python_version(python, {**os.environ, **variables})
+    wanted, hint = f"run {what} with {python}", "name another interpreter with --python"
+    if version is None:
+        raise LaunchError(wanted, "it does not answer as a Python does", hint)
+    if version < OLDEST_PYTHON:
+        raise LaunchError(wanted, f"it is Python {_dotted(version)}, and {_dotted(OLDEST_PYTHON)} is needed", hint)
+
+
+def _remark_on_python(python: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """What is to be said of an interpreter in which a script runs, but cannot import anything of ours."""
+    from ipexlaunch.try_programs import python_version
+
+    version = python_version(python, {**os.environ, **variables})
+    if version is None or version >= OLDEST_FOR_SCRIPTS:
+        return ()
+    needs = f"a script that imports ipexlaunch.worker needs {_dotted(OLDEST_FOR_SCRIPTS)}"
+    return (f"{python} is Python {_dotted(version)}; {needs}",)
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return ".".join(map(str, version))
 
 
 def _check_script(program: str) -> None:
@@ -198,6 +229,9 @@ def _program_hint(program: str) -> str:
     close = difflib.get_close_matches(program, COMMANDS, n=1)
     if close:
         return f"did you mean `ipexlaunch {close[0]}`?"
+    first, _, rest = program.partition(" ")
+    if rest and os.path.isfile(first):
+        return f"its arguments are words of their own: {first} {rest}, without quotes around all of it"
     directory = os.path.dirname(program) or "."
     names = os.listdir(directory) if os.path.isdir(directory) else []
     close = difflib.get_close_matches(os.path.basename(program), names, n=1)

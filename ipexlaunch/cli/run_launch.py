@@ -22,11 +22,8 @@ from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.hold_place import hold_place
-from ipexlaunch.keep_runs.run_files import LOGS
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.secret_values import mask_words
-from ipexlaunch.write_file import is_stream
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -44,9 +41,6 @@ if TYPE_CHECKING:
     from ipexlaunch.topology import Topology
 
 MB = 1_000_000
-
-LOGS_HELD = ".ipexlaunch-held"
-"""Says, while a run lasts, whose logs the directory gets."""
 
 FIRST_RESTART_S = 0.5
 """Before a worker of a batch job is started again: it has a model to load anyway."""
@@ -92,7 +86,7 @@ def run_launch(
         known: what one instance does alone, where nobody asks to measure it.
 
     Raises:
-        HeldError: another launch keeps its run, its logs or its report in the same place.
+        HeldError: another launch keeps its run in the same place.
         IpexLaunchError: logs, the report or the metrics cannot be written, or memory cannot be bound with --strict.
     """
     with ExitStack() as held:
@@ -133,8 +127,7 @@ def _run(
     keeper = _keeper(launch, topology, options)
     if keeper is not None:
         held.callback(keeper.close)
-    _hold_logs(options, held)
-    _hold_report(options["report_file"], held)
+    _make_directory_of_logs(options["log_dir"])
     means = Means(
         hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
         inspect=lambda pid: _eye().inspector(pid),
@@ -312,32 +305,13 @@ def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
     return paths
 
 
-def _hold_report(path: str | None, held: ExitStack) -> None:
-    """Keep other launches from writing the same report while this one lasts; a stream is nobody's."""
-    if path is None or is_stream(path):
-        return
-    directory, name = os.path.split(os.path.realpath(path))
-    wanted = f"write the report to {path}"
+def _make_directory_of_logs(path: str | None) -> None:
+    """One inside of the run's own directory could not be made before that one."""
     try:
-        os.makedirs(directory, exist_ok=True)
-        hold = hold_place(os.path.join(directory, f".{name}.held"), wanted, "give another file")
+        if path:
+            os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
-    held.callback(hold.release)
-
-
-def _hold_logs(options: dict[str, Any], held: ExitStack) -> None:
-    """Make the directory of the logs, and keep other launches out of it while this one lasts."""
-    path, run_dir = options["log_dir"], options["run_dir"]
-    if not path:
-        return
-    wanted = f"keep logs in {path}"
-    try:
-        os.makedirs(path, exist_ok=True)
-        if run_dir is None or path != os.path.join(os.path.abspath(run_dir), LOGS):  # that one is held already
-            held.callback(hold_place(os.path.join(path, LOGS_HELD), wanted, "give another directory").release)
-    except OSError as error:
-        raise LaunchError(wanted, str(error.strerror), "give a directory that can be made") from None
+        raise LaunchError(f"keep logs in {path}", str(error.strerror), "give a directory that can be made") from None
 
 
 def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:

@@ -91,7 +91,7 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
         return ()
     from ipexlaunch.cli.built_in_workers import run_script
 
-    refuse_old_python(job.python, "--auto-ipex" if options["auto_ipex"] else "--count-calls")
+    refuse_old_python(job.python, "--auto-ipex" if options["auto_ipex"] else "--count-calls", job.environment)
     from ipexlaunch.engines.script_options import DEFAULT_WARMUP_CALLS, ScriptOptions
 
     warmup_calls = options["warmup_calls"]

@@ -13,6 +13,7 @@ import click
 
 from ipexlaunch.cli.built_in_workers import built_in_job
 from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
+from ipexlaunch.cli.hold_outputs import outputs_held
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.plan_options import plan_options
@@ -119,14 +120,16 @@ def _check_places(topology: Topology) -> None:
         check_directory(os.path.dirname(path), what, f"set {variable} to a directory that can be written")
 
 
-def _refuse_own_places(study: str, profile: str, options: dict[str, Any]) -> None:
-    """The study and the profile are no place for the report, the plan or an input."""
+def _own_places(study: str, profile: str, options: dict[str, Any]) -> list[Written]:
+    """The study and the profile, which are no place for the report, the plan or an input."""
     from ipexlaunch.keep_profiles import plan_path
 
-    own = {"the study": study, "the profile": profile, "the profile's plan": plan_path(profile)}
-    check_overlaps(options, more_writes=[Written(what=what, path=path, kind="file") for what, path in own.items()])
-    for what, path in own.items():
-        check_writable(path, what, regular=True)
+    places = {"the study": study, "the profile": profile, "the profile's plan": plan_path(profile)}
+    own = [Written(what=what, path=path, kind="file") for what, path in places.items()]
+    check_overlaps(options, more_writes=own)
+    for each in own:
+        check_writable(each.path, each.what, regular=True)
+    return own
 
 
 def _subject(
@@ -159,14 +162,19 @@ def _job(subject: Subject, topology: Topology, options: dict[str, Any]) -> Job:
 
 def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options: dict[str, Any]) -> int:
     from ipexlaunch.keep_profiles import profile_path, study_path
+
+    rule = rule_from_options(options)
+    path = study_path(os.environ, _study_key(subject, job, space, topology, rule, options))
+    with outputs_held(_own_places(path, profile_path(os.environ, topology.fingerprint, subject.key), options)):
+        return _search(path, subject, space, rule, topology, options)
+
+
+def _search(path: str, subject: Subject, space: Space, rule: Rule, topology: Topology, options: dict[str, Any]) -> int:
     from ipexlaunch.keep_study import open_study
     from ipexlaunch.try_settings import try_setting
     from ipexlaunch.tuning.outcome import Outcome
     from ipexlaunch.tuning.search import search
 
-    rule = rule_from_options(options)
-    path = study_path(os.environ, _study_key(subject, job, space, topology, rule, options))
-    _refuse_own_places(path, profile_path(os.environ, topology.fingerprint, subject.key), options)
     study = open_study(path, space, fresh=options["fresh"])
     ground = _ground(subject, space, topology, options)
     _tell(f"{counted(len(space), 'setting')} of {counted(len(space.splits), 'split')}, {rule.budget_s:g} s")

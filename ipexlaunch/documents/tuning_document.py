@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.tuning.outcome import Outcome
 from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import from_row
+from ipexlaunch.tuning.tried import from_row, usable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -53,6 +53,8 @@ def read_tuning(text: str, source: str) -> Outcome:
     runs = tuple(from_row(row) for row in data["runs"])
     if best is not None and not any(run.setting == best for run in runs):
         raise problem_at(document, ("best",), "no run has this setting", "")
+    if best is not None and best not in usable(runs):
+        raise problem_at(document, ("best",), "a run of this setting does not count", "")
     return Outcome(**{**data, "best": best, "runs": runs, "left_out": tuple(data["left_out"])})
 
 

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ipexlaunch.documents.profile_model import SettingModel
+
+LEAST_RATE, LARGEST_RATE = 1e-9, 1e15
+"""Items per second. What was measured lies between, and so no ratio of two rates leaves what a float can hold."""
+
+LARGEST_BYTES = 2**63 - 1
+
+
+def _measured(rate: float) -> float:
+    if 0 < rate < LEAST_RATE:
+        raise ValueError(f"a rate is 0 or at least {LEAST_RATE:g}")
+    return rate
+
+
+Rate = Annotated[float, Field(ge=0, le=LARGEST_RATE), AfterValidator(_measured)]
 
 
 class _Strict(BaseModel):
@@ -17,10 +33,10 @@ class TriedModel(_Strict):
     setting: SettingModel
     seconds: float
     round: int = Field(ge=0)
-    rate: float | None
+    rate: Rate | None
     trouble: str
     latency_ms: float | None
-    peak_bytes: int
+    peak_bytes: int = Field(ge=0, le=LARGEST_BYTES)
     cost_s: float
     proposed: bool
 
@@ -29,7 +45,7 @@ class TuningModel(_Strict):
     """A search."""
 
     best: SettingModel | None
-    rate: float | None
+    rate: Rate | None
     why: str
     settings: int
     runs: list[TriedModel]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from ipexlaunch.engines.instruction_sets import Dispatch, dispatch
 from ipexlaunch.engines.software import Software
 from ipexlaunch.guard_dtypes.installed import software_of
+from ipexlaunch.guard_dtypes.remember import check_place
 from ipexlaunch.guard_dtypes.supervised import run_quietly
 from ipexlaunch.launch import Job, Launch
 from ipexlaunch.plan.instances import Plan
 from ipexlaunch.record import Run
 from ipexlaunch.topology import Topology
 from ipexlaunch.user_directory import has_home, homeless_directory, user_directory
-from ipexlaunch.write_file import check_directory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ def make_ground(
     if use_cache and not os.path.isabs(inherited.get("XDG_CACHE_HOME", "")) and not has_home(inherited):
         tell(f"there is no home directory: what is measured and compiled is kept in {homeless_directory()}")
     cache = cache_directory(inherited) if use_cache else ""
-    if cache:
-        check_directory(cache, "measurements")
+    check_place(cache)
     return Ground(
         topology=topology,
         plan=plan,

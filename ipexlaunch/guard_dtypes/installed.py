@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
 
@@ -56,7 +57,7 @@ def versions_told(python: str, packages: Iterable[str]) -> dict[str, str] | None
         packages: names on the package index.
     """
     names = list(packages)
-    told = answer_of((python, "-c", ASK, *names))
+    told = answer_of((python, "-c", ASK, *names), os.environ)
     try:
         versions = json.loads(told) if told else None
     except ValueError:  # something of its site prints at its end

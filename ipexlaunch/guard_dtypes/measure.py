@@ -47,7 +47,7 @@ def measure(
 
     Raises:
         LaunchError: the workers cannot load the model.
-        KeyboardInterrupt: interrupted.
+        EndedBySignal: interrupted.
     """
     rows: list[Measurement] = []
     left = in_order(candidates)
@@ -95,7 +95,7 @@ def run_off(
 
     Raises:
         LaunchError: the workers cannot load the model.
-        KeyboardInterrupt: interrupted.
+        EndedBySignal: interrupted.
     """
     rows: dict[Candidate, list[Measurement]] = {candidate: [] for candidate in finalists}
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:

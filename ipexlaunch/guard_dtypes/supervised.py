@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.bind import adopt_orphans, held_to
 from ipexlaunch.count_oom_kills import count_oom_kills
+from ipexlaunch.errors import EndedBySignal
 from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Launch
 from ipexlaunch.lifecycle import Limits
@@ -38,7 +39,7 @@ def run_quietly(
         line_rule: counts work in what the workers print.
 
     Raises:
-        KeyboardInterrupt: the run was interrupted; its workers are gone.
+        EndedBySignal: the run was interrupted; its workers are gone.
         BindError: a worker could not be bound.
     """
     inspector = Inspector()
@@ -59,7 +60,7 @@ def run_quietly(
     finally:
         os.close(nowhere)
     if run.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        raise KeyboardInterrupt
+        raise EndedBySignal(run.signal)
     return run
 
 

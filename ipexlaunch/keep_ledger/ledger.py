@@ -21,7 +21,7 @@ from types import TracebackType
 from urllib.parse import quote
 
 from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.errors import HeldError, IpexLaunchError
 
 APPLICATION_ID = 0x49504C42
 """PRAGMA application_id of our ledgers, "IPLB"."""
@@ -64,7 +64,11 @@ class Letters(IntEnum):
 
 
 class LedgerError(IpexLaunchError):
-    """The ledger is held by another job, damaged, or cannot be written."""
+    """The ledger is damaged, cannot be written, or is held by another job."""
+
+
+class HeldLedgerError(LedgerError, HeldError):
+    """Another job that lives has it."""
 
 
 class DamagedLedgerError(LedgerError):
@@ -288,7 +292,7 @@ def _hold(path: str, flags: int = 0) -> int:
     except OSError as error:
         os.close(descriptor)
         if isinstance(error, BlockingIOError):
-            raise LedgerError(
+            raise HeldLedgerError(
                 f"use the ledger {path}", "another job holds it", "wait for it, or give another --output"
             ) from None
         raise _explained(path, error) from None

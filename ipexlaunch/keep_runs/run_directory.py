@@ -128,8 +128,12 @@ class MadeDirectory:
         for name in (RUN, PLAN, TOPOLOGY):
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(self.path, name))
+        logs = os.path.join(self.path, LOGS)
         with contextlib.suppress(OSError):
-            os.rmdir(os.path.join(self.path, LOGS))
+            for each in () if self._was_there else os.scandir(logs):
+                if not each.stat(follow_symlinks=False).st_size:  # a log that no worker was started for
+                    os.unlink(each)
+            os.rmdir(logs)
         self.release()
         if not self._was_there:
             with contextlib.suppress(OSError):  # somebody has put something there meanwhile
@@ -295,8 +299,10 @@ def read_recorded(path: str) -> RecordedRun:
         DocumentError: it holds none, or its file does not follow the format.
     """
     if not is_run_directory(path):
-        hint = "name a directory that --run-dir has made"
-        raise DocumentError(path, "", f"there is no {RUN} in it" if os.path.isdir(path) else "no such directory", hint)
+        problem = f"there is no {RUN} in it" if os.path.isdir(path) else "no such directory"
+        if os.path.isdir(path) and not os.access(path, os.X_OK):
+            problem = "it may not be looked into: it is another user's"
+        raise DocumentError(path, "", problem, "name a directory that --run-dir has made")
     return read_recorded_run(*_read(path, RUN))
 
 

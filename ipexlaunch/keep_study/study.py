@@ -1,13 +1,14 @@
 """A study in a journal file: every finished run is one trial of it, and Optuna's sampler proposes settings from them.
 
-One process has a journal at a time; the kernel lets go of its lock when that process ends, however it ends. A line
-that a killed process has left half written is cut off when the journal is opened: its run was not finished.
+Whoever opens a journal keeps other processes away from it. A line that a killed process has left half written is cut
+off then: its run was not finished. Any other line that is missing or damaged would have runs repeated in silence; so
+the first one must begin the study, and its runs are numbered.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +27,16 @@ WRITABLE = "set XDG_STATE_HOME to a directory that can be written"
 LONGEST_WORDS = 200
 """Characters of what Optuna says of a journal that it cannot read."""
 
+NAME = "tune"
+
+BEGINS = 0
+"""The op_code of the line that begins a study (optuna.storages.journal: JournalOperation.CREATE_STUDY)."""
+
 RUN = "run"
 """The attribute of a trial that holds its run."""
+
+NUMBER = "number"
+"""The attribute of a trial that says how many runs there were before it."""
 
 FAILED = -1e9
 """Value of a run that does not count: below every logarithm of a rate, so that the sampler keeps away."""
@@ -51,12 +60,16 @@ class OptunaStudy:
             seed: of the sampler.
 
         Raises:
-            ValueError: a run is none, or none of this space.
+            ValueError: a run is none, none of this space, or missing.
         """
         self._study, self._space, self._seed = study, space, seed
         self._distributions = _distributions(space)
         trials = study.get_trials(deepcopy=False)
-        self._history = [self._run_of(trial.user_attrs[RUN]) for trial in trials if RUN in trial.user_attrs]
+        kept = [trial.user_attrs for trial in trials if RUN in trial.user_attrs]
+        for number, attributes in enumerate(kept):
+            if attributes.get(NUMBER, number) != number:
+                raise ValueError(f"run {number} is missing")
+        self._history = [self._run_of(attributes[RUN]) for attributes in kept]
 
     @property
     def history(self) -> Sequence[Tried]:
@@ -78,7 +91,7 @@ class OptunaStudy:
             params=self._parameters(run.setting),
             distributions=self._distributions,
             value=log_rate(run) if run.counts else FAILED,
-            user_attrs={RUN: run.as_row()},
+            user_attrs={RUN: run.as_row(), NUMBER: len(self._history)},
         )
         with _written():
             self._study.add_trial(trial)
@@ -138,16 +151,16 @@ def _written() -> Iterator[None]:
 
 
 def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -> OptunaStudy:
-    """The study that a journal holds, or a new one; it is this process's until that ends.
+    """The study that a journal holds, or a new one.
 
     Args:
-        path: of the journal, made where it is not there; "" for a study that is not kept.
+        path: of the journal, made where it is not there, and held by the caller; "" for a study that is not kept.
         space: what may be tried; the caller keeps journals of unlike spaces apart.
         seed: of the sampler.
         fresh: forget what the journal holds.
 
     Raises:
-        LaunchError: Optuna is not installed, the journal cannot be written or read, or another process has it.
+        LaunchError: Optuna is not installed, or the journal cannot be written or read.
     """
     optuna = require_optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -156,18 +169,23 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
 
-        _own(path, fresh)
+        _cut_half_a_line(path, fresh)
         lock: Any = _Owned()
     try:
         if path:
+            _check_lines(path)
             storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
-        study = optuna.create_study(study_name="tune", storage=storage, direction="maximize", load_if_exists=True)
+        if path and os.path.getsize(path):
+            study = optuna.load_study(study_name=NAME, storage=storage)
+        else:
+            study = optuna.create_study(study_name=NAME, storage=storage, direction="maximize")
         return OptunaStudy(study, space, seed)
     except OSError as error:
         raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
     except Exception as error:  # whatever Optuna makes of lines that it has not written
         words = " ".join(str(error).split())[:LONGEST_WORDS]
-        found = f"it cannot be read ({type(error).__name__}: {words})"
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # ours says it by itself
+        found = f"it cannot be read ({kind}{words})"
         raise LaunchError(f"go on with the study in {path}", found, "begin anew with --fresh") from None
 
 
@@ -185,19 +203,34 @@ def require_optuna() -> Any:
     return optuna
 
 
-def _own(path: str, fresh: bool) -> None:
-    """Lock the journal until this process ends, and cut off a line that is not complete."""
+def _cut_half_a_line(path: str, fresh: bool) -> None:
+    """Make the journal where there is none, and cut off a line that is not complete; with `fresh`, all of them."""
     try:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # never closed: it holds the lock
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        size = 0 if fresh else os.fstat(descriptor).st_size
-        os.ftruncate(descriptor, os.pread(descriptor, size, 0).rfind(b"\n") + 1)
-    except BlockingIOError:
-        found = "another `ipexlaunch tune` is at work on it"
-        raise LaunchError(f"go on with the study in {path}", found, "wait for it, or end it") from None
+        with open(path, "ab+") as file:
+            file.seek(0)
+            file.truncate(0 if fresh else file.read().rfind(b"\n") + 1)
     except OSError as error:
         raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
+
+
+def _check_lines(path: str) -> None:
+    """Find out what Optuna would pass over: lines of no study, of which it takes none.
+
+    Raises:
+        ValueError: a line is none of a journal, or the first one begins no study.
+    """
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            code = row.get("op_code") if isinstance(row, dict) else None
+            if not isinstance(code, int):
+                raise ValueError(f"line {number} is none of a study")
+            if number == 1 and (code != BEGINS or row.get("study_name") != NAME):
+                raise ValueError("line 1 begins no study: what stood before it is lost")
 
 
 class _Owned:

@@ -62,7 +62,7 @@ def format_of(path: str, asked: str) -> InputFormat:
         asked: "auto" or a format.
 
     Raises:
-        RequestError: the name says nothing.
+        RequestError: the name says nothing, or there is no file of that name either.
     """
     if asked != "auto":
         return asked  # type: ignore[return-value]  # the command line offers no others
@@ -74,6 +74,8 @@ def format_of(path: str, asked: str) -> InputFormat:
     suffix = os.path.splitext(name)[1]
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
+    if not os.path.exists(path):
+        raise RequestError(f"read {path}", "there is no such file", "give the path of one that is there")
     raise RequestError(
         f"tell what {path} holds", "its name does not end in " + ", ".join(SUFFIXES), "give --format jsonl|text|csv|..."
     )

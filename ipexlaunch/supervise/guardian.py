@@ -125,7 +125,8 @@ class Guardian:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-        self._process = self._start()
+        with contextlib.suppress(OSError):  # no process more is allowed: the run goes on without one
+            self._process = self._start()
         self.pid = self._process.pid
         for group in self._groups:
             self._tell(f"add {group}")

@@ -18,6 +18,7 @@ from ipexlaunch import lifecycle
 from ipexlaunch.lifecycle import Command, Event, Limits
 from ipexlaunch.plan.words import counted
 from ipexlaunch.secret_values import mask_text
+from ipexlaunch.shortages import remedy_of
 from ipexlaunch.supervise import child as children
 from ipexlaunch.supervise.child import Child
 from ipexlaunch.supervise.crew import Crew
@@ -73,8 +74,14 @@ def supervise(
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
     """
+    showing = showing or Showing()
     with Wakeup() as wakeup:
-        loop = _Loop(launch, means, inherited, limits, showing or Showing(), watchers, proof_interval_s, wakeup, feeder)
+        try:
+            loop = _Loop(launch, means, inherited, limits, showing, watchers, proof_interval_s, wakeup, feeder)
+        except BaseException:  # the system refuses a thread, a pipe, the guardian: no worker was started
+            for watcher in watchers:
+                watcher.close()
+            raise
         return loop.run()
 
 
@@ -244,7 +251,9 @@ class _Loop:
             with self.means.hold(instance.cpus, instance.memory, instance.nodes) as child.binding:
                 children.start(child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
         except OSError as error:
+            remedy = remedy_of(error)
             detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
+            detail += f"; {remedy}" * bool(remedy)
             self.feed(Event("exited", now, place, children.start_failure(error), mask_text(detail)))
             return
         if child.process is not None:

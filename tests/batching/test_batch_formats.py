@@ -186,6 +186,9 @@ def test_a_line_of_a_gigabyte_is_an_error_in_little_memory(tmp_path: Path) -> No
     [
         (("--input", "none.jsonl", "--output", "o"), "cannot read none.jsonl: No such file or directory"),
         (("--input", ".", "--output", "o"), "its name does not end in .jsonl"),
+        (("--input", "none.json", "--output", "o"), "cannot read none.json: there is no such file"),
+        (("--input", "in.txt", "--output", "o.csv"), "results are JSON lines or Parquet"),
+        (("--input", "in.txt", "--output", "o.jsonl.gz"), "--output-format jsonl"),
         (("--input", "in.txt", "--output", "o", "--id-field", "x"), "plain text has no fields"),
         (("--input", "in.txt", "--output", "in.txt/o"), "Not a directory"),
         (("--input", "in.txt", "--output", "-", "--resume"), "cannot go on with a job whose output is a pipe"),

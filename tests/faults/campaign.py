@@ -222,7 +222,8 @@ FAULTS: dict[str, Fault] = {
     # 1 is the interpreter's own when it is interrupted before it has imported its site module.
     "SIGINT to the launcher": Fault(strike=to_launcher(signal.SIGINT), hit_codes=(130, -2, 1), report=False),
     "SIGSTOP of a worker": Fault(
-        options=("--stall-timeout", "1", "--ready-timeout", "30"),
+        # One that is stopped on its way out has not stalled: it had finished.
+        options=("--stall-timeout", "1", "--ready-timeout", "30", "--timeout", "40"),
         strike=lambda run: kill_one(run.workers(), signal.SIGSTOP),
         hit_codes=(124,),
         when_started=True,

@@ -279,8 +279,11 @@ def test_what_cannot_be_opened_says_so_at_once(tmp_path: Path) -> None:
         source(tmp_path, "a.txt", b"", id_field="x")
     with pytest.raises(RequestError, match="its index is at its end"):
         one("-", InputRules(format="parquet"))
+    (tmp_path / "corpus").touch()
     with pytest.raises(RequestError, match="its name does not end in"):
-        format_of("corpus", "auto")
+        format_of(str(tmp_path / "corpus"), "auto")
+    with pytest.raises(RequestError, match="there is no such file"):
+        format_of(str(tmp_path / "corpse"), "auto")
     assert format_of("-", "auto") == "jsonl"
     assert format_of("corpus", "csv") == "csv"
 

@@ -1,4 +1,4 @@
-"""What Optuna keeps for us: every run, through the end of the process, for one process at a time."""
+"""What Optuna keeps for us: every run, through the end of the process."""
 
 from __future__ import annotations
 
@@ -41,13 +41,11 @@ def another_process(path: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.process
-def test_runs_outlive_their_process_which_had_the_journal_alone(tmp_path: Path) -> None:
+def test_runs_outlive_their_process(tmp_path: Path) -> None:
     path = tmp_path / "studies" / "one.journal"
     other = another_process(path)
     assert other.stdout is not None
     assert other.stdout.readline() == "2\n"
-    with pytest.raises(LaunchError, match="another"):
-        open_study(str(path), SPACE)
     other.kill()
     other.communicate()
     with path.open("a") as file:
@@ -136,5 +134,14 @@ def test_a_damaged_journal_is_an_error_that_says_what_to_do_and_fresh_begins_ane
         with pytest.raises(LaunchError, match=r"begin anew with --fresh") as raised:
             open_study(str(other), SPACE)
         assert "\n" not in str(raised.value)
+    lines = good.splitlines(keepends=True)
+    for lost in range(len(lines) - 1):
+        path.write_bytes(b"".join(lines[:lost] + lines[lost + 1 :]))
+        with pytest.raises(LaunchError, match=r"\((line 1 begins no study|run 0 is missing).*begin anew with --fresh"):
+            open_study(str(path), SPACE)
+        assert path.read_bytes() == b"".join(lines[:lost] + lines[lost + 1 :])
+    path.write_bytes(b"garbage\n" + b"".join(lines[1:]))
+    with pytest.raises(LaunchError, match="line 1 is none of a study"):
+        open_study(str(path), SPACE)
     path.write_bytes(b"garbage\n")
     assert list(open_study(str(path), SPACE, fresh=True).history) == []

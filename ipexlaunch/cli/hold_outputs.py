@@ -1,0 +1,133 @@
+"""What a command writes is its own while it lasts: another launch that would write there too is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ipexlaunch.cli.named_files import Written, written_files
+from ipexlaunch.errors import LaunchError
+from ipexlaunch.write_file import is_stream
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+HELD_OTHERWISE = frozenset({"cache_dir", "output_file", "run_dir"})
+"""What is for all, held by its ledger, held by what makes it."""
+
+HELD = ".ipexlaunch-held"
+"""Says, in a directory, whose it is."""
+
+LONGEST_NAME = 230
+"""Bytes of a file's name that its hold is named after; with what `hold_place` appends that is within NAME_MAX."""
+
+ROUNDS = 5
+"""So often another launch that gives up may take away the directory that it has made."""
+
+
+def outputs_of(options: Mapping[str, Any]) -> list[Written]:
+    """What a command holds while it lasts, as far as its options name it.
+
+    Args:
+        options: the command's keyword arguments.
+    """
+    named = written_files({name: value for name, value in options.items() if name not in HELD_OTHERWISE})
+    run = os.path.join(os.path.realpath(options["run_dir"]), "") if options.get("run_dir") else None
+    return [
+        each
+        for each in named
+        if each.kind == "folder" or (each.kind in ("file", "any") and not is_stream(each.path))
+        if run is None or not _place_of(each).startswith(run)  # a run's directory is held with all that is in it
+    ]
+
+
+@contextlib.contextmanager
+def outputs_held(outputs: Iterable[Written]) -> Iterator[None]:
+    """Within, no other launch writes any of them; a directory that is made for one and stays empty goes at the end.
+
+    Args:
+        outputs: files and directories.
+
+    Raises:
+        HeldError: another launch writes one of them.
+        LaunchError: one cannot be written.
+    """
+    with ExitStack() as held:
+        for number, each in enumerate(outputs):
+            if not number:
+                _let_go_when_ended(held)
+            _hold(each, held)
+        yield
+
+
+def _hold(each: Written, held: ExitStack) -> None:
+    from ipexlaunch.hold_place import hold_place  # not loaded where nothing is written
+
+    place, wanted = _place_of(each), f"write {each.what} to {each.path}"
+    directory = os.path.dirname(place)
+    hint = "wait for it, or write elsewhere"
+    for again in reversed(range(ROUNDS)):
+        try:
+            _make(directory, held)
+            held.callback(hold_place(place, wanted, hint).release)
+            return
+        except FileNotFoundError as error:
+            if not again:
+                raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
+        except OSError as error:
+            raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
+
+
+def _place_of(each: Written) -> str:
+    """The file that says whose an output is."""
+    path = os.path.realpath(each.path)
+    if each.kind == "folder":
+        return os.path.join(path, HELD)
+    directory, name = os.path.split(path)
+    whole = os.fsencode(name)
+    return os.path.join(directory, f".{name if len(whole) <= LONGEST_NAME else hashlib.sha256(whole).hexdigest()}.held")
+
+
+def _make(directory: str, held: ExitStack) -> None:
+    """Make a directory and those above it; what nothing is put into is removed again.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    missing = []
+    while not os.path.isdir(directory):
+        missing.append(directory)
+        directory = os.path.dirname(directory)
+    for each in reversed(missing):
+        os.makedirs(each, exist_ok=True)
+        held.callback(_remove_empty, each)
+
+
+def _remove_empty(directory: str) -> None:
+    with contextlib.suppress(OSError):  # most hold something now
+        os.rmdir(directory)
+
+
+def _let_go_when_ended(held: ExitStack) -> None:
+    """Have signals that end the launcher where no run takes them let go first: a hold that stays stops other hosts."""
+    import signal
+
+    def end(number: int, frame: FrameType | None) -> None:
+        held.close()
+        former = before[number]
+        if callable(former):
+            former(number, frame)
+        else:
+            os.kill(os.getpid(), number)
+
+    before: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        former = signal.getsignal(number)
+        if former not in (signal.SIG_IGN, None):
+            before[number] = former
+            held.callback(signal.signal, number, former)
+            signal.signal(number, end)
