@@ -206,7 +206,7 @@ def output_rules(options: dict[str, Any]) -> OutputRules:
     parquet = form == "parquet" or (form == "auto" and path.lower().endswith(PARQUET_SUFFIXES))
     if form == "auto" and not streamed and path.lower().endswith(UNWRITTEN_SUFFIXES):
         raise RequestError(
-            f"write {os.path.splitext(path)[1]}",
+            f"write {path}",
             "results are JSON lines or Parquet",
             "give --output FILE.jsonl or FILE.parquet, or --output-format jsonl for that name",
         )
