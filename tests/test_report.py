@@ -10,6 +10,7 @@ from ipexlaunch.binding import Binding
 from ipexlaunch.distribution import Distribution, percentile
 from ipexlaunch.documents.report_document import read_report, write_report
 from ipexlaunch.drawings.report_table import report_table
+from ipexlaunch.errors import DocumentError
 from ipexlaunch.lifecycle import Failure
 from ipexlaunch.placement import Placement
 from ipexlaunch.plan import Instance
@@ -282,6 +283,14 @@ def test_the_accelerator_of_each_instance_is_shown_and_kept() -> None:
     assert "xpu:1" in lines[2]
     assert read_report(write_report(report), "a test") == report
     assert "device" not in report_table(aggregate(run(*plain)), width=100)
+
+
+@pytest.mark.parametrize("node", ["9" * 5000, "x", "-1"])
+def test_a_node_that_no_machine_has_is_refused_with_its_place(node: str) -> None:
+    text = (DATA / "report-v1.json").read_text().replace('"0": 104857600', f'"{node}": 104857600')
+    assert node in text
+    with pytest.raises(DocumentError, match="anonymous_bytes"):
+        read_report(text, "r.json")
 
 
 def test_a_report_of_version_1_loads_for_ever() -> None:

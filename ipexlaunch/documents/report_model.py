@@ -42,7 +42,7 @@ class ThroughputModel(_Strict):
     start: Literal["common", "first", "run"] | None = None
 
 
-BytesByNode = dict[Annotated[str, Field(pattern=r"^\d+$")], int]
+BytesByNode = dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], int]
 
 
 class PlacementModel(_Strict):

@@ -64,7 +64,7 @@ def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path, monkeypatch: py
     count = int(best["split"].partition("x")[0])
     assert (tmp_path / "best.yaml").read_text().count("index:") == count
     before = len(starts(tmp_path))
-    monkeypatch.setenv("TUNED_PROGRAM_BATCHES", "50")
+    monkeypatch.setenv("TUNED_PROGRAM_BATCHES", "150")
     command = [sys.executable, "-m", "ipexlaunch", "run", "--profile", str(PROGRAM)]
     again = run([*command, "--log", str(tmp_path / "starts")], tmp_path)
     assert "profile of " in again.stderr
