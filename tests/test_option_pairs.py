@@ -70,7 +70,7 @@ NEEDS_OF = {
 
 NOT_HERE = {
     "profile": "it needs one that a search has left: tests/tuning",
-    "replay": "it needs a kept run, which decides nearly everything: tests/keep_runs/test_replay.py",
+    "replay": "it needs a kept run, which decides nearly everything: tests/keep_runs, tests/batching",
     "multi_instance": "a word of ipexrun that changes nothing: several instances are what ipexlaunch starts",
 }
 """Options without a probe in this file, and where they have one."""
