@@ -228,9 +228,7 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
     named = ("id_field", "text_field")
     kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
     program = masked(program)
-    kept |= {
-        f"--{name}": options[name] for name, usual in (("delimiter", None), ("quote", '"')) if options[name] != usual
-    }
+    kept |= {f"--{name}": options[name] for name in ("delimiter", "quote") if options[name] not in (None, '"')}
     return {
         "input": source.identity or {"pipe": source.name},
         "program": program,

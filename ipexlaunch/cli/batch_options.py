@@ -36,9 +36,9 @@ def _delimiter(_context: click.Context, _option: click.Parameter, text: str | No
     return found
 
 
-def _quote(_context: click.Context, _option: click.Parameter, text: str) -> str:
+def _quote(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     found = "" if text == "none" else text
-    if text != "none" and (len(found) != 1 or found in "\r\n\t,; "):
+    if text != "none" and found is not None and (len(found) != 1 or found in "\r\n\t,; "):
         raise click.BadParameter(f"{text!r} is not one character that can stand around fields; give one, or none")
     return found
 
@@ -61,10 +61,8 @@ _ITEMS = (
     click.option(
         "--quote",
         metavar="CHAR|none",
-        default='"',
-        show_default=True,
         callback=_quote,
-        help="Around fields of csv and tsv that hold delimiters; none where quotes mean nothing.",
+        help='Around fields of csv and tsv that hold delimiters; none where quotes mean nothing  [default: "].',
     ),
     click.option("--id-field", metavar="NAME", help="Field of an item's id  [default: the number of its line]."),
     click.option("--text-field", metavar="NAME", help="Field that is given to the program  [default: the whole item]."),

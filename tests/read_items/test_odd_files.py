@@ -83,6 +83,19 @@ def test_tsv_of_iana_has_no_quotes(tmp_path: Path) -> None:
     assert values(tmp_path, "in.tsv", data, quote="") == [{"id": "1", "text": '"open'}, {"id": "2", "text": "plain"}]
 
 
+def test_rows_of_tsv_that_quotes_put_into_one_are_bad_unless_somebody_says_what_quotes_are(tmp_path: Path) -> None:
+    data = b'id\ttext\n1\t"open\n2\tb"\n3\tc\n'
+    first, second, third = source(tmp_path, "in.tsv", data).items(bury_bad=True)
+    assert isinstance(first, DeadLetter)
+    assert isinstance(second, DeadLetter)
+    assert "quotes put 2 lines into one row" in first.reason
+    assert isinstance(third, Item)
+    assert third.number == 2
+    assert values(tmp_path, "in.tsv", data, quote="")[0] == {"id": "1", "text": '"open'}
+    assert values(tmp_path, "in.tsv", data, quote='"') == [{"id": "1", "text": "open\n2\tb"}, {"id": "3", "text": "c"}]
+    assert values(tmp_path, "in.tsv", b'id\ttext\n1\t"two\nlines"\n') == [{"id": "1", "text": "two\nlines"}]
+
+
 @pytest.mark.parametrize(("name", "data", "hint"), [
     ("in.csv", b"id;text\n1;a\n", "--delimiter ';'"),
     ("in.csv", b"id\ttext\n1\ta\n", "--delimiter tab"),
