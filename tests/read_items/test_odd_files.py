@@ -135,6 +135,14 @@ def test_every_line_behind_a_quote_that_is_never_closed_is_counted_and_keeps_its
     ("in.jsonl", b"BZh91AY", "bzip2", "bzcat"),
     ("in.jsonl", b"PAR1", "Parquet", "--format parquet"),
     ("in.jsonl", '"a"\n'.encode("utf-16"), "UTF-16", "iconv -f UTF-16"),
+    ("in.jsonl", '"a"\n'.encode("utf-16-le"), "UTF-16 without", "iconv -f UTF-16LE"),
+    ("in.csv", "a,b\n1,é\n".encode("utf-16-be"), "UTF-16 without", "iconv -f UTF-16BE"),
+    ("in.jsonl", '"a"\n'.encode("utf-32"), "UTF-32", "iconv -f UTF-32"),
+    ("in.txt", b"PK\x03\x04 and more", "zip archive", "unzip -p"),
+    ("in.jsonl", b'{"a":1}{"a":2}\n', "line 1", "jq -c ."),
+    ("in.jsonl", b'\x1e{"a":1}\n', "line 1", "tr -d '\\036'"),
+    ("in.jsonl", b"{'a': 1}\n", "line 1", "ast.literal_eval"),
+    ("in.jsonl", b"id,text\n1,a\n", "line 1", "--format text, csv"),
 ])  # fmt: skip
 def test_what_is_something_else_is_named_with_the_command_that_helps(
     tmp_path: Path, name: str, data: bytes, found: str, hint: str
