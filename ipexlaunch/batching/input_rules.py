@@ -133,9 +133,9 @@ class ItemMaker:
         else:
             given = _id(row, rules.id_field)
             if not self._ids.add(given):
-                raise BadRow(
-                    f"its id {shown(given)} was given before", "without --id-field the number of its line is its id"
-                )
+                own = "give each request a custom_id of its own"
+                hint = own if rules.format == "openai" else "without --id-field the number of its line is its id"
+                raise BadRow(f"its id {shown(given)} was given before", hint)
         try:
             value = row
             if rules.text_field is not None:
