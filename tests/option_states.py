@@ -59,7 +59,7 @@ VALUES = {
     "accelerators": "0", "local_pages": "0.5", "lost_time": "0.5", "port": "4000", "grace": "3", "proof_interval": "2",
     "ninstances": "2", "node_id": "1", "reserve_cores": "1", "memory_per_instance": "1GiB", "warmup_calls": "4",
     "delimiter": ";", "quote": "'", "batch_sizes": "1,2", "group_size": "64", "input_format": "csv", "engine": "ipex",
-    "dtype": "bf16", "quantization": "weight-only", "look_ahead": "64", "scenario": "Server", "log_file_prefix": "my",
+    "dtype": "bf16", "quantization": "dynamic", "look_ahead": "64", "scenario": "Server", "log_file_prefix": "my",
     "memory": "all", "lowp_mode": "BF16", "qps": "9", "batch_size_option": "--batch", "pythons": "/bin/sh",
     "plan_file": "plan.yaml", "model": "random:bert-base", "input_file": "more.jsonl", "checkpoint": "weights",
     "memory_allocator": "default", "text": "text.txt", "task": "classify", "seconds_option": "--seconds",
@@ -166,10 +166,10 @@ def _started(name: str, options: dict[str, Any], topology: Topology) -> dict[str
     found |= _each("limits", limits_from_options(options))
     if "count_calls" in options:
         dtype = options["dtype"] if name == "run" or options["dtype"] != "auto" else None
-        words = asked_of_scripts({**options, "dtype": dtype}).words()
+        words = asked_of_scripts({**options, "dtype": dtype}).words() if job.kind != "executable" else ()
         pairs = zip_longest(words, words[1:], fillvalue="")
         found |= {f"script {one}": "" if two.startswith("--") else two for one, two in pairs if one.startswith("--")}
-        found["script is forced"] = "--auto-ipex" in words and options["force_dtype"]
+        found["script is forced"] = "--auto-ipex" in words and dtype is not None and options["force_dtype"]
     return found
 
 
@@ -223,7 +223,11 @@ def _model(options: dict[str, Any]) -> dict[str, Any]:
     if options["device"] in (None, "cpu"):
         found["forced"] = options["dtype"] != "auto" and options["force_dtype"]
         if options["dtype"] in ("auto", "int8", "int4"):
-            found |= _each("form", form_from_options(options))
+            form = form_from_options(options)
+            weight_only, ipex = form.scheme != "dynamic", options["engine"] in ("auto", "ipex")
+            found["form scheme"] = form.scheme
+            found["form group"] = form.group_size if weight_only and not options["checkpoint"] else None
+            found["form mode"] = form.lowp_mode if weight_only and ipex else None
         if options["dtype"] not in ("auto", "int4") or options["engine"] not in ("auto", "ipex"):
             del found["model checkpoint"]
     return found

@@ -61,10 +61,11 @@ NEEDS = {
 """What an option needs to mean anything."""
 
 NEEDS_OF = {
-    ("run", "dtype"): ["--auto-ipex"], ("run", "force_dtype"): ["--auto-ipex"], ("tune", "dtype"): ["--auto-ipex"],
+    ("run", "dtype"): ["--auto-ipex"], ("run", "force_dtype"): ["--auto-ipex", "--dtype", "bf16"],
+    ("tune", "dtype"): ["--auto-ipex"],
     ("bench", "force_dtype"): ["--dtype", "bf16"], ("batch", "force_dtype"): ["--dtype", "bf16"],
     ("loadgen", "force_dtype"): ["--dtype", "bf16"], ("dtypes", "new_tokens"): ["--task", "generate"],
-    ("tune", "force_dtype"): ["--auto-ipex"],
+    ("tune", "force_dtype"): ["--auto-ipex", "--dtype", "bf16"],
 }  # fmt: skip
 """The same of one command."""
 
@@ -185,8 +186,13 @@ class Tried:
         """The effects of an option that are the same whatever else is asked for."""
         return frozenset(pair for pair in self.alone[name] if pair[0] not in BLENDED)
 
+    def key(self, pair: tuple[str, str]) -> frozenset[object]:
+        """What tells this pair from one of the same options with other effects."""
+        blended = (frozenset(key for key, _ in self.alone[name] if key in BLENDED) for name in pair)
+        return frozenset(zip(pair, map(self.own, pair), blended, strict=True))
 
-SEEN: set[frozenset[tuple[str, Effects]]] = set()
+
+SEEN: set[frozenset[object]] = set()
 """Pairs whose effects were found together, in some command: what another one adds takes none of the same away."""
 
 
@@ -195,22 +201,21 @@ def test_every_option_shows_an_effect_and_every_pair_both_or_is_refused(command:
     shown: set[str] = set()
     for base in BASES[command]:
         tried = Tried(command, base)
-        alone = tried.alone
-        shown |= alone.keys()
+        shown |= tried.alone.keys()
         assert [name for name in tried.ignored if name not in MEANT_ANYWAY] == []
-        for pair in itertools.combinations(alone, 2):
-            if frozenset((name, alone[name]) for name in pair) in SEEN:
+        for pair in itertools.combinations(tried.alone, 2):
+            if tried.key(pair) in SEEN:
                 continue
             together = list(pair)
             lost = tried.missing(together)
             assert not lost, (command, base, together, lost)
             # As many others as go with these at once: all pairs of them show their effects, or are tried alone above.
-            company = [name for name in alone if tried.own(name)] if lost is not None else []
+            company = [name for name in tried.alone if tried.own(name)] if lost is not None else []
             for name in company if set(pair) <= set(company) else ():
-                fresh = [o for o in together if frozenset(((name, alone[name]), (o, alone[o]))) not in SEEN]
+                fresh = any(tried.key((name, other)) not in SEEN for other in together)
                 if name not in together and fresh and tried.missing([*together, name]) == []:
                     together.append(name)
-            SEEN.update(frozenset(((a, alone[a]), (b, alone[b]))) for a, b in itertools.combinations(together, 2))
+            SEEN.update(map(tried.key, itertools.combinations(together, 2)))
     assert sorted(options_of(command).keys() - shown - REFUSED.get(command, {}).keys() - NOT_HERE.keys()) == []
 
 

@@ -178,6 +178,12 @@ RULES = (
         why="it overrules what is said of that dtype",
         commands=("bench", *FED),
     ),
+    Rule(
+        options=("force_dtype",),
+        needs=("dtype",),
+        why="it overrules what is said of that dtype",
+        commands=("run", "tune"),
+    ),
     # items
     Rule(options=("rebuild",), needs=("resume",), why="it goes with --resume"),
     Rule(options=("resume",), excludes=("overwrite", "retry_dead"), why="each says what becomes of a former job"),
