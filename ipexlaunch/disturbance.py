@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 
-from ipexlaunch.host_reading import HostReading
+from ipexlaunch.host_reading import HostReading, Waits
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.rates import start_of
 from ipexlaunch.record import Run
@@ -154,17 +154,19 @@ def _waited(run: Run, first: HostReading) -> float | None:
         looks = [reading for reading in run.host if record.pid in reading.waits]
         if not looks:
             return None
-        before = next((reading for reading in reversed(looks) if reading.time <= first.time), looks[0])
+        before = next((reading for reading in reversed(looks) if reading.time <= first.time), None)
+        waits_before = Waits(0.0, 0.0) if before is None else before.waits[record.pid]  # not seen: it had just begun
+        used_before = 0.0 if before is None else before.used_s[record.pid]
         after = looks[-1]
-        ran = after.waits[record.pid].ran_s - before.waits[record.pid].ran_s
+        ran = after.waits[record.pid].ran_s - waits_before.ran_s
         # One that said that it has finished was looked at then; what it used to end is not work.
         total = after.used_s[record.pid] if record.finished is not None else record.cpu_s
-        used = total - before.used_s[record.pid]
+        used = total - used_before
         if used - ran > max((1 - SEEN_SHARE_REQUIRED) * used, UNSEEN_ALLOWED * (run.host[-1].time - first.time)):
             return None
         if not after.waits[record.pid].ran_s:
             return None  # a kernel that counts nothing writes zeros
-        waited += after.waits[record.pid].waited_s - before.waits[record.pid].waited_s
+        waited += after.waits[record.pid].waited_s - waits_before.waited_s
     return waited
 
 

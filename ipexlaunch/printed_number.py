@@ -24,8 +24,10 @@ _GLUED_BEFORE = re.compile(rf"\d(?:[.,'\u2019_{BLANKS[:3]}])?$")
 _GLUED_AFTER = re.compile(rf"(?:[.,'\u2019_{BLANKS[:3]}])?\d|[eE][+-]?\d")
 _BLANK_BEFORE = re.compile(r"(?:^|[\s=:(\[])[1-9]\d{0,2} $")
 _BLANK_AFTER = re.compile(r" \d{3}(?![\d:])")
-_UNIT_AFTER = re.compile(r"\s?%|[kKMGTPE\u00b5]|[mbB](?![a-zA-Z])")
-"""Prefixes of units, attached: 1.5k, 1.5kit/s, 3M, 10B (billions or bytes), 5m (millions or minutes)."""
+_UNIT_AFTER = re.compile(r"\s?%|[kKMGTPE\u00b5]|[mbB](?![a-zA-Z])|\s[kKMG](?![\w'-])")
+"""Prefixes of units, attached: 1.5k, 1.5kit/s, 3M, 10B (billions or bytes), 5m (millions or minutes); alone: 1.5 k."""
+
+_HEXADECIMAL_AFTER = re.compile(r"[xX][0-9a-fA-F]")
 
 
 def read_number(text: str, *, whole: bool) -> float | None:
@@ -96,6 +98,8 @@ def why_not_whole(line: str, start: int, end: int, match_start: int, match_end: 
         match_end > end and _are_fields(after[: glue.end() - 1], number, _first_digits(after[glue.end() - 1 :]))
     ):
         return "it ends inside a number"
+    if number == "0" and _HEXADECIMAL_AFTER.match(after):
+        return "it ends inside a hexadecimal number"
     if match_end == end and len(number) <= 3 and number.isdecimal() and _BLANK_AFTER.match(after):
         return "it ends inside a number, or before another"
     if match_start == start and len(number) == 3 and number.isdecimal() and _BLANK_BEFORE.search(before):

@@ -277,7 +277,7 @@ def _reasons(run: Run, local_share_required: float) -> list[str]:
         known_s = run.ended - run.started
         reasons.append(f"it has no end: its launcher was killed, or it still runs; known are its first {known_s:.0f} s")
     reasons += [f"instance {failure.index} {failure.message}" for failure in run.failures]
-    counted = {record.instance.index for record in run.records if record.samples.times}
+    counted = {r.instance.index for r in run.records if any(r.samples.items) or any(r.samples.tokens)}
     for record in run.records:
         index = record.instance.index
         stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)

@@ -320,12 +320,15 @@ def count(items: int = 1, tokens: int = 0, latency_s: "float | None" = None) -> 
 
     Raises:
         RuntimeError: ready() was not called, or finish() was.
-        ValueError: a negative number, or a latency that is none.
+        ValueError: a negative number, one that is no count of anything, or a latency that is none.
         TypeError: items or tokens that are no whole number.
     """
     items, tokens = operator.index(items), operator.index(tokens)  # of arrays and tensors too
-    if items < 0 or tokens < 0 or not (latency_s is None or 0 <= latency_s < math.inf):
-        raise ValueError(f"count(items={items}, tokens={tokens}, latency_s={latency_s}): numbers from 0 are counted")
+    whole = 0 <= items <= LARGEST_COUNT and 0 <= tokens <= LARGEST_COUNT
+    if not whole or not (latency_s is None or 0 <= latency_s < math.inf):
+        raise ValueError(
+            f"count(items={items}, tokens={tokens}, latency_s={latency_s}): numbers from 0 are counted, below 10^15"
+        )
     state = _state
     if state is None or state.started is None:
         raise RuntimeError(f"ipexlaunch.worker.count() was called before ready(); {ORDER}")
@@ -342,6 +345,9 @@ def count(items: int = 1, tokens: int = 0, latency_s: "float | None" = None) -> 
         state.flushed = now
         state.flush()
 
+
+LARGEST_COUNT = 10**15 - 1
+"""A larger number is none of items done since the last count."""
 
 ORDER = "the order is ready(), count()..., finish()"
 

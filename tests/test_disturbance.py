@@ -180,6 +180,14 @@ def test_a_worker_that_slept_and_used_next_to_nothing_was_seen_well_enough() -> 
     assert judge(found).reasons == ()
 
 
+def test_one_look_at_its_end_tells_all_that_a_worker_waited_since_it_began() -> None:
+    seen = replace(AFTER, busy_s=115.0, used_s={1: 0.1, 99: 0.6}, waits={1: Waits(0.1, 7.0)})
+    run = run_of(replace(BEFORE, used_s={99: 0.5}), seen)
+    found = disturbance_of(replace(run, records=(replace(run.records[0], cpu_s=0.1),)))
+    assert found is not None
+    assert found.waited_s == pytest.approx(7.0)
+
+
 def test_the_schedulers_figures_are_read() -> None:
     assert thread_times("543975152 791341819 277\n") == (543975152, 791341819)
     assert thread_times("") is thread_times("x y z") is None
@@ -313,7 +321,8 @@ worker.finish()
     in (None, (0, 0)),
     reason="the kernel does not count waits",
 )
-def test_a_burner_takes_nothing_from_a_worker_that_sleeps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["sleeps.py"], ["--no-python", "sleep", "2.5"]], ids=["tells", "tells nothing"])
+def test_a_burner_takes_nothing_from_a_worker_that_sleeps(tmp_path: Path, words: list[str]) -> None:
     (tmp_path / "sleeps.py").write_text(SLEEPS)
     cpu = min(os.sched_getaffinity(0))
     burn = (
@@ -322,7 +331,7 @@ def test_a_burner_takes_nothing_from_a_worker_that_sleeps(tmp_path: Path) -> Non
     burner = subprocess.Popen([sys.executable, "-c", burn])
     try:
         result = subprocess.run(
-            [sys.executable, "-m", "ipexlaunch", "--cores-list", str(cpu), "--lost-time", "0.25", "sleeps.py"],
+            [sys.executable, "-m", "ipexlaunch", "--cores-list", str(cpu), "--lost-time", "0.25", *words],
             capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         )  # fmt: skip

@@ -46,7 +46,8 @@ def test_what_another_launch_writes_is_refused_before_any_work(
     monkeypatch.chdir(tmp_path)
     ends = {"metrics_file": "out.prom", "save": "out.tar.gz", "page_file": "out.html"}
     output = ends.get(written, "out")
-    needs = {"export_dir": {"export": "systemd", "program": "x"}, "errors_file": {"input_format": "openai"}}
+    requests = {"input_format": "openai", "model": "random:gpt2"}
+    needs = {"export_dir": {"export": "systemd", "program": "x"}, "errors_file": requests}
     place = Path(output, HELD) if written in FOLDERS else Path(f".{output}.held")
     place.parent.mkdir(exist_ok=True)
     held_by_another(place)

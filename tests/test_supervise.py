@@ -453,9 +453,10 @@ def test_a_rate_that_was_asked_for_and_has_no_count_is_invalid_and_names_what_no
         assert "below it ran python" in done.stderr.replace("\n", " ")
 
 
-def test_a_worker_that_was_ready_and_counted_nothing_is_invalid(tmp_path: Path) -> None:
+@pytest.mark.parametrize("counts", ["", "worker.count(0); worker.count(0)"])
+def test_a_worker_that_was_ready_and_counted_nothing_is_invalid(tmp_path: Path, counts: str) -> None:
     script = tmp_path / "a.py"
-    script.write_text("from ipexlaunch import worker\nworker.ready()\nworker.finish()\n")
+    script.write_text(f"from ipexlaunch import worker\nworker.ready()\n{counts}\nworker.finish()\n")
     words = [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "--cores-list", "0", str(script)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 4, done.stderr

@@ -156,6 +156,7 @@ def test_a_launcher_that_goes_away_before_the_start_is_an_error() -> None:
         ("worker.ready(); worker.finish(); worker.count()", "after finish()"),
         ("worker.ready(); worker.count(items=-1)", "ValueError: count(items=-1, tokens=0, latency_s=None)"),
         ("worker.ready(); worker.count(latency_s=float('nan'))", "latency_s=nan): numbers from 0 are counted"),
+        ("worker.ready(); worker.count(10**30)", "numbers from 0 are counted, below 10^15"),
         ("worker.ready(); worker.count(items=2.5)", "'float' object cannot be interpreted as an integer"),
     ],
 )

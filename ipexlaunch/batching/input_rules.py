@@ -43,8 +43,9 @@ class InputRules:
     """The field that holds the item's length; None for the bytes of the line or the text."""
     delimiter: str | None = None
     """Between the fields of csv and tsv; None: a comma or a tab, or what a first line "sep=;" says."""
-    quote: str = '"'
-    """Around a field with delimiters in it; "": there are no quotes, as in TSV by its registration with IANA."""
+    quote: str | None = None
+    """Around a field with delimiters in it; "": there are no quotes, as in TSV by its registration with IANA; None: a
+    double quote, but for rows of TSV that it would put into one."""
     text_only: bool = False
     """Whether an item must be text: the built-in worker knows nothing else."""
     longest_line_bytes: int = 64 << 20
@@ -132,9 +133,9 @@ class ItemMaker:
         else:
             given = _id(row, rules.id_field)
             if not self._ids.add(given):
-                raise BadRow(
-                    f"its id {shown(given)} was given before", "without --id-field the number of its line is its id"
-                )
+                own = "give each request a custom_id of its own"
+                hint = own if rules.format == "openai" else "without --id-field the number of its line is its id"
+                raise BadRow(f"its id {shown(given)} was given before", hint)
         try:
             value = row
             if rules.text_field is not None:

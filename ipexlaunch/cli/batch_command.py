@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.batch_options import batch_options, find_input, largest_padded, output_rules
+from ipexlaunch.cli.batch_input import batch_rules, find_input
+from ipexlaunch.cli.batch_options import batch_options, output_rules
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
 from ipexlaunch.cli.built_in_workers import built_in_job
 from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
@@ -207,16 +208,10 @@ def _feeding(
 
 
 def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, Any]) -> QueueFeeder:
-    from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
+    from ipexlaunch.batching.work_queue import WorkQueue
     from ipexlaunch.feed_workers import FeedRules, QueueFeeder
 
-    rules = BatchRules(
-        workers=workers,
-        largest=options["batch_size"],
-        largest_padded=largest_padded(options),
-        look_ahead=max(options["look_ahead"], options["batch_size"]),
-        attempts=options["attempts"],
-    )
+    rules = batch_rules(workers, options, attempts=options["attempts"])
     patience = FeedRules(stall_timeout_s=options["stall_timeout"])
     return QueueFeeder(WorkQueue(rules), items, output.journal, patience, output.stream)
 
@@ -233,9 +228,7 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
     named = ("id_field", "text_field")
     kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
     program = masked(program)
-    kept |= {
-        f"--{name}": options[name] for name, usual in (("delimiter", None), ("quote", '"')) if options[name] != usual
-    }
+    kept |= {f"--{name}": options[name] for name in ("delimiter", "quote") if options[name] not in (None, '"')}
     return {
         "input": source.identity or {"pipe": source.name},
         "program": program,

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from ipexlaunch.batching.input_rules import InputRules
 from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, UNWRITTEN_SUFFIXES, OutputRules
+from ipexlaunch.cli.batch_input import BYTES_PER_TOKEN, LOOK_AHEAD
 from ipexlaunch.cli.model_options import MODEL_OPTIONS
 from ipexlaunch.cli.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, SECONDS
 from ipexlaunch.errors import RequestError
 from ipexlaunch.write_file import descriptor_of, is_stream
 
-if TYPE_CHECKING:
-    from ipexlaunch.read_items.open_items import ItemSource
-
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-BYTES_PER_TOKEN = 4
-"""Of English text: 4.2 with the tokenizer of all-MiniLM-L6-v2 on examples/sentences.txt."""
 
 
 def _input(*, required: bool) -> Callable[[Function], Function]:
@@ -42,9 +35,9 @@ def _delimiter(_context: click.Context, _option: click.Parameter, text: str | No
     return found
 
 
-def _quote(_context: click.Context, _option: click.Parameter, text: str) -> str:
+def _quote(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
     found = "" if text == "none" else text
-    if text != "none" and (len(found) != 1 or found in "\r\n\t,; "):
+    if text != "none" and found is not None and (len(found) != 1 or found in "\r\n\t,; "):
         raise click.BadParameter(f"{text!r} is not one character that can stand around fields; give one, or none")
     return found
 
@@ -67,10 +60,8 @@ _ITEMS = (
     click.option(
         "--quote",
         metavar="CHAR|none",
-        default='"',
-        show_default=True,
         callback=_quote,
-        help="Around fields of csv and tsv that hold delimiters; none where quotes mean nothing.",
+        help='Around fields of csv and tsv that hold delimiters; none where quotes mean nothing  [default: "].',
     ),
     click.option("--id-field", metavar="NAME", help="Field of an item's id  [default: the number of its line]."),
     click.option("--text-field", metavar="NAME", help="Field that is given to the program  [default: the whole item]."),
@@ -94,10 +85,8 @@ _ITEMS = (
     click.option(
         "--look-ahead",
         type=COUNT,
-        default=4096,
-        show_default=True,
         metavar="ITEMS",
-        help="Items that are put in order of length together.",
+        help=f"Items that are put in order of length together  [default: {LOOK_AHEAD}].",
     ),
     click.option("--no-progress", is_flag=True, help="Show no progress, neither a bar nor a line every 10 s."),
 )
@@ -168,31 +157,6 @@ def batch_options(function: Function) -> Function:
     return function
 
 
-def find_input(options: dict[str, Any]) -> ItemSource:
-    """The input that the options name, found readable.
-
-    Raises:
-        RequestError: no file has such a name, or a name does not say what the file holds.
-        DocumentError: a file is missing, a directory, or not readable.
-    """
-    from ipexlaunch.read_items.find_inputs import find_inputs, format_of
-    from ipexlaunch.read_items.input_file import InputFile
-    from ipexlaunch.read_items.open_items import ItemSource
-
-    inputs = find_inputs(options["input_file"])
-    rules = InputRules(
-        id_field="custom_id" if options["input_format"] == "openai" else options["id_field"],
-        text_field=options["text_field"],
-        tokens_field=options["tokens_field"],
-        text_only=options["model"] is not None and options["input_format"] != "openai",
-        longest_line_bytes=int(options["max_line_mb"] * 1e6),
-        delimiter=options["delimiter"],
-        quote=options["quote"],
-    )
-    files = [InputFile(path, replace(rules, format=format_of(path, options["input_format"]))) for path in inputs.paths]
-    return ItemSource(files, several=inputs.several)
-
-
 def output_rules(options: dict[str, Any]) -> OutputRules:
     """Where the options say that results go.
 
@@ -239,12 +203,6 @@ def _check_openai(options: dict[str, Any], stream: str, parquet: bool) -> None:
         raise RequestError(
             f"write answers to {where}", "OpenAI's batch files are JSON lines", "give --output FILE.jsonl"
         )
-
-
-def largest_padded(options: dict[str, Any]) -> int | None:
-    """--batch-tokens in the unit of the items' sizes: tokens where a field gives them, else bytes."""
-    tokens: int | None = options["batch_tokens"]
-    return tokens if tokens is None or options["tokens_field"] is not None else tokens * BYTES_PER_TOKEN
 
 
 _LOADGEN = (

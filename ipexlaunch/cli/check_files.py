@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.check_options import check_options
 from ipexlaunch.cli.hold_outputs import outputs_held, outputs_of
 from ipexlaunch.cli.named_files import WRITES, Written, read_files, written_files
-from ipexlaunch.cli.option_table import check_options
 from ipexlaunch.errors import LaunchError, RequestError
 from ipexlaunch.refuse_overlaps import refuse_overlaps
 from ipexlaunch.write_file import check_directory, check_writable, descriptor_of
@@ -27,7 +27,8 @@ class FileCheckedCommand(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Check, hold, then run."""
         check_overlaps(ctx.params)
-        check_options(ctx)
+        if not ctx.params.get("replay"):  # else with what the kept run says (`job_to_replay`)
+            check_options(ctx)
         if ctx.params.get("dry_run"):
             return super().invoke(ctx)
         check_outputs(ctx.params)

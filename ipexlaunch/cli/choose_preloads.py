@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
+from ipexlaunch.cli.check_options import variables_named
 from ipexlaunch.cli.run_options import allocator
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.preloads import ALLOCATORS, Conflict, conflict_of, kinds_in, preloaded_in
@@ -50,21 +53,16 @@ def preload_from_options(python: str, kind: str, options: dict[str, Any]) -> Pre
         LaunchError: one that is asked for by name is not there, or a trivial program does not start under it.
         UsageError: two options exclude each other.
     """
-    which, runtime = allocator(options), options["omp_runtime"]
-    if options["disable_iomp"]:
-        runtime = "default"
-    by_name = {which} & set(ALLOCATORS) | ({"iomp5"} if runtime == "intel" else set())
-    wanted = [*(["iomp5"] if runtime != "default" else []), *{"auto": ALLOCATORS, "default": ()}.get(which, (which,))]
-    own = kinds_in(preloaded_in(os.environ))  # the caller has chosen
-    wanted = [name for name in wanted if name in by_name or ("openmp" if name == "iomp5" else "allocator") not in own]
+    by_name, wanted = asked_libraries(options, os.environ)
     if not wanted:
         return Preload(libraries={})
     found, refused, conflicts = usable_libraries(python, kind, wanted)
-    for name in wanted:
-        if name in by_name and name in refused:
-            raise LaunchError(f"preload {name}", refused[name], f"mend it, or {WITHOUT[name]}")
-        if name in by_name and name not in found:
-            raise LaunchError(f"preload {name}", "it is not installed here", LIBRARY_HINTS[name])
+    for name in by_name:
+        aim = f"preload {name}{' for --benchmark' if options['benchmark'] and name == 'jemalloc' else ''}"
+        if name in refused:
+            raise LaunchError(aim, refused[name], f"mend it, or {WITHOUT[name]}")
+        if name not in found:
+            raise LaunchError(aim, "it is not installed here", LIBRARY_HINTS[name])
     remarks = [f"{name} is not preloaded: {why}" for name, why in refused.items()]
     for name, conflict in conflicts.items():
         if name in by_name:
@@ -72,9 +70,33 @@ def preload_from_options(python: str, kind: str, options: dict[str, Any]) -> Pre
         else:
             del found[name]
             remarks.append(f"{name} is not preloaded: {conflict.package} is installed, and {conflict.source}")
-    if which == "auto" and "tcmalloc" in found:
+    if "tcmalloc" in found:  # the first of those that auto takes
         found.pop("jemalloc", None)
     return Preload(libraries=found, remarks=tuple(dict.fromkeys(remarks)))
+
+
+def asked_libraries(options: Mapping[str, Any], inherited: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """What must be preloaded, as it is asked for by name, and all that may be, where it is there.
+
+    Args:
+        options: the command's keyword arguments.
+        inherited: the launcher's own variables.
+
+    Raises:
+        UsageError: two options exclude each other, or the environment has settings in the place of --benchmark's.
+    """
+    which, runtime = allocator(options), options["omp_runtime"]
+    if options["disable_iomp"]:
+        runtime = "default"
+    by_name = [*(["iomp5"] if runtime == "intel" else []), *([which] if which in ALLOCATORS else [])]
+    if options["benchmark"] and "MALLOC_CONF" in inherited:
+        raise click.UsageError("--benchmark sets MALLOC_CONF, which the environment has already; unset it")
+    if "LD_PRELOAD" in variables_named(options["env"]):
+        return [], []  # the user has said what is preloaded
+    own = kinds_in(preloaded_in(inherited))  # the caller has chosen
+    free = [*(["iomp5"] if runtime == "auto" else []), *(ALLOCATORS if which == "auto" else ())]
+    free = [name for name in free if ("openmp" if name == "iomp5" else "allocator") not in own]
+    return by_name, [name for name in ("iomp5", *ALLOCATORS) if name in (*by_name, *free)]
 
 
 def usable_libraries(

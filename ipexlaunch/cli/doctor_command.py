@@ -201,7 +201,8 @@ def _interpreter(
     else:
         found, refused = {name: paths[0] for name, paths in libraries_there(path, variables).items()}, {}
     shared = [Library(_kind(name), name, place) for name, place in found.items()]
-    unusable = [Library(_kind(name), name, why.partition(": ")[0], why=why) for name, why in refused.items()]
+    parts = {name: why.partition(": ") for name, why in refused.items()}
+    unusable = [Library(_kind(name), name, place, why=why) for name, (place, _, why) in parts.items()]
     return interpreter, (*shared, *unusable, *doctor.read_bundled_openmp(prefixes))
 
 

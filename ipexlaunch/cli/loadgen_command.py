@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.batch_command import model_program
-from ipexlaunch.cli.batch_options import find_input, largest_padded, loadgen_options
+from ipexlaunch.cli.batch_input import batch_rules, find_input
+from ipexlaunch.cli.batch_options import loadgen_options
 from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.plan_file import plan_to_run
@@ -116,7 +117,7 @@ def _rules(folder: str, options: dict[str, Any]) -> LoadRules:
 
 def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
     from ipexlaunch.batching.batch_progress import BatchProgress
-    from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
+    from ipexlaunch.batching.work_queue import WorkQueue
     from ipexlaunch.feed_workers import FeedRules, QueueFeeder
     from ipexlaunch.read_items.read_apart import InputWatcher, ReadApart
     from ipexlaunch.run_loadgen import Answered
@@ -124,14 +125,8 @@ def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
 
     stall = options["stall_timeout"]
     answered = Answered(test.complete)
-    rules = BatchRules(
-        workers=workers,
-        largest=options["batch_size"],
-        largest_padded=largest_padded(options),
-        look_ahead=max(options["look_ahead"], options["batch_size"]),
-        # A query that waits in one worker's reserve while another has nothing to do would only be answered later.
-        in_flight=1 if options["scenario"] == "Server" else BatchRules(workers=workers).in_flight,
-    )
+    # A query that waits in one worker's reserve while another has nothing to do would only be answered later.
+    rules = batch_rules(workers, options, **({"in_flight": 1} if options["scenario"] == "Server" else {}))
     queries = ReadApart(test.items(), AHEAD)
     feeder = QueueFeeder(WorkQueue(rules), queries, answered, FeedRules(commit_s=0.0, stall_timeout_s=stall))
 

@@ -40,11 +40,18 @@ def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch
         RequestError: a variable name of --env is not one.
     """
     if plan.request.device is not None:
-        from ipexlaunch.guard_dtypes.ground import cache_directory
-
-        job = replace(job, kernel_cache=os.path.join(os.path.dirname(cache_directory(os.environ)), "kernels"))
+        job = replace(job, kernel_cache=_kernel_cache(options))
     bound = _bound_as_asked(plan, task_manager(options))
     return replace(make_launch(bound, job, os.environ), planned=plan)
+
+
+def _kernel_cache(options: dict[str, Any]) -> str:
+    from ipexlaunch.guard_dtypes.ground import cache_directory
+
+    if options.get("no_cache"):
+        return ""
+    kept: str = os.path.abspath(options.get("cache_dir") or os.path.dirname(cache_directory(os.environ)))
+    return os.path.join(kept, "kernels")
 
 
 def _bound_as_asked(plan: Plan, manager: str) -> Plan:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.cli.check_options import check_settled
 from ipexlaunch.cli.option_types import COUNT, COUNT_FROM_0, SEED
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.engines.candidate import DTYPES, ENGINES
 from ipexlaunch.engines.model_job import TASKS, ModelJob, Task
 from ipexlaunch.engines.model_shapes import is_random, shape_of
 from ipexlaunch.engines.natural_task import natural_task
-from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
+from ipexlaunch.engines.quantized_form import QuantizedForm
 from ipexlaunch.errors import RequestError
 
 if TYPE_CHECKING:
@@ -76,12 +77,12 @@ MODEL_OPTIONS = (
         show_default=True,
         help="Tokens generated for each input (task generate).",
     ),
-    click.option("--seed", type=SEED, default=0, show_default=True, help="Of random weights and generated text."),
+    click.option("--seed", type=SEED, help="Of random weights and generated text  [default: 0]."),
     click.option("--no-check", is_flag=True, help="Do not compare the answers with eager fp32 before the start."),
     click.option(
         "--cache-dir",
         metavar="DIR",
-        help="Where compiled kernels and measurements are kept  [default: ~/.cache/ipexlaunch].",
+        help="Where compiled kernels are kept  [default: ~/.cache/ipexlaunch, where measurements are in any case].",
     ),
     click.option("--no-cache", is_flag=True, help="Compile and measure anew, and keep nothing."),
 )
@@ -97,19 +98,25 @@ def model_job(options: dict[str, Any], **more: Any) -> ModelJob:
 
     Raises:
         RequestError: the model or the checkpoint is not there.
+        UsageError: an option says nothing of this model's task, or changes nothing.
     """
     model: str = options["model"]
-    natural = task_of(model)
+    task = options["task"] or task_of(model)
+    check_settled(task=task)
+    if options["seed"] is not None and not (is_random(model) or options.get("text") == ""):
+        raise click.UsageError(
+            "--seed changes nothing: the weights are the model's and the texts are given; leave it out"
+        )
     if not options["checkpoint"]:
         _check_weights(model)
     return ModelJob(
         model=model if is_random(model) else os.path.abspath(model),
-        task=options["task"] or natural,
+        task=task,
         batch_size=options["batch_size"],
         input_tokens=options["input_tokens"],
         new_tokens=options["new_tokens"],
         checkpoint=path_of(options["checkpoint"], "read the checkpoint"),
-        seed=options["seed"],
+        seed=options["seed"] or 0,
         cache="" if options["no_cache"] else _cache_directory(options["cache_dir"]),
         check=not options["no_check"],
         **more,
@@ -210,14 +217,19 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
     from ipexlaunch.guard_dtypes import make_ground, resolve_candidate
 
     ground = make_ground(topology, plan, program, os.environ, _tell, use_cache=not options["no_cache"])
-    form = QuantizedForm(
+    form, force = form_from_options(options), options["force_dtype"]
+    return resolve_candidate(job, options["engine"], options["dtype"], ground, form=form, force=force)
+
+
+def form_from_options(options: Mapping[str, Any]) -> QuantizedForm:
+    """How the options ask for integers to be used.
+
+    Args:
+        options: the command's keyword arguments.
+    """
+    return QuantizedForm(
         scheme=options["quantization"], group_size=options["group_size"], lowp_mode=options["lowp_mode"] or ""
     )
-    if form != AS_IT_COMES and options["dtype"] in FLOATING:
-        raise click.UsageError(
-            f"--quantization, --group-size and --lowp-mode are for int8 and int4, not {options['dtype']}"
-        )
-    return resolve_candidate(job, options["engine"], options["dtype"], ground, form=form, force=options["force_dtype"])
 
 
 def _on_accelerator(job: ModelJob, device: Device, options: dict[str, Any]) -> Resolved:

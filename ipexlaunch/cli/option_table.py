@@ -1,17 +1,11 @@
-"""Which options need or exclude which: one table for every command, looked up before a command does anything.
+"""Which options need or exclude which: one table for every command, which `check_options` looks up.
 
 What options say of the instances together is `Request.check`'s; that a kept run has decided something, `replay`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import click
-from click.core import ParameterSource
-
 from ipexlaunch.cli.plan_options import REQUEST_OPTIONS
-from ipexlaunch.plan.templates import names_in
 from ipexlaunch.quick_dataclass import dataclass
 
 
@@ -19,10 +13,12 @@ from ipexlaunch.quick_dataclass import dataclass
 class Rule:
     """Options of which each would be ignored without, or beside, others.
 
-    A term is the name of a keyword argument, for "it is given", or "name=value", for what holds, given or not.
+    A term is the name of a keyword argument, for "it is given", or "name=value", for what holds, given or not;
+    "env=NAME" is a variable of --env, and "+" joins terms that must all hold.
     """
 
     options: tuple[str, ...]
+    """Names, for "it is given", or "name=value", for "it is given as that"."""
     needs: tuple[str, ...] = ()
     """One of these terms must hold."""
     excludes: tuple[str, ...] = ()
@@ -45,7 +41,11 @@ LIVE = ("live", "metrics_port", "metrics_address", "metrics_file")
 
 KEPT = ("run_dir", "log_dir", "log_path", "log_file_prefix", "log_max_mb")
 
-UNBOUND = ("multi_task_manager=none", "multi_task_manager=taskset", "disable_numactl")
+UNBOUND = ("multi_task_manager=none", "multi_task_manager=taskset", "disable_numactl=True")
+"""Memory is not bound."""
+
+LOOSE = ("multi_task_manager=none", "disable_numactl=True+disable_taskset=True")
+"""Nothing is bound."""
 
 FED = ("batch", "loadgen")
 
@@ -54,7 +54,7 @@ RULES = (
     Rule(options=("metrics_address",), needs=("metrics_port",), why="it says where that port listens"),
     Rule(
         options=("log_max_mb", "log_file_prefix"),
-        needs=("log_dir", "log_path", "run_dir", "live"),
+        needs=("log_dir", "log_path", "run_dir"),
         why="it is about log files",
     ),
     Rule(options=("log_dir",), excludes=("log_path",), why="both name the directory of the logs"),
@@ -67,6 +67,11 @@ RULES = (
         why="memory is not bound then",
     ),
     Rule(
+        options=("strategy", "bind_numa_node", "skip_cross_node_cores"),
+        excludes=LOOSE,
+        why="nothing is bound then",
+    ),
+    Rule(
         options=("disable_numactl", "disable_taskset"),
         excludes=("multi_task_manager",),
         why="both say what is bound",
@@ -77,10 +82,23 @@ RULES = (
         excludes=(
             "memory_allocator=default", "memory_allocator=tcmalloc", "enable_tcmalloc", "use_default_allocator"
         ),
-        why="it is about jemalloc's settings",
+        why="it is about jemalloc",
     ),
+    Rule(
+        options=(
+            "memory_allocator=tcmalloc", "memory_allocator=jemalloc", "enable_tcmalloc", "enable_jemalloc",
+            "omp_runtime=intel", "benchmark",
+        ),
+        excludes=("env=LD_PRELOAD",),
+        why="both say what is preloaded",
+    ),
+    Rule(options=("benchmark",), excludes=("env=MALLOC_CONF",), why="both say jemalloc's settings"),
+    Rule(options=("device=xpu",), excludes=("env=ZE_AFFINITY_MASK",), why="both say what a worker sees"),
+    Rule(options=("device=cuda",), excludes=("env=CUDA_VISIBLE_DEVICES",), why="both say what a worker sees"),
+    Rule(options=("plan_file", "replay"), excludes=ASKED, why="the plan says what the instances are"),
     Rule(options=("strict", "local_pages"), excludes=("memory_policy=none",), why="memory is not bound then"),
     Rule(options=("profile",), excludes=("plan_file", "replay", *ASKED), why="both say what the instances are"),
+    Rule(options=("profile",), excludes=("topology",), why="a profile is of this machine"),
     # scripts that know nothing of us
     Rule(options=("warmup_calls",), needs=("count_calls",), why="it says how that works"),
     Rule(
@@ -134,13 +152,39 @@ RULES = (
         why="only --task generate makes tokens",
     ),
     Rule(
+        options=("quantization", "group_size", "lowp_mode"),
+        excludes=("dtype=fp32", "dtype=bf16", "dtype=fp16"),
+        why="it is about int8 and int4",
+    ),
+    Rule(
+        options=("checkpoint",),
+        excludes=("dtype=fp32", "dtype=bf16", "dtype=fp16", "dtype=int8", "quantization=dynamic"),
+        why="its weights are int4",
+    ),
+    Rule(
+        options=("group_size", "lowp_mode"),
+        excludes=("quantization=dynamic",),
+        why="it is about weight-only integers",
+    ),
+    Rule(options=("group_size",), excludes=("checkpoint",), why="the checkpoint has groups of its own"),
+    Rule(
+        options=("quantization", "group_size", "lowp_mode", "checkpoint", "force_dtype"),
+        excludes=("device=xpu", "device=cuda"),
+        why="nothing is quantised, nor measured beforehand, on accelerators",
+    ),
+    Rule(
         options=("force_dtype",),
         needs=("dtype", "profile"),
         why="it overrules what is said of that dtype",
         commands=("bench", *FED),
     ),
+    Rule(
+        options=("force_dtype",),
+        needs=("dtype",),
+        why="it overrules what is said of that dtype",
+        commands=("run", "tune"),
+    ),
     # items
-    Rule(options=("live",), excludes=("no_progress",), why="one shows what the other hides"),
     Rule(options=("rebuild",), needs=("resume",), why="it goes with --resume"),
     Rule(options=("resume",), excludes=("overwrite", "retry_dead"), why="each says what becomes of a former job"),
     Rule(options=("retry_dead",), excludes=("overwrite",), why="each says what becomes of a former job"),
@@ -161,6 +205,7 @@ RULES = (
     ),
     Rule(options=("errors_file",), needs=("input_format=openai",), why="only requests have error rows"),
     Rule(options=("max_line_mb",), excludes=("input_format=parquet",), why="it has no lines"),
+    Rule(options=("input_format=openai",), needs=("model",), why="a model answers the requests"),
     Rule(options=("target_latency_ms",), needs=("scenario=Server",), why="only that scenario has a bound"),
     # plan
     Rule(options=("export_dir", "env", "port"), needs=("export",), why="give --export too", commands=("plan",)),
@@ -171,6 +216,8 @@ RULES = (
         why="it reads a file and makes no plan",
     ),
     # others
+    Rule(options=("models",), excludes=("root",), why="files are in the page cache of this host"),
+    Rule(options=("pids",), excludes=("root",), why="a saved machine has no running processes"),
     Rule(options=("save",), excludes=("form", "explain"), why="one prints and the other writes a file"),
     Rule(
         options=("explain",), excludes=("form",), why="the explanation has a form of its own", commands=("topology",)
@@ -198,6 +245,7 @@ _TUNE = {
     **dict.fromkeys(("multi_task_manager", "disable_numactl", "disable_taskset"), "tune measures bound workers"),
 }
 _FED = {
+    "live": "it shows how far it is in any case; --no-progress hides that",
     "on_failure": "workers are always restarted while items are left",
     "throughput_regex": "the launcher counts the items itself",
 }
@@ -205,60 +253,3 @@ _BENCH = dict.fromkeys(("module", "no_python", "throughput_regex"), "bench has i
 
 REFUSED = {"tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
 """Command to options of `run` that mean nothing to it, and why."""
-
-
-def check_options(context: click.Context, rules: Sequence[Rule] = RULES) -> None:
-    """Refuse options that need another one, or exclude one that is there.
-
-    Args:
-        context: of the command.
-        rules: the table.
-
-    Raises:
-        UsageError: one would be ignored; with the reason, and what would work.
-    """
-    command = context.command
-    flags = {each.name or "": _flag(each) for each in command.params}
-    given = {name for name in flags if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-
-    def holds(term: str) -> bool:
-        name, equals, value = term.partition("=")
-        return str(context.params.get(name)) == value if equals else name in given
-
-    def words(term: str) -> str:
-        name, equals, value = term.partition("=")
-        return f"{flags[name]} {value}" if equals else flags[name]
-
-    for name, why in REFUSED.get(command.name or "", {}).items():
-        if name in given:
-            raise click.UsageError(f"{flags[name]} is not for {command.name}: {why}; leave it out", context)
-    for rule in rules:
-        if rule.commands and command.name not in rule.commands:
-            continue
-        for name in (name for name in rule.options if name in given):
-            for term in (term for term in rule.excludes if term.partition("=")[0] != name and holds(term)):
-                both = f"{flags[name]} and {words(term)} exclude each other"
-                raise click.UsageError(f"{both}: {rule.why}; leave out one of them", context)
-            known = [term for term in rule.needs if term.partition("=")[0] in flags]
-            if known and not any(map(holds, known)):
-                needed = " or ".join(map(words, known))
-                raise click.UsageError(f"{flags[name]} needs {needed}: {rule.why}", context)
-
-    if "port" in given and not any("port" in names_in(word) for word in _words_of(context)):
-        raise click.UsageError(
-            f"{flags['port']} needs {{port}} among the program's arguments or in --env: nothing else is told it",
-            context,
-        )
-
-
-def _words_of(context: click.Context) -> list[str]:
-    """The words in which templates stand."""
-    found: list[str] = []
-    for name in ("program", "arguments", "env"):
-        value = context.params.get(name) or ()
-        found += [value] if isinstance(value, str) else value
-    return found
-
-
-def _flag(parameter: click.Parameter) -> str:
-    return next((name for name in parameter.opts if name.startswith("--")), parameter.opts[0])

@@ -14,6 +14,7 @@ from ipexlaunch.cli.named_files import Written
 from ipexlaunch.cli.option_types import PORT
 from ipexlaunch.cli.plan_options import plan_options
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
+from ipexlaunch.cpulist import format_list
 from ipexlaunch.plan.templates import FIRST_PORT
 from ipexlaunch.visible_text import visible
 from ipexlaunch.write_file import check_writable, write_file
@@ -113,7 +114,11 @@ def _run(topology: Topology, check_file: str | None, any_machine: bool, options:
     _say_more(topology, plan, options)
     from ipexlaunch.plan.notes import notes_on
 
-    for note in notes_on(topology, plan, stored=options["plan_file"] is not None):
+    notes = notes_on(topology, plan, stored=options["plan_file"] is not None)
+    if len(plan.chosen) < len(plan.instances):
+        chosen = format_list(instance.index for instance in plan.chosen)
+        notes = (*notes, f"of these {len(plan.instances)} only --instance-idx {chosen} is started")
+    for note in notes:
         click.echo(f"ipexlaunch: {note}", err=True)
     return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ipexlaunch.cli.plan_options import asked_options, request_from_options
+from ipexlaunch.cli.plan_options import request_from_options
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.planner import check_instance_idx
@@ -24,19 +24,13 @@ def plan_from_options(topology: Topology, options: Mapping[str, Any], any_machin
         any_machine: accept a file that was made for another machine.
 
     Raises:
-        RequestError: options that contradict each other, or a file together with options that ask for another plan.
+        RequestError: options that contradict each other.
         PlanError: the machine cannot give what was asked for.
         DocumentError: the file cannot be read, or breaks a rule.
     """
     path = options["plan_file"]
     if path is None:
         return make_plan(topology, visible_only(request_from_options(options), topology, os.environ))
-    if asked := asked_options(options):
-        raise RequestError(
-            f"use --plan {path} together with {asked[0]}",
-            "the file says already what the instances are",
-            f"leave out {asked[0]}, or edit the file",
-        )
     plan = read_plan_file(path, topology, any_machine)
     if options["instance_idx"] is None:
         return plan

@@ -144,13 +144,6 @@ def plan_options(function: Function) -> Function:
     return function
 
 
-def asked_options(options: Mapping[str, Any]) -> list[str]:
-    """The options that were given and say what the instances are; --instance-idx only chooses some of them."""
-    defaults: tuple[object, ...] = (None, False, 0, ())
-    names = [name for name in REQUEST_OPTIONS if name != "instance_idx" and options[name] not in defaults]
-    return ["--group" if name == "groups" else "--" + name.replace("_", "-") for name in names]
-
-
 def request_from_options(options: Mapping[str, Any]) -> Request:
     """The Request that the options ask for.
 

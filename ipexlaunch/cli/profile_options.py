@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.check_files import check_overlaps
+from ipexlaunch.cli.check_options import check_options
 from ipexlaunch.cli.terminal import spoken
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
 
     Raises:
         RequestError: there is no profile for this program on this machine, or it would be written over.
+        UsageError: an option goes with none of what the profile says.
         DocumentError: it cannot be read.
     """
     from ipexlaunch.figures import figure
@@ -87,6 +89,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         given = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
         if name in options and value is not None and not given:
             options[name] = value
+    check_options(context, options)
     check_overlaps(options, [("the profile", path)])
     text = f"profile of {profile.written}: {setting.words}, {figure(profile.rate)} items/s then"
     print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

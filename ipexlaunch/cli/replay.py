@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from ipexlaunch.cli.check_options import check_options
 from ipexlaunch.cli.named_files import WRITES
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import DocumentError, LaunchError
@@ -30,6 +31,9 @@ SETTLED = (
     "seed", "no_check", "cache_dir", "no_cache",
 )  # fmt: skip
 """Options that the kept run has decided; another value would be another run."""
+
+BINDING = ("multi_task_manager", "disable_numactl", "disable_taskset")
+"""Of these, one that is typed decides over all."""
 
 CHANGES_SHOWN = 5
 
@@ -68,9 +72,11 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
     if recorded.command == "batch" and "input_file" not in recorded.options:
         noted = "the ipexlaunch that kept it did not note the input"
         raise LaunchError(f"repeat the run in {kept}", noted, "type `ipexlaunch batch` again")
+    rebound = any(_typed(context, name) for name in BINDING)
     for name in (*REPLAYED_OPTIONS, *BATCH_OPTIONS):
-        if name in recorded.options and not _typed(context, name):
+        if name in recorded.options and not _typed(context, name) and not (rebound and name in BINDING):
             options[name] = _option(context, name, recorded.options[name], os.path.join(kept, RUN))
+    check_options(context, options)
     options["replay"], options["plan_file"] = kept, os.path.join(kept, PLAN)
     for name in WRITES:  # relative to where the user is now
         if options.get(name) not in (None, "", "-"):

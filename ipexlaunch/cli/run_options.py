@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
@@ -154,7 +154,7 @@ COMPATIBLE = (
         show_default=True,
         help="auto, numactl: bind cpus and memory; taskset: cpus only; none: nothing.",
     ),
-    click.option("--benchmark", is_flag=True, help="Settings of jemalloc that never return memory."),
+    click.option("--benchmark", is_flag=True, help="Preload jemalloc with settings that never return memory."),
     click.option("--enable-tcmalloc", is_flag=True, hidden=True),
     click.option("--enable-jemalloc", is_flag=True, hidden=True),
     click.option("--use-default-allocator", is_flag=True, hidden=True),
@@ -251,8 +251,8 @@ def _lost_time(default: float) -> Callable[[Any], Any]:
     )
 
 
-def allocator(options: dict[str, Any]) -> str:
-    """Which allocator is asked for: auto, default, tcmalloc or jemalloc.
+def allocator(options: Mapping[str, Any]) -> str:
+    """Which allocator is asked for: auto, default, tcmalloc or jemalloc, which is what --benchmark is about.
 
     Raises:
         UsageError: two options ask for different ones.
@@ -263,7 +263,7 @@ def allocator(options: dict[str, Any]) -> str:
         asked.setdefault(options["memory_allocator"], f"--memory-allocator {options['memory_allocator']}")
     if len(asked) > 1:
         raise click.UsageError(f"{' and '.join(asked.values())} exclude each other; give one of them")
-    return next(iter(asked), "auto")
+    return next(iter(asked), "jemalloc" if options["benchmark"] else "auto")
 
 
 def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +14,7 @@ from ipexlaunch.errors import LaunchError, RequestError
 
 if TYPE_CHECKING:
     from ipexlaunch.engines.candidate import Dtype
+    from ipexlaunch.engines.script_options import ScriptOptions
     from ipexlaunch.launch import Job
     from ipexlaunch.topology import Topology
 
@@ -92,22 +93,30 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
     from ipexlaunch.cli.built_in_workers import run_script
 
     refuse_old_python(job.python, "--auto-ipex" if options["auto_ipex"] else "--count-calls", job.environment)
+    asked = asked_of_scripts(options)
+    if asked.auto_ipex:
+        _check_ipex(job, topology, asked.dtype, options["force_dtype"])
+    return (run_script(), *asked.words())
+
+
+def asked_of_scripts(options: Mapping[str, Any]) -> ScriptOptions:
+    """What the options ask of our program that runs a script.
+
+    Args:
+        options: those of `run`.
+    """
     from ipexlaunch.engines.script_options import DEFAULT_WARMUP_CALLS, ScriptOptions
 
     warmup_calls = options["warmup_calls"]
-    dtype = DTYPES[options["dtype"] or "fp32"]
-    if options["auto_ipex"]:
-        _check_ipex(job, topology, dtype, options["force_dtype"])
-    asked = ScriptOptions(
+    return ScriptOptions(
         count_calls=options["count_calls"],
         warmup_calls=DEFAULT_WARMUP_CALLS if warmup_calls is None else warmup_calls,
         start_after_warmup=bool(warmup_calls),
         auto_ipex=options["auto_ipex"],
-        dtype=dtype,
+        dtype=DTYPES[options["dtype"] or "fp32"],
         graph=not options["disable_ipex_graph_mode"],
         verbose=options["auto_ipex_verbose"],
     )
-    return (run_script(), *asked.words())
 
 
 def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:

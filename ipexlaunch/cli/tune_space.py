@@ -85,10 +85,12 @@ def _allocators(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _runtimes(job: Job, options: dict[str, Any]) -> tuple[str, ...]:
-    if options["disable_iomp"] or job.kind == "executable":
+    if options["disable_iomp"]:
         return ("default",)
     if options["omp_runtime"] != "auto":
         return (options["omp_runtime"],)
+    if job.kind == "executable":
+        return ("default",)
     return ("intel", "default") if usable_libraries(job.python, job.kind, ("iomp5",))[0] else ("default",)
 
 

@@ -41,7 +41,7 @@ class RunWatch:
         self._given = means
         self._starts = 0
         note = None if means.note is None else self._note
-        self.means = replace(means, hold=self._hold, inspect=self._inspect, note=note)
+        self.means = replace(means, hold=self._hold, inspect=self._inspect, note=note, ended=self._ended)
 
     @cached_property
     def _host(self) -> HostWatch:
@@ -61,6 +61,10 @@ class RunWatch:
     def _inspect(self, pid: int) -> Placement | None:
         self._host.look(pid)
         return self._given.inspect(pid)
+
+    def _ended(self, pid: int) -> None:
+        """What its first thread has run and waited is known for a moment more: all there is of a short worker's."""
+        self._host.look(pid)
 
     def _note(self, run: Run) -> None:
         if self._given.note is not None:

@@ -106,7 +106,7 @@ def measure_known(
     Raises:
         LaunchError: the model cannot be loaded, or the figures cannot be kept.
     """
-    key = _key(job, ground, layers)
+    key = _key(job, ground, layers, seconds)
     found = recall(ground.cache, key, ground.tell)
     found |= {each.candidate: each.measurement for each in known if each.measurement is not None}
     missing = [each for each in wanted if each not in found]
@@ -139,7 +139,7 @@ def decide(job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: 
     found |= {each.candidate: each for each in run_off(ground, job, near, seconds=seconds)}
     # An earlier run-off of others does not count beside this one.
     found = {each: row if each in near else replace(row, run_off=False) for each, row in found.items()}
-    key = _key(job, ground, None)
+    key = _key(job, ground, None, seconds)
     remember(ground.cache, key, list({**recall(ground.cache, key, ground.tell), **found}.values()))
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
@@ -149,7 +149,7 @@ def _announcement(missing: Sequence[Candidate], ground: Ground, seconds: float) 
     return f"measuring on {count} instance{'s' * (count != 1)}, {seconds:g} s each once prepared: {names}"
 
 
-def _key(job: ModelJob, ground: Ground, layers: int | None) -> dict[str, object]:
+def _key(job: ModelJob, ground: Ground, layers: int | None, seconds: float) -> dict[str, object]:
     """Everything that decides over the figures."""
     software, dispatch = ground.software, ground.dispatch
     return {
@@ -171,4 +171,5 @@ def _key(job: ModelJob, ground: Ground, layers: int | None) -> dict[str, object]
         "input_tokens": job.input_tokens,
         "new_tokens": job.new_tokens if job.task == "generate" else 0,
         "layers": layers,
+        "seconds": seconds,
     }

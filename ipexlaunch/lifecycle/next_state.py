@@ -113,7 +113,10 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     if (code or is_early) and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
         message = event.detail or end_in_words(before, event.code)
-        failure = Failure(index=event.index, stage=stage, code=code, message=message, time=event.time)
+        over = before.killed_for and event.code == -SIGKILL  # by us: it did not do something in time
+        failure = Failure(
+            index=event.index, stage=stage, code=TIMED_OUT if over else code, message=message, time=event.time
+        )
         if state.drained:
             state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done
         elif _may_restart(state, before, stage):

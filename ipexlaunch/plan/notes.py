@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.defaults import ENOUGH_PERCENT, default_split
@@ -11,11 +12,9 @@ from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import cpus_paid_for, quota_words
 from ipexlaunch.plan.memory import map_memory
 from ipexlaunch.plan.place import asked_size, layout_for
+from ipexlaunch.plan.planner import make_plan
 from ipexlaunch.plan.words import counted
 from ipexlaunch.topology import Topology
-
-LEFT_OUT_BY_WISH = ("cores-list", "nodes-list", "reserved")
-"""Reasons of `plan.cores` that the user gave: nobody need be told of them."""
 
 
 def notes_on(topology: Topology, plan: Plan, *, stored: bool = False) -> tuple[str, ...]:
@@ -36,8 +35,10 @@ def _of_request(topology: Topology, plan: Plan) -> Iterator[str]:
     if listed or request.device is not None or request.groups:
         return
     usable = usable_cores(topology, request)
-    unwanted = {cpu for cpu, reason in usable.out.items() if reason in LEFT_OUT_BY_WISH}
-    there = _cores(topology, topology.allowed_cpus & topology.by_cpu.keys() - unwanted)
+    slow_cpus = frozenset(cpu for cpu, reason in usable.out.items() if reason == "efficiency")
+    there = {core.id for core in usable.cores} | _cores(
+        topology, slow_cpus
+    )  # nobody need be told what else is left out
     used = _cores(topology, frozenset().union(*(instance.cpus for instance in plan.instances)))
     enough = len(used) * 100 >= len(there) * ENOUGH_PERCENT
     nodes = len({core.node for core in usable.cores})
@@ -50,14 +51,26 @@ def _of_request(topology: Topology, plan: Plan) -> Iterator[str]:
     layout = layout_for(topology, request, usable, map_memory(topology, request.memory))
     size = asked_size(request, layout.domains)
     if size.count is not None or size.cores is not None or size.greedy:
+        yield from _of_memory(topology, plan)
         return
     split = default_split(layout)
     if split.plain and enough:
         return
     share = f"{len(used)} of {counted(len(there), 'core')} used ({_percent(len(used), len(there))})"
     how = "" if split.plain else f", in {counted(len(plan.instances), 'instance')}: {split.rule}"
-    slow = "; efficiency cores are left out, --use-e-cores adds them" * ("efficiency" in usable.out.values())
+    slow = "; efficiency cores are left out, --use-e-cores adds them" * bool(slow_cpus)
     yield share + how + slow
+
+
+def _of_memory(topology: Topology, plan: Plan) -> Iterator[str]:
+    """As many instances of a size as memory holds, where the cores would hold more."""
+    if plan.request.memory_per_instance_bytes is None:
+        return
+    count = len(plan.instances)
+    would = len(make_plan(topology, replace(plan.request, memory_per_instance_bytes=None)).instances)
+    if would > count:
+        few = f"{counted(count, 'instance')}: memory holds no more (--memory-per-instance)"
+        yield f"{few}, and the cores would hold {would}"
 
 
 def _of_nodes_left(layout: Layout, plan: Plan) -> Iterator[str]:

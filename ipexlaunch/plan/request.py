@@ -170,6 +170,14 @@ def _contradictions(request: Request) -> list[tuple[str, str, str]]:
         "greedy sizes differ by design",
         (size, fixed_cores or c == EQUAL_SHARE or c == "auto"),
     )
+    asks_strategy = (f"--strategy {request.strategy}", request.strategy is not None)
+    for option, asked, why in (
+        ("--latency-mode", request.latency_mode, "as many instances as fit leave no choice of places"),
+        (*asks_greedy, "every core is used, so that none is left"),
+        (size, c == ALL_CORES, "every core is used, so that none is left"),
+        (*asks_groups, "groups say where they are, or take the emptiest nodes"),
+    ):
+        exclude(option, asked, why, asks_strategy)
     exclude(
         "--group",
         bool(request.groups),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import chain
 
 from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
@@ -100,11 +100,12 @@ def csv_items(
     csv.field_size_limit(max(csv.field_size_limit(), rules.longest_line_bytes))
     texts = _Texts(lines, rules.longest_line_bytes)
     usual, separator = "\t" if rules.format == "tsv" else ",", texts.separator()
+    delimiter, quote = rules.delimiter or separator or usual, '"' if rules.quote is None else rules.quote
     reader = csv.reader(
         texts,
-        delimiter=rules.delimiter or separator or usual,
-        quotechar=rules.quote or None,
-        quoting=csv.QUOTE_MINIMAL if rules.quote else csv.QUOTE_NONE,
+        delimiter=delimiter,
+        quotechar=quote or None,
+        quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
         strict=True,
     )
     header = _header(reader, texts, rules, name)
@@ -116,6 +117,10 @@ def csv_items(
         try:
             fields = next(reader)
             if not fields:
+                continue
+            if rules.format == "tsv" and rules.quote is None and _are_rows(texts.row, len(header), delimiter):
+                yield from _each_bad(texts, number, skip, f"quotes put {len(texts.row)} lines into one row", _NO_QUOTES)
+                number += len(texts.row)
                 continue
             if not skip(number):
                 if texts.undecoded:
@@ -139,12 +144,28 @@ def csv_items(
                         yield bad_line(number + at, texts.begin + at, line, _swallowed(texts, at), _UNQUOTED)
                 return number + len(texts.row)
             if not skip(number):
-                yield bad_line(number, texts.begin, texts.first, f"it is not CSV ({error})")
+                yield bad_line(number, texts.begin, texts.first, f"it is not CSV ({error})", _UNDOUBLED)
         number += 1
 
 
+def _are_rows(lines: Sequence[bytes], fields: int, delimiter: str) -> bool:
+    """Whether each of the lines that quotes put into one row could be a row of its own: most TSV has no quotes."""
+    return len(lines) > 1 < fields and all(line.count(delimiter.encode()) == fields - 1 for line in lines)
+
+
+def _each_bad(texts: _Texts, number: int, skip: Callable[[int], bool], problem: str, hint: str) -> Iterator[BadLine]:
+    """The lines of the present row, each of which may have been a row."""
+    for at, line in enumerate(texts.row):
+        if not skip(number + at):
+            yield bad_line(number + at, texts.begin + at, line, problem, hint)
+
+
+_NO_QUOTES = "give --quote none where quotes mean nothing, or --quote '\"' if that is one row"
+
 _ENDLESS = "unexpected end of data"
 """What the csv module says of a quote that is open where the input ends."""
+
+_UNDOUBLED = "double a quote inside of a quoted field, or give --quote none where quotes mean nothing"
 
 _UNQUOTED = "close it, or give --quote none where quotes mean nothing"
 

@@ -37,19 +37,32 @@ def json_items(
             except UnicodeDecodeError as error:
                 yield bad_line(number, place, line, not_utf_8(line, error), TO_UTF_8)
             except json.JSONDecodeError as error:
-                yield bad_line(number, place, line, f"it is not JSON ({error})", _hint(line))
+                yield bad_line(number, place, line, f"it is not JSON ({error})", _hint(line, error.msg))
             except ValueError as error:
                 yield bad_line(number, place, line, str(error))
         number += 1
     return number
 
 
-def _hint(line: bytes) -> str:
+def _hint(line: bytes, problem: str) -> str:
     text = line.strip()
-    if text.startswith(b"["):
+    if text.startswith(b"[") and not text.startswith(b"['"):
         return "if the file is one list of many lines: jq -c '.[]' FILE | ipexlaunch batch --input - --format jsonl"
     if text.endswith(b","):
         return "if lines end in commas: sed 's/,[[:space:]]*$//' FILE | ipexlaunch batch --input - --format jsonl"
     if text in (b"{", b"]", b"}"):
         return "if values have several lines: jq -c . FILE | ipexlaunch batch --input - --format jsonl"
+    if text.startswith(b"\x1e"):
+        return (
+            "if values begin with a record separator (RFC 7464): tr -d '\\036' < FILE | ipexlaunch batch --input - ..."
+        )
+    if text.startswith((b"{'", b"['")):
+        return (
+            "if lines are Python's: python3 -c 'import ast, json, sys; "
+            "[print(json.dumps(ast.literal_eval(line))) for line in sys.stdin]' < FILE | ipexlaunch batch --input - ..."
+        )
+    if problem.startswith("Extra data") and text[-1:] in b"}]":
+        return "if a line holds several values: jq -c . FILE | ipexlaunch batch --input - --format jsonl"
+    if text[:1] not in b'{["-0123456789tfn':
+        return "if its lines are no JSON: --format text, csv or tsv"
     return ""

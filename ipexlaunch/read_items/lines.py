@@ -17,12 +17,18 @@ BLOCK_BYTES = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 OTHER_KINDS = (
+    (b"\xff\xfe\0\0", "it is UTF-32", "make it UTF-8: iconv -f UTF-32 -t UTF-8 {name}"),
+    (b"\0\0\xfe\xff", "it is UTF-32", "make it UTF-8: iconv -f UTF-32 -t UTF-8 {name}"),
     (b"\xff\xfe", "it is UTF-16", "make it UTF-8: iconv -f UTF-16 -t UTF-8 {name}"),
     (b"\xfe\xff", "it is UTF-16", "make it UTF-8: iconv -f UTF-16 -t UTF-8 {name}"),
     (b"BZh", "it is compressed with bzip2", "bzcat {name} | ipexlaunch batch --input - --format ..."),
     (b"\xfd7zXZ\0", "it is compressed with xz", "xzcat {name} | ipexlaunch batch --input - --format ..."),
     (GZIP, "it is compressed twice", "zcat {name} | zcat | ipexlaunch batch --input - --format ..."),
     (ZSTD, "it is compressed twice", "zstdcat {name} | zstdcat | ipexlaunch batch --input - --format ..."),
+    (b"\x04\x22\x4d\x18", "it is compressed with lz4", "lz4cat {name} | ipexlaunch batch --input - --format ..."),
+    (b"PK\x03\x04", "it is a zip archive", "unzip -p {name} | ipexlaunch batch --input - --format ..."),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7z archive", "7z x -so {name} | ipexlaunch batch --input - --format ..."),
+    (b"ARROW1\0\0", "it is an Arrow file", "make it Parquet, e.g. with pyarrow.parquet.write_table"),
     (b"PAR1", "it is a Parquet file", "--format parquet"),
 )
 """How files begin that are no lines of UTF-8, what they are, and what would work."""
@@ -66,6 +72,9 @@ def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], None] = _noth
         else:
             blocks = iter(lambda: read(BLOCK_BYTES), b"")
         _check_kind(begins, name)
+        if order := _unmarked_utf_16(begins):
+            hint = f"make it UTF-8: iconv -f UTF-16{order} -t UTF-8 {name}"
+            raise DocumentError(name, "", "it is UTF-16 without a byte order mark", hint)
         if stat.S_ISREG(before.st_mode) and begins.count(b"\r") > 1 and b"\n" not in begins:
             raise DocumentError(name, "", "its lines end in CR alone", f"make it LF: tr '\\r' '\\n' < {name} > NEW")
         if text := begins.removeprefix(BYTE_ORDER_MARK):
@@ -81,6 +90,14 @@ def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], None] = _noth
             f"it was changed while it was read ({before.st_size} bytes before, {after.st_size} after)",
             "begin again with a file that nobody writes to",
         )
+
+
+def _unmarked_utf_16(begins: bytes) -> str:
+    """The byte order of text, most of it in Latin letters, that is UTF-16; "" where it is not."""
+    for order, high, low in (("LE", 1, 0), ("BE", 0, 1)):
+        if len(begins) >= 4 and not any(begins[high:64:2]) and all(begins[low:64:2]):
+            return order
+    return ""
 
 
 def _beginning(more: Callable[[], bytes]) -> bytes:

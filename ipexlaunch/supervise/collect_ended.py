@@ -59,11 +59,14 @@ class Collector:
         by_pid = self._crew.by_pid
         while True:
             try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if found is None:
                 return
+            if found.si_pid in by_pid and self._crew.means.ended is not None:
+                self._crew.means.ended(found.si_pid)
+            pid, status, usage = os.wait4(found.si_pid, 0)
             if pid == self._guardian.pid:
                 self._guardian.reaped(status, again=not self._over)
             elif pid in by_pid:

@@ -43,6 +43,8 @@ class Means:
     """Seconds, the same clock as the workers'."""
     note: Callable[[Run], None] | None = None
     """Is told at intervals what has happened so far; None where nobody wants to know."""
+    ended: Callable[[int], None] | None = None
+    """May look a last time at a worker's process that has ended and is not forgotten yet; None where nobody does."""
 
 
 @dataclass(frozen=True, kw_only=True)

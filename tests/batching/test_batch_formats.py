@@ -189,7 +189,7 @@ def test_a_line_of_a_gigabyte_is_an_error_in_little_memory(tmp_path: Path) -> No
         (("--input", "none.json", "--output", "o"), "cannot read none.json: there is no such file"),
         (("--input", "in.txt", "--output", "o.csv"), "results are JSON lines or Parquet"),
         (("--input", "in.txt", "--output", "o.jsonl.gz"), "--output-format jsonl"),
-        (("--input", "in.txt", "--output", "o", "--id-field", "x"), "plain text has no fields"),
+        (("--input", "in.txt", "--output", "o", "--id-field", "x"), "a line of text has no fields"),
         (("--input", "in.txt", "--output", "in.txt/o"), "Not a directory"),
         (("--input", "in.txt", "--output", "-", "--resume"), "cannot go on with a job whose output is a pipe"),
         (("--input", "-", "--output", "o", "--resume"), "cannot go on with a job whose input is a pipe"),

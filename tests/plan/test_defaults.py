@@ -208,3 +208,18 @@ def test_huge_pages_that_the_cgroup_refuses_are_no_memory() -> None:
         make_plan(limited(refusal, nodes=nodes), asked)
     allowed = replace(refusal, memory_bytes=60 * GIB)
     assert len(make_plan(limited(allowed, nodes=nodes), asked).instances) == 2
+
+
+@pytest.mark.parametrize("asked", [{"latency_mode": True}, {"ncores_per_instance": 4}])
+def test_cores_that_memory_leaves_idle_are_told_where_a_size_was_asked_for(asked: dict[str, int]) -> None:
+    topology = machine([16, 16], threads=2, memory=[40, 64])
+    plan = make_plan(topology, Request(memory_per_instance_bytes=30 * GIB, **asked))  # type: ignore[arg-type]
+    assert notes_on(topology, plan) == (
+        "3 instances: memory holds no more (--memory-per-instance), and the cores would hold 8",
+    )
+    assert notes_on(topology, make_plan(topology, Request(**asked))) == ()  # type: ignore[arg-type]
+
+
+def test_cores_that_the_user_reserved_are_not_said_to_be_idle_siblings_and_all() -> None:
+    topology = machine([16, 16], threads=2)
+    assert notes_on(topology, make_plan(topology, Request(reserve_cores=8))) == ()

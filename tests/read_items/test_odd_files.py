@@ -83,6 +83,19 @@ def test_tsv_of_iana_has_no_quotes(tmp_path: Path) -> None:
     assert values(tmp_path, "in.tsv", data, quote="") == [{"id": "1", "text": '"open'}, {"id": "2", "text": "plain"}]
 
 
+def test_rows_of_tsv_that_quotes_put_into_one_are_bad_unless_somebody_says_what_quotes_are(tmp_path: Path) -> None:
+    data = b'id\ttext\n1\t"open\n2\tb"\n3\tc\n'
+    first, second, third = source(tmp_path, "in.tsv", data).items(bury_bad=True)
+    assert isinstance(first, DeadLetter)
+    assert isinstance(second, DeadLetter)
+    assert "quotes put 2 lines into one row" in first.reason
+    assert isinstance(third, Item)
+    assert third.number == 2
+    assert values(tmp_path, "in.tsv", data, quote="")[0] == {"id": "1", "text": '"open'}
+    assert values(tmp_path, "in.tsv", data, quote='"') == [{"id": "1", "text": "open\n2\tb"}, {"id": "3", "text": "c"}]
+    assert values(tmp_path, "in.tsv", b'id\ttext\n1\t"two\nlines"\n') == [{"id": "1", "text": "two\nlines"}]
+
+
 @pytest.mark.parametrize(("name", "data", "hint"), [
     ("in.csv", b"id;text\n1;a\n", "--delimiter ';'"),
     ("in.csv", b"id\ttext\n1\ta\n", "--delimiter tab"),
@@ -122,6 +135,14 @@ def test_every_line_behind_a_quote_that_is_never_closed_is_counted_and_keeps_its
     ("in.jsonl", b"BZh91AY", "bzip2", "bzcat"),
     ("in.jsonl", b"PAR1", "Parquet", "--format parquet"),
     ("in.jsonl", '"a"\n'.encode("utf-16"), "UTF-16", "iconv -f UTF-16"),
+    ("in.jsonl", '"a"\n'.encode("utf-16-le"), "UTF-16 without", "iconv -f UTF-16LE"),
+    ("in.csv", "a,b\n1,é\n".encode("utf-16-be"), "UTF-16 without", "iconv -f UTF-16BE"),
+    ("in.jsonl", '"a"\n'.encode("utf-32"), "UTF-32", "iconv -f UTF-32"),
+    ("in.txt", b"PK\x03\x04 and more", "zip archive", "unzip -p"),
+    ("in.jsonl", b'{"a":1}{"a":2}\n', "line 1", "jq -c ."),
+    ("in.jsonl", b'\x1e{"a":1}\n', "line 1", "tr -d '\\036'"),
+    ("in.jsonl", b"{'a': 1}\n", "line 1", "ast.literal_eval"),
+    ("in.jsonl", b"id,text\n1,a\n", "line 1", "--format text, csv"),
 ])  # fmt: skip
 def test_what_is_something_else_is_named_with_the_command_that_helps(
     tmp_path: Path, name: str, data: bytes, found: str, hint: str
