@@ -293,6 +293,23 @@ def test_a_node_that_no_machine_has_is_refused_with_its_place(node: str) -> None
         read_report(text, "r.json")
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 4000, "0x" + "f" * 4000])
+def test_a_number_that_nothing_has_is_refused_with_its_place(number: str) -> None:
+    text = (DATA / "report-v1.json").read_text()
+    for key in ("tokens", "peak_memory_bytes", "schema"):
+        at = text.index(f'"{key}": ')
+        changed = text[:at] + f'"{key}": {number}' + text[text.index(",\n", at) :]
+        with pytest.raises(DocumentError, match=rf"line \d+, .*{key}: it holds a number of") as raised:
+            read_report(changed, "r.json")
+        assert len(str(raised.value)) < 200
+
+
+def test_a_rate_without_items_is_drawn() -> None:
+    report = aggregate(run(record(0, [(20.0, 100)])))
+    odd = replace(report, instances=tuple(replace(each, items=0) for each in report.instances))
+    assert report_table(odd, width=100).splitlines()[1].startswith("[0]")
+
+
 def test_a_report_of_version_1_loads_for_ever() -> None:
     report = read_report((DATA / "report-v1.json").read_text(), "report-v1.json")
     known = example()

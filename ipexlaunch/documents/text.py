@@ -16,6 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from ipexlaunch.cpulist import parse_list
+from ipexlaunch.documents.large_numbers import LARGEST, place_of_large_number
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.typed_text import ascii_escapes
 
@@ -69,6 +70,11 @@ def parse_document(text: str, source: str, kinds: Mapping[str, Sequence[int]]) -
         DocumentError: bad syntax (with its line), no mapping, no schema, or a schema that is not welcome.
     """
     data = _parse(text, source)
+    if (large := place_of_large_number(data)) is not None:
+        where = ", ".join(filter(None, (_line_of(text, large), _place(large))))
+        raise DocumentError(
+            source, where, f"it holds a number of {LARGEST.bit_length()} bits or more, as nothing here has"
+        )
     if not isinstance(data, dict):
         raise DocumentError(source, "", f"it holds {_kind_of(data)}, not a mapping", _welcome(kinds))
     schema = data.get("schema")

@@ -105,7 +105,9 @@ def _row(instance: InstanceReport) -> dict[str, str]:
         "ready s": figure(instance.ready_s),
         "items": str(instance.items),
         "items/s": figure(instance.rate),
-        "tokens/s": figure(instance.rate * instance.tokens / instance.items if instance.rate else None),
+        "tokens/s": figure(
+            instance.rate * instance.tokens / instance.items if instance.rate and instance.items else None
+        ),
         "p50 ms": figure(instance.latency_ms.get("p50")),
         "p90 ms": figure(instance.latency_ms.get("p90")),
         "p99 ms": figure(instance.latency_ms.get("p99")),
