@@ -304,6 +304,13 @@ def test_a_number_that_nothing_has_is_refused_with_its_place(number: str) -> Non
         assert len(str(raised.value)) < 200
 
 
+def test_a_version_of_thousands_of_digits_is_another_version() -> None:
+    text = (DATA / "report-v1.json").read_text().replace("ipexlaunch/report/1", "ipexlaunch/report/" + "1" * 5000)
+    with pytest.raises(DocumentError, match="line 2: its schema is 'ipexlaunch/") as raised:
+        read_report(text, "r.json")
+    assert len(str(raised.value)) < 200
+
+
 def test_a_rate_without_items_is_drawn() -> None:
     report = aggregate(run(record(0, [(20.0, 100)])))
     odd = replace(report, instances=tuple(replace(each, items=0) for each in report.instances))

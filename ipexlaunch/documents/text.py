@@ -80,10 +80,10 @@ def parse_document(text: str, source: str, kinds: Mapping[str, Sequence[int]]) -
     schema = data.get("schema")
     name, _, version = str(schema).removeprefix("ipexlaunch/").partition("/")
     if not (isinstance(schema, str) and schema.startswith("ipexlaunch/")) or name not in kinds:
-        problem = "it has no key 'schema'" if schema is None else f"its schema is {schema!r}"
+        problem = "it has no key 'schema'" if schema is None else f"its schema is {_shortened(schema)}"
         raise DocumentError(source, "", problem, _welcome(kinds))
-    if not version.isdecimal() or int(version) not in kinds[name]:
-        raise DocumentError(source, _line_of(text, ("schema",)), f"its schema is {schema!r}", _welcome(kinds))
+    if version not in map(str, kinds[name]):
+        raise DocumentError(source, _line_of(text, ("schema",)), f"its schema is {_shortened(schema)}", _welcome(kinds))
     return Document(source=source, text=text, data=data, kind=name, version=int(version))
 
 
