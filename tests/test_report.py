@@ -304,6 +304,14 @@ def test_a_number_that_nothing_has_is_refused_with_its_place(number: str) -> Non
         assert len(str(raised.value)) < 200
 
 
+@pytest.mark.parametrize("rate", ["-1.5", "1e-300", "1e300"])
+def test_a_rate_that_nothing_has_is_refused_with_its_place(rate: str) -> None:
+    text = (DATA / "report-v1.json").read_text()
+    at = text.index('"makespan": ')
+    with pytest.raises(DocumentError, match="makespan"):
+        read_report(text[:at] + f'"makespan": {rate}' + text[text.index(",\n", at) :], "r.json")
+
+
 def test_a_version_of_thousands_of_digits_is_another_version() -> None:
     text = (DATA / "report-v1.json").read_text().replace("ipexlaunch/report/1", "ipexlaunch/report/" + "1" * 5000)
     with pytest.raises(DocumentError, match="line 2: its schema is 'ipexlaunch/") as raised:

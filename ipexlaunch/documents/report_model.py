@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ipexlaunch.documents.text import CpuList
+from ipexlaunch.documents.tuning_model import Rate
 
 
 class _Strict(BaseModel):
@@ -30,9 +31,9 @@ class DistributionModel(LatencyModel):
 class ThroughputModel(_Strict):
     """Rates of the whole run."""
 
-    makespan: float | None
-    steady: float | None
-    naive_sum: float | None
+    makespan: Rate | None
+    steady: Rate | None
+    naive_sum: Rate | None
     unit: str
     items: int
     tokens: int
@@ -76,7 +77,7 @@ class InstanceModel(_Strict):
     memory: str
     items: int
     tokens: int
-    rate: float | None
+    rate: Rate | None
     latency_ms: LatencyModel | dict[str, float]
     ready_s: float | None
     local_pages: float | None
@@ -97,7 +98,7 @@ class BaselineModel(_Strict):
     """What one instance did alone."""
 
     index: int
-    rate: float
+    rate: Rate
     items: int
     seconds: float
     measured: str = ""

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ipexlaunch.documents.profile_model import SettingModel
 
-LEAST_RATE, LARGEST_RATE = 1e-9, 1e15
+LEAST_RATE, LARGEST_RATE = 1e-9, 1e30
 """Items per second. What was measured lies between, and so no ratio of two rates leaves what a float can hold."""
 
 LARGEST_BYTES = 2**63 - 1
