@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -33,10 +34,11 @@ from ipexlaunch.secret_values import masked
 if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
     from ipexlaunch.engines.candidate import Candidate
-    from ipexlaunch.feed_workers import QueueFeeder
+    from ipexlaunch.feed_workers import JournalApart, QueueFeeder
     from ipexlaunch.plan import Plan
     from ipexlaunch.read_items.open_items import ItemSource
     from ipexlaunch.topology import Topology
+    from ipexlaunch.write_results.standard_output import StandardOutput
 
 WORKER = "ipexlaunch.workers.run_batch"
 
@@ -172,18 +174,21 @@ def _feeding(
     """What makes the run a batch job."""
     from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.batch_conclusion import conclude
+    from ipexlaunch.feed_workers import JournalApart
 
-    journal, again = output.journal, output.journal.again
-    before = journal.progress.done.count if again is None else 0
+    again, done = output.journal.again, output.journal.progress.done
+    before = done.count if again is None else 0
     items: Any
     if piped is not None:
         items = chain(piped.items, piped.rest)
     elif again is None:
-        items = source.items(journal.progress.done.__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
+        # What this run does it never reads again, so that a copy will do: the thread of the journal changes the other.
+        items = source.items(deepcopy(done).__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
     else:
         # Every one that is wanted gives an item or, once more, a letter; what comes after the last is not read.
         items = islice(source.items(lambda number: number not in again, bury_bad=True), again.count)
-    feeder = _feeder(items, output, workers, options)
+    journal = JournalApart(output.journal, output.rules.path)
+    feeder = _feeder(items, journal, output.stream, workers, options)
 
     def progress() -> BatchProgress:
         ended = feeder.queue.ended and feeder.input_error is None
@@ -191,7 +196,7 @@ def _feeding(
         return BatchProgress(
             done=before + journal.tried,
             before=before,
-            dead=journal.progress.dead,
+            dead=journal.standing.dead,
             expected=expected if again is None else again.count,
             exact=ended or again is not None or source.is_counted,
         )
@@ -200,20 +205,22 @@ def _feeding(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
         stall_timeout_s=options["stall_timeout"],
-        conclude=lambda: conclude(feeder, output, _tell, resumable=piped is None and output.stream is None),
+        conclude=lambda disk: conclude(feeder, output, _tell, disk, resumable=piped is None and output.stream is None),
         progress=progress,
         watchers=() if piped is None else (InputWatcher(piped.rest, feeder.input_came),),
         takes_stdout=output.takes_stdout,
     )
 
 
-def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, Any]) -> QueueFeeder:
+def _feeder(
+    items: Any, journal: JournalApart, stream: StandardOutput | None, workers: int, options: dict[str, Any]
+) -> QueueFeeder:
     from ipexlaunch.batching.work_queue import WorkQueue
     from ipexlaunch.feed_workers import FeedRules, QueueFeeder
 
     rules = batch_rules(workers, options, attempts=options["attempts"])
     patience = FeedRules(stall_timeout_s=options["stall_timeout"])
-    return QueueFeeder(WorkQueue(rules), items, output.journal, patience, output.stream)
+    return QueueFeeder(WorkQueue(rules), items, journal, patience, stream)
 
 
 def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> dict[str, object]:

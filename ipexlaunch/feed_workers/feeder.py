@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -12,11 +12,12 @@ from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_rows
 from ipexlaunch.batching.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.feed_workers.journal import Recorder
+from ipexlaunch.feed_workers.journal_apart import Recorder
 from ipexlaunch.feed_workers.suspicion import Patience, Suspicion
 from ipexlaunch.plan.words import counted
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said, command_line
+from ipexlaunch.wait_for_disk import NOTICE_S, DiskThread
 
 LONGEST_RESULTS_BYTES = 256 << 20
 """Of one batch, as a line of JSON."""
@@ -63,7 +64,7 @@ class FeedRules:
     commit_s: float = 0.1
     """What is done waits at most so long for others to be committed with it."""
     commit_bytes: int = 8 << 20
-    """... or until there is so much of it."""
+    """... or until there is so much of it. While twice as much is not durable yet, nobody is given more to do."""
     stall_timeout_s: float | None = 600.0
     """A worker that has a batch for longer is killed; None for never."""
     patience: Patience = field(default_factory=Patience)
@@ -122,11 +123,23 @@ class QueueFeeder:
         self._notes: list[str] = []
         self._told_end: set[int] = set()
         self._suspicion = Suspicion(queue.rules.workers, rules.patience)
+        self._notice_at: float | None = None
+        """When the user is told that a commit lasts; None where none does, or it was told."""
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to do, and everything that was done is durable."""
-        return self.queue.over and self.journal.since is None and not self.problem and not self._pipe_waits
+        return self.queue.over and self._durable and not self.problem and not self._pipe_waits
+
+    @property
+    def disk(self) -> DiskThread | None:
+        """Commits what is done: readable when `tick` is wanted."""
+        return self.journal.disk
+
+    @property
+    def _durable(self) -> bool:
+        """Whether all that was done is."""
+        return self.journal.since is None and not self.journal.busy
 
     @property
     def _pipe_waits(self) -> bool:
@@ -135,7 +148,9 @@ class QueueFeeder:
 
     @property
     def _held_up(self) -> bool:
-        """Whether a pipe has too much to take."""
+        """Whether a pipe has too much to take, or the disk."""
+        if self.journal.waiting_bytes >= 2 * self._rules.commit_bytes:
+            return True
         return self._pipe is not None and self._pipe.waiting_bytes > MOST_WAITING_BYTES
 
     def said(self, index: int, said: Said, now: float) -> None:
@@ -163,8 +178,8 @@ class QueueFeeder:
         if suspect is not None:
             self._bury(now)
             if is_blamed and not self.queue.over:
-                progress = self.journal.progress
-                was_any_done = self.queue.figures.items_done > 0 or progress.done.count > progress.dead
+                standing = self.journal.standing
+                was_any_done = self.queue.figures.items_done > 0 or standing.done > standing.dead
                 self._give_up(self._suspicion.died(index, len(suspect.items), reason, was_any_done=was_any_done))
             self._hand_out_to_all(now)
             self._finish(now)
@@ -177,9 +192,11 @@ class QueueFeeder:
 
     def due(self) -> float | None:
         """When something is to be committed, or somebody has taken too long, or items have come."""
-        if self._came and not self.problem:
+        if self.journal.answered or (self._came and not self.problem):
             return 0.0
-        times = [] if self.journal.since is None else [self.journal.since + self._rules.commit_s]
+        times = [] if self._notice_at is None else [self._notice_at]
+        if self.journal.since is not None and not self.journal.busy:
+            times.append(self.journal.since + self._rules.commit_s)
         if self._rules.stall_timeout_s is not None and self._since:
             times.append(min(self._since.values()) + self._rules.stall_timeout_s)
         if self._looked is not None:
@@ -197,12 +214,13 @@ class QueueFeeder:
 
     def tick(self, now: float) -> None:
         """Commit what has waited long enough, name who has taken too long, give out what has come."""
+        self._look_at_disk(now)
         self._look_at_pipe(now)
         if self._came:
             self._came = False
             self._hand_out_to_all(now)
         if self.journal.since is not None and now >= self.journal.since + self._rules.commit_s:
-            self._commit()
+            self._commit(now)
         limit = self._rules.stall_timeout_s
         if limit is not None:
             for index in [index for index, since in self._since.items() if now >= since + limit]:
@@ -232,21 +250,52 @@ class QueueFeeder:
         notes, self._notes = self._notes, []
         return notes
 
-    def close(self, now: float) -> None:
-        """Make durable what is not yet, and let go of the files."""
+    def close(self, now: float, wait: Callable[[DiskThread], None]) -> None:
+        """Make durable what is not yet, and let go of the files, or leave them to a thread that hangs.
+
+        Args:
+            now: seconds of the supervisor's clock.
+            wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
+        """
+
+        def settle() -> None:
+            while self.disk is not None and self.journal.busy:
+                wait(self.disk)
+                self._look_at_disk(now)
+
         try:
-            if not self.problem:
-                self._commit()
+            settle()
+            if self.journal.since is not None:
+                self._commit(now)
+            settle()
             if not self.problem and self._pipe is not None:
                 self._pipe.wait(PIPE_LAST_S)
-            if self.over and self.input_error is None:
-                self.journal.complete()
-            if not self.problem:
-                self.journal.settle()
         except IpexLaunchError as error:
             self._give_up(str(error))
-        finally:
-            self.journal.close()
+        if not self.journal.busy:
+            try:
+                self.journal.finish(complete=self.over and self.input_error is None, settle=not self.problem)
+                settle()
+            except IpexLaunchError as error:
+                self._give_up(str(error))
+
+    def _look_at_disk(self, now: float) -> None:
+        """Take what a commit has made durable, or say that it lasts."""
+        if not self.journal.answered:
+            if self._notice_at is not None and now >= self._notice_at:
+                self._notice_at = None
+                self._notes.append(f"results wait for their disk, which has not answered for {NOTICE_S:g} s")
+            return
+        self._notice_at = None
+        was_held_up = self._held_up
+        try:
+            self._counts += self.journal.take_counts()
+        except IpexLaunchError as error:
+            self._give_up(str(error))
+        if self._pipe is not None and self._looked is None:
+            self._looked = 0.0
+        if was_held_up:
+            self._hand_out_to_all(now)
 
     def _look_at_pipe(self, now: float) -> None:
         """Give up where a pipe has failed, go on where it has taken what held the job up."""
@@ -277,13 +326,13 @@ class QueueFeeder:
         latency = now - self._since.get(index, now) if said.latency_s is None else said.latency_s
         self._batch_s[index] = PACE_KEPT * self._batch_s.get(index, latency) + (1 - PACE_KEPT) * latency
         count = Count(index, now, len(batch.items), latency)
-        self.journal.add(batch.items, rows, count)
+        self.journal.add([item.number for item in batch.items], rows, count)
         self.last_done[index] = now
         self._suspicion.acquit()
         self._began_next(index, now)
         self._hand_out(index, now)
         if self.journal.waiting_bytes >= self._rules.commit_bytes:
-            self._commit()
+            self._commit(now)
 
     def _began_next(self, index: int, now: float) -> None:
         """The worker works on the next batch that it has from now on, if it has one."""
@@ -362,21 +411,19 @@ class QueueFeeder:
     def _finish(self, now: float) -> None:
         """Once all is done: commit without waiting for more, and send the workers home."""
         if self.queue.over and self.journal.since is not None:
-            self._commit()
+            self._commit(now)
         if self.over:
             asked = [index for index, wanted in self._wanted.items() if wanted and index not in self._told_end]
             self._lines += [(index, command_line("end")) for index in asked]
             self._told_end.update(asked)
 
-    def _commit(self) -> None:
-        if self.problem:
+    def _commit(self, now: float) -> None:
+        """Begin to make durable what is gathered, unless there is something on its way already."""
+        if self.problem or self.journal.busy:
             return
-        try:
-            self._counts += self.journal.commit()
-            if self._pipe is not None and self._looked is None:
-                self._looked = 0.0
-        except IpexLaunchError as error:
-            self._give_up(str(error))
+        self.journal.commit()
+        self._notice_at = now + NOTICE_S
+        self._look_at_disk(now)
 
     def _give_up(self, problem: str) -> None:
         """Stop the run for this reason; "" for none."""

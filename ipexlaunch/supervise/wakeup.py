@@ -67,8 +67,10 @@ def _noted(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def signals_put_off(tell: Callable[[str], None]) -> Iterator[None]:
+def signals_put_off(tell: Callable[[str], None]) -> Iterator[list[int]]:
     """Within, a request to end that finds no run any more does not keep the report from being written; a second does.
+
+    What it gives lists the signals that came: a disk that hangs is not waited for any longer then.
 
     People press Ctrl-C twice. A terminal that closes may send SIGHUP often, from its shell and from the kernel.
 
@@ -76,12 +78,14 @@ def signals_put_off(tell: Callable[[str], None]) -> Iterator[None]:
         tell: says a line to the user.
     """
     before = {number: signal.getsignal(number) for number in ENDING}
+    came: list[int] = []
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
     def put_off(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
         if number == signal.SIGHUP:
             return
         restore()
@@ -93,6 +97,6 @@ def signals_put_off(tell: Callable[[str], None]) -> Iterator[None]:
         if handler != signal.SIG_IGN:
             signal.signal(number, put_off)
     try:
-        yield
+        yield came
     finally:
         restore()

@@ -12,11 +12,12 @@ from ipexlaunch.batching.done_items import DoneItems
 from ipexlaunch.batching.items import Item
 from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.feed_workers import FeedRules, Journal, QueueFeeder
+from ipexlaunch.feed_workers import FeedRules, Journal, JournalApart, QueueFeeder
 from ipexlaunch.feed_workers.suspicion import Patience
 from ipexlaunch.keep_ledger import Progress
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said
+from ipexlaunch.wait_for_disk import DiskThread
 from ipexlaunch.write_results.appended_file import WriteError
 
 
@@ -68,8 +69,14 @@ class Case:
         self.output, self.dead, self.book = Lines(self.order, "output"), Lines(self.order, "dead"), Book(self.order)
         journal = Journal(self.output, lambda _: self.dead, self.book)
         queue = WorkQueue(BatchRules(workers=workers, largest=largest, attempts=attempts))
-        self.feeder = QueueFeeder(queue, self.items(count), journal, FeedRules(**rules))
+        self.journal = JournalApart(journal, "out.jsonl")
+        self.feeder = QueueFeeder(queue, self.items(count), self.journal, FeedRules(**rules))
         self.time = 0.0
+
+    def go_on_after(self, numbers: list[int]) -> None:
+        """As if these had been done by an earlier run."""
+        self.book.progress.done.add(numbers)
+        self.journal.standing = self.book.progress.standing()
 
     def items(self, count: int) -> Iterator[Item]:
         for n in range(count):
@@ -77,7 +84,17 @@ class Case:
 
     def say(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
         self.feeder.said(worker, Said(event, number=number, **fields), self.time)
+        self.wait()
         return self.sent()
+
+    def wait(self) -> None:
+        """Until the disk has done what it was asked for."""
+        while self.journal.busy:
+            wait(self.journal.disk)
+            self.feeder.tick(self.time)
+
+    def close(self, time: float) -> None:
+        self.feeder.close(time, wait)
 
     def sent(self) -> list[tuple[int, dict[str, Any]]]:
         return [(worker, json.loads(line)) for worker, line in self.feeder.take_lines()]
@@ -87,6 +104,11 @@ class Case:
         due = self.feeder.due()
         if due is not None and due <= time:
             self.feeder.tick(time)
+        self.wait()
+
+
+def wait(disk: DiskThread) -> None:
+    assert disk.answers(60.0)
 
 
 def test_what_is_done_is_appended_then_kept_in_the_ledger_and_only_then_counts() -> None:
@@ -125,7 +147,7 @@ def test_workers_are_sent_home_once_everything_is_durable() -> None:
     assert case.book.committed == 8
     assert case.feeder.over
     assert case.say(1, "want", 2) == []
-    case.feeder.close(1.0)
+    case.close(1.0)
     assert case.book.progress.complete
 
 
@@ -176,7 +198,7 @@ def test_a_full_disk_stops_the_job_and_nothing_of_that_commit_counts() -> None:
     assert case.feeder.take_counts() == []
     assert case.say(1, "want", 2) == []
     case.output.full = False
-    case.feeder.close(1.0)
+    case.close(1.0)
     assert case.book.committed == 0
     assert case.order == ["output closed", "ledger closed"]
 
@@ -247,7 +269,7 @@ def test_one_worker_that_dies_again_and_again_says_little_while_another_has_not_
 
 def test_where_the_job_has_results_of_an_earlier_run_a_few_deaths_are_not_enough() -> None:
     case = Case(count=1000, largest=32, workers=2)
-    case.book.progress.done.add([5000])
+    case.go_on_after([5000])
     for number in range(19):
         die(case, number % 2)
     assert not case.feeder.problem
@@ -321,7 +343,7 @@ def test_a_broken_input_ends_the_reading_and_what_was_read_is_done() -> None:
     run_to_the_end(case)
     assert case.book.committed == 8
     assert case.feeder.input_error is not None
-    case.feeder.close(1.0)
+    case.close(1.0)
     assert not case.book.progress.complete
 
 
@@ -344,7 +366,7 @@ def test_who_was_asked_to_end_speaks_against_nothing() -> None:
     for _ in range(50):
         case.say(0, "want", 2)
         case.feeder.lost(0, "was killed by SIGTERM", 1.0, is_blamed=False)
-    case.feeder.close(2.0)
+    case.close(2.0)
     assert (case.feeder.problem, case.dead.data) == ("", b"")
 
 
@@ -354,6 +376,7 @@ def test_who_is_killed_for_taking_too_long_has_died_of_that() -> None:
     case.say(0, "begin", first["batch"])
     case.tick(60.0)
     case.feeder.lost(0, "was killed by SIGKILL", 61.0)
+    case.wait()
     assert [row["reason"] for row in case.dead.rows] == ["had a batch for 60 s (--stall-timeout) and was killed"]
 
 
