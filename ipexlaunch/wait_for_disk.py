@@ -50,7 +50,8 @@ class DiskThread:
         self._reading, self._writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._poller = select.poll()
         self._poller.register(self._reading, select.POLLIN)
-        self._seen = 0, 0.0
+        self._seen = 0.0, 0.0
+        """How long the thread had worked when it was last looked at, and until when it had then."""
         thread = threading.Thread(target=self._run, name="ipexlaunch-disk", daemon=True)
         thread.start()
         self._cpu_clock = time.pthread_getcpuclockid(thread.ident or 0)
@@ -68,7 +69,7 @@ class DiskThread:
             hint: what would work then.
         """
         self.busy, self.wanted, self.hint = True, wanted, hint
-        self._seen = time.clock_gettime_ns(self._cpu_clock), time.monotonic()
+        self._seen = time.clock_gettime(self._cpu_clock), time.monotonic()
         self._acts.put(act)
 
     @property
@@ -94,10 +95,13 @@ class DiskThread:
         return given
 
     def silent_s(self) -> float:
-        """For how many seconds at least nothing has come back from the disk: the thread has done nothing."""
-        worked, now = time.clock_gettime_ns(self._cpu_clock), time.monotonic()
-        if worked != self._seen[0]:
-            self._seen = worked, now
+        """For how long nothing has come back from the disk, in seconds: the thread has done nothing.
+
+        What it did since the last call it did at once, as far as can be told; so a few calls in a row tell more.
+        """
+        worked, now = time.clock_gettime(self._cpu_clock), time.monotonic()
+        worked_before, until = self._seen
+        self._seen = worked, min(now, until + worked - worked_before)
         return now - self._seen[1]
 
     def end(self) -> None:

@@ -126,7 +126,6 @@ class _Loop:
         self.own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.oom_kills = means.oom_kills()
         self.done = False
-        self.was_asked = False
         self.timers = Timers()
         self.watchers = watchers
         for watcher in watchers:
@@ -298,9 +297,7 @@ class _Loop:
 
     def asked_to_end(self) -> bool:
         """Whether somebody has asked for the end, before every worker had ended or since."""
-        since = any(number in ENDING for number in self.wakeup.arrived())
-        self.was_asked = self.was_asked or since or self.crew.state.stopping
-        return self.was_asked
+        return self.crew.state.stopping or self.wakeup.is_asked()
 
     def feed(self, event: Event) -> None:
         """Give an event to the pure step and carry out its commands."""
