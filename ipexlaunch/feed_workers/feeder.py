@@ -83,17 +83,21 @@ class QueueFeeder:
         journal: Recorder,
         rules: FeedRules,
         pipe: Pipe | None = None,
+        *,
+        is_file: bool = False,
     ) -> None:
         """Begin with all workers loading.
 
         Args:
             queue: empty, with the rules of the batches.
             items: what is to be done, in the order of the input; read as it is needed. A dead letter stands for a row
-                that gives no item, None for a pipe that has nothing yet: `input_came` says when it has.
+                that gives no item, None for an input that has nothing yet: `input_came` says when it has.
             journal: makes results durable.
             rules: when to commit and when to lose patience.
             pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
+            is_file: whether items that are wanted come soon, so that batches are made of a whole look-ahead.
         """
+        self._is_file = is_file
         self._pipe = pipe
         self._looked: float | None = None
         """When the pipe was last looked at; None while it has taken all that was committed."""
@@ -353,7 +357,8 @@ class QueueFeeder:
             and not self._held_up
             and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace))
         ):
-            self._read(now)
+            if not self._read(now) and self._is_file and queue.must_read:
+                return
             batch = queue.take(index)
             if batch is None:
                 return
@@ -361,12 +366,12 @@ class QueueFeeder:
             self._lines.append((index, command_line("batch", batch=batch.number, items=items)))
             self._since.setdefault(index, now)
 
-    def _read(self, now: float) -> None:
-        """Keep the look-ahead filled: whole where a batch needs it, else little by little."""
+    def _read(self, now: float) -> bool:
+        """Keep the look-ahead filled: whole where a batch needs it, else little by little; false while more comes."""
         queue = self.queue
         wanted = queue.room if queue.must_read else min(queue.room, 2 * queue.rules.largest)
         if not wanted:
-            return
+            return True
         items: list[Item] = []  # filled one by one: what came before an error is kept
         bad: list[DeadLetter] = []
         paused = False
@@ -388,6 +393,7 @@ class QueueFeeder:
             queue.end()
         if bad:
             self._bury_unread(bad, now)
+        return not paused
 
     def _bury_unread(self, letters: list[DeadLetter], now: float) -> None:
         """Put rows that give no item among the dead letters; no worker is to blame."""

@@ -10,9 +10,9 @@ EventKind = Literal[
     "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned", "tick"
 ]
 """phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
-start; asked: it has been given the start and wants items for the first time; counted: it counted something; finished: it has counted its last item; stuck: it is killed for that; exited: its
-process ended; signalled: the launcher was asked to end; drained: no item is left for workers that are fed; abandoned:
-no more of them can be done; tick: time passed."""
+start; asked: it wants items that it is fed with; counted: it counted something; finished: it has counted its last item;
+stuck: it is killed for that; exited: its process ended; signalled: the launcher was asked to end; drained: no item is
+left for workers that are fed; abandoned: no more of them can be done; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)

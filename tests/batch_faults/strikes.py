@@ -17,7 +17,7 @@ Strike = Callable[[subprocess.Popen[str], HangingDisk | None], bool]
 """Does something to a launcher or to its disk; whether there was something to do it to."""
 
 HANG_S = 120.0
-"""A launch that takes longer hangs; an undisturbed one takes some seconds."""
+"""A launch that takes longer after the last strike hangs; an undisturbed one takes some seconds."""
 
 HALF_A_ROW = b'{"id":"d1","number":1,"res'
 

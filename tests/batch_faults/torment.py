@@ -175,6 +175,7 @@ def launch(job: Job, option: str, faults: int) -> bool:
             process.kill()
         elif process.returncode is None and job.suffered.total() < faults:
             strike(job, process, option)
+            began = time.monotonic()  # each worker that is stopped while it loads costs 30 s
     job.words = process.stderr.read() if process.stderr is not None else ""
     if process.stderr is not None:
         process.stderr.close()
