@@ -95,13 +95,13 @@ class DiskThread:
         return given
 
     def silent_s(self) -> float:
-        """For how long nothing has come back from the disk, in seconds: the thread has done nothing.
+        """For how long nothing has come back from the disk, in seconds: the thread has done nothing since.
 
-        What it did since the last call it did at once, as far as can be told; so a few calls in a row tell more.
+        What it did between two calls it may have done just now: who wants to know calls this once a second.
         """
         worked, now = time.clock_gettime(self._cpu_clock), time.monotonic()
-        worked_before, until = self._seen
-        self._seen = worked, min(now, until + worked - worked_before)
+        if worked != self._seen[0]:
+            self._seen = worked, now
         return now - self._seen[1]
 
     def end(self) -> None:

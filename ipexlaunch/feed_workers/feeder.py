@@ -35,6 +35,9 @@ NOTES_OF_DEAD = 10
 PIPE_LOOK_S = 0.05
 """Between two looks at a pipe that has not taken its results yet."""
 
+DISK_LOOK_S = 1.0
+"""Between two looks at a commit that lasts."""
+
 PIPE_LAST_S = 5.0
 """How long a pipe may take nothing once its workers have ended."""
 
@@ -127,8 +130,10 @@ class QueueFeeder:
         self._notes: list[str] = []
         self._told_end: set[int] = set()
         self._suspicion = Suspicion(queue.rules.workers, rules.patience)
-        self._notice_at: float | None = None
-        """When the user is told that a commit lasts; None where none does, or it was told."""
+        self._began: float | None = None
+        """When the commit that lasts was begun; None where none does."""
+        self._looked_at_disk = 0.0
+        """When it was last looked at."""
 
     @property
     def over(self) -> bool:
@@ -198,7 +203,7 @@ class QueueFeeder:
         """When something is to be committed, or somebody has taken too long, or items have come."""
         if self.journal.answered or (self._came and not self.problem):
             return 0.0
-        times = [] if self._notice_at is None else [self._notice_at]
+        times = [] if self._began is None else [self._looked_at_disk + DISK_LOOK_S]
         if self.journal.since is not None and not self.journal.busy:
             times.append(self.journal.since + self._rules.commit_s)
         if self._rules.stall_timeout_s is not None and self._since:
@@ -286,11 +291,13 @@ class QueueFeeder:
     def _look_at_disk(self, now: float) -> None:
         """Take what a commit has made durable, or say that it lasts."""
         if not self.journal.answered:
-            if self._notice_at is not None and now >= self._notice_at:
-                self._notice_at = None
-                self._notes.append(f"results wait for their disk, which has not answered for {NOTICE_S:g} s")
+            if self._began is not None and self.disk is not None and now >= self._looked_at_disk + DISK_LOOK_S:
+                self.disk.silent_s()  # so that it can tell since when
+                if self._looked_at_disk - self._began < NOTICE_S <= now - self._began:
+                    self._notes.append(f"results wait for their disk, which has not answered for {NOTICE_S:g} s")
+                self._looked_at_disk = now
             return
-        self._notice_at = None
+        self._began = None
         was_held_up = self._held_up
         try:
             self._counts += self.journal.take_counts()
@@ -428,7 +435,7 @@ class QueueFeeder:
         if self.problem or self.journal.busy:
             return
         self.journal.commit()
-        self._notice_at = now + NOTICE_S
+        self._began = self._looked_at_disk = now
         self._look_at_disk(now)
 
     def _give_up(self, problem: str) -> None:

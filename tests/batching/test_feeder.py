@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,24 +14,28 @@ from ipexlaunch.batching.items import Item
 from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.feed_workers import FeedRules, Journal, JournalApart, QueueFeeder
+from ipexlaunch.feed_workers.journal_apart import HINT
 from ipexlaunch.feed_workers.suspicion import Patience
-from ipexlaunch.keep_ledger import Progress
+from ipexlaunch.keep_ledger import Progress, Standing
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said
-from ipexlaunch.wait_for_disk import DiskThread
+from ipexlaunch.wait_for_disk import DiskThread, HungDiskError
 from ipexlaunch.write_results.appended_file import WriteError
 
 
 class Lines:
-    """A file in memory that can be full."""
+    """A file in memory that can be full, and can hang."""
 
     def __init__(self, order: list[str], name: str) -> None:
         self.order = order
         self.name = name
         self.data = b""
         self.full = False
+        self.answers = threading.Event()
+        self.answers.set()
 
     def append(self, data: bytes) -> int:
+        self.answers.wait()
         if self.full:
             raise WriteError("write out.jsonl", "No space left on device")
         self.order.append(self.name)
@@ -83,8 +88,13 @@ class Case:
             yield Item(n, f"d{n}", n, 10)
 
     def say(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
-        self.feeder.said(worker, Said(event, number=number, **fields), self.time)
+        sent = self.tell(worker, event, number, **fields)
         self.wait()
+        return [*sent, *self.sent()]
+
+    def tell(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
+        """The same without waiting for the disk."""
+        self.feeder.said(worker, Said(event, number=number, **fields), self.time)
         return self.sent()
 
     def wait(self) -> None:
@@ -186,6 +196,46 @@ def test_what_was_given_up_is_a_dead_letter_with_its_reason() -> None:
     assert case.order == ["output", "dead", "ledger"]
     assert case.book.progress.dead == 1
     assert case.feeder.take_notes() == ["item 'd0' was given up after 2 attempts: too long"]
+
+
+def test_while_a_disk_hangs_workers_get_more_up_to_a_bound_and_nothing_counts() -> None:
+    case = Case(count=1000, largest=1, workers=1, commit_bytes=200)
+    case.output.answers.clear()
+    waiting = case.tell(0, "want", 4)
+    given = 0
+    while waiting:
+        _, message = waiting.pop(0)
+        given += 1
+        waiting += case.tell(0, "done", message["batch"], results=["x" * 20])
+        assert given < 1000
+    row = len(b'{"id":"d999","number":999,"result":"xxxxxxxxxxxxxxxxxxxx"}\n')
+    assert 4 < given <= 2 * 200 // row + 4
+    assert case.feeder.take_counts() == []
+    assert not case.feeder.over
+    assert case.feeder.rest_s() == 0.0
+    case.feeder.tick(20.0)
+    assert case.feeder.take_notes() == ["results wait for their disk, which has not answered for 10 s"]
+    case.output.answers.set()
+    case.wait()
+    assert sum(count.items for count in case.feeder.take_counts()) == case.book.committed > 0
+    assert case.sent()  # it goes on
+
+
+def test_a_disk_that_hangs_at_the_end_is_left_alone_and_nothing_of_that_commit_counts() -> None:
+    def give_up(disk: DiskThread) -> None:
+        raise HungDiskError(disk.wanted, "it hangs", disk.hint)
+
+    case = Case(count=1)
+    (_, message), *_ = case.say(0, "want", 1)
+    case.output.answers.clear()
+    case.tell(0, "done", message["batch"], results=[1])
+    case.feeder.close(1.0, give_up)
+    assert case.feeder.problem == f"cannot write out.jsonl: it hangs; {HINT}"
+    assert case.feeder.take_counts() == []
+    assert case.journal.standing == Standing(done=0, dead=0, complete=False)
+    case.output.answers.set()
+    wait(case.journal.disk)
+    assert case.order == ["output", "ledger"]  # what was begun came to its end, and nothing after it
 
 
 def test_a_full_disk_stops_the_job_and_nothing_of_that_commit_counts() -> None:

@@ -50,12 +50,16 @@ def disk(tmp_path: Path) -> Iterator[HangingDisk]:
         yield disk
 
 
+IN = ("--input", "in.jsonl")
+OUT = ("--output", "disk/out.jsonl")
+
+
 def start(disk: HangingDisk, *options: str, hangs_at: int = -2, answers_at: int = -2) -> subprocess.Popen[str]:
     orders = {"SERVER": str(disk.server), "HANGS_AT": str(hangs_at), "ANSWERS_AT": str(answers_at)}
     return subprocess.Popen(
         [
-            sys.executable, "-m", "ipexlaunch", "batch", "--input", "in.jsonl", "--id-field", "id", "--ninstances", "1",
-            "--batch-size", "1", "--grace", "1", *options, "program.py",
+            sys.executable, "-m", "ipexlaunch", "batch", "--id-field", "id", "--ninstances", "1", "--batch-size", "1",
+            "--grace", "1", *options, "program.py",
         ],
         cwd=disk.path.parent, env={**os.environ, "PYTHONPATH": str(ROOT), **orders}, stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -78,7 +82,7 @@ def end_of(process: subprocess.Popen[str], disk: HangingDisk, number: signal.Sig
 
 
 def finish(disk: HangingDisk, *options: str) -> None:
-    process = start(disk, "--output", "disk/out.jsonl", "--resume", *options)
+    process = start(disk, *IN, *OUT, "--resume", *options)
     _, said = process.communicate()
     assert process.returncode == 0, said
     problems = problems_of(disk.path.parent / "in.jsonl", disk.path / "out.jsonl", lambda item: item["n"])
@@ -92,7 +96,7 @@ def finish(disk: HangingDisk, *options: str) -> None:
 def test_a_commit_that_hangs_keeps_nobody_from_ending_the_job(
     disk: HangingDisk, options: tuple[str, ...], number: signal.Signals | None, code: int
 ) -> None:
-    process = start(disk, "--output", "disk/out.jsonl", *options, hangs_at=ITEMS // 2)
+    process = start(disk, *IN, *OUT, *options, hangs_at=ITEMS // 2)
     ended, said = end_of(process, disk, number)
     assert ended == code, said
     assert "INVALID: cannot write disk/out.jsonl: its disk has not answered for " in said
@@ -102,7 +106,7 @@ def test_a_commit_that_hangs_keeps_nobody_from_ending_the_job(
 
 def test_a_disk_that_answers_again_has_lost_nothing(disk: HangingDisk) -> None:
     """Of the batches between, a worker holds 32 at most: the others it gets while the commit hangs."""
-    process = start(disk, "--output", "disk/out.jsonl", hangs_at=500, answers_at=1000)
+    process = start(disk, *IN, *OUT, hangs_at=500, answers_at=1000)
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert problems_of(disk.path.parent / "in.jsonl", disk.path / "out.jsonl", lambda item: item["n"]) == []
@@ -110,7 +114,7 @@ def test_a_disk_that_answers_again_has_lost_nothing(disk: HangingDisk) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_output_that_cannot_be_finished_is_finished_later(disk: HangingDisk, number: signal.Signals) -> None:
-    process = start(disk, "--output", "disk/out.jsonl", "--keep-order", hangs_at=-1)
+    process = start(disk, *IN, *OUT, "--keep-order", hangs_at=-1)
     code, said = end_of(process, disk, number)
     assert code in (4, 128 + number), said  # the worker has still to end, or has
     assert "its disk has not answered for " in said
@@ -121,9 +125,24 @@ def test_an_output_that_cannot_be_finished_is_finished_later(disk: HangingDisk, 
 
 @pytest.mark.parametrize("options", [("--report", "disk/report.json"), ("--run-dir", "disk/run")])
 def test_a_report_that_cannot_be_kept_is_shown(disk: HangingDisk, options: tuple[str, ...]) -> None:
-    process = start(disk, "--output", "out.jsonl", *options, hangs_at=-1)
+    process = start(disk, *IN, "--output", "out.jsonl", *options, hangs_at=-1)
     code, said = end_of(process, disk, signal.SIGTERM)
     assert code == 2, said
     what = "write the report to disk/report.json" if options[0] == "--report" else "keep the run in its directory"
     assert f"ipexlaunch: cannot {what}: its disk has not answered for " in said
     assert f"{ITEMS} items done" in said
+
+
+def test_an_input_that_hangs_keeps_nobody_from_ending_the_job(disk: HangingDisk) -> None:
+    """The kernel has read ahead little of it when the first batches are done."""
+    rows = ({"id": f"d{n}", "n": n, "pad": "x" * 20_000} for n in range(ITEMS))
+    (disk.path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ("--input", "disk/in.jsonl", "--output", "out.jsonl", "--look-ahead", "16")
+    process = start(disk, *words, hangs_at=5)
+    code, said = end_of(process, disk, signal.SIGTERM)
+    assert code == 143, said
+    assert "items are left that were not done; go on with --resume" in said
+    process = start(disk, *words, "--resume")
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert problems_of(disk.path / "in.jsonl", disk.path.parent / "out.jsonl", lambda item: item["n"]) == []
