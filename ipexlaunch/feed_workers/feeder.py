@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
 from ipexlaunch.batching.input_rules import shown
 from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_rows
 from ipexlaunch.batching.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.feed_workers.commits import Commits, Pipe
 from ipexlaunch.feed_workers.journal_apart import Recorder
 from ipexlaunch.feed_workers.suspicion import Patience, Suspicion
 from ipexlaunch.plan.words import counted
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said, command_line
-from ipexlaunch.wait_for_disk import NOTICE_S, DiskThread
+from ipexlaunch.wait_for_disk import DiskThread
 
 LONGEST_RESULTS_BYTES = 256 << 20
 """Of one batch, as a line of JSON."""
@@ -30,34 +30,6 @@ REST_S = 0.01
 
 NOTES_OF_DEAD = 10
 """So many dead letters are told one by one; the file has them all."""
-
-
-PIPE_LOOK_S = 0.05
-"""Between two looks at a pipe that has not taken its results yet."""
-
-DISK_LOOK_S = 1.0
-"""Between two looks at a commit that lasts."""
-
-PIPE_LAST_S = 5.0
-"""How long a pipe may take nothing once its workers have ended."""
-
-MOST_WAITING_BYTES = 8 << 20
-"""While a pipe has so much to take, nobody is given more to do."""
-
-
-class Pipe(Protocol):
-    """Where results go that nobody can take back, and which may take them slowly or not at all."""
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What it has not taken yet."""
-
-    @property
-    def problem(self) -> str:
-        """Why it takes nothing any more; "" while it does."""
-
-    def wait(self, patience_s: float | None) -> None:
-        """Return once it has taken all, or raise an IpexLaunchError where it took nothing for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +73,6 @@ class QueueFeeder:
             is_file: whether items that are wanted come soon, so that batches are made of a whole look-ahead.
         """
         self._is_file = is_file
-        self._pipe = pipe
-        self._looked: float | None = None
-        """When the pipe was last looked at; None while it has taken all that was committed."""
         self.queue = queue
         self.journal = journal
         self.problem = ""
@@ -123,44 +92,23 @@ class QueueFeeder:
         self._batch_s: dict[int, float] = {}
         """How long each worker takes for a batch, of late."""
         self._lines: list[tuple[int, bytes]] = []
-        self._counts: list[Count] = []
         self._stuck: list[tuple[int, str]] = []
         self._killed: dict[int, str] = {}
         """Why workers are being killed."""
         self._notes: list[str] = []
         self._told_end: set[int] = set()
         self._suspicion = Suspicion(queue.rules.workers, rules.patience)
-        self._began: float | None = None
-        """When the commit that lasts was begun; None where none does."""
-        self._looked_at_disk = 0.0
-        """When it was last looked at."""
+        self._commits = Commits(journal, rules.commit_s, rules.commit_bytes, pipe)
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to do, and everything that was done is durable."""
-        return self.queue.over and self._durable and not self.problem and not self._pipe_waits
+        return self.queue.over and self._commits.over and not self.problem
 
     @property
     def disk(self) -> DiskThread | None:
         """Commits what is done: readable when `tick` is wanted."""
         return self.journal.disk
-
-    @property
-    def _durable(self) -> bool:
-        """Whether all that was done is."""
-        return self.journal.since is None and not self.journal.busy
-
-    @property
-    def _pipe_waits(self) -> bool:
-        """Whether a pipe has not taken everything, or fails."""
-        return self._pipe is not None and bool(self._pipe.waiting_bytes or self._pipe.problem)
-
-    @property
-    def _held_up(self) -> bool:
-        """Whether a pipe has too much to take, or the disk."""
-        if self.journal.waiting_bytes >= 2 * self._rules.commit_bytes:
-            return True
-        return self._pipe is not None and self._pipe.waiting_bytes > MOST_WAITING_BYTES
 
     def said(self, index: int, said: Said, now: float) -> None:
         """Act on what a worker says of its batches."""
@@ -201,16 +149,15 @@ class QueueFeeder:
 
     def due(self) -> float | None:
         """When something is to be committed, or somebody has taken too long, or items have come."""
-        if self.journal.answered or (self._came and not self.problem):
+        if self.problem:
+            return 0.0 if self.journal.answered else None
+        if self._came:
             return 0.0
-        times = [] if self._began is None else [self._looked_at_disk + DISK_LOOK_S]
-        if self.journal.since is not None and not self.journal.busy:
-            times.append(self.journal.since + self._rules.commit_s)
+        committing = self._commits.due()
+        times = [] if committing is None else [committing]
         if self._rules.stall_timeout_s is not None and self._since:
             times.append(min(self._since.values()) + self._rules.stall_timeout_s)
-        if self._looked is not None:
-            times.append(self._looked + PIPE_LOOK_S)
-        return min(times, default=None) if not self.problem else None
+        return min(times, default=None)
 
     def rest_s(self) -> float:
         """How long every worker can do without the feeder, in seconds: it has enough to do until then."""
@@ -223,13 +170,14 @@ class QueueFeeder:
 
     def tick(self, now: float) -> None:
         """Commit what has waited long enough, name who has taken too long, give out what has come."""
-        self._look_at_disk(now)
-        self._look_at_pipe(now)
+        try:
+            self._came = self._commits.look(now) or self._came
+        except IpexLaunchError as error:
+            self._give_up(str(error))
+        self._commit(now)
         if self._came:
             self._came = False
             self._hand_out_to_all(now)
-        if self.journal.since is not None and now >= self.journal.since + self._rules.commit_s:
-            self._commit(now)
         limit = self._rules.stall_timeout_s
         if limit is not None:
             for index in [index for index, since in self._since.items() if now >= since + limit]:
@@ -246,7 +194,7 @@ class QueueFeeder:
 
     def take_counts(self) -> list[Count]:
         """What has been made durable since the last call."""
-        counts, self._counts = self._counts, []
+        counts, self._commits.counts = self._commits.counts, []
         return counts
 
     def take_stuck(self) -> list[tuple[int, str]]:
@@ -256,7 +204,7 @@ class QueueFeeder:
 
     def take_notes(self) -> list[str]:
         """What the user should know."""
-        notes, self._notes = self._notes, []
+        notes, self._notes, self._commits.notes = [*self._notes, *self._commits.notes], [], []
         return notes
 
     def close(self, now: float, wait: Callable[[DiskThread], None]) -> None:
@@ -266,57 +214,15 @@ class QueueFeeder:
             now: seconds of the supervisor's clock.
             wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
         """
-
-        def settle() -> None:
-            while self.disk is not None and self.journal.busy:
-                wait(self.disk)
-                self._look_at_disk(now)
-
         try:
-            settle()
-            if self.journal.since is not None:
-                self._commit(now)
-            settle()
-            if not self.problem and self._pipe is not None:
-                self._pipe.wait(PIPE_LAST_S)
+            self._commits.end(now, wait, is_given_up=bool(self.problem))
         except IpexLaunchError as error:
             self._give_up(str(error))
-        if not self.journal.busy:
-            try:
-                self.journal.finish(complete=self.over and self.input_error is None, settle=not self.problem)
-                settle()
-            except IpexLaunchError as error:
-                self._give_up(str(error))
-
-    def _look_at_disk(self, now: float) -> None:
-        """Take what a commit has made durable, or say that it lasts."""
-        if not self.journal.answered:
-            if self._began is not None and self.disk is not None and now >= self._looked_at_disk + DISK_LOOK_S:
-                self.disk.silent_s()  # so that it can tell since when
-                if self._looked_at_disk - self._began < NOTICE_S <= now - self._began:
-                    self._notes.append(f"results wait for their disk, which has not answered for {NOTICE_S:g} s")
-                self._looked_at_disk = now
-            return
-        self._began = None
-        was_held_up = self._held_up
         try:
-            self._counts += self.journal.take_counts()
+            complete = self.over and self.input_error is None
+            self._commits.let_go(now, wait, complete=complete, settle=not self.problem)
         except IpexLaunchError as error:
             self._give_up(str(error))
-        if self._pipe is not None and self._looked is None:
-            self._looked = 0.0
-        if was_held_up:
-            self._hand_out_to_all(now)
-
-    def _look_at_pipe(self, now: float) -> None:
-        """Give up where a pipe has failed, go on where it has taken what held the job up."""
-        if self._looked is None or self._pipe is None or self.problem:
-            return
-        self._looked = now if self._pipe_waits else None
-        if self._pipe.problem:
-            self._give_up(f"cannot write results to the pipe: {self._pipe.problem}")
-        elif not self._held_up:
-            self._hand_out_to_all(now)
 
     def _done(self, index: int, said: Said, now: float) -> None:
         batch = next((held for held in self.queue.held_by(index) if held.number == said.number), None)
@@ -342,8 +248,7 @@ class QueueFeeder:
         self._suspicion.acquit()
         self._began_next(index, now)
         self._hand_out(index, now)
-        if self.journal.waiting_bytes >= self._rules.commit_bytes:
-            self._commit(now)
+        self._commit(now)
 
     def _began_next(self, index: int, now: float) -> None:
         """The worker works on the next batch that it has from now on, if it has one."""
@@ -361,7 +266,7 @@ class QueueFeeder:
         pace = self._batch_s.get(index)
         while (
             not self.problem
-            and not self._held_up
+            and not self._commits.hold_up
             and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace))
         ):
             if not self._read(now) and self._is_file and queue.must_read:
@@ -423,20 +328,21 @@ class QueueFeeder:
 
     def _finish(self, now: float) -> None:
         """Once all is done: commit without waiting for more, and send the workers home."""
-        if self.queue.over and self.journal.since is not None:
-            self._commit(now)
+        if self.queue.over:
+            self._commit(now, must=True)
         if self.over:
             asked = [index for index, wanted in self._wanted.items() if wanted and index not in self._told_end]
             self._lines += [(index, command_line("end")) for index in asked]
             self._told_end.update(asked)
 
-    def _commit(self, now: float) -> None:
-        """Begin to make durable what is gathered, unless there is something on its way already."""
-        if self.problem or self.journal.busy:
+    def _commit(self, now: float, *, must: bool = False) -> None:
+        """Begin a commit where it is time for one."""
+        if self.problem:
             return
-        self.journal.commit()
-        self._began = self._looked_at_disk = now
-        self._look_at_disk(now)
+        try:
+            self._commits.begin(now, must=must)
+        except IpexLaunchError as error:
+            self._give_up(str(error))
 
     def _give_up(self, problem: str) -> None:
         """Stop the run for this reason; "" for none."""
