@@ -73,6 +73,10 @@ def hang_disk(number: signal.Signals | None) -> Strike:
     def act(process: subprocess.Popen[str], disk: HangingDisk | None) -> bool:
         if disk is None:
             return False
+        if random.random() < 0.7:  # most of them while it commits, the others at any moment of its start
+            while process.poll() is None and not workers_of(process.pid):
+                time.sleep(0.01)
+            time.sleep(random.uniform(0.0, 2.0))
         disk.hang()
         time.sleep(random.uniform(0.0, 1.0))
         if number is not None:
