@@ -24,6 +24,9 @@ LOOK_S = 0.1
 NOTICE_S = 10.0
 """After so long without an answer the user is told."""
 
+LET_GO_S = 5.0
+"""How long what need not be done may take."""
+
 AFTERWARDS_S = 1.0
 """How long anything else may hang where something has: it is the same disk, most likely."""
 
@@ -166,7 +169,9 @@ class DiskPatience:
             HungDiskError: the patience is over; it may still be done at any time until the process ends.
             Exception: what the act raises.
         """
-        disk = DiskThread()
+        disk = _new_thread()
+        if disk is None:
+            return act()
         disk.begin(act, wanted, hint)
         self.wait(disk)
         try:
@@ -174,3 +179,30 @@ class DiskPatience:
         finally:
             disk.end()
         return result
+
+
+def let_go(act: Callable[[], object]) -> None:
+    """Have something done that need not be (to remove what says whose a place is); a disk that hangs is left alone.
+
+    Args:
+        act: what.
+
+    Raises:
+        Exception: what the act raises.
+    """
+    disk = _new_thread()
+    if disk is None:
+        act()
+        return
+    disk.begin(act, "let go")
+    if disk.answers(LET_GO_S):
+        disk.take()
+        disk.end()
+
+
+def _new_thread() -> DiskThread | None:
+    """None where the system allows no more: who waits does it itself then, and hopes for the disk."""
+    try:
+        return DiskThread()
+    except (RuntimeError, OSError):
+        return None

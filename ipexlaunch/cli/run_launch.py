@@ -24,8 +24,7 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.secret_values import mask_words
-from ipexlaunch.wait_for_disk import DiskPatience, DiskThread
-from ipexlaunch.write_apart import LAST_WORDS_S
+from ipexlaunch.wait_for_disk import DiskPatience, let_go
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -96,7 +95,7 @@ def run_launch(
     try:
         return _run(launch, topology, options, feeding, known, held)
     finally:
-        _let_go(held)
+        let_go(held.close)
 
 
 def _run(
@@ -312,15 +311,6 @@ def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
     written = [Written(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
     check_overlaps(options, program_reads(launch.job), written)
     return paths
-
-
-def _let_go(held: ExitStack) -> None:
-    """Let others have what was held; a disk that hangs keeps it, and who finds it there later sees that we are dead."""
-    disk = DiskThread()
-    disk.begin(held.close, "let go of what was held")
-    if disk.answers(LAST_WORDS_S):
-        disk.take()
-        disk.end()
 
 
 def _make_directory_of_logs(path: str | None) -> None:
