@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 ITEMS = 2000
 
 PROGRAM = """
-import os, signal
+import os, signal, time
 from ipexlaunch import worker
 number = 0
 server, hangs_at, answers_at = (int(os.environ[name]) for name in ("SERVER", "HANGS_AT", "ANSWERS_AT"))
@@ -32,6 +32,8 @@ for batch in worker.batches():
         os.kill(server, signal.SIGSTOP)
     if number == answers_at:
         os.kill(server, signal.SIGCONT)
+    if hangs_at <= number < answers_at:
+        time.sleep(0.002)  # so that a commit is begun meanwhile
     number += 1
     batch.done([item["n"] for item in batch.items])
 if hangs_at == -1:
