@@ -90,7 +90,7 @@ from ipexlaunch.batching.items import Item
 from ipexlaunch.batching.output_rules import OutputRules
 from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
 from ipexlaunch.bind import adopt_orphans, held_to
-from ipexlaunch.feed_workers import FeedRules, QueueFeeder
+from ipexlaunch.feed_workers import FeedRules, JournalApart, QueueFeeder
 from ipexlaunch.feed_workers.open_job import open_job
 from ipexlaunch.inspect_placement import Inspector, descendants
 from ipexlaunch.launch import Job, make_launch
@@ -114,7 +114,8 @@ if queued:
     queue = WorkQueue(BatchRules(workers=count, largest=8))
     lines = enumerate(open(source))
     items = (Item(number, number + 1, json.loads(line), len(line)) for number, line in lines)
-    feeder = QueueFeeder(queue, items, open_job(OutputRules(path=output), {}), FeedRules())
+    journal = JournalApart(open_job(OutputRules(path=output), {}), output)
+    feeder = QueueFeeder(queue, items, journal, FeedRules())
     environment["IPEXLAUNCH_BATCHES"] = str(queue.rules.in_flight)
 run = supervise(make_launch(plan, job, {}), means, environment, Limits(fed=queued), Showing(), feeder=feeder)
 report = aggregate(run)

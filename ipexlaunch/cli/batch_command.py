@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -27,16 +28,24 @@ from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.engines.openai_request import TASKS
 from ipexlaunch.launch import Job, shell_line
 from ipexlaunch.read_items.look_at_items import look_at_items
-from ipexlaunch.read_items.read_apart import FirstItems, InputWatcher, ReadApart, first_items
+from ipexlaunch.read_items.read_apart import (
+    FirstItems,
+    InputWatcher,
+    ReadApart,
+    first_items,
+    read_file_apart,
+)
 from ipexlaunch.secret_values import masked
+from ipexlaunch.wait_for_disk import DiskPatience
 
 if TYPE_CHECKING:
     from ipexlaunch.batching.output_rules import OutputRules
     from ipexlaunch.engines.candidate import Candidate
-    from ipexlaunch.feed_workers import QueueFeeder
+    from ipexlaunch.feed_workers import JournalApart, QueueFeeder
     from ipexlaunch.plan import Plan
     from ipexlaunch.read_items.open_items import ItemSource
     from ipexlaunch.topology import Topology
+    from ipexlaunch.write_results.standard_output import StandardOutput
 
 WORKER = "ipexlaunch.workers.run_batch"
 
@@ -80,7 +89,10 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     if replayed is None and program is not None:
         job = job_from_options(program, arguments, options)
     source = find_input(options)
-    stream = None if options["dry_run"] else check_output(rules, options)
+    # Outside of a run a signal ends the launcher; but the interpreter takes none while it waits for a disk itself.
+    disk = DiskPatience(0.0, lambda: False, _tell)
+    look = f"look at {rules.path}"
+    stream = None if options["dry_run"] else disk.have(lambda: check_output(rules, options), look)
     items = None if options["dry_run"] else _checked_items(source, rules, options)
     if replayed is not None:
         check_overlaps(options, program_reads(replayed))
@@ -94,11 +106,12 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         for worker in launch.workers:
             click.echo(shell_line(worker))
         return 0
-    output = open_output(rules, stream, _identity(job, source, rules, options), options, _tell)
+    identity = _identity(job, source, rules, options)
+    output = disk.have(lambda: open_output(rules, stream, identity, options, _tell), f"open {rules.path}")
     if options["retry_dead"] and not (output.journal.again and output.journal.again.count):
-        return output.nothing_to_retry()
+        return disk.have(output.nothing_to_retry, f"finish {rules.path}")
     if output.journal.progress.complete and not options["retry_dead"]:
-        return output.finish_former()
+        return disk.have(output.finish_former, f"finish {rules.path}")
     feeding = _feeding(source, output, items, len(launch.workers), options)
     options["live"] = not options["no_progress"] and not output.draws_on_terminal
     return run_launch(launch, topology, options, feeding).exit_code
@@ -172,18 +185,26 @@ def _feeding(
     """What makes the run a batch job."""
     from ipexlaunch.batching.batch_progress import BatchProgress
     from ipexlaunch.cli.batch_conclusion import conclude
+    from ipexlaunch.feed_workers import JournalApart
 
-    journal, again = output.journal, output.journal.again
-    before = journal.progress.done.count if again is None else 0
+    again, done = output.journal.again, output.journal.progress.done
+    before = done.count if again is None else 0
     items: Any
     if piped is not None:
         items = chain(piped.items, piped.rest)
     elif again is None:
-        items = source.items(journal.progress.done.__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
+        # What this run does it never reads again, so that a copy will do: the thread of the journal changes the other.
+        items = source.items(deepcopy(done).__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
     else:
         # Every one that is wanted gives an item or, once more, a letter; what comes after the last is not read.
         items = islice(source.items(lambda number: number not in again, bury_bad=True), again.count)
-    feeder = _feeder(items, output, workers, options)
+    rows: ReadApart[Any]
+    if piped is not None:
+        rows = piped.rest
+    else:
+        rows, items = read_file_apart(items)
+    journal = JournalApart(output.journal, output.rules.path)
+    feeder = _feeder(items, journal, output.stream, workers, options, is_file=piped is None)
 
     def progress() -> BatchProgress:
         ended = feeder.queue.ended and feeder.input_error is None
@@ -191,7 +212,7 @@ def _feeding(
         return BatchProgress(
             done=before + journal.tried,
             before=before,
-            dead=journal.progress.dead,
+            dead=journal.standing.dead,
             expected=expected if again is None else again.count,
             exact=ended or again is not None or source.is_counted,
         )
@@ -200,20 +221,28 @@ def _feeding(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
         stall_timeout_s=options["stall_timeout"],
-        conclude=lambda: conclude(feeder, output, _tell, resumable=piped is None and output.stream is None),
+        conclude=lambda disk: conclude(feeder, output, _tell, disk, resumable=piped is None and output.stream is None),
         progress=progress,
-        watchers=() if piped is None else (InputWatcher(piped.rest, feeder.input_came),),
+        watchers=(InputWatcher(rows, feeder.input_came),),
         takes_stdout=output.takes_stdout,
     )
 
 
-def _feeder(items: Any, output: BatchOutput, workers: int, options: dict[str, Any]) -> QueueFeeder:
+def _feeder(
+    items: Any,
+    journal: JournalApart,
+    stream: StandardOutput | None,
+    workers: int,
+    options: dict[str, Any],
+    *,
+    is_file: bool,
+) -> QueueFeeder:
     from ipexlaunch.batching.work_queue import WorkQueue
     from ipexlaunch.feed_workers import FeedRules, QueueFeeder
 
     rules = batch_rules(workers, options, attempts=options["attempts"])
     patience = FeedRules(stall_timeout_s=options["stall_timeout"])
-    return QueueFeeder(WorkQueue(rules), items, output.journal, patience, output.stream)
+    return QueueFeeder(WorkQueue(rules), items, journal, patience, stream, is_file=is_file)
 
 
 def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> dict[str, object]:

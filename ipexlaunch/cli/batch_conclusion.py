@@ -14,10 +14,11 @@ from ipexlaunch.plan.words import counted
 if TYPE_CHECKING:
     from ipexlaunch.cli.batch_output import BatchOutput
     from ipexlaunch.feed_workers import QueueFeeder
+    from ipexlaunch.wait_for_disk import DiskPatience
 
 
 def conclude(
-    feeder: QueueFeeder, output: BatchOutput, tell: Callable[[str], None], *, resumable: bool
+    feeder: QueueFeeder, output: BatchOutput, tell: Callable[[str], None], disk: DiskPatience, *, resumable: bool
 ) -> tuple[list[str], BatchSummary]:
     """Finish the output where all is done; (why the run is INVALID, the report's figures of the job).
 
@@ -25,17 +26,25 @@ def conclude(
         feeder: after its run.
         output: where the results are.
         tell: says a line to the user.
+        disk: how long the output's may hang.
         resumable: whether --resume can go on with the job: its input and its output are files.
     """
-    progress = feeder.journal.progress
-    summary = summary_of(feeder.queue.figures, feeder.last_done.values(), done=progress.done.count, dead=progress.dead)
+    standing = feeder.journal.standing
+    summary = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
     reasons = _reasons(feeder, output, resumable=resumable)
-    if progress.complete:
+
+    def finish() -> None:
         try:
-            output.finish()
-        except IpexLaunchError as error:
-            reasons.append(str(error))
-    output.discard()
+            if standing.complete:
+                output.finish()
+        finally:
+            output.discard()
+
+    try:
+        hint = "every result is there; --resume finishes it once that answers" if resumable else ""
+        disk.have(finish, f"finish {output.rules.path}", hint)
+    except IpexLaunchError as error:
+        reasons.append(str(error))
     tell(words_of(summary))
     return reasons, summary
 
@@ -53,15 +62,15 @@ def words_of(summary: BatchSummary) -> str:
 
 
 def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> list[str]:
-    progress = feeder.journal.progress
+    standing = feeder.journal.standing
     reasons = [feeder.problem] if feeder.problem else []
     if feeder.input_error is not None:
         reasons.append(f"{feeder.input_error}{_way_on(feeder.input_error) if resumable else ''}")
-    elif not feeder.problem and not progress.complete:
+    elif not feeder.problem and not standing.complete:
         further = "go on with --resume" if resumable else "they are gone with the pipe"
         reasons.append(f"items are left that were not done; {further}")
-    if progress.dead:
-        reasons.append(given_up(progress.dead, STDOUT if output.stream is not None else output.rules.path))
+    if standing.dead:
+        reasons.append(given_up(standing.dead, STDOUT if output.stream is not None else output.rules.path))
     return reasons
 
 

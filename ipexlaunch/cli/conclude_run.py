@@ -11,6 +11,7 @@ from ipexlaunch.cli.main import EXIT_UNSHOWN
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.guard_streams import say_unshown, wait_until_shown
+from ipexlaunch.wait_for_disk import DiskPatience, HungDiskError
 from ipexlaunch.write_file import write_file
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ipexlaunch.report import Report
 
 
-def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper | None) -> Report:
+def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper | None, disk: DiskPatience) -> Report:
     """Keep and show a report; the one that holds, which says so too where not everything could be shown.
 
     Args:
@@ -27,11 +28,13 @@ def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper |
         run: what happened.
         path: of the file that --report names; None for none.
         keeper: keeps the run in a directory; None where nobody asked for that.
+        disk: how long the disks of both may hang.
 
     Raises:
         IpexLaunchError: it cannot be kept; it has been shown.
     """
-    troubles = list(_troubles(report, path, None if keeper is None else lambda report: keeper.finish(run, report)))
+    keep = None if keeper is None else lambda report: keeper.finish(run, report)
+    troubles = list(_troubles(report, path, keep, disk))
     _show(report)
     problems = wait_until_shown()
     if problems:
@@ -39,24 +42,29 @@ def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper |
         warnings, code = (*report.warnings, *problems), report.exit_code or EXIT_UNSHOWN
         report = replace(report, warnings=warnings, exit_code=code)
         if not troubles:
-            troubles = list(_troubles(report, path, None if keeper is None else keeper.keep_report))
+            troubles = list(_troubles(report, path, None if keeper is None else keeper.keep_report, disk))
     for trouble in troubles:
         raise trouble
     return report
 
 
-def _troubles(report: Report, path: str | None, keep: Callable[[Report], None] | None) -> Iterator[IpexLaunchError]:
+def _troubles(
+    report: Report, path: str | None, keep: Callable[[Report], None] | None, disk: DiskPatience
+) -> Iterator[IpexLaunchError]:
     """Keep a report wherever it is to be kept; what went wrong with each place."""
     if path is not None:
         from ipexlaunch.documents.report_document import write_report
 
+        wanted = f"write the report to {path}"
         try:
-            write_file(path, write_report(report))
+            disk.have(lambda: write_file(path, write_report(report)), wanted)
         except OSError as error:
-            yield IpexLaunchError(f"write the report to {path}", str(error.strerror))
+            yield IpexLaunchError(wanted, str(error.strerror))
+        except HungDiskError as error:
+            yield error
     if keep is not None:
         try:
-            keep(report)
+            disk.have(lambda: keep(report), "keep the run in its directory")
         except IpexLaunchError as error:
             yield error
 

@@ -56,12 +56,21 @@ def outputs_held(outputs: Iterable[Written]) -> Iterator[None]:
         HeldError: another launch writes one of them.
         LaunchError: one cannot be written.
     """
+    places = ExitStack()
     with ExitStack() as held:
         for number, each in enumerate(outputs):
             if not number:
                 _let_go_when_ended(held)
-            _hold(each, held)
+                held.callback(_let_go, places)
+            _hold(each, places)
         yield
+
+
+def _let_go(places: ExitStack) -> None:
+    """Of what is on a disk that hangs those who come later will see that its launcher is dead."""
+    from ipexlaunch.wait_for_disk import let_go
+
+    let_go(places.close)
 
 
 def _hold(each: Written, held: ExitStack) -> None:

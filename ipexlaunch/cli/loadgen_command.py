@@ -139,7 +139,7 @@ def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
         feeder=feeder,
         batches_held=rules.in_flight,
         stall_timeout_s=stall,
-        conclude=lambda: _conclude(feeder, test),
+        conclude=lambda _: _conclude(feeder, test),
         progress=progress,
         watchers=(InputWatcher(queries, feeder.input_came), BeginWhenReady(test)),
         together=True,
@@ -152,11 +152,11 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
     from ipexlaunch.cli.batch_conclusion import words_of
     from ipexlaunch.run_loadgen.load_test import VERDICT
 
-    progress = feeder.journal.progress
-    whole = progress.done.count == test.issued and test.issued > 0
+    standing = feeder.journal.standing
+    whole = standing.done == test.issued and test.issued > 0
     reasons = [feeder.problem] if feeder.problem else []
-    if progress.dead:
-        reasons.append(f"{progress.dead} sample{'s' * (progress.dead != 1)} given up")
+    if standing.dead:
+        reasons.append(f"{standing.dead} sample{'s' * (standing.dead != 1)} given up")
     if not test.wait(LAST_WORDS_S if whole else 0.0):
         reasons.append(f"LoadGen's test did not come to its end{f': {test.error}' if test.error else ''}")
     else:
@@ -164,7 +164,7 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
         click.echo(summary)
         if f"{VERDICT}VALID" not in summary:
             reasons.append("LoadGen says: Result is INVALID")
-    figures = summary_of(feeder.queue.figures, feeder.last_done.values(), done=progress.done.count, dead=progress.dead)
+    figures = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
     _tell(words_of(figures))
     return reasons, figures
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import click
 
 from ipexlaunch.cli.check_files import FileCheckedCommand
-from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.comparison import Compared, Configuration, compare
 from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.keep_runs.open_runs import OpenedRun, OpenedSearch, open_runs
 from ipexlaunch.secret_values import mask_variables
+from ipexlaunch.wait_for_disk import DiskPatience
 from ipexlaunch.write_file import write_file
 
 
@@ -86,7 +87,14 @@ def _write_page(
     from ipexlaunch.plot_runs.page import page
 
     text = page(runs, configurations, searches)
+    content = text.encode(errors="backslashreplace")  # a name may hold half a surrogate pair
+    wanted = f"write the page to {path}"
     try:
-        write_file(path, text.encode(errors="backslashreplace"))  # a name may hold half a surrogate pair
+        # A signal ends the program at once, but not while the interpreter itself waits for a disk that hangs.
+        DiskPatience(0.0, lambda: False, _tell).have(lambda: write_file(path, content), wanted)
     except OSError as error:
-        raise IpexLaunchError(f"write the page to {path}", str(error.strerror)) from None
+        raise IpexLaunchError(wanted, str(error.strerror)) from None
+
+
+def _tell(text: str) -> None:
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -24,6 +24,7 @@ from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.secret_values import mask_words
+from ipexlaunch.wait_for_disk import DiskPatience, let_go
 
 if TYPE_CHECKING:
     from ipexlaunch.baseline import Baseline
@@ -57,8 +58,9 @@ class Feeding:
     batches_held: int
     """Batches that a worker may hold."""
     stall_timeout_s: float
-    conclude: Callable[[], tuple[Sequence[str], BatchSummary]]
-    """Called at the end: says how it went, and gives the reasons why the run is INVALID, and its figures."""
+    conclude: Callable[[DiskPatience], tuple[Sequence[str], BatchSummary]]
+    """Called at the end: says how it went, and gives the reasons why the run is INVALID, and its figures; its disk is
+    waited for with that patience."""
     progress: Callable[[], BatchProgress]
     """How far the job is."""
     watchers: Sequence[Watcher] = ()
@@ -89,8 +91,11 @@ def run_launch(
         HeldError: another launch keeps its run in the same place.
         IpexLaunchError: logs, the report or the metrics cannot be written, or memory cannot be bound with --strict.
     """
-    with ExitStack() as held:
+    held = ExitStack()
+    try:
         return _run(launch, topology, options, feeding, known, held)
+    finally:
+        let_go(held.close)
 
 
 def _run(
@@ -156,7 +161,7 @@ def _run(
         keeper.keep_baseline(solo)
     if solo is not None and solo.exit_code:
         _tell("the baseline failed; the run is not started")
-        return _ended(solo, launch, topology, options, keeper)
+        return _ended(solo, launch, topology, options, keeper, DiskPatience(limits.grace_s, lambda: True, _tell))
     progress = feeding.progress if feeding is not None else None
     views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
     for line in _start_lines(launch, topology, stored=options["plan_file"] is not None):
@@ -168,15 +173,17 @@ def _run(
     if keeper is not None:
         means = keeper.noting_events(means)
     watch = RunWatch(launch, topology, means)
-    with signals_put_off(means.tell):
+    with signals_put_off(means.tell) as came:
         run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
         run = watch.with_readings(run)
-        reasons, batch = feeding.conclude() if feeding is not None else ((), None)
+        is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
+        disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
+        reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
             from ipexlaunch.cli.baseline_run import with_doubts
 
             run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
-        return _ended(run, launch, topology, options, keeper, reasons, batch, known)
+        return _ended(run, launch, topology, options, keeper, disk, reasons, batch, known)
 
 
 def limits_from_options(options: dict[str, Any]) -> Limits:
@@ -229,6 +236,7 @@ def _ended(
     topology: Topology,
     options: dict[str, Any],
     keeper: RunKeeper | None,
+    disk: DiskPatience,
     reasons: Sequence[str] = (),
     batch: BatchSummary | None = None,
     baseline: Baseline | None = None,
@@ -240,7 +248,7 @@ def _ended(
         run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
     )
     report = replace(report, batch=batch)
-    return conclude_run(report, run, options["report_file"], keeper)
+    return conclude_run(report, run, options["report_file"], keeper, disk)
 
 
 def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper | None:

@@ -2,5 +2,6 @@
 
 from ipexlaunch.feed_workers.feeder import FeedRules, QueueFeeder
 from ipexlaunch.feed_workers.journal import Journal
+from ipexlaunch.feed_workers.journal_apart import JournalApart
 
-__all__ = ["FeedRules", "Journal", "QueueFeeder"]
+__all__ = ["FeedRules", "Journal", "JournalApart", "QueueFeeder"]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
 from ipexlaunch.batching.input_rules import shown
 from ipexlaunch.batching.items import DeadLetter, Item
 from ipexlaunch.batching.result_rows import encode_rows
 from ipexlaunch.batching.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.feed_workers.journal import Recorder
+from ipexlaunch.feed_workers.commits import Commits, Pipe
+from ipexlaunch.feed_workers.journal_apart import Recorder
 from ipexlaunch.feed_workers.suspicion import Patience, Suspicion
 from ipexlaunch.plan.words import counted
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said, command_line
+from ipexlaunch.wait_for_disk import DiskThread
 
 LONGEST_RESULTS_BYTES = 256 << 20
 """Of one batch, as a line of JSON."""
@@ -31,31 +32,6 @@ NOTES_OF_DEAD = 10
 """So many dead letters are told one by one; the file has them all."""
 
 
-PIPE_LOOK_S = 0.05
-"""Between two looks at a pipe that has not taken its results yet."""
-
-PIPE_LAST_S = 5.0
-"""How long a pipe may take nothing once its workers have ended."""
-
-MOST_WAITING_BYTES = 8 << 20
-"""While a pipe has so much to take, nobody is given more to do."""
-
-
-class Pipe(Protocol):
-    """Where results go that nobody can take back, and which may take them slowly or not at all."""
-
-    @property
-    def waiting_bytes(self) -> int:
-        """What it has not taken yet."""
-
-    @property
-    def problem(self) -> str:
-        """Why it takes nothing any more; "" while it does."""
-
-    def wait(self, patience_s: float | None) -> None:
-        """Return once it has taken all, or raise an IpexLaunchError where it took nothing for so long."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedRules:
     """When to commit and when to lose patience."""
@@ -63,7 +39,7 @@ class FeedRules:
     commit_s: float = 0.1
     """What is done waits at most so long for others to be committed with it."""
     commit_bytes: int = 8 << 20
-    """... or until there is so much of it."""
+    """... or until there is so much of it. While twice as much is not durable yet, nobody is given more to do."""
     stall_timeout_s: float | None = 600.0
     """A worker that has a batch for longer is killed; None for never."""
     patience: Patience = field(default_factory=Patience)
@@ -82,20 +58,21 @@ class QueueFeeder:
         journal: Recorder,
         rules: FeedRules,
         pipe: Pipe | None = None,
+        *,
+        is_file: bool = False,
     ) -> None:
         """Begin with all workers loading.
 
         Args:
             queue: empty, with the rules of the batches.
             items: what is to be done, in the order of the input; read as it is needed. A dead letter stands for a row
-                that gives no item, None for a pipe that has nothing yet: `input_came` says when it has.
+                that gives no item, None for an input that has nothing yet: `input_came` says when it has.
             journal: makes results durable.
             rules: when to commit and when to lose patience.
             pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
+            is_file: whether items that are wanted come soon, so that batches are made of a whole look-ahead.
         """
-        self._pipe = pipe
-        self._looked: float | None = None
-        """When the pipe was last looked at; None while it has taken all that was committed."""
+        self._is_file = is_file
         self.queue = queue
         self.journal = journal
         self.problem = ""
@@ -115,28 +92,23 @@ class QueueFeeder:
         self._batch_s: dict[int, float] = {}
         """How long each worker takes for a batch, of late."""
         self._lines: list[tuple[int, bytes]] = []
-        self._counts: list[Count] = []
         self._stuck: list[tuple[int, str]] = []
         self._killed: dict[int, str] = {}
         """Why workers are being killed."""
         self._notes: list[str] = []
         self._told_end: set[int] = set()
         self._suspicion = Suspicion(queue.rules.workers, rules.patience)
+        self._commits = Commits(journal, rules.commit_s, rules.commit_bytes, pipe)
 
     @property
     def over(self) -> bool:
         """Whether nothing is left to do, and everything that was done is durable."""
-        return self.queue.over and self.journal.since is None and not self.problem and not self._pipe_waits
+        return self.queue.over and self._commits.over and not self.problem
 
     @property
-    def _pipe_waits(self) -> bool:
-        """Whether a pipe has not taken everything, or fails."""
-        return self._pipe is not None and bool(self._pipe.waiting_bytes or self._pipe.problem)
-
-    @property
-    def _held_up(self) -> bool:
-        """Whether a pipe has too much to take."""
-        return self._pipe is not None and self._pipe.waiting_bytes > MOST_WAITING_BYTES
+    def disk(self) -> DiskThread | None:
+        """Commits what is done: readable when `tick` is wanted."""
+        return self.journal.disk
 
     def said(self, index: int, said: Said, now: float) -> None:
         """Act on what a worker says of its batches."""
@@ -163,8 +135,8 @@ class QueueFeeder:
         if suspect is not None:
             self._bury(now)
             if is_blamed and not self.queue.over:
-                progress = self.journal.progress
-                was_any_done = self.queue.figures.items_done > 0 or progress.done.count > progress.dead
+                standing = self.journal.standing
+                was_any_done = self.queue.figures.items_done > 0 or standing.done > standing.dead
                 self._give_up(self._suspicion.died(index, len(suspect.items), reason, was_any_done=was_any_done))
             self._hand_out_to_all(now)
             self._finish(now)
@@ -177,14 +149,15 @@ class QueueFeeder:
 
     def due(self) -> float | None:
         """When something is to be committed, or somebody has taken too long, or items have come."""
-        if self._came and not self.problem:
+        if self.problem:
+            return 0.0 if self.journal.answered else None
+        if self._came:
             return 0.0
-        times = [] if self.journal.since is None else [self.journal.since + self._rules.commit_s]
+        committing = self._commits.due()
+        times = [] if committing is None else [committing]
         if self._rules.stall_timeout_s is not None and self._since:
             times.append(min(self._since.values()) + self._rules.stall_timeout_s)
-        if self._looked is not None:
-            times.append(self._looked + PIPE_LOOK_S)
-        return min(times, default=None) if not self.problem else None
+        return min(times, default=None)
 
     def rest_s(self) -> float:
         """How long every worker can do without the feeder, in seconds: it has enough to do until then."""
@@ -197,12 +170,14 @@ class QueueFeeder:
 
     def tick(self, now: float) -> None:
         """Commit what has waited long enough, name who has taken too long, give out what has come."""
-        self._look_at_pipe(now)
+        try:
+            self._came = self._commits.look(now) or self._came
+        except IpexLaunchError as error:
+            self._give_up(str(error))
+        self._commit(now)
         if self._came:
             self._came = False
             self._hand_out_to_all(now)
-        if self.journal.since is not None and now >= self.journal.since + self._rules.commit_s:
-            self._commit()
         limit = self._rules.stall_timeout_s
         if limit is not None:
             for index in [index for index, since in self._since.items() if now >= since + limit]:
@@ -219,7 +194,7 @@ class QueueFeeder:
 
     def take_counts(self) -> list[Count]:
         """What has been made durable since the last call."""
-        counts, self._counts = self._counts, []
+        counts, self._commits.counts = self._commits.counts, []
         return counts
 
     def take_stuck(self) -> list[tuple[int, str]]:
@@ -229,34 +204,25 @@ class QueueFeeder:
 
     def take_notes(self) -> list[str]:
         """What the user should know."""
-        notes, self._notes = self._notes, []
+        notes, self._notes, self._commits.notes = [*self._notes, *self._commits.notes], [], []
         return notes
 
-    def close(self, now: float) -> None:
-        """Make durable what is not yet, and let go of the files."""
+    def close(self, now: float, wait: Callable[[DiskThread], None]) -> None:
+        """Make durable what is not yet, and let go of the files, or leave them to a thread that hangs.
+
+        Args:
+            now: seconds of the supervisor's clock.
+            wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
+        """
         try:
-            if not self.problem:
-                self._commit()
-            if not self.problem and self._pipe is not None:
-                self._pipe.wait(PIPE_LAST_S)
-            if self.over and self.input_error is None:
-                self.journal.complete()
-            if not self.problem:
-                self.journal.settle()
+            self._commits.end(now, wait, is_given_up=bool(self.problem))
         except IpexLaunchError as error:
             self._give_up(str(error))
-        finally:
-            self.journal.close()
-
-    def _look_at_pipe(self, now: float) -> None:
-        """Give up where a pipe has failed, go on where it has taken what held the job up."""
-        if self._looked is None or self._pipe is None or self.problem:
-            return
-        self._looked = now if self._pipe_waits else None
-        if self._pipe.problem:
-            self._give_up(f"cannot write results to the pipe: {self._pipe.problem}")
-        elif not self._held_up:
-            self._hand_out_to_all(now)
+        try:
+            complete = self.over and self.input_error is None
+            self._commits.let_go(now, wait, complete=complete, settle=not self.problem)
+        except IpexLaunchError as error:
+            self._give_up(str(error))
 
     def _done(self, index: int, said: Said, now: float) -> None:
         batch = next((held for held in self.queue.held_by(index) if held.number == said.number), None)
@@ -277,13 +243,12 @@ class QueueFeeder:
         latency = now - self._since.get(index, now) if said.latency_s is None else said.latency_s
         self._batch_s[index] = PACE_KEPT * self._batch_s.get(index, latency) + (1 - PACE_KEPT) * latency
         count = Count(index, now, len(batch.items), latency)
-        self.journal.add(batch.items, rows, count)
+        self.journal.add([item.number for item in batch.items], rows, count)
         self.last_done[index] = now
         self._suspicion.acquit()
         self._began_next(index, now)
         self._hand_out(index, now)
-        if self.journal.waiting_bytes >= self._rules.commit_bytes:
-            self._commit()
+        self._commit(now)
 
     def _began_next(self, index: int, now: float) -> None:
         """The worker works on the next batch that it has from now on, if it has one."""
@@ -301,10 +266,11 @@ class QueueFeeder:
         pace = self._batch_s.get(index)
         while (
             not self.problem
-            and not self._held_up
+            and not self._commits.hold_up
             and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace))
         ):
-            self._read(now)
+            if not self._read(now) and self._is_file and queue.must_read:
+                return
             batch = queue.take(index)
             if batch is None:
                 return
@@ -312,12 +278,12 @@ class QueueFeeder:
             self._lines.append((index, command_line("batch", batch=batch.number, items=items)))
             self._since.setdefault(index, now)
 
-    def _read(self, now: float) -> None:
-        """Keep the look-ahead filled: whole where a batch needs it, else little by little."""
+    def _read(self, now: float) -> bool:
+        """Keep the look-ahead filled: whole where a batch needs it, else little by little; false while more comes."""
         queue = self.queue
         wanted = queue.room if queue.must_read else min(queue.room, 2 * queue.rules.largest)
         if not wanted:
-            return
+            return True
         items: list[Item] = []  # filled one by one: what came before an error is kept
         bad: list[DeadLetter] = []
         paused = False
@@ -339,6 +305,7 @@ class QueueFeeder:
             queue.end()
         if bad:
             self._bury_unread(bad, now)
+        return not paused
 
     def _bury_unread(self, letters: list[DeadLetter], now: float) -> None:
         """Put rows that give no item among the dead letters; no worker is to blame."""
@@ -361,20 +328,19 @@ class QueueFeeder:
 
     def _finish(self, now: float) -> None:
         """Once all is done: commit without waiting for more, and send the workers home."""
-        if self.queue.over and self.journal.since is not None:
-            self._commit()
+        if self.queue.over:
+            self._commit(now, must=True)
         if self.over:
             asked = [index for index, wanted in self._wanted.items() if wanted and index not in self._told_end]
             self._lines += [(index, command_line("end")) for index in asked]
             self._told_end.update(asked)
 
-    def _commit(self) -> None:
+    def _commit(self, now: float, *, must: bool = False) -> None:
+        """Begin a commit where it is time for one."""
         if self.problem:
             return
         try:
-            self._counts += self.journal.commit()
-            if self._pipe is not None and self._looked is None:
-                self._looked = 0.0
+            self._commits.begin(now, must=must)
         except IpexLaunchError as error:
             self._give_up(str(error))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batching.items import DeadLetter
 from ipexlaunch.batching.result_rows import encode_dead
 from ipexlaunch.keep_ledger import Letters, Progress
 from ipexlaunch.supervise.feed import Count
@@ -23,35 +23,6 @@ class Appended(Protocol):
 
     def close(self) -> None:
         """Close it."""
-
-
-class Recorder(Protocol):
-    """What takes the results of a feeder; the methods of `Journal` say more."""
-
-    since: float | None
-    waiting_bytes: int
-
-    @property
-    def progress(self) -> Progress:
-        """What counts."""
-
-    def add(self, items: Sequence[Item], rows: bytes, count: Count) -> None:
-        """Take the results of a batch."""
-
-    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
-        """Take items that were given up."""
-
-    def commit(self) -> list[Count]:
-        """Make all of it count, and return what does from now on."""
-
-    def complete(self) -> None:
-        """Note that the job has come to its end."""
-
-    def settle(self) -> None:
-        """Leave every file as it is to be found; nothing is added any more."""
-
-    def close(self) -> None:
-        """Let go of everything."""
 
 
 class Keeper(Protocol):
@@ -96,35 +67,27 @@ class Journal:
         self._numbers: list[int] = []
         self._dead: list[DeadLetter] = []
         self._counts: list[Count] = []
-        self.since: float | None = None
-        """When the oldest of what is not committed came; None where all is."""
-        self.waiting_bytes = 0
-        self.tried = 0
-        """Items that were accounted for by this run."""
 
     @property
     def progress(self) -> Progress:
         """What is durable."""
         return self._ledger.progress
 
-    def add(self, items: Sequence[Item], rows: bytes, count: Count) -> None:
+    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
         """Take the results of a batch.
 
         Args:
-            items: which were done.
+            numbers: of the items that were done.
             rows: their lines in the output.
             count: what counts once they are durable.
         """
         self._rows.append(rows)
-        self._numbers += [item.number for item in items]
+        self._numbers += numbers
         self._counts.append(count)
-        self.waiting_bytes += len(rows)
-        self.since = count.time if self.since is None else self.since
 
-    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
+    def add_dead(self, letters: Sequence[DeadLetter]) -> None:
         """Take items that were given up."""
         self._dead += letters
-        self.since = now if self.since is None else self.since
 
     def commit(self) -> list[Count]:
         """Make all of it durable and return what counts from now on.
@@ -133,7 +96,7 @@ class Journal:
             IpexLaunchError: a file or the ledger cannot be written; what was committed before stays, and the rest of
                 this can never be committed here any more.
         """
-        if self.since is None:
+        if not self._rows and not self._dead:
             return []
         progress = self.progress
         dead = [letter.item.number for letter in self._dead]
@@ -152,9 +115,8 @@ class Journal:
             progress.dead -= len(self._numbers)
             progress.letters = Letters.OUTDATED
         self._ledger.commit()
-        self.tried += len(self._numbers) + len(dead)
         counts, self._counts = self._counts, []
-        self._rows, self._numbers, self._dead, self.since, self.waiting_bytes = [], [], [], None, 0
+        self._rows, self._numbers, self._dead = [], [], []
         return _thinned(counts)
 
     def complete(self) -> None:

@@ -94,6 +94,22 @@ class Progress:
     recovered: list[int] = field(default_factory=list)
     """Items that were given up and are done since, that are not committed yet."""
 
+    def standing(self) -> Standing:
+        """The same in figures that do not change any more."""
+        return Standing(done=self.done.count, dead=self.dead, complete=self.complete)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a job stood when something was last made durable; `Progress` may be ahead of it, in another thread."""
+
+    done: int
+    """Items that are in the output or among the dead letters."""
+    dead: int
+    """Items that were given up."""
+    complete: bool
+    """Whether the job has come to its end."""
+
 
 class Ledger:
     """An open ledger, held against every other process until it is closed; use `create` or `resume`."""
@@ -300,7 +316,9 @@ def _hold(path: str, flags: int = 0) -> int:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{quote(os.fsencode(path))}?nolock=1", isolation_level=None, uri=True)
+    # One thread uses it after the other, never two at once (see feed_workers/journal_apart.py).
+    address = f"file:{quote(os.fsencode(path))}?nolock=1"
+    connection = sqlite3.connect(address, isolation_level=None, uri=True, check_same_thread=False)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")

@@ -7,12 +7,12 @@ from typing import Literal
 from ipexlaunch.quick_dataclass import dataclass
 
 EventKind = Literal[
-    "phase", "ready", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned", "tick"
+    "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned", "tick"
 ]
 """phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
-start; counted: it counted something; finished: it has counted its last item; stuck: it is killed for that; exited: its
-process ended; signalled: the launcher was asked to end; drained: no item is left for workers that are fed; abandoned:
-no more of them can be done; tick: time passed."""
+start; asked: it wants items that it is fed with; counted: it counted something; finished: it has counted its last item;
+stuck: it is killed for that; exited: its process ended; signalled: the launcher was asked to end; drained: no item is
+left for workers that are fed; abandoned: no more of them can be done; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Event:
     kind: EventKind
     time: float
     index: int = -1
-    """The worker, for phase, ready, counted, finished, stuck and exited."""
+    """The worker, for phase, ready, asked, counted, finished, stuck and exited."""
     code: int = 0
     """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
     detail: str = ""

@@ -42,6 +42,8 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
         return _start_together(state, event.time)
     if event.kind == "stuck":
         return _change(state, event.index, killed_for=f"{event.detail} and was killed"), ()
+    if event.kind == "asked":
+        return _in_time(state, event.index), ()
     if event.kind == "counted":
         return _change(state, event.index, counted=event.time), ()
     if event.kind == "finished":
@@ -99,6 +101,9 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
         return state, ()
     for index in waiting:
         state = _in_time(_change(_with_phase(state, index, "running"), index, counted=time), index)
+        if state.limits.fed and state.limits.stall_timeout_s is not None and not state.drained:
+            # Until it asks, it has no batch that it could have for too long.
+            state = _change(state, index, kill_at=time + state.limits.stall_timeout_s)
     return replace(state, go=time if state.go is None else state.go), (Command("go", waiting),)
 
 
@@ -159,8 +164,10 @@ def end_in_words(worker: WorkerState, code: int) -> str:
     return worker.killed_for if worker.killed_for and code == -SIGKILL else describe_exit(code)
 
 
-def _why_overdue(state: State) -> str:
+def _why_overdue(state: State, worker: WorkerState) -> str:
     limits = state.limits
+    if not state.drained and worker.phase == "running":
+        return f"was ready and asked for nothing for {limits.stall_timeout_s:g} s (--stall-timeout) and was killed"
     if not state.drained:
         return f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout) and was killed"
     return f"did not end within {limits.stall_timeout_s:g} s after the last item (--stall-timeout) and was killed"
@@ -224,6 +231,6 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
             state = _change(state, index, kill_at=time + state.limits.ready_timeout_s)
     overdue = tuple(worker.index for worker in state.workers if worker.kill_at is not None and worker.kill_at <= time)
     for index in overdue:
-        state = _change(state, index, kill_at=None, killed_for=_why_overdue(state))
+        state = _change(state, index, kill_at=None, killed_for=_why_overdue(state, state.workers[index]))
     commands = (Command("start", due), Command("kill", overdue))
     return state, tuple(command for command in commands if command.indices)

@@ -1,4 +1,6 @@
-"""Read a pipe in a thread of its own: its writer may take hours for a line, and the supervisor never waits."""
+"""Read an input in a thread of its own: a pipe's writer may take hours for a line, a file's disk may hang, and the
+supervisor never waits.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ipexlaunch.errors import IpexLaunchError
+
 Row = TypeVar("Row")
 
 FIRST_ITEM_S = 1.0
@@ -17,6 +21,12 @@ FIRST_ITEM_S = 1.0
 
 ROWS_AHEAD = 8192
 """So many are read before they are wanted; then the writer has to wait."""
+
+ROWS_TOGETHER = 64
+"""Rows of a file that are handed over at once: that costs as much as one."""
+
+CHUNKS_AHEAD = 4
+"""So many times as many are read before they are wanted."""
 
 
 class ReadApart(Iterator[Row | None]):
@@ -91,6 +101,39 @@ class ReadApart(Iterator[Row | None]):
         if self._wanted:
             self._wanted = False
             os.write(self._writing, b"\0")
+
+
+def read_file_apart(rows: Iterator[Row]) -> tuple[ReadApart[list[Row]], Iterator[Row | None]]:
+    """A thread that reads a file, and the same rows with None for each time that there is none yet.
+
+    Args:
+        rows: what is read, by the thread alone.
+    """
+    apart = ReadApart(_together(rows), CHUNKS_AHEAD)
+    return apart, _one_by_one(apart)
+
+
+def _together(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """The rows in lists; those before an error come before it."""
+    chunk: list[Row] = []
+    try:
+        for row in rows:
+            chunk.append(row)
+            if len(chunk) == ROWS_TOGETHER:
+                yield chunk
+                chunk = []
+    except IpexLaunchError:
+        yield chunk
+        raise
+    yield chunk
+
+
+def _one_by_one(chunks: ReadApart[list[Row]]) -> Iterator[Row | None]:
+    for chunk in chunks:
+        if chunk is None:
+            yield None
+        else:
+            yield from chunk
 
 
 @dataclass(frozen=True, slots=True)

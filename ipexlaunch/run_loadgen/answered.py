@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipexlaunch.batching.items import DeadLetter, Item
-from ipexlaunch.keep_ledger import Progress, WithoutLedger
+from ipexlaunch.batching.items import DeadLetter
+from ipexlaunch.keep_ledger import Progress, Standing, WithoutLedger
 from ipexlaunch.supervise.feed import Count
 
 
 class Answered:
-    """Tells LoadGen of each item that is done (see `ipexlaunch.feed_workers.journal`)."""
+    """Tells LoadGen of each item that is done (see `ipexlaunch.feed_workers.journal_apart`)."""
 
     def __init__(self, complete: Callable[[Sequence[int]], None]) -> None:
         """Begin with nothing answered.
@@ -24,15 +24,26 @@ class Answered:
         self.since: float | None = None
         """When the oldest of what is not counted yet came; None where all is."""
         self.waiting_bytes = 0
+        self.answered = False
+        """Whether `take_counts` has something to tell."""
+        self.busy = False
+        """Nothing is waited for, ..."""
+        self.disk = None
+        """... and nothing kept."""
+
+    @property
+    def standing(self) -> Standing:
+        """What is answered, in figures."""
+        return self.progress.standing()
 
     @property
     def progress(self) -> Progress:
         """What is answered."""
         return self._ledger.progress
 
-    def add(self, items: Sequence[Item], rows: bytes, count: Count) -> None:
+    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
         """Take the results of a batch."""
-        self._answer([item.number for item in items], count.time)
+        self._answer(numbers, count.time)
         self._counts.append(count)
 
     def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
@@ -40,23 +51,21 @@ class Answered:
         self.progress.dead += len(letters)
         self._answer([letter.item.number for letter in letters], now)
 
-    def _answer(self, numbers: list[int], now: float) -> None:
+    def _answer(self, numbers: Sequence[int], now: float) -> None:
         self._complete(numbers)
         self.progress.done.add(numbers)
         self.since = now if self.since is None else self.since
 
-    def commit(self) -> list[Count]:
-        """What counts from now on."""
-        counts, self._counts, self.since = self._counts, [], None
+    def commit(self) -> None:
+        """What was answered counts from now on."""
+        self.since, self.answered = None, True
         self._ledger.commit()
+
+    def finish(self, *, complete: bool, settle: bool) -> None:
+        """Note whether every item is answered."""
+        self.progress.complete = complete
+
+    def take_counts(self) -> list[Count]:
+        """What counts since the last call."""
+        counts, self._counts, self.answered = self._counts, [], False
         return counts
-
-    def complete(self) -> None:
-        """Note that every item is answered."""
-        self.progress.complete = True
-
-    def settle(self) -> None:
-        """There is no file."""
-
-    def close(self) -> None:
-        """Nothing to let go of."""

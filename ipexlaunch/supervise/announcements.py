@@ -82,6 +82,8 @@ class Announcements:
             self._feed(Event("finished", now, place))
         elif said.event in ("want", "done", "failed"):
             if self._feeder is not None:
+                if said.event == "want":
+                    self._feed(Event("asked", now, place))
                 self._feeder.said(place, said, now)
             else:
                 crew.complain_once(place, "asks for items, but there are none: `ipexlaunch batch` gives them")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from ipexlaunch.supervise.messages import Said
+    from ipexlaunch.wait_for_disk import DiskThread
 
 
 class Count(NamedTuple):
@@ -27,6 +28,10 @@ class Feeder(Protocol):
 
     longest_message_bytes: int
     """A line of a worker may be so long: results travel in it."""
+
+    @property
+    def disk(self) -> DiskThread | None:
+        """Readable when `tick` is wanted; None where nothing is kept on a disk."""
 
     @property
     def over(self) -> bool:
@@ -63,5 +68,5 @@ class Feeder(Protocol):
     def take_notes(self) -> Sequence[str]:
         """What the user should know."""
 
-    def close(self, now: float) -> None:
-        """Every worker has ended: make durable what is not yet."""
+    def close(self, now: float, wait: Callable[[DiskThread], None]) -> None:
+        """Every worker has ended: make durable what is not yet; `wait` raises where a disk hangs for too long."""

@@ -29,6 +29,7 @@ from ipexlaunch.supervise.output import Log
 from ipexlaunch.supervise.timers import Timers
 from ipexlaunch.supervise.uncounted import LOOK_S, Below, doubt_uncounted
 from ipexlaunch.supervise.wakeup import ENDING, Wakeup
+from ipexlaunch.wait_for_disk import DiskPatience
 from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class _Loop:
             showing.outputs, self.heard, self.clock, feeder.longest_message_bytes if feeder is not None else None
         )
         self.listener.selector.register(wakeup, selectors.EVENT_READ, self.on_signals)
+        if feeder is not None and feeder.disk is not None:
+            self.listener.selector.register(feeder.disk, selectors.EVENT_READ, lambda _: None)  # it is minded anyway
         self.own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.oom_kills = means.oom_kills()
         self.done = False
@@ -189,7 +192,7 @@ class _Loop:
                 if self.asked_by and worker.exit_code == 0:
                     doubt_uncounted(child, self.asked_by)
             if self.tended is not None:
-                self.tended.end()
+                self.tended.end(DiskPatience(self.crew.limits.grace_s, self.asked_to_end, self.means.tell).wait)
             for watcher in self.watchers:
                 if watcher.interval_s is not None:
                     watcher.tick(self.crew.now())
@@ -291,6 +294,10 @@ class _Loop:
                     self.means.tell(f"{signal.Signals(number).name}: stopping {alive}")
                 self.feed(Event("signalled", self.clock(), code=number))
         self.collector.reap()
+
+    def asked_to_end(self) -> bool:
+        """Whether somebody has asked for the end, before every worker had ended or since."""
+        return self.crew.state.stopping or self.wakeup.is_asked()
 
     def feed(self, event: Event) -> None:
         """Give an event to the pure step and carry out its commands."""

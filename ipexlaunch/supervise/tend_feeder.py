@@ -14,6 +14,7 @@ from ipexlaunch.supervise.listen import Listener
 if TYPE_CHECKING:
     from ipexlaunch.supervise.feed import Feeder
     from ipexlaunch.supervise.messages import Said
+    from ipexlaunch.wait_for_disk import DiskThread
 
 
 class TendedFeeder:
@@ -59,9 +60,13 @@ class TendedFeeder:
         else:
             self._end_where_over(now)
 
-    def end(self) -> None:
-        """Everybody has ended: what was done and is not durable yet becomes so."""
-        self._feeder.close(self._crew.clock())
+    def end(self, wait: Callable[[DiskThread], None]) -> None:
+        """Everybody has ended: what was done and is not durable yet becomes so.
+
+        Args:
+            wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
+        """
+        self._feeder.close(self._crew.clock(), wait)
         self._obey()
 
     def _end_where_over(self, now: float) -> None:

@@ -23,6 +23,7 @@ class Wakeup:
         self._writer.setblocking(False)
         self._before: dict[int, object] = {}
         self._before_descriptor = -1
+        self._kept: list[int] = []
 
     def fileno(self) -> int:
         """The descriptor to wait for."""
@@ -41,18 +42,26 @@ class Wakeup:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Put back what was there."""
+        """Put back what was there, and give it the requests to end that came too late for the run."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself returned
         signal.set_wakeup_fd(self._before_descriptor)
+        late = [number for number in (*self._kept, *self.arrived()) if number in ENDING]
         self._reader.close()
         self._writer.close()
+        for number in late:
+            signal.raise_signal(number)
 
     def wait(self, seconds: float) -> None:
         """Return when a signal has arrived, or the time is over."""
         poller = select.poll()
         poller.register(self._reader, select.POLLIN)
         poller.poll(seconds * 1000)
+
+    def is_asked(self) -> bool:
+        """Whether a request to end has arrived since the last call of `arrived`."""
+        self._kept += self.arrived()
+        return any(number in ENDING for number in self._kept)
 
     def arrived(self) -> list[int]:
         """The signals since the last call, in order."""
@@ -67,8 +76,10 @@ def _noted(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def signals_put_off(tell: Callable[[str], None]) -> Iterator[None]:
+def signals_put_off(tell: Callable[[str], None]) -> Iterator[list[int]]:
     """Within, a request to end that finds no run any more does not keep the report from being written; a second does.
+
+    What it gives lists the signals that came: a disk that hangs is not waited for any longer then.
 
     People press Ctrl-C twice. A terminal that closes may send SIGHUP often, from its shell and from the kernel.
 
@@ -76,12 +87,14 @@ def signals_put_off(tell: Callable[[str], None]) -> Iterator[None]:
         tell: says a line to the user.
     """
     before = {number: signal.getsignal(number) for number in ENDING}
+    came: list[int] = []
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
     def put_off(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
         if number == signal.SIGHUP:
             return
         restore()
@@ -93,6 +106,6 @@ def signals_put_off(tell: Callable[[str], None]) -> Iterator[None]:
         if handler != signal.SIG_IGN:
             signal.signal(number, put_off)
     try:
-        yield
+        yield came
     finally:
         restore()

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.batch_faults.strikes import HANG_S, STRIKES, small_disk, spoil
+from tests.batch_faults.strikes import HANG_S, STRIKES, HungError, small_disk, spoil
 from tests.batching.check_results import problems_of, rows_of
+from tests.hanging_disk import HangingDisk
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,12 +80,14 @@ class Job:
     suffered: Counter[str] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+    hanging: HangingDisk | None = None
+    """The disk, where it can be made to hang."""
     words: str = ""
     """What the last launch said."""
 
     @property
     def disk(self) -> Path:
-        """Where the output is: a small disk of its own, where this process may mount one."""
+        """Where the output is: a small disk of its own that can hang, as far as this process may mount one."""
         return self.folder / "disk"
 
     @property
@@ -119,13 +122,12 @@ def torment(folder: Path, faults: int, poison: bool) -> Job:
     # Without poison no item may be given up, however often its worker is killed; with it, items are found by failing.
     options = ("--keep-order",) if random.random() < 0.4 else ()
     job = Job(folder, POISONED if poison else {}, 3 if poison else 1000, options)
-    job.disk.mkdir()
     rows = [json.dumps({"id": f"d{n}", "n": n, "pad": "x" * (n * 37 % 90)}) + "\n" for n in range(ITEMS)]
     (folder / "in.jsonl").write_text("".join(rows))
     half = dict(list(POISONED.items())[::2])
     acts: list[tuple[str, dict[int, str]]] = [("--resume", job.poisoned)]
     acts += [("--retry-dead", half), ("--retry-dead", {})] if poison else []
-    with small_disk(job.disk):
+    with small_disk(job.disk) as job.hanging:
         for place, (option, poisoned) in enumerate(acts, 1):
             job.poisoned = poisoned
             job.write_program()
@@ -173,6 +175,7 @@ def launch(job: Job, option: str, faults: int) -> bool:
             process.kill()
         elif process.returncode is None and job.suffered.total() < faults:
             strike(job, process, option)
+            began = time.monotonic()  # each worker that is stopped while it loads costs 30 s
     job.words = process.stderr.read() if process.stderr is not None else ""
     if process.stderr is not None:
         process.stderr.close()
@@ -237,8 +240,11 @@ def strike(job: Job, process: subprocess.Popen[str], option: str) -> None:
     """Do one thing to a running job."""
     names = list(STRIKES)
     name = random.choices(names, [STRIKES[name][0] for name in names])[0]
-    if STRIKES[name][1](process):
-        job.suffered[f"{name}, in a retry" if option == "--retry-dead" else name] += 1
+    try:
+        if STRIKES[name][1](process, job.hanging):
+            job.suffered[f"{name}, in a retry" if option == "--retry-dead" else name] += 1
+    except HungError as error:
+        job.problems.append(f"it hung: {error}")
 
 
 def fill_up(job: Job) -> int | None:

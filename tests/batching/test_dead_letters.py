@@ -39,8 +39,8 @@ def item(number: int) -> Item:
 def account(journal: Journal, done: Sequence[int], dead: Sequence[int], reason: str) -> None:
     if done:
         items = [item(number) for number in done]
-        journal.add(items, encode_rows(items, [number * 2 for number in done]), Count(0, 0.0, len(done), 0.0))
-    journal.add_dead([DeadLetter(item(number), reason, 2) for number in dead], 0.0)
+        journal.add(done, encode_rows(items, [number * 2 for number in done]), Count(0, 0.0, len(done), 0.0))
+    journal.add_dead([DeadLetter(item(number), reason, 2) for number in dead])
     journal.commit()
 
 

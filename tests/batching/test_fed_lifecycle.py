@@ -23,6 +23,15 @@ def test_a_worker_that_is_ready_waits_for_nobody() -> None:
     assert state.go == 1.0
 
 
+def test_one_that_was_ready_and_asks_for_nothing_is_killed_as_one_that_keeps_a_batch() -> None:
+    state, _ = play([Event("ready", 1.0, 0), Event("ready", 2.0, 1), Event("asked", 3.0, 0)])
+    assert next_deadline(state) == 62.0
+    state, now = step(state, Event("tick", 62.0))
+    assert now == (Command("kill", (1,)),)
+    state, _ = step(state, Event("exited", 62.1, 1, -9))
+    assert state.recovered[0].message == ("was ready and asked for nothing for 60 s (--stall-timeout) and was killed")
+
+
 def test_one_that_was_ready_is_restarted_however_often_it_dies() -> None:
     state, time = begin(1, FED, 0.0), 0.0
     for _ in range(20):

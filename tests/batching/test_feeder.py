@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,24 +13,29 @@ from ipexlaunch.batching.done_items import DoneItems
 from ipexlaunch.batching.items import Item
 from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.feed_workers import FeedRules, Journal, QueueFeeder
+from ipexlaunch.feed_workers import FeedRules, Journal, JournalApart, QueueFeeder
+from ipexlaunch.feed_workers.journal_apart import HINT
 from ipexlaunch.feed_workers.suspicion import Patience
-from ipexlaunch.keep_ledger import Progress
+from ipexlaunch.keep_ledger import Progress, Standing
 from ipexlaunch.supervise.feed import Count
 from ipexlaunch.supervise.messages import Said
+from ipexlaunch.wait_for_disk import DiskThread, HungDiskError
 from ipexlaunch.write_results.appended_file import WriteError
 
 
 class Lines:
-    """A file in memory that can be full."""
+    """A file in memory that can be full, and can hang."""
 
     def __init__(self, order: list[str], name: str) -> None:
         self.order = order
         self.name = name
         self.data = b""
         self.full = False
+        self.answers = threading.Event()
+        self.answers.set()
 
     def append(self, data: bytes) -> int:
+        self.answers.wait()
         if self.full:
             raise WriteError("write out.jsonl", "No space left on device")
         self.order.append(self.name)
@@ -68,16 +74,37 @@ class Case:
         self.output, self.dead, self.book = Lines(self.order, "output"), Lines(self.order, "dead"), Book(self.order)
         journal = Journal(self.output, lambda _: self.dead, self.book)
         queue = WorkQueue(BatchRules(workers=workers, largest=largest, attempts=attempts))
-        self.feeder = QueueFeeder(queue, self.items(count), journal, FeedRules(**rules))
+        self.journal = JournalApart(journal, "out.jsonl")
+        self.feeder = QueueFeeder(queue, self.items(count), self.journal, FeedRules(**rules))
         self.time = 0.0
+
+    def go_on_after(self, numbers: list[int]) -> None:
+        """As if these had been done by an earlier run."""
+        self.book.progress.done.add(numbers)
+        self.journal.standing = self.book.progress.standing()
 
     def items(self, count: int) -> Iterator[Item]:
         for n in range(count):
             yield Item(n, f"d{n}", n, 10)
 
     def say(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
+        sent = self.tell(worker, event, number, **fields)
+        self.wait()
+        return [*sent, *self.sent()]
+
+    def tell(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
+        """The same without waiting for the disk."""
         self.feeder.said(worker, Said(event, number=number, **fields), self.time)
         return self.sent()
+
+    def wait(self) -> None:
+        """Until the disk has done what it was asked for."""
+        while self.journal.busy:
+            wait(self.journal.disk)
+            self.feeder.tick(self.time)
+
+    def close(self, time: float) -> None:
+        self.feeder.close(time, wait)
 
     def sent(self) -> list[tuple[int, dict[str, Any]]]:
         return [(worker, json.loads(line)) for worker, line in self.feeder.take_lines()]
@@ -87,6 +114,11 @@ class Case:
         due = self.feeder.due()
         if due is not None and due <= time:
             self.feeder.tick(time)
+        self.wait()
+
+
+def wait(disk: DiskThread) -> None:
+    assert disk.answers(60.0)
 
 
 def test_what_is_done_is_appended_then_kept_in_the_ledger_and_only_then_counts() -> None:
@@ -125,7 +157,7 @@ def test_workers_are_sent_home_once_everything_is_durable() -> None:
     assert case.book.committed == 8
     assert case.feeder.over
     assert case.say(1, "want", 2) == []
-    case.feeder.close(1.0)
+    case.close(1.0)
     assert case.book.progress.complete
 
 
@@ -166,6 +198,46 @@ def test_what_was_given_up_is_a_dead_letter_with_its_reason() -> None:
     assert case.feeder.take_notes() == ["item 'd0' was given up after 2 attempts: too long"]
 
 
+def test_while_a_disk_hangs_workers_get_more_up_to_a_bound_and_nothing_counts() -> None:
+    case = Case(count=1000, largest=1, workers=1, commit_bytes=200)
+    case.output.answers.clear()
+    waiting = case.tell(0, "want", 4)
+    given = 0
+    while waiting:
+        _, message = waiting.pop(0)
+        given += 1
+        waiting += case.tell(0, "done", message["batch"], results=["x" * 20])
+        assert given < 1000
+    row = len(b'{"id":"d999","number":999,"result":"xxxxxxxxxxxxxxxxxxxx"}\n')
+    assert 4 < given <= 2 * 200 // row + 4
+    assert case.feeder.take_counts() == []
+    assert not case.feeder.over
+    assert case.feeder.rest_s() == 0.0
+    case.feeder.tick(20.0)
+    assert case.feeder.take_notes() == ["results wait for their disk, which has not answered for 10 s"]
+    case.output.answers.set()
+    case.wait()
+    assert sum(count.items for count in case.feeder.take_counts()) == case.book.committed > 0
+    assert case.sent()  # it goes on
+
+
+def test_a_disk_that_hangs_at_the_end_is_left_alone_and_nothing_of_that_commit_counts() -> None:
+    def give_up(disk: DiskThread) -> None:
+        raise HungDiskError(disk.wanted, "it hangs", disk.hint)
+
+    case = Case(count=1)
+    (_, message), *_ = case.say(0, "want", 1)
+    case.output.answers.clear()
+    case.tell(0, "done", message["batch"], results=[1])
+    case.feeder.close(1.0, give_up)
+    assert case.feeder.problem == f"cannot write out.jsonl: it hangs; {HINT}"
+    assert case.feeder.take_counts() == []
+    assert case.journal.standing == Standing(done=0, dead=0, complete=False)
+    case.output.answers.set()
+    wait(case.journal.disk)
+    assert case.order == ["output", "ledger"]  # what was begun came to its end, and nothing after it
+
+
 def test_a_full_disk_stops_the_job_and_nothing_of_that_commit_counts() -> None:
     case = Case(count=100)
     (_, first), *_ = case.say(0, "want", 2)
@@ -176,7 +248,7 @@ def test_a_full_disk_stops_the_job_and_nothing_of_that_commit_counts() -> None:
     assert case.feeder.take_counts() == []
     assert case.say(1, "want", 2) == []
     case.output.full = False
-    case.feeder.close(1.0)
+    case.close(1.0)
     assert case.book.committed == 0
     assert case.order == ["output closed", "ledger closed"]
 
@@ -247,7 +319,7 @@ def test_one_worker_that_dies_again_and_again_says_little_while_another_has_not_
 
 def test_where_the_job_has_results_of_an_earlier_run_a_few_deaths_are_not_enough() -> None:
     case = Case(count=1000, largest=32, workers=2)
-    case.book.progress.done.add([5000])
+    case.go_on_after([5000])
     for number in range(19):
         die(case, number % 2)
     assert not case.feeder.problem
@@ -321,7 +393,7 @@ def test_a_broken_input_ends_the_reading_and_what_was_read_is_done() -> None:
     run_to_the_end(case)
     assert case.book.committed == 8
     assert case.feeder.input_error is not None
-    case.feeder.close(1.0)
+    case.close(1.0)
     assert not case.book.progress.complete
 
 
@@ -344,7 +416,7 @@ def test_who_was_asked_to_end_speaks_against_nothing() -> None:
     for _ in range(50):
         case.say(0, "want", 2)
         case.feeder.lost(0, "was killed by SIGTERM", 1.0, is_blamed=False)
-    case.feeder.close(2.0)
+    case.close(2.0)
     assert (case.feeder.problem, case.dead.data) == ("", b"")
 
 
@@ -354,6 +426,7 @@ def test_who_is_killed_for_taking_too_long_has_died_of_that() -> None:
     case.say(0, "begin", first["batch"])
     case.tick(60.0)
     case.feeder.lost(0, "was killed by SIGKILL", 61.0)
+    case.wait()
     assert [row["reason"] for row in case.dead.rows] == ["had a batch for 60 s (--stall-timeout) and was killed"]
 
 

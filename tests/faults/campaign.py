@@ -21,6 +21,7 @@ from pathlib import Path
 from ipexlaunch.cli.main import EXIT_UNSHOWN
 from ipexlaunch.documents.report_document import read_report
 from tests.faults.programs import DAEMONS, HIDDEN, MANY, STUBBORN, WORKER
+from tests.hanging_disk import HangingDisk, hanging_disk, has_ended
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 120.0
@@ -41,6 +42,8 @@ class Running:
     """Our end and the launcher's, where it runs on a terminal."""
     taking: threading.Event = field(default_factory=threading.Event)
     """Set while somebody reads the terminal."""
+    disk: HangingDisk | None = None
+    """Where logs, report and run directory are, if that can hang."""
 
     def processes(self) -> list[int]:
         """Every living process of the run, the launcher too, by the tag in its environment or its command line."""
@@ -103,6 +106,8 @@ class Fault:
     notes: str = ""
     """What the report must mention."""
     needs_log_disk: bool = False
+    hanging: bool = False
+    """Whether logs, report and run directory are on a disk that can hang."""
     when_started: bool = False
     """Whether the moment counts from the first worker, so that there is something to hit."""
     direct: bool = False
@@ -193,6 +198,25 @@ def stop_terminal(run: Running) -> bool:
     return True
 
 
+def hang_and_end(number: signal.Signals) -> Callable[[Running], bool]:
+    """Have the disk hang, and then ask the launcher to end; the disk answers again when it has ended, or hangs."""
+
+    def strike(run: Running) -> bool:
+        if run.disk is None:
+            return False
+        run.disk.hang()
+        struck = to_launcher(number)(run)
+        deadline = time.monotonic() + HANG_S
+        while not has_ended(run.process):
+            time.sleep(0.01)
+            if time.monotonic() > deadline:
+                return struck  # and still the disk does not answer: it hung
+        run.disk.answer()
+        return struck
+
+    return strike
+
+
 UNSHOWN = "could not be shown"
 
 FAULTS: dict[str, Fault] = {
@@ -236,6 +260,13 @@ FAULTS: dict[str, Fault] = {
         report=False,
     ),
     "a full disk for logs": Fault(needs_log_disk=True, notes="is no longer written"),
+    # 2: the report could not be kept. It may have been, before the disk hung.
+    "a hanging disk under logs, report and run directory, then SIGTERM": Fault(
+        hanging=True, strike=hang_and_end(signal.SIGTERM), hit_codes=(2, 143), report=False, when_started=True
+    ),
+    "a hanging disk under logs, report and run directory, then SIGINT": Fault(
+        hanging=True, strike=hang_and_end(signal.SIGINT), hit_codes=(2, 130), report=False, when_started=True
+    ),
     "closed stdout": Fault(strike=close_stdout, hit_codes=(1,), notes=UNSHOWN),
     "descriptors 0 to 2 closed at the start": Fault(output="closed"),
     "full stdout and stderr": Fault(output="full", strike=lambda _: True, hit_codes=(1,), notes=UNSHOWN),
@@ -277,8 +308,10 @@ def suffer(fault: Fault, moment_s: float) -> Outcome:
         fault: what happens to it.
         moment_s: when it happens, in seconds after the start of the launcher or of its first worker.
     """
-    with tempfile.TemporaryDirectory() as name, log_disk(Path(name), fault.needs_log_disk):
-        run = start(fault, Path(name))
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        stack.enter_context(log_disk(Path(name), fault.needs_log_disk))
+        disk = stack.enter_context(hanging_disk(Path(name) / "disk")) if fault.hanging else None
+        run = start(fault, Path(name), disk)
         began = time.monotonic()
         if fault.when_started:
             wait_for_workers(run)
@@ -306,7 +339,7 @@ def wait_for_workers(run: Running) -> None:
         time.sleep(0.005)
 
 
-def start(fault: Fault, folder: Path) -> Running:
+def start(fault: Fault, folder: Path, disk: HangingDisk | None) -> Running:
     """Start a run of two workers."""
     program, tag = folder / "program", os.urandom(8).hex()
     program.write_text(fault.program)
@@ -314,7 +347,10 @@ def start(fault: Fault, folder: Path) -> Running:
     if fault.direct:
         command = [sys.executable, str(program), str(3 * RUN_S), str(folder / "report.json")]
     else:
-        options = ["--log-dir", str(folder / "logs"), "--report", str(folder / "report.json"), *fault.options]
+        place = folder if disk is None else disk.path
+        options = ["--log-dir", str(place / "logs"), "--report", str(place / "report.json"), *fault.options]
+        if disk is not None:
+            options += ["--run-dir", str(place / "run"), "--grace", "1"]
         count = str(min(2, len(os.sched_getaffinity(0))))
         command = [sys.executable, "-m", "ipexlaunch", "--ninstances", count, *options, str(program), str(RUN_S)]
     environment = {**os.environ, "FAULT_TAG": tag, "PYTHONPATH": str(ROOT), "ROOT": str(ROOT)}
@@ -334,7 +370,7 @@ def start(fault: Fault, folder: Path) -> Running:
         start_new_session=True,
     )
     os.close(full)
-    return Running(tag=tag, process=process, folder=folder)
+    return Running(tag=tag, process=process, folder=folder, disk=disk)
 
 
 def on_terminal(command: list[str], environment: dict[str, str], tag: str, folder: Path) -> Running:

@@ -1,0 +1,181 @@
+"""When results are committed, how long that may take, and when it holds a job up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.feed_workers.journal_apart import Recorder
+from ipexlaunch.supervise.feed import Count
+from ipexlaunch.wait_for_disk import NOTICE_S, DiskThread
+
+PIPE_LOOK_S = 0.05
+"""Between two looks at a pipe that has not taken its results yet."""
+
+DISK_LOOK_S = 1.0
+"""Between two looks at a commit that lasts."""
+
+PIPE_LAST_S = 5.0
+"""How long a pipe may take nothing once its workers have ended."""
+
+MOST_WAITING_BYTES = 8 << 20
+"""While a pipe has so much to take, nobody is given more to do."""
+
+
+class Pipe(Protocol):
+    """Where results go that nobody can take back, and which may take them slowly or not at all."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What it has not taken yet."""
+
+    @property
+    def problem(self) -> str:
+        """Why it takes nothing any more; "" while it does."""
+
+    def wait(self, patience_s: float | None) -> None:
+        """Return once it has taken all, or raise an IpexLaunchError where it took nothing for so long."""
+
+
+class Commits:
+    """One commit after the other; what is done meanwhile gathers in the journal."""
+
+    def __init__(self, journal: Recorder, commit_s: float, commit_bytes: int, pipe: Pipe | None) -> None:
+        """Begin with nothing to commit.
+
+        Args:
+            journal: makes results durable.
+            commit_s: what is gathered waits at most so long for others to be committed with it, ...
+            commit_bytes: ... or until there is so much of it.
+            pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
+        """
+        self.counts: list[Count] = []
+        """What has become durable; whoever takes it empties the list."""
+        self.notes: list[str] = []
+        """What the user should know; likewise."""
+        self._journal = journal
+        self._commit_s = commit_s
+        self._commit_bytes = commit_bytes
+        self._pipe = pipe
+        self._looked_at_pipe: float | None = None
+        """When it was last looked at; None while it has taken all that was committed."""
+        self._began: float | None = None
+        """When the commit that lasts was begun; None where none does."""
+        self._looked_at_disk = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether all that was done is durable, or taken."""
+        return self._journal.since is None and not self._journal.busy and not self._pipe_waits
+
+    @property
+    def hold_up(self) -> bool:
+        """Whether the disk has too much to take, or the pipe."""
+        if self._journal.waiting_bytes >= 2 * self._commit_bytes:
+            return True
+        return self._pipe is not None and self._pipe.waiting_bytes > MOST_WAITING_BYTES
+
+    @property
+    def _pipe_waits(self) -> bool:
+        """Whether a pipe has not taken everything, or fails."""
+        return self._pipe is not None and bool(self._pipe.waiting_bytes or self._pipe.problem)
+
+    def due(self) -> float | None:
+        """When something is to be committed or to be looked at."""
+        if self._journal.answered:
+            return 0.0
+        times = [] if self._began is None else [self._looked_at_disk + DISK_LOOK_S]
+        if self._journal.since is not None and not self._journal.busy:
+            times.append(self._journal.since + self._commit_s)
+        if self._looked_at_pipe is not None:
+            times.append(self._looked_at_pipe + PIPE_LOOK_S)
+        return min(times, default=None)
+
+    def look(self, now: float) -> bool:
+        """Take what has become durable; whether something came to its end that may have held the job up.
+
+        Raises:
+            IpexLaunchError: something cannot be written.
+        """
+        is_free = self._look_at_disk(now)
+        if self._looked_at_pipe is None or self._pipe is None:
+            return is_free
+        self._looked_at_pipe = now if self._pipe_waits else None
+        if self._pipe.problem:
+            raise IpexLaunchError("write results to the pipe", self._pipe.problem)
+        return True
+
+    def begin(self, now: float, *, must: bool = False) -> None:
+        """Begin a commit where one is due and none lasts.
+
+        Args:
+            now: seconds of the supervisor's clock.
+            must: whether nothing else will come that could be committed with what is gathered.
+
+        Raises:
+            IpexLaunchError: something cannot be written.
+        """
+        journal = self._journal
+        if journal.busy or journal.since is None:
+            return
+        if must or now >= journal.since + self._commit_s or journal.waiting_bytes >= self._commit_bytes:
+            journal.commit()
+            self._began = self._looked_at_disk = now
+            self._look_at_disk(now)
+
+    def end(self, now: float, wait: Callable[[DiskThread], None], *, is_given_up: bool) -> None:
+        """Wait for the commit that lasts, and commit all that is gathered.
+
+        Args:
+            now: seconds of the supervisor's clock.
+            wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
+            is_given_up: whether nothing more is to be committed.
+
+        Raises:
+            IpexLaunchError: something cannot be written.
+        """
+        self._wait(now, wait)
+        if is_given_up:
+            return
+        self.begin(now, must=True)
+        self._wait(now, wait)
+        if self._pipe is not None:
+            self._pipe.wait(PIPE_LAST_S)
+
+    def let_go(self, now: float, wait: Callable[[DiskThread], None], *, complete: bool, settle: bool) -> None:
+        """Let go of the files; one that hangs is left to its thread.
+
+        Args:
+            now: seconds of the supervisor's clock.
+            wait: as for `end`.
+            complete: whether the job has come to its end.
+            settle: whether every file is to be left as it is to be found.
+
+        Raises:
+            IpexLaunchError: something cannot be written.
+        """
+        if not self._journal.busy:
+            self._journal.finish(complete=complete, settle=settle)
+            self._wait(now, wait)
+
+    def _wait(self, now: float, wait: Callable[[DiskThread], None]) -> None:
+        while self._journal.disk is not None and self._journal.busy:
+            wait(self._journal.disk)
+            self._look_at_disk(now)
+
+    def _look_at_disk(self, now: float) -> bool:
+        """Take what a commit has made durable, or note that it lasts; whether one is over."""
+        journal = self._journal
+        if journal.answered:
+            self._began = None
+            self.counts += journal.take_counts()
+            if self._pipe is not None and self._looked_at_pipe is None:
+                self._looked_at_pipe = 0.0
+            return True
+        if self._began is not None and journal.disk is not None and now >= self._looked_at_disk + DISK_LOOK_S:
+            journal.disk.silent_s()  # so that it can tell since when
+            if self._looked_at_disk - self._began < NOTICE_S <= now - self._began:
+                self.notes.append(f"results wait for their disk, which has not answered for {NOTICE_S:g} s")
+            self._looked_at_disk = now
+        return False
