@@ -16,7 +16,7 @@ ipex := .venv-ipex/bin
 # What Python can warn of is an error in our tests (pyproject.toml: filterwarnings). Without the allocator of -X dev, which
 # makes the long ones half as long again. Two processes share the tests: most of a test's time it waits.
 strict = --tx "2*popen//python='$(CURDIR)/$(bin)/python' -X dev -X warn_default_encoding"
-# Saved machines that lie beside the checkout (tests/probe/test_saved_machines.py).
+# Saved machines that lie beside the checkout (tests/machine/probe/test_saved_machines.py).
 IPEXLAUNCH_TOPOLOGIES ?= ../shared/topologies/dev
 elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"

@@ -86,18 +86,18 @@ worker.finish()
 
 MANY = """
 import os, sys, json
-from ipexlaunch.batching.items import Item
-from ipexlaunch.batching.output_rules import OutputRules
-from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
-from ipexlaunch.bind import adopt_orphans, held_to
-from ipexlaunch.feed_workers import FeedRules, JournalApart, QueueFeeder
-from ipexlaunch.feed_workers.open_job import open_job
-from ipexlaunch.inspect_placement import Inspector, descendants
-from ipexlaunch.launch import Job, make_launch
-from ipexlaunch.lifecycle import Limits
+from ipexlaunch.batch.items import Item
+from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
+from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed.open_job import open_job
+from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.report import aggregate
-from ipexlaunch.supervise import Means, Showing, supervise
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.launch.supervise import Means, Showing, supervise
 
 script, count, queued, speeds, source, output = sys.argv[1:]
 count, queued = int(count), queued == "queue"

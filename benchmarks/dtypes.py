@@ -22,12 +22,12 @@ from statistics import median
 from launch_overhead import ROOT, machine
 
 from ipexlaunch.cli.dtypes_command import workers_job
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.choose import Weighed
-from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.guard_dtypes import Ground, make_ground, measure_known, resolve_candidate
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.choose import Weighed
+from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.probe.sources import open_topology
+from ipexlaunch.tune.dtypes import Ground, make_ground, measure_known, resolve_candidate
 
 JOBS = (
     ModelJob(model="minilm", task="embed", batch_size=16, input_tokens=64),
@@ -132,7 +132,7 @@ def rate_of(job: ModelJob, ground: Ground) -> float:
         report = Path(directory, "report.json")
         command = [sys.executable, "-m", "ipexlaunch", "run", "--ninstances", str(len(ground.plan.instances)),
                    "--python", ground.job.python, "--report", str(report),
-                   "-m", "ipexlaunch.workers.run_model", job.to_json()]  # fmt: skip
+                   "-m", "ipexlaunch.models.run_model", job.to_json()]  # fmt: skip
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
             raise SystemExit(f"{done.stdout}{done.stderr}\ndtypes: {job.candidate.name} ended with {done.returncode}")

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.probe.sources import open_topology
 
 MACHINE = "8s 4n 32c 2t"
 INSTANCES = 512

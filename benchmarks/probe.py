@@ -25,8 +25,8 @@ from statistics import median
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the tree is written by a module of the tests, which is not installed
 
-from ipexlaunch.probe import probe  # noqa: E402
-from ipexlaunch.topology.sentence import machine_from_sentence  # noqa: E402
+from ipexlaunch.machine.probe import probe  # noqa: E402
+from ipexlaunch.machine.synthetic import machine_from_sentence  # noqa: E402
 from tests.sysfs_writer import write_sysfs  # noqa: E402
 
 SHAPE = "8s 4n 32c 2t"

@@ -17,8 +17,8 @@ import threading
 import time
 from pathlib import Path
 
-from ipexlaunch.inspect_placement import Inspector
-from ipexlaunch.proc_text import memory_of
+from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.proc_text import memory_of
 
 WORKER = "worker"
 

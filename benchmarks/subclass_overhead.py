@@ -19,9 +19,9 @@ from time import thread_time
 
 import torch
 
-from ipexlaunch.engines.candidate import Candidate, floating
-from ipexlaunch.run_models.compile_program import LoadedProgram, compile_program
-from ipexlaunch.run_models.quantise import convert
+from ipexlaunch.models.engines.candidate import Candidate, floating
+from ipexlaunch.models.run.compile_program import LoadedProgram, compile_program
+from ipexlaunch.models.run.quantise import convert
 
 LAYERS, WIDTH, CALLS, ROUNDS = 72, 64, 100, 7
 

@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LAUNCHER = """
 import json, os, resource, sys, time
-from ipexlaunch.bind import adopt_orphans, held_to
-from ipexlaunch.count_oom_kills import count_oom_kills
-from ipexlaunch.inspect_placement import Inspector, descendants
-from ipexlaunch.keep_runs.run_directory import GrowingEvents
-from ipexlaunch.launch import Job, make_launch
-from ipexlaunch.lifecycle import Limits
+from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.launch.count_oom_kills import count_oom_kills
+from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.report.kept_runs.run_directory import GrowingEvents
+from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise import Means, Showing, supervise
 
 script, count, interval, folder = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 instances = tuple(Instance(index=i, cpus=frozenset(), nodes=frozenset(), threads=1) for i in range(count))

@@ -3,7 +3,7 @@
     python benchmarks/tune.py                  # simulated machines (about 5 minutes)
     python benchmarks/tune.py --host --python .venv-ipex/bin/python   # this host (about an hour, and it must be quiet)
 
-Simulated: random machines of tests/tuning/simulated_machines.py. The cost is the sum of measured seconds; that of an
+Simulated: random machines of tests/tune/simulated_machines.py. The cost is the sum of measured seconds; that of an
 exhaustive search is one full-length run of every setting that runs. Machines with fewer than 100 such settings are
 counted apart: there a look at every split is a large part of everything.
 
@@ -27,10 +27,10 @@ from launch_overhead import ROOT, machine
 
 sys.path.insert(0, str(ROOT))
 
-from ipexlaunch.keep_study import open_study
-from ipexlaunch.tuning.next_step import Rule
-from ipexlaunch.tuning.search import search
-from tests.tuning.simulated_machines import SimulatedMachine, random_machine
+from ipexlaunch.tune.next_step import Rule
+from ipexlaunch.tune.optuna_study import open_study
+from ipexlaunch.tune.search import search
+from tests.tune.simulated_machines import SimulatedMachine, random_machine
 
 NEAR = 0.97
 LEAST_SHARE = 0.95

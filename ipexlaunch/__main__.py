@@ -21,7 +21,7 @@ def main() -> None:
 
     # Nothing that start-up allocates is garbage; looking for it would cost a twentieth of the start.
     gc.disable()
-    from ipexlaunch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
+    from ipexlaunch.launch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
 
     open_closed_descriptors()
     take_over()

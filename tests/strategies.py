@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from ipexlaunch.topology import Accelerator, Cpu, Limit, Node, Topology
+from ipexlaunch.machine.topology import Accelerator, Cpu, Limit, Node, Topology
 
 X86 = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_tile", "amx_int8", "amx_bf16")
 ARM = ("asimd", "asimddp", "sve", "bf16", "i8mm")

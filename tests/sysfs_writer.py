@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, Iterable
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.topology import Cpu, Limit, Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Cpu, Limit, Topology
 
 PERIOD_US = 100_000
 DISPLAY_VENDORS = {"intel": "0x8086", "nvidia": "0x10de", "amd": "0x1002"}

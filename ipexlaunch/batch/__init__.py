@@ -1,1 +1,1 @@
-"""Values of a batch job: items, the queue that gives them out, what is done, and the figures of it."""
+"""Every item of a batch job once, whatever dies."""

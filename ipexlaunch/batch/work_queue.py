@@ -22,8 +22,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from ipexlaunch.batching.batch_figures import BatchFigures
-from ipexlaunch.batching.items import Batch, DeadLetter, Item
+from ipexlaunch.batch.counts import BatchFigures
+from ipexlaunch.batch.items import Batch, DeadLetter, Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

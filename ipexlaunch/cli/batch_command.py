@@ -12,42 +12,36 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.batch_input import batch_rules, find_input
-from ipexlaunch.cli.batch_options import batch_options, output_rules
+from ipexlaunch.batch.input.look_at_items import look_at_items
+from ipexlaunch.batch.input.threaded_reader import FirstItems, InputWatcher, ReadApart, first_items, read_file_apart
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
-from ipexlaunch.cli.built_in_workers import built_in_job
-from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
-from ipexlaunch.cli.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.model_options import model_job, resolved
-from ipexlaunch.cli.plan_file import plan_to_run
-from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.replay import job_to_replay, tell_changes
-from ipexlaunch.cli.run_launch import Feeding, run_launch
-from ipexlaunch.cli.run_options import run_options_where_fed
+from ipexlaunch.cli.options.batch_input import batch_rules, find_input
+from ipexlaunch.cli.options.batch_options import batch_options, output_rules
+from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps, program_reads
+from ipexlaunch.cli.options.model_options import model_job, resolved
+from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.options.run_options import run_options_where_fed
+from ipexlaunch.cli.run.built_in_workers import built_in_job
+from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.run.plan_to_run import plan_to_run
+from ipexlaunch.cli.run.replay import job_to_replay, tell_changes
+from ipexlaunch.cli.run.run_launch import Feeding, run_launch
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.engines.openai_request import TASKS
-from ipexlaunch.launch import Job, shell_line
-from ipexlaunch.read_items.look_at_items import look_at_items
-from ipexlaunch.read_items.read_apart import (
-    FirstItems,
-    InputWatcher,
-    ReadApart,
-    first_items,
-    read_file_apart,
-)
-from ipexlaunch.secret_values import masked
-from ipexlaunch.wait_for_disk import DiskPatience
+from ipexlaunch.documents.secret_values import masked
+from ipexlaunch.launch.job import Job, shell_line
+from ipexlaunch.launch.wait_for_disk import DiskPatience
+from ipexlaunch.models.engines.openai_request import TASKS
 
 if TYPE_CHECKING:
-    from ipexlaunch.batching.output_rules import OutputRules
-    from ipexlaunch.engines.candidate import Candidate
-    from ipexlaunch.feed_workers import JournalApart, QueueFeeder
+    from ipexlaunch.batch.feed import JournalApart, QueueFeeder
+    from ipexlaunch.batch.input.open_items import ItemSource
+    from ipexlaunch.batch.output.output_rules import OutputRules
+    from ipexlaunch.batch.output.standard_output import StandardOutput
+    from ipexlaunch.machine.topology import Topology
+    from ipexlaunch.models.engines.candidate import Candidate
     from ipexlaunch.plan import Plan
-    from ipexlaunch.read_items.open_items import ItemSource
-    from ipexlaunch.topology import Topology
-    from ipexlaunch.write_results.standard_output import StandardOutput
 
-WORKER = "ipexlaunch.workers.run_batch"
+WORKER = "ipexlaunch.models.run_batch"
 
 LOST_TIME = 1.0
 """The results are what is wanted, and who else used the cores does not make them wrong."""
@@ -153,8 +147,8 @@ def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
 
     Another measurement may find another one the fastest by little, and a job that is gone on with may not change it.
     """
-    from ipexlaunch.engines import model_job as model_jobs
-    from ipexlaunch.feed_workers.open_job import recorded_job
+    from ipexlaunch.batch.feed.open_job import recorded_job
+    from ipexlaunch.models.engines import model_job as model_jobs
 
     before = recorded_job(output_rules(options)).get("program")
     try:
@@ -183,9 +177,9 @@ def _feeding(
     source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: dict[str, Any]
 ) -> Feeding:
     """What makes the run a batch job."""
-    from ipexlaunch.batching.batch_progress import BatchProgress
-    from ipexlaunch.cli.batch_conclusion import conclude
-    from ipexlaunch.feed_workers import JournalApart
+    from ipexlaunch.batch.feed import JournalApart
+    from ipexlaunch.batch.progress import BatchProgress
+    from ipexlaunch.cli.batch_summary import conclude
 
     again, done = output.journal.again, output.journal.progress.done
     before = done.count if again is None else 0
@@ -237,8 +231,8 @@ def _feeder(
     *,
     is_file: bool,
 ) -> QueueFeeder:
-    from ipexlaunch.batching.work_queue import WorkQueue
-    from ipexlaunch.feed_workers import FeedRules, QueueFeeder
+    from ipexlaunch.batch.feed import FeedRules, QueueFeeder
+    from ipexlaunch.batch.work_queue import WorkQueue
 
     rules = batch_rules(workers, options, attempts=options["attempts"])
     patience = FeedRules(stall_timeout_s=options["stall_timeout"])

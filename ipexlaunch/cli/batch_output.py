@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ipexlaunch.batching.output_rules import STDOUT, OutputRules
+from ipexlaunch.batch.feed import Journal
+from ipexlaunch.batch.feed.dead_letters import DEAD
+from ipexlaunch.batch.output.output_rules import STDOUT, OutputRules
+from ipexlaunch.batch.output.standard_output import StandardOutput
+from ipexlaunch.documents.write_file import is_stream, open_stream
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.feed_workers import Journal
-from ipexlaunch.feed_workers.dead_letters import DEAD
 from ipexlaunch.plan.words import counted
-from ipexlaunch.write_file import is_stream, open_stream
-from ipexlaunch.write_results.standard_output import StandardOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class BatchOutput:
         Raises:
             IpexLaunchError: it cannot be written; what was gathered stays.
         """
-        from ipexlaunch.write_results.finish_output import finish_output, order_to_pipe
+        from ipexlaunch.batch.output.finalize import finish_output, order_to_pipe
 
         length = self.journal.progress.output_bytes
         if self.stream is None:
@@ -135,8 +135,8 @@ def open_output(
     Raises:
         IpexLaunchError: it is there already, another job holds it, or it cannot be written.
     """
-    from ipexlaunch.feed_workers.open_job import open_job, open_pipe
-    from ipexlaunch.write_results.appended_file import AppendedFile
+    from ipexlaunch.batch.feed.open_job import open_job, open_pipe
+    from ipexlaunch.batch.output.appended_file import AppendedFile
 
     if stream is None:
         _make_folder(rules.path)
@@ -183,8 +183,8 @@ def check_output(rules: OutputRules, options: dict[str, Any]) -> StandardOutput 
     Raises:
         IpexLaunchError: there are results already, another job is at work on them, or a library is missing.
     """
-    from ipexlaunch.feed_workers.open_job import refuse_existing
-    from ipexlaunch.write_results.parquet_file import require_pyarrow
+    from ipexlaunch.batch.feed.open_job import refuse_existing
+    from ipexlaunch.batch.output.parquet_file import require_pyarrow
 
     if rules.parquet:
         require_pyarrow()

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ipexlaunch.batching.batch_figures import BatchSummary, summary_of
-from ipexlaunch.batching.output_rules import STDOUT
+from ipexlaunch.batch.counts import BatchSummary, summary_of
+from ipexlaunch.batch.output.output_rules import STDOUT
 from ipexlaunch.cli.batch_output import given_up
 from ipexlaunch.errors import BadRowError, IpexLaunchError
 from ipexlaunch.plan.words import counted
 
 if TYPE_CHECKING:
+    from ipexlaunch.batch.feed import QueueFeeder
     from ipexlaunch.cli.batch_output import BatchOutput
-    from ipexlaunch.feed_workers import QueueFeeder
-    from ipexlaunch.wait_for_disk import DiskPatience
+    from ipexlaunch.launch.wait_for_disk import DiskPatience
 
 
 def conclude(

@@ -8,21 +8,21 @@ from typing import Any
 
 import click
 
-from ipexlaunch.cli.baseline_run import baseline_option
-from ipexlaunch.cli.bench_options import bench_options
-from ipexlaunch.cli.built_in_workers import built_in_job
-from ipexlaunch.cli.check_files import FileCheckedCommand
-from ipexlaunch.cli.make_job import launch_from_options
-from ipexlaunch.cli.model_options import model_job, resolved, task_of, text_of
-from ipexlaunch.cli.plan_file import plan_to_run
-from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.profile_options import apply_profile, model_key, profile_option
-from ipexlaunch.cli.run_launch import run_launch
-from ipexlaunch.cli.run_options import run_options
+from ipexlaunch.cli.options.bench_options import bench_options
+from ipexlaunch.cli.options.check_files import FileCheckedCommand
+from ipexlaunch.cli.options.model_options import model_job, resolved, task_of, text_of
+from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.options.profile_options import apply_profile, model_key, profile_option
+from ipexlaunch.cli.options.run_options import run_options
+from ipexlaunch.cli.run.built_in_workers import built_in_job
+from ipexlaunch.cli.run.make_job import launch_from_options
+from ipexlaunch.cli.run.plan_to_run import plan_to_run
+from ipexlaunch.cli.run.run_launch import run_launch
+from ipexlaunch.cli.run.solo_run import baseline_option
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.launch import shell_line
+from ipexlaunch.launch.job import shell_line
 
-WORKER = "ipexlaunch.workers.run_model"
+WORKER = "ipexlaunch.models.run_model"
 
 
 @click.command(
@@ -66,7 +66,7 @@ def command(context: click.Context, /, **options: Any) -> int:
     _tell(f"{found.choice.candidate.name}: {found.choice.why}")
     known = None
     if profile is not None and not options["baseline"]:
-        from ipexlaunch.cli.known_baseline import baseline_of_profile  # not loaded where there is no profile
+        from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile  # not loaded where there is no profile
 
         known = baseline_of_profile(profile, launch.job, model=found.job)
     return run_launch(launch, topology, options, known=known).exit_code

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ipexlaunch.batch.loadgen import LoadTest
+from ipexlaunch.batch.loadgen.load_test import require_loadgen
 from ipexlaunch.cli.batch_command import model_program
-from ipexlaunch.cli.batch_input import batch_rules, find_input
-from ipexlaunch.cli.batch_options import loadgen_options
-from ipexlaunch.cli.check_files import FileCheckedCommand
-from ipexlaunch.cli.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.plan_file import plan_to_run
-from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.run_launch import Feeding, run_launch
-from ipexlaunch.cli.run_options import run_options_where_fed
+from ipexlaunch.cli.options.batch_input import batch_rules, find_input
+from ipexlaunch.cli.options.batch_options import loadgen_options
+from ipexlaunch.cli.options.check_files import FileCheckedCommand
+from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.options.run_options import run_options_where_fed
+from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.run.plan_to_run import plan_to_run
+from ipexlaunch.cli.run.run_launch import Feeding, run_launch
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.errors import RequestError
-from ipexlaunch.launch import shell_line
-from ipexlaunch.run_loadgen import LoadTest
-from ipexlaunch.run_loadgen.load_test import require_loadgen
+from ipexlaunch.launch.job import shell_line
+from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
 
 if TYPE_CHECKING:
-    from ipexlaunch.batching.batch_figures import BatchSummary
-    from ipexlaunch.batching.items import Item
-    from ipexlaunch.feed_workers import QueueFeeder
-    from ipexlaunch.run_loadgen import LoadRules
+    from ipexlaunch.batch.counts import BatchSummary
+    from ipexlaunch.batch.feed import QueueFeeder
+    from ipexlaunch.batch.items import Item
+    from ipexlaunch.batch.loadgen import LoadRules
 
 LAST_WORDS_S = 30.0
 """How long LoadGen may take for its logs once everything is answered."""
@@ -93,7 +93,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 
 
 def _samples(options: dict[str, Any]) -> list[Item]:
-    from ipexlaunch.batching.items import Item
+    from ipexlaunch.batch.items import Item
 
     source = find_input(options)
     samples = [item for item in source.items() if isinstance(item, Item)]
@@ -103,7 +103,7 @@ def _samples(options: dict[str, Any]) -> list[Item]:
 
 
 def _rules(folder: str, options: dict[str, Any]) -> LoadRules:
-    from ipexlaunch.run_loadgen import LoadRules
+    from ipexlaunch.batch.loadgen import LoadRules
 
     return LoadRules(
         scenario=options["scenario"],
@@ -116,12 +116,12 @@ def _rules(folder: str, options: dict[str, Any]) -> LoadRules:
 
 
 def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
-    from ipexlaunch.batching.batch_progress import BatchProgress
-    from ipexlaunch.batching.work_queue import WorkQueue
-    from ipexlaunch.feed_workers import FeedRules, QueueFeeder
-    from ipexlaunch.read_items.read_apart import InputWatcher, ReadApart
-    from ipexlaunch.run_loadgen import Answered
-    from ipexlaunch.run_loadgen.load_test import BeginWhenReady
+    from ipexlaunch.batch.feed import FeedRules, QueueFeeder
+    from ipexlaunch.batch.input.threaded_reader import InputWatcher, ReadApart
+    from ipexlaunch.batch.loadgen import Answered
+    from ipexlaunch.batch.loadgen.load_test import BeginWhenReady
+    from ipexlaunch.batch.progress import BatchProgress
+    from ipexlaunch.batch.work_queue import WorkQueue
 
     stall = options["stall_timeout"]
     answered = Answered(test.complete)
@@ -148,9 +148,9 @@ def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
 
 
 def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSummary]:
-    from ipexlaunch.batching.batch_figures import summary_of
-    from ipexlaunch.cli.batch_conclusion import words_of
-    from ipexlaunch.run_loadgen.load_test import VERDICT
+    from ipexlaunch.batch.counts import summary_of
+    from ipexlaunch.batch.loadgen.load_test import VERDICT
+    from ipexlaunch.cli.batch_summary import words_of
 
     standing = feeder.journal.standing
     whole = standing.done == test.issued and test.issued > 0

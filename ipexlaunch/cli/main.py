@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = context.command_path if context else "ipexlaunch"
         message = error.format_message()
         if isinstance(error, click.NoSuchOption):
-            from ipexlaunch.cli.run_options import explain_absent
+            from ipexlaunch.cli.options.run_options import explain_absent
 
             message = explain_absent(message)
         return _complain(f"{message} (try '{name} --help')", error.exit_code)
@@ -119,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refusal(error: Exception) -> str:
     """What is wrong with the process that we are, where that is the reason of an error; else ""."""
-    from ipexlaunch.shortages import remedy_of
+    from ipexlaunch.launch.shortages import remedy_of
 
     if remedy := remedy_of(error):
         what = getattr(error, "strerror", None) or str(error) or "no memory is left"

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps
-from ipexlaunch.cli.named_files import Written
-from ipexlaunch.cli.option_types import PORT
-from ipexlaunch.cli.plan_options import plan_options
+from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps
+from ipexlaunch.cli.options.named_files import Written
+from ipexlaunch.cli.options.option_types import PORT
+from ipexlaunch.cli.options.plan_options import plan_options
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.documents.visible_text import visible
+from ipexlaunch.documents.write_file import check_writable, write_file
+from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan.templates import FIRST_PORT
-from ipexlaunch.visible_text import visible
-from ipexlaunch.write_file import check_writable, write_file
 
 if TYPE_CHECKING:
+    from ipexlaunch.machine.topology import Topology
     from ipexlaunch.plan import Plan
-    from ipexlaunch.topology import Topology
 
     Choice = click.Choice[str]  # older ones are not generic at run time
 else:
@@ -90,7 +90,7 @@ def command(source: str, check_file: str | None, any_machine: bool, **options: A
     PROGRAM and its arguments are for --export only. In them and in --env, {index} {count} {cpus} {nodes} {threads}
     {port} stand for the instance's own.
     """
-    from ipexlaunch.probe.sources import open_topology
+    from ipexlaunch.machine.probe.sources import open_topology
 
     _refuse_useless(options)
     gc.disable()  # a document is read and one is printed: looking for garbage takes 15 ms and finds none
@@ -104,7 +104,7 @@ def command(source: str, check_file: str | None, any_machine: bool, **options: A
 def _run(topology: Topology, check_file: str | None, any_machine: bool, options: dict[str, Any]) -> int:
     if check_file is not None:
         return _check(check_file, topology, any_machine)
-    from ipexlaunch.cli.plan_file import plan_from_options
+    from ipexlaunch.cli.run.plan_to_run import plan_from_options
 
     plan = plan_from_options(topology, options, any_machine)
     if options["export"]:
@@ -132,7 +132,7 @@ def _refuse_useless(options: dict[str, Any]) -> None:
 
 
 def _check(path: str, topology: Topology, any_machine: bool) -> int:
-    from ipexlaunch.cli.plan_file import read_plan_file
+    from ipexlaunch.cli.run.plan_to_run import read_plan_file
     from ipexlaunch.errors import DocumentError
 
     try:
@@ -151,7 +151,7 @@ def _check(path: str, topology: Topology, any_machine: bool) -> int:
 
 def _shown(topology: Topology, plan: Plan, form: str) -> str:
     if form in ("yaml", "json"):
-        from ipexlaunch.documents.plan_document import write_plan
+        from ipexlaunch.plan.plan_file import write_plan
 
         return write_plan(plan, as_json=form == "json")
     if form == "numactl":
@@ -160,21 +160,21 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
         return "".join(line + "\n" for line in numactl_lines(plan))
     assignment = {cpu: instance.index for instance in plan.instances for cpu in instance.cpus}
     if form == "svg":
-        from ipexlaunch.drawings.machine_svg import machine_svg
+        from ipexlaunch.machine.pictures.svg import machine_svg
 
         return machine_svg(topology, assignment)
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
     if form == "drawing":
-        from ipexlaunch.drawings.machine_drawing import machine_drawing
+        from ipexlaunch.machine.pictures.drawing import machine_drawing
 
         return showable(machine_drawing(topology, assignment, width=width, color=color), sys.stdout)
-    from ipexlaunch.drawings.plan_table import plan_table
+    from ipexlaunch.plan.plan_table import plan_table
 
     return showable(plan_table(plan, topology, width=width, color=color), sys.stdout)
 
 
 def _export(plan: Plan, options: dict[str, Any]) -> None:
-    from ipexlaunch.cli.make_job import variables_of
+    from ipexlaunch.cli.run.make_job import variables_of
     from ipexlaunch.plan.exports import Work, export_plan
 
     folder = options["export_dir"]

@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from ipexlaunch.cli.baseline_run import baseline_option
-from ipexlaunch.cli.check_files import FileCheckedCommand, check_overlaps, program_reads
-from ipexlaunch.cli.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.plan_file import plan_to_run
-from ipexlaunch.cli.plan_options import plan_options
-from ipexlaunch.cli.profile_options import apply_profile, profile_option, program_key, with_batch_size
-from ipexlaunch.cli.replay import job_to_replay, tell_changes
-from ipexlaunch.cli.run_launch import run_launch
-from ipexlaunch.cli.run_options import run_options
-from ipexlaunch.cli.script_options import script_options, script_runner
-from ipexlaunch.launch import shell_line
+from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps, program_reads
+from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.options.profile_options import apply_profile, profile_option, program_key, with_batch_size
+from ipexlaunch.cli.options.run_options import run_options
+from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.run.plan_to_run import plan_to_run
+from ipexlaunch.cli.run.replay import job_to_replay, tell_changes
+from ipexlaunch.cli.run.run_launch import run_launch
+from ipexlaunch.cli.run.script_options import script_options, script_runner
+from ipexlaunch.cli.run.solo_run import baseline_option
+from ipexlaunch.launch.job import shell_line
 
 
 @click.command(
@@ -65,7 +65,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         return 0
     known = None
     if profile is not None and not options["baseline"]:
-        from ipexlaunch.cli.known_baseline import baseline_of_profile  # not loaded where there is no profile
+        from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile  # not loaded where there is no profile
 
         known = baseline_of_profile(profile, launch.job, typed)
     report = run_launch(launch, topology, options, known=known)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipexlaunch.cli.check_files import FileCheckedCommand
-from ipexlaunch.cli.option_types import SECONDS
+from ipexlaunch.cli.options.check_files import FileCheckedCommand
+from ipexlaunch.cli.options.option_types import SECONDS
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
-from ipexlaunch.guard_streams import failed
+from ipexlaunch.launch.guard_streams import failed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ipexlaunch.run_identity import RunIdentity
-    from ipexlaunch.sample_usage import UsageSampler
-    from ipexlaunch.status_socket.ask import Answer
-    from ipexlaunch.usage import Usage
+    from ipexlaunch.report.live.run_identity import RunIdentity
+    from ipexlaunch.report.live.sample_usage import UsageSampler
+    from ipexlaunch.report.live.status_socket.ask import Answer
+    from ipexlaunch.report.live.usage import Usage
 
     Sampler = UsageSampler[tuple[RunIdentity, int]]
 
@@ -48,7 +48,7 @@ def command(once: bool, form: str, interval: float) -> int:
 
     --format json prints once, for programs.
     """
-    from ipexlaunch.sample_usage import UsageSampler
+    from ipexlaunch.report.live.sample_usage import UsageSampler
 
     sampler: Sampler = UsageSampler()
     if once or form == "json" or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
@@ -60,7 +60,7 @@ def command(once: bool, form: str, interval: float) -> int:
 
 def _look(sampler: Sampler) -> tuple[list[Run], list[str]]:
     """Every run with what its workers use, and what is to be said about those that do not answer."""
-    from ipexlaunch.status_socket.ask import ask_runs
+    from ipexlaunch.report.live.status_socket.ask import ask_runs
 
     notes: list[str] = []
     answers = ask_runs(os.environ, os.getuid(), note=notes.append)
@@ -89,11 +89,11 @@ def _look_twice(sampler: Sampler) -> tuple[list[Run], list[str]]:
 
 def _print(runs: list[Run], notes: list[str], form: str) -> None:
     if form == "json":
-        from ipexlaunch.documents.status_document import write_top
+        from ipexlaunch.report.live.status_file import write_top
 
         sys.stdout.write(write_top((answer.identity, answer.snapshot, usages) for answer, usages in runs))
     else:
-        from ipexlaunch.drawings.live_table import live_text
+        from ipexlaunch.report.live.table import live_text
 
         width, color = width_of(sys.stdout), wants_color(sys.stdout)
         texts = [
@@ -147,7 +147,7 @@ def _picture(runs: list[Run], notes: list[str], width: int, height: int) -> Rend
     from rich.console import Group
     from rich.text import Text
 
-    from ipexlaunch.drawings.live_table import lines_wanted, live_table
+    from ipexlaunch.report.live.table import lines_wanted, live_table
 
     left = height - len(notes)
     parts: list[RenderableType] = []

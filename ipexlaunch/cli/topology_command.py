@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import click
 
-from ipexlaunch.cli.check_files import FileCheckedCommand
+from ipexlaunch.cli.options.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.documents.visible_text import visible_lines
 from ipexlaunch.errors import RequestError
-from ipexlaunch.topology.machine import Topology
-from ipexlaunch.visible_text import visible_lines
+from ipexlaunch.machine.topology import Topology
 
 PICTURES = ("table", "tree", "drawing", "svg")
 DOCUMENTS = ("yaml", "json")
@@ -37,14 +37,14 @@ def command(source: str, form: str, explain: bool, save: str | None) -> None:
     if save is not None:
         _save(source, save)
         return
-    from ipexlaunch.probe.sources import open_topology
+    from ipexlaunch.machine.probe.sources import open_topology
 
     topology = open_topology(source)
     if not explain:
         for gap in topology.gaps:
             click.echo(f"ipexlaunch: {gap}", err=True)
     if explain:
-        from ipexlaunch.topology.explain import explanation
+        from ipexlaunch.machine.explain_exclusion import explanation
 
         click.echo(visible_lines(explanation(topology)), nl=False)
         return
@@ -53,14 +53,14 @@ def command(source: str, form: str, explain: bool, save: str | None) -> None:
 
 
 def _document(topology: Topology, form: str) -> str:
-    from ipexlaunch.documents.topology_document import topology_to_json, topology_to_yaml
+    from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 
     return topology_to_json(topology) if form == "json" else topology_to_yaml(topology)
 
 
 def _picture(topology: Topology, form: str) -> str:
     draw: Callable[..., str] = getattr(
-        importlib.import_module(f"ipexlaunch.drawings.machine_{form}"), f"machine_{form}"
+        importlib.import_module(f"ipexlaunch.machine.pictures.{form}"), f"machine_{form}"
     )
     if form == "svg":
         return draw(topology)
@@ -68,8 +68,8 @@ def _picture(topology: Topology, form: str) -> str:
 
 
 def _save(source: str, path: str) -> None:
-    from ipexlaunch.probe.snapshot import save_snapshot
-    from ipexlaunch.probe.sources import files_of, open_topology
+    from ipexlaunch.machine.probe.capture import save_snapshot
+    from ipexlaunch.machine.probe.sources import files_of, open_topology
 
     files = files_of(source)
     if files is None:

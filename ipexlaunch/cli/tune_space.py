@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.built_in_workers import built_in_job
-from ipexlaunch.cli.choose_preloads import usable_libraries
-from ipexlaunch.cli.model_options import model_job, resolved, text_of
-from ipexlaunch.cli.plan_options import request_from_options
-from ipexlaunch.cli.run_options import allocator
-from ipexlaunch.cli.tune_options import MODEL_BATCH_SIZES
+from ipexlaunch.cli.options.model_options import model_job, resolved, text_of
+from ipexlaunch.cli.options.plan_options import request_from_options
+from ipexlaunch.cli.options.run_options import allocator
+from ipexlaunch.cli.options.tune_options import MODEL_BATCH_SIZES
+from ipexlaunch.cli.run.built_in_workers import built_in_job
+from ipexlaunch.cli.run.choose_preloads import usable_libraries
+from ipexlaunch.doctor.preloads import ALLOCATORS
 from ipexlaunch.plan import make_plan
-from ipexlaunch.preloads import ALLOCATORS
-from ipexlaunch.tuning.space import AS_IS, Space
-from ipexlaunch.tuning.splits import splits_of
+from ipexlaunch.tune.space import AS_IS, Space
+from ipexlaunch.tune.splits import splits_of
 
 if TYPE_CHECKING:
-    from ipexlaunch.engines.candidate import Candidate
-    from ipexlaunch.engines.model_job import ModelJob
-    from ipexlaunch.launch import Job
-    from ipexlaunch.topology import Topology
+    from ipexlaunch.launch.job import Job
+    from ipexlaunch.machine.topology import Topology
+    from ipexlaunch.models.engines.candidate import Candidate
+    from ipexlaunch.models.engines.model_job import ModelJob
 
 FAST_ENOUGH = 0.8
 """Of the fastest numbers' rate: what is slower in a first measurement will not win with another split."""

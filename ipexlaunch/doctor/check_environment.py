@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from ipexlaunch.findings.facts import Facts
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.quantity import counted
-from ipexlaunch.openmp_affinity import PINNING, collapsing, names_cpus
-from ipexlaunch.preloads import preloaded_in
-from ipexlaunch.thread_pools import COUNTS, LIMITS
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts
+from ipexlaunch.doctor.openmp_affinity import PINNING, collapsing, names_cpus
+from ipexlaunch.doctor.preloads import preloaded_in
+from ipexlaunch.doctor.quantity import counted
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS
 
 SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 INSTRUCTION_CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.findings.facts import Facts
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.reading import CannotTell, Reading
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts
+from ipexlaunch.doctor.host_files_read import CannotTell, Reading
+from ipexlaunch.machine.cpulist import format_list
 
 POLICIES = "/sys/devices/system/cpu/cpufreq/policy*/"
 GOVERNOR = POLICIES + "scaling_governor"

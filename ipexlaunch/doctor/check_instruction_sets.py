@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ipexlaunch.engines import instruction_sets as sets
-from ipexlaunch.engines.instruction_sets import InstructionSet, x86_set
-from ipexlaunch.findings.facts import Facts, need
-from ipexlaunch.findings.finding import Evidence, Finding, Severity, finding
-from ipexlaunch.findings.reading import CannotTell
+from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
+from ipexlaunch.doctor.host_facts import Facts, need
+from ipexlaunch.doctor.host_files_read import CannotTell
+from ipexlaunch.models.engines import instruction_sets as sets
+from ipexlaunch.models.engines.instruction_sets import InstructionSet, x86_set
 
 CPUINFO = "/proc/cpuinfo"
 RELEASE = "/proc/sys/kernel/osrelease"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ipexlaunch.findings.environment import openmp_family
-from ipexlaunch.findings.facts import Facts, Interpreter, Library, LoadedRuntimes, need
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.reading import Unread
-from ipexlaunch.preloads import ALLOCATORS, conflict_of
+from ipexlaunch.doctor.check_environment import openmp_family
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, LoadedRuntimes, need
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.preloads import ALLOCATORS, conflict_of
 
 VNNI_TORCH, VNNI_TORCHAO = (2, 12), (0, 18)
 """The first that multiply int8 by VNNI (torchao #4103)."""

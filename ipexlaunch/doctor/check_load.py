@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from ipexlaunch.findings.facts import Facts, need
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.quantity import counted, in_gib
-from ipexlaunch.findings.reading import CannotTell, Reading
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts, need
+from ipexlaunch.doctor.host_files_read import CannotTell, Reading
+from ipexlaunch.doctor.quantity import counted, in_gib
 
 LOAD = "/proc/loadavg"
 STAT = "/proc/stat"

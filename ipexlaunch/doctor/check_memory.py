@@ -6,10 +6,10 @@ sysctl/vm.rst (zone_reclaim_mode, swappiness) of the Linux kernel.
 
 from __future__ import annotations
 
-from ipexlaunch.findings.facts import Facts, need
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.quantity import in_gib
-from ipexlaunch.findings.reading import CannotTell, Reading
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts, need
+from ipexlaunch.doctor.host_files_read import CannotTell, Reading
+from ipexlaunch.doctor.quantity import in_gib
 
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 DEFRAG = "/sys/kernel/mm/transparent_hugepage/defrag"

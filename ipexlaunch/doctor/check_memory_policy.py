@@ -5,9 +5,9 @@ Sources: set_mempolicy(2); moby/profiles/seccomp (set_mempolicy needs CAP_SYS_NI
 
 from __future__ import annotations
 
-from ipexlaunch.findings.facts import Facts, need
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.reading import CannotTell
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts, need
+from ipexlaunch.doctor.host_files_read import CannotTell
 
 STATUS = "/proc/self/status"
 

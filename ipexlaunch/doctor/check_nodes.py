@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.findings.facts import Facts, need
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.quantity import counted, in_gib
-from ipexlaunch.findings.reading import CannotTell, Reading
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts, need
+from ipexlaunch.doctor.host_files_read import CannotTell, Reading
+from ipexlaunch.doctor.quantity import counted, in_gib
+from ipexlaunch.machine.cpulist import format_list
 
 NODES = "/sys/devices/system/node"
 NODE_MEMORY = "/sys/devices/system/node/node*/meminfo"

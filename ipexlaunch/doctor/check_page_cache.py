@@ -9,11 +9,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.findings.facts import CachedFile, Facts, need
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.quantity import in_gib
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import CachedFile, Facts, need
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.quantity import in_gib
+from ipexlaunch.machine.cpulist import format_list
 
 LOPSIDED_SHARE = 0.6
 """Of the cached pages: more than this on one of two nodes means that the workers of the other read remotely."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-from ipexlaunch.findings.facts import Facts
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.quantity import in_gib
-from ipexlaunch.findings.reading import CannotTell
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts
+from ipexlaunch.doctor.host_files_read import CannotTell
+from ipexlaunch.doctor.quantity import in_gib
 
 STAT = "/proc/self/stat"
 OOM = "/proc/self/oom_score_adj"

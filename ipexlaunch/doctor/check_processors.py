@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.findings.facts import Facts
-from ipexlaunch.findings.finding import Evidence, Finding, finding
-from ipexlaunch.findings.quantity import counted
-from ipexlaunch.findings.reading import CannotTell, Unread
+from ipexlaunch.doctor.finding import Evidence, Finding, finding
+from ipexlaunch.doctor.host_facts import Facts
+from ipexlaunch.doctor.host_files_read import CannotTell, Unread
+from ipexlaunch.doctor.quantity import counted
+from ipexlaunch.machine.cpulist import format_list
 
 SMT_ACTIVE = "/sys/devices/system/cpu/smt/active"
 SMT_CONTROL = "/sys/devices/system/cpu/smt/control"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from ipexlaunch.findings.finding import SEVERITIES, Evidence, Finding, Severity, worst
+from ipexlaunch.doctor.finding import SEVERITIES, Evidence, Finding, Severity, worst
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.findings.reading import CannotTell, HostFiles, Unread
-from ipexlaunch.topology import Topology
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.doctor.host_files_read import CannotTell, HostFiles, Unread
+from ipexlaunch.machine.topology import Topology
 
 Fact = TypeVar("Fact")
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ipexlaunch.cpulist import parse_list
+from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.errors import RequestError
-from ipexlaunch.findings.finding import Evidence
+from ipexlaunch.machine.cpulist import parse_list
 
 MISSING = "it is missing"
 OF_CONTAINER = "(the container's own)"

@@ -1,1 +1,1 @@
-"""YAML and JSON text to values and back: versioned, strict, with the place of every mistake."""
+"""Text that comes in or goes out: read strictly with the place of every mistake, made harmless, written whole."""

@@ -15,10 +15,10 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ValidationError
 
-from ipexlaunch.cpulist import parse_list
 from ipexlaunch.documents.large_numbers import LARGEST, place_of_large_number
+from ipexlaunch.documents.typed_text import ascii_escapes
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.typed_text import ascii_escapes
+from ipexlaunch.machine.cpulist import parse_list
 
 Model = TypeVar("Model", bound=BaseModel)
 

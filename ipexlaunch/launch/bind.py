@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
-from ipexlaunch.binding import Binding
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import BindError
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.machine.cpulist import format_list
 
 MODES = {
     "default": 0,

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TextIO
 
-from ipexlaunch.write_apart import LAST_WORDS_S, Outlet, outlets_of
+from ipexlaunch.launch.background_writer import LAST_WORDS_S, Outlet, outlets_of
 
 STDOUT, STDERR = 1, 2
 

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Literal
 
-from ipexlaunch import secret_values
+from ipexlaunch.doctor.openmp_affinity import collapsing
+from ipexlaunch.doctor.preloads import library_name, preloaded_in
+from ipexlaunch.doctor.thread_pools import shell_counts
+from ipexlaunch.documents import secret_values
 from ipexlaunch.errors import RequestError
-from ipexlaunch.openmp_affinity import collapsing
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.launch.process_starters import processes_of, starter_of
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
-from ipexlaunch.preloads import library_name, preloaded_in
-from ipexlaunch.process_starters import processes_of, starter_of
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.thread_pools import shell_counts
 
 ProgramKind = Literal["script", "module", "executable"]
 

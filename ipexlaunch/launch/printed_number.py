@@ -1,6 +1,6 @@
 """A number as programs and people print it: which sign separates thousands, which one decimals, what is no number.
 
-docs/worker-protocol.md has the rule and the table of cases that tests/test_printed_number.py goes through.
+docs/worker-protocol.md has the rule and the table of cases that tests/launch/test_printed_number.py goes through.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from ipexlaunch.host_reading import (
+from ipexlaunch.launch.host_counters import (
     HostReading,
     Waits,
     cpu_times,
@@ -22,8 +22,8 @@ from ipexlaunch.host_reading import (
     thread_times,
     throttling_in,
 )
-from ipexlaunch.proc_files import children_of, is_stand_in, names_in, text_of
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.proc_files import children_of, is_stand_in, names_in, text_of
+from ipexlaunch.machine.topology import Topology
 
 LARGEST_SHARE = 0.05
 CLOCKS_READ = 16

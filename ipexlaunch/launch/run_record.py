@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
-    from ipexlaunch.binding import Binding
-    from ipexlaunch.host_reading import HostReading
-    from ipexlaunch.lifecycle import Failure
-    from ipexlaunch.placement import Placement
-    from ipexlaunch.plan.instances import Instance
-    from ipexlaunch.samples import Samples
-    from ipexlaunch.told import Told
+    from ipexlaunch.launch.announced import Told
+    from ipexlaunch.launch.host_counters import HostReading
+    from ipexlaunch.launch.lifecycle import Failure
+    from ipexlaunch.launch.placement.binding import Binding
+    from ipexlaunch.launch.placement.placement import Placement
+    from ipexlaunch.launch.samples import Samples
+    from ipexlaunch.plan.plan import Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

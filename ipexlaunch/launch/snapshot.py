@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.lifecycle import Phase
+from ipexlaunch.launch.lifecycle import Phase
 from ipexlaunch.quick_dataclass import dataclass
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import regex
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.printed_number import read_number, why_not_whole
+from ipexlaunch.launch.printed_number import read_number, why_not_whole
 from ipexlaunch.quick_dataclass import dataclass
 
 Kind = Literal["item", "items", "total", "rate"]

@@ -12,8 +12,8 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 
-from ipexlaunch.exit_words import describe_exit
-from ipexlaunch.find_libraries import ELF_MAGIC, libraries_there
+from ipexlaunch.launch.exit_status import describe_exit
+from ipexlaunch.launch.find_libraries import ELF_MAGIC, libraries_there
 
 LONGEST_TRIAL_S = 10.0
 """It takes 1 to 4 ms; what takes so long hangs."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ipexlaunch.documents.typed_text import quoted, whole_number
 from ipexlaunch.errors import RequestError
-from ipexlaunch.typed_text import quoted, whole_number
 
 LARGEST_ID = 1 << 20
 """Larger ids are refused before a set is built; the kernel's own limit (NR_CPUS) is 8192."""

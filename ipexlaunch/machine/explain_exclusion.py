@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.topology.machine import Limit, Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Limit, Topology
 
 LIMIT_WORDS = {
     "affinity": "outside the affinity of this process",

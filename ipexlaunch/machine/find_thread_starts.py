@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from ipexlaunch.proc_files import text_of
+from ipexlaunch.machine.proc_files import text_of
 
 GET_ROBUST_LIST = {"x86_64": 274, "aarch64": 100, "riscv64": 100, "ppc64le": 299, "s390x": 305, "loongarch64": 100}
 """System call numbers: asm/unistd.h of each architecture."""

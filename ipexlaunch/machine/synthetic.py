@@ -21,7 +21,7 @@ from __future__ import annotations
 import re
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.topology.machine import Accelerator, Cpu, Node, Topology
+from ipexlaunch.machine.topology import Accelerator, Cpu, Node, Topology
 
 EXAMPLE = 'write for example "2s 2n 28c 2t" or "2s 43+43+42c 2t"'
 MEMORY_UNITS = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}

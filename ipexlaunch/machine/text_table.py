@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.drawings.words import wrapped
+from ipexlaunch.machine.wording import wrapped
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -1,4 +1,8 @@
-"""Cpu, Node, Accelerator, Limit and Topology: one machine, as its kernel describes it."""
+"""The machine as a value: what is present, what is allowed, and where it came from.
+
+Words, with one meaning each: *cpu* a logical CPU; *core* a physical core, whose id is the lowest cpu id among its
+siblings; *thread* a software thread; *node* a NUMA node, never a host; *socket* a package.
+"""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.topology.machine import Cpu, Limit, Node, Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Cpu, Limit, Node, Topology
 
 KIND = "topology"
 VERSIONS = (1,)
@@ -33,7 +33,7 @@ def parse_topology(text: str, source: str) -> Topology:
         DocumentError: what departs from the format, or contradicts itself, with its place.
     """
     from ipexlaunch.documents.text import parse_document
-    from ipexlaunch.documents.topology_model import topology_from_document
+    from ipexlaunch.machine.topology_schema import topology_from_document
 
     return topology_from_document(parse_document(text, source, {KIND: VERSIONS}))
 

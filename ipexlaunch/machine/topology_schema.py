@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt, StrictStr
 
-from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.documents.text import Document, problem_at, validate
 from ipexlaunch.errors import RequestError
-from ipexlaunch.topology.machine import Accelerator, Cpu, Limit, LimitKind, Node, Topology
+from ipexlaunch.machine.cpulist import format_list, parse_list
+from ipexlaunch.machine.topology import Accelerator, Cpu, Limit, LimitKind, Node, Topology
 
 
 def _ids(value: object) -> frozenset[int]:

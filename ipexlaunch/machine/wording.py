@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.topology import Cpu, Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Cpu, Topology
 
 GIB = 1 << 30
 

@@ -11,8 +11,8 @@ import math
 import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
+from ipexlaunch.measure.report import Report
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.report import Report
 
 Interval = tuple[float, float]
 """Lower and upper limit."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import statistics
 
-from ipexlaunch.host_reading import HostReading, Waits
+from ipexlaunch.launch.host_counters import HostReading, Waits
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.measure.rates import start_of
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.rates import start_of
-from ipexlaunch.record import Run
 
 LOST_TIME_ALLOWED = 0.25
 """Share of the workers' cpu time that may be taken from them in a VALID run."""

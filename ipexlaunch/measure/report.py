@@ -12,20 +12,20 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
-from ipexlaunch.baseline import Baseline, Scaling, scaling_of
-from ipexlaunch.batching.batch_figures import BatchSummary
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.distribution import Distribution, distribution
-from ipexlaunch.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
-from ipexlaunch.exit_words import SIGNAL_NAMES
-from ipexlaunch.figures import figure
-from ipexlaunch.lifecycle import SIGNAL_BASE, Failure
-from ipexlaunch.placement import Placement
-from ipexlaunch.proof import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
+from ipexlaunch.batch.counts import BatchSummary
+from ipexlaunch.launch.announced import COUNTED_NOTHING
+from ipexlaunch.launch.exit_status import SIGNAL_NAMES
+from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Failure
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.percentiles import Distribution, distribution
+from ipexlaunch.measure.rates import Start, began, items_within, rate_of, start_kind, window_of
+from ipexlaunch.measure.solo_baseline import Baseline, Scaling, scaling_of
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.rates import Start, began, items_within, rate_of, start_kind, window_of
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.told import COUNTED_NOTHING
 
 EXIT_INVALID = 4
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ipexlaunch.baseline import Baseline
-from ipexlaunch.batching.batch_figures import BatchSummary
-from ipexlaunch.cpulist import format_list, parse_list
-from ipexlaunch.distribution import Distribution
-from ipexlaunch.disturbance import Disturbance
-from ipexlaunch.lifecycle import Failure
-from ipexlaunch.proof import Proof
-from ipexlaunch.report import InstanceReport, Report, Throughput
-from ipexlaunch.typed_text import ascii_escapes
+from ipexlaunch.batch.counts import BatchSummary
+from ipexlaunch.documents.typed_text import ascii_escapes
+from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.placement.verify import Proof
+from ipexlaunch.machine.cpulist import format_list, parse_list
+from ipexlaunch.measure.disturbance import Disturbance
+from ipexlaunch.measure.percentiles import Distribution
+from ipexlaunch.measure.report import InstanceReport, Report, Throughput
+from ipexlaunch.measure.solo_baseline import Baseline
 
 SCHEMA = "ipexlaunch/report/1"
 
@@ -137,8 +137,8 @@ def read_report(text: str, source: str) -> Report:
     Raises:
         DocumentError: it is not such a document; the message names the place.
     """
-    from ipexlaunch.documents.report_model import ReportModel
     from ipexlaunch.documents.text import parse_document, validate
+    from ipexlaunch.measure.report_schema import ReportModel
 
     model = validate(parse_document(text, source, {"report": [1]}), ReportModel)
     data = model.model_dump()

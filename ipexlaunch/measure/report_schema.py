@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ipexlaunch.documents.text import CpuList
-from ipexlaunch.documents.tuning_model import Rate
+from ipexlaunch.tune.tuning_schema import Rate
 
 
 class _Strict(BaseModel):

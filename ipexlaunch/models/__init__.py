@@ -1,1 +1,1 @@
-"""The built-in workers: programs that the launcher starts with `python -m` in the workers' interpreter."""
+"""What runs models and unchanged scripts, in the workers' interpreter; needs nothing of the launcher."""

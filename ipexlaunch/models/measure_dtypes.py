@@ -1,9 +1,9 @@
 """The measuring worker: measures candidates on its instance while the other instances measure the same.
 
-    python -m ipexlaunch.workers.measure_dtypes '{"job": {"model": "random:bert-base", ...}, "candidates": [...]}'
+    python -m ipexlaunch.models.measure_dtypes '{"job": {"model": "random:bert-base", ...}, "candidates": [...]}'
 
-The argument is a MeasuringJob as JSON (engines/measuring_job.py). What is measured so far is told after each candidate,
-so that one that takes the process down with it costs its own row only.
+The argument is a MeasuringJob as JSON (models/engines/measuring_job.py). What is measured so far is told after
+each candidate, so that one that takes the process down with it costs its own row only.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from ipexlaunch import worker
-from ipexlaunch.engines import measuring_job
-from ipexlaunch.engines.measuring_job import MeasuringJob
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.run_models.import_engine import import_engine
+from ipexlaunch.models.engines import measuring_job
+from ipexlaunch.models.engines.measuring_job import MeasuringJob
+from ipexlaunch.models.run.import_engine import import_engine
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,11 +34,11 @@ def measure(measuring: MeasuringJob) -> None:
     Raises:
         IpexLaunchError: the model cannot be loaded here.
     """
-    from ipexlaunch.engines.candidate import REFERENCE
+    from ipexlaunch.models.engines.candidate import REFERENCE
 
     import_engine(REFERENCE)
-    from ipexlaunch.run_models.measure_candidates import measure_candidates
-    from ipexlaunch.run_models.meeting import Meeting
+    from ipexlaunch.models.run.barrier import Meeting
+    from ipexlaunch.models.run.measure_candidates import measure_candidates
 
     worker.tell(**_dispatch())
     meeting = Meeting(measuring.meeting, worker.index, measuring.workers)

@@ -1,8 +1,8 @@
 """The built-in worker of `ipexlaunch batch --model`: texts in, vectors, labels or texts out.
 
-    python -m ipexlaunch.workers.run_batch '{"model": "./all-MiniLM-L6-v2", "task": "embed", ...}'
+    python -m ipexlaunch.models.run_batch '{"model": "./all-MiniLM-L6-v2", "task": "embed", ...}'
 
-The argument is a ModelJob as JSON (engines/model_job.py).
+The argument is a ModelJob as JSON (models/engines/model_job.py).
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from ipexlaunch import worker
-from ipexlaunch.engines.batch_shapes import BatchShapes
-from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.run_models.import_engine import import_engine
-from ipexlaunch.run_models.load_model import load_model
-from ipexlaunch.run_models.make_inputs import make_inputs
-from ipexlaunch.run_models.prepared import Prepared
-from ipexlaunch.workers.run_model import facts_of_job, prepare_model, read_job
+from ipexlaunch.models.engines.batch_shapes import BatchShapes
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.load_model import load_model
+from ipexlaunch.models.run.make_inputs import make_inputs
+from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run_model import facts_of_job, prepare_model, read_job
 
 if TYPE_CHECKING:
     import torch
 
-    from ipexlaunch.run_models.make_inputs import Batch
-    from ipexlaunch.run_models.text_batches import TextBatches
+    from ipexlaunch.models.run.make_inputs import Batch
+    from ipexlaunch.models.run.text_batches import TextBatches
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,9 +47,9 @@ def run_batches(job: ModelJob) -> None:
     """
     worker.phase("loading")
     versions = import_engine(job.candidate)
-    from ipexlaunch.run_models.answer_requests import RequestAnswers
-    from ipexlaunch.run_models.run_task import run_task
-    from ipexlaunch.run_models.text_batches import TextBatches
+    from ipexlaunch.models.run.answer_requests import RequestAnswers
+    from ipexlaunch.models.run.run_task import run_task
+    from ipexlaunch.models.run.text_batches import TextBatches
 
     loaded = load_model(job)
     shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=_makes_graphs(job))
@@ -82,7 +82,7 @@ def _makes_graphs(job: ModelJob) -> bool:
 
 
 def _answer(prepared: Prepared, job: ModelJob, texts: TextBatches, given: Sequence[object]) -> list[object]:
-    from ipexlaunch.run_models.run_task import run_task
+    from ipexlaunch.models.run.run_task import run_task
 
     found = [text if isinstance(text, str) else _not_text(text) for text in given]
     batch = texts.batch(found)
@@ -93,8 +93,8 @@ def _answer(prepared: Prepared, job: ModelJob, texts: TextBatches, given: Sequen
 
 def _continued(prepared: Prepared, batch: Batch, new_tokens: int, ends: frozenset[int], rows: int) -> torch.Tensor:
     """The new tokens of each prompt; the search ends where every text has."""
-    from ipexlaunch.run_models.run_task import greedy
-    from ipexlaunch.run_models.sample_rows import AllDone
+    from ipexlaunch.models.run.run_task import greedy
+    from ipexlaunch.models.run.sample_rows import AllDone
 
     length = batch["input_ids"].shape[1]
     ended = AllDone(lambda _, tokens: tokens[-1] in ends, rows, length)

@@ -1,8 +1,8 @@
 """The built-in worker: runs one model job and says what it is doing, how fast it was and whether the answers are right.
 
-    python -m ipexlaunch.workers.run_model '{"model": "random:bert-base", ...}'
+    python -m ipexlaunch.models.run_model '{"model": "random:bert-base", ...}'
 
-The argument is a ModelJob as JSON (engines/model_job.py).
+The argument is a ModelJob as JSON (models/engines/model_job.py).
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from statistics import median
 from time import monotonic
 
 from ipexlaunch import worker
-from ipexlaunch.engines import model_job
-from ipexlaunch.engines.accuracy import judge
-from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.run_models.import_engine import import_engine
-from ipexlaunch.run_models.load_model import Loaded, load_model
-from ipexlaunch.run_models.make_inputs import Inputs, make_inputs
-from ipexlaunch.run_models.prepare import prepare
-from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.models.engines import model_job
+from ipexlaunch.models.engines.accuracy import judge
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.load_model import Loaded, load_model
+from ipexlaunch.models.run.make_inputs import Inputs, make_inputs
+from ipexlaunch.models.run.prepare import prepare
+from ipexlaunch.models.run.prepared import Prepared
 
 SAMPLES_AT_ONCE = 512
 """Durations of tokens are sent when so many have gathered."""
@@ -106,7 +106,7 @@ def facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, obj
 
 def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     """Convert the model, compile it, and compare it with what it was."""
-    from ipexlaunch.run_models.check_answers import compare, take_reference
+    from ipexlaunch.models.run.check_answers import compare, take_reference
 
     reference = None
     if job.check:
@@ -139,8 +139,8 @@ def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
 
 def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     """The model on its accelerator; its first call compiles kernels, which the runtime keeps for the next run."""
-    from ipexlaunch.run_models.run_task import run_task
-    from ipexlaunch.run_models.use_device import open_device, prepare_on_device
+    from ipexlaunch.models.run.run_task import run_task
+    from ipexlaunch.models.run.use_device import open_device, prepare_on_device
 
     prepared = prepare_on_device(loaded.model, job.candidate, open_device(job.device))
     worker.phase("compiling")
@@ -151,8 +151,8 @@ def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
 
 
 def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
-    from ipexlaunch.run_models.host_overhead import note_host_time
-    from ipexlaunch.run_models.run_task import run_task
+    from ipexlaunch.models.run.host_overhead import note_host_time
+    from ipexlaunch.models.run.run_task import run_task
 
     outside: list[float] = []
     for batch, _ in zip(cycle(inputs.batches), range(job.warmup_batches), strict=False):
@@ -165,7 +165,7 @@ def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
 
 def _measure(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
     """Run batch after batch until the time is over; one that has begun is finished and counted."""
-    from ipexlaunch.run_models.run_task import run_task
+    from ipexlaunch.models.run.run_task import run_task
 
     first: list[float] = []
     following: list[float] = []

@@ -1,7 +1,7 @@
 """Runs an unchanged script and watches its model's calls: `python -u .../run_script.py [OPTIONS] SCRIPT ARGUMENTS`.
 
 Started by its path, not with -m, so that nothing in the current folder can take the place of a module before the script
-has its own sys.path. It starts the built-in workers too: `.../run_script.py -m ipexlaunch.workers.run_model JOB`.
+has its own sys.path. It starts the built-in workers too: `.../run_script.py -m ipexlaunch.models.run_model JOB`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from ipexlaunch.engines.script_options import ScriptOptions
-    from ipexlaunch.run_scripts.count_calls import CallCounter
-    from ipexlaunch.run_scripts.watch_calls import Handle, Original
+    from ipexlaunch.models.scripts.count_calls import CallCounter
+    from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
+    from ipexlaunch.models.scripts.watch_calls import Handle, Original
 
 
 def main(words: Sequence[str]) -> None:
@@ -26,14 +26,14 @@ def main(words: Sequence[str]) -> None:
     """
     import os
 
-    from ipexlaunch.engines.script_options import read_words
-    from ipexlaunch.run_scripts.run_as_main import run_as_main
+    from ipexlaunch.models.scripts.run_as_main import run_as_main
+    from ipexlaunch.models.scripts.runner_arguments import read_words
 
     command = read_words(words)
     if command.options.asked:
         _watch(command.options)
     here = os.path.abspath(__file__)
-    ours = (here, os.path.join(os.path.dirname(os.path.dirname(here)), "run_scripts") + os.sep)
+    ours = (here, os.path.join(os.path.dirname(here), "scripts") + os.sep)
     if command.is_module and command.program.startswith(f"{__package__}."):
         _run_our_own(command.program, command.arguments)
     run_as_main(command.program, command.arguments, is_module=command.is_module, ours=ours)
@@ -50,7 +50,7 @@ def _run_our_own(program: str, arguments: Sequence[str]) -> NoReturn:
 def _watch(options: ScriptOptions) -> None:
     import os
 
-    from ipexlaunch.run_scripts.watch_calls import Watch
+    from ipexlaunch.models.scripts.watch_calls import Watch
 
     handle: Handle | None = None
     if options.count_calls:
@@ -70,7 +70,7 @@ def _counter(warmup_calls: int, start_after_warmup: bool) -> CallCounter:
     import atexit
     import os
 
-    from ipexlaunch.run_scripts.count_calls import CallCounter
+    from ipexlaunch.models.scripts.count_calls import CallCounter
 
     def run_first_at_exit() -> None:
         # What is registered last runs first; ready() has just registered the worker's end, and facts come before it.
@@ -95,7 +95,7 @@ def _optimised(options: ScriptOptions, inner: Handle | None) -> Handle:
     import functools
     import os
 
-    from ipexlaunch.run_scripts.auto_ipex import AutoIpex, load_converter
+    from ipexlaunch.models.scripts.auto_ipex import AutoIpex, load_converter
 
     auto = AutoIpex(options, worker=_worker, torch=lambda: sys.modules["torch"], converter=load_converter, tell=_tell)
 
@@ -132,7 +132,7 @@ def _leave_folder_out() -> None:
 def _find_ourselves() -> None:
     """Have this very ipexlaunch imported, whatever else of that name sys.path leads to."""
     package = __file__.rpartition("/")[0].rpartition("/")[0]
-    sys.path.insert(0, package + "/worker_path")
+    sys.path.insert(0, package + "/worker/import_path")
     import ipexlaunch  # noqa: F401
 
     del sys.path[0]
@@ -141,6 +141,6 @@ def _find_ourselves() -> None:
 if __name__ == "__main__":
     _find_ourselves()
     # The copy that can be imported, because the script gets the namespace of this one.
-    from ipexlaunch.workers.run_script import main as run
+    from ipexlaunch.models.run_script import main as run
 
     run(sys.argv[1:])

@@ -1,7 +1,7 @@
 """Request -> Plan: which cpus and which memory each instance gets, decided before anything starts."""
 
 from ipexlaunch.plan.check import check_plan
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.planner import make_plan
 from ipexlaunch.plan.request import Request
 

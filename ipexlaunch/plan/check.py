@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, PlanError
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import usable_cores
-from ipexlaunch.plan.instances import Instance, Plan
 from ipexlaunch.plan.memory import nodes_with_memory
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.request import MEMORY_POLICIES
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.plan.instances import Plan
-from ipexlaunch.plan.predecessor import Pool, predecessor_pools
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.plan.ipexrun_plan import Pool, predecessor_pools
+from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.words import counted
-from ipexlaunch.topology import Topology
 
 SHOWN = 16
 """More instances than these are summed up."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import PlanError
-from ipexlaunch.plan.lists import read_ids
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.request import Request
 from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.topology import Cpu, Topology
 
 Reason = str
 """Why a cpu is out: "cores-list", "nodes-list", "efficiency", "sibling", "reserved"."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ipexlaunch.cpulist import LARGEST_ID, format_list
+from ipexlaunch.documents.typed_text import quoted, whole_number
 from ipexlaunch.errors import PlanError, RequestError
+from ipexlaunch.machine.cpulist import LARGEST_ID, format_list
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.typed_text import quoted, whole_number
 
 LIST_HINT = 'write ids and ranges such as "0-3,8", "0-31:2", "!5", "+0-3" or "all"'
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipexlaunch.plan.cores import Core
+from ipexlaunch.plan.distribute import Room, capacity, cover, spread
 from ipexlaunch.plan.domains import l2_key, l3_key, node_key, socket_key
-from ipexlaunch.plan.share import Room, capacity, cover, spread
 
 Level = Callable[[Core], int]
 

@@ -7,11 +7,11 @@ more than four per node. A cpu quota is never exceeded: threads that it does not
 
 from __future__ import annotations
 
+from ipexlaunch.plan.distribute import capacity
 from ipexlaunch.plan.domains import NOUNS
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import cpus_paid_for, quota_words
-from ipexlaunch.plan.near import nearest_groups
-from ipexlaunch.plan.share import capacity
+from ipexlaunch.plan.nearest_groups import nearest_groups
 from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
 

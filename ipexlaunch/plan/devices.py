@@ -10,19 +10,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, PlanError
-from ipexlaunch.plan.lists import read_ids
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.words import counted
 
 if TYPE_CHECKING:
+    from ipexlaunch.machine.topology import Accelerator, Topology
     from ipexlaunch.plan.cores import Core, Usable
     from ipexlaunch.plan.groups import Group
-    from ipexlaunch.plan.instances import Plan
     from ipexlaunch.plan.memory import MemoryMap
+    from ipexlaunch.plan.plan import Plan
     from ipexlaunch.plan.request import Device, Request
-    from ipexlaunch.topology import Topology
-    from ipexlaunch.topology.machine import Accelerator
 
 VENDORS: dict[Device, str] = {"xpu": "intel", "cuda": "nvidia"}
 """Device to the vendor as the probe calls it."""

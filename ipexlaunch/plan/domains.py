@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.request import Scope
 from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.topology import Topology
 
 UNKNOWN = -1
 """Stands for "no node" or "cache unknown" in sorting keys."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import Usable, usable_cores
 from ipexlaunch.plan.defaults import default_split
 from ipexlaunch.plan.devices import explain_devices
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, domains_of, name_domains
 from ipexlaunch.plan.goals import goal_size
-from ipexlaunch.plan.instances import Plan
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import cpus_paid_for
 from ipexlaunch.plan.memory import expander_kinds, map_memory, nodes_with_memory
 from ipexlaunch.plan.place import asked_size, layout_for
+from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.request import Request
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
-from ipexlaunch.topology import Topology
 
 OUT = {
     "cores-list": "not in --cores-list",

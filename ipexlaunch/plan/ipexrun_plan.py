@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ipexlaunch.plan.lists import read_ids
+from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.request import LATENCY_MODE_CORES, Request
-from ipexlaunch.topology import Cpu, Topology
 
 
 @dataclass(frozen=True, slots=True)

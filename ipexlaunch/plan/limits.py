@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 from ipexlaunch.errors import PlanError
+from ipexlaunch.machine.topology import Limit, Topology
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.machine import Limit
 
 
 @dataclass(frozen=True, slots=True)

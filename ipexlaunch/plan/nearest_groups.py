@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipexlaunch.plan.share import cover
+from ipexlaunch.plan.distribute import cover
 
 ROUNDS = 8
 """Rounds of exchanges between groups; real machines settle in one or two."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.defaults import ENOUGH_PERCENT, default_split
-from ipexlaunch.plan.instances import Plan
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import cpus_paid_for, quota_words
 from ipexlaunch.plan.memory import map_memory
 from ipexlaunch.plan.place import asked_size, layout_for
+from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.planner import make_plan
 from ipexlaunch.plan.words import counted
-from ipexlaunch.topology import Topology
 
 
 def notes_on(topology: Topology, plan: Plan, *, stored: bool = False) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.plan.plan import Instance, Plan
 
 _OPTIONS = {
     "bind": "--membind",

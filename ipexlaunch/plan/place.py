@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import PlanError
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import Core, Usable
-from ipexlaunch.plan.cut import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
+from ipexlaunch.plan.cut_domain import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
 from ipexlaunch.plan.defaults import default_split
+from ipexlaunch.plan.distribute import Room, apportion, capacity, cut_evenly, spread
 from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import memory_allowed
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
-from ipexlaunch.plan.share import Room, apportion, capacity, cut_evenly, spread
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.topology import Topology
 
 LEVELS: dict[Scope, tuple[Level, ...]] = {
     "l3": WITHIN_NODE,

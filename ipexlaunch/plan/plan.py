@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.cpulist import parse_list
+from ipexlaunch.machine.cpulist import parse_list
 from ipexlaunch.plan.request import Request
 from ipexlaunch.quick_dataclass import dataclass
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.check import Problem, find_problems
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.request import Request
-from ipexlaunch.topology import Topology
 
 if TYPE_CHECKING:
     from ipexlaunch.documents.text import Document
@@ -117,8 +117,8 @@ def _line(place: str) -> int:
 
 
 def _read(text: str, source: str) -> tuple[Plan, Document]:
-    from ipexlaunch.documents.plan_model import PlanModel
     from ipexlaunch.documents.text import parse_document, validate
+    from ipexlaunch.plan.plan_schema import PlanModel
 
     document = parse_document(text, source, {"plan": [1]})
     model = validate(document, PlanModel)

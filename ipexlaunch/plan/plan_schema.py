@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from ipexlaunch.cpulist import parse_list
 from ipexlaunch.errors import RequestError
+from ipexlaunch.machine.cpulist import parse_list
 from ipexlaunch.plan.request import Device, Goal, MemoryPolicy, MemoryTier, Scope, Strategy
 
 

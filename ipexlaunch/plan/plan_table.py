@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.rich_text import table_text
-from ipexlaunch.drawings.words import counted, wrapped
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.text_table import table_text
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted, wrapped
 from ipexlaunch.plan import Instance, Plan
-from ipexlaunch.topology import Topology
 
 
 def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100, color: bool = False) -> str:

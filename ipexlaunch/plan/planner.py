@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipexlaunch.cpulist import parse_list
 from ipexlaunch.errors import PlanError, RequestError
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.check import find_problems
 from ipexlaunch.plan.cores import Core, usable_cores
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.cpuset_syntax import read_ids, split_instances
 from ipexlaunch.plan.limits import memory_allowed
-from ipexlaunch.plan.lists import read_ids, split_instances
 from ipexlaunch.plan.memory import MemoryMap, map_memory
 from ipexlaunch.plan.place import place
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.request import Request
-from ipexlaunch.topology import Topology
 
 
 def make_plan(topology: Topology, request: Request) -> Plan:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.plan.instances import Instance
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.plan.plan import Instance
 
 NAMES = ("index", "count", "cpus", "nodes", "threads", "port")
 

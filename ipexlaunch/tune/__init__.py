@@ -1,1 +1,1 @@
-"""Values of `ipexlaunch tune`: what can be set, what was tried, and what to try next."""
+"""What is fastest here, found by measuring: settings, and the numbers that models calculate with."""

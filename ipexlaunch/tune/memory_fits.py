@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ipexlaunch.topology import Topology
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.tried import Tried
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.trial import Tried
 
 OWN_SHARE = 0.8
 """Of a worker's peak resident memory: as much at least is its own, the rest are pages of files that all share."""

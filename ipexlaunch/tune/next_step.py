@@ -12,12 +12,12 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ipexlaunch.topology import Topology
-from ipexlaunch.tuning.fits import fits, running_settings
-from ipexlaunch.tuning.race import Standing, rounds_of, standings
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.splits import Split
-from ipexlaunch.tuning.tried import EXPLORING, Tried, by_setting, estimates, lasted
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.tune.memory_fits import fits, running_settings
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.splits import Split
+from ipexlaunch.tune.successive_rounds import Standing, rounds_of, standings
+from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, estimates, lasted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

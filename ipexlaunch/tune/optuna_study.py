@@ -14,10 +14,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.documents.tuning_model import TriedModel
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.tried import Tried, from_row, log_rate
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.trial import Tried, from_row, log_rate
+from ipexlaunch.tune.tuning_schema import TriedModel
 
 if TYPE_CHECKING:
     import optuna

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import Tried, by_setting
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.trial import Tried, by_setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

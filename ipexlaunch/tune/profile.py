@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tune.space import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.tuning.profile import Profile, Solo
-from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tune.profile import Profile, Solo
+from ipexlaunch.tune.space import Setting
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -45,6 +45,6 @@ def read_profile(text: str, source: str) -> Profile:
 
 
 def _model() -> type[BaseModel]:
-    from ipexlaunch.documents.profile_model import ProfileModel
+    from ipexlaunch.tune.profile_schema import ProfileModel
 
     return ProfileModel

@@ -6,14 +6,14 @@ import hashlib
 import os
 from collections.abc import Mapping
 
-from ipexlaunch.documents.plan_document import write_plan
-from ipexlaunch.documents.profile_document import read_profile, write_profile
+from ipexlaunch.documents.read_text import read_text
+from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError, LaunchError, RequestError
+from ipexlaunch.models.user_directory import distrust, user_directory
 from ipexlaunch.plan import Plan
-from ipexlaunch.read_text import read_text
-from ipexlaunch.tuning.profile import Profile
-from ipexlaunch.user_directory import distrust, user_directory
-from ipexlaunch.write_file import write_file
+from ipexlaunch.plan.plan_file import write_plan
+from ipexlaunch.tune.profile import Profile
+from ipexlaunch.tune.profile_file import read_profile, write_profile
 
 
 def profile_path(environment: Mapping[str, str], topology: str, program: str) -> str:

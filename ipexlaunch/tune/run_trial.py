@@ -9,21 +9,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ipexlaunch.baseline import Baseline, baseline_of
 from ipexlaunch.errors import BindError
-from ipexlaunch.figures import figure
-from ipexlaunch.guard_dtypes.supervised import log_path, run_quietly
-from ipexlaunch.launch import Launch
-from ipexlaunch.lifecycle import Limits
-from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
-from ipexlaunch.record import Run
-from ipexlaunch.report import Report, aggregate
-from ipexlaunch.tuning.next_step import Measure
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import Tried
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.report import Report, aggregate
+from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
+from ipexlaunch.tune.dtypes.quiet_run import log_path, run_quietly
+from ipexlaunch.tune.next_step import Measure
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.trial import Tried
 
 if TYPE_CHECKING:
-    from ipexlaunch.line_rule import LineRule
+    from ipexlaunch.launch.throughput_regex import LineRule
 
 LAST_WORDS_BYTES = 4096
 

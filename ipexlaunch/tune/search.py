@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from ipexlaunch.topology import Topology
-from ipexlaunch.tuning.fits import fits
-from ipexlaunch.tuning.next_step import Finished, Measure, Propose, Rule, next_step
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.tried import Tried
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.tune.memory_fits import fits
+from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, next_step
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.trial import Tried
 
 
 class Study(Protocol):

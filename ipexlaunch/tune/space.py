@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ipexlaunch.plan import Plan
-from ipexlaunch.tuning.splits import Split
+from ipexlaunch.tune.splits import Split
 
 AS_IS = "as is"
 """A program's own choice, where it has no option for one."""

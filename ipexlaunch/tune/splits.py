@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ipexlaunch.errors import PlanError, RequestError
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, make_plan
 from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.domains import domains_of
 from ipexlaunch.plan.request import Request
-from ipexlaunch.topology import Topology
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import EXPLORING, Tried, by_setting, log_rate
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, log_rate
 
 SURE = 2.0
 """Standard errors behind the leader at which a setting is out: one-sided, 2.3 %."""

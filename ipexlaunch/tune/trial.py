@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tune.space import Setting
 
 EXPLORING = 0
 """Round of the runs that look around; the race's rounds count from 1."""

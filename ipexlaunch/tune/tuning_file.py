@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.tuning.outcome import Outcome
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import from_row, usable
+from ipexlaunch.tune.outcome import Outcome
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.trial import from_row, usable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -59,6 +59,6 @@ def read_tuning(text: str, source: str) -> Outcome:
 
 
 def _model() -> type[BaseModel]:
-    from ipexlaunch.documents.tuning_model import TuningModel
+    from ipexlaunch.tune.tuning_schema import TuningModel
 
     return TuningModel

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from ipexlaunch.documents.profile_model import SettingModel
+from ipexlaunch.tune.profile_schema import SettingModel
 
 LEAST_RATE, LARGEST_RATE = 1e-9, 1e30
 """Items per second. What was measured lies between, and so no ratio of two rates leaves what a float can hold."""

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ipexlaunch.batch_loop import Batch
+    from ipexlaunch.worker.batch_loop import Batch
 
 __all__ = [
     "Summary",
@@ -372,7 +372,7 @@ def batches() -> "Iterator[Batch]":
         )
     if _state is None:
         ready()
-    from ipexlaunch.batch_loop import take_batches
+    from ipexlaunch.worker.batch_loop import take_batches
 
     return take_batches(_channel(), int(held))
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.documents.report_document import read_report
-from tests.batching.check_results import problems_of, rows_of
+from ipexlaunch.measure.report_file import read_report
+from tests.batch.check_results import problems_of, rows_of
 
 pytestmark = pytest.mark.process
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.documents.report_document import read_report, write_report
-from tests.batching.check_results import rows_of
-from tests.batching.test_batch_command import COUNT, ROOT, rows_are_written, wait_until
+from ipexlaunch.measure.report_file import read_report, write_report
+from tests.batch.check_results import rows_of
+from tests.batch.test_batch_command import COUNT, ROOT, rows_are_written, wait_until
 
 pytestmark = pytest.mark.process
 

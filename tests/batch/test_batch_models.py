@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.batching.check_results import rows_of
+from tests.batch.check_results import rows_of
 from tests.examples.run_examples import ROOT, ipex_python, run, torch_python
-from tests.run_models.environments import minilm
+from tests.models.run.environments import minilm
 
 CHECKED = ("A broken valve was replaced at night.", "The night crew exchanged a faulty valve.", "Call me Ishmael.")
 

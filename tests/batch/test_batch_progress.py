@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batching.batch_progress import BatchProgress
-from ipexlaunch.batching.input_rules import InputRules
-from ipexlaunch.drawings.batch_bar import batch_bar, batch_words
-from ipexlaunch.drawings.rich_text import rendered
-from ipexlaunch.read_items.input_file import InputFile
-from ipexlaunch.read_items.open_items import ItemSource
-from tests.batching.test_batch_command import COUNT, DOUBLE, write_input
-from tests.live.snapshots import run_of, worker
-from tests.live.test_real_runs import Terminal
+from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_rules import InputRules
+from ipexlaunch.batch.input.open_items import ItemSource
+from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.machine.text_table import rendered
+from ipexlaunch.report.live.progress_bar import batch_bar, batch_words
+from tests.batch.test_batch_command import COUNT, DOUBLE, write_input
+from tests.report.live.snapshots import run_of, worker
+from tests.report.live.test_real_runs import Terminal
 
 
 def progress(done: int, expected: int | None, *, exact: bool = False, before: int = 0, dead: int = 0) -> BatchProgress:

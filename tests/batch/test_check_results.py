@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batching.check_results import problems_of
+from tests.batch.check_results import problems_of
 
 GOOD: list[object] = [{"id": "a", "number": 0, "result": 2}, {"id": "b", "number": 1, "result": 4}]
 LETTER: object = {"id": "b", "number": 1, "value": {"id": "b", "n": 2}, "reason": "no"}

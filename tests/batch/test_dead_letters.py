@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.batching.items import DeadLetter, Item
-from ipexlaunch.batching.output_rules import OutputRules
-from ipexlaunch.batching.result_rows import encode_rows
+from ipexlaunch.batch.feed import Journal
+from ipexlaunch.batch.feed.open_job import FORMER, open_job
+from ipexlaunch.batch.items import DeadLetter, Item
+from ipexlaunch.batch.ledger import Ledger
+from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.output.result_rows import encode_rows
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.feed_workers import Journal
-from ipexlaunch.feed_workers.open_job import FORMER, open_job
-from ipexlaunch.keep_ledger import Ledger
-from ipexlaunch.supervise.feed import Count
-from tests.batching.check_results import rows_of
+from ipexlaunch.launch.supervise.feeder_protocol import Count
+from tests.batch.check_results import rows_of
 
 JOB: dict[str, object] = {"input": {"bytes": 12}, "program": {"name": "p.py", "sha256": "1"}}
 MENDED: dict[str, object] = {**JOB, "program": {"name": "p.py", "sha256": "2"}}
@@ -74,7 +74,7 @@ def places(folder: Path) -> tuple[list[int], dict[int, str]]:
     return sorted(results), dict(letters)
 
 
-OURS = ("dead_letters.py", "journal.py", "open_job.py", "ledger.py", "appended_file.py", "test_dead_letters.py")
+OURS = ("dead_letters.py", "commit_log.py", "open_job.py", "ledger.py", "appended_file.py", "test_dead_letters.py")
 
 
 def dies_at_line(number: int, act: Callable[[], None]) -> bool:
@@ -219,7 +219,7 @@ def test_another_program_is_noted_beside_those_before_it_and_nothing_else_may_ch
 
 
 def test_results_that_are_in_order_already_are_gathered_again(tmp_path: Path) -> None:
-    from ipexlaunch.write_results.finish_output import finish_output
+    from ipexlaunch.batch.output.finalize import finish_output
 
     a_job(tmp_path, keep_order=True)
     form = rules(tmp_path, keep_order=True)

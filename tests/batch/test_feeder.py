@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.batching.items import Item
-from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
+from ipexlaunch.batch.done_items import DoneItems
+from ipexlaunch.batch.feed import FeedRules, Journal, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed.fault_limits import Patience
+from ipexlaunch.batch.feed.threaded_commit_log import HINT
+from ipexlaunch.batch.items import Item
+from ipexlaunch.batch.ledger import Progress, Standing
+from ipexlaunch.batch.output.appended_file import WriteError
+from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.feed_workers import FeedRules, Journal, JournalApart, QueueFeeder
-from ipexlaunch.feed_workers.journal_apart import HINT
-from ipexlaunch.feed_workers.suspicion import Patience
-from ipexlaunch.keep_ledger import Progress, Standing
-from ipexlaunch.supervise.feed import Count
-from ipexlaunch.supervise.messages import Said
-from ipexlaunch.wait_for_disk import DiskThread, HungDiskError
-from ipexlaunch.write_results.appended_file import WriteError
+from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.supervise.message_protocol import Said
+from ipexlaunch.launch.wait_for_disk import DiskThread, HungDiskError
 
 
 class Lines:

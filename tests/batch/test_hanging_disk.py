@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.batching.check_results import problems_of
-from tests.hanging_disk import HangingDisk, hanging_disk, has_ended
+from tests.batch.check_results import problems_of
+from tests.batch.hanging_disk import HangingDisk, hanging_disk, has_ended
 
 pytestmark = pytest.mark.process
 

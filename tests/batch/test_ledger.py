@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.keep_ledger import Ledger, LedgerError, Progress
+from ipexlaunch.batch.done_items import DoneItems
+from ipexlaunch.batch.ledger import Ledger, LedgerError, Progress
 
 JOB: dict[str, object] = {"input": {"bytes": 12}, "program": {"name": "p.py"}}
 

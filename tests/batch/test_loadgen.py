@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.documents.report_document import read_report
-from tests.batching.test_batch_command import COUNT, ROOT
+from ipexlaunch.measure.report_file import read_report
+from tests.batch.test_batch_command import COUNT, ROOT
 
 pytestmark = pytest.mark.process
 

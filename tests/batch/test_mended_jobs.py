@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.batching.check_results import problems_of, rows_of
-from tests.batching.test_batch_command import DOUBLE, doubled, rows_are_written, run, start, wait_until, write_input
-from tests.batching.test_batch_formats import run as run_formats
+from tests.batch.check_results import problems_of, rows_of
+from tests.batch.test_batch_command import DOUBLE, doubled, rows_are_written, run, start, wait_until, write_input
+from tests.batch.test_batch_formats import run as run_formats
 
 pytestmark = pytest.mark.process
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.batching.check_results import rows_of
-from tests.batching.test_batch_models import batch
+from tests.batch.check_results import rows_of
+from tests.batch.test_batch_models import batch
 from tests.examples.run_examples import ROOT, run, torch_python
-from tests.run_models.environments import minilm
+from tests.models.run.environments import minilm
 
 CHAT, COMPLETION, EMBEDDING = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 HELLO = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]
@@ -33,7 +33,7 @@ def by_id(path: Path) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("decoder")
-    done = run(torch_python(), str(ROOT / "tests/batching/make_decoder.py"), str(folder))
+    done = run(torch_python(), str(ROOT / "tests/batch/make_decoder.py"), str(folder))
     assert done.returncode == 0, done.stderr
     return str(folder)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.cli.batch_command import command
-from ipexlaunch.cli.replay import SETTLED
-from ipexlaunch.keep_runs.run_directory import read_recorded, read_run_directory
-from ipexlaunch.recorded_run import BATCH_OPTIONS
-from tests.batching.check_results import problems_of
-from tests.batching.test_batch_command import DOUBLE, ROOT, doubled, write_input
+from ipexlaunch.cli.run.replay import SETTLED
+from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS
+from ipexlaunch.report.kept_runs.run_directory import read_recorded, read_run_directory
+from tests.batch.check_results import problems_of
+from tests.batch.test_batch_command import DOUBLE, ROOT, doubled, write_input
 
 FREE = {
     "output_file", "output_format", "no_progress", "resume", "overwrite", "rebuild", "retry_dead", "replay", "program",

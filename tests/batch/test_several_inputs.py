@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.batching.check_results import rows_of
-from tests.batching.test_batch_formats import run
+from tests.batch.check_results import rows_of
+from tests.batch.test_batch_formats import run
 
 pytestmark = pytest.mark.process
 

@@ -6,9 +6,9 @@ import os
 import socket
 import threading
 
-from ipexlaunch.launch import Worker
+from ipexlaunch.launch.job import Worker
+from ipexlaunch.launch.supervise.worker_process import Child, send, send_more
 from ipexlaunch.plan import Instance
-from ipexlaunch.supervise.child import Child, send, send_more
 
 
 def a_child() -> tuple[Child, socket.socket]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ipexlaunch.batching.items import Batch, Item
-from ipexlaunch.batching.work_queue import BatchRules, WorkQueue
+from ipexlaunch.batch.items import Batch, Item
+from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 
 
 def items_of(sizes: Sequence[int]) -> list[Item]:

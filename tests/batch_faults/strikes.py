@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.hanging_disk import HangingDisk, hanging_disk, has_ended, state_of
+from tests.batch.hanging_disk import HangingDisk, hanging_disk, has_ended, state_of
 
 Strike = Callable[[subprocess.Popen[str], HangingDisk | None], bool]
 """Does something to a launcher or to its disk; whether there was something to do it to."""

@@ -3,7 +3,7 @@
     python -m tests.batch_faults --faults 1000
 
 A job with poisoned items has three acts: the job itself; --retry-dead with a program that is mended by half; and with
-one that is mended. The checker (tests/batching/check_results.py) reads the input and the output and nothing else.
+one that is mended. The checker (tests/batch/check_results.py) reads the input and the output and nothing else.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.batch.check_results import problems_of, rows_of
+from tests.batch.hanging_disk import HangingDisk
 from tests.batch_faults.strikes import HANG_S, STRIKES, HungError, small_disk, spoil
-from tests.batching.check_results import problems_of, rows_of
-from tests.hanging_disk import HangingDisk
 
 ROOT = Path(__file__).parents[2]
 

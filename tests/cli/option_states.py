@@ -14,26 +14,26 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.batch_input import batch_rules, find_input
-from ipexlaunch.cli.batch_options import output_rules
-from ipexlaunch.cli.check_options import check_options
-from ipexlaunch.cli.choose_preloads import asked_libraries
 from ipexlaunch.cli.dtypes_command import _jobs
-from ipexlaunch.cli.live_options import log_directory
 from ipexlaunch.cli.loadgen_command import _rules
 from ipexlaunch.cli.main import ipexlaunch, main
-from ipexlaunch.cli.make_job import job_from_options, launch_from_options, variables_of
-from ipexlaunch.cli.model_options import form_from_options, model_job, text_of
-from ipexlaunch.cli.named_files import written_files
-from ipexlaunch.cli.option_types import Number
-from ipexlaunch.cli.plan_file import plan_from_options
-from ipexlaunch.cli.plan_options import request_from_options
-from ipexlaunch.cli.run_launch import limits_from_options
-from ipexlaunch.cli.script_options import asked_of_scripts
+from ipexlaunch.cli.options.batch_input import batch_rules, find_input
+from ipexlaunch.cli.options.batch_options import output_rules
+from ipexlaunch.cli.options.check_options import check_options
+from ipexlaunch.cli.options.live_options import log_directory
+from ipexlaunch.cli.options.model_options import form_from_options, model_job, text_of
+from ipexlaunch.cli.options.named_files import written_files
+from ipexlaunch.cli.options.option_types import Number
+from ipexlaunch.cli.options.plan_options import request_from_options
+from ipexlaunch.cli.options.tune_options import rule_from_options
+from ipexlaunch.cli.run.choose_preloads import asked_libraries
+from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, variables_of
+from ipexlaunch.cli.run.plan_to_run import plan_from_options
+from ipexlaunch.cli.run.run_launch import limits_from_options
+from ipexlaunch.cli.run.script_options import asked_of_scripts
 from ipexlaunch.cli.tune_command import _limits
-from ipexlaunch.cli.tune_options import rule_from_options
-from ipexlaunch.launch import Job, shell_line
-from ipexlaunch.topology import Topology
+from ipexlaunch.launch.job import Job, shell_line
+from ipexlaunch.machine.topology import Topology
 
 State = dict[str, str]
 

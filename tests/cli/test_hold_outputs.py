@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cli.hold_outputs import HELD, HELD_OTHERWISE
 from ipexlaunch.cli.main import COMMANDS, main
-from ipexlaunch.cli.named_files import FOLDERS, WRITES
-from ipexlaunch.cli.option_table import REFUSED
-from ipexlaunch.hold_place import hold_place
-from tests.test_named_files import NEEDED, command, words
+from ipexlaunch.cli.options.hold_outputs import HELD, HELD_OTHERWISE
+from ipexlaunch.cli.options.named_files import FOLDERS, WRITES
+from ipexlaunch.cli.options.option_table import REFUSED
+from ipexlaunch.launch.hold_place import hold_place
+from tests.cli.test_named_files import NEEDED, command, words
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def outputs() -> Iterator[tuple[str, str]]:

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
-from ipexlaunch.cli.check_files import FileCheckedCommand
 from ipexlaunch.cli.main import COMMANDS, main
-from ipexlaunch.cli.named_files import FOLDERS, NEITHER, READS, WRITES
-from ipexlaunch.cli.option_types import Number, Size
+from ipexlaunch.cli.options.check_files import FileCheckedCommand
+from ipexlaunch.cli.options.named_files import FOLDERS, NEITHER, READS, WRITES
+from ipexlaunch.cli.options.option_types import Number, Size
 
 NO_TEXT = (click.Choice, click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType, Number, Size)
 
@@ -64,7 +64,7 @@ def test_every_option_with_a_text_is_in_the_table_once(name: str) -> None:
     assert isinstance(command(name), FileCheckedCommand)
     for each in named(name):
         groups = [each.name in group for group in (READS, WRITES, NEITHER)]
-        assert sum(groups) == 1, f"{name}: {each.opts}: say in cli/named_files.py what the command does with it"
+        assert sum(groups) == 1, f"{name}: {each.opts}: say in cli/options/named_files.py what the command does with it"
 
 
 def words(name: str, given: dict[str, str]) -> list[str]:

@@ -12,15 +12,14 @@ import click
 import pytest
 
 from ipexlaunch.cli.main import COMMANDS
-from ipexlaunch.cli.option_table import REFUSED
-from ipexlaunch.cli.plan_options import REQUEST_OPTIONS
-from ipexlaunch.documents.plan_document import write_plan
-from ipexlaunch.documents.topology_document import topology_to_yaml
+from ipexlaunch.cli.options.option_table import REFUSED
+from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.machine.topology import Accelerator, Node, Topology
+from ipexlaunch.machine.topology_file import topology_to_yaml
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.topology import Node, Topology
-from ipexlaunch.topology.machine import Accelerator
-from tests.option_states import (
+from ipexlaunch.plan.plan_file import write_plan
+from tests.cli.option_states import (
     VALUES,
     State,
     flag_of,
@@ -70,8 +69,8 @@ NEEDS_OF = {
 """The same of one command."""
 
 NOT_HERE = {
-    "profile": "it needs one that a search has left: tests/tuning",
-    "replay": "it needs a kept run, which decides nearly everything: tests/keep_runs, tests/batching",
+    "profile": "it needs one that a search has left: tests/tune",
+    "replay": "it needs a kept run, which decides nearly everything: tests/report/kept_runs, tests/batch",
     "multi_instance": "a word of ipexrun that changes nothing: several instances are what ipexlaunch starts",
 }
 """Options without a probe in this file, and where they have one."""
@@ -240,7 +239,7 @@ PRINTED = {
 """Words of options that change what is printed for this machine."""
 
 TRIED_ELSEWHERE = {
-    "top": "its three options are in the table, and tests/live has what it shows",
+    "top": "its three options are in the table, and tests/report/live has what it shows",
     "report": "it has one option",
 }
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from ipexlaunch.cli.check_options import check_options
 from ipexlaunch.cli.main import COMMANDS, main
-from ipexlaunch.cli.option_table import REFUSED, RULES, Rule
-from tests.option_states import options_of, parsed, words_for
+from ipexlaunch.cli.options.check_options import check_options
+from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule
+from tests.cli.option_states import options_of, parsed, words_for
 
 
 def with_value(options: dict[str, click.Option], terms: str) -> list[str]:

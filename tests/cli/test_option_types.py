@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.cli.main import COMMANDS, ipexlaunch, main
-from ipexlaunch.cli.option_types import (
+from ipexlaunch.cli.options.option_types import (
     COUNT,
     MEGABYTES,
     MILLISECONDS,
@@ -26,11 +26,11 @@ from ipexlaunch.cli.option_types import (
     Number,
     Size,
 )
-from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
 from ipexlaunch.errors import DocumentError, IpexLaunchError
-from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology_file import parse_topology, topology_to_yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 NO_NUMBERS = (
     "nan",

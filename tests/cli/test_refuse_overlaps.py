@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ipexlaunch.cli.options.refuse_overlaps import refuse_overlaps
 from ipexlaunch.errors import RequestError
-from ipexlaunch.refuse_overlaps import refuse_overlaps
 
 
 @pytest.fixture

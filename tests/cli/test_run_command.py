@@ -20,7 +20,7 @@ def ipexlaunch(*arguments: str, cwd: Path, **variables: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **variables},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **variables},
         timeout=120,
         check=False,
     )
@@ -220,7 +220,7 @@ def modules_after(*arguments: str, cwd: Path) -> set[str]:
     )
     result = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120, check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip
     return set(result.stdout.rpartition("MODULES ")[2].split())
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.cli.main import main
-from ipexlaunch.probe import open_topology
-from tests.probe.rich_machine import RICH
+from ipexlaunch.machine.probe import open_topology
+from tests.machine.probe.rich_machine import RICH
 from tests.sysfs_writer import write_sysfs
 
 
@@ -95,7 +95,7 @@ def test_reading_the_live_machine_loads_nothing_heavy() -> None:
     heavy = ("pydantic", "yaml", "tarfile", "psutil", "rich", "pathlib", "subprocess", "json", "hashlib")
     program = (
         "import sys; before = set(sys.modules)\n"
-        "from ipexlaunch.probe import open_topology; open_topology('live')\n"
+        "from ipexlaunch.machine.probe import open_topology; open_topology('live')\n"
         f"print([name for name in {heavy} if name in sys.modules and name not in before])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

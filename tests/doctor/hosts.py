@@ -7,11 +7,11 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ipexlaunch.findings import PATHS, Facts, Finding, examine
-from ipexlaunch.findings.facts import CachedFile, Interpreter, Library, MemoryPolicy, Space
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.findings.reading import HostFiles, Reading
-from ipexlaunch.topology import Cpu, Node, Topology
+from ipexlaunch.doctor.finding import Evidence, Finding
+from ipexlaunch.doctor.host_facts import CachedFile, Facts, Interpreter, Library, MemoryPolicy, Space
+from ipexlaunch.doctor.host_files_read import HostFiles, Reading
+from ipexlaunch.doctor.run_checks import PATHS, examine
+from ipexlaunch.machine.topology import Cpu, Node, Topology
 
 CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 GIB = 1 << 30

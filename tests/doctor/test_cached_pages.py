@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor import read_cached_file
-from ipexlaunch.doctor.cached_pages import PART_BYTES, PARTS, is_told
-from ipexlaunch.doctor.system_calls import ask_for_amx, mapped
-from ipexlaunch.findings.facts import CachedFile
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.host_facts import CachedFile
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.read import read_cached_file
+from ipexlaunch.doctor.read.cached_pages import PART_BYTES, PARTS, is_told
+from ipexlaunch.doctor.read.system_calls import ask_for_amx, mapped
 
 PAGE = mmap.PAGESIZE
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor import read_memory_limit, read_throttling
-from ipexlaunch.findings.facts import MemoryLimit
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.doctor.host_facts import MemoryLimit
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.read import read_memory_limit, read_throttling
 from tests.doctor.trees import write_tree
 
 TOP = "/sys/fs/cgroup"

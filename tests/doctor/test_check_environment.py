@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.findings.hosts import answer
+from tests.doctor.hosts import answer
 
 
 @pytest.mark.parametrize(

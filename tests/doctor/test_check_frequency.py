@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.findings.hosts import CPUFREQ, answer
+from tests.doctor.hosts import CPUFREQ, answer
 
 GOVERNOR = CPUFREQ + "/policy*/scaling_governor"
 DRIVER = CPUFREQ + "/policy*/scaling_driver"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.findings.hosts import AMX_FLAGS, answer, answers, cpuinfo
+from tests.doctor.hosts import AMX_FLAGS, answer, answers, cpuinfo
 
 ARM = "processor\t: 0\nFeatures\t: fp asimd asimdhp asimddp sve i8mm bf16\nCPU implementer\t: 0x41\n"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.findings.facts import Interpreter, Library, LoadedRuntimes
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.findings.reading import Unread
-from tests.findings.hosts import answer, answers
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.doctor.host_facts import Interpreter, Library, LoadedRuntimes
+from ipexlaunch.doctor.host_files_read import Unread
+from tests.doctor.hosts import answer, answers
 
 GOMP = Library("openmp", "gomp", "/e/site-packages/torch/lib/libgomp.so.1", "torch")
 OTHER = Library("openmp", "gomp", "/e/site-packages/scikit_learn.libs/libgomp-a3.so.1", "scikit_learn")

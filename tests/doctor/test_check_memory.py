@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.findings.facts import MemoryLimit, MemoryPolicy, Space
-from ipexlaunch.topology import Node
-from tests.findings.hosts import GIB, STATUS, answer, machine
+from ipexlaunch.doctor.host_facts import MemoryLimit, MemoryPolicy, Space
+from ipexlaunch.machine.topology import Node
+from tests.doctor.hosts import GIB, STATUS, answer, machine
 
 THP = "/sys/kernel/mm/transparent_hugepage/"
 SWAP_HEAD = "Filename\t\tType\t\tSize\t\tUsed\t\tPriority\n"

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.findings.facts import NumaPackage
-from ipexlaunch.topology import Cpu, Node
-from tests.findings.hosts import GIB, NODE_MEMINFO, answer, machine
+from ipexlaunch.doctor.host_facts import NumaPackage
+from ipexlaunch.machine.topology import Cpu, Node
+from tests.doctor.hosts import GIB, NODE_MEMINFO, answer, machine
 
 MEMINFO = "/sys/devices/system/node/node1/meminfo"
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.findings.facts import CachedFile
-from ipexlaunch.findings.reading import Unread
-from tests.findings.hosts import answer, answers, machine
+from ipexlaunch.doctor.host_facts import CachedFile
+from ipexlaunch.doctor.host_files_read import Unread
+from tests.doctor.hosts import answer, answers, machine
 
 
 def cached(by_node: dict[int, int], asked: int = 100, path: str = "/m/a b", size_bytes: int = 409600) -> CachedFile:

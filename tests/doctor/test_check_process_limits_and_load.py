@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.topology.machine import Limit
-from tests.findings.hosts import LIMITS, answer, host_files, machine, stat_line
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.machine.topology import Limit
+from tests.doctor.hosts import LIMITS, answer, host_files, machine, stat_line
 
 
 @pytest.mark.parametrize(("nice", "severity"), [(0, "ok"), (-5, "ok"), (1, "warning"), (15, "warning")])

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.topology import Cpu
-from tests.findings.hosts import HEALTHY, STATUS, answer, machine
+from ipexlaunch.machine.topology import Cpu
+from tests.doctor.hosts import HEALTHY, STATUS, answer, machine
 
 CPU = "/sys/devices/system/cpu/"
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.findings.reading import HostFiles
-from ipexlaunch.host_reading import cpu_times
-from ipexlaunch.topology import Limit
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.watch_host import HostWatch
+from ipexlaunch.doctor.host_files_read import HostFiles
+from ipexlaunch.launch.host_counters import cpu_times
+from ipexlaunch.launch.read_host_counters import HostWatch
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Limit
+from tests.doctor.hosts import answer, host_files, machine
 from tests.doctor.trees import write_tree
-from tests.findings.hosts import answer, host_files, machine
 
 CPU = "sys/devices/system/cpu"
 VIEW = Limit(kind="view", file=f"{CPU}/online", cpus=frozenset({4, 5}))

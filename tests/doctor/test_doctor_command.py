@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch import bind
 from ipexlaunch.cli.doctor_command import gather_facts
-from ipexlaunch.cli.doctor_text import print_findings
-from ipexlaunch.findings import CHECKS, SEVERITIES, examine
+from ipexlaunch.doctor.finding import SEVERITIES
+from ipexlaunch.doctor.findings_text import print_findings
+from ipexlaunch.doctor.run_checks import CHECKS, examine
+from ipexlaunch.launch import bind
+from tests.doctor.hosts import HEALTHY, STATUS, facts, machine
 from tests.doctor.trees import write_tree
-from tests.findings.hosts import HEALTHY, STATUS, facts, machine
 from tests.sysfs_writer import write_sysfs
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -200,7 +201,7 @@ def test_the_active_environment_is_looked_into_by_default(tmp_path: Path) -> Non
 
 def test_a_memory_policy_that_was_handed_down_is_found_and_nothing_is_left_changed() -> None:
     script = (
-        "import os, subprocess, sys; from ipexlaunch.bind import held_to\n"
+        "import os, subprocess, sys; from ipexlaunch.launch.bind import held_to\n"
         "with held_to(frozenset(), 'bind', frozenset({0})):\n"
         "    sys.exit(subprocess.call([sys.executable, '-m', 'ipexlaunch', 'doctor', '--format', 'json']))\n"
     )

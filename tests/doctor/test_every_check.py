@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.findings import CHECKS, PATHS, SEVERITIES, Finding, examine, worst
-from ipexlaunch.findings.facts import Facts
-from ipexlaunch.findings.reading import HostFiles, Reading, Unread
-from tests.findings.hosts import HEALTHY, facts, host_files
+from ipexlaunch.doctor.finding import SEVERITIES, Finding, worst
+from ipexlaunch.doctor.host_facts import Facts
+from ipexlaunch.doctor.host_files_read import HostFiles, Reading, Unread
+from ipexlaunch.doctor.run_checks import CHECKS, PATHS, examine
+from tests.doctor.hosts import HEALTHY, facts, host_files
 
 CPU = "/sys/devices/system/cpu/"
 CLOCKS = "/sys/devices/system/clocksource/clocksource0/"

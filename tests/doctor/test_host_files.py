@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor import read_environment, read_host_files
-from ipexlaunch.doctor.host_files import LONGEST_BYTES
-from ipexlaunch.findings import PATHS
-from ipexlaunch.findings.reading import MISSING, Reading, Unread
+from ipexlaunch.doctor.host_files_read import MISSING, Reading, Unread
+from ipexlaunch.doctor.read import read_environment, read_host_files
+from ipexlaunch.doctor.read.host_files import LONGEST_BYTES
+from ipexlaunch.doctor.run_checks import PATHS
+from tests.doctor.hosts import HEALTHY
 from tests.doctor.trees import write_tree
-from tests.findings.hosts import HEALTHY
 
 SWAPS = "/proc/swaps"
 

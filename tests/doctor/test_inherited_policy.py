@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch import bind
-from ipexlaunch.doctor import NUMA_MAPS, read_inherited_policy
+from ipexlaunch.doctor.read import NUMA_MAPS, read_inherited_policy
 from ipexlaunch.errors import BindError
+from ipexlaunch.launch import bind
 from tests.doctor.trees import write_tree
 
 LINES = """\

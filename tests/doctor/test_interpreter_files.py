@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ipexlaunch.doctor import find_preloaded, read_bundled_openmp, read_interpreter, read_numa_package
-from ipexlaunch.findings.facts import Interpreter, NumaPackage
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.doctor.host_facts import Interpreter, NumaPackage
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.read import find_preloaded, read_bundled_openmp, read_interpreter, read_numa_package
 from tests.doctor.trees import write_tree
 
 SITE = "/lib/python3.11/site-packages"

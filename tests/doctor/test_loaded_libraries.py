@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor import read_loaded_runtimes
-from ipexlaunch.findings.facts import LoadedRuntimes
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.host_facts import LoadedRuntimes
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.read import read_loaded_runtimes
 from tests.doctor.trees import write_tree
 
 MAPS = """\

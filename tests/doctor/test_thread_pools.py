@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.launch import Job, make_launch
-from ipexlaunch.thread_pools import COUNTS, LIMITS, POOLS, cure_of, owner_of, shell_counts
-from tests.test_launch import plan
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, POOLS, cure_of, owner_of, shell_counts
+from ipexlaunch.launch.job import Job, make_launch
+from tests.launch.test_job import plan
 
-PAGE = Path(__file__).parents[1] / "docs" / "threads.md"
+PAGE = Path(__file__).parents[2] / "docs" / "threads.md"
 
 
 def test_names_are_unique_and_every_expression_is_one() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.plot_runs.made_runs import keep_made_run
+from tests.report.page.made_runs import keep_made_run
 
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def fill_the_disk() -> None:

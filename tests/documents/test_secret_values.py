@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.secret_values import (
+from ipexlaunch.documents.secret_values import (
     MASK,
     is_secret_name,
     mask_text,

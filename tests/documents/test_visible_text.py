@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.visible_text import visible, visible_drawing, visible_lines, visible_values
+from ipexlaunch.documents.visible_text import visible, visible_drawing, visible_lines, visible_values
 
-ROOT = Path(__file__).parents[1]
-OLD = ROOT / "tests/keep_runs/version-1"
+ROOT = Path(__file__).parents[2]
+OLD = ROOT / "tests/report/kept_runs/version-1"
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r"
 
 

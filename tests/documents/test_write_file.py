@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.errors import LaunchError
-from ipexlaunch.write_file import (
+from ipexlaunch.documents.write_file import (
     check_directory,
     check_writable,
     descriptor_of,
@@ -25,6 +24,7 @@ from ipexlaunch.write_file import (
     replaced_file,
     write_file,
 )
+from ipexlaunch.errors import LaunchError
 
 
 def names(folder: Path) -> list[str]:
@@ -84,7 +84,7 @@ def test_what_fails_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path:
 
 FULL = """
 import resource, signal, sys
-from ipexlaunch.write_file import write_file
+from ipexlaunch.documents.write_file import write_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -99,7 +99,7 @@ def test_a_file_that_does_not_fit_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text("old")
     assert resource.RLIMIT_FSIZE is not None
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(path)], env={**os.environ, "PYTHONPATH": root}, text=True,
         capture_output=True, timeout=60,

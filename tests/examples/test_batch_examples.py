@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batching.check_results import rows_of
+from tests.batch.check_results import rows_of
 from tests.examples.run_examples import ipex_python, run
 
 pytestmark = pytest.mark.process

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipexlaunch.cli.main import EXIT_UNSHOWN
-from ipexlaunch.documents.report_document import read_report
+from ipexlaunch.measure.report_file import read_report
+from tests.batch.hanging_disk import HangingDisk, hanging_disk, has_ended
 from tests.faults.programs import DAEMONS, HIDDEN, MANY, STUBBORN, WORKER
-from tests.hanging_disk import HangingDisk, hanging_disk, has_ended
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 120.0

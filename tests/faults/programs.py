@@ -42,15 +42,15 @@ time.sleep(float(sys.argv[1]) / 4)
 MANY = """
 import os, sys
 sys.path.insert(0, os.environ["ROOT"])
-from ipexlaunch.bind import adopt_orphans, held_to
-from ipexlaunch.count_oom_kills import count_oom_kills
-from ipexlaunch.documents.report_document import write_report
-from ipexlaunch.inspect_placement import Inspector, descendants
-from ipexlaunch.launch import Job, make_launch
-from ipexlaunch.lifecycle import Limits
+from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.launch.count_oom_kills import count_oom_kills
+from ipexlaunch.measure.report_file import write_report
+from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.report import aggregate
-from ipexlaunch.supervise import Means, supervise
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.launch.supervise import Means, supervise
 
 instances = tuple(Instance(index=i, cpus=frozenset(), nodes=frozenset(), threads=1) for i in range(256))
 plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus=frozenset())

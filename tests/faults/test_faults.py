@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.batch.hanging_disk import hanging_disk
 from tests.faults.campaign import FAULTS, RUN_S, may_mount, suffer
-from tests.hanging_disk import hanging_disk
 
 pytestmark = pytest.mark.process
 

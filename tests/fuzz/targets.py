@@ -14,35 +14,35 @@ from typing import Any
 import yaml
 
 from ipexlaunch.cli.main import main
-from ipexlaunch.comparison import Compared, compare
-from ipexlaunch.cpulist import parse_list
-from ipexlaunch.documents.events_document import read_events, read_events_so_far
-from ipexlaunch.documents.plan_document import read_checked_plan, write_plan
-from ipexlaunch.documents.profile_document import read_profile, write_profile
-from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_recorded_run
-from ipexlaunch.documents.report_document import read_report, write_report
-from ipexlaunch.documents.status_document import read_status, write_status
-from ipexlaunch.documents.tuning_document import read_tuning, write_tuning
-from ipexlaunch.drawings.live_table import live_text
-from ipexlaunch.drawings.report_table import report_table
-from ipexlaunch.drawings.tuning_table import tuning_text
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.keep_runs.run_directory import read_run_directory
-from ipexlaunch.line_rule import read_rule
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.supervise.message_protocol import read_messages
+from ipexlaunch.launch.throughput_regex import read_rule
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.measure.compare_runs import Compared, compare
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.measure.report_file import read_report, write_report
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.lists import read_ids
+from ipexlaunch.plan.cpuset_syntax import read_ids
+from ipexlaunch.plan.plan_file import read_checked_plan, write_plan
 from ipexlaunch.plan.sizes import parse_bytes
-from ipexlaunch.report import aggregate
-from ipexlaunch.samples import Samples
-from ipexlaunch.supervise.messages import read_messages
-from ipexlaunch.told import Told
-from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
+from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far
+from ipexlaunch.report.kept_runs.run_directory import read_run_directory
+from ipexlaunch.report.live.status_file import read_status, write_status
+from ipexlaunch.report.live.table import live_text
+from ipexlaunch.report.tables.report_table import report_table
+from ipexlaunch.report.tables.tuning_table import tuning_text
+from ipexlaunch.tune.profile_file import read_profile, write_profile
+from ipexlaunch.tune.tuning_file import read_tuning, write_tuning
 from tests.fuzz.mutate import TOKENS, VALUES, mutated_data, mutated_text
-from tests.live.snapshots import IDENTITY, run_of, worker
-from tests.probe.fuzz import KINDS as MACHINE_KINDS
+from tests.machine.probe.fuzz import KINDS as MACHINE_KINDS
+from tests.report.live.snapshots import IDENTITY, run_of, worker
 
 TESTS = Path(__file__).resolve().parents[1]
-DATA, KEPT = TESTS / "data", TESTS / "keep_runs" / "version-1"
+DATA, KEPT = TESTS / "data", TESTS / "report" / "kept_runs" / "version-1"
 MACHINE = machine_from_sentence("2s 2n 3c 2t")
 PLAN = make_plan(MACHINE, Request(ninstances=4))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ipexlaunch.bind import held_to
 from ipexlaunch.cli.doctor_command import gather_facts
-from ipexlaunch.findings import examine
+from ipexlaunch.doctor.run_checks import examine
+from ipexlaunch.launch.bind import held_to
 from tests.guest.scenarios import scenarios
 from tests.guest.shape import Shape
 

@@ -18,8 +18,8 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ipexlaunch.bind import held_to, set_memory_policy
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.launch.bind import held_to, set_memory_policy
+from ipexlaunch.machine.cpulist import format_list
 from tests.guest.doctor_section import doctor
 from tests.guest.scenarios import SHARED_OUT_MIB, WEIGHTS, WORKER_MIB, Scenario, scenarios
 from tests.guest.shape import SHAPES, Shape
@@ -27,13 +27,13 @@ from tests.guest.touch_memory import touched
 
 TOUCH_MEMORY = str(Path(__file__).with_name("touch_memory.py"))
 MEASURED_WORKER = str(Path(__file__).with_name("measured_worker.py"))
-MISBEHAVE = str(Path(__file__).parents[1] / "placement/misbehave.py")
+MISBEHAVE = str(Path(__file__).parents[1] / "launch/placement/misbehave.py")
 GRANDCHILD_MIB = 8
 POLICY_SHAPES = ("2s2n-smt",)
 MISPLACED_SHAPE = "8n"
 """It has a node for each misdeed."""
 MISDEEDS = ("thread", "been", "child-cpus", "daemon", "policy", "mbind", "child-policy", "nothing")
-"""Of tests/placement/misbehave.py, one for each instance; the last one is at home where the others stray to."""
+"""Of tests/launch/placement/misbehave.py, one for each instance; the last one is at home where the others stray to."""
 LAUNCHER = [sys.executable, "-m", "ipexlaunch", "run", "--memory-allocator", "default", "--omp-runtime", "default"]
 """Sizes are compared to the byte, and where pages lie: what else the host has installed must not be preloaded."""
 WEIGHT_FILES = Path("/sys/kernel/mm/mempolicy/weighted_interleave")

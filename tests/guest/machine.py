@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipexlaunch.cpulist import parse_list
+from ipexlaunch.machine.cpulist import parse_list
 from tests.guest.initramfs import initramfs
 from tests.guest.kernel import Kernel, ready_kernel
 from tests.guest.scripts import start_script

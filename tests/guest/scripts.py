@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.machine.cpulist import format_list
 from tests.guest.shape import Shape
 
 MAILBOX = "/run/mailbox"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.machine.cpulist import format_list
 from tests.guest.findings import Findings
 from tests.guest.scenarios import Scenario, scenarios
 from tests.guest.shape import SHAPES

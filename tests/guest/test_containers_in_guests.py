@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.cpulist import parse_list
+from ipexlaunch.machine.cpulist import parse_list
 from tests.guest.container_view import CPUSET, SHAPE, VIEWS
 from tests.guest.findings import driver_environment
 from tests.guest.kernel import GuestMissingError

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ipexlaunch.cpulist import format_list, parse_list
+from ipexlaunch.machine.cpulist import format_list, parse_list
 from tests.guest.findings import Findings
 from tests.guest.scenarios import allowed_cpus, allowed_nodes
 from tests.guest.shape import SHAPES

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.cpulist import parse_list
+from ipexlaunch.machine.cpulist import parse_list
 from tests.guest.driver import MISDEEDS, MISPLACED_SHAPE
 from tests.guest.findings import Findings
 from tests.guest.shape import SHAPES

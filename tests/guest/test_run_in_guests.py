@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.cpulist import parse_list
+from ipexlaunch.machine.cpulist import parse_list
 from tests.guest.driver import POLICY_SHAPES
 from tests.guest.findings import Findings
 from tests.guest.scenarios import SHARED_OUT_MIB, WEIGHTS, WORKER_MIB, allowed_cpus, nearest_memory

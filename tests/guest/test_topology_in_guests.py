@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ipexlaunch.cpulist import parse_list
+from ipexlaunch.machine.cpulist import parse_list
 from tests.guest.findings import Findings
 from tests.guest.scenarios import allowed_cpus, allowed_nodes
 

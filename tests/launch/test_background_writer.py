@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.write_apart import SHOWN_BACKLOG_BYTES, Outlet, WritingThread, outlets_of
+from ipexlaunch.launch.background_writer import SHOWN_BACKLOG_BYTES, Outlet, WritingThread, outlets_of
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.bind import held_to, memory_policy, set_memory_policy
 from ipexlaunch.errors import BindError
-from ipexlaunch.inspect_placement import descendants, inspect_placement
+from ipexlaunch.launch.bind import held_to, memory_policy, set_memory_policy
+from ipexlaunch.launch.placement.inspect_workers import descendants, inspect_placement
 
 pytestmark = pytest.mark.process
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cli.make_job import first_of_path
-from tests.test_cli_run import ipexlaunch
+from ipexlaunch.cli.run.make_job import first_of_path
+from tests.cli.test_run_command import ipexlaunch
 
 pytestmark = pytest.mark.process
 
@@ -42,7 +42,7 @@ def test_a_grandchild_does_not_keep_back_what_it_prints_unless_the_user_has_deci
     child = "import os; print(os.environ['PYTHONUNBUFFERED'])"
     (tmp_path / "a.py").write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])\n")
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    variables |= {"PYTHONPATH": str(Path(__file__).parents[1])} | (
+    variables |= {"PYTHONPATH": str(Path(__file__).parents[2])} | (
         {} if set_to is None else {"PYTHONUNBUFFERED": set_to}
     )
     done = subprocess.run(

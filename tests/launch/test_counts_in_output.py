@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.line_rule import read_rule
-from ipexlaunch.supervise.printed_counts import LONGEST_PARTIAL_LINE_BYTES, PrintedCounts
+from ipexlaunch.launch.supervise.counts_in_output import LONGEST_PARTIAL_LINE_BYTES, PrintedCounts
+from ipexlaunch.launch.throughput_regex import read_rule
 
 
 class Counting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.lifecycle import Command, Event, Limits, State, begin, exit_code, next_deadline, step
+from ipexlaunch.launch.lifecycle import Command, Event, Limits, State, begin, exit_code, next_deadline, step
 
 FED = Limits(fed=True, restarts=2, first_restart_s=0.5, grace_s=5.0, stall_timeout_s=60.0)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.find_libraries import _directories, find_libraries, interpreter_prefixes
+from ipexlaunch.launch.find_libraries import _directories, find_libraries, interpreter_prefixes
 
 ELF_HEAD = Path("/proc/self/exe").read_bytes()[:64]
 

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from ipexlaunch.errors import HeldError
-from ipexlaunch.hold_place import hold_place
-from ipexlaunch.keep_runs.run_files import RUN
+from ipexlaunch.launch.hold_place import hold_place
+from ipexlaunch.report.kept_runs.run_files import RUN
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SLOW = "import time\nfrom ipexlaunch import worker\nworker.ready()\nworker.count()\ntime.sleep(60)\n"
 
 
@@ -112,7 +112,8 @@ def test_of_many_at_once_one_has_it(tmp_path: Path, left_by: str) -> None:
     if left_by != "nobody":
         holder(tmp_path / "held", pid=4194303)
     code = (
-        "import sys, time\nfrom ipexlaunch.hold_place import hold_place\nfrom ipexlaunch.errors import HeldError\n"
+        "import sys, time\nfrom ipexlaunch.launch.hold_place import hold_place\n"
+        "from ipexlaunch.errors import HeldError\n"
         "sys.stdin.readline()\n"
         "try:\n    hold = hold_place(sys.argv[1], 'x', 'y')\n    print('mine', flush=True)\n"
         "except HeldError:\n    print('held', flush=True)\n"
@@ -136,7 +137,7 @@ def test_a_launcher_of_another_user_whom_proc_hides_is_alive(tmp_path: Path) -> 
     tmp_path.chmod(0o777)
     caps = "+dac_override,+dac_read_search"
     user = f"setpriv --reuid=54321 --regid=54321 --clear-groups --inh-caps={caps} --ambient-caps={caps}"
-    code = "import sys\nfrom ipexlaunch.hold_place import hold_place\nhold_place(sys.argv[1], 'write x', 'y')"
+    code = "import sys\nfrom ipexlaunch.launch.hold_place import hold_place\nhold_place(sys.argv[1], 'write x', 'y')"
     hold = hold_place(str(tmp_path / "held"), "x", "y")
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", f'mount -t proc -o hidepid=2 proc /proc && exec {user} "$@"', "-",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.launch import IOMP_AFFINITY, Job, make_launch, shell_line
+from ipexlaunch.launch.job import IOMP_AFFINITY, Job, make_launch, shell_line
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.plan.templates import fill_template
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.samples import Samples
-from ipexlaunch.supervise.child import Child
-from ipexlaunch.supervise.listen import Listener
-from ipexlaunch.supervise.messages import LONGEST_MESSAGE_BYTES, LONGEST_REASON, Said, read_messages
-from ipexlaunch.told import Told
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.supervise.message_protocol import LONGEST_MESSAGE_BYTES, LONGEST_REASON, Said, read_messages
+from ipexlaunch.launch.supervise.read_output import Listener
+from ipexlaunch.launch.supervise.worker_process import Child
 
 
 def take(*lines: object) -> tuple[list[Said], Samples, Told]:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.supervise.output import LOGS_BACKLOG_BYTES, LONGEST_PARTIAL_LINE_BYTES, Log, Stream
-from ipexlaunch.write_apart import Outlet, WritingThread
+from ipexlaunch.launch.background_writer import Outlet, WritingThread
+from ipexlaunch.launch.supervise.output_streams import LOGS_BACKLOG_BYTES, LONGEST_PARTIAL_LINE_BYTES, Log, Stream
 
 
 @pytest.fixture

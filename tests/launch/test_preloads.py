@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.find_libraries import libraries_there
-from ipexlaunch.preloads import ALLOCATORS, DIES_EARLY_S, conflict_of, doubt_of_death, kinds_in
-from ipexlaunch.try_programs import why_not
-from tests.test_cli_run import ipexlaunch
+from ipexlaunch.doctor.preloads import ALLOCATORS, DIES_EARLY_S, conflict_of, doubt_of_death, kinds_in
+from ipexlaunch.launch.find_libraries import libraries_there
+from ipexlaunch.launch.try_programs import why_not
+from tests.cli.test_run_command import ipexlaunch
 
 ELF_HEAD = Path("/proc/self/exe").read_bytes()[:64]
 PYTHON = (sys.executable, "-V")

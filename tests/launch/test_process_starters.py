@@ -2,9 +2,9 @@
 
 import pytest
 
-from ipexlaunch.launch import Job, make_launch
-from ipexlaunch.process_starters import processes_of, starter_of
-from tests.test_launch import plan
+from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.process_starters import processes_of, starter_of
+from tests.launch.test_job import plan
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.shortages import remedy_of
+from ipexlaunch.launch.shortages import remedy_of
 
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NOBODYS = 54321
 """A user of whom nothing runs."""
 

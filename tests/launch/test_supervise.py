@@ -14,26 +14,26 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.bind import held_to
-from ipexlaunch.binding import Binding
-from ipexlaunch.count_oom_kills import count_oom_kills
-from ipexlaunch.documents.report_document import read_report
-from ipexlaunch.inspect_placement import Inspector, descendants
-from ipexlaunch.launch import Job, Worker, make_launch
-from ipexlaunch.lifecycle import Event, Limits, begin, step
-from ipexlaunch.line_rule import read_rule
+from ipexlaunch.launch.bind import held_to
+from ipexlaunch.launch.count_oom_kills import count_oom_kills
+from ipexlaunch.launch.job import Job, Worker, make_launch
+from ipexlaunch.launch.lifecycle import Event, Limits, begin, step
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise.observer import Watcher
+from ipexlaunch.launch.supervise.run_record_so_far import account
+from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.throughput_regex import read_rule
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.measure.report_file import read_report
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.record import Run
-from ipexlaunch.report import aggregate
-from ipexlaunch.snapshot import Snapshot
-from ipexlaunch.supervise import Means, Showing, supervise
-from ipexlaunch.supervise.account import account
-from ipexlaunch.supervise.child import Child
-from ipexlaunch.supervise.watch import Watcher
 
 pytestmark = pytest.mark.process
 
-FOLDER = str(Path(__file__).parents[1] / "ipexlaunch" / "worker_path")
+FOLDER = str(Path(__file__).parents[2] / "ipexlaunch" / "worker" / "import_path")
 CPUS = sorted(os.sched_getaffinity(0))
 
 

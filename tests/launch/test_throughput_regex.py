@@ -3,7 +3,7 @@
 import pytest
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.line_rule import LONGEST_LINE, Doubt, Finding, read_rule
+from ipexlaunch.launch.throughput_regex import LONGEST_LINE, Doubt, Finding, read_rule
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from ipexlaunch.wait_for_disk import DiskPatience, DiskThread, HungDiskError
+from ipexlaunch.launch.wait_for_disk import DiskPatience, DiskThread, HungDiskError
 
 
 def test_answers_come_one_after_the_other_and_errors_are_raised_where_they_are_taken() -> None:
@@ -66,7 +66,7 @@ def test_who_works_is_not_given_up_however_long_that_takes() -> None:
 
 WAITS = """
 import signal, threading
-from ipexlaunch.wait_for_disk import DiskPatience
+from ipexlaunch.launch.wait_for_disk import DiskPatience
 def end(number, frame):
     raise SystemExit(7)
 signal.signal(signal.SIGUSR1, end)

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.cpulist import format_list, parse_list
 from ipexlaunch.errors import RequestError
+from ipexlaunch.machine.cpulist import format_list, parse_list
 
 
 @pytest.mark.parametrize(

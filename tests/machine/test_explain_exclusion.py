@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from hypothesis import given
 
-from ipexlaunch.topology import Limit, Topology
-from ipexlaunch.topology.explain import explanation, reasons_against_cpus, reasons_against_nodes
-from ipexlaunch.topology.sentence import machine_from_sentence
-from tests.probe.rich_machine import RICH
+from ipexlaunch.machine.explain_exclusion import explanation, reasons_against_cpus, reasons_against_nodes
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Limit, Topology
+from tests.machine.probe.rich_machine import RICH
 from tests.strategies import topologies
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.topology.sentence import is_sentence, machine_from_sentence
+from ipexlaunch.machine.synthetic import is_sentence, machine_from_sentence
 
 
 def test_accelerators_are_dealt_to_the_nodes() -> None:

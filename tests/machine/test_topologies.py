@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
-from ipexlaunch.probe.sources import open_topology, shipped_machines
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology_file import parse_topology, topology_to_yaml
 
-FOLDER = Path(__file__).parents[1] / "topologies"
+FOLDER = Path(__file__).parents[2] / "topologies"
 FILES = sorted(FOLDER.glob("*.yaml"))
 NAMES = [file.stem for file in FILES]
 SHAPE = re.compile(r"-(\d+)s(?:-(\d+)n)?-([0-9+pe]+|\d+c|\d+(?:\+\d+)+c)(?:-(\d+)t)")

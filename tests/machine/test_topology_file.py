@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from ipexlaunch.documents.topology_document import parse_topology, topology_to_json, topology_to_yaml
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.topology.sentence import machine_from_sentence
-from tests.probe.rich_machine import RICH
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology_file import parse_topology, topology_to_json, topology_to_yaml
+from tests.machine.probe.rich_machine import RICH
 
 LEAST = """\
 schema: ipexlaunch/topology/1

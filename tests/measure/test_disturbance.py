@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.disturbance import Disturbance, disturbance_of, judge
-from ipexlaunch.documents.report_document import read_report, write_report
-from ipexlaunch.host_reading import (
+from ipexlaunch.launch.host_counters import (
     HostReading,
     Throttling,
     Waits,
@@ -23,14 +21,15 @@ from ipexlaunch.host_reading import (
     thread_times,
     throttling_in,
 )
+from ipexlaunch.launch.read_host_counters import HostWatch
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Limit, Topology
+from ipexlaunch.measure.disturbance import Disturbance, disturbance_of, judge
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.measure.report_file import read_report, write_report
 from ipexlaunch.plan import Instance
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.report import aggregate
-from ipexlaunch.samples import Samples
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.machine import Limit
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.watch_host import HostWatch
 
 STAT = """\
 cpu  10 0 10 100 0 0 0 0 0 0
@@ -295,7 +294,7 @@ def test_a_burner_beside_the_workers_makes_the_run_invalid(tmp_path: Path) -> No
         result = subprocess.run(
             [sys.executable, "-m", "ipexlaunch", "--cores-list", str(cpu), "--lost-time", "0.2", "busy.py"],
             capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
     finally:
         burner.kill()
@@ -333,7 +332,7 @@ def test_a_burner_takes_nothing_from_a_worker_that_sleeps(tmp_path: Path, words:
         result = subprocess.run(
             [sys.executable, "-m", "ipexlaunch", "--cores-list", str(cpu), "--lost-time", "0.25", *words],
             capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         )  # fmt: skip
     finally:
         burner.kill()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.figures import figure
+from ipexlaunch.measure.format_number import figure
 
 
 @pytest.mark.parametrize(

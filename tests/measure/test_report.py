@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.binding import Binding
-from ipexlaunch.distribution import Distribution, percentile
-from ipexlaunch.documents.report_document import read_report, write_report
-from ipexlaunch.drawings.report_table import report_table
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.lifecycle import Failure
-from ipexlaunch.placement import Placement
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.measure.percentiles import Distribution, percentile
+from ipexlaunch.measure.report import EXIT_INVALID, Report, aggregate
+from ipexlaunch.measure.report_file import read_report, write_report
 from ipexlaunch.plan import Instance
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.report import EXIT_INVALID, Report, aggregate
-from ipexlaunch.samples import Samples
-from ipexlaunch.told import Told
+from ipexlaunch.report.tables.report_table import report_table
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 
 
 def record(

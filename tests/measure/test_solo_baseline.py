@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.baseline import baseline_of, scaling_of
-from ipexlaunch.documents.report_document import read_report, write_report
-from ipexlaunch.drawings.report_table import report_table
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.measure.rates import items_by_time
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.measure.report_file import read_report, write_report
+from ipexlaunch.measure.solo_baseline import baseline_of, scaling_of
 from ipexlaunch.plan import Instance
-from ipexlaunch.rates import items_by_time
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.report import aggregate
-from ipexlaunch.samples import Samples
+from ipexlaunch.report.tables.report_table import report_table
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def run_of(*counts: list[tuple[float, int]]) -> Run:

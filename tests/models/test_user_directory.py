@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.guard_dtypes.ground import cache_directory
-from ipexlaunch.keep_profiles import profile_path, study_path
-from ipexlaunch.user_directory import distrust, make_private, user_directory
+from ipexlaunch.models.user_directory import distrust, make_private, user_directory
+from ipexlaunch.tune.dtypes.context import cache_directory
+from ipexlaunch.tune.profile_store import profile_path, study_path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(("home", "base"), [("/h", ""), ("/h", "relative"), ("/elsewhere", "/h/.cache")])
@@ -35,7 +35,7 @@ def test_a_user_that_nobody_knows_has_a_place_of_their_own(tmp_path: Path) -> No
     for parent in tmp_path.parents[:2]:
         parent.chmod(parent.stat().st_mode | 0o011)
     code = (
-        "import os, pwd, tempfile\nfrom ipexlaunch.guard_dtypes.ground import cache_directory\n"
+        "import os, pwd, tempfile\nfrom ipexlaunch.tune.dtypes.context import cache_directory\n"
         "os.setgid(54321)\nos.setuid(54321)\nprint(cache_directory({}))"
     )
     words = [sys.executable, "-c", code]

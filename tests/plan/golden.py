@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from ipexlaunch.cli.plan_options import plan_options, request_from_options
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.cli.options.plan_options import plan_options, request_from_options
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, Request, make_plan
-from ipexlaunch.probe.sources import open_topology, shipped_machines
-from ipexlaunch.topology import Topology
 
 FOLDER = Path(__file__).with_name("golden")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ipexlaunch.topology import Cpu, Node, Topology
+from ipexlaunch.machine.topology import Cpu, Node, Topology
 
 GIB = 1 << 30
 

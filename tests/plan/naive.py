@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.notes import notes_on
-from ipexlaunch.probe.sources import open_topology, shipped_machines
 
 HERE = Path(__file__).with_name("naive")
 VARIABLE = "IPEXLAUNCH_TOPOLOGIES"

@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Cpu, Node, Topology
 from ipexlaunch.plan import Request
 from ipexlaunch.plan.request import MEMORY_POLICIES
-from ipexlaunch.topology import Cpu, Node, Topology
 
 
 @st.composite

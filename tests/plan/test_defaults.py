@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import PlanError
+from ipexlaunch.machine.topology import Limit, Node, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.explain import explain_plan
 from ipexlaunch.plan.notes import notes_on
-from ipexlaunch.topology import Limit, Node, Topology
 from tests.plan.machines import GIB, machine
 
 

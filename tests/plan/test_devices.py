@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.cli.plan_file import visible_only
-from ipexlaunch.documents.plan_document import PlanFileError, read_checked_plan, read_plan, write_plan
+from ipexlaunch.cli.run.plan_to_run import visible_only
 from ipexlaunch.errors import IpexLaunchError, PlanError, RequestError
-from ipexlaunch.launch import Job, make_launch, shell_line
+from ipexlaunch.launch.job import Job, make_launch, shell_line
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.explain import explain_plan
 from ipexlaunch.plan.exports import Work, export_plan
 from ipexlaunch.plan.numactl import numactl_lines
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.machine import Accelerator
-from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.plan.plan_file import PlanFileError, read_checked_plan, read_plan, write_plan
 
 
 def made(sentence: str, **asked: object) -> Plan:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from ipexlaunch.errors import PlanError
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, Request, make_plan
-from ipexlaunch.topology import Topology
 from tests.plan.machines import SHAPES, machine
 
 EXHAUSTIVE = bool(os.environ.get("IPEXLAUNCH_EXHAUSTIVE"))

@@ -9,13 +9,13 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.cpulist import parse_list
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.compare import compare_with_predecessor
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.probe.sources import open_topology
-from ipexlaunch.topology import Topology
 from tests.plan.machines import GIB, SHAPES, machine
 from tests.plan.requests import requests
 from tests.strategies import topologies

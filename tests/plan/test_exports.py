@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from ipexlaunch.cli import plan_command
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.probe.read_machine import probe
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.exports import EXPORTS, Work, export_plan
 from ipexlaunch.plan.numactl import numactl_lines, numactl_words
-from ipexlaunch.probe.machine import probe
 from tests.plan.machines import machine
 from tests.plan.slurm import cluster
 
@@ -84,7 +84,7 @@ def test_numactl_takes_the_words_of_every_policy(policy: str) -> None:
 
 
 def test_lines_for_a_machine_without_nodes_use_taskset() -> None:
-    from ipexlaunch.probe.sources import open_topology
+    from ipexlaunch.machine.probe.sources import open_topology
 
     plan = make_plan(open_topology("arm-1s-4c-1t-no-nodes"), Request(ninstances=2))
     assert numactl_lines(plan) == ["env OMP_NUM_THREADS=2 taskset -c 0-1", "env OMP_NUM_THREADS=2 taskset -c 2-3"]

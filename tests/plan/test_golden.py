@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.probe.sources import shipped_machines
+from ipexlaunch.machine.probe.sources import shipped_machines
 from tests.plan.golden import FOLDER, golden_text
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.predecessor import predecessor_pools
-from ipexlaunch.topology import Topology
+from ipexlaunch.plan.ipexrun_plan import predecessor_pools
 from tests.plan.machines import machine
 
 TWO_BY_28 = machine([28, 28], threads=2)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import IpexLaunchError, PlanError, RequestError
+from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan import Plan, Request, make_plan
 from tests.plan.machines import GIB, SHAPES, machine
 

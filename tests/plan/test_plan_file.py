@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.documents.plan_document import read_checked_plan, read_plan, write_plan
-from ipexlaunch.documents.plan_model import RequestModel
 from ipexlaunch.errors import DocumentError, IpexLaunchError
 from ipexlaunch.plan import Request, make_plan
+from ipexlaunch.plan.plan_file import read_checked_plan, read_plan, write_plan
+from ipexlaunch.plan.plan_schema import RequestModel
 from tests.plan.machines import machine
 from tests.plan.requests import requests
 from tests.strategies import topologies

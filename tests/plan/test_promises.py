@@ -11,10 +11,10 @@ from dataclasses import replace
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.cpulist import parse_list
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
-from ipexlaunch.topology import Topology
 from tests.plan.requests import bigger, requests
 from tests.strategies import topologies
 

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.cli.option_table import LOOSE, RULES, UNBOUND
+from ipexlaunch.cli.options.option_table import LOOSE, RULES, UNBOUND
 from ipexlaunch.errors import IpexLaunchError, RequestError
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.probe.sources import open_topology
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.machine import Accelerator
 from tests.plan.machines import machine
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-TOOL = Path(__file__).resolve().parent.parent / "tools/make_environment.py"
+TOOL = Path(__file__).resolve().parents[2] / "tools/make_environment.py"
 
 pytestmark = pytest.mark.process
 

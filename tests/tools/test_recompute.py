@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.plot_runs.made_runs import keep_made_run
+from tests.report.page.made_runs import keep_made_run
 
-ROOT = Path(__file__).parents[1]
-KEPT = ROOT / "tests/keep_runs/version-1"
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "tests/report/kept_runs/version-1"
 
 
 def recompute(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -12,13 +12,13 @@ import math
 import random
 from dataclasses import dataclass, field
 
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Instance, Request
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.tuning.next_step import Measure
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.splits import splits_of
-from ipexlaunch.tuning.tried import Tried
+from ipexlaunch.tune.next_step import Measure
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.trial import Tried
 
 GB = 1e9
 SHAPES = (

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.tuning.fits import fits
-from ipexlaunch.tuning.next_step import Finished, Measure, Propose, Rule, brief, next_step, pick, starting_settings
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.splits import splits_of
-from ipexlaunch.tuning.tried import EXPLORING, Tried, from_row
+from ipexlaunch.tune.memory_fits import fits
+from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, brief, next_step, pick, starting_settings
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.trial import EXPLORING, Tried, from_row
 
 MACHINE = machine_from_sentence("2s 1n 4c 1t 16GiB")
 SPACE = Space(splits=splits_of(MACHINE, Request()), batch_sizes=(1, 8, 64))

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.documents.plan_document import read_plan
-from ipexlaunch.documents.profile_document import read_profile, write_profile
-from ipexlaunch.documents.tuning_document import read_tuning, write_tuning
-from ipexlaunch.drawings.tuning_table import tuning_text
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.keep_profiles import find_profile, keep_profile, plan_path, profile_path, study_path
+from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.tuning.outcome import Outcome
-from ipexlaunch.tuning.profile import Profile, Solo
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import Tried
+from ipexlaunch.plan.plan_file import read_plan
+from ipexlaunch.report.tables.tuning_table import tuning_text
+from ipexlaunch.tune.outcome import Outcome
+from ipexlaunch.tune.profile import Profile, Solo
+from ipexlaunch.tune.profile_file import read_profile, write_profile
+from ipexlaunch.tune.profile_store import find_profile, keep_profile, plan_path, profile_path, study_path
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.trial import Tried
+from ipexlaunch.tune.tuning_file import read_tuning, write_tuning
 
 BEST, NEXT, BRIEF, BAD = (Setting(split=name, batch_size=8) for name in ("4x2", "2x4", "1x8", "8x1"))
 HISTORY = [

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import BindError
-from ipexlaunch.launch import Job, Launch, make_launch
-from ipexlaunch.lifecycle import Failure, Limits
-from ipexlaunch.line_rule import LineRule
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.job import Job, Launch, make_launch
+from ipexlaunch.launch.lifecycle import Failure, Limits
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.throughput_regex import LineRule
+from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.samples import Samples
-from ipexlaunch.told import Told
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.try_settings import TrialGround, try_setting
-from ipexlaunch.tuning.next_step import Measure
-from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tune.next_step import Measure
+from ipexlaunch.tune.run_trial import TrialGround, try_setting
+from ipexlaunch.tune.space import Setting
 
 PLAN = make_plan(machine_from_sentence("2s 1n 4c 1t"), Request())
 STEP = Measure(setting=Setting(split="2x4"), seconds=2.0, round=3)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from ipexlaunch.keep_study import open_study
-from ipexlaunch.tuning.next_step import Measure, Rule
-from ipexlaunch.tuning.search import search
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import Tried
-from tests.tuning.simulated_machines import SimulatedMachine, random_machine
+from ipexlaunch.tune.next_step import Measure, Rule
+from ipexlaunch.tune.optuna_study import open_study
+from ipexlaunch.tune.search import search
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.trial import Tried
+from tests.tune.simulated_machines import SimulatedMachine, random_machine
 
 SEEDS = range(500, 516)
 

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cli.known_baseline import baseline_of_profile, measure_solo, same_arguments
-from ipexlaunch.engines.candidate import floating
-from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.launch import Job, Launch, make_launch
-from ipexlaunch.lifecycle import Limits
+from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile, measure_solo, same_arguments
+from ipexlaunch.launch.job import Job, Launch, make_launch
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.models.engines.candidate import floating
+from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.samples import Samples
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.try_settings import TrialGround
-from ipexlaunch.tuning.profile import Profile
-from ipexlaunch.tuning.space import Setting
+from ipexlaunch.tune.profile import Profile
+from ipexlaunch.tune.run_trial import TrialGround
+from ipexlaunch.tune.space import Setting
 
 BEST = Setting(split="4x2", batch_size=8)
 PROFILE = Profile(

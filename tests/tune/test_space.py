@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.splits import splits_of
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.splits import splits_of
 
 MACHINE = machine_from_sentence("2s 1n 4c 2t")
 SPACE = Space(

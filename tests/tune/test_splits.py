@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 
 from ipexlaunch.errors import PlanError, RequestError
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, check_plan
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.tuning.splits import splits_of
+from ipexlaunch.tune.splits import splits_of
 from tests.strategies import topologies
 
 

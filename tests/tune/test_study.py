@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.keep_study import open_study
+from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
-from ipexlaunch.topology.sentence import machine_from_sentence
-from ipexlaunch.tuning.space import Setting, Space
-from ipexlaunch.tuning.splits import splits_of
-from ipexlaunch.tuning.tried import Tried
+from ipexlaunch.tune.optuna_study import open_study
+from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.trial import Tried
 
 SPACE = Space(splits=splits_of(machine_from_sentence("2s 1n 4c 1t"), Request()), batch_sizes=(1, 8, 64))
 RUNS = [
@@ -24,8 +24,8 @@ RUNS = [
 ]
 OPEN = """
 import sys
-from tests.tuning.test_study import RUNS, SPACE
-from ipexlaunch.keep_study import open_study
+from tests.tune.test_study import RUNS, SPACE
+from ipexlaunch.tune.optuna_study import open_study
 study = open_study(sys.argv[1], SPACE)
 for run in RUNS[len(study.history):][:2]:
     study.record(run)

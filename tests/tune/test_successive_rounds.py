@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from ipexlaunch.tuning.race import noise_of, rounds_of, standings
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import Tried
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.successive_rounds import noise_of, rounds_of, standings
+from ipexlaunch.tune.trial import Tried
 
 FAST, SLOW, THIRD = Setting(split="4x7"), Setting(split="2x14"), Setting(split="1x28")
 

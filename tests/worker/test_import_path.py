@@ -89,7 +89,7 @@ def test_a_script_imports_the_launchers_own(
     done = launch(installed, "--ninstances", "1", "--python", str(bare), "scripts/show.py", cwd=tmp_path, **variables)
     assert done.returncode == 0, done.stderr
     place = installed / "ipexlaunch"
-    assert f"IT IS {VERSION} {place}/__init__.py {place}/worker.py False" in done.stdout
+    assert f"IT IS {VERSION} {place}/__init__.py {place}/worker/__init__.py False" in done.stdout
 
 
 @pytest.mark.parametrize("option", ["-I", "-E", "-P", "-S"])

@@ -14,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch import worker
-from ipexlaunch.try_programs import python_version
+from ipexlaunch.launch.try_programs import python_version
 
 OLD_ENOUGH = (3, 6)
 
 
-@pytest.mark.parametrize("name", ["__init__.py", "worker.py", "batch_loop.py", "worker_path/ipexlaunch/__init__.py"])
+@pytest.mark.parametrize(
+    "name", ["__init__.py", "worker/__init__.py", "worker/batch_loop.py", "worker/import_path/ipexlaunch/__init__.py"]
+)
 def test_what_a_script_imports_is_python_3_6(name: str) -> None:
-    source = (Path(worker.__file__).parent / name).read_text()
+    source = (Path(worker.__file__).parents[1] / name).read_text()
     tree = ast.parse(source, feature_version=OLD_ENOUGH)
     assert not any(isinstance(node, ast.NamedExpr) for node in ast.walk(tree))
     assert "from __future__ import annotations" not in source
@@ -74,7 +76,7 @@ def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they
         python,
         "script.py",
     ]
-    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([*command, *batch], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
@@ -104,7 +106,7 @@ def test_a_python_in_which_nothing_of_ours_can_be_imported_is_said_to_be_one(tmp
     (tmp_path / "script.py").write_text("")
     done = subprocess.run(
         [sys.executable, "-m", "ipexlaunch", "--python", "./python", "script.py"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, capture_output=True, text=True,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, capture_output=True, text=True,
         timeout=60,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

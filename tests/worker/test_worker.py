@@ -13,7 +13,7 @@ import ipexlaunch
 
 pytestmark = pytest.mark.process
 
-FOLDER = str(Path(ipexlaunch.__file__).parent / "worker_path")
+FOLDER = str(Path(ipexlaunch.__file__).parent / "worker" / "import_path")
 
 
 def run_script(script: str, channel: socket.socket | None = None, **variables: str) -> subprocess.Popen[str]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.samples import Samples
-from ipexlaunch.supervise.messages import read_messages
-from ipexlaunch.told import Told
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.supervise.message_protocol import read_messages
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.process
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.batching.items import DeadLetter
-from ipexlaunch.batching.result_rows import encode_dead
-from ipexlaunch.keep_ledger import Letters, Progress
-from ipexlaunch.supervise.feed import Count
+from ipexlaunch.batch.done_items import DoneItems
+from ipexlaunch.batch.items import DeadLetter
+from ipexlaunch.batch.ledger import Letters, Progress
+from ipexlaunch.batch.output.result_rows import encode_dead
+from ipexlaunch.launch.supervise.feeder_protocol import Count
 
 COUNTS_KEPT = 8
 """Samples of one worker in one commit; more are put together, so that hours of tiny batches stay small in memory."""

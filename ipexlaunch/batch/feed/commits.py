@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ipexlaunch.batch.feed.threaded_commit_log import Recorder
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.feed_workers.journal_apart import Recorder
-from ipexlaunch.supervise.feed import Count
-from ipexlaunch.wait_for_disk import NOTICE_S, DiskThread
+from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
 
 PIPE_LOOK_S = 0.05
 """Between two looks at a pipe that has not taken its results yet."""

@@ -13,11 +13,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from ipexlaunch.batching.done_items import DoneItems
+from ipexlaunch.batch.done_items import DoneItems
+from ipexlaunch.batch.ledger import Ledger, Letters
+from ipexlaunch.batch.output.appended_file import AppendedFile, WriteError
+from ipexlaunch.documents.write_file import sync_directory
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.keep_ledger import Ledger, Letters
-from ipexlaunch.write_file import sync_directory
-from ipexlaunch.write_results.appended_file import AppendedFile, WriteError
 
 DEAD = ".dead.jsonl"
 """What the name of the file beside the output ends with."""

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ipexlaunch.batching.input_rules import shown
-from ipexlaunch.batching.items import DeadLetter, Item
-from ipexlaunch.batching.result_rows import encode_rows
-from ipexlaunch.batching.work_queue import WorkQueue
+from ipexlaunch.batch.feed.commits import Commits, Pipe
+from ipexlaunch.batch.feed.fault_limits import Patience, Suspicion
+from ipexlaunch.batch.feed.threaded_commit_log import Recorder
+from ipexlaunch.batch.input.input_rules import shown
+from ipexlaunch.batch.items import DeadLetter, Item
+from ipexlaunch.batch.output.result_rows import encode_rows
+from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.feed_workers.commits import Commits, Pipe
-from ipexlaunch.feed_workers.journal_apart import Recorder
-from ipexlaunch.feed_workers.suspicion import Patience, Suspicion
+from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.supervise.message_protocol import Said, command_line
+from ipexlaunch.launch.wait_for_disk import DiskThread
 from ipexlaunch.plan.words import counted
-from ipexlaunch.supervise.feed import Count
-from ipexlaunch.supervise.messages import Said, command_line
-from ipexlaunch.wait_for_disk import DiskThread
 
 LONGEST_RESULTS_BYTES = 256 << 20
 """Of one batch, as a line of JSON."""
@@ -47,7 +47,7 @@ class FeedRules:
 
 
 class QueueFeeder:
-    """The feeder of a batch job (see `ipexlaunch.supervise.feed`)."""
+    """The feeder of a batch job (see `ipexlaunch.launch.supervise.feeder_protocol`)."""
 
     longest_message_bytes = LONGEST_RESULTS_BYTES
 

@@ -7,10 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.batching.output_rules import OutputRules
-from ipexlaunch.errors import RequestError
-from ipexlaunch.feed_workers.dead_letters import (
+from ipexlaunch.batch.done_items import DoneItems
+from ipexlaunch.batch.feed.commit_log import Appended, Journal
+from ipexlaunch.batch.feed.dead_letters import (
     ASIDE,
     DEAD,
     letters_for_results,
@@ -18,11 +17,12 @@ from ipexlaunch.feed_workers.dead_letters import (
     numbers_of_letters,
     settle_letters,
 )
-from ipexlaunch.feed_workers.journal import Appended, Journal
-from ipexlaunch.keep_ledger import DamagedLedgerError, Ledger, LedgerError, Progress, WithoutLedger
-from ipexlaunch.secret_values import masked
-from ipexlaunch.write_file import write_file
-from ipexlaunch.write_results.appended_file import AppendedFile, WriteError
+from ipexlaunch.batch.ledger import DamagedLedgerError, Ledger, LedgerError, Progress, WithoutLedger
+from ipexlaunch.batch.output.appended_file import AppendedFile, WriteError
+from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.documents.secret_values import masked
+from ipexlaunch.documents.write_file import write_file
+from ipexlaunch.errors import RequestError
 
 LEDGER = ".ledger"
 """What the name of the file beside the output ends with."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from ipexlaunch.batching.items import DeadLetter
-from ipexlaunch.feed_workers.journal import Journal
-from ipexlaunch.keep_ledger import Standing
-from ipexlaunch.supervise.feed import Count
-from ipexlaunch.wait_for_disk import DiskThread
+from ipexlaunch.batch.feed.commit_log import Journal
+from ipexlaunch.batch.items import DeadLetter
+from ipexlaunch.batch.ledger import Standing
+from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.wait_for_disk import DiskThread
 
 HINT = "what was committed before stays; go on with --resume once it answers"
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import chain
 
-from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
-from ipexlaunch.batching.items import Item
+from ipexlaunch.batch.input.input_rules import BadLine, BadRow, InputRules, ItemMaker
+from ipexlaunch.batch.input.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
+from ipexlaunch.batch.items import Item
+from ipexlaunch.documents.typed_text import quoted
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.read_items.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
-from ipexlaunch.typed_text import quoted
 
 
 class _Texts:

@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ipexlaunch.batching.input_rules import SUFFIXES, InputFormat
+from ipexlaunch.batch.input import decompress
+from ipexlaunch.batch.input.input_rules import SUFFIXES, InputFormat
 from ipexlaunch.errors import RequestError
-from ipexlaunch.read_items import decompress
 
 STDIN = "-"
 

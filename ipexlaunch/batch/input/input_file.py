@@ -8,15 +8,15 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from ipexlaunch.batching.input_rules import BadLine, InputRules, ItemMaker
-from ipexlaunch.batching.items import Item
+from ipexlaunch.batch.input.csv_items import csv_items
+from ipexlaunch.batch.input.file_identity import identity_of
+from ipexlaunch.batch.input.find_inputs import STDIN
+from ipexlaunch.batch.input.input_rules import BadLine, InputRules, ItemMaker
+from ipexlaunch.batch.input.jsonl_items import json_items
+from ipexlaunch.batch.input.lines import blocks_of, lines_of
+from ipexlaunch.batch.input.text_items import text_items
+from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.read_items.csv_rows import csv_items
-from ipexlaunch.read_items.find_inputs import STDIN
-from ipexlaunch.read_items.identity import identity_of
-from ipexlaunch.read_items.json_lines import json_items
-from ipexlaunch.read_items.lines import blocks_of, lines_of
-from ipexlaunch.read_items.text_lines import text_items
 
 
 class InputFile:
@@ -96,7 +96,7 @@ class InputFile:
         """
         self.bytes_read = self.lines_read = 0
         if self.rules.format == "parquet":
-            from ipexlaunch.read_items.parquet_rows import count_rows, parquet_items
+            from ipexlaunch.batch.input.parquet_items import count_rows, parquet_items
 
             self.rows = count_rows(self.path)
             return (yield from parquet_items(self.path, maker, skip, first))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ipexlaunch.batching.given_ids import GivenIds
-from ipexlaunch.batching.items import Item
+from ipexlaunch.batch.input.unique_ids import GivenIds
+from ipexlaunch.batch.items import Item
 
 InputFormat = Literal["jsonl", "text", "csv", "tsv", "parquet", "openai"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterable
 
-from ipexlaunch.batching.input_rules import BadLine, BadRow, ItemMaker
-from ipexlaunch.batching.items import Item
-from ipexlaunch.read_items.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
-from ipexlaunch.strict_json import read_json
+from ipexlaunch.batch.input.input_rules import BadLine, BadRow, ItemMaker
+from ipexlaunch.batch.input.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
+from ipexlaunch.batch.items import Item
+from ipexlaunch.documents.strict_json import read_json
 
 
 def json_items(

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ipexlaunch.batching.input_rules import EXCERPT_CHARACTERS, BadLine
+from ipexlaunch.batch.input.decompress import GZIP, ZSTD, decompressed, is_compressed
+from ipexlaunch.batch.input.input_rules import EXCERPT_CHARACTERS, BadLine
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.read_items.decompress import GZIP, ZSTD, decompressed, is_compressed
 
 BLOCK_BYTES = 1 << 20
 

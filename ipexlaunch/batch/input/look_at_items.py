@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batch.items import DeadLetter, Item
 
 LOOKED_AT = 100
 """Rows of which one must have what the options ask of all, where bad ones are dead letters."""

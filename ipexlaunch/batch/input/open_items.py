@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ipexlaunch.batching.given_ids import GivenIds
-from ipexlaunch.batching.input_rules import BadLine, ItemMaker
-from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batch.input.find_inputs import shown_name
+from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_rules import BadLine, ItemMaker
+from ipexlaunch.batch.input.unique_ids import GivenIds
+from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.errors import BadRowError
-from ipexlaunch.read_items.find_inputs import shown_name
-from ipexlaunch.read_items.input_file import InputFile
 
 
 def _none(number: int) -> bool:  # noqa: ARG001 (none is skipped)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-from ipexlaunch.batching.input_rules import BadLine, BadRow, InputRules, ItemMaker
-from ipexlaunch.batching.items import Item
+from ipexlaunch.batch.input.arrow_values import checked, values_of
+from ipexlaunch.batch.input.input_rules import BadLine, BadRow, InputRules, ItemMaker
+from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import DocumentError, LaunchError
-from ipexlaunch.read_items.arrow_values import checked, values_of
 
 ROWS_AT_ONCE = 1024
 

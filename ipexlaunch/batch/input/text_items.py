@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 
-from ipexlaunch.batching.input_rules import BadLine, ItemMaker
-from ipexlaunch.batching.items import Item
-from ipexlaunch.read_items.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
+from ipexlaunch.batch.input.input_rules import BadLine, ItemMaker
+from ipexlaunch.batch.input.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
+from ipexlaunch.batch.items import Item
 
 
 def text_items(

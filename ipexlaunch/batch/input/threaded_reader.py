@@ -32,8 +32,8 @@ CHUNKS_AHEAD = 4
 class ReadApart(Iterator[Row | None]):
     """An iterator that never waits: None stands for "nothing yet", and a descriptor tells when there is more.
 
-    Make it before workers are started (see `ipexlaunch.run_apart`). The thread dies with the process: nothing wakes it
-    from a pipe on which nobody writes.
+    Make it before workers are started (see report/live/background_thread.py). The thread dies with the process: nothing
+    wakes it from a pipe on which nobody writes.
     """
 
     def __init__(self, rows: Iterator[Row], rows_ahead: int = ROWS_AHEAD) -> None:
@@ -175,7 +175,7 @@ def first_items(rows: ReadApart[Row], *, patient: bool, tell: Callable[[str], No
 
 
 class InputWatcher:
-    """Lets the supervisor's loop wait for rows (see `ipexlaunch.supervise.watch`)."""
+    """Lets the supervisor's loop wait for rows (see `ipexlaunch.launch.supervise.observer`)."""
 
     interval_s: float | None = None
 

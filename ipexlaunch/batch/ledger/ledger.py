@@ -20,7 +20,7 @@ from enum import IntEnum
 from types import TracebackType
 from urllib.parse import quote
 
-from ipexlaunch.batching.done_items import DoneItems
+from ipexlaunch.batch.done_items import DoneItems
 from ipexlaunch.errors import HeldError, IpexLaunchError
 
 APPLICATION_ID = 0x49504C42
@@ -316,7 +316,7 @@ def _hold(path: str, flags: int = 0) -> int:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    # One thread uses it after the other, never two at once (see feed_workers/journal_apart.py).
+    # One thread uses it after the other, never two at once (see batch/feed/threaded_commit_log.py).
     address = f"file:{quote(os.fsencode(path))}?nolock=1"
     connection = sqlite3.connect(address, isolation_level=None, uri=True, check_same_thread=False)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")

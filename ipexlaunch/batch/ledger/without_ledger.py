@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipexlaunch.batching.done_items import DoneItems
-from ipexlaunch.keep_ledger.ledger import Progress
+from ipexlaunch.batch.done_items import DoneItems
+from ipexlaunch.batch.ledger.ledger import Progress
 
 
 class WithoutLedger:

@@ -12,9 +12,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
-from ipexlaunch.batching.items import Item
+from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.snapshot import Snapshot
+from ipexlaunch.launch.snapshot import Snapshot
 
 Scenario = Literal["Offline", "Server"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipexlaunch.batching.items import DeadLetter
-from ipexlaunch.keep_ledger import Progress, Standing, WithoutLedger
-from ipexlaunch.supervise.feed import Count
+from ipexlaunch.batch.items import DeadLetter
+from ipexlaunch.batch.ledger import Progress, Standing, WithoutLedger
+from ipexlaunch.launch.supervise.feeder_protocol import Count
 
 
 class Answered:
-    """Tells LoadGen of each item that is done (see `ipexlaunch.feed_workers.journal_apart`)."""
+    """Tells LoadGen of each item that is done (see `ipexlaunch.batch.feed.threaded_commit_log`)."""
 
     def __init__(self, complete: Callable[[Sequence[int]], None]) -> None:
         """Begin with nothing answered.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
+from ipexlaunch.documents.write_file import sync_directory
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.write_file import sync_directory
 
 
 class WriteError(IpexLaunchError):

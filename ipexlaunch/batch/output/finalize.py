@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from ipexlaunch.batching.output_rules import OutputRules
-from ipexlaunch.write_file import replaced_file
-from ipexlaunch.write_results.appended_file import WriteError
-from ipexlaunch.write_results.openai_files import write_openai
-from ipexlaunch.write_results.order_rows import in_order
-from ipexlaunch.write_results.parquet_file import write_parquet
-from ipexlaunch.write_results.standard_output import StandardOutput
+from ipexlaunch.batch.output.appended_file import WriteError
+from ipexlaunch.batch.output.external_sort import in_order
+from ipexlaunch.batch.output.openai_files import write_openai
+from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.output.parquet_file import write_parquet
+from ipexlaunch.batch.output.standard_output import StandardOutput
+from ipexlaunch.documents.write_file import replaced_file
 
 
 def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = False) -> str:

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from ipexlaunch.batching.result_rows import encode_row
-from ipexlaunch.engines.openai_rows import is_error
-from ipexlaunch.write_file import write_file
+from ipexlaunch.batch.output.result_rows import encode_row
+from ipexlaunch.documents.write_file import write_file
+from ipexlaunch.models.engines.openai_rows import is_error
 
 
 def write_openai(lines: Iterable[bytes], output: BinaryIO, errors: str | None) -> None:

@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from ipexlaunch.batching.items import DeadLetter, Item
-from ipexlaunch.strict_json import why_not_json
+from ipexlaunch.batch.items import DeadLetter, Item
+from ipexlaunch.documents.strict_json import why_not_json
 
 _readable = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 _escaped = json.JSONEncoder(allow_nan=False, separators=(",", ":"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipexlaunch.guard_streams import NAMES, STDERR, STDOUT, closed_at_start, outlets
-from ipexlaunch.write_apart import Outlet
-from ipexlaunch.write_results.appended_file import WriteError
+from ipexlaunch.batch.output.appended_file import WriteError
+from ipexlaunch.launch.background_writer import Outlet
+from ipexlaunch.launch.guard_streams import NAMES, STDERR, STDOUT, closed_at_start, outlets
 
 MOST_WAITING_BYTES = 8 << 20
 """A pipe that takes results more slowly holds its job up from here on."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.batching.input_rules import InputRules
-from ipexlaunch.cli.check_options import check_settled
+from ipexlaunch.batch.input.input_rules import InputRules
+from ipexlaunch.cli.options.check_options import check_settled
 
 if TYPE_CHECKING:
-    from ipexlaunch.batching.input_rules import InputFormat
-    from ipexlaunch.batching.work_queue import BatchRules
-    from ipexlaunch.read_items.open_items import ItemSource
+    from ipexlaunch.batch.input.input_rules import InputFormat
+    from ipexlaunch.batch.input.open_items import ItemSource
+    from ipexlaunch.batch.work_queue import BatchRules
 
 LOOK_AHEAD = 4096
 
@@ -30,9 +30,9 @@ def find_input(options: dict[str, Any]) -> ItemSource:
         DocumentError: a file is missing, a directory, or not readable.
         UsageError: an option says nothing of such an input, or a batch would be larger than what is looked at for it.
     """
-    from ipexlaunch.read_items.find_inputs import find_inputs, format_of
-    from ipexlaunch.read_items.input_file import InputFile
-    from ipexlaunch.read_items.open_items import ItemSource
+    from ipexlaunch.batch.input.find_inputs import find_inputs, format_of
+    from ipexlaunch.batch.input.input_file import InputFile
+    from ipexlaunch.batch.input.open_items import ItemSource
 
     _check_look_ahead(options["look_ahead"], options["batch_size"])
     inputs = find_inputs(options["input_file"])
@@ -80,7 +80,7 @@ def batch_rules(workers: int, options: dict[str, Any], **more: int) -> BatchRule
         options: the command's keyword arguments.
         more: fields that only one of the commands knows.
     """
-    from ipexlaunch.batching.work_queue import BatchRules
+    from ipexlaunch.batch.work_queue import BatchRules
 
     largest = options["batch_size"]
     return BatchRules(

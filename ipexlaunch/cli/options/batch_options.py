@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import click
 
-from ipexlaunch.batching.output_rules import PARQUET_SUFFIXES, STDOUT, UNWRITTEN_SUFFIXES, OutputRules
-from ipexlaunch.cli.batch_input import BYTES_PER_TOKEN, LOOK_AHEAD
-from ipexlaunch.cli.model_options import MODEL_OPTIONS
-from ipexlaunch.cli.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, SECONDS
+from ipexlaunch.batch.output.output_rules import PARQUET_SUFFIXES, STDOUT, UNWRITTEN_SUFFIXES, OutputRules
+from ipexlaunch.cli.options.batch_input import BYTES_PER_TOKEN, LOOK_AHEAD
+from ipexlaunch.cli.options.model_options import MODEL_OPTIONS
+from ipexlaunch.cli.options.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, SECONDS
+from ipexlaunch.documents.write_file import descriptor_of, is_stream
 from ipexlaunch.errors import RequestError
-from ipexlaunch.write_file import descriptor_of, is_stream
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from ipexlaunch.cli.model_options import MODEL_OPTIONS
-from ipexlaunch.cli.option_types import COUNT, COUNT_FROM_0, SECONDS
+from ipexlaunch.cli.options.model_options import MODEL_OPTIONS
+from ipexlaunch.cli.options.option_types import COUNT, COUNT_FROM_0, SECONDS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.check_options import check_options
-from ipexlaunch.cli.hold_outputs import outputs_held, outputs_of
-from ipexlaunch.cli.named_files import WRITES, Written, read_files, written_files
+from ipexlaunch.cli.options.check_options import check_options
+from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of
+from ipexlaunch.cli.options.named_files import WRITES, Written, read_files, written_files
+from ipexlaunch.cli.options.refuse_overlaps import refuse_overlaps
+from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of
 from ipexlaunch.errors import LaunchError, RequestError
-from ipexlaunch.refuse_overlaps import refuse_overlaps
-from ipexlaunch.write_file import check_directory, check_writable, descriptor_of
 
 if TYPE_CHECKING:
-    from ipexlaunch.launch import Job
+    from ipexlaunch.launch.job import Job
 
 
 class FileCheckedCommand(click.Command):
@@ -100,11 +100,11 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
             raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
     if options.get("run_dir"):
-        from ipexlaunch.keep_runs.run_directory import refuse_held
+        from ipexlaunch.report.kept_runs.run_directory import refuse_held
 
         refuse_held(options["run_dir"])
     if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
-        from ipexlaunch.export_metrics import check_name, require_client
+        from ipexlaunch.report.live.metrics import check_name, require_client
 
         require_client()
         if options["metrics_file"] is not None:

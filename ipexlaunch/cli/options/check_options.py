@@ -8,7 +8,7 @@ from types import MappingProxyType
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.option_table import REFUSED, RULES, Rule
+from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule
 from ipexlaunch.plan.templates import names_in
 
 NOTHING: Mapping[str, object] = MappingProxyType({})

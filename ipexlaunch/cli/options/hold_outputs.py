@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.cli.named_files import Written, written_files
+from ipexlaunch.cli.options.named_files import Written, written_files
+from ipexlaunch.documents.write_file import is_stream
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.write_file import is_stream
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -68,13 +68,13 @@ def outputs_held(outputs: Iterable[Written]) -> Iterator[None]:
 
 def _let_go(places: ExitStack) -> None:
     """Of what is on a disk that hangs those who come later will see that its launcher is dead."""
-    from ipexlaunch.wait_for_disk import let_go
+    from ipexlaunch.launch.wait_for_disk import let_go
 
     let_go(places.close)
 
 
 def _hold(each: Written, held: ExitStack) -> None:
-    from ipexlaunch.hold_place import hold_place  # not loaded where nothing is written
+    from ipexlaunch.launch.hold_place import hold_place  # not loaded where nothing is written
 
     place, wanted = _place_of(each), f"write {each.what} to {each.path}"
     directory = os.path.dirname(place)

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.option_types import PORT_OR_FREE
+from ipexlaunch.cli.options.option_types import PORT_OR_FREE
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.keep_runs.run_files import LOGS
+from ipexlaunch.documents.secret_values import mask_text, mask_words
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.secret_values import mask_text, mask_words
+from ipexlaunch.report.kept_runs.run_files import LOGS
 
 if TYPE_CHECKING:
-    from ipexlaunch.batching.batch_progress import BatchProgress
-    from ipexlaunch.run_identity import RunIdentity
-    from ipexlaunch.show_live import LiveTable
-    from ipexlaunch.supervise.watch import Watcher
+    from ipexlaunch.batch.progress import BatchProgress
+    from ipexlaunch.launch.supervise.observer import Watcher
+    from ipexlaunch.report.live.run_identity import RunIdentity
+    from ipexlaunch.report.live.show import LiveTable
 
 LARGEST_SMALL_DESCRIPTOR = 9
 """XCU 2.7 of POSIX.1-2017 promises redirection of 0 to 9 only."""
@@ -101,8 +101,8 @@ def open_views(
     import shlex
     import time
 
-    from ipexlaunch.run_identity import RunIdentity
-    from ipexlaunch.status_socket.serve import StatusSocket
+    from ipexlaunch.report.live.run_identity import RunIdentity
+    from ipexlaunch.report.live.status_socket.serve import StatusSocket
 
     title = shlex.join(mask_words([program, *arguments]))
     identity = RunIdentity(
@@ -120,7 +120,7 @@ def open_views(
             tell(f"the workers' output goes to {options['log_dir']}")
             tell = _above(table)
         elif options["live"]:
-            from ipexlaunch.show_live import LiveLines
+            from ipexlaunch.report.live.show import LiveLines
 
             watchers.append(LiveLines(tell, progress))
     return Views(watchers=tuple(watchers), tell=tell, outputs=outputs)
@@ -128,7 +128,7 @@ def open_views(
 
 def _table(identity: RunIdentity, count: int, progress: Callable[[], BatchProgress] | None) -> LiveTable:
     from ipexlaunch.cli.terminal import wants_color
-    from ipexlaunch.show_live import LiveTable
+    from ipexlaunch.report.live.show import LiveTable
 
     return LiveTable(identity, count, sys.stderr, color=wants_color(sys.stderr), progress=progress)
 
@@ -142,11 +142,11 @@ def _metrics(
 ) -> list[Watcher]:
     watchers: list[Watcher] = []
     if options["metrics_file"] is not None:
-        from ipexlaunch.export_metrics import MetricsFile
+        from ipexlaunch.report.live.metrics import MetricsFile
 
         watchers.append(MetricsFile(identity, options["metrics_file"], tell))
     if options["metrics_port"] is not None:
-        from ipexlaunch.export_metrics import MetricsServer
+        from ipexlaunch.report.live.metrics import MetricsServer
 
         address: str = options["metrics_address"]
         server = MetricsServer(

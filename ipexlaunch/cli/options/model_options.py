@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.check_options import check_settled
-from ipexlaunch.cli.option_types import COUNT, COUNT_FROM_0, SEED
+from ipexlaunch.cli.options.check_options import check_settled
+from ipexlaunch.cli.options.option_types import COUNT, COUNT_FROM_0, SEED
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.engines.candidate import DTYPES, ENGINES
-from ipexlaunch.engines.model_job import TASKS, ModelJob, Task
-from ipexlaunch.engines.model_shapes import is_random, shape_of
-from ipexlaunch.engines.natural_task import natural_task
-from ipexlaunch.engines.quantized_form import QuantizedForm
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.candidate import DTYPES, ENGINES
+from ipexlaunch.models.engines.default_task import natural_task
+from ipexlaunch.models.engines.model_job import TASKS, ModelJob, Task
+from ipexlaunch.models.engines.model_shapes import is_random, shape_of
+from ipexlaunch.models.engines.quantized_form import QuantizedForm
 
 if TYPE_CHECKING:
-    from ipexlaunch.engines.model_job import Device
-    from ipexlaunch.guard_dtypes import Resolved
-    from ipexlaunch.launch import Job
+    from ipexlaunch.launch.job import Job
+    from ipexlaunch.machine.topology import Topology
+    from ipexlaunch.models.engines.model_job import Device
     from ipexlaunch.plan import Plan
-    from ipexlaunch.topology import Topology
+    from ipexlaunch.tune.dtypes import Resolved
 
 FLOATING = ("fp32", "bf16", "fp16")
 
@@ -193,7 +193,7 @@ def _lines_of(path: str) -> Iterator[str]:
 
 
 def _cache_directory(asked: str | None) -> str:
-    from ipexlaunch.guard_dtypes.ground import cache_directory
+    from ipexlaunch.tune.dtypes.context import cache_directory
 
     return os.path.abspath(asked) if asked else os.path.join(os.path.dirname(cache_directory(os.environ)), "compiled")
 
@@ -214,7 +214,7 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
     """
     if plan.request.device is not None:
         return _on_accelerator(job, plan.request.device, options)
-    from ipexlaunch.guard_dtypes import make_ground, resolve_candidate
+    from ipexlaunch.tune.dtypes import make_ground, resolve_candidate
 
     ground = make_ground(topology, plan, program, os.environ, _tell, use_cache=not options["no_cache"])
     form, force = form_from_options(options), options["force_dtype"]
@@ -234,9 +234,9 @@ def form_from_options(options: Mapping[str, Any]) -> QuantizedForm:
 
 def _on_accelerator(job: ModelJob, device: Device, options: dict[str, Any]) -> Resolved:
     """The job on an accelerator: nothing is measured beforehand, and torch runs it as it is."""
-    from ipexlaunch.engines.candidate import floating
-    from ipexlaunch.engines.choose import Choice
-    from ipexlaunch.guard_dtypes import Resolved
+    from ipexlaunch.models.engines.candidate import floating
+    from ipexlaunch.models.engines.choose import Choice
+    from ipexlaunch.tune.dtypes import Resolved
 
     engine, dtype = options["engine"], options["dtype"]
     if engine not in ("auto", "eager"):

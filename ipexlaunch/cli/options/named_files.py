@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from ipexlaunch.cli.workers_python import workers_python
-from ipexlaunch.engines.model_shapes import is_random
-from ipexlaunch.keep_runs.run_files import LOGS, RUN_FILES
-from ipexlaunch.write_file import is_stream
+from ipexlaunch.cli.options.default_python import workers_python
+from ipexlaunch.documents.write_file import is_stream
+from ipexlaunch.models.engines.model_shapes import is_random
+from ipexlaunch.report.kept_runs.run_files import LOGS, RUN_FILES
 
 READS: Mapping[str, str] = {
     "check_file": "the plan",

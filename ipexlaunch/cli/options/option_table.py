@@ -5,7 +5,7 @@ What options say of the instances together is `Request.check`'s; that a kept run
 
 from __future__ import annotations
 
-from ipexlaunch.cli.plan_options import REQUEST_OPTIONS
+from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 from ipexlaunch.quick_dataclass import dataclass
 
 

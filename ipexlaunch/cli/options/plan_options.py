@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ipexlaunch.cli.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER
+from ipexlaunch.cli.options.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER
 from ipexlaunch.errors import RequestError
-from ipexlaunch.plan.lists import check_syntax
+from ipexlaunch.plan.cpuset_syntax import check_syntax
 from ipexlaunch.plan.request import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
 
 Function = TypeVar("Function", bound=Callable[..., Any])

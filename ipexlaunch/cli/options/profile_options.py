@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.check_files import check_overlaps
-from ipexlaunch.cli.check_options import check_options
+from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.terminal import spoken
 
 if TYPE_CHECKING:
-    from ipexlaunch.tuning.profile import Profile
+    from ipexlaunch.tune.profile import Profile
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -49,7 +49,7 @@ def model_key(model: str, task: str) -> str:
         model: directory or random:NAME.
         task: what it does.
     """
-    from ipexlaunch.guard_dtypes.model_identity import identity_of
+    from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
 
     return f"model:{identity_of(model)}:{task}"
 
@@ -67,9 +67,9 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         UsageError: an option goes with none of what the profile says.
         DocumentError: it cannot be read.
     """
-    from ipexlaunch.figures import figure
-    from ipexlaunch.keep_profiles import find_profile, plan_path, profile_path
-    from ipexlaunch.probe.sources import open_topology
+    from ipexlaunch.machine.probe.sources import open_topology
+    from ipexlaunch.measure.format_number import figure
+    from ipexlaunch.tune.profile_store import find_profile, plan_path, profile_path
 
     path = profile_path(os.environ, open_topology("live").fingerprint, key)
     profile = find_profile(path, key)

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from ipexlaunch.cli.model_options import MODEL_OPTIONS
-from ipexlaunch.cli.option_types import COUNT, COUNT_FROM_0, MILLISECONDS, SECONDS
-from ipexlaunch.tuning.next_step import Rule, brief
+from ipexlaunch.cli.options.model_options import MODEL_OPTIONS
+from ipexlaunch.cli.options.option_types import COUNT, COUNT_FROM_0, MILLISECONDS, SECONDS
+from ipexlaunch.tune.next_step import Rule, brief
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -10,13 +10,16 @@ import os
 from dataclasses import replace
 from typing import Any
 
-from ipexlaunch.cli.make_job import job_from_options
+import ipexlaunch
+from ipexlaunch.cli.run.make_job import job_from_options
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.launch import Job
+from ipexlaunch.launch.job import Job
 
-_WORKERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "workers")
+_RUN_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(ipexlaunch.__file__)), "models", "run_script.py")
 
-_RUN_SCRIPT = os.path.join(_WORKERS, "run_script.py")
+_OURS = "ipexlaunch.models."
+_OURS_FORMERLY = "ipexlaunch.workers."
+"""What the built-in workers were called in runs that were kept before version 0.1.0 was released."""
 
 
 def run_script() -> str:
@@ -34,13 +37,19 @@ def built_in_job(program: str, options: dict[str, Any]) -> Job:
     """The job of a worker of ours.
 
     Args:
-        program: its module's name, e.g. ipexlaunch.workers.run_model.
+        program: its module's name, e.g. ipexlaunch.models.run_model.
         options: of `run`.
 
     Raises:
         LaunchError: an interpreter or a library to preload is not there, or ipexlaunch lies in an archive.
     """
     return replace(job_from_options(program, (), {**options, "module": True}), runner=(run_script(),))
+
+
+def program_here(job: Job) -> str:
+    """The program of a job that was kept, as it is called now."""
+    former = job.program.startswith(_OURS_FORMERLY)
+    return _OURS + job.program.removeprefix(_OURS_FORMERLY) if former else job.program
 
 
 def runner_here(job: Job) -> tuple[str, ...]:
@@ -54,5 +63,5 @@ def runner_here(job: Job) -> tuple[str, ...]:
     """
     if job.runner:
         return (run_script(), *job.runner[1:])
-    ours = job.kind == "module" and job.program.startswith("ipexlaunch.workers.")
+    ours = job.kind == "module" and program_here(job).startswith(_OURS)
     return (run_script(),) if ours else ()

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.cli.main import EXIT_UNSHOWN
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.guard_streams import say_unshown, wait_until_shown
-from ipexlaunch.wait_for_disk import DiskPatience, HungDiskError
-from ipexlaunch.write_file import write_file
+from ipexlaunch.launch.guard_streams import say_unshown, wait_until_shown
+from ipexlaunch.launch.wait_for_disk import DiskPatience, HungDiskError
 
 if TYPE_CHECKING:
-    from ipexlaunch.cli.keep_run import RunKeeper
-    from ipexlaunch.record import Run
-    from ipexlaunch.report import Report
+    from ipexlaunch.cli.run.keep_run import RunKeeper
+    from ipexlaunch.launch.run_record import Run
+    from ipexlaunch.measure.report import Report
 
 
 def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper | None, disk: DiskPatience) -> Report:
@@ -53,7 +53,7 @@ def _troubles(
 ) -> Iterator[IpexLaunchError]:
     """Keep a report wherever it is to be kept; what went wrong with each place."""
     if path is not None:
-        from ipexlaunch.documents.report_document import write_report
+        from ipexlaunch.measure.report_file import write_report
 
         wanted = f"write the report to {path}"
         try:
@@ -70,7 +70,7 @@ def _troubles(
 
 
 def _show(report: Report) -> None:
-    from ipexlaunch.drawings.report_table import report_table
+    from ipexlaunch.report.tables.report_table import report_table
 
     table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
     sys.stderr.write(showable(table, sys.stderr))

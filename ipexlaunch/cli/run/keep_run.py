@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch import __version__
-from ipexlaunch.keep_runs.mapped_libraries import MappedLibraries
-from ipexlaunch.keep_runs.run_directory import (
+from ipexlaunch.documents.secret_values import mask_text, mask_variables, mask_words
+from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
+from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
+from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries
+from ipexlaunch.report.kept_runs.run_directory import (
     GrowingEvents,
     MadeDirectory,
     finish_run_directory,
@@ -19,20 +22,17 @@ from ipexlaunch.keep_runs.run_directory import (
     keep_report,
     make_run_directory,
 )
-from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
-from ipexlaunch.secret_values import mask_text, mask_variables, mask_words
-from ipexlaunch.write_apart import LAST_WORDS_S, WritingThread
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ipexlaunch.binding import Binding
-    from ipexlaunch.launch import Job, Launch
-    from ipexlaunch.placement import Placement
-    from ipexlaunch.record import Run
-    from ipexlaunch.report import Report
-    from ipexlaunch.supervise import Means
-    from ipexlaunch.topology import Topology
+    from ipexlaunch.launch.job import Job, Launch
+    from ipexlaunch.launch.placement.binding import Binding
+    from ipexlaunch.launch.placement.placement import Placement
+    from ipexlaunch.launch.run_record import Run
+    from ipexlaunch.launch.supervise import Means
+    from ipexlaunch.machine.topology import Topology
+    from ipexlaunch.measure.report import Report
 
 
 def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper:
@@ -177,7 +177,7 @@ class RunKeeper:
         Raises:
             LaunchError: it cannot be written.
         """
-        from ipexlaunch.keep_runs.read_host import read_host
+        from ipexlaunch.report.kept_runs.describe_host import read_host
 
         self._events_thread.wait(LAST_WORDS_S)
         job = self._launch.job

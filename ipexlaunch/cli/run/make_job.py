@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.run_options import task_manager
-from ipexlaunch.cli.workers_python import workers_python
+import ipexlaunch
+from ipexlaunch.cli.options.default_python import workers_python
+from ipexlaunch.cli.options.run_options import task_manager
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.launch import Job, Launch, make_launch
+from ipexlaunch.launch.job import Job, Launch, make_launch
 
 if TYPE_CHECKING:
     from ipexlaunch.plan import Plan
 
 
-OWN_WORKERS = "ipexlaunch.workers."
+OWN_WORKERS = "ipexlaunch.models."
 
 OLDEST_PYTHON = (3, 10)
 """For what of ours runs in a worker beside `ipexlaunch.worker`: as for ipexlaunch itself."""
@@ -46,7 +47,7 @@ def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch
 
 
 def _kernel_cache(options: dict[str, Any]) -> str:
-    from ipexlaunch.guard_dtypes.ground import cache_directory
+    from ipexlaunch.tune.dtypes.context import cache_directory
 
     if options.get("no_cache"):
         return ""
@@ -75,7 +76,7 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         LaunchError: a program, an interpreter or a library to preload is not there.
         UsageError: two options exclude each other, or --env is malformed.
     """
-    from ipexlaunch.cli.choose_preloads import preload_from_options
+    from ipexlaunch.cli.run.choose_preloads import preload_from_options
 
     kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
     python = options["python"] or workers_python()
@@ -109,7 +110,7 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
 
 def workers_module_path() -> str:
     """The directory that makes `import ipexlaunch.worker` work in an interpreter that has no ipexlaunch."""
-    return os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker_path")
+    return os.path.join(os.path.dirname(os.path.abspath(ipexlaunch.__file__)), "worker", "import_path")
 
 
 def first_of_path(python: str, variables: Mapping[str, str]) -> str:
@@ -188,7 +189,7 @@ def refuse_old_python(python: str, what: str, variables: Mapping[str, str]) -> N
     Raises:
         LaunchError: it is too old, or no Python.
     """
-    from ipexlaunch.try_programs import python_version
+    from ipexlaunch.launch.try_programs import python_version
 
     version = python_version(python, {**os.environ, **variables})
     wanted, hint = f"run {what} with {python}", "name another interpreter with --python"
@@ -200,7 +201,7 @@ def refuse_old_python(python: str, what: str, variables: Mapping[str, str]) -> N
 
 def _remark_on_python(python: str, variables: Mapping[str, str]) -> tuple[str, ...]:
     """What is to be said of an interpreter in which a script runs, but cannot import anything of ours."""
-    from ipexlaunch.try_programs import python_version
+    from ipexlaunch.launch.try_programs import python_version
 
     version = python_version(python, {**os.environ, **variables})
     if version is None or version >= OLDEST_FOR_SCRIPTS:

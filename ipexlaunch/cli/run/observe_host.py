@@ -11,14 +11,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ipexlaunch.binding import Binding
-    from ipexlaunch.launch import Launch
-    from ipexlaunch.placement import Placement
-    from ipexlaunch.record import Run
-    from ipexlaunch.snapshot import Snapshot
-    from ipexlaunch.supervise import Means
-    from ipexlaunch.topology import Topology
-    from ipexlaunch.watch_host import HostWatch
+    from ipexlaunch.launch.job import Launch
+    from ipexlaunch.launch.placement.binding import Binding
+    from ipexlaunch.launch.placement.placement import Placement
+    from ipexlaunch.launch.read_host_counters import HostWatch
+    from ipexlaunch.launch.run_record import Run
+    from ipexlaunch.launch.snapshot import Snapshot
+    from ipexlaunch.launch.supervise import Means
+    from ipexlaunch.machine.topology import Topology
 
 INTERVAL_S = 5.0
 
@@ -45,7 +45,7 @@ class RunWatch:
 
     @cached_property
     def _host(self) -> HostWatch:
-        from ipexlaunch.watch_host import HostWatch
+        from ipexlaunch.launch.read_host_counters import HostWatch
 
         planned = {cpu for worker in self._launch.workers for cpu in worker.instance.cpus}
         return HostWatch(self._topology, planned, self._given.clock)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ipexlaunch.cli.plan_options import request_from_options
+from ipexlaunch.cli.options.plan_options import request_from_options
+from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.planner import check_instance_idx
-from ipexlaunch.read_text import read_text
-from ipexlaunch.topology import Topology
 
 
 def plan_from_options(topology: Topology, options: Mapping[str, Any], any_machine: bool = False) -> Plan:
@@ -78,7 +78,7 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     Raises:
         DocumentError: it cannot be read, or breaks a rule; with the line.
     """
-    from ipexlaunch.documents.plan_document import read_checked_plan
+    from ipexlaunch.plan.plan_file import read_checked_plan
 
     text = read_text(path, "write one with: ipexlaunch plan --format yaml > FILE")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
@@ -95,7 +95,7 @@ def plan_to_run(options: dict[str, Any]) -> tuple[Plan, Topology]:
     Raises:
         IpexLaunchError: the machine cannot be read, or does not give what is asked for.
     """
-    from ipexlaunch.probe.sources import open_topology
+    from ipexlaunch.machine.probe.sources import open_topology
 
     topology = open_topology(options["topology"] or "live")
     return plan_from_options(topology, options, any_machine=options["any_machine"]), topology

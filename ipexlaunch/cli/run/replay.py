@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.check_options import check_options
-from ipexlaunch.cli.named_files import WRITES
+from ipexlaunch.cli.options.check_options import check_options
+from ipexlaunch.cli.options.named_files import WRITES
 from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.documents.secret_values import mask_variables, with_secrets
 from ipexlaunch.errors import DocumentError, LaunchError
-from ipexlaunch.secret_values import mask_variables, with_secrets
 
 if TYPE_CHECKING:
-    from ipexlaunch.launch import Job
+    from ipexlaunch.launch.job import Job
 
 SETTLED = (
     "plan_file", "python", "module", "no_python", "env", "port", "memory_allocator", "omp_runtime", "benchmark",
@@ -53,11 +53,11 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         DocumentError: there is no kept run, or a file of it does not follow its format.
         LaunchError: what it needs is not here.
     """
-    from ipexlaunch.cli.built_in_workers import runner_here
-    from ipexlaunch.cli.make_job import check_executable, first_of_path, workers_module_path
-    from ipexlaunch.keep_runs.run_directory import read_recorded
-    from ipexlaunch.keep_runs.run_files import PLAN, RUN
-    from ipexlaunch.recorded_run import BATCH_OPTIONS, REPLAYED_OPTIONS
+    from ipexlaunch.cli.run.built_in_workers import program_here, runner_here
+    from ipexlaunch.cli.run.make_job import check_executable, first_of_path, workers_module_path
+    from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS, REPLAYED_OPTIONS
+    from ipexlaunch.report.kept_runs.run_directory import read_recorded
+    from ipexlaunch.report.kept_runs.run_files import PLAN, RUN
 
     kept = os.path.abspath(options["replay"])
     if program is not None:
@@ -96,7 +96,13 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         if not os.path.exists(path):
             raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
     first = "" if job.kind == "executable" else first_of_path(job.python, os.environ)
-    return replace(job, runner=runner_here(job), module_path=workers_module_path(), path_first=first)
+    return replace(
+        job,
+        program=program_here(job),
+        runner=runner_here(job),
+        module_path=workers_module_path(),
+        path_first=first,
+    )
 
 
 def _with_secrets(job: Job, kept: str) -> Job:
@@ -122,7 +128,7 @@ def tell_changes(kept: str, job: Job) -> None:
         kept: the run directory.
         job: as `job_to_replay` gave it.
     """
-    from ipexlaunch.keep_runs.run_directory import read_environment
+    from ipexlaunch.report.kept_runs.run_directory import read_environment
 
     for line in _changes(read_environment(kept), job):
         print(f"ipexlaunch: {spoken(line)}", file=sys.stderr, flush=True)
@@ -164,7 +170,7 @@ def _option(context: click.Context, name: str, value: Any, source: str) -> Any:
 
 def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
     """What is not as it was, a line each; nothing where the kept run did not come to its end."""
-    from ipexlaunch.keep_runs.read_host import interpreter_row, kept_variables
+    from ipexlaunch.report.kept_runs.describe_host import interpreter_row, kept_variables
 
     if not kept:
         return

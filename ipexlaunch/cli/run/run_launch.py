@@ -15,31 +15,31 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch import __version__
-from ipexlaunch.cli.check_files import check_overlaps, program_reads
-from ipexlaunch.cli.conclude_run import conclude_run
-from ipexlaunch.cli.named_files import Written
-from ipexlaunch.cli.run_options import DEFAULT_RESTARTS, on_failure
+from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.options.named_files import Written
+from ipexlaunch.cli.options.run_options import DEFAULT_RESTARTS, on_failure
+from ipexlaunch.cli.run.conclude_run import conclude_run
 from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
+from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.secret_values import mask_words
-from ipexlaunch.wait_for_disk import DiskPatience, let_go
 
 if TYPE_CHECKING:
-    from ipexlaunch.baseline import Baseline
-    from ipexlaunch.batching.batch_figures import BatchSummary
-    from ipexlaunch.batching.batch_progress import BatchProgress
-    from ipexlaunch.cli.keep_run import RunKeeper
-    from ipexlaunch.launch import Launch
-    from ipexlaunch.lifecycle import Limits
+    from ipexlaunch.batch.counts import BatchSummary
+    from ipexlaunch.batch.progress import BatchProgress
+    from ipexlaunch.cli.run.keep_run import RunKeeper
+    from ipexlaunch.launch.job import Launch
+    from ipexlaunch.launch.lifecycle import Limits
+    from ipexlaunch.launch.run_record import Run
+    from ipexlaunch.launch.supervise import Means, Showing
+    from ipexlaunch.launch.supervise.feeder_protocol import Feeder
+    from ipexlaunch.launch.supervise.observer import Watcher
+    from ipexlaunch.machine.topology import Topology
+    from ipexlaunch.measure.report import Report
+    from ipexlaunch.measure.solo_baseline import Baseline
     from ipexlaunch.plan import Instance
-    from ipexlaunch.record import Run
-    from ipexlaunch.report import Report
-    from ipexlaunch.supervise import Means, Showing
-    from ipexlaunch.supervise.feed import Feeder
-    from ipexlaunch.supervise.watch import Watcher
-    from ipexlaunch.topology import Topology
 
 MB = 1_000_000
 
@@ -107,11 +107,11 @@ def _run(
     held: ExitStack,
 ) -> Report:
     """The same; what must be let go of at the end, however that comes, goes onto the stack."""
-    from ipexlaunch.bind import adopt_orphans, held_to
-    from ipexlaunch.cli.live_options import log_directory, open_views
-    from ipexlaunch.cli.watch_run import RunWatch
-    from ipexlaunch.count_oom_kills import count_oom_kills
-    from ipexlaunch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
+    from ipexlaunch.cli.options.live_options import log_directory, open_views
+    from ipexlaunch.cli.run.observe_host import RunWatch
+    from ipexlaunch.launch.bind import adopt_orphans, held_to
+    from ipexlaunch.launch.count_oom_kills import count_oom_kills
+    from ipexlaunch.launch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
 
     limits = limits_from_options(options)
     environment: Mapping[str, str] = os.environ
@@ -180,7 +180,7 @@ def _run(
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
-            from ipexlaunch.cli.baseline_run import with_doubts
+            from ipexlaunch.cli.run.solo_run import with_doubts
 
             run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
         return _ended(run, launch, topology, options, keeper, disk, reasons, batch, known)
@@ -195,7 +195,7 @@ def limits_from_options(options: dict[str, Any]) -> Limits:
     Raises:
         UsageError: --on-failure is none of its words.
     """
-    from ipexlaunch.lifecycle import Limits
+    from ipexlaunch.launch.lifecycle import Limits
 
     mode, restarts = on_failure(options["on_failure"])
     return Limits(
@@ -216,13 +216,13 @@ def _solo(
     """What one instance does alone, where that is asked for."""
     if not options.get("baseline"):
         return None
-    from ipexlaunch.cli.baseline_run import run_alone
+    from ipexlaunch.cli.run.solo_run import run_alone
 
     return run_alone(launch, topology, means, limits, showing, options["proof_interval"] or None)
 
 
 def _baseline(solo: Run) -> Baseline | None:
-    from ipexlaunch.baseline import baseline_of
+    from ipexlaunch.measure.solo_baseline import baseline_of
 
     found = baseline_of(solo)
     if found is None:
@@ -242,7 +242,7 @@ def _ended(
     baseline: Baseline | None = None,
 ) -> Report:
     """The report of what happened, shown and kept."""
-    from ipexlaunch.report import aggregate  # here, where no worker waits for the import
+    from ipexlaunch.measure.report import aggregate  # here, where no worker waits for the import
 
     report = aggregate(
         run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
@@ -255,7 +255,7 @@ def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunK
     """What keeps the run in a directory, where that is asked for."""
     if options["run_dir"] is None:
         return None
-    from ipexlaunch.cli.keep_run import begin_keeping
+    from ipexlaunch.cli.run.keep_run import begin_keeping
 
     return begin_keeping(launch, topology, options)
 
@@ -263,15 +263,15 @@ def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunK
 @lru_cache(maxsize=1)
 def _eye() -> SimpleNamespace:
     """What looks at workers, imported when the first is looked at: until then they need not wait for it."""
-    from ipexlaunch.inspect_placement import Inspector, descendants
+    from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
 
     return SimpleNamespace(inspector=Inspector(), descendants=descendants)
 
 
 def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str]:
+    from ipexlaunch.launch.read_host_counters import STAT, UNTOLD
+    from ipexlaunch.machine.proc_files import is_stand_in
     from ipexlaunch.plan.notes import notes_on
-    from ipexlaunch.proc_files import is_stand_in
-    from ipexlaunch.watch_host import STAT, UNTOLD
 
     instances, idle = _instances(launch), len(launch.plan.idle_cpus)
     sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ipexlaunch.cli.make_job import refuse_old_python
-from ipexlaunch.cli.option_types import COUNT_FROM_0
+from ipexlaunch.cli.options.option_types import COUNT_FROM_0
+from ipexlaunch.cli.run.make_job import refuse_old_python
 from ipexlaunch.errors import LaunchError, RequestError
 
 if TYPE_CHECKING:
-    from ipexlaunch.engines.candidate import Dtype
-    from ipexlaunch.engines.script_options import ScriptOptions
-    from ipexlaunch.launch import Job
-    from ipexlaunch.topology import Topology
+    from ipexlaunch.launch.job import Job
+    from ipexlaunch.machine.topology import Topology
+    from ipexlaunch.models.engines.candidate import Dtype
+    from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -77,7 +77,7 @@ def script_options_beside_a_models(function: Decorated) -> Decorated:
 
 
 def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tuple[str, ...]:
-    """The words of workers/run_script.py, by its path, that stand before the program; () where nothing is asked of it.
+    """The words of models/run_script.py, by its path, that stand before the program; () where nothing is asked of it.
 
     Args:
         job: the program.
@@ -90,7 +90,7 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
     """
     if not (options["count_calls"] or options["auto_ipex"]):
         return ()
-    from ipexlaunch.cli.built_in_workers import run_script
+    from ipexlaunch.cli.run.built_in_workers import run_script
 
     refuse_old_python(job.python, "--auto-ipex" if options["auto_ipex"] else "--count-calls", job.environment)
     asked = asked_of_scripts(options)
@@ -105,7 +105,7 @@ def asked_of_scripts(options: Mapping[str, Any]) -> ScriptOptions:
     Args:
         options: those of `run`.
     """
-    from ipexlaunch.engines.script_options import DEFAULT_WARMUP_CALLS, ScriptOptions
+    from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, ScriptOptions
 
     warmup_calls = options["warmup_calls"]
     return ScriptOptions(
@@ -120,11 +120,11 @@ def asked_of_scripts(options: Mapping[str, Any]) -> ScriptOptions:
 
 
 def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
-    from ipexlaunch.engines.candidate import floating
-    from ipexlaunch.engines.expectations import expect
-    from ipexlaunch.engines.instruction_sets import EVERYTHING, dispatch
-    from ipexlaunch.engines.script_options import IPEX_DTYPES
-    from ipexlaunch.guard_dtypes.installed import software_of
+    from ipexlaunch.models.engines.candidate import floating
+    from ipexlaunch.models.engines.expectations import expect
+    from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
+    from ipexlaunch.models.scripts.runner_arguments import IPEX_DTYPES
+    from ipexlaunch.tune.dtypes.installed_packages import software_of
 
     if dtype not in IPEX_DTYPES:
         raise RequestError(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from ipexlaunch.launch import Launch
-    from ipexlaunch.lifecycle import Limits
-    from ipexlaunch.record import Run
-    from ipexlaunch.supervise import Means, Showing
-    from ipexlaunch.topology import Topology
+    from ipexlaunch.launch.job import Launch
+    from ipexlaunch.launch.lifecycle import Limits
+    from ipexlaunch.launch.run_record import Run
+    from ipexlaunch.launch.supervise import Means, Showing
+    from ipexlaunch.machine.topology import Topology
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -41,8 +41,8 @@ def run_alone(
     Raises:
         BindError: it could not be bound, and the run may not go on without.
     """
-    from ipexlaunch.cli.watch_run import RunWatch
-    from ipexlaunch.supervise import supervise
+    from ipexlaunch.cli.run.observe_host import RunWatch
+    from ipexlaunch.launch.supervise import supervise
 
     worker = launch.workers[0]
     index = worker.instance.index
@@ -61,7 +61,7 @@ def with_doubts(run: Run, solo: Run, lost_time_allowed: float) -> Run:
         solo: of the one alone.
         lost_time_allowed: see `judge`.
     """
-    from ipexlaunch.disturbance import disturbance_of, judge
+    from ipexlaunch.measure.disturbance import disturbance_of, judge
 
     verdict = judge(disturbance_of(solo), lost_time_allowed)
     alone = f"while instance {solo.records[0].instance.index} ran alone"

@@ -10,9 +10,9 @@ import mmap
 import os
 import stat
 
-from ipexlaunch.doctor.system_calls import MappedFile, mapped
-from ipexlaunch.findings.facts import CachedFile
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.host_facts import CachedFile
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.read.system_calls import MappedFile, mapped
 
 PART_BYTES = 1 << 20
 PARTS = 1024

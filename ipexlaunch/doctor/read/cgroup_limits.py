@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipexlaunch.doctor.host_files import read_file
-from ipexlaunch.findings.facts import MemoryLimit
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.findings.reading import Reading, Unread
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.doctor.host_facts import MemoryLimit
+from ipexlaunch.doctor.host_files_read import Reading, Unread
+from ipexlaunch.doctor.read.host_files import read_file
 
 NAMES = ("memory.max", "memory.high", "memory.limit_in_bytes")
 """In cgroup v2 and v1."""

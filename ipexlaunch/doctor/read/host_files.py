@@ -8,8 +8,8 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ipexlaunch.findings.reading import MISSING, HostFiles, Reading, Unread
-from ipexlaunch.proc_files import is_stand_in
+from ipexlaunch.doctor.host_files_read import MISSING, HostFiles, Reading, Unread
+from ipexlaunch.machine.proc_files import is_stand_in
 
 LONGEST_BYTES = 1 << 18
 """No file that is read whole comes near it on 2,048 cpus (/proc/self/status has 3 KiB there)."""

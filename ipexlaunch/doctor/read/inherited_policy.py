@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.doctor.host_files import read_file
+from ipexlaunch.doctor.read.host_files import read_file
 
 NUMA_MAPS = "/proc/self/numa_maps"
 

@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from ipexlaunch.findings.facts import Interpreter, Library
-from ipexlaunch.findings.finding import Evidence
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.doctor.host_facts import Interpreter, Library
+from ipexlaunch.doctor.host_files_read import Unread
 
 DIST_INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 PACKAGE_FOLDERS = ("site-packages", "dist-packages")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipexlaunch.doctor.host_files import is_live
-from ipexlaunch.doctor.interpreter_files import BUNDLED_OPENMP
-from ipexlaunch.find_thread_starts import ThreadStarts
-from ipexlaunch.findings.facts import LoadedRuntimes
-from ipexlaunch.findings.reading import Unread
-from ipexlaunch.preloads import preloaded_in
-from ipexlaunch.proc_files import names_in
+from ipexlaunch.doctor.host_facts import LoadedRuntimes
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.preloads import preloaded_in
+from ipexlaunch.doctor.read.host_files import is_live
+from ipexlaunch.doctor.read.interpreter_files import BUNDLED_OPENMP
+from ipexlaunch.machine.find_thread_starts import ThreadStarts
+from ipexlaunch.machine.proc_files import names_in
 
 
 def read_loaded_runtimes(pid: int, root: str = "/") -> LoadedRuntimes | Unread:

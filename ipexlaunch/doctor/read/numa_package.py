@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 
-from ipexlaunch.findings.facts import NumaPackage
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.host_facts import NumaPackage
+from ipexlaunch.doctor.host_files_read import Unread
 
 
 def read_numa_package(name: str = "numa") -> NumaPackage | Unread | None:

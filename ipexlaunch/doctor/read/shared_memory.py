@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ipexlaunch.findings.facts import Space
-from ipexlaunch.findings.reading import Unread
+from ipexlaunch.doctor.host_facts import Space
+from ipexlaunch.doctor.host_files_read import Unread
 
 
 def read_shared_memory(path: str = "/dev/shm") -> Space | Unread:

@@ -4,9 +4,9 @@ No clock, no processes, no signals: each event carries the time it happened, so 
 Times are seconds of one monotonic clock.
 """
 
-from ipexlaunch.lifecycle.events import Command, CommandKind, Event, EventKind
-from ipexlaunch.lifecycle.next_state import begin, end_in_words, step
-from ipexlaunch.lifecycle.states import (
+from ipexlaunch.launch.lifecycle.events import Command, CommandKind, Event, EventKind
+from ipexlaunch.launch.lifecycle.next_state import begin, end_in_words, step
+from ipexlaunch.launch.lifecycle.states import (
     LONGEST_RESTART_WAIT_S,
     SIGNAL_BASE,
     TIMED_OUT,
@@ -18,7 +18,7 @@ from ipexlaunch.lifecycle.states import (
     WorkerState,
     exit_code,
 )
-from ipexlaunch.lifecycle.time_limits import next_deadline
+from ipexlaunch.launch.lifecycle.time_limits import next_deadline
 
 __all__ = [
     "LONGEST_RESTART_WAIT_S",

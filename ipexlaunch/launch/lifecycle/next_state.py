@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ipexlaunch.lifecycle.events import Command, Event
-from ipexlaunch.lifecycle.states import (
+from ipexlaunch.launch.lifecycle.events import Command, Event
+from ipexlaunch.launch.lifecycle.states import (
     COMPILATION,
     LONGEST_RESTART_WAIT_S,
     NEVER_RESTARTED,
@@ -22,7 +22,7 @@ from ipexlaunch.lifecycle.states import (
     WorkerState,
     shell_code,
 )
-from ipexlaunch.lifecycle.time_limits import late, measured_enough
+from ipexlaunch.launch.lifecycle.time_limits import late, measured_enough
 
 
 def begin(count: int, limits: Limits, time: float) -> State:
@@ -159,7 +159,7 @@ def end_in_words(worker: WorkerState, code: int) -> str:
         worker: before its end.
         code: as the operating system reports it to Python.
     """
-    from ipexlaunch.exit_words import describe_exit  # not before somebody ends
+    from ipexlaunch.launch.exit_status import describe_exit  # not before somebody ends
 
     return worker.killed_for if worker.killed_for and code == -SIGKILL else describe_exit(code)
 

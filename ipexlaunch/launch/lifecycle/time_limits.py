@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.lifecycle.states import COMPILATION, Limits, State, WorkerState
+from ipexlaunch.launch.lifecycle.states import COMPILATION, Limits, State, WorkerState
 
 
 def next_deadline(state: State) -> float | None:

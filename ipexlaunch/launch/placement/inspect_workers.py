@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import NamedTuple
 
-from ipexlaunch import proc_text
-from ipexlaunch.find_thread_starts import ThreadStarts
-from ipexlaunch.placement import Affinity, Crowd, Placement, crowd_of
-from ipexlaunch.proc_files import children_of, line_of, names_in, text_of
-from ipexlaunch.proc_text import Memory, ThreadStat
-from ipexlaunch.thread_pools import owner_of
+from ipexlaunch.doctor.thread_pools import owner_of
+from ipexlaunch.launch.placement import proc_text
+from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement, crowd_of
+from ipexlaunch.launch.placement.proc_text import Memory, ThreadStat
+from ipexlaunch.machine.find_thread_starts import ThreadStarts
+from ipexlaunch.machine.proc_files import children_of, line_of, names_in, text_of
 
 THREADS_SHARE = 0.005
 PAGES_SHARE = 0.001

@@ -1,6 +1,6 @@
 """Where a worker really is: what was read back of its threads and pages.
 
-Pure: `bind.py` and `inspect_placement.py` read the machine, `proc_text.py` understands the kernel's texts.
+Pure: `bind.py` and `inspect_workers.py` read the machine, `proc_text.py` understands the kernel's texts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the kernel's texts under /proc/PID say of one process: pages by node, threads, OpenMP runtimes.
 
-Pure: `inspect_placement.py` reads the files. What is not understood is counted, never guessed at.
+Pure: `inspect_workers.py` reads the files. What is not understood is counted, never guessed at.
 """
 
 from __future__ import annotations

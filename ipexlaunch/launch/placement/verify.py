@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ipexlaunch.binding import Binding
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.placement import Crowd, Placement
-from ipexlaunch.plan.instances import Instance
+from ipexlaunch.doctor.thread_pools import cure_of
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Crowd, Placement
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.plan.plan import Instance
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.thread_pools import cure_of
 
 LOCAL_SHARE_REQUIRED = 0.95
 """A worker with a smaller share of its anonymous pages on its nodes makes the run INVALID."""

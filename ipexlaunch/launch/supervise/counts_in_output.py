@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ipexlaunch.line_rule import Doubt, LineRule, too_slow
-from ipexlaunch.samples import Samples, Tally
+from ipexlaunch.launch.samples import Samples, Tally
+from ipexlaunch.launch.throughput_regex import Doubt, LineRule, too_slow
 
 LONGEST_PARTIAL_LINE_BYTES = 64 << 10
 """What is longer without an end is taken for a line."""

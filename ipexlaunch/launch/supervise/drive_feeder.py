@@ -6,15 +6,15 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ipexlaunch.lifecycle import Event
-from ipexlaunch.supervise import child as children
-from ipexlaunch.supervise.crew import Crew
-from ipexlaunch.supervise.listen import Listener
+from ipexlaunch.launch.lifecycle import Event
+from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.read_output import Listener
+from ipexlaunch.launch.supervise.worker_set import Crew
 
 if TYPE_CHECKING:
-    from ipexlaunch.supervise.feed import Feeder
-    from ipexlaunch.supervise.messages import Said
-    from ipexlaunch.wait_for_disk import DiskThread
+    from ipexlaunch.launch.supervise.feeder_protocol import Feeder
+    from ipexlaunch.launch.supervise.message_protocol import Said
+    from ipexlaunch.launch.wait_for_disk import DiskThread
 
 
 class TendedFeeder:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from ipexlaunch.supervise.messages import Said
-    from ipexlaunch.wait_for_disk import DiskThread
+    from ipexlaunch.launch.supervise.message_protocol import Said
+    from ipexlaunch.launch.wait_for_disk import DiskThread
 
 
 class Count(NamedTuple):

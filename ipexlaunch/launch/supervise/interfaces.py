@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from ipexlaunch.quick_dataclass import dataclass
 
 if TYPE_CHECKING:
-    from ipexlaunch.binding import Binding
-    from ipexlaunch.line_rule import LineRule
-    from ipexlaunch.placement import Placement
-    from ipexlaunch.record import Run
+    from ipexlaunch.launch.placement.binding import Binding
+    from ipexlaunch.launch.placement.placement import Placement
+    from ipexlaunch.launch.run_record import Run
+    from ipexlaunch.launch.throughput_regex import LineRule
 
     Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
+from ipexlaunch.documents.secret_values import mask_text, masked
+from ipexlaunch.documents.strict_json import read_message
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.samples import UNKNOWN, Samples
 from ipexlaunch.plan.words import counted
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.samples import UNKNOWN, Samples
-from ipexlaunch.secret_values import mask_text, masked
-from ipexlaunch.strict_json import read_message
-from ipexlaunch.told import Told
 
 LONGEST_MESSAGE_BYTES = 4 << 20
 """A line longer than this is not a message."""

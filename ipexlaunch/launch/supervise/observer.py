@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from ipexlaunch.snapshot import Snapshot
+from ipexlaunch.launch.snapshot import Snapshot
 
 
 class Watcher(Protocol):

@@ -7,8 +7,8 @@ import re
 import signal
 from collections.abc import Callable, Collection
 
-from ipexlaunch.proc_files import text_of
-from ipexlaunch.secret_values import mask_words
+from ipexlaunch.documents.secret_values import mask_words
+from ipexlaunch.machine.proc_files import text_of
 
 AGAIN_S = 0.2
 """Between rounds of KILL: a killed process may have had children that only then become ours."""

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Protocol
 
-from ipexlaunch.write_apart import Outlet, WritingThread
+from ipexlaunch.launch.background_writer import Outlet, WritingThread
 
 LOGS_BACKLOG_BYTES = 64 << 20
 """How much may wait for the disk of the logs before chunks are left out of them."""

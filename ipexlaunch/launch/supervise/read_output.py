@@ -7,14 +7,14 @@ import selectors
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ipexlaunch.guard_streams import is_standard, outlets
-from ipexlaunch.supervise import child as children
-from ipexlaunch.supervise.output import Log, Stream
-from ipexlaunch.write_apart import LAST_WORDS_S
+from ipexlaunch.launch.background_writer import LAST_WORDS_S
+from ipexlaunch.launch.guard_streams import is_standard, outlets
+from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.output_streams import Log, Stream
 
 if TYPE_CHECKING:
-    from ipexlaunch.supervise.child import Child
-    from ipexlaunch.supervise.messages import Said
+    from ipexlaunch.launch.supervise.message_protocol import Said
+    from ipexlaunch.launch.supervise.worker_process import Child
 
 READ_BYTES = 1 << 16
 
@@ -156,11 +156,11 @@ class Listener:
             child.channel.close()
             child.channel = None
             return
-        from ipexlaunch.supervise.messages import (
+        from ipexlaunch.launch.announced import Told
+        from ipexlaunch.launch.supervise.message_protocol import (  # with json: not before the workers are started
             LONGEST_MESSAGE_BYTES,
             read_messages,
-        )  # with json: not before the workers are started
-        from ipexlaunch.told import Told
+        )
 
         child.buffer += data
         longest = self._longest or LONGEST_MESSAGE_BYTES

@@ -8,17 +8,17 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ipexlaunch.exit_words import describe_exit
-from ipexlaunch.lifecycle import SIGNAL_BASE, Event, end_in_words
-from ipexlaunch.preloads import doubt_of_death
-from ipexlaunch.supervise import child as children
-from ipexlaunch.supervise.crew import Crew
-from ipexlaunch.supervise.guardian import Guardian
-from ipexlaunch.supervise.leftovers import end_leftovers, signal_process, told_of
-from ipexlaunch.supervise.listen import Listener
+from ipexlaunch.doctor.preloads import doubt_of_death
+from ipexlaunch.launch.exit_status import describe_exit
+from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_in_words
+from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.guardian import Guardian
+from ipexlaunch.launch.supervise.orphans import end_leftovers, signal_process, told_of
+from ipexlaunch.launch.supervise.read_output import Listener
+from ipexlaunch.launch.supervise.worker_set import Crew
 
 if TYPE_CHECKING:
-    from ipexlaunch.supervise.tend_feeder import TendedFeeder
+    from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
 
 
 class Collector:

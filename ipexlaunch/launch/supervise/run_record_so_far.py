@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ipexlaunch import lifecycle
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.lifecycle import Failure, State, WorkerState
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.secret_values import mask_text
-from ipexlaunch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
-from ipexlaunch.supervise.announcements import of_printed
-from ipexlaunch.supervise.child import Child
-from ipexlaunch.supervise.output import Log
-from ipexlaunch.told import COUNTED_NOTHING, Told
+from ipexlaunch.documents.secret_values import mask_text
+from ipexlaunch.launch import lifecycle
+from ipexlaunch.launch.announced import COUNTED_NOTHING, Told
+from ipexlaunch.launch.lifecycle import Failure, State, WorkerState
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
+from ipexlaunch.launch.supervise.handle_messages import of_printed
+from ipexlaunch.launch.supervise.output_streams import Log
+from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.machine.cpulist import format_list
 
 
 def account(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipexlaunch.proc_files import text_of
-from ipexlaunch.secret_values import mask_words
-from ipexlaunch.supervise.child import Child
-from ipexlaunch.told import COUNTED_NOTHING, Told
+from ipexlaunch.documents.secret_values import mask_words
+from ipexlaunch.launch.announced import COUNTED_NOTHING, Told
+from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.machine.proc_files import text_of
 
 LOOK_S = 1.0
 """Between two looks for processes below a worker that has counted nothing."""

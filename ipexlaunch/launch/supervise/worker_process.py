@@ -12,16 +12,16 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from ipexlaunch.launch.samples import Samples, Tally
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.samples import Samples, Tally
 
 if TYPE_CHECKING:
-    from ipexlaunch.binding import Binding
-    from ipexlaunch.launch import Worker
-    from ipexlaunch.placement import Placement
-    from ipexlaunch.supervise.output import Stream
-    from ipexlaunch.supervise.printed_counts import PrintedCounts
-    from ipexlaunch.told import Told
+    from ipexlaunch.launch.announced import Told
+    from ipexlaunch.launch.job import Worker
+    from ipexlaunch.launch.placement.binding import Binding
+    from ipexlaunch.launch.placement.placement import Placement
+    from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
+    from ipexlaunch.launch.supervise.output_streams import Stream
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -148,7 +148,9 @@ def keep(child: Child, placement: Placement | None) -> None:
     if placement is not None:
         child.placements.append(placement)
         if len(child.placements) > LOOKS_KEPT:
-            from ipexlaunch.proof import thinned  # here and elsewhere in supervise: not before the workers are started
+            from ipexlaunch.launch.placement.verify import (
+                thinned,  # here and elsewhere in supervise: not before the workers are started
+            )
 
             child.placements = thinned(child.placements, child.worker.instance)
 

@@ -6,16 +6,16 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch import lifecycle
-from ipexlaunch.lifecycle import Limits
-from ipexlaunch.secret_values import mask_text
-from ipexlaunch.supervise import child as children
-from ipexlaunch.supervise.child import Child
+from ipexlaunch.documents.secret_values import mask_text
+from ipexlaunch.launch import lifecycle
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.worker_process import Child
 
 if TYPE_CHECKING:
-    from ipexlaunch.launch import Launch
-    from ipexlaunch.snapshot import Snapshot
-    from ipexlaunch.supervise.means import Means
+    from ipexlaunch.launch.job import Launch
+    from ipexlaunch.launch.snapshot import Snapshot
+    from ipexlaunch.launch.supervise.interfaces import Means
 
 
 class Crew:
@@ -63,7 +63,7 @@ class Crew:
 
     def now(self) -> Snapshot:
         """How the run stands."""
-        from ipexlaunch.supervise.account import snapshot  # not before the workers are started
+        from ipexlaunch.launch.supervise.run_record_so_far import snapshot  # not before the workers are started
 
         return snapshot(self.children, self.state, self.clock())
 

@@ -1,1 +1,1 @@
-"""Values drawn as text for people: tables, a tree, the machine in the terminal and as an SVG."""
+"""The machine drawn as text for people, and as an SVG."""

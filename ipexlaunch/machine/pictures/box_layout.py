@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ipexlaunch.drawings.machine_parts import Part
+from ipexlaunch.machine.pictures.parts import Part
 
 MOST_COLUMNS = 16
 """No row holds more boxes; more would be too narrow to read, and each number is tried."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipexlaunch.drawings.words import wrapped
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import wrapped
 
 
 def distance_lines(topology: Topology, width: int) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ipexlaunch.drawings.arrange import FRAMED, Arranger, Box, Metrics, row_notes
-from ipexlaunch.drawings.distances import distance_lines
-from ipexlaunch.drawings.machine_parts import Part, State, machine_parts
-from ipexlaunch.drawings.palette import ansi_style
-from ipexlaunch.drawings.words import heading_lines, wrapped
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.pictures.box_layout import FRAMED, Arranger, Box, Metrics, row_notes
+from ipexlaunch.machine.pictures.distances import distance_lines
+from ipexlaunch.machine.pictures.palette import ansi_style
+from ipexlaunch.machine.pictures.parts import Part, State, machine_parts
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import heading_lines, wrapped
 
 NARROWEST = 40
 """Narrower terminals are drawn for as if they had so many columns; frames and titles need them."""

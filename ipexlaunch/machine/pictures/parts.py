@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.words import counted, device_words, memory_is_known, memory_words
-from ipexlaunch.topology import Cpu, Node, Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Cpu, Node, Topology
+from ipexlaunch.machine.wording import counted, device_words, memory_is_known, memory_words
 
 What = Literal["socket", "node", "memory", "l3", "group", "row"]
 """A "memory" is a node without cpus; a "row" only keeps together what it holds."""

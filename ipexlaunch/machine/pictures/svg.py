@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 
-from ipexlaunch.drawings.arrange import FRAMED, Arranger, Box, Metrics, row_notes
-from ipexlaunch.drawings.distances import distance_rule
-from ipexlaunch.drawings.machine_parts import State, machine_parts
-from ipexlaunch.drawings.palette import instance_color
-from ipexlaunch.drawings.words import counted, machine_words, wrapped
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.pictures.box_layout import FRAMED, Arranger, Box, Metrics, row_notes
+from ipexlaunch.machine.pictures.distances import distance_rule
+from ipexlaunch.machine.pictures.palette import instance_color
+from ipexlaunch.machine.pictures.parts import State, machine_parts
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted, machine_words, wrapped
 
 PAGE = 1160
 """Pixels between the margins; a page of a wiki shows it without scrolling sideways."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.distances import distance_lines
-from ipexlaunch.drawings.rich_text import table_text
-from ipexlaunch.drawings.words import device_words, heading_lines, kind_words, memory_is_known, memory_words
-from ipexlaunch.topology import Cpu, Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.pictures.distances import distance_lines
+from ipexlaunch.machine.text_table import table_text
+from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.machine.wording import device_words, heading_lines, kind_words, memory_is_known, memory_words
 
 
 def machine_table(topology: Topology, *, width: int = 100, color: bool = False) -> str:

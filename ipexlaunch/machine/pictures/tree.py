@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.machine_parts import Part, machine_parts
-from ipexlaunch.drawings.rich_text import rendered
-from ipexlaunch.drawings.words import counted, heading_lines, thread_words
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.pictures.parts import Part, machine_parts
+from ipexlaunch.machine.text_table import rendered
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted, heading_lines, thread_words
 
 if TYPE_CHECKING:
     from rich.tree import Tree

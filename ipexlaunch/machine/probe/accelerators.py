@@ -5,9 +5,9 @@ Source: Documentation/ABI/testing/sysfs-bus-pci of the Linux kernel; the PCI cod
 
 from __future__ import annotations
 
-from ipexlaunch.probe.kernel_text import shortened
-from ipexlaunch.probe.tree import Tree
-from ipexlaunch.topology.machine import Accelerator
+from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.probe.tree import Tree
+from ipexlaunch.machine.topology import Accelerator
 
 PCI = "sys/bus/pci/devices"
 DISPLAY, PROCESSING = 0x03, 0x12

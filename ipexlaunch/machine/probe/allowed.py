@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ipexlaunch.probe.cgroups import Group, own_groups
-from ipexlaunch.probe.kernel_text import parse_ids, printable, shortened
-from ipexlaunch.probe.tree import Tree
-from ipexlaunch.topology.machine import Limit
+from ipexlaunch.machine.probe.cgroups import Group, own_groups
+from ipexlaunch.machine.probe.kernel_text import parse_ids, printable, shortened
+from ipexlaunch.machine.probe.tree import Tree
+from ipexlaunch.machine.topology import Limit
 
 STATUS = "proc/self/status"
 SYSTEM_CALL = "sched_getaffinity(2)"

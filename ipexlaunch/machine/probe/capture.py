@@ -14,11 +14,12 @@ import os
 import tarfile
 from collections.abc import Callable
 
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import RequestError
-from ipexlaunch.probe.allowed import AFFINITY_KEYS, STATUS, SYSTEM_CALL
-from ipexlaunch.probe.archive import ArchiveFiles
-from ipexlaunch.probe.cgroups import (
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.probe.allowed import AFFINITY_KEYS, STATUS, SYSTEM_CALL
+from ipexlaunch.machine.probe.archive import ArchiveFiles
+from ipexlaunch.machine.probe.cgroups import (
     MOUNTINFO,
     MOUNTS,
     OWN_CPUSET,
@@ -28,10 +29,9 @@ from ipexlaunch.probe.cgroups import (
     parse_mountinfo,
     parse_mounts,
 )
-from ipexlaunch.probe.cpu_model import CPUINFO, USED_KEYS, first_block
-from ipexlaunch.probe.machine import probe
-from ipexlaunch.probe.tree import Files, Tree
-from ipexlaunch.write_file import write_file
+from ipexlaunch.machine.probe.cpu_model import CPUINFO, USED_KEYS, first_block
+from ipexlaunch.machine.probe.read_machine import probe
+from ipexlaunch.machine.probe.tree import Files, Tree
 
 ENDINGS = (".tar.gz", ".tgz")
 HOST_NAME = "proc/sys/kernel/hostname"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 
-from ipexlaunch.probe.kernel_text import shortened
-from ipexlaunch.probe.tree import Tree
+from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.probe.tree import Tree
 from ipexlaunch.quick_dataclass import dataclass
 
 MOUNTINFO, MOUNTS = "proc/self/mountinfo", "proc/mounts"

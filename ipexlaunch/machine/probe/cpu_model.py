@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipexlaunch.probe.kernel_text import printable
-from ipexlaunch.probe.tree import Tree
+from ipexlaunch.machine.probe.kernel_text import printable
+from ipexlaunch.machine.probe.tree import Tree
 from ipexlaunch.quick_dataclass import dataclass
 
 CPUINFO = "proc/cpuinfo"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ipexlaunch.probe.kernel_text import shortened
-from ipexlaunch.probe.kinds import read_kinds
-from ipexlaunch.probe.places import CPU
-from ipexlaunch.probe.tree import Tree
-from ipexlaunch.topology.machine import Cpu
+from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.probe.kinds import read_kinds
+from ipexlaunch.machine.probe.sysfs_paths import CPU
+from ipexlaunch.machine.probe.tree import Tree
+from ipexlaunch.machine.topology import Cpu
 
 SIBLINGS = ("core_cpus", "thread_siblings", "core_cpus_list", "thread_siblings_list")
 PACKAGE = ("package_cpus", "core_siblings", "package_cpus_list", "core_siblings_list")

@@ -5,7 +5,7 @@ Source: lib/vsprintf.c (%*pb, %*pbl) and lib/bitmap-str.c of the Linux kernel.
 
 from __future__ import annotations
 
-from ipexlaunch.cpulist import LARGEST_ID
+from ipexlaunch.machine.cpulist import LARGEST_ID
 
 _NULL = "(null)"
 """What %*pbl prints for a mask that was never made (cpu/nohz_full)."""

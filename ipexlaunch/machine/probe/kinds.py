@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from ipexlaunch.probe.places import CPU
-from ipexlaunch.probe.tree import Tree
-from ipexlaunch.topology.machine import Cpu, Kind
+from ipexlaunch.machine.probe.sysfs_paths import CPU
+from ipexlaunch.machine.probe.tree import Tree
+from ipexlaunch.machine.topology import Cpu, Kind
 
 CAPACITY_MARGIN = (1078, 1024)
 """A cpu is of a larger kind where its capacity is more than 5 % larger (capacity_greater, kernel/sched/fair.c)."""

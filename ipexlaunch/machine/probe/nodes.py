@@ -5,10 +5,10 @@ Source: Documentation/ABI/stable/sysfs-devices-node and Documentation/admin-guid
 
 from __future__ import annotations
 
-from ipexlaunch.probe.kernel_text import shortened
-from ipexlaunch.probe.places import NODE
-from ipexlaunch.probe.tree import Tree
-from ipexlaunch.topology.machine import Node
+from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.probe.sysfs_paths import NODE
+from ipexlaunch.machine.probe.tree import Tree
+from ipexlaunch.machine.topology import Node
 
 INITIATORS = "access0/initiators"
 LOCAL_DISTANCE = 10

@@ -7,11 +7,11 @@ are what the kernel obeys. Source: src/sysfs_fuse.c and src/proc_cpuview.c of lx
 
 from __future__ import annotations
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.probe.places import CPU
-from ipexlaunch.probe.tree import Tree
-from ipexlaunch.topology.machine import Limit
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.probe.sysfs_paths import CPU
+from ipexlaunch.machine.probe.tree import Tree
+from ipexlaunch.machine.topology import Limit
 
 ONLINE = f"{CPU}/online"
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.probe.accelerators import read_accelerators
-from ipexlaunch.probe.allowed import STATUS, memory_limits, read_limits, tightest_memory, tightest_quota
-from ipexlaunch.probe.cpu_model import read_cpu_model
-from ipexlaunch.probe.cpus import bare_cpus, cpu_directories, read_cpus, smt_control
-from ipexlaunch.probe.kinds import unlike_cores
-from ipexlaunch.probe.nodes import nodes_with_memory, read_nodes
-from ipexlaunch.probe.online import online_cpus
-from ipexlaunch.probe.places import CPU
-from ipexlaunch.probe.tree import DirectoryFiles, Files, Tree, own_affinity
-from ipexlaunch.topology.machine import Cpu, Limit, Topology
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.probe.accelerators import read_accelerators
+from ipexlaunch.machine.probe.allowed import STATUS, memory_limits, read_limits, tightest_memory, tightest_quota
+from ipexlaunch.machine.probe.cpu_model import read_cpu_model
+from ipexlaunch.machine.probe.cpus import bare_cpus, cpu_directories, read_cpus, smt_control
+from ipexlaunch.machine.probe.kinds import unlike_cores
+from ipexlaunch.machine.probe.nodes import nodes_with_memory, read_nodes
+from ipexlaunch.machine.probe.online import online_cpus
+from ipexlaunch.machine.probe.sysfs_paths import CPU
+from ipexlaunch.machine.probe.tree import DirectoryFiles, Files, Tree, own_affinity
+from ipexlaunch.machine.topology import Cpu, Limit, Topology
 
 SAVE = "ipexlaunch topology --save FILE.tar.gz"
 

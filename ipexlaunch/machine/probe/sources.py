@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+import ipexlaunch
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.probe.tree import DirectoryFiles, Files
-from ipexlaunch.topology.machine import Topology
+from ipexlaunch.machine.probe.tree import DirectoryFiles, Files
+from ipexlaunch.machine.topology import Topology
 
 LARGEST_SOURCE = 1 << 28
 """Bytes of a document or archive; 65,536 cpus are 5 MB of YAML."""
@@ -31,7 +32,7 @@ def open_topology(source: str) -> Topology:
         return _parse(found, source)
     if found is not None:
         return _probe(found, f"sysfs:{source}")
-    from ipexlaunch.topology.sentence import is_sentence, machine_from_sentence
+    from ipexlaunch.machine.synthetic import is_sentence, machine_from_sentence
 
     if is_sentence(source):
         return machine_from_sentence(source)
@@ -50,7 +51,9 @@ def open_topology(source: str) -> Topology:
 
 
 def _probe(root: Files, source: str) -> Topology:
-    from ipexlaunch.probe.machine import probe  # a document or a sentence can be had without it, 14 ms earlier
+    from ipexlaunch.machine.probe.read_machine import (
+        probe,  # a document or a sentence can be had without it, 14 ms earlier
+    )
 
     return probe(root, source)
 
@@ -68,7 +71,7 @@ def files_of(source: str) -> Files | None:
 
 def shipped_machines() -> dict[str, str]:
     """Name to path of the machines that come with ipexlaunch, sorted by name."""
-    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    package = os.path.dirname(os.path.abspath(ipexlaunch.__file__))
     return machines_in(os.path.join(package, "shipped_topologies")) or machines_in(
         os.path.join(os.path.dirname(package), "topologies")
     )
@@ -89,7 +92,7 @@ def _open(source: str) -> Files | bytes | None:
     if not os.path.exists(source):
         return None
     data = _read(source)
-    from ipexlaunch.probe.archive import is_archive, open_archive
+    from ipexlaunch.machine.probe.archive import is_archive, open_archive
 
     return open_archive(source, data) if is_archive(data) else data
 
@@ -108,7 +111,7 @@ def _read(path: str) -> bytes:
 def _parse(data: bytes, path: str) -> Topology:
     from dataclasses import replace
 
-    from ipexlaunch.documents.topology_document import parse_topology
+    from ipexlaunch.machine.topology_file import parse_topology
 
     try:
         text = data.decode("utf-8")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.probe import unpack
-from ipexlaunch.probe.kernel_text import shortened
-from ipexlaunch.probe.unpack import Unpacked
+from ipexlaunch.machine.probe import unpack
+from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.probe.unpack import Unpacked
 
 BLOCK = 512
 MOST_MEMBERS = 1 << 19

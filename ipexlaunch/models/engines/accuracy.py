@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipexlaunch.engines.candidate import Dtype
+from ipexlaunch.models.engines.candidate import Dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

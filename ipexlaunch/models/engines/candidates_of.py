@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipexlaunch.engines.candidate import Candidate, Engine, floating
-from ipexlaunch.engines.instruction_sets import Dispatch
+from ipexlaunch.models.engines.candidate import Candidate, Engine, floating
+from ipexlaunch.models.engines.instruction_sets import Dispatch
 
 GROUP_SIZE = 32
 """Weights that share a scale in int4. IPEX's own default of 128 leaves MiniLM's embeddings at a cosine of 0.90 with

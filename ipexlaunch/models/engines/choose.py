@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from ipexlaunch.engines.candidate import DTYPES, ENGINES, Candidate, Engine
-from ipexlaunch.engines.candidates_of import candidates_of
-from ipexlaunch.engines.expectations import Expectation, expect
-from ipexlaunch.engines.instruction_sets import Dispatch
-from ipexlaunch.engines.measurement import Measurement
-from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
-from ipexlaunch.engines.software import Software
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.candidate import DTYPES, ENGINES, Candidate, Engine
+from ipexlaunch.models.engines.candidates_of import candidates_of
+from ipexlaunch.models.engines.expectations import Expectation, expect
+from ipexlaunch.models.engines.instruction_sets import Dispatch
+from ipexlaunch.models.engines.measurement import Measurement
+from ipexlaunch.models.engines.quantized_form import AS_IT_COMES, QuantizedForm
+from ipexlaunch.models.engines.software import Software
 
 EngineWord = Literal["auto", "ipex", "torch", "eager"]
 DtypeWord = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]

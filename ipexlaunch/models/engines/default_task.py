@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.engines.model_job import Task
+from ipexlaunch.models.engines.model_job import Task
 
 
 def natural_task(architecture: str) -> Task:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.instruction_sets import Dispatch
-from ipexlaunch.engines.kernels import TABLE, Fares, Library, Row
-from ipexlaunch.engines.software import Software, at_least
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.instruction_sets import Dispatch
+from ipexlaunch.models.engines.kernels import TABLE, Fares, Library, Row
+from ipexlaunch.models.engines.software import Software, at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

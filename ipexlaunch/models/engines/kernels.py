@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ipexlaunch.engines.candidate import Dtype, Engine, Scheme
+from ipexlaunch.models.engines.candidate import Dtype, Engine, Scheme
 
 Fares = Literal["fast", "ok", "slow", "unavailable"]
 """fast: kernels made for it; ok: as good as fp32, or better in some shapes; slow: works, and loses to fp32;

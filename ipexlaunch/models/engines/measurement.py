@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from ipexlaunch.engines.accuracy import Answers, judge
-from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.models.engines.accuracy import Answers, judge
+from ipexlaunch.models.engines.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import ModelJob
 
 SECONDS = 2.0
 """How long one candidate is timed, its reference aside."""

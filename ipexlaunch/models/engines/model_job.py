@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from ipexlaunch.engines.candidate import REFERENCE, Candidate
+from ipexlaunch.models.engines.candidate import REFERENCE, Candidate
 
 Task = Literal["forward", "embed", "classify", "generate"]
 TASKS: tuple[Task, ...] = ("forward", "embed", "classify", "generate")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ipexlaunch.engines.model_job import RANDOM_PREFIX
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.model_job import RANDOM_PREFIX
 
 Field = int | float | bool
 """A value of a transformers configuration."""

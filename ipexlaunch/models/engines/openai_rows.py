@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ipexlaunch.engines.openai_request import BadRequest
+from ipexlaunch.models.engines.openai_request import BadRequest
 
 Finish = Literal["stop", "length"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.candidate import Candidate
 
 GROUP_SIZES = (32, 64, 128)
 """torchao's int4 kernel for cpus takes these (prototype/quantization/int4); IPEX takes more, and every one of them."""

@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
-from ipexlaunch.engines.openai_rows import (
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
+from ipexlaunch.models.engines.openai_rows import (
     Finish,
     answer_row,
     chat_body,
@@ -16,10 +16,10 @@ from ipexlaunch.engines.openai_rows import (
     embedding_body,
     error_row,
 )
-from ipexlaunch.run_models.prepared import Prepared
-from ipexlaunch.run_models.run_task import greedy, run_task
-from ipexlaunch.run_models.sample_rows import AllDone, RowSampler
-from ipexlaunch.run_models.text_batches import TextBatches
+from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.run_task import greedy, run_task
+from ipexlaunch.models.run.sample_rows import AllDone, RowSampler
+from ipexlaunch.models.run.text_batches import TextBatches
 
 Asked = tuple[str, OpenAIRequest]
 """A request and its key."""

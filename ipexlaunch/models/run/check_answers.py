@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ipexlaunch.engines.accuracy import Answers
-from ipexlaunch.engines.candidate import REFERENCE
-from ipexlaunch.engines.model_job import Task
-from ipexlaunch.run_models.make_inputs import Batch
-from ipexlaunch.run_models.prepared import Prepared
-from ipexlaunch.run_models.run_task import greedy, run_task
+from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.candidate import REFERENCE
+from ipexlaunch.models.engines.model_job import Task
+from ipexlaunch.models.run.make_inputs import Batch
+from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.run_task import greedy, run_task
 
 CHECKED_TOKENS = 8
 """So many generated tokens of every input are compared: the first comes from the prompt, the others from the cache."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import IO, Any, Literal
 
-from ipexlaunch.user_directory import distrust, make_private
+from ipexlaunch.models.user_directory import distrust, make_private
 
 PROGRAM = "program.pt2"
 _COMPLETE = "complete.json"

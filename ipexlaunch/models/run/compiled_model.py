@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.compile_program import LoadedProgram, compile_program
-from ipexlaunch.run_models.decode_step import DecodeStep, GreedySearch, empty_state, example_step, state_shapes
+from ipexlaunch.models.run.compile_program import LoadedProgram, compile_program
+from ipexlaunch.models.run.decode_step import DecodeStep, GreedySearch, empty_state, example_step, state_shapes
 
 POSITIONS_AT_ONCE = 128
 """A decoder's state has a multiple of so many positions, so that a few tokens more need no other program."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import thread_time
 from typing import Any
 
-from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.models.run.prepared import Prepared
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import sys
 import warnings
 from importlib import metadata
 
-from ipexlaunch.engines.candidate import Candidate, Engine
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.models.engines.candidate import Candidate, Engine
 
 _TELL_NOTHING = {
     # IPEX replaces operators of torch, and torch would tell each at length.

@@ -7,9 +7,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.engines.model_job import ModelJob, Task
-from ipexlaunch.engines.model_shapes import is_random, shape_of
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.model_job import ModelJob, Task
+from ipexlaunch.models.engines.model_shapes import is_random, shape_of
 
 if TYPE_CHECKING:
     import torch

@@ -8,9 +8,9 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.load_model import Loaded
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.run.load_model import Loaded
 
 if TYPE_CHECKING:
     import torch

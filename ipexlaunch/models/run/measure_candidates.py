@@ -13,20 +13,20 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.engines.accuracy import Answers
-from ipexlaunch.engines.candidate import REFERENCE, Candidate
-from ipexlaunch.engines.measurement import Measurement
-from ipexlaunch.engines.measuring_job import FEW_LAYERS, LARGEST_WHOLE_MODEL, MeasuringJob
-from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.engines.model_shapes import is_random, shape_of
-from ipexlaunch.run_models.check_answers import Reference, compare, take_reference
-from ipexlaunch.run_models.import_engine import import_engine
-from ipexlaunch.run_models.load_model import Loaded, load_model
-from ipexlaunch.run_models.make_inputs import Inputs, make_inputs
-from ipexlaunch.run_models.prepare import prepare
-from ipexlaunch.run_models.prepared import Prepared
-from ipexlaunch.run_models.run_task import run_task
-from ipexlaunch.run_models.time_in_turn import InTurn, time_in_turn
+from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.candidate import REFERENCE, Candidate
+from ipexlaunch.models.engines.measurement import Measurement
+from ipexlaunch.models.engines.measuring_job import FEW_LAYERS, LARGEST_WHOLE_MODEL, MeasuringJob
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.model_shapes import is_random, shape_of
+from ipexlaunch.models.run.check_answers import Reference, compare, take_reference
+from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.interleaved_timing import InTurn, time_in_turn
+from ipexlaunch.models.run.load_model import Loaded, load_model
+from ipexlaunch.models.run.make_inputs import Inputs, make_inputs
+from ipexlaunch.models.run.prepare import prepare
+from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.run_task import run_task
 
 MOST_TOKENS = 32
 """No more are generated to measure; the rest of a longer text is reckoned to go on at the pace of its last tokens."""

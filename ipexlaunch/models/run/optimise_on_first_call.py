@@ -22,10 +22,10 @@ from torch.jit import TracerWarning
 
 import intel_extension_for_pytorch as ipex  # isort: skip (it wants torch first)
 
-from ipexlaunch.engines.accuracy import Answers, judge
-from ipexlaunch.engines.candidate import Dtype
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.prepare_eager import TORCH_DTYPES
+from ipexlaunch.models.engines.accuracy import Answers, judge
+from ipexlaunch.models.engines.candidate import Dtype
+from ipexlaunch.models.run.prepare_eager import TORCH_DTYPES
 
 _DECODER_LAYER = "_IPEXDecoderLayerCPU"
 _SAME_GRAPH = {torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 2e-2}

@@ -6,19 +6,19 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.model_job import Task
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.make_inputs import Batch
-from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import Task
+from ipexlaunch.models.run.make_inputs import Batch
+from ipexlaunch.models.run.prepared import Prepared
 
 if TYPE_CHECKING:
     import torch
 
 _MODULES = {
-    "eager": "ipexlaunch.run_models.prepare_eager",
-    "ipex": "ipexlaunch.run_models.prepare_ipex",
-    "torch": "ipexlaunch.run_models.prepare_torch",
+    "eager": "ipexlaunch.models.run.prepare_eager",
+    "ipex": "ipexlaunch.models.run.prepare_ipex",
+    "torch": "ipexlaunch.models.run.prepare_torch",
 }
 """Imported when asked for: each imports what its engine needs."""
 

@@ -6,11 +6,11 @@ from time import monotonic
 
 import torch
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.model_job import Task
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.make_inputs import Batch
-from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import Task
+from ipexlaunch.models.run.make_inputs import Batch
+from ipexlaunch.models.run.prepared import Prepared
 
 TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """torch's names of the floating-point types."""

@@ -16,14 +16,14 @@ from typing import Any
 import intel_extension_for_pytorch as ipex
 import torch
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.model_job import Task
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.make_inputs import Batch
-from ipexlaunch.run_models.prepare_eager import TORCH_DTYPES
-from ipexlaunch.run_models.prepared import Prepared
-from ipexlaunch.run_models.read_checkpoint import Checkpoint, read_checkpoint
-from ipexlaunch.run_models.trace_model import trace_model
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import Task
+from ipexlaunch.models.run.make_inputs import Batch
+from ipexlaunch.models.run.prepare_eager import TORCH_DTYPES
+from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.read_checkpoint import Checkpoint, read_checkpoint
+from ipexlaunch.models.run.trace_model import trace_model
 
 _GROUP_SIZE = {"int8": -1, "int4": 128}
 """What Intel's run.py takes for --group-size 0: a whole channel for INT8, 128 weights for INT4."""

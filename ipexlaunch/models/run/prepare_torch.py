@@ -13,15 +13,15 @@ from time import monotonic
 
 import torch
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.model_job import Task
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.compile_cache import CompileCache, Program
-from ipexlaunch.run_models.compile_program import LoadedProgram, identify_kernels, identify_weights
-from ipexlaunch.run_models.compiled_model import CompiledDecoder, CompiledModel
-from ipexlaunch.run_models.make_inputs import Batch
-from ipexlaunch.run_models.prepared import Prepared
-from ipexlaunch.run_models.quantise import check, convert
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import Task
+from ipexlaunch.models.run.compile_cache import CompileCache, Program
+from ipexlaunch.models.run.compile_program import LoadedProgram, identify_kernels, identify_weights
+from ipexlaunch.models.run.compiled_model import CompiledDecoder, CompiledModel
+from ipexlaunch.models.run.make_inputs import Batch
+from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.quantise import check, convert
 
 DEFAULT_NEW_TOKENS = 64
 """A decoder is compiled for so many unless more are asked for; others are compiled when they come."""

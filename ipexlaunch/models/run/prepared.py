@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from ipexlaunch.engines.candidate import Candidate
+from ipexlaunch.models.engines.candidate import Candidate
 
 if TYPE_CHECKING:
     import torch

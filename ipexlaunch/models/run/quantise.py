@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.engines.candidate import Candidate
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.prepare_eager import TORCH_DTYPES
-from ipexlaunch.run_models.unwrap_parameters import unwrap_weight_only
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.run.prepare_eager import TORCH_DTYPES
+from ipexlaunch.models.run.replace_torchao_weights import unwrap_weight_only
 
 INT4_GROUP_SIZES = (32, 64, 128, 256)
 """What torch's int4 kernel for CPUs takes (torchao's PrototypeInt4WeightOnlyConfig)."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.engines.model_job import Task
-from ipexlaunch.run_models.make_inputs import Batch
-from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.models.engines.model_job import Task
+from ipexlaunch.models.run.make_inputs import Batch
+from ipexlaunch.models.run.prepared import Prepared
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ipexlaunch.engines.openai_request import Sampling
+from ipexlaunch.models.engines.openai_request import Sampling
 
 
 class RowSampler:

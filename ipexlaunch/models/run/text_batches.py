@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ipexlaunch.engines.batch_shapes import BatchShapes
-from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.engines.openai_request import BadRequest
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models.load_model import Loaded
+from ipexlaunch.models.engines.batch_shapes import BatchShapes
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.openai_request import BadRequest
+from ipexlaunch.models.run.load_model import Loaded
 
 if TYPE_CHECKING:
-    from ipexlaunch.run_models.make_inputs import Batch
+    from ipexlaunch.models.run.make_inputs import Batch
 
 PLACES = 7
 """Decimal places of vectors and scores: fp32 has no more for numbers up to 1, and the text is half as long."""

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import torch
 
-from ipexlaunch.run_models.make_inputs import Batch
+from ipexlaunch.models.run.make_inputs import Batch
 
 Graph = Callable[..., Mapping[str, torch.Tensor]]
 

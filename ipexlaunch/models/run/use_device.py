@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.model_job import Device
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.run_models.prepare_eager import prepare as prepare_eager
-from ipexlaunch.run_models.prepared import Prepared
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import Device
+from ipexlaunch.models.run.prepare_eager import prepare as prepare_eager
+from ipexlaunch.models.run.prepared import Prepared
 
 _INSTALL = {
     "xpu": "install a torch for Intel GPUs and their driver, or name another interpreter with --python",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from ipexlaunch.engines.script_options import ScriptOptions
-    from ipexlaunch.run_scripts.watch_calls import Original
+    from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
+    from ipexlaunch.models.scripts.watch_calls import Original
 
 LEFT_ALONE = object()
 EXIT_REFUSED = 2
@@ -46,7 +46,7 @@ class AutoIpex:
             options: the dtype, the graph mode, whether to be verbose.
             worker: gives ipexlaunch.worker, or what takes its place.
             torch: gives torch, when a model is called for the first time.
-            converter: gives run_models.optimise_called, or what takes its place.
+            converter: gives models/run/optimise_on_first_call.py, or what takes its place.
             tell: shows a line to the user.
         """
         self.options = options
@@ -215,5 +215,5 @@ def _is_plain(tensor: type, value: Any) -> bool:
 
 
 def load_converter() -> Any:
-    """run_models.optimise_called, which imports IPEX."""
-    return importlib.import_module("ipexlaunch.run_models.optimise_called")
+    """models/run/optimise_on_first_call.py, which imports IPEX."""
+    return importlib.import_module("ipexlaunch.models.run.optimise_on_first_call")

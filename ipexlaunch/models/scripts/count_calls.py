@@ -14,14 +14,14 @@ from collections import Counter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.run_scripts.call_sizes import items_of, new_tokens, vmapped_items
-from ipexlaunch.run_scripts.own_counting import counts_itself
+from ipexlaunch.models.scripts.call_sizes import items_of, new_tokens, vmapped_items
+from ipexlaunch.models.scripts.own_counting import counts_itself
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from ipexlaunch.run_scripts.watch_calls import Original
+    from ipexlaunch.models.scripts.watch_calls import Original
 
 OTHER_MODELS_TOLD = 5
 

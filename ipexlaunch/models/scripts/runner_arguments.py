@@ -1,4 +1,4 @@
-"""Script options: what is done to an unchanged script, as words between the launcher and workers/run_script.py."""
+"""Script options: what is done to an unchanged script, as words between the launcher and models/run_script.py."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ScriptOptions(NamedTuple):
         return self.count_calls or self.auto_ipex
 
     def words(self) -> tuple[str, ...]:
-        """Arguments of workers/run_script.py, before those of the program; `read_words` reads them back."""
+        """Arguments of models/run_script.py, before those of the program; `read_words` reads them back."""
         words: list[str] = []
         if self.count_calls:
             words += ["--count-calls", "--warmup-calls", str(self.warmup_calls)]

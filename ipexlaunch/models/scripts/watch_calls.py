@@ -13,7 +13,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.run_scripts.after_import import after_import
+from ipexlaunch.models.scripts.after_import import after_import
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from ipexlaunch.plan.exports.exported import Exported, Work
 from ipexlaunch.plan.exports.shell import numactl_script
 from ipexlaunch.plan.exports.slurm import slurm_script
 from ipexlaunch.plan.exports.systemd import systemd_units
-from ipexlaunch.plan.instances import Plan
+from ipexlaunch.plan.plan import Plan
 
 __all__ = ["EXPORTS", "Exported", "Work", "export_plan"]
 

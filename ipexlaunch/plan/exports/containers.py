@@ -7,17 +7,10 @@ from __future__ import annotations
 
 import shlex
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
-from ipexlaunch.plan.exports.exported import (
-    Exported,
-    Work,
-    headline,
-    refuse_accelerators,
-    refuse_names,
-    usage_check,
-)
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.plan.exports.exported import Exported, Work, headline, refuse_accelerators, refuse_names, usage_check
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import fill_template
 
 

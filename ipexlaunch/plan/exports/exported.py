@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
+from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan.devices import device_variables
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
 from ipexlaunch.plan.words import counted
 

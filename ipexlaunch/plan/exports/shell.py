@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 from ipexlaunch.plan.exports.exported import Exported, Work, headline, usage_check
-from ipexlaunch.plan.instances import Instance, Plan
 from ipexlaunch.plan.numactl import numactl_words
+from ipexlaunch.plan.plan import Instance, Plan
 
 HEADER = "#!/bin/sh"
 WAITING = """\

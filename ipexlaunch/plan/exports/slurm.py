@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from ipexlaunch.plan.exports.exported import Exported, Work, fill_in_shell, headline, usage_check
-from ipexlaunch.plan.instances import Instance, Plan
 from ipexlaunch.plan.numactl import memory_words
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import NAMES, values_of
 
 MEMORY_BINDS = {"bind": "", "preferred": "prefer,"}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ipexlaunch.cpulist import format_list
 from ipexlaunch.errors import RequestError
+from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan.exports.exported import Exported, Work, headline
-from ipexlaunch.plan.instances import Instance, Plan
+from ipexlaunch.plan.plan import Instance, Plan
 
 NAME = "ipexlaunch"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from ipexlaunch.launch import Job
+from ipexlaunch.launch.job import Job
 from ipexlaunch.quick_dataclass import dataclass
 
 REPLAYED_OPTIONS = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import MISSING, fields
 from typing import Any
 
-from ipexlaunch.launch import Job
-from ipexlaunch.recorded_run import RecordedRun
+from ipexlaunch.launch.job import Job
+from ipexlaunch.report.kept_runs.command import RecordedRun
 
 SCHEMA = "ipexlaunch/run-directory/1"
 
@@ -53,8 +53,8 @@ def read_recorded_run(text: str, source: str) -> RecordedRun:
     Raises:
         DocumentError: it is not such a document; the message names the line and the place.
     """
-    from ipexlaunch.documents.recorded_run_model import RecordedRunModel
     from ipexlaunch.documents.text import parse_document, validate
+    from ipexlaunch.report.kept_runs.command_schema import RecordedRunModel
 
     model = validate(parse_document(text, source, {"run-directory": [1]}), RecordedRunModel)
     given = model.model_dump()

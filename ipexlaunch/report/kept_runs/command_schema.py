@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from ipexlaunch.launch import ProgramKind
+from ipexlaunch.launch.job import ProgramKind
 from ipexlaunch.plan.templates import FIRST_PORT
 
 

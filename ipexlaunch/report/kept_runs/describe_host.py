@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipexlaunch import __version__
-from ipexlaunch.doctor import read_host_files, read_interpreter, read_memory_limit
+from ipexlaunch.doctor.host_facts import Interpreter, MemoryLimit
+from ipexlaunch.doctor.host_files_read import HostFiles
+from ipexlaunch.doctor.read import read_host_files, read_interpreter, read_memory_limit
+from ipexlaunch.documents.secret_values import is_secret_name, mask_variables, masked
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.find_libraries import interpreter_prefixes
-from ipexlaunch.findings.facts import Interpreter, MemoryLimit
-from ipexlaunch.findings.reading import HostFiles
-from ipexlaunch.secret_values import is_secret_name, mask_variables, masked
-from ipexlaunch.topology import Topology
+from ipexlaunch.launch.find_libraries import interpreter_prefixes
+from ipexlaunch.machine.topology import Topology
 
 SCHEMA = "ipexlaunch/environment/1"
 
@@ -105,8 +105,8 @@ def _governors(files: HostFiles) -> dict[str, int]:
 
 
 def _memory_limit(root: str) -> MemoryLimit | None:
-    from ipexlaunch.probe.cgroups import own_groups
-    from ipexlaunch.probe.tree import DirectoryFiles, Tree
+    from ipexlaunch.machine.probe.cgroups import own_groups
+    from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
 
     try:
         groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.documents.placement_rows import placement_row
-from ipexlaunch.host_reading import HostReading
-from ipexlaunch.lifecycle import Failure
-from ipexlaunch.placement import Placement
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.samples import Samples
-from ipexlaunch.told import Told
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.host_counters import HostReading
+from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.report.kept_runs.placement_rows import placement_row
 
 Row = dict[str, Any]
 

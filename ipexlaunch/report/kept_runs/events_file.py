@@ -9,10 +9,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ipexlaunch.documents import event_rows
-from ipexlaunch.documents.events_reading import EventsReading
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.record import Run
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.report.kept_runs import event_rows
+from ipexlaunch.report.kept_runs.events_reader import EventsReading
 
 SCHEMA = "ipexlaunch/events/1"
 
@@ -84,8 +84,8 @@ def read_events_so_far(lines: Iterable[str], source: str) -> Run:
 
 
 def _read(lines: Iterable[str], source: str, *, whole: bool) -> EventsReading:
-    from ipexlaunch.documents.event_models import check_event  # pydantic: only who reads needs it
     from ipexlaunch.documents.text import DEEPEST, is_deeper
+    from ipexlaunch.report.kept_runs.events_schema import check_event  # pydantic: only who reads needs it
 
     reading = EventsReading()
     number = 0

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import TypeVar
 
-from ipexlaunch.documents import event_rows
-from ipexlaunch.documents.event_rows import Row
-from ipexlaunch.documents.events_document import first_line, line_of
-from ipexlaunch.placement import Placement
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
 from ipexlaunch.quick_dataclass import dataclass
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.samples import Samples
+from ipexlaunch.report.kept_runs import event_rows
+from ipexlaunch.report.kept_runs.event_rows import Row
+from ipexlaunch.report.kept_runs.events_file import first_line, line_of
 
 T = TypeVar("T")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
-from ipexlaunch.binding import Binding
-from ipexlaunch.cpulist import parse_list
-from ipexlaunch.documents.placement_rows import placement_of
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.host_reading import HostReading, Throttling, Waits
-from ipexlaunch.lifecycle import Failure
-from ipexlaunch.plan.instances import Instance
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.samples import UNKNOWN, Samples
-from ipexlaunch.told import PhaseSpan, Told
+from ipexlaunch.launch.announced import PhaseSpan, Told
+from ipexlaunch.launch.host_counters import HostReading, Throttling, Waits
+from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import UNKNOWN, Samples
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.plan.plan import Instance
+from ipexlaunch.report.kept_runs.placement_rows import placement_of
 
 
 class EventsReading:

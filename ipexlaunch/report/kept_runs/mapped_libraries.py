@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.proc_files import text_of
+from ipexlaunch.machine.proc_files import text_of
 
 FEW_LOOKS = 3
 """At each worker: before the start and at its end the worker waits; between them a look holds up page faults."""

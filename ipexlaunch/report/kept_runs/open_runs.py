@@ -6,19 +6,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ipexlaunch.baseline import baseline_of
-from ipexlaunch.disturbance import LOST_TIME_ALLOWED
-from ipexlaunch.documents.report_document import read_report
-from ipexlaunch.documents.tuning_document import SCHEMA, read_tuning
+from ipexlaunch.documents.read_text import read_text
+from ipexlaunch.documents.secret_values import mask_words, masked
+from ipexlaunch.documents.visible_text import visible_values
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.keep_runs.run_directory import KeptRun, read_run_directory
-from ipexlaunch.keep_runs.run_files import RUN
-from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
-from ipexlaunch.read_text import read_text
-from ipexlaunch.report import Report, aggregate
-from ipexlaunch.secret_values import mask_words, masked
-from ipexlaunch.tuning.outcome import Outcome
-from ipexlaunch.visible_text import visible_values
+from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
+from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
+from ipexlaunch.measure.report import Report, aggregate
+from ipexlaunch.measure.report_file import read_report
+from ipexlaunch.measure.solo_baseline import baseline_of
+from ipexlaunch.report.kept_runs.run_directory import KeptRun, read_run_directory
+from ipexlaunch.report.kept_runs.run_files import RUN
+from ipexlaunch.tune.outcome import Outcome
+from ipexlaunch.tune.tuning_file import SCHEMA, read_tuning
 
 
 @dataclass(frozen=True, kw_only=True)

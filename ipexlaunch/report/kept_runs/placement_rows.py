@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ipexlaunch.cpulist import format_list, parse_list
-from ipexlaunch.placement import Affinity, Crowd, Placement
+from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement
+from ipexlaunch.machine.cpulist import format_list, parse_list
 
 LISTS = ("cpus", "main_thread_cpus", "last_cpus")
 SIZES = ("huge_pages", "shared_pages", "file_pages")

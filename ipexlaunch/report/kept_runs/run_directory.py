@@ -9,16 +9,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipexlaunch.documents.environment_document import read_environment_text
-from ipexlaunch.documents.events_document import read_events, read_events_so_far, write_events
-from ipexlaunch.documents.events_so_far import EventsSoFar
-from ipexlaunch.documents.plan_document import read_plan, write_plan
-from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_recorded_run
-from ipexlaunch.documents.report_document import read_report, write_report
-from ipexlaunch.documents.topology_document import parse_topology, topology_to_yaml
+from ipexlaunch.documents.read_text import read_lines, read_text
+from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import DocumentError, LaunchError
-from ipexlaunch.hold_place import Hold, hold_place
-from ipexlaunch.keep_runs.run_files import (
+from ipexlaunch.launch.hold_place import Hold, hold_place
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology_file import parse_topology, topology_to_yaml
+from ipexlaunch.measure.report import Report
+from ipexlaunch.measure.report_file import read_report, write_report
+from ipexlaunch.plan import Plan
+from ipexlaunch.plan.plan_file import read_plan, write_plan
+from ipexlaunch.report.kept_runs.command import RecordedRun
+from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
+from ipexlaunch.report.kept_runs.environment_file import read_environment_text
+from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far, write_events
+from ipexlaunch.report.kept_runs.events_incremental import EventsSoFar
+from ipexlaunch.report.kept_runs.run_files import (
     BASELINE_EVENTS,
     ENVIRONMENT,
     EVENTS,
@@ -31,13 +38,6 @@ from ipexlaunch.keep_runs.run_files import (
     SO_FAR,
     TOPOLOGY,
 )
-from ipexlaunch.plan import Plan
-from ipexlaunch.read_text import read_lines, read_text
-from ipexlaunch.record import Run
-from ipexlaunch.recorded_run import RecordedRun
-from ipexlaunch.report import Report
-from ipexlaunch.topology import Topology
-from ipexlaunch.write_file import write_file
 
 PRIVATE = 0o600
 """Mode of every file: arguments, variables and output are nobody else's business."""

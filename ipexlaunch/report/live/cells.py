@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipexlaunch.drawings import live_words as words
-from ipexlaunch.snapshot import WorkerSnapshot
-from ipexlaunch.usage import Usage
+from ipexlaunch.launch.snapshot import WorkerSnapshot
+from ipexlaunch.report.live import wording as words
+from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

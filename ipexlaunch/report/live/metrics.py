@@ -11,20 +11,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, get_args
 
-from ipexlaunch.cpulist import format_list
+from ipexlaunch.documents.write_file import check_writable, write_file
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.lifecycle import Phase
-from ipexlaunch.run_apart import Apart
-from ipexlaunch.run_identity import RunIdentity
-from ipexlaunch.snapshot import Snapshot
-from ipexlaunch.usage import Usage
-from ipexlaunch.write_file import check_writable, write_file
+from ipexlaunch.launch.lifecycle import Phase
+from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.report.live.background_thread import Apart
+from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
-    from ipexlaunch.sample_usage import UsageSampler
+    from ipexlaunch.report.live.sample_usage import UsageSampler
 
 FILE_INTERVAL_S = 15.0
 """Between two writings of the file; scrapes come every 15 to 60 seconds."""
@@ -124,7 +124,7 @@ class _Figures:
             if snapshot is None:
                 return
             if self._sampler is None:
-                from ipexlaunch.sample_usage import UsageSampler
+                from ipexlaunch.report.live.sample_usage import UsageSampler
 
                 self._sampler = UsageSampler()
             usages = self._sampler.sample({w.index: w.pid for w in snapshot.workers if w.pid is not None})

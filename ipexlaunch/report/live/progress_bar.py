@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipexlaunch.batching.batch_progress import BatchProgress
-from ipexlaunch.drawings.live_words import duration, figure
-from ipexlaunch.drawings.words import counted
-from ipexlaunch.snapshot import Snapshot
+from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.machine.wording import counted
+from ipexlaunch.report.live.wording import duration, figure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ipexlaunch import proc_text
-from ipexlaunch.inspect_placement import descendants
-from ipexlaunch.usage import Usage
+from ipexlaunch.launch.placement import proc_text
+from ipexlaunch.launch.placement.inspect_workers import descendants
+from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     import psutil

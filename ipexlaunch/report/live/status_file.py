@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ipexlaunch.cpulist import format_list, parse_list
+from ipexlaunch.documents.typed_text import ascii_escapes
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.run_identity import RunIdentity
-from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
-from ipexlaunch.typed_text import ascii_escapes
-from ipexlaunch.usage import Usage
+from ipexlaunch.launch.snapshot import Snapshot, WorkerSnapshot
+from ipexlaunch.machine.cpulist import format_list, parse_list
+from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.usage import Usage
 
 SCHEMA = "ipexlaunch/status/1"
 LONGEST_LAST_LINE = 400
@@ -90,8 +90,8 @@ def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
     Raises:
         DocumentError: it is no such document; the message names the place.
     """
-    from ipexlaunch.documents.status_model import StatusModel
     from ipexlaunch.documents.text import Document, validate
+    from ipexlaunch.report.live.status_schema import StatusModel
 
     # Not as the documents that people write: it is JSON for certain, and workers' words in it have any brackets.
     try:

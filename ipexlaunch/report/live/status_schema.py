@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from ipexlaunch.documents.text import CpuList
-from ipexlaunch.lifecycle import Phase
-from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
+from ipexlaunch.launch.lifecycle import Phase
+from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 
 
 class _Tolerant(BaseModel):

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings import live_words as words
-from ipexlaunch.drawings.live_cells import GAP, Strayed, live_cells
-from ipexlaunch.proof import LOCAL_SHARE_REQUIRED
-from ipexlaunch.snapshot import Snapshot, WorkerSnapshot
-from ipexlaunch.usage import Usage
+from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
+from ipexlaunch.launch.snapshot import Snapshot, WorkerSnapshot
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.report.live import wording as words
+from ipexlaunch.report.live.cells import GAP, Strayed, live_cells
+from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -91,7 +91,7 @@ def live_text(
     color: bool = False,
 ) -> str:
     """`live_table` as text."""
-    from ipexlaunch.drawings.rich_text import rendered
+    from ipexlaunch.machine.text_table import rendered
 
     table = live_table(
         snapshot, usages, width=width, height=height, title=title, local_share_required=local_share_required

@@ -1,1 +1,1 @@
-"""Draws runs and computes their intervals: the only package that imports matplotlib and scipy (extra `report`)."""
+"""Runs as one page with charts: the only package that imports matplotlib and scipy (extra `report`)."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.plot_runs.theme import GRID, INK, QUIET, themed
+from ipexlaunch.report.page.theme import GRID, INK, QUIET, themed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

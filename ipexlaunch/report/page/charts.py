@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.comparison import Configuration
-from ipexlaunch.distribution import percentile
-from ipexlaunch.figures import figure
-from ipexlaunch.plot_runs.chart_ground import (
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.measure.compare_runs import Configuration
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.percentiles import percentile
+from ipexlaunch.measure.report import Report
+from ipexlaunch.report.page.chart_axes import (
     chart,
     label_instances,
     plain_numbers,
@@ -17,9 +19,7 @@ from ipexlaunch.plot_runs.chart_ground import (
     show_legend,
     whole_steps,
 )
-from ipexlaunch.plot_runs.theme import INK, INSTANCES, QUIET
-from ipexlaunch.record import Run
-from ipexlaunch.report import Report
+from ipexlaunch.report.page.theme import INK, INSTANCES, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipexlaunch.comparison import Interval, Intervals
+from ipexlaunch.measure.compare_runs import Interval, Intervals
 
 LEVEL = 0.95
 

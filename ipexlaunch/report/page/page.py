@@ -7,19 +7,19 @@ import html
 from collections.abc import Iterable, Sequence
 
 from ipexlaunch import __version__
-from ipexlaunch.comparison import Configuration
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.comparison_table import COLUMNS, row
-from ipexlaunch.drawings.machine_svg import machine_svg
-from ipexlaunch.drawings.tuning_table import HEADS as SETTING_HEADS
-from ipexlaunch.drawings.tuning_table import setting_rows
-from ipexlaunch.drawings.words import counted
-from ipexlaunch.figures import figure
-from ipexlaunch.keep_runs.open_runs import OpenedRun, OpenedSearch
-from ipexlaunch.plot_runs import charts, time_charts, tuning_charts
-from ipexlaunch.plot_runs.theme import style_variables
-from ipexlaunch.report import InstanceReport, Report
-from ipexlaunch.tuning.outcome import Outcome
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.pictures.svg import machine_svg
+from ipexlaunch.machine.wording import counted
+from ipexlaunch.measure.compare_runs import Configuration
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.report import InstanceReport, Report
+from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch
+from ipexlaunch.report.page import charts, time_charts, tuning_charts
+from ipexlaunch.report.page.theme import style_variables
+from ipexlaunch.report.tables.comparison_table import COLUMNS, row
+from ipexlaunch.report.tables.tuning_table import HEADS as SETTING_HEADS
+from ipexlaunch.report.tables.tuning_table import setting_rows
+from ipexlaunch.tune.outcome import Outcome
 
 _STYLE = """\
 * { box-sizing: border-box }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ipexlaunch.drawings.palette import PALETTE
+from ipexlaunch.machine.pictures.palette import PALETTE
 
 INK, GRID, SHADE, QUIET, BAD = "#010203", "#020304", "#030405", "#040506", "#050607"
 """Colours that matplotlib is given; `themed` turns them into the page's variables."""

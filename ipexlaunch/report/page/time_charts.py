@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipexlaunch.plot_runs.chart_ground import chart, label_instances, rows_height, show_legend, shown_name, whole_steps
-from ipexlaunch.plot_runs.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
-from ipexlaunch.rates import STARTS, Window, began, items_by_time, start_kind, window_of
-from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.measure.rates import STARTS, Window, began, items_by_time, start_kind, window_of
+from ipexlaunch.report.page.chart_axes import chart, label_instances, rows_height, show_legend, shown_name, whole_steps
+from ipexlaunch.report.page.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

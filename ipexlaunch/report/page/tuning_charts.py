@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.plot_runs.chart_ground import chart, rows_height, show_legend, shown_name
-from ipexlaunch.plot_runs.theme import BAD, INK, INSTANCES, QUIET
-from ipexlaunch.tuning.outcome import Outcome, median_rate
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import EXPLORING, Tried, by_setting, usable
+from ipexlaunch.report.page.chart_axes import chart, rows_height, show_legend, shown_name
+from ipexlaunch.report.page.theme import BAD, INK, INSTANCES, QUIET
+from ipexlaunch.tune.outcome import Outcome, median_rate
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, usable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

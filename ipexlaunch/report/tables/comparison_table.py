@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipexlaunch.comparison import Configuration, Interval
-from ipexlaunch.drawings.live_words import plain_line
-from ipexlaunch.figures import figure
+from ipexlaunch.measure.compare_runs import Configuration, Interval
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.report.live.wording import plain_line
 
 COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
 

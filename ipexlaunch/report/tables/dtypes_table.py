@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ipexlaunch.drawings.rich_text import table_text
-from ipexlaunch.drawings.words import wrapped
-from ipexlaunch.engines.accuracy import Answers
-from ipexlaunch.engines.choose import Weighed, call_ms, verdict
+from ipexlaunch.machine.text_table import table_text
+from ipexlaunch.machine.wording import wrapped
+from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.choose import Weighed, call_ms, verdict
 
 HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "verdict")
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.baseline import Baseline
-from ipexlaunch.cpulist import format_list
-from ipexlaunch.drawings.live_words import plain_line
-from ipexlaunch.drawings.words import wrapped
-from ipexlaunch.figures import figure
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.wording import wrapped
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.rates import STARTS
+from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
+from ipexlaunch.measure.solo_baseline import Baseline
 from ipexlaunch.plan.words import counted
-from ipexlaunch.rates import STARTS
-from ipexlaunch.report import CLAIMED_RATE, InstanceReport, Report
+from ipexlaunch.report.live.wording import plain_line
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from ipexlaunch.drawings.rich_text import table_text
-from ipexlaunch.drawings.words import counted, wrapped
-from ipexlaunch.figures import figure
-from ipexlaunch.tuning.next_step import failed_settings
-from ipexlaunch.tuning.outcome import Outcome, median_rate
-from ipexlaunch.tuning.race import Standing, standings
-from ipexlaunch.tuning.space import Setting
-from ipexlaunch.tuning.tried import Tried, by_setting
+from ipexlaunch.machine.text_table import table_text
+from ipexlaunch.machine.wording import counted, wrapped
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.tune.next_step import failed_settings
+from ipexlaunch.tune.outcome import Outcome, median_rate
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.successive_rounds import Standing, standings
+from ipexlaunch.tune.trial import Tried, by_setting
 
 HEADS = ("setting", "runs", "items/s", "of the best", "p99 ms", "peak MB", "")
 

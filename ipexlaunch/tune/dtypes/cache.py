@@ -8,12 +8,12 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.measurement import Measurement, from_row
+from ipexlaunch.documents.read_text import read_text
+from ipexlaunch.documents.write_file import check_directory, write_file
 from ipexlaunch.errors import DocumentError, LaunchError
-from ipexlaunch.read_text import read_text
-from ipexlaunch.user_directory import distrust
-from ipexlaunch.write_file import check_directory, write_file
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.measurement import Measurement, from_row
+from ipexlaunch.models.user_directory import distrust
 
 SCHEMA = "ipexlaunch/measurements/1"
 

@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ipexlaunch.engines.instruction_sets import Dispatch, dispatch
-from ipexlaunch.engines.software import Software
-from ipexlaunch.guard_dtypes.installed import software_of
-from ipexlaunch.guard_dtypes.remember import check_place
-from ipexlaunch.guard_dtypes.supervised import run_quietly
-from ipexlaunch.launch import Job, Launch
-from ipexlaunch.plan.instances import Plan
-from ipexlaunch.record import Run
-from ipexlaunch.topology import Topology
-from ipexlaunch.user_directory import has_home, homeless_directory, user_directory
+from ipexlaunch.launch.job import Job, Launch
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.models.engines.instruction_sets import Dispatch, dispatch
+from ipexlaunch.models.engines.software import Software
+from ipexlaunch.models.user_directory import has_home, homeless_directory, user_directory
+from ipexlaunch.plan.plan import Plan
+from ipexlaunch.tune.dtypes.cache import check_place
+from ipexlaunch.tune.dtypes.installed_packages import software_of
+from ipexlaunch.tune.dtypes.quiet_run import run_quietly
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ import os
 import shutil
 from collections.abc import Iterable
 
-from ipexlaunch.doctor import read_interpreter
-from ipexlaunch.engines.software import PACKAGES, Software
+from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.read import read_interpreter
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.find_libraries import interpreter_prefixes
-from ipexlaunch.findings.reading import Unread
-from ipexlaunch.try_programs import answer_of
+from ipexlaunch.launch.find_libraries import interpreter_prefixes
+from ipexlaunch.launch.try_programs import answer_of
+from ipexlaunch.models.engines.software import PACKAGES, Software
 
 ASK = """
 import importlib.metadata, json, sys

@@ -7,17 +7,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.measurement import Measurement, averaged, from_row, merged
-from ipexlaunch.engines.measuring_job import SECONDS, MeasuringJob, in_order
-from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.guard_dtypes.ground import Ground
-from ipexlaunch.guard_dtypes.supervised import log_path
-from ipexlaunch.launch import Launch, make_launch
-from ipexlaunch.record import Run, WorkerRecord
+from ipexlaunch.launch.job import Launch, make_launch
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.measurement import Measurement, averaged, from_row, merged
+from ipexlaunch.models.engines.measuring_job import SECONDS, MeasuringJob, in_order
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.tune.dtypes.context import Ground
+from ipexlaunch.tune.dtypes.quiet_run import log_path
 
-WORKER = "ipexlaunch.workers.measure_dtypes"
+WORKER = "ipexlaunch.models.measure_dtypes"
 
 BAD_REQUEST = 2
 """The worker's exit code where the model itself cannot be loaded: no other candidate would do better."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from ipexlaunch.engines.model_shapes import is_random
+from ipexlaunch.models.engines.model_shapes import is_random
 
 
 def identity_of(model: str) -> str:

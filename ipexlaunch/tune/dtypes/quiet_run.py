@@ -7,17 +7,17 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ipexlaunch.bind import adopt_orphans, held_to
-from ipexlaunch.count_oom_kills import count_oom_kills
 from ipexlaunch.errors import EndedBySignal
-from ipexlaunch.inspect_placement import Inspector, descendants
-from ipexlaunch.launch import Launch
-from ipexlaunch.lifecycle import Limits
-from ipexlaunch.record import Run
-from ipexlaunch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.launch.count_oom_kills import count_oom_kills
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.supervise import Means, Showing, supervise
 
 if TYPE_CHECKING:
-    from ipexlaunch.line_rule import LineRule
+    from ipexlaunch.launch.throughput_regex import LineRule
 
 
 def run_quietly(

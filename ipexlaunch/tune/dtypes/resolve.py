@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ipexlaunch.engines.candidate import Candidate
-from ipexlaunch.engines.choose import (
+from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.choose import (
     Choice,
     DtypeWord,
     EngineWord,
@@ -17,14 +18,13 @@ from ipexlaunch.engines.choose import (
     left_out,
     worth_measuring,
 )
-from ipexlaunch.engines.measuring_job import SECONDS
-from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.engines.quantized_form import AS_IT_COMES, QuantizedForm
-from ipexlaunch.errors import RequestError
-from ipexlaunch.guard_dtypes.ground import Ground
-from ipexlaunch.guard_dtypes.measure import measure, run_off
-from ipexlaunch.guard_dtypes.model_identity import identity_of
-from ipexlaunch.guard_dtypes.remember import check_place, recall, remember
+from ipexlaunch.models.engines.measuring_job import SECONDS
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.quantized_form import AS_IT_COMES, QuantizedForm
+from ipexlaunch.tune.dtypes.cache import check_place, recall, remember
+from ipexlaunch.tune.dtypes.context import Ground
+from ipexlaunch.tune.dtypes.measure import measure, run_off
+from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ipexlaunch.batching.input_rules import InputRules
-from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batch.input.find_inputs import format_of
+from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_rules import InputRules
+from ipexlaunch.batch.input.open_items import ItemSource
+from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.read_items.find_inputs import format_of
-from ipexlaunch.read_items.input_file import InputFile
-from ipexlaunch.read_items.open_items import ItemSource
 
 
 def source(tmp_path: Path, name: str, data: bytes, **fields: Any) -> ItemSource:
@@ -223,6 +223,6 @@ def test_every_type_of_parquet_has_its_form(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_documentation_has_a_row_for_every_type() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs/batch.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[3] / "docs/batch.md").read_text(encoding="utf-8")
     missing = {kind.split()[0].rstrip(":") for kind in PARQUET} - {word.strip("`,") for word in text.split()}
     assert not missing

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batching.input_rules import InputFormat, InputRules, ItemMaker
-from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batch.input.csv_items import csv_items
+from ipexlaunch.batch.input.find_inputs import format_of
+from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_rules import InputFormat, InputRules, ItemMaker
+from ipexlaunch.batch.input.jsonl_items import json_items
+from ipexlaunch.batch.input.lines import TooLong, lines_of
+from ipexlaunch.batch.input.open_items import ItemSource
+from ipexlaunch.batch.input.text_items import text_items
+from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.errors import DocumentError, LaunchError, RequestError
-from ipexlaunch.read_items.csv_rows import csv_items
-from ipexlaunch.read_items.find_inputs import format_of
-from ipexlaunch.read_items.input_file import InputFile
-from ipexlaunch.read_items.json_lines import json_items
-from ipexlaunch.read_items.lines import TooLong, lines_of
-from ipexlaunch.read_items.open_items import ItemSource
-from ipexlaunch.read_items.text_lines import text_items
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(

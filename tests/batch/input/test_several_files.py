@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batching.input_rules import InputRules
-from ipexlaunch.batching.items import DeadLetter, Item
+from ipexlaunch.batch.input.find_inputs import Inputs, find_inputs, format_of
+from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_rules import InputRules
+from ipexlaunch.batch.input.lines import blocks_of
+from ipexlaunch.batch.input.open_items import ItemSource
+from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.errors import DocumentError, LaunchError, RequestError
-from ipexlaunch.read_items.find_inputs import Inputs, find_inputs, format_of
-from ipexlaunch.read_items.input_file import InputFile
-from ipexlaunch.read_items.lines import blocks_of
-from ipexlaunch.read_items.open_items import ItemSource
 
 
 def opened(inputs: Inputs, **fields: Any) -> ItemSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batching.given_ids import GivenIds
+from ipexlaunch.batch.input.unique_ids import GivenIds
 
 
 @given(st.lists(st.integers(-9, 9) | st.text(max_size=1)))

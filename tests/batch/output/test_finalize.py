@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batching.items import Item
-from ipexlaunch.batching.output_rules import OutputRules
-from ipexlaunch.batching.result_rows import encode_rows
-from ipexlaunch.write_results.appended_file import WriteError
-from ipexlaunch.write_results.finish_output import finish_output
-from ipexlaunch.write_results.order_rows import in_order, number_of
-from ipexlaunch.write_results.parquet_file import write_parquet
-from ipexlaunch.write_results.standard_output import StandardOutput
+from ipexlaunch.batch.items import Item
+from ipexlaunch.batch.output.appended_file import WriteError
+from ipexlaunch.batch.output.external_sort import in_order, number_of
+from ipexlaunch.batch.output.finalize import finish_output
+from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.output.parquet_file import write_parquet
+from ipexlaunch.batch.output.result_rows import encode_rows
+from ipexlaunch.batch.output.standard_output import StandardOutput
 
 IDS = st.integers() | st.text(max_size=8) | st.sampled_from(['"', "\\", '","number":7,', "\\\\", "1", '"1"', 1])
 VALUES: st.SearchStrategy[Any] = st.recursive(

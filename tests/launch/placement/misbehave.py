@@ -1,6 +1,6 @@
 """A worker that leaves its slice in the way that its argument names, after it has said that it is ready.
 
-    ipexlaunch run tests/placement/misbehave.py thread,been,child-cpus,daemon,policy,mbind,child-policy,nothing
+    ipexlaunch run tests/launch/placement/misbehave.py thread,been,child-cpus,daemon,policy,mbind,child-policy,nothing
 
 Names are MISDEEDS below; of several, each worker does the one that stands at its index. Memory goes to the highest node
 and threads to the highest cpu, so bind it elsewhere. It needs nothing but the standard library and this package, so it
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from ipexlaunch import worker
-from ipexlaunch.bind import set_memory_policy
+from ipexlaunch.launch.bind import set_memory_policy
 
 MIB = 1 << 20
 CHILD = "import os, sys; exec(sys.argv[1]); print(flush=True); sys.stdin.read()"
@@ -44,7 +44,7 @@ def last_cpu() -> int:
 CHILD_CPUS = "os.sched_setaffinity(0, [{last_cpu}])"
 CHILD_POLICY = """
 import mmap
-from ipexlaunch.bind import set_memory_policy
+from ipexlaunch.launch.bind import set_memory_policy
 set_memory_policy("bind", frozenset([{last_node}]))
 memory = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE)
 memory[::mmap.PAGESIZE] = bytes(len(memory) // mmap.PAGESIZE)

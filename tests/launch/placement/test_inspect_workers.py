@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.find_thread_starts import ThreadStarts
-from ipexlaunch.inspect_placement import PAGES_SHARE, THREADS_SHARE, Inspector, inspect_placement
-from ipexlaunch.placement import Crowd, Placement
+from ipexlaunch.launch.placement.inspect_workers import PAGES_SHARE, THREADS_SHARE, Inspector, inspect_placement
+from ipexlaunch.launch.placement.placement import Crowd, Placement
+from ipexlaunch.machine.find_thread_starts import ThreadStarts
 
 STAT = (
     "{tid} ({name}) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "

@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.process,
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs a cpu outside the slice"),
 ]
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(misdeed: str, tmp_path: Path) -> dict[str, Any]:

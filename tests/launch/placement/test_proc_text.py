@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.proc_text import (
+from ipexlaunch.launch.placement.proc_text import (
     Memory,
     memory_of,
     migrations_of,

@@ -4,10 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.binding import Binding
-from ipexlaunch.placement import Affinity, Crowd, Placement, crowd_of
-from ipexlaunch.plan import Instance
-from ipexlaunch.proof import (
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement, crowd_of
+from ipexlaunch.launch.placement.verify import (
     affinity_collapsed,
     doubts,
     misplacements,
@@ -15,6 +14,7 @@ from ipexlaunch.proof import (
     proof_of,
     thinned,
 )
+from ipexlaunch.plan import Instance
 
 MIB = 1 << 20
 INSTANCE = Instance(index=3, cpus=frozenset({4, 5}), nodes=frozenset({1}), threads=2)

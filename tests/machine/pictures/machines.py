@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from ipexlaunch.topology import Cpu, Node, Topology
+from ipexlaunch.machine.topology import Cpu, Node, Topology
 
 GIB = 1 << 30
 

@@ -1,6 +1,6 @@
 """docs/pictures.md shows what the program prints.
 
-After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/drawings/test_documented_pictures.py.
+After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/machine/pictures/test_documented_pictures.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from ipexlaunch.cli.main import main
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "pictures.md"
 EXAMPLE = re.compile(
     r"```console\n\$ ipexlaunch (?P<words>[^\n>]*?)(?: > (?P<file>\S+))?\n(?P<output>.*?)```", re.DOTALL

@@ -1,6 +1,7 @@
 """Each drawing of some machines, compared with a file that a reviewer can read.
 
-After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/drawings/test_golden.py, then read the differences.
+After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/machine/pictures/test_golden.py,
+then read the differences.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cpulist import parse_list
-from ipexlaunch.drawings.machine_drawing import machine_drawing
-from ipexlaunch.drawings.machine_table import machine_table
-from ipexlaunch.drawings.machine_tree import machine_tree
-from ipexlaunch.drawings.plan_table import plan_table
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.pictures.drawing import machine_drawing
+from ipexlaunch.machine.pictures.table import machine_table
+from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.probe.sources import open_topology
-from ipexlaunch.topology import Topology
+from ipexlaunch.plan.plan_table import plan_table
 
 GOLDEN = Path(__file__).parent / "golden"
 MACHINES = {

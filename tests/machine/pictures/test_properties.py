@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.cpulist import parse_list
-from ipexlaunch.drawings.ascii_text import ascii_text
-from ipexlaunch.drawings.machine_drawing import machine_drawing
-from ipexlaunch.drawings.machine_parts import Part, machine_parts
-from ipexlaunch.drawings.machine_svg import machine_svg
-from ipexlaunch.drawings.machine_table import machine_table
-from ipexlaunch.drawings.machine_tree import machine_tree
-from ipexlaunch.probe.sources import open_topology, shipped_machines
-from ipexlaunch.topology import Topology
-from tests.drawings.machines import assignments, regular
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.pictures.ascii_text import ascii_text
+from ipexlaunch.machine.pictures.drawing import machine_drawing
+from ipexlaunch.machine.pictures.parts import Part, machine_parts
+from ipexlaunch.machine.pictures.svg import machine_svg
+from ipexlaunch.machine.pictures.table import machine_table
+from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
+from ipexlaunch.machine.topology import Topology
+from tests.machine.pictures.machines import assignments, regular
 from tests.strategies import topologies
 
 EXAMPLES = int(os.environ.get("IPEXLAUNCH_EXAMPLES", "60"))

@@ -8,19 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.drawings.ascii_text import ascii_text
-from ipexlaunch.drawings.distances import distance_lines, distance_rule
-from ipexlaunch.drawings.machine_drawing import machine_drawing
-from ipexlaunch.drawings.machine_parts import machine_parts
-from ipexlaunch.drawings.machine_svg import machine_svg
-from ipexlaunch.drawings.machine_table import machine_table
-from ipexlaunch.drawings.machine_tree import machine_tree
-from ipexlaunch.drawings.palette import PALETTE, Color, instance_color
-from ipexlaunch.drawings.plan_table import memory_phrase
-from ipexlaunch.drawings.words import heading_lines, machine_words, memory_words, wrapped
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.machine import Accelerator
-from tests.drawings.machines import GIB, regular
+from ipexlaunch.machine.pictures.ascii_text import ascii_text
+from ipexlaunch.machine.pictures.distances import distance_lines, distance_rule
+from ipexlaunch.machine.pictures.drawing import machine_drawing
+from ipexlaunch.machine.pictures.palette import PALETTE, Color, instance_color
+from ipexlaunch.machine.pictures.parts import machine_parts
+from ipexlaunch.machine.pictures.svg import machine_svg
+from ipexlaunch.machine.pictures.table import machine_table
+from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.topology import Accelerator, Topology
+from ipexlaunch.machine.wording import heading_lines, machine_words, memory_words, wrapped
+from ipexlaunch.plan.plan_table import memory_phrase
+from tests.machine.pictures.machines import GIB, regular
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Mutated trees, archives, documents and sentences: each is a machine or an error that a user can act on, nothing else.
 
-    python3 tests/probe/fuzz.py --count 100000 [--seed 1] [--folder ../shared/topologies/dev]
+    python3 tests/machine/probe/fuzz.py --count 100000 [--seed 1] [--folder ../shared/topologies/dev]
 
 Prints how many were read and how many refused, and every exception that is neither with the seed that gives it again.
 The default test run does a small count of it (test_fuzz.py).
@@ -24,17 +24,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from ipexlaunch.documents.topology_document import parse_topology, topology_to_json, topology_to_yaml
 from ipexlaunch.errors import IpexLaunchError, TopologyError
-from ipexlaunch.probe import probe
-from ipexlaunch.probe.archive import ArchiveFiles, open_archive
-from ipexlaunch.probe.places import CPU
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.explain import explanation
-from ipexlaunch.topology.sentence import machine_from_sentence
-from tests.probe.rich_machine import RICH, rich_files, sparse_files
+from ipexlaunch.machine.explain_exclusion import explanation
+from ipexlaunch.machine.probe import probe
+from ipexlaunch.machine.probe.archive import ArchiveFiles, open_archive
+from ipexlaunch.machine.probe.sysfs_paths import CPU
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology_file import parse_topology, topology_to_json, topology_to_yaml
+from tests.machine.probe.rich_machine import RICH, rich_files, sparse_files
 from tests.sysfs_writer import sysfs_files, write_files
 
 TOKENS = (

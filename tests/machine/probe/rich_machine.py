@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.topology import Accelerator, Cpu, Limit, Node, Topology
+from ipexlaunch.machine.topology import Accelerator, Cpu, Limit, Node, Topology
 from tests.sysfs_writer import Files, sysfs_files
 
 CPUS = tuple(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.probe import probe
-from ipexlaunch.probe.archive import ArchiveFiles
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.probe import probe
+from ipexlaunch.machine.probe.archive import ArchiveFiles
+from ipexlaunch.machine.topology import Topology
 
 CPU = "sys/devices/system/cpu"
 NODE = "sys/devices/system/node"

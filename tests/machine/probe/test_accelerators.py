@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ipexlaunch.topology import Accelerator
-from tests.probe.small_tree import Text, cores, machine, problem
+from ipexlaunch.machine.topology import Accelerator
+from tests.machine.probe.small_tree import Text, cores, machine, problem
 
 
 def device(address: str, base: str, vendor: str | None, number: str | None = "0x0bd5", node: str | None = "1") -> Text:

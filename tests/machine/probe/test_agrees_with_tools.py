@@ -3,7 +3,7 @@
 Run by pytest on the live host, and anywhere else (in a guest) as a script, which prints every difference and leaves
 with 1 where there is one:
 
-    python3 tests/probe/test_agrees_with_tools.py [--program "python3 -m ipexlaunch"] [--tree DIR]
+    python3 tests/machine/probe/test_agrees_with_tools.py [--program "python3 -m ipexlaunch"] [--tree DIR]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 LSTOPO = ("lstopo-no-graphics", "--of", "xml", "--disallowed", "--no-io")
 PROGRAM = (sys.executable, "-m", "ipexlaunch")
 

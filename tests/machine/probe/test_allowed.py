@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.topology import Topology
-from tests.probe.small_tree import NODE, Text, cores, machine, problem
+from ipexlaunch.machine.topology import Topology
+from tests.machine.probe.small_tree import NODE, Text, cores, machine, problem
 
 V2 = "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 CPUSET = "33 25 0:29 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset"

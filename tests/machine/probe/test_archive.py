@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.probe import archive as module
-from ipexlaunch.probe import probe, tar_members
-from ipexlaunch.probe.archive import ArchiveFiles, open_archive
-from tests.probe.small_tree import CPU
+from ipexlaunch.machine.probe import archive as module
+from ipexlaunch.machine.probe import probe, tar_members
+from ipexlaunch.machine.probe.archive import ArchiveFiles, open_archive
+from tests.machine.probe.small_tree import CPU
 
 Member = tuple[tarfile.TarInfo, bytes]
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.probe import probe
-from ipexlaunch.probe.archive import ArchiveFiles
-from ipexlaunch.probe.snapshot import RecordingFiles
-from ipexlaunch.probe.tree import DirectoryFiles
-from ipexlaunch.topology import Topology
-from tests.probe.rich_machine import RICH, rich_files, sparse_files
+from ipexlaunch.machine.probe import probe
+from ipexlaunch.machine.probe.archive import ArchiveFiles
+from ipexlaunch.machine.probe.capture import RecordingFiles
+from ipexlaunch.machine.probe.tree import DirectoryFiles
+from ipexlaunch.machine.topology import Topology
+from tests.machine.probe.rich_machine import RICH, rich_files, sparse_files
 from tests.sysfs_writer import Files, write_files
 
 BREAKAGES: dict[str, Callable[[bytes], bytes]] = {

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.probe import open_topology, probe
-from ipexlaunch.probe.archive import ArchiveFiles
-from ipexlaunch.probe.snapshot import record, save_snapshot
-from ipexlaunch.probe.tree import DirectoryFiles
-from ipexlaunch.topology import Topology
-from tests.probe.rich_machine import RICH, rich_files
+from ipexlaunch.machine.probe import open_topology, probe
+from ipexlaunch.machine.probe.archive import ArchiveFiles
+from ipexlaunch.machine.probe.capture import record, save_snapshot
+from ipexlaunch.machine.probe.tree import DirectoryFiles
+from ipexlaunch.machine.topology import Topology
+from tests.machine.probe.rich_machine import RICH, rich_files
 from tests.strategies import topologies
 from tests.sysfs_writer import sysfs_files
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.topology import Topology
-from tests.probe.small_tree import cores, machine, problem
+from ipexlaunch.machine.topology import Topology
+from tests.machine.probe.small_tree import cores, machine, problem
 
 XEON = """processor\t: 0
 vendor_id\t: GenuineIntel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.probe.small_tree import CPU, NODE, Text, cores, grouped, machine, problem, topology
+from tests.machine.probe.small_tree import CPU, NODE, Text, cores, grouped, machine, problem, topology
 
 SIBLINGS: Text = {topology(cpu, "thread_siblings_list"): "0,2" if cpu % 2 == 0 else "1,3" for cpu in range(4)}
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 
-from tests.probe.fuzz import KINDS, fuzz
+from tests.machine.probe.fuzz import KINDS, fuzz
 
 COUNT = int(os.environ.get("IPEXLAUNCH_FUZZ_COUNT", "1000"))
 

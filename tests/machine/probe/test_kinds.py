@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.probe.small_tree import CPU, Text, cores, machine
+from tests.machine.probe.small_tree import CPU, Text, cores, machine
 
 
 def clocks(*khz: int) -> Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.probe.small_tree import NODE, Text, cores, machine, problem
+from tests.machine.probe.small_tree import NODE, Text, cores, machine, problem
 
 
 def node(number: int, cpus: str, memory_kib: int | None = 1024, distance: str | None = None) -> Text:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.cpulist import parse_list
 from ipexlaunch.errors import TopologyError
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.explain_exclusion import explanation
+from ipexlaunch.machine.probe import probe
+from ipexlaunch.machine.probe.archive import ArchiveFiles
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.memory import expander_kinds
-from ipexlaunch.probe import probe
-from ipexlaunch.probe.archive import ArchiveFiles
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.explain import explanation
-from tests.probe.small_tree import CPU, NODE, Text, cores, machine, problem
+from tests.machine.probe.small_tree import CPU, NODE, Text, cores, machine, problem
 
 CGROUP: Text = {
     "proc/self/mountinfo": "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw",

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.documents.topology_document import parse_topology, topology_to_json, topology_to_yaml
-from ipexlaunch.probe import open_topology, probe
-from ipexlaunch.probe.archive import ArchiveFiles
-from ipexlaunch.probe.sources import shipped_machines
-from ipexlaunch.topology import Topology
+from ipexlaunch.machine.probe import open_topology, probe
+from ipexlaunch.machine.probe.archive import ArchiveFiles
+from ipexlaunch.machine.probe.sources import shipped_machines
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology_file import parse_topology, topology_to_json, topology_to_yaml
 from tests.strategies import topologies
 from tests.sysfs_writer import sysfs_files, write_sysfs
 

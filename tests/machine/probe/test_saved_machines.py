@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.cpulist import parse_list
-from ipexlaunch.documents.topology_document import parse_topology, topology_to_json, topology_to_yaml
-from ipexlaunch.probe import open_topology
-from ipexlaunch.probe.snapshot import save_snapshot
-from ipexlaunch.probe.sources import files_of
-from ipexlaunch.topology import Cpu, Topology
+from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.machine.probe import open_topology
+from ipexlaunch.machine.probe.capture import save_snapshot
+from ipexlaunch.machine.probe.sources import files_of
+from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.machine.topology_file import parse_topology, topology_to_json, topology_to_yaml
 
 VARIABLE = "IPEXLAUNCH_TOPOLOGIES"
-FOLDER = Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[2] / "../shared/topologies/dev")
+FOLDER = Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[3] / "../shared/topologies/dev")
 MACHINES = sorted(path.name.removesuffix(".truth.json") for path in FOLDER.glob("*.truth.json"))
 
 pytestmark = pytest.mark.skipif(

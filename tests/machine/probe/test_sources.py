@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import ipexlaunch.probe
-from ipexlaunch.documents.topology_document import topology_to_json, topology_to_yaml
+import ipexlaunch.machine.probe
 from ipexlaunch.errors import DocumentError, IpexLaunchError, RequestError, TopologyError
-from ipexlaunch.probe import open_topology, probe
-from ipexlaunch.probe import sources as module
-from ipexlaunch.probe.sources import files_of, machines_in, shipped_machines
-from ipexlaunch.probe.tree import DirectoryFiles
-from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.machine.probe import open_topology, probe
+from ipexlaunch.machine.probe import sources as module
+from ipexlaunch.machine.probe.sources import files_of, machines_in, shipped_machines
+from ipexlaunch.machine.probe.tree import DirectoryFiles
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 
 
 def test_the_live_machine_is_the_one_this_process_runs_on() -> None:
@@ -27,8 +27,8 @@ def test_the_live_machine_is_the_one_this_process_runs_on() -> None:
 
 
 def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match=r"'ipexlaunch\.probe' has no attribute 'prob'"):
-        ipexlaunch.probe.prob  # noqa: B018 (asking for it is the test)
+    with pytest.raises(AttributeError, match=r"'ipexlaunch\.machine\.probe' has no attribute 'prob'"):
+        ipexlaunch.machine.probe.prob  # noqa: B018 (asking for it is the test)
 
 
 def test_documents_in_either_form_and_from_a_pipe(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from ipexlaunch.engines.accuracy import BOUNDS, Answers, judge
-from ipexlaunch.engines.candidate import DTYPES, Dtype
+from ipexlaunch.models.engines.accuracy import BOUNDS, Answers, judge
+from ipexlaunch.models.engines.candidate import DTYPES, Dtype
 
 NAN = float("nan")
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.engines.accuracy import Answers
-from ipexlaunch.engines.candidate import REFERENCE, Candidate, floating
-from ipexlaunch.engines.choose import Weighed, call_ms, choose, expected, finalists, verdict, worth_measuring
-from ipexlaunch.engines.expectations import Expectation
-from ipexlaunch.engines.measurement import Measurement, from_row, merged
 from ipexlaunch.errors import RequestError
-from tests.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
+from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
+from ipexlaunch.models.engines.choose import Weighed, call_ms, choose, expected, finalists, verdict, worth_measuring
+from ipexlaunch.models.engines.expectations import Expectation
+from ipexlaunch.models.engines.measurement import Measurement, from_row, merged
+from tests.models.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
 
 IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")
 IPEX_INT4 = weights("ipex", "int4", group_size=128)

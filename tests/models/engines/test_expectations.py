@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.engines.candidate import ENGINES, Candidate, Dtype, floating
-from ipexlaunch.engines.candidates_of import candidates_of
-from ipexlaunch.engines.expectations import expect
-from ipexlaunch.engines.software import Software, at_least
-from tests.engines.hosts import FLAGS, IPEX_ENV, PLAIN, TORCH_ENV, host, weights
+from ipexlaunch.models.engines.candidate import ENGINES, Candidate, Dtype, floating
+from ipexlaunch.models.engines.candidates_of import candidates_of
+from ipexlaunch.models.engines.expectations import expect
+from ipexlaunch.models.engines.software import Software, at_least
+from tests.models.engines.hosts import FLAGS, IPEX_ENV, PLAIN, TORCH_ENV, host, weights
 
 INT8_DYNAMIC = weights("torch", "int8", "dynamic")
 INT4 = weights("torch", "int4", group_size=128)

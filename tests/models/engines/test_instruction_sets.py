@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from ipexlaunch.engines import instruction_sets as sets
-from ipexlaunch.engines.instruction_sets import ONEDNN_CAPS, dispatch, instruction_set
+from ipexlaunch.models.engines import instruction_sets as sets
+from ipexlaunch.models.engines.instruction_sets import ONEDNN_CAPS, dispatch, instruction_set
 
 GRANITE = sets.AMX_FP16.flags | {"avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni"}
 

@@ -1,4 +1,4 @@
-"""engines/model_shapes.py and engines/model_job.py: names that make models, and jobs that travel as JSON."""
+"""models/engines/model_shapes.py and model_job.py: names that make models, and jobs that travel as JSON."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.engines.candidate import Candidate, floating
-from ipexlaunch.engines.model_job import TASKS, ModelJob, from_json
-from ipexlaunch.engines.model_shapes import SHAPES, is_random, shape_of
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.candidate import Candidate, floating
+from ipexlaunch.models.engines.model_job import TASKS, ModelJob, from_json
+from ipexlaunch.models.engines.model_shapes import SHAPES, is_random, shape_of
 
 
 def test_every_shape_is_found_by_its_name() -> None:

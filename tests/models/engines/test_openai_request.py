@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
+from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
 
 CHAT = [{"role": "user", "content": "hi"}]
 

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from ipexlaunch.engines.openai_request import BadRequest
-from ipexlaunch.engines.openai_rows import (
+from ipexlaunch.models.engines.openai_request import BadRequest
+from ipexlaunch.models.engines.openai_rows import (
     answer_row,
     chat_body,
     completion_body,

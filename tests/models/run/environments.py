@@ -1,4 +1,4 @@
-"""How the tests of run_models/ reach the two environments that have torch: jobs for the built-in worker."""
+"""How the tests of models/run reach the two environments that have torch: jobs for the built-in worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.models.engines.model_job import ModelJob
 from tests.examples.run_examples import ROOT, ipex_python, run, torch_python
 from tests.examples.status_channel import talk_to
 
@@ -27,12 +27,12 @@ def minilm(python: str) -> str:
 
 def work(python: str, job: ModelJob) -> subprocess.CompletedProcess[str]:
     """Run the worker on its own."""
-    return run(python, "-m", "ipexlaunch.workers.run_model", job.to_json())
+    return run(python, "-m", "ipexlaunch.models.run_model", job.to_json())
 
 
 def work_and_listen(python: str, job: ModelJob) -> list[dict[str, Any]]:
     """Run the worker against the protocol; everything it said."""
-    return talk_to([python, "-m", "ipexlaunch.workers.run_model", job.to_json()], cwd=str(ROOT))
+    return talk_to([python, "-m", "ipexlaunch.models.run_model", job.to_json()], cwd=str(ROOT))
 
 
 def facts_of(said: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from ipexlaunch.engines.candidate import REFERENCE
-from ipexlaunch.engines.model_job import ModelJob, Task
-from ipexlaunch.run_models.import_engine import import_engine
+from ipexlaunch.models.engines.candidate import REFERENCE
+from ipexlaunch.models.engines.model_job import ModelJob, Task
+from ipexlaunch.models.run.import_engine import import_engine
 
 
 def main() -> None:
@@ -16,10 +16,10 @@ def main() -> None:
     import_engine(REFERENCE)
     import torch
 
-    from ipexlaunch.run_models.check_answers import compare, take_reference
-    from ipexlaunch.run_models.load_model import load_model
-    from ipexlaunch.run_models.make_inputs import make_inputs
-    from ipexlaunch.run_models.prepared import Prepared
+    from ipexlaunch.models.run.check_answers import compare, take_reference
+    from ipexlaunch.models.run.load_model import load_model
+    from ipexlaunch.models.run.make_inputs import make_inputs
+    from ipexlaunch.models.run.prepared import Prepared
 
     torch.set_num_threads(1)
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.engines.candidate import REFERENCE, Candidate, floating
-from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import LaunchError, RequestError
-from ipexlaunch.run_models.check_answers import compare, take_reference
-from ipexlaunch.run_models.load_model import load_model
-from ipexlaunch.run_models.make_inputs import make_inputs
-from ipexlaunch.run_models.run_task import run_task
-from ipexlaunch.run_models.use_device import open_device, prepare_on_device
+from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.run.check_answers import compare, take_reference
+from ipexlaunch.models.run.load_model import load_model
+from ipexlaunch.models.run.make_inputs import make_inputs
+from ipexlaunch.models.run.run_task import run_task
+from ipexlaunch.models.run.use_device import open_device, prepare_on_device
 
 
 class StandIn:

@@ -1,6 +1,6 @@
 """Loads models and makes inputs in one process, and prints what came out as JSON: {name: finding}.
 
-python -m tests.run_models.observe_loading FOLDER MINILM
+python -m tests.models.run.observe_loading FOLDER MINILM
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipexlaunch.engines.candidate import REFERENCE
-from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.run_models.import_engine import import_engine
+from ipexlaunch.models.engines.candidate import REFERENCE
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.run.import_engine import import_engine
 
 LLAMA = ModelJob(model="random:llama-15m", task="generate", batch_size=2, input_tokens=8, new_tokens=4)
 BERT = ModelJob(model="random:bert-tiny", task="embed", batch_size=2, input_tokens=8)
@@ -39,7 +39,7 @@ def loading(folder: Path) -> dict[str, Any]:
     """Random models, directories that transformers wrote, and directories that are spoilt."""
     from safetensors.torch import load_file, save_file
 
-    from ipexlaunch.run_models.load_model import load_model
+    from ipexlaunch.models.run.load_model import load_model
 
     llama, bert = load_model(LLAMA, layers=2), load_model(BERT)
     saved, encoder = str(folder / "llama"), str(folder / "bert")
@@ -83,8 +83,8 @@ def loading(folder: Path) -> dict[str, Any]:
 
 def inputs(folder: Path, minilm: str) -> dict[str, Any]:
     """Generated and read batches."""
-    from ipexlaunch.run_models.load_model import load_model
-    from ipexlaunch.run_models.make_inputs import make_inputs
+    from ipexlaunch.models.run.load_model import load_model
+    from ipexlaunch.models.run.make_inputs import make_inputs
 
     bert = load_model(BERT)
     made, again = make_inputs(BERT, bert), make_inputs(BERT, bert)

@@ -1,4 +1,4 @@
-"""run_models/check_answers.py with engines/accuracy.py: wrong answers are told from right and from rounded ones."""
+"""models/run/check_answers.py with engines/accuracy.py: wrong answers are told from right and from rounded ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.engines.accuracy import Answers, judge
+from ipexlaunch.models.engines.accuracy import Answers, judge
 from tests.examples.run_examples import run, torch_python
 
 pytestmark = [pytest.mark.torch, pytest.mark.process, pytest.mark.slow]
@@ -17,7 +17,7 @@ TASKS = ("forward", "embed", "classify", "generate")
 @pytest.fixture(scope="module")
 def found() -> dict[str, Answers]:
     """What observe_answers.py printed."""
-    done = run(torch_python(), "-m", "tests.run_models.observe_answers")
+    done = run(torch_python(), "-m", "tests.models.run.observe_answers")
     assert done.returncode == 0, done.stderr
     figures: dict[str, dict[str, Any]] = json.loads(done.stdout)
     return {name: Answers(**values) for name, values in figures.items()}

@@ -1,4 +1,4 @@
-"""run_models/compile_cache.py: one process builds, the others wait, and nothing unfinished is ever used."""
+"""models/run/compile_cache.py: one process builds, the others wait, and nothing unfinished is ever used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.run_models.compile_cache import COMPILING, KEPT_UNUSED_S, PROGRAM, WAITING, CompileCache, digest
+from ipexlaunch.models.run.compile_cache import COMPILING, KEPT_UNUSED_S, PROGRAM, WAITING, CompileCache, digest
 from tests.examples.run_examples import ROOT
 
 KEY: dict[str, object] = {"weights": "a", "kernels": {"threads": 2, "torch": "2.13.0"}, "shapes": {"inputs": [8, 128]}}
@@ -128,7 +128,7 @@ def test_a_damaged_program_is_built_again(tmp_path: Path, damage: str) -> None:
 OTHER_PROCESS = """
 import sys
 from pathlib import Path
-from ipexlaunch.run_models.compile_cache import CompileCache
+from ipexlaunch.models.run.compile_cache import CompileCache
 
 def build(path):
     path.write_text("half")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.run_models.meeting import Meeting
-from ipexlaunch.run_models.time_in_turn import ROUNDS, time_in_turn
+from ipexlaunch.models.run.barrier import Meeting
+from ipexlaunch.models.run.interleaved_timing import ROUNDS, time_in_turn
 
 
 def saying(values: Iterator[float]) -> Callable[[], float]:

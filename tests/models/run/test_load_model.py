@@ -1,4 +1,4 @@
-"""run_models/load_model.py and make_inputs.py: the model that was asked for, or one line that says what is wrong."""
+"""models/run/load_model.py and make_inputs.py: the model that was asked for, or one line that says what is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.examples.run_examples import run
-from tests.run_models.environments import ENVIRONMENTS, minilm
+from tests.models.run.environments import ENVIRONMENTS, minilm
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -19,7 +19,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """What observe_loading.py printed."""
     interpreter: Callable[[], str] = request.param
     python, folder = interpreter(), tmp_path_factory.mktemp("models")
-    done = run(python, "-m", "tests.run_models.observe_loading", str(folder), minilm(python))
+    done = run(python, "-m", "tests.models.run.observe_loading", str(folder), minilm(python))
     assert done.returncode == 0, done.stderr
     findings: dict[str, Any] = json.loads(done.stdout)
     return findings

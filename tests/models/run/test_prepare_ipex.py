@@ -1,4 +1,4 @@
-"""run_models/prepare_ipex.py: right answers, and what IPEX does otherwise than asked is told."""
+"""models/run/prepare_ipex.py: right answers, and what IPEX does otherwise than asked is told."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.ipex, pytest.mark.process, pytest.mark.slow]
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What observe_ipex.py printed."""
     python, folder = ipex_python(), tmp_path_factory.mktemp("checkpoints")
-    done = run(python, "-m", "tests.run_models.observe_ipex", str(folder))
+    done = run(python, "-m", "tests.models.run.observe_ipex", str(folder))
     assert done.returncode == 0, done.stderr
     # Nothing of IPEX's talk is left, on stdout or stderr.
     assert done.stderr == ""

@@ -1,4 +1,4 @@
-"""workers/run_model.py: the built-in worker, in the environments that have torch."""
+"""models/run_model.py: the built-in worker, in the environments that have torch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cli.built_in_workers import run_script
-from ipexlaunch.engines.candidate import Candidate, floating
-from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.cli.run.built_in_workers import run_script
+from ipexlaunch.models.engines.candidate import Candidate, floating
+from ipexlaunch.models.engines.model_job import ModelJob
 from tests.examples.run_examples import ipex_python, run, torch_python
-from tests.run_models.environments import ENVIRONMENTS, facts_of, minilm, phases_of, work, work_and_listen
+from tests.models.run.environments import ENVIRONMENTS, facts_of, minilm, phases_of, work, work_and_listen
 
 pytestmark = pytest.mark.process
 
@@ -78,7 +78,7 @@ def test_wrong_answers_make_the_run_invalid(tmp_path: Path) -> None:
     job = ModelJob(model=minilm(ipex_python()), task="embed", candidate=candidate, batch_size=2, seconds=0.2)
     report = tmp_path / "report.json"
     words = ["--ninstances", "1", "--report", str(report), "--python", ipex_python()]
-    done = run(sys.executable, "-m", "ipexlaunch", *words, "-m", "ipexlaunch.workers.run_model", job.to_json())
+    done = run(sys.executable, "-m", "ipexlaunch", *words, "-m", "ipexlaunch.models.run_model", job.to_json())
     assert done.returncode == 4, done.stderr
     document = json.loads(report.read_text())
     assert document["valid"] is False
@@ -88,7 +88,7 @@ def test_wrong_answers_make_the_run_invalid(tmp_path: Path) -> None:
 
 
 def test_without_torch_it_says_in_one_line_what_to_install() -> None:
-    words = (run_script(), "-m", "ipexlaunch.workers.run_model", ModelJob(model="random:minilm").to_json())
+    words = (run_script(), "-m", "ipexlaunch.models.run_model", ModelJob(model="random:minilm").to_json())
     done = run(sys.executable, "-S", *words)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -104,6 +104,6 @@ def test_a_missing_engine_is_told_before_anything_is_loaded() -> None:
 
 
 def test_an_argument_that_is_no_job_is_one_line() -> None:
-    done = run(sys.executable, "-m", "ipexlaunch.workers.run_model", '{"modell": 1}')
+    done = run(sys.executable, "-m", "ipexlaunch.models.run_model", '{"modell": 1}')
     assert done.returncode == 2
     assert done.stderr.startswith("run_model: cannot read the model job: ")

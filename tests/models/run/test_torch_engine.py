@@ -1,4 +1,4 @@
-"""run_models/prepare_torch.py in the environment with torch: compiled programs, their cache, and plain parameters."""
+"""models/run/prepare_torch.py in the environment with torch: compiled programs, their cache, and plain parameters."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.engines.candidate import Candidate, floating
-from ipexlaunch.engines.model_job import ModelJob
+from ipexlaunch.models.engines.candidate import Candidate, floating
+from ipexlaunch.models.engines.model_job import ModelJob
 from tests.examples.run_examples import run, torch_python
-from tests.run_models.environments import facts_of, phases_of, work, work_and_listen
+from tests.models.run.environments import facts_of, phases_of, work, work_and_listen
 
 pytestmark = [pytest.mark.torch, pytest.mark.process]
 
@@ -19,7 +19,7 @@ INT4 = Candidate(engine="torch", dtype="int4", scheme="weight-only", activations
 
 
 def ask(what: str) -> dict[str, Any]:
-    done = run(torch_python(), "-m", "tests.run_models.torch_checks", what)
+    done = run(torch_python(), "-m", "tests.models.run.torch_checks", what)
     assert done.returncode == 0, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer

@@ -1,4 +1,4 @@
-"""What tests ask in the environment with torch: `python -m tests.run_models.torch_checks WHAT`, one line of JSON."""
+"""What tests ask in the environment with torch: `python -m tests.models.run.torch_checks WHAT`, one line of JSON."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.engines.candidate import Candidate, floating
-from ipexlaunch.engines.model_job import ModelJob
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_models import compile_program, unwrap_parameters
-from ipexlaunch.run_models.load_model import load_model
-from ipexlaunch.run_models.prepare import prepare
-from ipexlaunch.run_models.quantise import convert
-from ipexlaunch.run_models.run_task import run_task
+from ipexlaunch.models.engines.candidate import Candidate, floating
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.run import compile_program, replace_torchao_weights
+from ipexlaunch.models.run.load_model import load_model
+from ipexlaunch.models.run.prepare import prepare
+from ipexlaunch.models.run.quantise import convert
+from ipexlaunch.models.run.run_task import run_task
 
 
 def layers() -> dict[str, Any]:
     """How far unwrapped layers are from torchao's own, for few rows and for many, relative to the largest output."""
     found: dict[str, Any] = {}
-    for dtype, group, few in (("int8", 0, unwrap_parameters.ROWS_OF_INT8_KERNEL),
-                              ("int4", 32, unwrap_parameters.ROWS_OF_INT4_KERNEL)):  # fmt: skip
+    for dtype, group, few in (("int8", 0, replace_torchao_weights.ROWS_OF_INT8_KERNEL),
+                              ("int4", 32, replace_torchao_weights.ROWS_OF_INT4_KERNEL)):  # fmt: skip
         candidate = Candidate(engine="torch", dtype=dtype, scheme="weight-only", activations="bf16", group_size=group)  # type: ignore[arg-type]
         torch.manual_seed(0)
         whole = torch.nn.Sequential(torch.nn.Linear(96, 64), torch.nn.Linear(64, 32, bias=False))
@@ -39,8 +39,8 @@ def layers() -> dict[str, Any]:
                 theirs, ours = whole(values).float(), plain(values).float()
             found[f"{dtype} {rows}"] = float((theirs - ours).abs().max() / theirs.abs().max())
         found[f"{dtype} unwrapped"] = facts["unwrapped_layers"]
-        found[f"{dtype} wrapped before"] = unwrap_parameters.has_wrapped_parameters(whole)
-        found[f"{dtype} wrapped after"] = unwrap_parameters.has_wrapped_parameters(plain)
+        found[f"{dtype} wrapped before"] = replace_torchao_weights.has_wrapped_parameters(whole)
+        found[f"{dtype} wrapped after"] = replace_torchao_weights.has_wrapped_parameters(plain)
     return found
 
 

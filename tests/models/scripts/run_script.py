@@ -1,4 +1,4 @@
-"""Starts workers/run_script.py the way the launcher does: by its path, with the folder that has ipexlaunch."""
+"""Starts models/run_script.py the way the launcher does: by its path, with the folder that has ipexlaunch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import ipexlaunch
 from tests.examples.status_channel import without_launcher
 
 PACKAGE = Path(ipexlaunch.__file__).parent
-RUNNER = str(PACKAGE / "workers" / "run_script.py")
+RUNNER = str(PACKAGE / "models" / "run_script.py")
 LIMIT_S = 120.0
 
 
 def environment() -> dict[str, str]:
     """What a worker gets: nothing of an outer launcher, and ipexlaunch on PYTHONPATH."""
-    return without_launcher(os.environ) | {"PYTHONPATH": str(PACKAGE / "worker_path")}
+    return without_launcher(os.environ) | {"PYTHONPATH": str(PACKAGE / "worker" / "import_path")}
 
 
 def python(

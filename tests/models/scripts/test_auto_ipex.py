@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.engines.script_options import ScriptOptions
 from ipexlaunch.errors import RequestError
-from ipexlaunch.run_scripts.auto_ipex import EXIT_REFUSED, AutoIpex
+from ipexlaunch.models.scripts.auto_ipex import EXIT_REFUSED, AutoIpex
+from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
 
 FP32, BF16 = "torch.float32", "torch.bfloat16"
 
@@ -47,7 +47,7 @@ class Frozen(Model, Script):
 
 
 class Converter:
-    """Stands for run_models.optimise_called: a marked result instead of a faster one."""
+    """Stands for models/run/optimise_on_first_call.py: a marked result instead of a faster one."""
 
     def __init__(self, refuses: bool = False, wrong: str = "") -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.run_scripts.call_sizes import items_of, new_tokens
-from ipexlaunch.run_scripts.count_calls import CallCounter
+from ipexlaunch.models.scripts.call_sizes import items_of, new_tokens
+from ipexlaunch.models.scripts.count_calls import CallCounter
 
 
 class Tensor:

@@ -13,7 +13,7 @@ import pytest
 from tests.cpu_instructions import skip_without_avx512
 from tests.examples.run_examples import ROOT, ipex_python, run
 from tests.examples.status_channel import talk_to
-from tests.scripts.run_script import LIMIT_S, PACKAGE, RUNNER, environment
+from tests.models.scripts.run_script import LIMIT_S, PACKAGE, RUNNER, environment
 
 pytestmark = [pytest.mark.ipex, pytest.mark.process, pytest.mark.slow]
 
@@ -62,7 +62,7 @@ def test_a_script_gets_the_answers_that_it_gets_alone() -> None:
 def test_in_bfloat16_they_are_near_and_still_fp32_numbers(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     skip_without_avx512()
     alone, _ = answers()
-    monkeypatch.setenv("PYTHONPATH", str(PACKAGE / "worker_path"))
+    monkeypatch.setenv("PYTHONPATH", str(PACKAGE / "worker" / "import_path"))
     said = talk_to([ipex_python(), RUNNER, "--auto-ipex", "--dtype", "bf16", SCRIPT], cwd=str(ROOT))
     ours = json.loads(capfd.readouterr().out)  # numpy() of a bf16 tensor would have failed
     assert ours["bert"] != alone["bert"]

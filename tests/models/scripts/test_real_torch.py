@@ -10,7 +10,7 @@ import pytest
 
 from tests.examples.run_examples import ROOT, torch_python
 from tests.examples.status_channel import talk_to
-from tests.scripts.run_script import LIMIT_S, PACKAGE, RUNNER, environment
+from tests.models.scripts.run_script import LIMIT_S, PACKAGE, RUNNER, environment
 
 pytestmark = [pytest.mark.torch, pytest.mark.process, pytest.mark.slow]
 
@@ -36,7 +36,7 @@ def test_dynamo_breaks_no_other_graphs_and_compiles_no_oftener() -> None:
 def test_calls_of_every_kind_of_model_are_counted(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(PACKAGE / "worker_path"))
+    monkeypatch.setenv("PYTHONPATH", str(PACKAGE / "worker" / "import_path"))
     kinds = ["traced", "scripted", "exported", "classified", "generated", "translated", "quantised", "mapped"]
     command = [torch_python(), RUNNER, "--count-calls", str(HERE / "called_models.py"), *kinds]
     said = talk_to(command, cwd=str(ROOT))

@@ -1,4 +1,4 @@
-"""A program under workers/run_script.py does what it does under the interpreter alone: each is run both ways."""
+"""A program under models/run_script.py does what it does under the interpreter alone: each is run both ways."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.run_script import RUNNER, python
+from tests.models.scripts.run_script import RUNNER, python
 
 pytestmark = pytest.mark.process
 
@@ -128,7 +128,7 @@ def test_a_script_without_torch_is_told_that_nothing_was_counted_and_loads_nothi
     (folder / "modules.py").write_text("import sys\nprint(*sorted(sys.modules), sep='\\n')\n")
     done = python("-S", RUNNER, "--count-calls", "modules.py", cwd=folder)  # -S: what is installed may load anything
     assert done.stderr.startswith("ipexlaunch: --count-calls counted nothing: no model (torch.nn.Module) was called")
-    assert "ipexlaunch.run_scripts.count_calls" in done.stdout.split()
+    assert "ipexlaunch.models.scripts.count_calls" in done.stdout.split()
     assert not {"torch", "inspect", "ipexlaunch.worker", "importlib.abc"} & set(done.stdout.split())
 
 

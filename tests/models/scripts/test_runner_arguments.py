@@ -1,4 +1,4 @@
-"""The words between the launcher and workers/run_script.py say what was meant, whatever the program is called."""
+"""The words between the launcher and models/run_script.py say what was meant, whatever the program is called."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.engines.script_options import IPEX_DTYPES, ScriptOptions, read_words
+from ipexlaunch.models.scripts.runner_arguments import IPEX_DTYPES, ScriptOptions, read_words
 
 
 @st.composite

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.binding import Binding
-from ipexlaunch.documents.event_rows import ROWS_A_LINE
-from ipexlaunch.documents.events_document import read_events, write_events
-from ipexlaunch.documents.placement_rows import placement_of, placement_row
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.host_reading import HostReading, Throttling
-from ipexlaunch.lifecycle import Failure
-from ipexlaunch.placement import Affinity, Crowd, Placement
+from ipexlaunch.launch.announced import PhaseSpan, Told
+from ipexlaunch.launch.host_counters import HostReading, Throttling
+from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import UNKNOWN, Samples
+from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Instance
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.report import aggregate
-from ipexlaunch.samples import UNKNOWN, Samples
-from ipexlaunch.told import PhaseSpan, Told
+from ipexlaunch.report.kept_runs.event_rows import ROWS_A_LINE
+from ipexlaunch.report.kept_runs.events_file import read_events, write_events
+from ipexlaunch.report.kept_runs.placement_rows import placement_of, placement_row
 
 TIMES = st.floats(0, 1e6)
 IDS = st.frozensets(st.integers(0, 300), max_size=5)

@@ -18,28 +18,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.bind import held_to
-from ipexlaunch.binding import Binding
-from ipexlaunch.cli.keep_run import RunKeeper
-from ipexlaunch.documents.events_document import read_events_so_far, write_events
-from ipexlaunch.documents.events_so_far import EventsSoFar
+from ipexlaunch.cli.run.keep_run import RunKeeper
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.hold_place import Hold
-from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
-from ipexlaunch.keep_runs.run_directory import GrowingEvents, MadeDirectory, read_run_directory
-from ipexlaunch.keep_runs.run_files import SO_FAR
-from ipexlaunch.launch import Job, make_launch
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.bind import held_to
+from ipexlaunch.launch.hold_place import Hold
+from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import UNKNOWN, Samples
+from ipexlaunch.launch.supervise import Means
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.plan import Instance, Request, make_plan
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.report import Report, aggregate
-from ipexlaunch.samples import UNKNOWN, Samples
-from ipexlaunch.supervise import Means
-from ipexlaunch.told import Told
-from ipexlaunch.topology.sentence import machine_from_sentence
-from tests.keep_runs.test_events_document import PLACEMENTS, records, runs
-from tests.plot_runs.made_runs import keep_made_run
+from ipexlaunch.report.kept_runs.events_file import read_events_so_far, write_events
+from ipexlaunch.report.kept_runs.events_incremental import EventsSoFar
+from ipexlaunch.report.kept_runs.open_runs import OpenedRun, open_runs
+from ipexlaunch.report.kept_runs.run_directory import GrowingEvents, MadeDirectory, read_run_directory
+from ipexlaunch.report.kept_runs.run_files import SO_FAR
+from tests.report.kept_runs.test_events_file import PLACEMENTS, records, runs
+from tests.report.page.made_runs import keep_made_run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def course(draw: Callable[..., Any]) -> Iterator[Run]:

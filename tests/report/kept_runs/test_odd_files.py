@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.documents.events_document import read_events, read_events_so_far
+from ipexlaunch.documents.read_text import read_lines, read_text
 from ipexlaunch.documents.text import is_deeper
 from ipexlaunch.errors import DocumentError, IpexLaunchError
-from ipexlaunch.keep_runs.open_runs import open_runs
-from ipexlaunch.read_text import read_lines, read_text
-from ipexlaunch.report import aggregate
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far
+from ipexlaunch.report.kept_runs.open_runs import open_runs
 
 OLD = Path(__file__).parent / "version-1"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMES = ("run.yaml", "plan.yaml", "topology.yaml", "environment.json", "events.jsonl", "report.json")
 
 
@@ -174,8 +174,8 @@ def test_depth_is_that_of_the_brackets(value: Any) -> None:
 
 
 def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipexlaunch.read_text.LARGEST_BYTES", 1000)
-    monkeypatch.setattr("ipexlaunch.read_text.LONGEST_LINE_BYTES", 1000)
+    monkeypatch.setattr("ipexlaunch.documents.read_text.LARGEST_BYTES", 1000)
+    monkeypatch.setattr("ipexlaunch.documents.read_text.LONGEST_LINE_BYTES", 1000)
     path = tmp_path / "large"
     path.write_text("x" * 1001)
     for read in (read_text, lambda name: list(read_lines(name))):
@@ -188,7 +188,7 @@ def test_a_file_without_an_end_is_not_read_to_it(tmp_path: Path, monkeypatch: py
 @pytest.mark.process
 def test_a_pipe_that_a_shell_hands_over_is_read(tmp_path: Path) -> None:
     (tmp_path / "plan").write_text("x")
-    code = "import sys; from ipexlaunch.read_text import read_text; sys.stdout.write(read_text(sys.argv[1]))"
+    code = "import sys; from ipexlaunch.documents.read_text import read_text; sys.stdout.write(read_text(sys.argv[1]))"
     command = f"cat plan | {sys.executable} -c '{code}' /dev/stdin; cat plan | {sys.executable} -c '{code}' /dev/fd/0"
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
                           capture_output=True, text=True, timeout=60, check=False)  # fmt: skip

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.documents.recorded_run_document import read_recorded_run, write_recorded_run
-from ipexlaunch.documents.recorded_run_model import JobModel
 from ipexlaunch.errors import DocumentError, LaunchError
-from ipexlaunch.keep_runs.mapped_libraries import MappedLibraries, libraries_in
-from ipexlaunch.keep_runs.read_host import kept_variables, read_host
-from ipexlaunch.keep_runs.run_directory import make_run_directory, read_run_directory
-from ipexlaunch.launch import Job
+from ipexlaunch.launch.job import Job
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.recorded_run import RecordedRun
-from ipexlaunch.report import aggregate
-from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.report.kept_runs.command import RecordedRun
+from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
+from ipexlaunch.report.kept_runs.command_schema import JobModel
+from ipexlaunch.report.kept_runs.describe_host import kept_variables, read_host
+from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries, libraries_in
+from ipexlaunch.report.kept_runs.run_directory import make_run_directory, read_run_directory
 
 OLD = Path(__file__).parent / "version-1"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 SCRIPT = """\
 import json, os, sys
@@ -214,6 +214,16 @@ def test_what_cannot_be_repeated_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "script.py").unlink()
     plan.write_text(mine)
     assert "there is no script.py any more" in ipexlaunch("run", "--replay", "kept", cwd=tmp_path).stderr
+
+
+@pytest.mark.process
+def test_a_built_in_worker_of_an_older_run_is_the_one_of_now(tmp_path: Path) -> None:
+    words = ("--ninstances", "1", "--run-dir", "kept", "-m", "ipexlaunch.models.run_model", "no job")
+    assert "run_model: cannot read the model job" in ipexlaunch(*words, cwd=tmp_path).stderr
+    recorded = tmp_path / "kept/run.yaml"
+    recorded.write_text(recorded.read_text().replace("ipexlaunch.models.", "ipexlaunch.workers."))
+    repeated = ipexlaunch("run", "--replay", "kept", cwd=tmp_path)
+    assert "run_model: cannot read the model job" in repeated.stderr
 
 
 def test_the_kept_run_of_version_1_is_json_that_others_read() -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.feed_workers.open_job import what_changed
-from ipexlaunch.keep_runs.open_runs import OpenedRun, open_runs
+from ipexlaunch.batch.feed.open_job import what_changed
+from ipexlaunch.report.kept_runs.open_runs import OpenedRun, open_runs
 
 pytestmark = pytest.mark.process
 
 OLD = Path(__file__).parent / "version-1"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SECRET = "hunter2hunter2"
 SCRIPT = """\
 import json, os, sys

@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from ipexlaunch.export_metrics import families
-from tests.live.snapshots import IDENTITY, eventful
+from ipexlaunch.report.live.metrics import families
+from tests.report.live.snapshots import IDENTITY, eventful
 
 UNITS = ("_seconds", "_bytes", "_ratio", "_total", "_info")
 WITHOUT_UNIT = {
@@ -41,7 +41,7 @@ def names() -> set[str]:
 
 
 def test_the_page_documents_every_figure_and_no_other() -> None:
-    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/metrics.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(ipexlaunch_\w+)` \|", page, re.MULTILINE))
     assert documented == names()
 

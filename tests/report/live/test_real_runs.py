@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.process
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 WORK = """
 import os, time
@@ -237,10 +237,16 @@ def test_without_the_options_nothing_of_it_is_loaded(directory: Path) -> None:
         timeout=60,
         check=True,
     )
-    report = result.stderr.index("ipexlaunch.report") if "ipexlaunch.report" in result.stderr else None
+    report = result.stderr.index("ipexlaunch.measure.report") if "ipexlaunch.measure.report" in result.stderr else None
     loaded = result.stderr[:report]
-    assert "ipexlaunch.status_socket.serve" in loaded
-    for heavy in ("prometheus_client", "psutil", "rich", "ipexlaunch.show_live", "ipexlaunch.sample_usage"):
+    assert "ipexlaunch.report.live.status_socket.serve" in loaded
+    for heavy in (
+        "prometheus_client",
+        "psutil",
+        "rich",
+        "ipexlaunch.report.live.show",
+        "ipexlaunch.report.live.sample_usage",
+    ):
         assert f" {heavy}\n" not in loaded, heavy
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ipexlaunch.run_apart import Apart
-from ipexlaunch.sample_usage import MEMORY_INTERVAL_S, UsageSampler
+from ipexlaunch.report.live.background_thread import Apart
+from ipexlaunch.report.live.sample_usage import MEMORY_INTERVAL_S, UsageSampler
 
 pytestmark = pytest.mark.process
 

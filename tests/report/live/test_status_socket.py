@@ -19,14 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.documents.status_document import read_status, write_status
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.snapshot import Snapshot
-from ipexlaunch.status_socket.ask import Answer, ask_runs
-from ipexlaunch.status_socket.places import directories
-from ipexlaunch.status_socket.serve import MOST_WAITING, StatusSocket
-from ipexlaunch.supervise.watch import Watcher
-from tests.live.snapshots import IDENTITY, eventful, many, run_of, worker
+from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.supervise.observer import Watcher
+from ipexlaunch.report.live.status_file import read_status, write_status
+from ipexlaunch.report.live.status_socket.ask import Answer, ask_runs
+from ipexlaunch.report.live.status_socket.paths import directories
+from ipexlaunch.report.live.status_socket.serve import MOST_WAITING, StatusSocket
+from tests.report.live.snapshots import IDENTITY, eventful, many, run_of, worker
 
 USER = os.getuid()
 MINE = replace(IDENTITY, pid=os.getpid())
@@ -139,8 +139,8 @@ def test_the_session_directory_is_preferred_and_every_place_is_searched(root: Pa
 @pytest.mark.process
 def test_the_socket_of_a_killed_launcher_is_removed(root: Path) -> None:
     program = (
-        "import os, sys; from ipexlaunch.run_identity import RunIdentity; "
-        "from ipexlaunch.status_socket.serve import StatusSocket; "
+        "import os, sys; from ipexlaunch.report.live.run_identity import RunIdentity; "
+        "from ipexlaunch.report.live.status_socket.serve import StatusSocket; "
         "StatusSocket(RunIdentity(pid=os.getpid(), program='x', started_at=0.0, local_share_required=0.95), {}, "
         "os.getuid(), note=print, "
         f"root={str(root)!r}); os.kill(os.getpid(), 9)"

@@ -1,6 +1,6 @@
 """The live view as text: golden pictures, and what holds at any size.
 
-After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/live/test_live_table.py, then read the differences.
+After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/report/live/test_table.py, then read the differences.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ipexlaunch.drawings import live_words as words
-from ipexlaunch.drawings.live_table import lines_wanted, live_line, live_text
-from ipexlaunch.usage import Usage
-from tests.live.snapshots import MIB, eventful, many, run_of, usage, worker
+from ipexlaunch.report.live import wording as words
+from ipexlaunch.report.live.table import lines_wanted, live_line, live_text
+from ipexlaunch.report.live.usage import Usage
+from tests.report.live.snapshots import MIB, eventful, many, run_of, usage, worker
 
 GOLDEN = Path(__file__).parent / "golden"
 SIZES = [(80, 24), (160, 50)]
@@ -47,7 +47,7 @@ def test_an_eventful_run_is_the_picture_in_its_file(width: int, height: int) -> 
 
 
 def test_the_documented_picture_is_drawn() -> None:
-    documented = (Path(__file__).parents[2] / "docs/live.md").read_text(encoding="utf-8")
+    documented = (Path(__file__).parents[3] / "docs/live.md").read_text(encoding="utf-8")
     assert (GOLDEN / "4_80x24.txt").read_text(encoding="utf-8") in documented
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from ipexlaunch.baseline import Baseline
-from ipexlaunch.binding import Binding
-from ipexlaunch.keep_runs.run_directory import finish_run_directory, make_run_directory
-from ipexlaunch.launch import Job
-from ipexlaunch.placement import Placement
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.measure.report import aggregate
+from ipexlaunch.measure.solo_baseline import Baseline
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.recorded_run import RecordedRun
-from ipexlaunch.report import aggregate
-from ipexlaunch.samples import Samples
-from ipexlaunch.told import Told
-from ipexlaunch.topology import Topology
-from ipexlaunch.topology.sentence import machine_from_sentence
+from ipexlaunch.report.kept_runs.command import RecordedRun
+from ipexlaunch.report.kept_runs.run_directory import finish_run_directory, make_run_directory
 
 MIB = 1 << 20
 

@@ -13,15 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from ipexlaunch.cli.report_command import command
-from ipexlaunch.documents.tuning_document import write_tuning
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.keep_runs.open_runs import open_runs
-from ipexlaunch.keep_study import open_study
-from ipexlaunch.tuning.next_step import Rule
-from ipexlaunch.tuning.outcome import Outcome
-from ipexlaunch.tuning.search import search
-from tests.plot_runs.made_runs import keep_made_run
-from tests.tuning.simulated_machines import random_machine
+from ipexlaunch.report.kept_runs.open_runs import open_runs
+from ipexlaunch.tune.next_step import Rule
+from ipexlaunch.tune.optuna_study import open_study
+from ipexlaunch.tune.outcome import Outcome
+from ipexlaunch.tune.search import search
+from ipexlaunch.tune.tuning_file import write_tuning
+from tests.report.page.made_runs import keep_made_run
+from tests.tune.simulated_machines import random_machine
 
 MACHINE = "2s 2n 14c 2t"
 VOID = {"meta", "link", "img", "br"}

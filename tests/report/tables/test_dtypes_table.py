@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.drawings.dtypes_table import dtypes_table
-from ipexlaunch.engines.accuracy import Answers
-from ipexlaunch.engines.candidate import REFERENCE, floating
-from ipexlaunch.engines.choose import Weighed, expected
-from ipexlaunch.engines.measurement import Measurement
-from tests.engines.hosts import IPEX_ENV, host, took
+from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.candidate import REFERENCE, floating
+from ipexlaunch.models.engines.choose import Weighed, expected
+from ipexlaunch.models.engines.measurement import Measurement
+from ipexlaunch.report.tables.dtypes_table import dtypes_table
+from tests.models.engines.hosts import IPEX_ENV, host, took
 
 TIMES = {"eager fp32": 50.0, "eager bf16": 30.0, "eager fp16": 310.0, "ipex fp32": 47.0, "ipex bf16": 17.0}
 INT4 = "ipex int4 weight-only x fp32 g32"

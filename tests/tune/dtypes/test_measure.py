@@ -10,26 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.engines import measuring_job
-from ipexlaunch.engines.accuracy import Answers
-from ipexlaunch.engines.candidate import REFERENCE, floating
-from ipexlaunch.engines.choose import DtypeWord, EngineWord, choose, expected
-from ipexlaunch.engines.measurement import Measurement
-from ipexlaunch.engines.measuring_job import MeasuringJob
-from ipexlaunch.engines.model_job import ModelJob
-from ipexlaunch.engines.software import Software
 from ipexlaunch.errors import LaunchError, RequestError
-from ipexlaunch.guard_dtypes import Ground, resolve_candidate
-from ipexlaunch.guard_dtypes.ground import cache_directory
-from ipexlaunch.guard_dtypes.measure import measure
-from ipexlaunch.launch import Job, Launch
-from ipexlaunch.lifecycle import Failure
+from ipexlaunch.launch.announced import PhaseSpan, Told
+from ipexlaunch.launch.job import Job, Launch
+from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.models.engines import measuring_job
+from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.candidate import REFERENCE, floating
+from ipexlaunch.models.engines.choose import DtypeWord, EngineWord, choose, expected
+from ipexlaunch.models.engines.measurement import Measurement
+from ipexlaunch.models.engines.measuring_job import MeasuringJob
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.software import Software
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.record import Run, WorkerRecord
-from ipexlaunch.samples import Samples
-from ipexlaunch.told import PhaseSpan, Told
-from ipexlaunch.topology.sentence import machine_from_sentence
-from tests.engines.hosts import FLAGS, IPEX_ENV, took
+from ipexlaunch.tune.dtypes import Ground, resolve_candidate
+from ipexlaunch.tune.dtypes.context import cache_directory
+from ipexlaunch.tune.dtypes.measure import measure
+from tests.models.engines.hosts import FLAGS, IPEX_ENV, took
 
 JOB = ModelJob(model="random:bert-base")
 Times = Mapping[str, float]
@@ -52,7 +52,7 @@ class FakeWorkers:
         self, launch: Launch, inherited: Mapping[str, str], tell: Callable[[str], None], directory: str
     ) -> Run:
         wanted = measuring_job.from_json(launch.workers[0].argv[-1])
-        assert {worker.argv[-2] for worker in launch.workers} == {"ipexlaunch.workers.measure_dtypes"}
+        assert {worker.argv[-2] for worker in launch.workers} == {"ipexlaunch.models.measure_dtypes"}
         assert Path(wanted.meeting).is_dir()
         assert wanted.workers == len(launch.workers)
         self.asked.append([each.name for each in wanted.candidates])

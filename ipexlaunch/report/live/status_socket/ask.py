@@ -9,11 +9,11 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ipexlaunch.documents.status_document import read_status
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.run_identity import RunIdentity
-from ipexlaunch.snapshot import Snapshot
-from ipexlaunch.status_socket.places import directories, pid_in, problem_with
+from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.status_file import read_status
+from ipexlaunch.report.live.status_socket.paths import directories, pid_in, problem_with
 
 PATIENCE_S = 5.0
 """How long a launcher may take to answer, on a machine whose cpus are all busy; one that is stopped never does."""

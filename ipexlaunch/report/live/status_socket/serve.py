@@ -10,11 +10,11 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ipexlaunch.status_socket.places import LONGEST_PATH, SUFFIX, directories, name_of, problem_with
+from ipexlaunch.report.live.status_socket.paths import LONGEST_PATH, SUFFIX, directories, name_of, problem_with
 
 if TYPE_CHECKING:
-    from ipexlaunch.run_identity import RunIdentity
-    from ipexlaunch.snapshot import Snapshot
+    from ipexlaunch.launch.snapshot import Snapshot
+    from ipexlaunch.report.live.run_identity import RunIdentity
 
 MOST_WAITING = 16
 """Connections that may be half answered; with one more the oldest is dropped."""
@@ -132,7 +132,7 @@ class StatusSocket:
             self._epoll = None
 
     def _accept(self, now: Callable[[], Snapshot]) -> None:
-        from ipexlaunch.documents.status_document import write_status
+        from ipexlaunch.report.live.status_file import write_status
 
         if self._listener is None or self._epoll is None:
             return

@@ -14,7 +14,9 @@ if sys.version_info < (3, 6):  # noqa: UP036 - in a worker's interpreter, which 
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 
-_package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_package = os.path.abspath(__file__)
+for _ in ("__init__.py", "ipexlaunch", "import_path", "worker"):
+    _package = os.path.dirname(_package)
 _spec = PathFinder.find_spec(__name__, [os.path.dirname(_package)])
 if _spec is None or _spec.loader is None:
     raise ImportError("there is no ipexlaunch in {} any more".format(_package), name=__name__)  # noqa: UP032 - as above

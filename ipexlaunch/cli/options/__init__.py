@@ -1,0 +1,1 @@
+"""What every command's options are, take, need, exclude, read and write."""

@@ -1,0 +1,1 @@
+"""Where a worker is meant to be, where it really was, and whether that is the same."""

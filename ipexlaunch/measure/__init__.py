@@ -1,0 +1,1 @@
+"""From a run's raw facts to one honest report."""

@@ -1,0 +1,1 @@
+"""Runs, searches and candidates as tables of text."""
