@@ -25,7 +25,7 @@ def main() -> None:
 
     open_closed_descriptors()
     take_over()
-    from ipexlaunch.cli.main import EXIT_UNSHOWN
+    from ipexlaunch.cli.commands import EXIT_UNSHOWN
     from ipexlaunch.cli.main import main as run
 
     code = run()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import ipexlaunch
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -43,3 +45,12 @@ def test_every_decision_has_a_number_of_its_own() -> None:
     numbers = [page.name[:4] for page in (ROOT / "docs/decisions").glob("*.md")]
     assert all(number.isdecimal() for number in numbers)
     assert len(numbers) == len(set(numbers))
+
+
+def test_what_the_table_of_the_house_names_is_there() -> None:
+    page = (ROOT / "docs/developing.md").read_text(encoding="utf-8")
+    table = page.partition("### Where is")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w./*]+)`", "".join(line.rpartition(" | ")[2] for line in table.splitlines()))
+    assert len(named) > 10
+    package = Path(ipexlaunch.__file__).parent
+    assert [name for name in named if not list(package.glob(name.rstrip("/")))] == []

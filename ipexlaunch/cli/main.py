@@ -10,31 +10,12 @@ from collections.abc import Sequence
 import click
 
 from ipexlaunch import __version__
+from ipexlaunch.cli.commands import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
 
-COMMANDS = {
-    "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
-    "batch": ("batch_command", "Put every item of an input through a program, once each, whatever dies."),
-    "loadgen": ("loadgen_command", "Let MLPerf LoadGen measure a model or a program on all instances."),
-    "topology": ("topology_command", "Show the machine: sockets, nodes, cores, memory, what is allowed."),
-    "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),
-    "top": ("top_command", "Show your runs on this host as they stand."),
-    "bench": ("bench_command", "Run a model on every instance: throughput, latencies, time to be ready."),
-    "tune": ("tune_command", "Find by measuring how a program or a model runs fastest here."),
-    "dtypes": ("dtypes_command", "Measure which engine and numbers are fast on this host."),
-    "report": ("report_command", "Show runs that are over, compare several, write a page with charts."),
-    "doctor": ("doctor_command", "Say what stands between this host and full speed."),
-}
-"""Command name to its module in this package (loaded when it is used) and its line in --help."""
-
 BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""
-
-EXIT_UNSHOWN = 1
-"""What was to be shown could not be, and nothing else was wrong."""
-EXIT_BUG = 3
-EXIT_INTERRUPTED = 130
 
 
 class Commands(click.Group):

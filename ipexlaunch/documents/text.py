@@ -10,40 +10,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ipexlaunch.documents.large_numbers import LARGEST, place_of_large_number
 from ipexlaunch.documents.typed_text import ascii_escapes
-from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.machine.cpulist import parse_list
+from ipexlaunch.errors import DocumentError
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-def checked_list(text: str) -> str:
-    """The text itself, where it is a list of ids.
-
-    Args:
-        text: such as "0-3,8".
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        parse_list(text)
-    except RequestError as error:
-        raise ValueError(f"should be a list of ids: {error.available}") from None
-    return text
-
-
-CpuList = Annotated[str, AfterValidator(checked_list)]
-"""A model's field that holds "0-3,8"; read it with `parse_list`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

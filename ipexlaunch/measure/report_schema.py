@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ipexlaunch.documents.text import CpuList
+from ipexlaunch.machine.cpulist_schema import CpuList
 from ipexlaunch.tune.tuning_schema import Rate
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cli.main import COMMANDS, main
+from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.hold_outputs import HELD, HELD_OTHERWISE
 from ipexlaunch.cli.options.named_files import FOLDERS, WRITES
 from ipexlaunch.cli.options.option_table import REFUSED

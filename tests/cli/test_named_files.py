@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from ipexlaunch.cli.main import COMMANDS, main
+from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.check_files import FileCheckedCommand
 from ipexlaunch.cli.options.named_files import FOLDERS, NEITHER, READS, WRITES
 from ipexlaunch.cli.options.option_types import Number, Size

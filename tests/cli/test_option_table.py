@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from ipexlaunch.cli.main import COMMANDS, main
+from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule
 from tests.cli.option_states import options_of, parsed, words_for

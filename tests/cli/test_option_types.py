@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.cli.main import COMMANDS, ipexlaunch, main
+from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli.main import ipexlaunch, main
 from ipexlaunch.cli.options.option_types import (
     COUNT,
     MEGABYTES,

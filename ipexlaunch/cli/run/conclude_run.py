@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ipexlaunch.cli.main import EXIT_UNSHOWN
+from ipexlaunch.cli.commands import EXIT_UNSHOWN
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError

@@ -232,7 +232,7 @@ def _program_hint(program: str) -> str:
     """What was probably meant where the script does not exist."""
     import difflib
 
-    from ipexlaunch.cli.main import COMMANDS
+    from ipexlaunch.cli.commands import COMMANDS
 
     close = difflib.get_close_matches(program, COMMANDS, n=1)
     if close:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ipexlaunch.documents.text import CpuList, checked_list
 from ipexlaunch.launch.lifecycle import Stage
+from ipexlaunch.machine.cpulist_schema import CpuList, checked_list
 
 Seconds = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 """Of any clock that there is; sums and differences of them stay numbers."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from ipexlaunch.documents.text import CpuList
 from ipexlaunch.launch.lifecycle import Phase
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
+from ipexlaunch.machine.cpulist_schema import CpuList
 
 
 class _Tolerant(BaseModel):
