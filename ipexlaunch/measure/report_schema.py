@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ipexlaunch.machine.cpulist_schema import CpuList
-from ipexlaunch.tune.tuning_schema import Rate
+from ipexlaunch.measure.rate_schema import Rate
 
 
 class _Strict(BaseModel):
