@@ -82,7 +82,7 @@ def mutated_data(data: Any, random_: random.Random) -> Any:
     for _ in range(random_.randint(1, 3)):
         places = list(_places(data))
         if not places:
-            return random_.choice(VALUES)
+            return copy.deepcopy(random_.choice(VALUES))
         holder, key = random_.choice(places)
         other = random_.choice(places)
         change: Callable[[], None] = random_.choice(
@@ -117,6 +117,7 @@ def _at(place: tuple[Any, Any]) -> Any:
 
 def _add(holder: Any, random_: random.Random) -> None:
     if isinstance(holder, dict):
-        holder[random_.choice(("indx", "x", "", "schema", "\udcff", "0", "9" * 5000))] = random_.choice(VALUES)
+        name = random_.choice(("indx", "x", "", "schema", "\udcff", "0", "9" * 5000))
+        holder[name] = copy.deepcopy(random_.choice(VALUES))  # which a later change may change
     else:
         holder.append(copy.deepcopy(random_.choice(VALUES)))
