@@ -93,7 +93,7 @@ def test_an_outcome_of_version_1_loads_for_ever() -> None:
     [('"why"', '"while"', "why"), ('"rate": 50.0', '"rate": "fast"', "rate"), ('"4x2"', '"9x9"', "no run has this"),
      ("tuning/1", "tuning/2", "tuning/2"), ('"rate": 50.0', '"rate": 1e-300', "a rate is 0 or at least 1e-09"),
      ('"peak_bytes": 0', f'"peak_bytes": 1{"0" * 400}', "peak_bytes"),
-     ('"rate": 101.0', '"rate": 0.0', "does not count")],
+     ('"rate": 101.0', '"rate": 0.0', "does not count"), ('"seconds": 5', '"seconds": NaN', "seconds")],
 )  # fmt: skip
 def test_an_outcome_with_a_mistake_is_refused_with_its_place(old: str, new: str, named: str) -> None:
     with pytest.raises(DocumentError, match=named):
