@@ -20,8 +20,15 @@ LONGEST_LINE = 4096
 LONGEST_SEARCH_S = 0.1
 """Of the processor, for one line: an expression such as (a+)+b takes years on some."""
 
+LARGEST_EXPRESSION = 100_000
+"""Parts of an expression once its counts are written out, as `regex` does when it compiles, with no limit of time or
+memory: (?:(?:a{1000}){1000}){1000} would take all that there is."""
+
 LONGEST_SHOWN = 160
 """Characters of a line that are shown where something is wrong with it."""
+
+_PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(\d{1,18})(?:,\d*)?\}|.", re.DOTALL)
+"""Of an expression: an escaped character, a set, a count (with its lower bound), or any other character."""
 
 _ESCAPES = re.compile(
     r"""\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]|\x9b[0-?]*[ -/]*[@-~]"""
@@ -108,8 +115,12 @@ def read_rule(text: str) -> LineRule:
             is counted; without named groups the first one is items. A group tokens beside it counts tokens.
 
     Raises:
-        RequestError: it is no expression, or its groups do not say what is counted.
+        RequestError: it is no expression, one too large to be compiled, or its groups do not say what is counted.
     """
+    if parts_written_out(text) > LARGEST_EXPRESSION:
+        raise _refused(
+            text, f"its counts make more than {LARGEST_EXPRESSION:,} parts of it; make those in braces smaller"
+        )
     try:
         pattern = regex.compile(text)
     except (regex.error, RecursionError, OverflowError) as error:
@@ -127,6 +138,31 @@ def read_rule(text: str) -> LineRule:
         raise _refused(text, "no group says what is counted")
     kind: Kind = kinds[0] if kinds else "items"
     return LineRule(pattern, kind, kind if kinds else 1, "tokens" in names)
+
+
+def parts_written_out(text: str) -> int:
+    """About how many parts an expression has once each counted one stands there as often as its count says.
+
+    Args:
+        text: of the expression, which need not be one.
+    """
+    outer: list[int] = []
+    size = last = 0
+    for part in _PARTS.finditer(text):
+        if part[1] is not None:
+            repeats = max(int(part[1]), 1)
+            size += last * (repeats - 1)
+            last *= repeats
+        elif part[0] == "(":
+            outer.append(size)
+            size = last = 0
+        elif part[0] == ")" and outer:
+            last = size + 1
+            size = outer.pop() + last
+        else:
+            last = 1
+            size += 1
+    return size
 
 
 def _refused(text: str, problem: str) -> RequestError:

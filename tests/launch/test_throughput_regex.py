@@ -53,6 +53,11 @@ def test_what_stands_far_behind_is_not_looked_at() -> None:
     assert rule.read("x" * LONGEST_LINE + "7") is None
 
 
+def test_counts_that_do_not_multiply_are_taken() -> None:
+    dates = "[{(]" + r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2} (\d{1,60000}) \{9{3}(?:a{0,1000}){0,1000}"
+    assert read_rule(dates).read("{2026-11-29T15:30:00 7 {999aa") == Finding(7.0)
+
+
 @pytest.mark.parametrize(
     ("expression", "problem"),
     [
@@ -63,6 +68,9 @@ def test_what_stands_far_behind_is_not_looked_at() -> None:
         (r"(?P<tokens>\d+) tokens", "no group says what is counted"),
         (r"(?P<rate>\d+) (?P<tokens>\d+)", "a rate counts nothing"),
         ("a{99999999999999999999}", "no regular expression"),
+        (r"(?:(?:a{1000}){1000}){1000}(\d+)", "its counts make more than 100,000 parts"),
+        (r"((((((([a)]{10}){10}){10}){10}){10}){10}){10})", "its counts make more than 100,000 parts"),
+        (r"\){9999999}(\d+)", "its counts make more than 100,000 parts"),
     ],
 )
 def test_an_expression_that_says_nothing_is_refused_with_one_that_would(expression: str, problem: str) -> None:
