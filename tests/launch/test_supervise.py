@@ -475,6 +475,24 @@ def test_helpers_that_python_ends_by_itself_are_not_said_to_be_left_behind(tmp_p
     assert "left behind" not in done.stderr
 
 
+def test_a_process_that_is_ending_already_is_not_said_to_be_left_behind(tmp_path: Path) -> None:
+    ending = (
+        "import ctypes, os, threading, time\n"
+        "threading.Thread(target=lambda: (time.sleep(2), os._exit(0))).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)\n"
+    )
+    script = tmp_path / "a.py"
+    script.write_text(
+        "import subprocess, sys, time\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {ending!r}], start_new_session=True)\n"
+        "while open(f'/proc/{child.pid}/stat').read().rpartition(')')[2].split()[0] != 'Z':\n    time.sleep(0.01)\n"
+    )
+    words = [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "--cores-list", "0", str(script)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "left behind" not in done.stderr
+
+
 def test_a_process_that_is_left_behind_is_named(tmp_path: Path) -> None:
     until_it_is = "until grep -q ^sleep /proc/$!/cmdline; do sleep 0.05; done"
     result = ipexlaunch(program(tmp_path, f"#!/bin/sh\nsetsid sleep 300 &\n{until_it_is}\n"))

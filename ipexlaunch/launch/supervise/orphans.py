@@ -38,7 +38,7 @@ def end_leftovers(
         grace_s: between TERM and KILL.
         wait: waits for a child to end, at most so many seconds, and collects it.
         clock: seconds, monotonic.
-        command_of: the words of a process's command; None to ask the kernel.
+        command_of: the words of a process's command, "" of one that is ending; None to ask the kernel.
     """
     tell = command_of or _command_of
     names: dict[int, str] = {}
@@ -47,10 +47,10 @@ def end_leftovers(
     while left := [pid for pid in descendants(os.getpid()) if pid not in ours]:
         late = clock() >= deadline
         for pid in left:
-            if pid not in names:
+            if not names.get(pid):
                 names[pid] = tell(pid)
-            if HELPERS.search(names[pid]) and not late:
-                continue  # it ends by itself; Python's trackers take no notice of TERM
+            if not late and (not names[pid] or HELPERS.search(names[pid])):
+                continue  # it is ending, or ends by itself; Python's trackers take no notice of TERM
             if late or pid not in asked:
                 signal_process(pid, signal.SIGKILL if late else signal.SIGTERM)
                 asked.add(pid)
@@ -82,11 +82,16 @@ def told_of(ended: Collection[str]) -> str:
 
 NAMES_TOLD = 3
 
+NAMELESS = "(without a name)"
+"""A process that has emptied its own command."""
+
 LONGEST_NAME = 60
 
 
 def _command_of(pid: int) -> str:
-    return " ".join(mask_words((text_of(f"/proc/{pid}/cmdline") or "").strip("\0").split("\0")))
+    """The words of a command; "" where the process has given up its memory, which it does early as it ends."""
+    words = text_of(f"/proc/{pid}/cmdline")
+    return " ".join(mask_words(words.strip("\0").split("\0"))) or NAMELESS if words else ""
 
 
 def _short(command: str) -> str:
