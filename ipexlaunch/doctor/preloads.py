@@ -75,17 +75,19 @@ def kinds_in(paths: Sequence[str]) -> set[str]:
     return {kind for kind, files in kinds.items() if any(files.fullmatch(name) for name in names)}
 
 
-def doubt_of_death(signal: int, lived_s: float, preload: Sequence[str]) -> str:
+def doubt_of_death(signal: int, lived_s: float, preload: Sequence[str], by_request: Collection[str]) -> str:
     """What a worker's early death by a signal may come from; "" where no preloaded library is likely to blame.
 
     Args:
         signal: its number; 0 for none.
         lived_s: how long the worker lived.
-        preload: the libraries that were preloaded into it.
+        preload: the libraries that were preloaded into it, by whomever.
+        by_request: those of them that options of ours stand for; the others come from the user's LD_PRELOAD.
     """
     if signal not in BY_LIBRARY or lived_s > DIES_EARLY_S or not preload:
         return ""
-    kinds = kinds_in(preload)
-    ways = ["--memory-allocator default"] if "allocator" in kinds or "openmp" not in kinds else []
+    kinds = kinds_in([path for path in preload if path in by_request])
+    ways = ["--memory-allocator default"] if "allocator" in kinds else []
     ways += ["--omp-runtime default"] if "openmp" in kinds else []
+    ways += ["--env LD_PRELOAD="] if set(preload) - set(by_request) else []
     return f"it ran with {' and '.join(preload)} preloaded; if that is why: {' or '.join(ways)}"

@@ -136,6 +136,21 @@ def test_a_worker_that_dies_early_under_it_is_told_the_way_out(tmp_path: Path) -
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("by_option", [True, False])
+def test_a_library_that_the_user_preloads_is_named_where_a_worker_dies_early_under_it(
+    tmp_path: Path, by_option: bool
+) -> None:
+    mine = built(tmp_path / "mine/libtracer.so.1", "")
+    (tmp_path / "a.py").write_text("import os\nos.abort()\n")
+    given = ("--env", f"LD_PRELOAD={mine}") if by_option else ()
+    variables = {"HOME": str(tmp_path)} if by_option else {"HOME": str(tmp_path), "LD_PRELOAD": mine}
+    done = ipexlaunch("--ninstances", "1", *given, "a.py", cwd=tmp_path, **variables)
+    assert done.returncode == 134
+    assert f"it ran with {mine} preloaded" in done.stderr
+    assert "if that is why: --env LD_PRELOAD=\n" in done.stderr
+
+
+@pytest.mark.process
 def test_nothing_is_preloaded_by_default_beside_a_package_that_does_not_bear_it(tmp_path: Path) -> None:
     variables = home_with(tmp_path, "")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "v")], check=True)
@@ -152,10 +167,14 @@ def test_nothing_is_preloaded_by_default_beside_a_package_that_does_not_bear_it(
 
 
 def test_only_an_early_death_by_such_a_signal_is_laid_at_a_librarys_door() -> None:
-    assert "--memory-allocator default" in doubt_of_death(6, 1.0, ["/l/libtcmalloc_minimal.so.4"])
-    assert "--omp-runtime default" in doubt_of_death(11, 1.0, ["/l/libiomp5.so"])
+    for number, library, way in (
+        (6, "/l/libtcmalloc_minimal.so.4", "--memory-allocator default"),
+        (11, "/l/libiomp5.so", "--omp-runtime default"),
+    ):
+        assert doubt_of_death(number, 1.0, [library], [library]).endswith(f": {way}")
+        assert doubt_of_death(number, 1.0, [library], []).endswith(": --env LD_PRELOAD=")
     for number, lived_s, preload in ((9, 1.0, ["/l/liba.so"]), (6, DIES_EARLY_S + 1, ["/l/liba.so"]), (6, 1.0, [])):
-        assert doubt_of_death(number, lived_s, preload) == ""
+        assert doubt_of_death(number, lived_s, preload, preload) == ""
 
 
 def test_kinds_and_conflicts() -> None:

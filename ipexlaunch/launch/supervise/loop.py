@@ -110,7 +110,7 @@ class _Loop:
         self.showing = showing
         self.wakeup = wakeup
         self.feeder = feeder
-        self.crew = crew = Crew(launch, means, limits)
+        self.crew = crew = Crew(launch, means, limits, inherited)
         self.width = max((len(str(worker.instance.index)) for worker in launch.workers), default=1)
         self.file_limit = children.make_room_for(len(crew.children))
         self.log_thread = WritingThread("ipexlaunch-logs")

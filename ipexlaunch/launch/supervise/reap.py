@@ -121,7 +121,8 @@ class Collector:
             self._explain_kill(place)
         elif code and not crew.state.stopping:
             number = -code if code < 0 else code - SIGNAL_BASE  # a shell tells its child's signal so
-            doubt = doubt_of_death(number, child.exited - child.started, crew.preloaded)
+            lived_s = child.exited - child.started
+            doubt = doubt_of_death(number, lived_s, crew.preloads_of(place), crew.preloads_by_request)
             if doubt:
                 crew.note_of(place, f"{describe_exit(code)}; {doubt}")
         now = crew.clock()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
 from ipexlaunch.launch.lifecycle import Limits
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 class Crew:
     """The workers of one run; a worker's place is its number among them, which need not be its instance's index."""
 
-    def __init__(self, launch: Launch, means: Means, limits: Limits) -> None:
+    def __init__(self, launch: Launch, means: Means, limits: Limits, inherited: Mapping[str, str]) -> None:
         """Begin with all of them waiting to be started.
 
         Args:
             launch: what is to be started.
             means: acts that are needed from elsewhere.
             limits: time limits and what a failure does.
+            inherited: the environment that the workers get beside their own.
         """
         self.means = means
         self.clock = means.clock
@@ -35,7 +37,8 @@ class Crew:
         self.children = [Child(worker=worker) for worker in launch.workers]
         self.notes: list[str] = [mask_text(note) for note in launch.notes]
         """What the report says beside its figures."""
-        self.preloaded = tuple(launch.job.libraries.values())
+        self.preloads_by_request = tuple(launch.job.libraries.values())
+        self._inherited = inherited
         self.by_pid: dict[int, int] = {}
         """Of the workers that run, to their places."""
         self.state = lifecycle.begin(len(self.children), limits, self.clock())
@@ -43,6 +46,10 @@ class Crew:
     def index(self, place: int) -> int:
         """The index of a worker's instance, as people read it."""
         return self.children[place].worker.instance.index
+
+    def preloads_of(self, place: int) -> list[str]:
+        """The libraries that were preloaded into a worker, by us or by the user."""
+        return preloaded_in({**self._inherited, **self.children[place].worker.environment})
 
     def note(self, text: str) -> None:
         """Say it now and keep it for the report, without secrets."""
