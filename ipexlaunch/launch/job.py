@@ -15,7 +15,7 @@ from ipexlaunch.doctor.preloads import library_name, preloaded_in
 from ipexlaunch.doctor.thread_pools import shell_counts
 from ipexlaunch.documents import secret_values
 from ipexlaunch.errors import RequestError
-from ipexlaunch.launch.process_starters import processes_of, starter_of
+from ipexlaunch.launch.process_starters import processes_of, starter_of, unwrapped
 from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
 from ipexlaunch.quick_dataclass import dataclass
@@ -136,8 +136,9 @@ def _replaced(plan: Plan, job: Job, inherited: Mapping[str, str]) -> dict[str, s
 
 def _threads_of(instance: Instance, job: Job) -> int | None:
     """Threads of each process of an instance; None where its program finds that out by itself."""
-    starter = starter_of(job.program)
-    processes = processes_of(starter, job.arguments) if starter else 1
+    program, arguments = unwrapped(job.program, job.arguments)
+    starter = starter_of(program)
+    processes = processes_of(starter, arguments) if starter else 1
     return None if processes is None else max(1, instance.threads // processes)
 
 
@@ -219,8 +220,9 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str], replaced: Mapping
     notes: list[str] = []
     threads = {instance: _threads_of(instance, job) for instance in plan.instances}
     counts = ", ".join(sorted({str(count) for count in threads.values()}, key=lambda text: (len(text), text)))
-    starter = starter_of(job.program)
-    processes = processes_of(starter, job.arguments) if starter else 1
+    program, arguments = unwrapped(job.program, job.arguments)
+    starter = starter_of(program)
+    processes = processes_of(starter, arguments) if starter else 1
     if "OMP_NUM_THREADS" in job.environment:
         pass  # the user has said it
     elif processes is None:

@@ -2,7 +2,7 @@
 
 Sources: torch/distributed/run.py (OMP_NUM_THREADS is set to 1 where it is not set and there are several processes),
 accelerate's and deepspeed's launchers, mpiexec(1) of Open MPI and MPICH, gunicorn, uvicorn, xargs(1), parallel(1),
-pytest-xdist.
+make(1), pytest-xdist.
 """
 
 from __future__ import annotations
@@ -27,10 +27,29 @@ STARTERS: dict[str, tuple[tuple[str, ...], int | None]] = {
     "uvicorn": (("--workers",), 1),
     "xargs": (("-P", "--max-procs"), 1),
     "parallel": (("-j", "--jobs", "-P", "--max-procs"), None),
+    "make": (("-j", "--jobs"), 1),
     "pytest": (("-n", "--numprocesses"), 1),
 }
 """Name of the program or module to its options with the number of processes, and the number without them; None: as it
 finds the machine, or as its own settings say."""
+
+
+WRAPPERS = frozenset({"env", "nice", "ionice", "chrt", "taskset", "numactl", "setsid", "stdbuf", "time", "timeout"})
+"""Programs that become, or start, the one that stands among their arguments."""
+
+
+def unwrapped(program: str, arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """The starter of processes that a wrapper is given, and its arguments; what was given where there is none.
+
+    Args:
+        program: a path or a module's name.
+        arguments: its own.
+    """
+    if program.rpartition("/")[2] in WRAPPERS:
+        for i, argument in enumerate(arguments):
+            if starter_of(argument):
+                return argument, arguments[i + 1 :]
+    return program, arguments
 
 
 def starter_of(program: str) -> str:

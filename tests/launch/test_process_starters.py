@@ -23,6 +23,8 @@ from tests.launch.test_job import plan
         ("gunicorn", ("app",), 1),
         ("pytest", ("-n", "auto"), None),
         ("torchrun", ("--nproc-per-node",), None),
+        ("make", ("-B", "-j4"), 4),
+        ("make", ("-j",), None),
     ],
 )
 def test_how_many_processes_a_program_starts(program: str, arguments: tuple[str, ...], processes: int | None) -> None:
@@ -57,3 +59,24 @@ def test_where_their_number_is_not_told_the_count_is_left_to_the_program() -> No
 def test_what_the_user_asks_for_by_env_wins() -> None:
     job = Job(program="torchrun", arguments=("--nproc-per-node", "2"), environment={"OMP_NUM_THREADS": "3"})
     assert make_launch(plan({0, 1}), job, {}).workers[0].environment["OMP_NUM_THREADS"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("/usr/bin/env", ("A=1", "/v/bin/torchrun", "--nproc-per-node", "2", "a.py")),
+        ("nice", ("-n", "5", "python", "-m", "torch.distributed.run", "--nproc-per-node=2", "a.py")),
+        ("timeout", ("60", "make", "-j2")),
+    ],
+)
+def test_a_starter_is_seen_through_what_wraps_it(program: str, arguments: tuple[str, ...]) -> None:
+    launch = make_launch(plan({0, 1, 2, 3}), Job(program=program, arguments=arguments, kind="executable"), {})
+    assert launch.workers[0].environment["OMP_NUM_THREADS"] == "2"
+    assert "starts 2 processes in each instance" in launch.notes[0]
+
+
+def test_what_wraps_any_other_program_changes_nothing() -> None:
+    job = Job(program="env", arguments=("A=1", "./a", "-n", "2"), kind="executable")
+    launch = make_launch(plan({0, 1, 2, 3}), job, {})
+    assert launch.workers[0].environment["OMP_NUM_THREADS"] == "4"
+    assert launch.notes == ()
