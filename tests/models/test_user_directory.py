@@ -32,8 +32,9 @@ def test_without_a_home_the_list_of_users_says_it(environment: dict[str, str]) -
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become a user that nobody knows")
 def test_a_user_that_nobody_knows_has_a_place_of_their_own(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(parent.stat().st_mode | 0o011)
+    for parent in tmp_path.parents:
+        if not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
     code = (
         "import os, pwd, tempfile\nfrom ipexlaunch.tune.dtypes.context import cache_directory\n"
         "os.setgid(54321)\nos.setuid(54321)\nprint(cache_directory({}))"
