@@ -132,6 +132,29 @@ def test_without_a_mount_table_the_usual_places_are_tried() -> None:
         assert allowed({path: "3"}, mine)[0] == [3]
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sys/fs/cgroup/cpu.max": "150000 100000", "sys/fs/cgroup/memory.max": "4096"},
+        {
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "150000",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "4096",
+        },
+        {"proc/mounts": "none /cg cgroup2 rw 0 0", "cg/cpu.max": "150000 100000", "cg/memory.max": "4096"},
+    ],
+)
+def test_limits_of_a_tree_that_does_not_tell_its_group_are_those_at_the_mount_point_and_that_is_said(
+    files: Text,
+) -> None:
+    found = machine(two_nodes(), files)
+    assert (found.cpu_quota, found.memory_limit_bytes) == (1.5, 4096)
+    assert found.gaps == (
+        "proc/self/cgroup is missing: limits are those of the groups at the mount points, and a group below may have "
+        "tighter ones",
+    )
+
+
 def test_escapes_and_bytes_in_mount_points_and_group_names() -> None:
     point = CPUSET.replace("/sys/fs/cgroup/cpuset", r"/my\040cpu\134sets\9")
     tree: Text = {"my cpu\\sets\\9/b\udcff/cpuset.cpus": "6"}
