@@ -114,6 +114,8 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Group,
 
 def assumed_groups(tree: Tree) -> bool:
     """Whether a saved tree has cgroups with files and does not tell which of them is ours."""
+    if tree.live:
+        return False
     has_files = _has_files(tree)
     return any(group.assumed and any(map(has_files, group.levels)) for group in own_groups(tree))
 
