@@ -85,7 +85,7 @@ def _hidden(topology: Topology, view: Limit) -> str:
     """Why a cpu of the host is none of ours where a container shows another list than the host's."""
     others = [limit for limit in topology.limits if limit.kind in LIMIT_WORDS and limit.cpus is not None]
     ours = f"; {others[0].file}: {format_list(others[0].cpus or ())}" if others else ""
-    return f"not of this container ({view.file}: {format_list(view.cpus or ())}{ours})"
+    return f"not of this container ({view.file}: {format_list(view.cpus or ()) or 'none'}{ours})"
 
 
 def _in_gib(amount: int) -> str:

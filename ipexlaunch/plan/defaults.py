@@ -56,7 +56,7 @@ def default_split(layout: Layout) -> Split:
     paid = cpus_paid_for(layout.topology)
     if layout.request.throughput_mode or not split.count or paid is None:
         return split
-    return _within_quota(layout, split, paid)
+    return _within_quota(layout, split, paid, most)
 
 
 def _one_each(layout: Layout) -> Split:
@@ -98,11 +98,22 @@ def _unlike(layout: Layout, words: str, used: int) -> str:
     return f"{NOUNS[layout.scope]}s are unlike: {words} ({used} of {total}); --greedy would give {greedy}, all {total}"
 
 
-def _within_quota(layout: Layout, split: Split, paid: int) -> Split:
+def _part_of_unlike(layout: Layout, paid: int, most: int) -> tuple[int, int]:
+    """Instances and the cores of each, no more than `paid` together, where one per domain leaves some of them idle."""
+    fewest, wanted = len(layout.sizes), min(paid, sum(layout.sizes))
+    numbers = range(fewest, min(MOST_PER_DOMAIN * fewest, most) + 1)
+    each = {count: min(layout.largest_size(count), paid // count) for count in numbers}
+    enough = (count for count in numbers if count * each[count] * 100 >= wanted * ENOUGH_PERCENT)
+    best = next(enough, max(numbers, key=lambda count: (count * each[count], -count)))
+    return best, each[best]
+
+
+def _within_quota(layout: Layout, split: Split, paid: int, most: int) -> Split:
     """No more cores than the quota pays for.
 
     One instance per domain with an equal part of what is paid for; where that is less than a core, as many instances of
-    one core as are paid for, on domains nearest each other.
+    one core as are paid for, on domains nearest each other. Where a domain is smaller than its part, the rule for
+    unlike ones decides, of what is paid for.
     """
     siblings = max(len(core.cpus) for domain in layout.domains for core in domain.cores)
     size = split.cores or layout.largest_size(split.count)
@@ -113,10 +124,7 @@ def _within_quota(layout: Layout, split: Split, paid: int) -> Split:
     each = paid // (count * siblings)
     members: tuple[int, ...] = ()
     if each > min(layout.sizes) and count == domains:  # unlike domains, and the smallest is smaller than its part
-        count = split.count
-        each = min(size, paid // (count * siblings))
-        if not each:
-            count, each = domains, min(layout.sizes)
+        count, each = _part_of_unlike(layout, paid // siblings, most)
     elif not each:
         count, each = min(max(1, paid // siblings), count), 1
         groups = nearest_groups(layout.sizes, layout.distances, 1, 1, members=[count])

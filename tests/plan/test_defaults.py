@@ -115,6 +115,8 @@ def test_fewer_instances_than_nodes_are_told_which_numbers_would_use_all() -> No
         ([48, 16], 8.0, 2, 4, [0, 1]),
         ([48, 16], 60.0, 4, 15, [0, 0, 0, 1]),
         ([4, 3, 1], 2.0, 2, 1, [0, 1]),
+        ([2, 7, 4, 2], 14.0, 7, 2, [0, 1, 1, 1, 2, 2, 3]),
+        ([1, 12, 12], 9.0, 3, 3, [1, 1, 2]),
     ],
 )
 def test_a_quota_pays_for_the_cores_that_are_planned(

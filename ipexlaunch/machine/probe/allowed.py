@@ -20,7 +20,9 @@ AFFINITY_KEYS = ("Cpus_allowed_list", "Mems_allowed_list")
 NO_LIMIT_BYTES = 1 << 62
 """cgroup v1 writes its "no limit" as the largest number of whole pages, near 2**63."""
 
-UNIFIED_CPUSET = (("cpuset.cpus.effective",), ("cpuset.mems.effective",))
+ASKED_FOR = ("cpuset.cpus", "cpuset.mems")
+"""In cgroup v2 what was asked for, empty for what the level above has: it decides in cut trees only."""
+UNIFIED_CPUSET = (("cpuset.cpus.effective", ASKED_FOR[0]), ("cpuset.mems.effective", ASKED_FOR[1]))
 LEGACY_CPUSET = (
     ("cpuset.cpus", "cpus", "cpuset.effective_cpus"),
     ("cpuset.mems", "mems", "cpuset.effective_mems"),
@@ -95,19 +97,24 @@ def _cpuset(tree: Tree, group: Group) -> Limit | None:
     if not group.controls("cpuset"):
         return None
     names = UNIFIED_CPUSET if group.unified else LEGACY_CPUSET_V2_MODE if group.v2_mode else LEGACY_CPUSET
+    cpus, file = _nearest(tree, group, names[0], "cpu, and this process runs on one")
+    nodes, other = _nearest(tree, group, names[1], "node, and this process has memory")
+    if cpus is None and nodes is None:
+        return None
+    return Limit(kind="cpuset", file=printable(file or other), cpus=cpus, nodes=nodes)
+
+
+def _nearest(tree: Tree, group: Group, names: Collection[str], noun: str) -> tuple[frozenset[int] | None, str]:
+    """The ids in the nearest of a group's files of these names, and its path; None where there is none."""
     for directory in group.levels:
-        for name in names[0]:
+        for name in names:
             path = f"{directory}/{name}"
-            cpus = tree.optional_ids(path)
-            if cpus is None:
-                continue
-            if not cpus:
-                raise tree.problem(path, "it names no cpu, and this process runs on one")
-            nodes = next((ids for n in names[1] if (ids := tree.optional_ids(f"{directory}/{n}")) is not None), None)
-            if nodes is not None and not nodes:
-                raise tree.problem(f"{directory}/{names[1][0]}", "it names no node, and this process has memory")
-            return Limit(kind="cpuset", file=printable(path), cpus=cpus, nodes=nodes)
-    return None
+            ids = tree.optional_ids(path)
+            if ids:
+                return ids, path
+            if ids is not None and not (group.unified and name in ASKED_FOR):
+                raise tree.problem(path, f"it names no {noun}")
+    return None, ""
 
 
 def _quotas(tree: Tree, group: Group) -> Iterator[Limit]:

@@ -110,7 +110,7 @@ def record(files: Files) -> ArchiveFiles:
     for path, content in recorder.contents.items():
         if path.endswith("/meminfo"):
             content = b"".join(line for line in content.splitlines(keepends=True) if b" MemTotal:" in line)
-        kept[path] = CLEANERS[path](content) if path in CLEANERS else content
+        kept[path] = CLEANERS[path](content) if path in CLEANERS and content.strip(b"\0") else content
     for limit in machine.limits:
         if limit.file == SYSTEM_CALL:
             kept[STATUS] += f"Cpus_allowed_list:\t{format_list(limit.cpus or ())}\n".encode()

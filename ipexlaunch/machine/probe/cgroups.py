@@ -37,6 +37,8 @@ class Group:
     """cgroup v1 with the mount option cpuset_v2_mode."""
     levels: tuple[str, ...]
     """Directories relative to the root, from our own up to the mount point."""
+    assumed: bool
+    """Whether a saved tree does not tell our group, so that the mount point's is taken for it."""
 
     def controls(self, controller: str) -> bool:
         """Whether this hierarchy may hold files of the controller."""
@@ -55,14 +57,22 @@ class Mount:
     options: frozenset[str]
 
 
+def _usual(folder: str, kind: str, *controllers: str) -> Mount:
+    return Mount(point=f"/{folder}", inside="/", kind=kind, options=frozenset(controllers))
+
+
 USUAL_MOUNTS = {
-    "sys/fs/cgroup/cpuset.cpus.effective": Mount(
-        point="/sys/fs/cgroup", inside="/", kind="cgroup2", options=frozenset()
-    ),
-    "sys/fs/cgroup/cpuset/cpuset.cpus": Mount(
-        point="/sys/fs/cgroup/cpuset", inside="/", kind="cgroup", options=frozenset(("cpuset",))
-    ),
-    "dev/cpuset/cpus": Mount(point="/dev/cpuset", inside="/", kind="cpuset", options=frozenset()),
+    f"{folder}/{name}": _usual(folder, kind, *controllers)
+    for folder, kind, controllers, names in (
+        ("sys/fs/cgroup", "cgroup2", (), ("cpuset.cpus.effective", "cpu.max", "memory.max", "cgroup.controllers")),
+        ("sys/fs/cgroup/unified", "cgroup2", (), ("cgroup.controllers",)),
+        ("sys/fs/cgroup/cpuset", "cgroup", ("cpuset",), ("cpuset.cpus",)),
+        ("dev/cpuset", "cpuset", (), ("cpus",)),
+        ("sys/fs/cgroup/cpu", "cgroup", ("cpu",), ("cpu.cfs_quota_us",)),
+        ("sys/fs/cgroup/cpu,cpuacct", "cgroup", ("cpu",), ("cpu.cfs_quota_us",)),
+        ("sys/fs/cgroup/memory", "cgroup", ("memory",), ("memory.limit_in_bytes",)),
+    )
+    for name in names
 }
 """A file to the mount that it gives away, for saved trees without a mount table."""
 
@@ -77,6 +87,7 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Group,
     if not mounts:
         return ()
     paths = _own_paths(tree)
+    assumed = not tree.live and not tree.tells(OWN_GROUPS)
     found: dict[str, list[Group]] = {}
     for mount in mounts:
         unified = mount.kind == "cgroup2"
@@ -88,16 +99,25 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Group,
         path = next(
             (paths[name] for name in (("", "cpuset") if unified else sorted(controllers)) if name in paths), None
         )
-        if path is None:
+        if path is None and not assumed:
             continue
         group = Group(
             unified=unified,
             controllers=controllers,
             v2_mode="cpuset_v2_mode" in mount.options,
-            levels=_levels(mount, path),
+            levels=_levels(mount, "/" if path is None else path),
+            assumed=path is None,
         )
         found.setdefault(key, []).append(group)
     return tuple(_shown(tree, groups) for groups in found.values())
+
+
+def assumed_groups(tree: Tree) -> bool:
+    """Whether a saved tree has cgroups with files and does not tell which of them is ours."""
+    if tree.live:
+        return False
+    has_files = _has_files(tree)
+    return any(group.assumed and any(map(has_files, group.levels)) for group in own_groups(tree))
 
 
 def _shown(tree: Tree, groups: list[Group]) -> Group:
@@ -156,7 +176,7 @@ def _mounts(tree: Tree) -> list[Mount]:
                 return parse(text)
             except ValueError as error:
                 raise tree.problem(path, str(error)) from None
-    return [mount for marker, mount in USUAL_MOUNTS.items() if tree.has(marker)]
+    return list(dict.fromkeys(mount for marker, mount in USUAL_MOUNTS.items() if tree.tells(marker)))
 
 
 def parse_mountinfo(text: str) -> list[Mount]:

@@ -139,7 +139,7 @@ class CpuModel:
     name: str | None
     isa: frozenset[str]
     compute_units: bool
-    """Whether the kernel may list the two cores of a module as SMT siblings."""
+    """Whether the kernel may list the two cores of a module as SMT siblings; it may where nothing tells the cpu."""
 
 
 def read_cpu_model(tree: Tree) -> CpuModel:
@@ -158,7 +158,8 @@ def read_cpu_model(tree: Tree) -> CpuModel:
     return CpuModel(
         name=_name(block),
         isa=frozenset(words) & known,
-        compute_units=block.get("vendor_id") == "AuthenticAMD" and block.get("cpu family") in COMPUTE_UNIT_FAMILIES,
+        compute_units=not block
+        or (block.get("vendor_id") == "AuthenticAMD" and block.get("cpu family") in COMPUTE_UNIT_FAMILIES),
     )
 
 

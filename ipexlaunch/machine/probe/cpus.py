@@ -39,9 +39,25 @@ def cpu_directories(tree: Tree) -> frozenset[int]:
     return ids
 
 
-def bare_cpus(tree: Tree, directories: frozenset[int]) -> bool:
-    """Whether there are cpus and nothing of what they are: gVisor has cpuN directories, and nothing in them."""
-    return all(tree.names(f"{CPU}/cpu{cpu}") in ([], None) for cpu in directories)
+def untold(tree: Tree, cpus: Sequence[Cpu]) -> str:
+    """What no file tells of cores and sockets, and what is assumed instead; empty where they are told.
+
+    gVisor has cpuN directories with nothing in them, some boards and cut trees no topology directories.
+    """
+    order = [cpu.id for cpu in cpus]
+    unknown, assumed = [], []
+    if _spelling(tree, order, (*SIBLINGS, "core_id")) is None:
+        unknown, assumed = ["a core"], ["each is taken for a core"]
+        if all(cpu.l2 is None and cpu.l3 is None for cpu in cpus):
+            unknown.append("a cache")
+    if _socket_unknown(tree, order):
+        unknown.append("a socket")
+        assumed.append("all for one socket" if assumed else "all are taken for one socket")
+    *others, last = unknown or [""]
+    return (
+        f"nothing says which cpus share {', '.join(others)}{' or ' if others else ''}{last}: {', '.join(assumed)}"
+        * bool(last)
+    )
 
 
 def read_cpus(tree: Tree, online: frozenset[int], node_of: dict[int, int], compute_units: bool) -> tuple[Cpu, ...]:
@@ -56,11 +72,9 @@ def read_cpus(tree: Tree, online: frozenset[int], node_of: dict[int, int], compu
             arch/x86/kernel/smpboot.c).
     """
     order = sorted(online)
-    if bare_cpus(tree, online):
-        return tuple(Cpu(id=cpu, core=cpu, socket=0, node=node_of.get(cpu)) for cpu in order)
     socket = _sockets(tree, order, online)
     die = _groups(tree, order, online, "die_id", DIE, socket)
-    core = _cores(tree, order, online, socket, die, compute_units)
+    core = _cores(tree, order, online, (socket, die, node_of), compute_units)
     cluster = _groups(tree, order, online, "cluster_id", CLUSTER, socket)
     caches = _caches(tree, order, online)
     kind = read_kinds(tree, order, online)
@@ -90,7 +104,7 @@ def _spelling(tree: Tree, order: Sequence[int], names: Iterable[str]) -> str | N
     names = tuple(names)
     for cpu in (order[0], order[-1]):
         for name in names:
-            if tree.has(_topology(cpu, name)):
+            if tree.tells(_topology(cpu, name)):
                 return name
     return None
 
@@ -109,11 +123,10 @@ def _sockets(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[i
     """Packages are the sets that package_cpus tells, each called by its physical_package_id where that is its own."""
     by_id = _spelling(tree, order, ["physical_package_id"])
     by_members = _spelling(tree, order, PACKAGE)
+    if by_members is None and _socket_unknown(tree, order):
+        return dict.fromkeys(order, 0)
     if by_members is None:
-        socket = {cpu: tree.number(_topology(cpu, "physical_package_id")) for cpu in order}
-        if min(socket.values()) < 0:
-            raise tree.missing(_topology(order[0], PACKAGE[0]))
-        return socket
+        return {cpu: tree.number(_topology(cpu, "physical_package_id")) for cpu in order}
     lowest: dict[int, int] = {}
     number: dict[int, int] = {}
     for cpu in order:
@@ -129,18 +142,33 @@ def _sockets(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[i
     return {cpu: number[first] for cpu, first in lowest.items()}
 
 
+def _socket_unknown(tree: Tree, order: Sequence[int]) -> bool:
+    """Whether no file lists a package's cpus, and ids of packages are missing or -1, "not given"."""
+    if _spelling(tree, order, PACKAGE) is not None:
+        return False
+    by_id = _spelling(tree, order, ["physical_package_id"])
+    return by_id is None or any(tree.number(_topology(cpu, by_id)) < 0 for cpu in order)
+
+
 def _cores(
-    tree: Tree,
-    order: Sequence[int],
-    online: frozenset[int],
-    socket: dict[int, int],
-    die: dict[int, int],
-    compute_units: bool,
+    tree: Tree, order: Sequence[int], online: frozenset[int], around: Sequence[dict[int, int]], compute_units: bool
 ) -> dict[int, int]:
-    name = _spelling(tree, order, SIBLINGS)
+    """Each cpu to its core.
+
+    Args:
+        tree: where to read.
+        order: ids of the online cpus, ascending.
+        online: the same.
+        around: each cpu's socket, die and node, none of which a core crosses; core_id repeats in each.
+        compute_units: as for `read_cpus`.
+    """
+    name, socket = _spelling(tree, order, SIBLINGS), around[0]
+    if name is None and _spelling(tree, order, ["core_id"]) is None:
+        return {cpu: cpu for cpu in order}
     if name is None:
         core_id = {cpu: tree.number(_topology(cpu, "core_id")) for cpu in order}
-        return _lowest(order, lambda cpu: (socket[cpu], die.get(cpu), core_id[cpu]))
+        place = {cpu: tuple(group.get(cpu) for group in around) for cpu in order}
+        return _lowest(order, lambda cpu: cpu if core_id[cpu] in NO_ID else (place[cpu], core_id[cpu]))
     core: dict[int, int] = {}
     for cpu in order:
         if cpu in core:
@@ -153,7 +181,7 @@ def _cores(
             if socket[member] != socket[cpu]:
                 raise tree.problem(path, f"it names cpu {member} of another socket")
             core[member] = cpu
-    if compute_units:
+    if compute_units and _spelling(tree, order, ["core_id"]) is not None:
         core_id = {cpu: tree.number(_topology(cpu, "core_id")) for cpu in order}
         return _lowest(order, lambda cpu: (core[cpu], core_id[cpu]))
     return core
@@ -213,7 +241,7 @@ def _caches(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[in
             if kind == "Instruction":
                 continue
             if name is None:
-                name = next((n for n in SHARED if tree.has(f"{base}/{index}/{n}")), SHARED[0])
+                name = next((n for n in SHARED if tree.tells(f"{base}/{index}/{n}")), SHARED[0])
             members = tree.ids(f"{base}/{index}/{name}")
             if members and cpu not in members:
                 raise tree.problem(f"{base}/{index}/{name}", f"it does not name cpu {cpu} itself")

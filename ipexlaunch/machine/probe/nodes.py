@@ -11,6 +11,7 @@ from ipexlaunch.machine.probe.tree import Tree
 from ipexlaunch.machine.topology import Node
 
 INITIATORS = "access0/initiators"
+LINKS = "cpu*"
 LOCAL_DISTANCE = 10
 """The kernel refuses firmware tables with smaller values (include/linux/topology.h, arch/x86/mm/numa.c)."""
 
@@ -34,10 +35,10 @@ def read_nodes(
     node_of: dict[int, int] = {}
     hidden_of: dict[int, frozenset[int]] = {}
     kept = []
-    spelling = "cpulist" if any(tree.has(f"{NODE}/node{node}/cpulist") for node in (order[0], order[-1])) else "cpumap"
+    spelling = _spelling(tree, order)
     for node in order:
         path = f"{NODE}/node{node}/{spelling}"
-        listed = tree.ids(path)
+        listed = _linked_cpus(tree, node) if spelling == LINKS else tree.ids(path)
         members = listed & online
         claimed = {node_of[cpu] for cpu in members if cpu in node_of}
         if claimed and not all(cpu in node_of for cpu in members):
@@ -64,6 +65,19 @@ def read_nodes(
         )
         for node in kept
     ), node_of
+
+
+def _spelling(tree: Tree, order: list[int]) -> str:
+    """Which of a node's files name its cpus; its links to them where a saved tree has neither file, or empty ones."""
+    for name in ("cpulist", "cpumap"):
+        if any(tree.tells(f"{NODE}/node{node}/{name}") for node in (order[0], order[-1])):
+            return name
+    return LINKS if not tree.live and any(_linked_cpus(tree, node) for node in order) else "cpumap"
+
+
+def _linked_cpus(tree: Tree, node: int) -> frozenset[int]:
+    names = tree.names(f"{NODE}/node{node}") or ()
+    return frozenset(int(name[3:]) for name in names if name.startswith("cpu") and name[3:].isdecimal())
 
 
 def nodes_with_memory(tree: Tree, nodes: tuple[Node, ...]) -> frozenset[int]:

@@ -26,18 +26,20 @@ def online_cpus(
     holds all of these.
 
     Raises:
-        TopologyError: files contradict each other, and neither affinity nor cpuset is known.
+        TopologyError: the list is empty or files contradict each other, and neither affinity nor cpuset is known.
     """
-    online = tree.optional_ids(ONLINE)
+    listed = tree.raw(ONLINE)
+    online = tree.optional_ids(ONLINE) if listed is None or listed.strip(b"\0\n ") else frozenset()
     if online is None:
         online = directories - (tree.optional_ids(f"{CPU}/offline") or frozenset())
         online = frozenset(cpu for cpu in online if _state(tree, cpu) is not False)
         if not online:
             raise tree.problem(CPU, "no cpu is online")
         return online, None
-    if not online:
-        raise tree.problem(ONLINE, "it names no cpu")
-    problem = _contradiction(tree, directories, online)
+    if not online:  # lxcfs has shown nothing at all where it could not read the container's cpuset
+        problem: TopologyError | None = tree.problem(ONLINE, "it names no cpu" if listed else "it is empty")
+    else:
+        problem = _contradiction(tree, directories, online)
     if problem is None:
         return online, None
     lists = [limit.cpus for limit in limits if limit.cpus is not None]
@@ -46,7 +48,7 @@ def online_cpus(
     absent = online - directories
     if not allowed or (absent and (absent & told or not directories <= told)):
         raise problem  # a cpu without a directory is lost, unless the container has the directories of its own only
-    believed = online if online <= directories and allowed <= online else allowed
+    believed = online if online <= directories and allowed <= online else allowed  # an empty list holds none of them
     return believed, Limit(kind="view", file=ONLINE, cpus=online)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 
 from ipexlaunch.errors import TopologyError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.probe.accelerators import read_accelerators
 from ipexlaunch.machine.probe.allowed import STATUS, memory_limits, read_limits, tightest_memory, tightest_quota
+from ipexlaunch.machine.probe.cgroups import assumed_groups
 from ipexlaunch.machine.probe.cpu_model import read_cpu_model
-from ipexlaunch.machine.probe.cpus import bare_cpus, cpu_directories, read_cpus, smt_control
+from ipexlaunch.machine.probe.cpus import cpu_directories, read_cpus, smt_control, untold
 from ipexlaunch.machine.probe.kinds import unlike_cores
 from ipexlaunch.machine.probe.nodes import nodes_with_memory, read_nodes
 from ipexlaunch.machine.probe.online import online_cpus
@@ -17,6 +19,8 @@ from ipexlaunch.machine.probe.sysfs_paths import CPU
 from ipexlaunch.machine.probe.tree import DirectoryFiles, Files, Tree, own_affinity
 from ipexlaunch.machine.topology import Cpu, Limit, Topology
 
+MOST_NAMED = 6
+"""Empty files in one sentence."""
 SAVE = "ipexlaunch topology --save FILE.tar.gz"
 
 
@@ -82,16 +86,23 @@ def _read(tree: Tree, source: str) -> Topology:
 
 def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits: tuple[Limit, ...]) -> Iterator[str]:
     """What is not told, and what is assumed instead."""
+    sockets_and_cores = untold(tree, cpus)
     if tree.empty:
-        files = ", ".join(sorted(tree.empty))
+        files = sorted({re.sub(r"(?<=[a-z])\d+(?=/)", "*", path) for path in tree.empty})
+        few = ", ".join(files[:MOST_NAMED]) + f" and {len(files) - MOST_NAMED} others" * (len(files) > MOST_NAMED)
         yield (
-            f"{files} {'is' if len(tree.empty) == 1 else 'are'} empty, as plain tar leaves files of /proc, "
-            f"and count as missing: save the machine with '{SAVE}'"
+            f"{few} {'is' if len(tree.empty) == 1 else 'are'} empty, as plain tar leaves files of which the kernel "
+            f"tells no size, and count as missing: save the machine with '{SAVE}'"
         )
     elif tree.has(STATUS) and not any(limit.kind == "affinity" and limit.cpus for limit in limits):
         yield f"{STATUS} has no Cpus_allowed_list: every cpu is taken for allowed"
-    if bare_cpus(tree, directories):
-        yield "nothing says which cpus share a core, a cache or a socket: each is taken for a core, all for one socket"
+    if assumed_groups(tree):
+        yield (
+            "proc/self/cgroup is missing: limits are those of the groups at the mount points, and a group below may "
+            "have tighter ones"
+        )
+    if sockets_and_cores:
+        yield sockets_and_cores
     if sign := unlike_cores(tree, cpus, len(cpus) < len(directories)):
         yield (
             f"cores differ ({sign}), and no file says which are the fast ones: all are planned alike; name those to "

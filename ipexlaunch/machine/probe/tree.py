@@ -60,8 +60,8 @@ class Tree:
         """On the live machine procfs must be there; saved trees may lack it."""
         self.affinity = affinity
         self.empty: list[str] = []
-        """Files of /proc in a saved tree that hold nothing and count as missing: a plain tar leaves them so, because
-        the kernel says that their size is 0."""
+        """Files in a saved tree that hold nothing and count as missing: a plain tar leaves those of /proc and cgroups
+        so, because the kernel says that their size is 0."""
         self._lists: dict[bytes, frozenset[int]] = {}
         self._masks: dict[bytes, frozenset[int]] = {}
 
@@ -79,6 +79,20 @@ class Tree:
             return self.files.read(path, 1) is not None
         except OSError:
             return True
+
+    def tells(self, path: str) -> bool:
+        """Whether there is such a file, and it holds something (or cannot be read).
+
+        From Linux 5.16 to 5.19 masks and lists of cpus had no size, so that plain tar leaves them empty.
+        """
+        try:
+            data = self.files.read(path, 1)
+        except OSError:
+            return True
+        if data is None or self.live or data.strip(b"\0"):
+            return data is not None
+        self._note_empty(path)
+        return False
 
     def names(self, path: str) -> list[str] | None:
         """Names in a directory that may be missing, then None."""
@@ -105,12 +119,15 @@ class Tree:
             raise self._unreadable(path, error) from None
 
     def _told(self, path: str, data: bytes | None) -> bytes | None:
-        """The bytes, or None where a saved tree holds an empty file of /proc."""
-        if data is None or self.live or not path.startswith("proc/") or data.strip(b"\0"):
+        """The bytes, or None where a saved tree holds an empty file of /proc or of a cgroup."""
+        if data is None or self.live or path.startswith(SIZED) or data.strip(b"\0"):
             return data
+        self._note_empty(path)
+        return None
+
+    def _note_empty(self, path: str) -> None:
         if path not in self.empty:
             self.empty.append(path)
-        return None
 
     def optional_text(self, path: str, limit: int = LARGEST_FILE, may_be_empty: bool = False) -> str | None:
         """The text of a file that may be missing, then None."""
@@ -186,6 +203,9 @@ class Tree:
     def _unreadable(self, path: str, error: OSError) -> TopologyError:
         return self.problem(path, f"it cannot be read: {error.strerror}")
 
+
+SIZED = ("sys/devices/", "sys/bus/")
+"""Where the kernel gives files a size; those of procfs and cgroups have none."""
 
 MASKS = (
     *("/core_cpus", "/package_cpus", "/die_cpus", "/cluster_cpus"),

@@ -70,12 +70,19 @@ def test_the_nearest_level_with_files_is_the_cpuset_of_cgroup_v2() -> None:
     assert (limit.kind, limit.file) == ("cpuset", "sys/fs/cgroup/user.slice/cpuset.cpus.effective")
 
 
+def test_a_cut_tree_that_has_only_what_was_asked_for_or_only_nodes_is_restricted_all_the_same() -> None:
+    tree: Text = {"sys/fs/cgroup/a/b/cpuset.cpus": "", "sys/fs/cgroup/a/cpuset.cpus": "2-5"}
+    assert allowed(mounted(V2), grouped_in("0::/a/b"), tree) == ([2, 3, 4, 5], [0, 1])
+    nodes: Text = {"sys/fs/cgroup/a/cpuset.mems.effective": "1"}
+    assert allowed(mounted(V2), grouped_in("0::/a"), nodes) == (list(range(8)), [1])
+
+
 def test_a_container_without_a_cgroup_namespace_sees_its_group_at_the_mount_point() -> None:
     tree: Text = {"sys/fs/cgroup/cpuset/cpuset.cpus": "1", "sys/fs/cgroup/cpuset/cpuset.mems": "0"}
     shown = CPUSET.replace(" / ", " /docker/abc ", 1)
     assert allowed(mounted(shown), grouped_in("3:cpuset:/docker/abc"), tree) == ([1], [0])
     tree |= {"sys/fs/cgroup/cpuset/sub/cpuset.cpus": "1-2"}
-    assert allowed(mounted(shown), grouped_in("3:cpuset:/docker/abc/sub"), tree) == ([1, 2], [0, 1])
+    assert allowed(mounted(shown), grouped_in("3:cpuset:/docker/abc/sub"), tree) == ([1, 2], [0])
     assert allowed(mounted(V2), grouped_in("0::/../../other"), {"sys/fs/cgroup/cpuset.cpus.effective": "3"})[0] == [3]
 
 
@@ -130,6 +137,29 @@ def test_without_a_mount_table_the_usual_places_are_tried() -> None:
         ("dev/cpuset/cpus", grouped_in("3:cpuset:/")),
     ):
         assert allowed({path: "3"}, mine)[0] == [3]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sys/fs/cgroup/cpu.max": "150000 100000", "sys/fs/cgroup/memory.max": "4096"},
+        {
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "150000",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "4096",
+        },
+        {"proc/mounts": "none /cg cgroup2 rw 0 0", "cg/cpu.max": "150000 100000", "cg/memory.max": "4096"},
+    ],
+)
+def test_limits_of_a_tree_that_does_not_tell_its_group_are_those_at_the_mount_point_and_that_is_said(
+    files: Text,
+) -> None:
+    found = machine(two_nodes(), files)
+    assert (found.cpu_quota, found.memory_limit_bytes) == (1.5, 4096)
+    assert found.gaps == (
+        "proc/self/cgroup is missing: limits are those of the groups at the mount points, and a group below may have "
+        "tighter ones",
+    )
 
 
 def test_escapes_and_bytes_in_mount_points_and_group_names() -> None:

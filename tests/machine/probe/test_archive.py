@@ -224,9 +224,26 @@ def test_padding_of_plain_tar_is_no_content_and_empty_files_of_proc_are_missing_
     found = probe(open_archive("a.tar", packed(*cpu(0), *cpu(1), padded, *empty)))
     assert found.allowed_cpus == {0, 1}
     assert found.gaps == (
-        "proc/cpuinfo, proc/self/mountinfo, proc/self/status are empty, as plain tar leaves files of /proc, and count "
-        "as missing: save the machine with 'ipexlaunch topology --save FILE.tar.gz'",
+        "proc/cpuinfo, proc/self/mountinfo, proc/self/status are empty, as plain tar leaves files of which the kernel "
+        "tells no size, and count as missing: save the machine with 'ipexlaunch topology --save FILE.tar.gz'",
     )
+
+
+def test_a_plain_tar_of_a_kernel_that_gave_lists_of_cpus_no_size_is_read_by_ids_and_links() -> None:
+    names = ("core_cpus", "core_cpus_list", "thread_siblings", "package_cpus", "core_siblings_list")
+    lists = [member(f"{CPU}/cpu{n}/topology/{name}") for n in range(4) for name in names]
+    nodes = [member(f"sys/devices/system/node/node{n}/{name}") for n in range(2) for name in ("cpulist", "cpumap")]
+    links = [
+        member(f"sys/devices/system/node/node{n // 2}/cpu{n}", kind=tarfile.SYMTYPE, target=f"../../cpu/cpu{n}")
+        for n in range(4)
+    ]
+    cgroup = member("sys/fs/cgroup/cpu.max")
+    cpus = [each for n in range(4) for each in cpu(n)]
+    found = probe(open_archive("a.tar", packed(*cpus, *lists, *nodes, *links, cgroup)))
+    assert [(each.core, each.node) for each in found.cpus] == [(0, 0), (1, 0), (2, 1), (3, 1)]
+    [gap] = found.gaps
+    assert gap.startswith("sys/devices/system/cpu/cpu*/topology/core_cpus, ")
+    assert "and 2 others are empty" in gap
 
 
 @given(st.binary(max_size=40), st.integers(0, 3000), st.sampled_from([lambda b: b, gzip.compress, lzma.compress]))

@@ -35,8 +35,13 @@ MAY_BE_MISSING = (
 )
 MAY_BE_HUGE = ("proc/cpuinfo", "proc/self/mountinfo", "proc/self/cgroup", "proc/self/status")
 """Repeated they are still such a file: one with many lines."""
-MAY_BE_EMPTY = tuple(path for path in sparse_files() if path.startswith("proc/") or path.endswith("cpu11/online"))
-"""In a saved tree: plain tar leaves files of /proc so; they count as missing, and that is said."""
+MAY_BE_EMPTY = tuple(
+    path
+    for path in sparse_files()
+    if path.startswith(("proc/", "sys/fs/cgroup/")) or path.endswith(("cpu11/online", "cpu/online"))
+)
+"""In a saved tree: plain tar leaves files of /proc and cgroups so; they count as missing, and that is said. The list of
+online cpus may be a container's, and affinity is told."""
 MAY_BE_WORDS = ("smt/control",)
 FIRST_LINES_COUNT = ("proc/cpuinfo", "proc/self/status")
 """Binary data in front of them is one more line that nobody asks for; NULs are caught."""

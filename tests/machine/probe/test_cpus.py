@@ -19,9 +19,9 @@ def test_the_least_that_a_tree_can_hold_is_a_machine() -> None:
 
 def test_siblings_come_from_the_siblings_file_under_any_of_its_names() -> None:
     for name in ("core_cpus_list", "thread_siblings_list"):
-        assert grouped(machine(cores(4, **{name: "0-3"})), "core") == [[0, 1, 2, 3]]
+        assert grouped(machine(cores(4, core_id="0", **{name: "0-3"})), "core") == [[0, 1, 2, 3]]
     for name in ("core_cpus", "thread_siblings"):
-        assert grouped(machine(cores(4, **{name: "f"})), "core") == [[0, 1, 2, 3]]
+        assert grouped(machine(cores(4, core_id="0", **{name: "f"})), "core") == [[0, 1, 2, 3]]
 
 
 def test_core_id_repeats_within_a_package_and_siblings_decide() -> None:
@@ -37,11 +37,33 @@ def test_without_siblings_files_core_id_decides_within_package_and_die() -> None
     assert "cpu1/topology/core_id: there is no such file" in problem(cores(2), {topology(1, "core_id"): None})
 
 
+def test_core_id_repeats_in_every_node_of_a_package_and_is_no_id_where_it_is_minus_one() -> None:
+    nodes: Text = {f"{NODE}/node0/cpulist": "0-1", f"{NODE}/node1/cpulist": "2-3"}
+    assert grouped(machine(cores(4, core_id="7"), nodes), "core") == [[0, 1], [2, 3]]
+    assert grouped(machine(cores(2, core_id="-1")), "core") == [[0], [1]]
+
+
+def test_a_tree_without_topology_directories_keeps_its_caches_and_nodes() -> None:
+    files: Text = {f"{NODE}/node0/cpulist": "0-1", f"{NODE}/node1/cpulist": "2-3"}
+    for cpu in range(4):
+        files[f"{CPU}/cpu{cpu}/online"] = "1"
+        for name, text in (("level", "3"), ("type", "Unified"), ("shared_cpu_list", "0-1" if cpu < 2 else "2-3")):
+            files[f"{CPU}/cpu{cpu}/cache/index3/{name}"] = text
+    found = machine(files)
+    assert [grouped(found, key) for key in ("core", "l3")] == [[[0], [1], [2], [3]], [[0, 1], [2, 3]]]
+    assert [cpu.node for cpu in found.cpus] == [0, 0, 1, 1]
+    assert found.gaps == (
+        "nothing says which cpus share a core or a socket: each is taken for a core, all for one socket",
+    )
+
+
 def test_old_amd_modules_are_two_cores_although_listed_as_siblings() -> None:
     cpuinfo: Text = {"proc/cpuinfo": "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 21"}
     pairs: Text = {topology(cpu, "thread_siblings_list"): "0-1" if cpu < 2 else "2-3" for cpu in range(4)}
-    assert grouped(machine(cores(4), pairs), "core") == [[0, 1], [2, 3]]
+    other: Text = {"proc/cpuinfo": "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6"}
+    assert grouped(machine(cores(4), pairs, other), "core") == [[0, 1], [2, 3]]
     assert grouped(machine(cores(4), pairs, cpuinfo), "core") == [[0], [1], [2], [3]]
+    assert grouped(machine(cores(4), pairs), "core") == [[0], [1], [2], [3]]  # nothing else has unlike ids
     same_ids: Text = {topology(cpu, "core_id"): str(cpu // 2) for cpu in range(4)}
     assert grouped(machine(cores(4), pairs, same_ids, cpuinfo), "core") == [[0, 1], [2, 3]]
 
@@ -81,10 +103,17 @@ def test_sockets_without_an_id_are_known_by_their_lowest_cpu() -> None:
     assert [cpu.socket for cpu in machine(cores(2, physical_package_id="8442")).cpus] == [8442, 8442]
 
 
-def test_a_socket_of_which_nothing_is_known_is_an_error() -> None:
+def test_cpus_whose_socket_nothing_tells_are_one_socket_and_that_is_said() -> None:
     absent: Text = {topology(cpu, "physical_package_id"): None for cpu in range(2)}
-    assert "cpu0/topology/physical_package_id: there is no such file" in problem(cores(2), absent)
-    assert "cpu0/topology/package_cpus: there is no such file" in problem(cores(2, physical_package_id="-1"))
+    for parts in ((cores(2), absent), (cores(2, physical_package_id="-1"),)):
+        found = machine(*parts)
+        assert [cpu.socket for cpu in found.cpus] == [0, 0]
+        assert found.gaps == ("nothing says which cpus share a socket: all are taken for one socket",)
+    one: Text = {topology(0, "physical_package_id"): None}
+    assert "cpu0/topology/physical_package_id: there is no such file" in problem(cores(2), one)
+
+
+def test_packages_that_overlap_are_named() -> None:
     overlapping: Text = {topology(cpu, "core_siblings"): mask for cpu, mask in enumerate(("1", "3"))}
     words = "cpu1/topology/core_siblings: it names cpu 0, which the package of cpu 0 has too"
     assert words in problem(cores(2), overlapping)
@@ -185,7 +214,7 @@ def test_directories_of_offline_cpus_may_have_a_topology() -> None:
         ({f"{CPU}/online": "0-2"}, "cpu2: there is no such directory, and sys/devices/system/cpu/online names the cpu"),
         ({f"{CPU}/online": "0"}, "online: it does not name cpu 1, which is online by its own directory"),
         ({f"{CPU}/online": "0", f"{CPU}/cpu1/online": "1"}, "online: it does not name cpu 1"),
-        ({f"{CPU}/online": ""}, "online: it names no cpu"),
+        ({f"{CPU}/online": ""}, "online: it names no cpu"),  # and no affinity is told
         ({f"{CPU}/smt/control": "o n"}, "smt/control: it holds 'o n', which is no state of SMT"),
     ],
 )

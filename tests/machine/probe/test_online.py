@@ -47,6 +47,7 @@ def ids(found: Topology) -> set[int]:
         ("0-1", "0-7", {}, "0-7", "0-7"),  # the same without a cpuset
         ("0", "5", {}, "5", "5"),
         ("0-1", "0-7", {**CGROUP, "sys/fs/cgroup/cpuset.cpus.effective": "4-6"}, "4-6", "4-6"),
+        ("", "2-3", {}, "2-3", "2-3"),  # nothing at all, where lxcfs cannot read the cpuset
         ("0-1", "2-63", {f"{CPU}/cpu7/online": "0"}, "2-6", "2-6"),  # one that is really offline
     ],
 )
@@ -82,6 +83,11 @@ def test_hidden_cpus_are_not_called_offline() -> None:
     text = explanation(machine(host(), {f"{CPU}/online": "2-3"}, status("2-3")))
     assert "offline" not in text
     assert f"not cpus 0-1,4-7: not of this container ({CPU}/online: 2-3; proc/self/status: 2-3)" in text
+
+
+def test_an_empty_list_is_called_so() -> None:
+    text = explanation(machine(host(), {f"{CPU}/online": ""}, status("2-3")))
+    assert f"not cpus 0-1,4-7: not of this container ({CPU}/online: none; proc/self/status: 2-3)" in text
 
 
 def test_without_affinity_a_contradiction_stays_an_error_that_says_what_would_decide() -> None:
