@@ -4,6 +4,7 @@ import os
 import sys
 from _signal import (  # type: ignore[import-not-found]  # without the milliseconds that `signal` takes to import
     SIG_IGN,
+    SIGHUP,
     SIGINT,
     default_int_handler,
     getsignal,
@@ -32,7 +33,8 @@ def main() -> None:
     problems = wait_until_shown()
     if problems:
         say_unshown(problems)
-    signal(SIGINT, SIG_IGN)  # the interpreter's own end is no place to be interrupted
+    for number in (SIGINT, SIGHUP):  # the interpreter's own end is no place to be interrupted
+        signal(number, SIG_IGN)
     sys.exit(code or (EXIT_UNSHOWN if problems else 0))
 
 

@@ -214,7 +214,7 @@ def test_while_a_disk_hangs_workers_get_more_up_to_a_bound_and_nothing_counts() 
     assert not case.feeder.over
     assert case.feeder.rest_s() == 0.0
     case.feeder.tick(20.0)
-    assert case.feeder.take_notes() == ["results wait for their disk, which has not answered for 10 s"]
+    assert case.feeder.take_notes() == ["results wait for their disk: writing them has taken 10 s so far"]
     case.output.answers.set()
     case.wait()
     assert sum(count.items for count in case.feeder.take_counts()) == case.book.committed > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -49,10 +50,11 @@ def test_what_nobody_takes_is_bounded_and_said_later(pipe: tuple[int, int]) -> N
         shown += os.read(reader, 1 << 20)
     missing = count - shown.count(line)
     assert 0 < missing * 1024 <= count * 1024 - SHOWN_BACKLOG_BYTES + 65536
-    assert (
-        f"ipexlaunch: {missing * 1024} bytes of output are not shown here (--log-dir keeps them)\nagain"
-        in shown.decode()
+    told = re.findall(
+        r"^ipexlaunch: (\d+) bytes of output are not shown here \(--log-dir keeps them\)$", shown.decode(), re.M
     )
+    assert sum(map(int, told)) == missing * 1024  # in several parts where the reader was quick in between
+    assert shown.endswith(b"keeps them)\nagain\n") or len(told) > 1
     assert outlet.problem == ""
 
 

@@ -176,6 +176,6 @@ class Commits:
         if self._began is not None and journal.disk is not None and now >= self._looked_at_disk + DISK_LOOK_S:
             journal.disk.silent_s()  # so that it can tell since when
             if self._looked_at_disk - self._began < NOTICE_S <= now - self._began:
-                self.notes.append(f"results wait for their disk, which has not answered for {NOTICE_S:g} s")
+                self.notes.append(f"results wait for their disk: writing them has taken {NOTICE_S:g} s so far")
             self._looked_at_disk = now
         return False
