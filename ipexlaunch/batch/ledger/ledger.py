@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -294,6 +295,29 @@ class Ledger:
 
 
 REBUILD = "to build it anew from what the output holds: --resume --rebuild"
+
+
+def is_held(path: str) -> bool:
+    """Whether a job that lives has this ledger.
+
+    Args:
+        path: of the file, which need not be there, nor be a ledger.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _hold(path: str, flags: int = 0) -> int:
