@@ -1,7 +1,8 @@
 """Which values are secrets, and what stands for them in everything that is written or shown: one rule for all.
 
-A secret is the value of a name that says so (API_KEY, --token, "password" in JSON), a password in an address, and what
-follows the word Bearer. "***" stands for it; whoever repeats a run finds the value in a variable of the same name.
+A secret is the value of a name that says so (API_KEY, --token, "password" in JSON), a password or a signature in an
+address, and what follows the word Bearer. "***" stands for it; whoever repeats a run finds the value in a variable of
+the same name.
 """
 
 from __future__ import annotations
@@ -24,7 +25,21 @@ _ANYWHERE = re.compile(
 """Say "secret" wherever they stand in a name: people write OPENAIAPIKEY and PGPASSWORD."""
 
 _WORDS = frozenset(
-    {"KEY", "TOKEN", "AUTH", "AUTHORIZATION", "PASS", "PWD", "COOKIE", "COOKIES", "PRIVATE", "DSN", "BEARER", "JWT"}
+    {
+        "KEY",
+        "TOKEN",
+        "AUTH",
+        "AUTHORIZATION",
+        "PASS",
+        "PW",
+        "PWD",
+        "COOKIE",
+        "COOKIES",
+        "PRIVATE",
+        "DSN",
+        "BEARER",
+        "JWT",
+    }
 )
 """Say so as words of their own: MONKEY, KEYBOARD, AUTHOR and TOKENIZERS_PARALLELISM do not."""
 
@@ -51,6 +66,17 @@ _ADDRESS = re.compile(
 
 _TOKEN_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/?#:@'\"<>]{20,}(?=(?::[^\s/?#'\"<>]*)?@)")
 """scheme://token@host: no user's name is so long."""
+
+_BARE_ADDRESS = re.compile(
+    r"(?<![^\s=,;'\"<>])([\w.%+-]*:)[^\s/@'\"<>,;]+@(?=(?:[A-Za-z0-9-]+\.[A-Za-z0-9.-]+|[A-Za-z0-9.-]+:\d{1,5}(?!\w)))"
+)
+"""user:password@host.domain and user:password@host:port, as variables of proxies have them, without a scheme."""
+
+_SIGNED = re.compile(r"([?&](?:[\w-]+-)?sig(?:nature)?=)[^\s&#'\"<>]+", re.IGNORECASE)
+"""Addresses of stored objects that let in whoever has them."""
+
+_OPTION_IN_TEXT = re.compile(r"(?<![\w-])(--[A-Za-z][\w.-]*[ \t]+)(\"[^\"]*\"|'[^']*'|[^\s'\"<>-][^\s'\"<>]*)")
+"""--name value within a text that is a command itself: `sh -c "..."`, EXTRA_ARGS."""
 
 _BEARER = re.compile(r"\b((?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 
@@ -92,7 +118,11 @@ def mask_text(text: str) -> str:
         text: any; a message, a path, an address, JSON.
     """
     if "://" in text:
-        text = _ADDRESS.sub(rf"\1{MASK}@", _TOKEN_ADDRESS.sub(rf"\1{MASK}", text))
+        text = _ADDRESS.sub(rf"\1{MASK}@", _TOKEN_ADDRESS.sub(rf"\1{MASK}", _SIGNED.sub(rf"\1{MASK}", text)))
+    if "@" in text:
+        text = _BARE_ADDRESS.sub(rf"\1{MASK}@", text)
+    if "--" in text:
+        text = _OPTION_IN_TEXT.sub(_assignment, text)
     if "=" in text:
         text = _ASSIGNED.sub(_assignment, text)
     if ":" in text and ('"' in text or "'" in text):
@@ -102,7 +132,7 @@ def mask_text(text: str) -> str:
 
 def _assignment(match: re.Match[str]) -> str:
     head, value = match.groups()
-    return head + (MASK if _hides(head[:-1], value.strip("'\"")) else value)
+    return head + (MASK if _hides(head.rstrip("= \t"), value.strip("'\"")) else value)
 
 
 def _member(match: re.Match[str]) -> str:
@@ -154,7 +184,8 @@ def _words(words: Sequence[str]) -> list[_Word]:
     option = ""
     for word in words:
         header, assigned = _HEADER.fullmatch(word), _WHOLE_ASSIGNMENT.fullmatch(word)
-        if option and not word.startswith("--") and not (assigned and is_secret_name(assigned[2])):
+        names = [each[2] for each in (header, assigned) if each is not None]
+        if option and not word.startswith("--") and (is_secret_name(option) or not any(map(is_secret_name, names))):
             found.append(_Word("", mask_value(option, word), _variable(option)))
         elif assigned is not None:
             lead, name, value = assigned.groups()

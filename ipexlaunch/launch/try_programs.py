@@ -105,6 +105,45 @@ def python_version(python: str, environment: Mapping[str, str]) -> tuple[int, in
     return (int(found[1]), int(found[2])) if found else None
 
 
+_FIND_MODULE = """
+import importlib.util, sys
+
+def look(name, places):
+    return next(filter(None, (each.find_spec(name, places) for each in sys.meta_path)), None) if places else None
+
+name = sys.argv[1]
+first, *others = name.split(".")
+if first not in ("", "ipexlaunch", "__main__"):
+    found, places, whole = importlib.util.find_spec(first), None, first
+    for each in others:
+        whole += "." + each
+        places = found and found.submodule_search_locations
+        found = look(whole, places)
+    if found and found.submodule_search_locations is not None:
+        name, places = name + ".__main__", found.submodule_search_locations
+        found = look(name, places)
+    if not found and places:
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, AttributeError):
+            pass
+    print("there" if found else "lacks " + name)
+"""
+"""Imports nothing where the module is there; a package that changes its own path is imported to be certain."""
+
+
+def lacks_module(python: str, module: str, environment: Mapping[str, str]) -> str:
+    """The module that `python -m` would not find; "" where it finds it, and where the interpreter does not say.
+
+    Args:
+        python: the interpreter.
+        module: its name, as for -m; a package's is that of its __main__.
+        environment: the variables that it will be started with.
+    """
+    told = answer_of((python, "-c", _FIND_MODULE, module), environment) or ""
+    return told[len("lacks ") :] if told.startswith("lacks ") else ""
+
+
 def _is_program(path: str) -> bool:
     try:
         with open(path, "rb") as file:

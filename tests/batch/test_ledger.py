@@ -128,3 +128,17 @@ def test_a_ledger_is_begun_with_what_an_output_holds(tmp_path: Path) -> None:
     with Ledger.resume(path) as ledger:
         assert (ledger.progress.done.count, ledger.progress.output_bytes) == (2, 20)
         assert 5 in ledger.progress.done
+
+
+def test_a_job_that_could_not_begin_leaves_no_ledger_and_takes_no_old_one_away(tmp_path: Path) -> None:
+    def fail() -> Progress:
+        raise LedgerError("read it", "it is odd", "none")
+
+    path = tmp_path / "o.ledger"
+    with pytest.raises(LedgerError):
+        Ledger.create(str(path), {}, fail)
+    assert os.listdir(tmp_path) == []
+    path.write_bytes(b"old")
+    with pytest.raises(LedgerError):
+        Ledger.create(str(path), {}, fail)
+    assert path.read_bytes() == b"old"

@@ -163,6 +163,16 @@ def test_the_first_item_of_a_pipe_is_looked_at_before_an_old_output_goes(folder:
     assert rows(folder) == 1
 
 
+def test_a_link_in_the_place_of_the_ledger_is_not_followed(folder: Path) -> None:
+    (folder / "victim").write_text("mine")
+    for target in ("victim", "nowhere"):
+        (folder / "out.jsonl.ledger").symlink_to(target)
+        before = contents(folder)
+        assert batch(folder, "--output", "out.jsonl", "--overwrite").returncode == 2
+        assert contents(folder) == before
+        (folder / "out.jsonl.ledger").unlink()
+
+
 def test_a_corrected_command_works_without_another_option(folder: Path) -> None:
     (folder / "broken.py").write_text("raise SystemExit('no such model')\n")
     assert batch(folder, "--output", "runs/new/out.jsonl", "--text-field", "typo").returncode == 2

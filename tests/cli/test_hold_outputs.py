@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ipexlaunch.batch.ledger.ledger import Ledger
 from ipexlaunch.cli.commands import COMMANDS
 from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.hold_outputs import HELD, HELD_OTHERWISE
@@ -61,6 +62,59 @@ def test_what_another_launch_writes_is_refused_before_any_work(
     place.unlink()
     assert main(words(name, given)) != 75
     assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        (".r.json.held", "batch --input in.jsonl --output r.json p.py"),
+        (".r.json.held", "report kept --html r.json"),
+        (".o.jsonl.ledger.held", "batch --input in.jsonl --output o.jsonl p.py"),
+        ("kept/launcher.json", "run --report kept/report.json p.py"),
+        ("kept/launcher.json", "run --log-dir kept/logs p.py"),
+        ("kept/launcher.json", "batch --input in.jsonl --output link/events.jsonl p.py"),
+    ],
+)
+def test_what_another_launch_writes_under_another_heading_is_refused(
+    place: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("p.py", "in.jsonl"):
+        Path(name).write_text('{"a": 1}\n')
+    Path("kept").mkdir()
+    Path("link").symlink_to("kept")
+    held_by_another(Path(place))
+    before = sorted(Path().rglob("*"))
+    assert main(line.split()) == 75
+    assert f"launcher {os.getppid()} on" in capfd.readouterr().err
+    assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run --report o.jsonl p.py",
+        "run --report link/o.jsonl p.py",
+        "run --report o.jsonl.dead.jsonl p.py",
+        "report kept --html o.jsonl.part",
+        "batch --input in.jsonl --output o.jsonl.ledger --overwrite p.py",
+        "batch --input in.jsonl --output o.jsonl --overwrite p.py",
+        "batch --input in.jsonl --output new.jsonl --report o.jsonl p.py",
+    ],
+)
+def test_results_of_a_job_that_lives_are_written_by_nobody_else(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("p.py", "in.jsonl", "o.jsonl"):
+        Path(name).write_text('{"a": 1}\n')
+    Path("link").symlink_to(".")
+    with Ledger.create("o.jsonl.ledger", {}):
+        before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+        assert main(line.split()) == 75
+        assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1, said
 
 
 def test_what_is_made_for_a_hold_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,6 +189,17 @@ def test_requests_that_would_destroy_a_file_are_refused(
         "run --report loop p.py",
         "run --run-dir LONG p.py",
         "bench --cache-dir file --model random:bert-base",
+        "run --run-dir kept -m no_such_module",
+        "batch --input in.jsonl --output o.jsonl --overwrite -m no_such_module.part",
+        "batch --input in.jsonl --output o.jsonl --overwrite -m p.py",
+        "batch --input in.jsonl --output o.jsonl --overwrite -m package",
+        "batch --input in.jsonl --output= p.py",
+        "batch --input in.jsonl --input= --output o.jsonl --overwrite p.py",
+        "batch --input in.jsonl --output o.jsonl --overwrite --report= p.py",
+        "run --run-dir= p.py",
+        "run --log-dir= p.py",
+        "report r.json --html=",
+        "topology --save=",
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_touched_or_started(

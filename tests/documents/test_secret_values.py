@@ -24,9 +24,9 @@ from ipexlaunch.documents.secret_values import (
     [
         "API_KEY", "api_key", "--api-key", "apiKey", "X-Api-Key", "OPENAI_API_KEY", "OPENAIAPIKEY", "HF_TOKEN",
         "HUGGING_FACE_HUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "PGPASSWORD",
-        "DB_PASS", "MYSQL_PWD", "Passwd", "PASSPHRASE", "GOOGLE_CREDENTIALS", "CREDENTIAL", "AUTH", "BASIC_AUTH",
+        "DB_PASS", "DB_PW", "MYSQL_PWD", "PASSPHRASE", "GOOGLE_CREDENTIALS", "CREDENTIAL", "AUTH", "BASIC_AUTH",
         "Authorization", "COOKIE", "SESSION_COOKIE", "PRIVATE_KEY", "PRIVATE", "SENTRY_DSN", "client_secret", "JWT",
-        "TOKEN", "KEY", "-token", "accessToken", "TOKEN2", "hf-token",
+        "Passwd", "TOKEN", "KEY", "-token", "accessToken", "TOKEN2", "hf-token",
     ],
 )  # fmt: skip
 def test_names_of_secrets(name: str) -> None:
@@ -65,6 +65,17 @@ def test_other_names(name: str) -> None:
         ("cannot read token: no such file", "cannot read token: no such file"),
         ("TOKENIZERS_PARALLELISM=false OMP_PLACES=cores", "TOKENIZERS_PARALLELISM=false OMP_PLACES=cores"),
         ("HF_HUB_DISABLE_IMPLICIT_TOKEN=1", "HF_HUB_DISABLE_IMPLICIT_TOKEN=1"),
+        ("https_proxy=user:hunter2@proxy:3128", "https_proxy=user:***@proxy:3128"),
+        ("user:hunter2@proxy.example.com", "user:***@proxy.example.com"),
+        (":hunter2@10.0.0.1:6379", ":***@10.0.0.1:6379"),
+        ("image:tag@sha256:0123456789abcdef", "image:tag@sha256:0123456789abcdef"),
+        ("12:30 me@example.com", "12:30 me@example.com"),
+        ("https://host/x?sv=1&sig=hunter2&x=1", "https://host/x?sv=1&sig=***&x=1"),
+        ("https://s3/b/o?X-Amz-Signature=hunter2", "https://s3/b/o?X-Amz-Signature=***"),
+        ("--signature=serving_default", "--signature=serving_default"),
+        ("p --token hunter2 --n 3 | q --api-key 'hunter 2'", "p --token *** --n 3 | q --api-key ***"),
+        ("--token --n 3", "--token --n 3"),
+        ("--max-tokens 32", "--max-tokens 32"),
     ],
 )
 def test_texts(text: str, shown: str) -> None:
@@ -81,6 +92,12 @@ def test_texts(text: str, shown: str) -> None:
         (["--password", "-X9"], ["--password", "***"]),
         (["--token", "--other"], ["--token", "--other"]),
         (["-H", "X-Api-Key: hunter2"], ["-H", "X-Api-Key: ***"]),
+        (["--header", "X-Api-Key: hunter2"], ["--header", "X-Api-Key: ***"]),
+        (["--header", "Cookie: session=hunter2"], ["--header", "Cookie: ***"]),
+        (["--header", "Accept: text/plain"], ["--header", "Accept: text/plain"]),
+        (["--password", "Cookie: x"], ["--password", "***"]),
+        (["sh", "-c", "p --api-key hunter2"], ["sh", "-c", "p --api-key ***"]),
+        (["--proxy", "me:hunter2@proxy:3128"], ["--proxy", "me:***@proxy:3128"]),
         (["API_KEY=my secret"], ["API_KEY=***"]),
         (["--max-tokens", "32", "--keyboard", "us"], ["--max-tokens", "32", "--keyboard", "us"]),
         (["--url", "https://a:b@c"], ["--url", "https://a:***@c"]),

@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -145,7 +146,8 @@ class Ledger:
         Raises:
             LedgerError: another job holds it, or it cannot be written.
         """
-        held, connection = _hold(path, os.O_CREAT), None
+        fresh = not os.path.lexists(path)
+        held, connection = _hold(path, os.O_CREAT | os.O_NOFOLLOW), None
         try:
             progress = Progress(done=DoneItems()) if read_progress is None else read_progress()
             for name in stale:
@@ -167,10 +169,10 @@ class Ledger:
             ledger = cls(path, held, connection, job, progress)
             ledger.commit()
         except (sqlite3.Error, OSError) as error:
-            _close(held, connection)
+            _give_up(path, held, connection, fresh)
             raise _explained(path, error) from None
         except LedgerError:
-            _close(held, connection)
+            _give_up(path, held, connection, fresh)
             raise
         return ledger
 
@@ -294,6 +296,38 @@ class Ledger:
 
 
 REBUILD = "to build it anew from what the output holds: --resume --rebuild"
+
+
+def _give_up(path: str, held: int, connection: sqlite3.Connection | None, fresh: bool) -> None:
+    """Close what could not be begun; a ledger that was made for it would be taken for a former job's."""
+    if fresh:
+        for name in (path, f"{path}-wal"):
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+    _close(held, connection)
+
+
+def is_held(path: str) -> bool:
+    """Whether a job that lives has this ledger.
+
+    Args:
+        path: of the file, which need not be there, nor be a ledger.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _hold(path: str, flags: int = 0) -> int:

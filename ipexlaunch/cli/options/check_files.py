@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ipexlaunch.cli.options.check_options import check_options
-from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of
-from ipexlaunch.cli.options.named_files import WRITES, Written, read_files, written_files
+from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of, refuse_taken
+from ipexlaunch.cli.options.named_files import READS, WRITES, Written, read_files, written_files
 from ipexlaunch.cli.options.refuse_overlaps import refuse_overlaps
 from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of
 from ipexlaunch.errors import LaunchError, RequestError
@@ -26,14 +27,27 @@ class FileCheckedCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Check, hold, then run."""
+        _refuse_empty(ctx)
         check_overlaps(ctx.params)
         if not ctx.params.get("replay"):  # else with what the kept run says (`job_to_replay`)
             check_options(ctx)
         if ctx.params.get("dry_run"):
             return super().invoke(ctx)
         check_outputs(ctx.params)
+        refuse_taken(ctx.params)
         with outputs_held(outputs_of(ctx.params)):
             return super().invoke(ctx)
+
+
+def _refuse_empty(ctx: click.Context) -> None:
+    """An empty path is a variable of the shell that was not set; the present directory would be taken for it."""
+    named = {name: ctx.params.get(name) for name in (*READS, *WRITES) if name in ctx.params}
+    for parameter in ctx.command.params:
+        value = named.get(parameter.name or "")
+        if ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE and (
+            value == "" or (isinstance(value, tuple) and "" in value)
+        ):
+            raise click.UsageError(f"{parameter.get_error_hint(ctx)} is empty; give a path, or leave it out", ctx)
 
 
 def check_overlaps(
@@ -56,6 +70,7 @@ def check_overlaps(
     if not (writes or streams):
         return
     files = {os.path.realpath(each.path): each for each in writes if each.kind != "folder"}
+    files = {path: each for path, each in files.items() if not os.path.isdir(path)}  # which `check_outputs` refuses
     for each in writes:
         above = os.path.dirname(os.path.realpath(each.path))
         while above not in files and above != os.path.dirname(above):

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.cli.options.named_files import Written, written_files
+from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, Written, written_beside_output, written_files
 from ipexlaunch.documents.write_file import is_stream
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors import HeldError, LaunchError
+from ipexlaunch.report.kept_runs.run_files import HOLD, LOGS, RUN_FILES
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -24,6 +25,8 @@ HELD = ".ipexlaunch-held"
 
 LONGEST_NAME = 230
 """Bytes of a file's name that its hold is named after; with what `hold_place` appends that is within NAME_MAX."""
+
+WAIT = "wait for it, or write elsewhere"
 
 ROUNDS = 5
 """So often another launch that gives up may take away the directory that it has made."""
@@ -43,6 +46,48 @@ def outputs_of(options: Mapping[str, Any]) -> list[Written]:
         if each.kind == "folder" or (each.kind in ("file", "any") and not is_stream(each.path))
         if run is None or not _place_of(each).startswith(run)  # a run's directory is held with all that is in it
     ]
+
+
+def refuse_taken(options: Mapping[str, Any]) -> None:
+    """Refuse to write what another launch writes under another heading: a report over a running job's results.
+
+    Args:
+        options: the command's keyword arguments.
+
+    Raises:
+        HeldError: another launch that lives has it as its output, beside its output, or in its run directory.
+    """
+    own = options.get("output_file") or ""
+    results = {each.path for each in written_beside_output(own)}
+    for each in written_files(options):
+        if each.kind != "folder" and is_stream(each.path):
+            continue
+        folder, name = os.path.split(os.path.realpath(each.path))
+        if (name == LOGS) if each.kind == "folder" else (name in RUN_FILES):
+            _refuse_held(os.path.join(folder, HOLD), each)
+        if each.kind != "folder":
+            _refuse_held(_place_of(each), each)
+            _refuse_results(each, os.path.realpath(own) if each.path in results else "")
+
+
+def _refuse_held(place: str, each: Written) -> None:
+    if os.path.lexists(place):
+        from ipexlaunch.launch.hold_place import hold_place
+
+        with contextlib.suppress(OSError):  # what cannot be written is said elsewhere
+            hold_place(place, f"write {each.what} to {each.path}", WAIT).release()
+
+
+def _refuse_results(each: Written, own: str) -> None:
+    """Those of a job are held by its ledger; those of this command when it opens its own."""
+    path = os.path.realpath(each.path)
+    for end in ("", *BESIDE_OUTPUT):
+        results = path.removesuffix(end)
+        if path.endswith(end) and results != own and os.path.lexists(f"{results}.ledger"):
+            from ipexlaunch.batch.ledger.ledger import is_held
+
+            if is_held(f"{results}.ledger"):
+                raise HeldError(f"write {each.what} to {each.path}", f"a job that lives writes {results}", WAIT)
 
 
 @contextlib.contextmanager
@@ -78,11 +123,10 @@ def _hold(each: Written, held: ExitStack) -> None:
 
     place, wanted = _place_of(each), f"write {each.what} to {each.path}"
     directory = os.path.dirname(place)
-    hint = "wait for it, or write elsewhere"
     for again in reversed(range(ROUNDS)):
         try:
             _make(directory, held)
-            held.callback(hold_place(place, wanted, hint).release)
+            held.callback(hold_place(place, wanted, WAIT).release)
             return
         except FileNotFoundError as error:
             if not again:

@@ -40,7 +40,12 @@ def _identity(path: str) -> object:
     try:
         status = os.stat(path)
     except OSError:
-        return os.path.realpath(path)
+        folder, name = os.path.split(os.path.realpath(path))
+        try:
+            above = os.stat(folder)  # which may be mounted in two places
+        except OSError:
+            return os.path.join(folder, name)
+        return (above.st_dev, above.st_ino, name)
     if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
         return (status.st_dev, status.st_ino)
     return None

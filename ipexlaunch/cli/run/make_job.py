@@ -91,6 +91,8 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
     if program.startswith(OWN_WORKERS):
         refuse_old_python(python, "the built-in worker", variables)
     elif kind != "executable":
+        if kind == "module":
+            _check_module(program, python, variables)
         remarks = _remark_on_python(python, variables)
     preload = preload_from_options(python, kind, options)
     return Job(
@@ -226,6 +228,18 @@ def _check_script(program: str) -> None:
         raise LaunchError(wanted, "it is no regular file, and every worker would read it", hint)
     if not os.access(script, os.R_OK):
         raise LaunchError(wanted, "it may not be read", f"chmod +r {script}")
+
+
+def _check_module(program: str, python: str, variables: Mapping[str, str]) -> None:
+    """Find out before anything starts that the interpreter has no such module; what answers nothing may have it."""
+    from ipexlaunch.launch.try_programs import lacks_module
+
+    lacked = lacks_module(python, program, {**os.environ, **variables})
+    if lacked:
+        hint = f"install it there, or name another interpreter with --python; a file is named without -m: {program}"
+        if not os.path.isfile(program):
+            hint = "install it there, say where it lies with --env PYTHONPATH=..., or name another interpreter"
+        raise LaunchError(f"run the module {program!r}", f"{python} has no module {lacked}", hint)
 
 
 def _program_hint(program: str) -> str:
