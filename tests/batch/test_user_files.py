@@ -117,7 +117,7 @@ def test_what_is_wrong_with_the_request_is_said_while_all_is_as_it_was(
         ("packed.zst.txt", b"\x28\xb5\x2f\xfd rest"),
         ("not.parquet", b"not parquet"),
         ("list.jsonl", b"[1,\n2]\n"),
-        ("packed.jsonl", gzip.compress(b'{"n": 1}\n')[:5]),
+        ("packed.jsonl", gzip.compress(b'{"n": 1}\n', mtime=0)[:5]),
     ):
         before[str(folder / name)] = content
         (folder / name).write_bytes(content)

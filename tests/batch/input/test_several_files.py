@@ -36,7 +36,7 @@ def zstd(data: bytes) -> bytes:
 
 
 def two_members(data: bytes) -> bytes:
-    return gzip.compress(data[: len(data) // 3]) + gzip.compress(data[len(data) // 3 :])
+    return gzip.compress(data[: len(data) // 3], mtime=0) + gzip.compress(data[len(data) // 3 :], mtime=0)
 
 
 def items_of(source: ItemSource) -> list[Item]:
@@ -46,7 +46,7 @@ def items_of(source: ItemSource) -> list[Item]:
 def test_numbers_go_on_and_ids_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("part-2.jsonl").write_text('"c"\n\n"d"\n')
-    Path("part-10.jsonl.gz").write_bytes(gzip.compress(b'"a"\n"b"\n'))
+    Path("part-10.jsonl.gz").write_bytes(gzip.compress(b'"a"\n"b"\n', mtime=0))
     Path("rest.csv").write_text("x\n1\n")
     source = opened(find_inputs(["part-*", "rest.csv"]))
     assert [(item.number, item.id, item.value) for item in items_of(source)] == [
@@ -135,11 +135,11 @@ def test_one_that_is_cut_short_is_an_error_and_never_an_end(
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (gzip.compress(b"x\n" * 1000)[:-6] + b"\0" * 6, "its gzip is damaged"),
-        (gzip.compress(b"x\n") + b"more", "its gzip is damaged"),
-        (gzip.compress(gzip.compress(b"x\n")), "it is compressed twice"),
-        (gzip.compress("x\n".encode("utf-16")), "it is UTF-16"),
-        (gzip.compress(b"PAR1"), "it is a Parquet file"),
+        (gzip.compress(b"x\n" * 1000, mtime=0)[:-6] + b"\0" * 6, "its gzip is damaged"),
+        (gzip.compress(b"x\n", mtime=0) + b"more", "its gzip is damaged"),
+        (gzip.compress(gzip.compress(b"x\n", mtime=0), mtime=0), "it is compressed twice"),
+        (gzip.compress("x\n".encode("utf-16"), mtime=0), "it is UTF-16"),
+        (gzip.compress(b"PAR1", mtime=0), "it is a Parquet file"),
         (b"\xfd7zXZ\0rest", "it is compressed with xz"),
     ],
 )
@@ -178,7 +178,7 @@ def test_without_zstandard_the_way_to_get_it_is_named(tmp_path: Path, monkeypatc
 
 
 def test_a_pipe_that_gives_a_byte_at_a_time_is_told_by_its_beginning_and_not_waited_for() -> None:
-    for data in (b"\xef\xbb\xbf1\n2\n", gzip.compress(b"1\n2\n"), b"1\n2\n"):
+    for data in (b"\xef\xbb\xbf1\n2\n", gzip.compress(b"1\n2\n", mtime=0), b"1\n2\n"):
         writer = "import sys, os\nfor byte in bytes.fromhex(sys.argv[1]): os.write(1, bytes([byte]))"
         with subprocess.Popen([sys.executable, "-c", writer, data.hex()], stdout=subprocess.PIPE, bufsize=0) as process:
             assert process.stdout is not None
