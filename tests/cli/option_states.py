@@ -177,11 +177,11 @@ def _job(options: dict[str, Any], libraries: Mapping[str, str]) -> Job:
     """The program's; that of a worker of ours where there is a model."""
     program, arguments = options.get("program"), options.get("arguments", ())
     if program is None:
-        program, options = "json", {**options, "module": True}
+        program, options = "json.tool", {**options, "module": True}
     elif options["no_python"]:
         program = "/bin/sh"
     elif options["module"]:
-        program = "json"
+        program = "json.tool"
     return replace(job_from_options(program, arguments, {**options, **NOTHING_PRELOADED}), libraries=libraries)
 
 

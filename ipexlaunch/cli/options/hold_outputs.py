@@ -57,7 +57,7 @@ def refuse_taken(options: Mapping[str, Any]) -> None:
     Raises:
         HeldError: another launch that lives has it as its output, beside its output, or in its run directory.
     """
-    own = options.get("output_file") or ""
+    own = options.get("output_file") or "-"
     results = {each.path for each in written_beside_output(own)}
     for each in written_files(options):
         if each.kind != "folder" and is_stream(each.path):

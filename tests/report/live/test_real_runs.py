@@ -95,9 +95,9 @@ class Run:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path
-    (tmp_path / "end").touch()
+def directory(short_path: Path) -> Iterator[Path]:
+    yield short_path
+    (short_path / "end").touch()
 
 
 def test_top_tells_what_a_run_does_and_forgets_it_when_it_has_ended(directory: Path) -> None:

@@ -33,9 +33,9 @@ MINE = replace(IDENTITY, pid=os.getpid())
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "tmp").mkdir()
-    return tmp_path
+def root(short_path: Path) -> Path:
+    (short_path / "tmp").mkdir()
+    return short_path
 
 
 @contextmanager
