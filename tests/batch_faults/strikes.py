@@ -140,19 +140,19 @@ def spoil(output: Path, gathered: Path) -> Iterator[str]:
         yield "half a row at the end of the output"
     if not letters.exists() or letters.read_bytes()[-1:] not in (b"", b"\n"):
         return  # nothing is ever put after half a letter: who opens the job cuts it off first
-    if random.random() < 0.2:
+    if random.random() < 0.3:
         with letters.open("ab") as file:
             file.write(HALF_A_ROW)
         yield "half a letter at the end of the letters"
-    elif random.random() < 0.25 and gathered.exists() and (row := first_row(gathered)):
+    elif random.random() < 0.3 and gathered.exists() and (row := first_row(gathered)):
         # As after a crash between the letter and the ledger's commit, of an item that is done since.
         with letters.open("ab") as file:
             file.write(row.replace(b'"result":', b'"reason":"?","attempts":1,"value":'))
         yield "a letter that was never committed"
-    elif random.random() < 0.2:
+    elif random.random() < 0.6:
         os.truncate(letters, random.randrange(letters.stat().st_size + 1))
         yield "letters cut"
-    elif random.random() < 0.1:
+    elif random.random() < 0.5:
         letters.unlink()
         yield "letters deleted"
 
