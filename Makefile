@@ -45,10 +45,10 @@ test: env ## run every test
 campaign-faults: env ## kill, stop and starve runs in every way that we know, for real (about 20 minutes; docs/faults.md)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.faults
 
-campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (about 1 hour)
+campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (about 25 minutes)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.batch_faults --faults 1000
 
-fuzz: env ## 50,000 damaged documents, lists, sentences, messages and options (about 20 minutes)
+fuzz: env ## 50,000 damaged documents, lists, sentences, messages and options (about 5 minutes)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.fuzz --count 50000
 
 check: env ## format, lint, types, import rule, switches that nothing sets, the picture of the house
