@@ -169,6 +169,8 @@ def _let_go_when_ended(held: ExitStack) -> None:
     """Have signals that end the launcher where no run takes them let go first: a hold that stays stops other hosts."""
     import signal
 
+    from ipexlaunch.launch.supervise.signal_wakeup import ENDING
+
     def end(number: int, frame: FrameType | None) -> None:
         held.close()
         former = before[number]
@@ -178,7 +180,7 @@ def _let_go_when_ended(held: ExitStack) -> None:
             os.kill(os.getpid(), number)
 
     before: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         former = signal.getsignal(number)
         if former not in (signal.SIG_IGN, None):
             before[number] = former

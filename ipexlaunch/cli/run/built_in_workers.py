@@ -11,14 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import ipexlaunch
-from ipexlaunch.cli.run.make_job import job_from_options
+from ipexlaunch.cli.run.make_job import OWN_WORKERS, job_from_options
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.job import Job
 
 _RUN_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(ipexlaunch.__file__)), "models", "run_script.py")
 
-_OURS = "ipexlaunch.models."
-_OURS_FORMERLY = "ipexlaunch.workers."
+_OWN_FORMERLY = "ipexlaunch.workers."
 """What the built-in workers were called in runs that were kept before version 0.1.0 was released."""
 
 
@@ -48,8 +47,8 @@ def built_in_job(program: str, options: dict[str, Any]) -> Job:
 
 def program_here(job: Job) -> str:
     """The program of a job that was kept, as it is called now."""
-    former = job.program.startswith(_OURS_FORMERLY)
-    return _OURS + job.program.removeprefix(_OURS_FORMERLY) if former else job.program
+    former = job.program.startswith(_OWN_FORMERLY)
+    return OWN_WORKERS + job.program.removeprefix(_OWN_FORMERLY) if former else job.program
 
 
 def runner_here(job: Job) -> tuple[str, ...]:
@@ -63,5 +62,5 @@ def runner_here(job: Job) -> tuple[str, ...]:
     """
     if job.runner:
         return (run_script(), *job.runner[1:])
-    ours = job.kind == "module" and program_here(job).startswith(_OURS)
+    ours = job.kind == "module" and program_here(job).startswith(OWN_WORKERS)
     return (run_script(),) if ours else ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.probe.kernel_text import numbers_of, shortened
 from ipexlaunch.machine.probe.kinds import read_kinds
 from ipexlaunch.machine.probe.sysfs_paths import CPU
 from ipexlaunch.machine.probe.tree import Tree
@@ -33,7 +33,7 @@ def cpu_directories(tree: Tree) -> frozenset[int]:
     names = tree.names(CPU)
     if names is None:
         raise tree.problem(CPU, "there is no such directory", "a machine is a directory with sys/ and proc/ in it")
-    ids = frozenset(int(name[3:]) for name in names if name.startswith("cpu") and name[3:].isdecimal())
+    ids = numbers_of(names, "cpu")
     if not ids:
         raise tree.problem(CPU, "it holds no cpu directory")
     return ids

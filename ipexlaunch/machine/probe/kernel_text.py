@@ -5,11 +5,24 @@ Source: lib/vsprintf.c (%*pb, %*pbl) and lib/bitmap-str.c of the Linux kernel.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ipexlaunch.machine.cpulist import LARGEST_ID
 
 _NULL = "(null)"
 """What %*pbl prints for a mask that was never made (cpu/nohz_full)."""
 _HEX_AND_COMMA = "0123456789abcdefABCDEF,"
+
+
+def numbers_of(names: Iterable[str], prefix: str) -> frozenset[int]:
+    """The numbers in the names of directories: with "cpu" those of cpu0 and cpu17, and not of cpufreq.
+
+    Args:
+        names: of all that stands in a directory.
+        prefix: what stands before the number.
+    """
+    rests = (name.removeprefix(prefix) for name in names if name.startswith(prefix))
+    return frozenset(int(rest) for rest in rests if rest.isdecimal())
 
 
 def parse_ids(text: str) -> frozenset[int]:

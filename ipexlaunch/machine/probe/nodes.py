@@ -5,7 +5,7 @@ Source: Documentation/ABI/stable/sysfs-devices-node and Documentation/admin-guid
 
 from __future__ import annotations
 
-from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.probe.kernel_text import numbers_of, shortened
 from ipexlaunch.machine.probe.sysfs_paths import NODE
 from ipexlaunch.machine.probe.tree import Tree
 from ipexlaunch.machine.topology import Node
@@ -76,8 +76,7 @@ def _spelling(tree: Tree, order: list[int]) -> str:
 
 
 def _linked_cpus(tree: Tree, node: int) -> frozenset[int]:
-    names = tree.names(f"{NODE}/node{node}") or ()
-    return frozenset(int(name[3:]) for name in names if name.startswith("cpu") and name[3:].isdecimal())
+    return numbers_of(tree.names(f"{NODE}/node{node}") or (), "cpu")
 
 
 def nodes_with_memory(tree: Tree, nodes: tuple[Node, ...]) -> frozenset[int]:
@@ -94,7 +93,7 @@ def _node_ids(tree: Tree) -> list[int]:
     names = tree.names(NODE)
     if names is None:
         return []
-    found = frozenset(int(name[4:]) for name in names if name.startswith("node") and name[4:].isdecimal())
+    found = numbers_of(names, "node")
     path = f"{NODE}/online"
     online = tree.optional_ids(path)
     if online is not None and online != found:
@@ -157,5 +156,4 @@ def _huge_pages(tree: Tree, node: int) -> dict[int, int]:
 
 
 def _initiators(tree: Tree, node: int) -> frozenset[int]:
-    names = tree.names(f"{NODE}/node{node}/{INITIATORS}") or ()
-    return frozenset(int(name[4:]) for name in names if name.startswith("node") and name[4:].isdecimal())
+    return numbers_of(tree.names(f"{NODE}/node{node}/{INITIATORS}") or (), "node")

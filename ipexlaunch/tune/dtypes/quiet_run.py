@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise.signal_wakeup import ENDING
 
 if TYPE_CHECKING:
     from ipexlaunch.launch.throughput_regex import LineRule
@@ -59,7 +59,7 @@ def run_quietly(
         run = supervise(launch, means, inherited, limits or Limits(), showing)
     finally:
         os.close(nowhere)
-    if run.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if run.signal in ENDING:
         raise EndedBySignal(run.signal)
     return run
 
