@@ -160,7 +160,9 @@ def test_from_an_archive_scripts_run_and_our_own_workers_are_refused_in_one_line
 def test_a_folder_with_a_colon_is_said_and_our_own_workers_run(tmp_path: Path, bare: Path) -> None:
     folder = tmp_path / "at 12:30"
     _copy(folder)
-    (tmp_path / "hello.py").write_text("import sys; print('hello', [p for p in sys.path if '12' in p])")
+    (tmp_path / "hello.py").write_text(
+        "import sys; print('hello', [p for p in sys.path if '12:30' in p or p.endswith('at 12')])"
+    )
     done = launch(folder, "--ninstances", "1", "hello.py", cwd=tmp_path)
     assert "[0] hello []" in done.stdout
     assert "PYTHONPATH cannot name" in done.stderr
