@@ -8,13 +8,21 @@ import sys
 from copy import deepcopy
 from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed.open_job import recorded_job
 from ipexlaunch.batch.input.look_at_items import look_at_items
+from ipexlaunch.batch.input.open_items import ItemSource
 from ipexlaunch.batch.input.threaded_reader import FirstItems, InputWatcher, ReadApart, first_items, read_file_apart
+from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.output.standard_output import StandardOutput
+from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
+from ipexlaunch.cli.batch_summary import conclude
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input
 from ipexlaunch.cli.options.batch_options import batch_options, output_rules
 from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps, program_reads
@@ -30,16 +38,11 @@ from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.documents.secret_values import masked
 from ipexlaunch.launch.job import Job, shell_line
 from ipexlaunch.launch.wait_for_disk import DiskPatience
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.models.engines import model_job as model_jobs
+from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.openai_request import TASKS
-
-if TYPE_CHECKING:
-    from ipexlaunch.batch.feed import JournalApart, QueueFeeder
-    from ipexlaunch.batch.input.open_items import ItemSource
-    from ipexlaunch.batch.output.output_rules import OutputRules
-    from ipexlaunch.batch.output.standard_output import StandardOutput
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.models.engines.candidate import Candidate
-    from ipexlaunch.plan import Plan
+from ipexlaunch.plan import Plan
 
 WORKER = "ipexlaunch.models.run_batch"
 
@@ -147,9 +150,6 @@ def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
 
     Another measurement may find another one the fastest by little, and a job that is gone on with may not change it.
     """
-    from ipexlaunch.batch.feed.open_job import recorded_job
-    from ipexlaunch.models.engines import model_job as model_jobs
-
     before = recorded_job(output_rules(options)).get("program")
     try:
         candidate = model_jobs.from_json(before["arguments"][0]).candidate if isinstance(before, dict) else None
@@ -177,10 +177,6 @@ def _feeding(
     source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: dict[str, Any]
 ) -> Feeding:
     """What makes the run a batch job."""
-    from ipexlaunch.batch.feed import JournalApart
-    from ipexlaunch.batch.progress import BatchProgress
-    from ipexlaunch.cli.batch_summary import conclude
-
     again, done = output.journal.again, output.journal.progress.done
     before = done.count if again is None else 0
     items: Any
@@ -231,9 +227,6 @@ def _feeder(
     *,
     is_file: bool,
 ) -> QueueFeeder:
-    from ipexlaunch.batch.feed import FeedRules, QueueFeeder
-    from ipexlaunch.batch.work_queue import WorkQueue
-
     rules = batch_rules(workers, options, attempts=options["attempts"])
     patience = FeedRules(stall_timeout_s=options["stall_timeout"])
     return QueueFeeder(WorkQueue(rules), items, journal, patience, stream, is_file=is_file)

@@ -11,7 +11,11 @@ from typing import Any
 
 from ipexlaunch.batch.feed import Journal
 from ipexlaunch.batch.feed.dead_letters import DEAD
+from ipexlaunch.batch.feed.open_job import open_job, open_pipe, refuse_existing
+from ipexlaunch.batch.output.appended_file import AppendedFile
+from ipexlaunch.batch.output.finalize import finish_output, order_to_pipe
 from ipexlaunch.batch.output.output_rules import STDOUT, OutputRules
+from ipexlaunch.batch.output.parquet_file import require_pyarrow
 from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.documents.write_file import is_stream, open_stream
 from ipexlaunch.errors import LaunchError
@@ -46,8 +50,6 @@ class BatchOutput:
         Raises:
             IpexLaunchError: it cannot be written; what was gathered stays.
         """
-        from ipexlaunch.batch.output.finalize import finish_output, order_to_pipe
-
         length = self.journal.progress.output_bytes
         if self.stream is None:
             rules = replace(self.rules, path=os.path.realpath(self.rules.path))
@@ -135,9 +137,6 @@ def open_output(
     Raises:
         IpexLaunchError: it is there already, another job holds it, or it cannot be written.
     """
-    from ipexlaunch.batch.feed.open_job import open_job, open_pipe
-    from ipexlaunch.batch.output.appended_file import AppendedFile
-
     if stream is None:
         _make_folder(rules.path)
         journal = open_job(
@@ -183,9 +182,6 @@ def check_output(rules: OutputRules, options: dict[str, Any]) -> StandardOutput 
     Raises:
         IpexLaunchError: there are results already, another job is at work on them, or a library is missing.
     """
-    from ipexlaunch.batch.feed.open_job import refuse_existing
-    from ipexlaunch.batch.output.parquet_file import require_pyarrow
-
     if rules.parquet:
         require_pyarrow()
     stream = _stream_of(rules)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ipexlaunch.batch.counts import BatchSummary, summary_of
+from ipexlaunch.batch.feed import QueueFeeder
 from ipexlaunch.batch.output.output_rules import STDOUT
-from ipexlaunch.cli.batch_output import given_up
+from ipexlaunch.cli.batch_output import BatchOutput, given_up
 from ipexlaunch.errors import BadRowError, IpexLaunchError
+from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.plan.words import counted
-
-if TYPE_CHECKING:
-    from ipexlaunch.batch.feed import QueueFeeder
-    from ipexlaunch.cli.batch_output import BatchOutput
-    from ipexlaunch.launch.wait_for_disk import DiskPatience
 
 
 def conclude(

@@ -19,6 +19,7 @@ from ipexlaunch.cli.run.make_job import launch_from_options
 from ipexlaunch.cli.run.plan_to_run import plan_to_run
 from ipexlaunch.cli.run.run_launch import run_launch
 from ipexlaunch.cli.run.solo_run import baseline_option
+from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.launch.job import shell_line
 
@@ -66,8 +67,6 @@ def command(context: click.Context, /, **options: Any) -> int:
     _tell(f"{found.choice.candidate.name}: {found.choice.why}")
     known = None
     if profile is not None and not options["baseline"]:
-        from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile  # not loaded where there is no profile
-
         known = baseline_of_profile(profile, launch.job, model=found.job)
     return run_launch(launch, topology, options, known=known).exit_code
 

@@ -16,6 +16,7 @@ from ipexlaunch.cli.options.check_files import FileCheckedCommand
 from ipexlaunch.cli.options.default_python import workers_python
 from ipexlaunch.cli.options.option_types import COUNT
 from ipexlaunch.cli.terminal import wants_color, width_of
+from ipexlaunch.doctor import findings_text
 from ipexlaunch.doctor import read as doctor
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, worst
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryLimit, MemoryPolicy
@@ -23,9 +24,16 @@ from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.doctor.run_checks import PATHS, examine
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
+from ipexlaunch.launch import bind
+from ipexlaunch.launch.find_libraries import NAMES, interpreter_prefixes, libraries_there
+from ipexlaunch.launch.try_programs import libraries_that_start
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.probe import probe
+from ipexlaunch.machine.probe.cgroups import own_groups
+from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.software import PACKAGES
+from ipexlaunch.tune.dtypes.installed_packages import versions_told
 
 EXIT_FINDINGS = 1
 """There are findings at or above --fail-on; 2 stays a bad request."""
@@ -83,7 +91,6 @@ def command(
         )
     facts = gather_facts(root, python, files_of(models), pids)
     findings = examine(facts)
-    from ipexlaunch.doctor import findings_text
 
     if format_ == "json":
         print(findings_text.as_json(findings), end="")
@@ -151,8 +158,6 @@ def files_of(paths: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _topology(root: str) -> Topology | Unread:
-    from ipexlaunch.machine.probe import probe
-
     try:
         return probe(root)
     except TopologyError as error:
@@ -162,9 +167,6 @@ def _topology(root: str) -> Topology | Unread:
 
 
 def _memory_limit(root: str) -> MemoryLimit | Unread | None:
-    from ipexlaunch.machine.probe.cgroups import own_groups
-    from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
-
     try:
         groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
     except TopologyError as error:
@@ -182,16 +184,12 @@ def _interpreter(
     """The workers' interpreter, and the libraries that can be preloaded or that its packages bring."""
     if python is None and not live:
         return SAVED, SAVED
-    from ipexlaunch.launch.find_libraries import NAMES, interpreter_prefixes, libraries_there
-    from ipexlaunch.launch.try_programs import libraries_that_start
 
     # A name without a slash is looked up as a shell would.
     path = (shutil.which(python) or python) if python else workers_python()
     prefixes = interpreter_prefixes(path)
     interpreter = doctor.read_interpreter(path, prefixes)
     if live and not isinstance(interpreter, Unread) and "torch" not in interpreter.packages:
-        from ipexlaunch.tune.dtypes.installed_packages import versions_told
-
         # It may come by PYTHONPATH or a .pth file.
         told = versions_told(path, PACKAGES.values()) or {}
         more = {name: Evidence(f"importlib.metadata of {path}", version) for name, version in told.items()}
@@ -212,8 +210,6 @@ def _kind(library: str) -> Literal["openmp", "allocator"]:
 
 def _memory_policy(topology: Topology | Unread) -> MemoryPolicy | Unread:
     """The inherited policy, and whether one can be set; tried in a thread that ends at once, so nothing is changed."""
-    from ipexlaunch.launch import bind
-
     try:
         name, nodes = bind.memory_policy()
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -14,17 +14,20 @@ from ipexlaunch.cli.options.default_python import workers_python
 from ipexlaunch.cli.options.model_options import task_of
 from ipexlaunch.cli.options.option_types import COUNT, SECONDS
 from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.options.run_options import run_options
+from ipexlaunch.cli.run.built_in_workers import built_in_job
+from ipexlaunch.cli.run.plan_to_run import plan_from_options
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.errors import RequestError
+from ipexlaunch.launch.job import Job
+from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.models.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
 from ipexlaunch.models.engines.measuring_job import FEW_LAYERS
 from ipexlaunch.models.engines.measuring_job import SECONDS as MEASURED_S
 from ipexlaunch.models.engines.model_job import TASKS, ModelJob
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Job
-    from ipexlaunch.tune.dtypes import Ground
+from ipexlaunch.report.tables.dtypes_table import dtypes_table
+from ipexlaunch.tune.dtypes import WORKER, Ground, decide, make_ground, measure_known
 
 DEFAULT_MODEL = "random:bert-base"
 """Its first layers stand for the shapes that most models have, where none is named."""
@@ -119,10 +122,6 @@ def _jobs(model: str | None, options: dict[str, Any]) -> list[ModelJob]:
 
 
 def _ground(python: str, options: dict[str, Any]) -> Ground:
-    from ipexlaunch.cli.run.plan_to_run import plan_from_options
-    from ipexlaunch.machine.probe.sources import open_topology
-    from ipexlaunch.tune.dtypes import make_ground
-
     topology = open_topology("live")
     plan = plan_from_options(topology, options)
     if plan.request.device is not None:
@@ -136,9 +135,6 @@ def _ground(python: str, options: dict[str, Any]) -> Ground:
 
 def workers_job(python: str, variables: tuple[str, ...]) -> Job:
     """How `run` starts workers where no option says otherwise."""
-    from ipexlaunch.cli.options.run_options import run_options
-    from ipexlaunch.cli.run.built_in_workers import built_in_job
-    from ipexlaunch.tune.dtypes import WORKER
 
     @click.command()
     @run_options
@@ -152,8 +148,6 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
 def _measured(
     job: ModelJob, engine: EngineWord, ground: Ground, layers: int | None, seconds: float
 ) -> tuple[Weighed, ...]:
-    from ipexlaunch.tune.dtypes import decide, measure_known
-
     known = expected(ground.dispatch, ground.software, engine)
     wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     if not wanted:
@@ -163,8 +157,6 @@ def _measured(
 
 
 def _print_tables(tables: list[Table]) -> None:
-    from ipexlaunch.report.tables.dtypes_table import dtypes_table
-
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
     for number, table in enumerate(tables):
         text = "\n".join(_headlines(table)) + "\n\n" + dtypes_table(table.known, width=width, color=color)

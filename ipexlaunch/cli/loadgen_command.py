@@ -6,13 +6,20 @@ import os
 import sys
 import tempfile
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ipexlaunch.batch.loadgen import LoadTest
-from ipexlaunch.batch.loadgen.load_test import require_loadgen
+from ipexlaunch.batch.counts import BatchSummary, summary_of
+from ipexlaunch.batch.feed import FeedRules, QueueFeeder
+from ipexlaunch.batch.input.threaded_reader import InputWatcher, ReadApart
+from ipexlaunch.batch.items import Item
+from ipexlaunch.batch.loadgen import Answered, LoadRules, LoadTest
+from ipexlaunch.batch.loadgen.load_test import VERDICT, BeginWhenReady, require_loadgen
+from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_command import model_program
+from ipexlaunch.cli.batch_summary import words_of
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input
 from ipexlaunch.cli.options.batch_options import loadgen_options
 from ipexlaunch.cli.options.check_files import FileCheckedCommand
@@ -25,12 +32,6 @@ from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import shell_line
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
-
-if TYPE_CHECKING:
-    from ipexlaunch.batch.counts import BatchSummary
-    from ipexlaunch.batch.feed import QueueFeeder
-    from ipexlaunch.batch.items import Item
-    from ipexlaunch.batch.loadgen import LoadRules
 
 LAST_WORDS_S = 30.0
 """How long LoadGen may take for its logs once everything is answered."""
@@ -93,8 +94,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 
 
 def _samples(options: dict[str, Any]) -> list[Item]:
-    from ipexlaunch.batch.items import Item
-
     source = find_input(options)
     samples = [item for item in source.items() if isinstance(item, Item)]
     if not samples:
@@ -103,8 +102,6 @@ def _samples(options: dict[str, Any]) -> list[Item]:
 
 
 def _rules(folder: str, options: dict[str, Any]) -> LoadRules:
-    from ipexlaunch.batch.loadgen import LoadRules
-
     return LoadRules(
         scenario=options["scenario"],
         qps=options["qps"],
@@ -116,13 +113,6 @@ def _rules(folder: str, options: dict[str, Any]) -> LoadRules:
 
 
 def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
-    from ipexlaunch.batch.feed import FeedRules, QueueFeeder
-    from ipexlaunch.batch.input.threaded_reader import InputWatcher, ReadApart
-    from ipexlaunch.batch.loadgen import Answered
-    from ipexlaunch.batch.loadgen.load_test import BeginWhenReady
-    from ipexlaunch.batch.progress import BatchProgress
-    from ipexlaunch.batch.work_queue import WorkQueue
-
     stall = options["stall_timeout"]
     answered = Answered(test.complete)
     # A query that waits in one worker's reserve while another has nothing to do would only be answered later.
@@ -148,10 +138,6 @@ def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
 
 
 def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSummary]:
-    from ipexlaunch.batch.counts import summary_of
-    from ipexlaunch.batch.loadgen.load_test import VERDICT
-    from ipexlaunch.cli.batch_summary import words_of
-
     standing = feeder.journal.standing
     whole = standing.done == test.issued and test.issued > 0
     reasons = [feeder.problem] if feeder.problem else []

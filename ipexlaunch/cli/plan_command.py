@@ -13,16 +13,28 @@ from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlap
 from ipexlaunch.cli.options.named_files import Written
 from ipexlaunch.cli.options.option_types import PORT
 from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.run.make_job import variables_of
+from ipexlaunch.cli.run.plan_to_run import plan_from_options, read_plan_file
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.documents.visible_text import visible
 from ipexlaunch.documents.write_file import check_writable, write_file
+from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.pictures.drawing import machine_drawing
+from ipexlaunch.machine.pictures.svg import machine_svg
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.plan import Plan
+from ipexlaunch.plan.compare import compare_with_predecessor
+from ipexlaunch.plan.explain import explain_plan
+from ipexlaunch.plan.exports import Work, export_plan
+from ipexlaunch.plan.notes import notes_on
+from ipexlaunch.plan.numactl import numactl_lines
+from ipexlaunch.plan.plan_file import write_plan
+from ipexlaunch.plan.plan_table import plan_table
 from ipexlaunch.plan.templates import FIRST_PORT
 
 if TYPE_CHECKING:
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.plan import Plan
-
     Choice = click.Choice[str]  # older ones are not generic at run time
 else:
     Choice = click.Choice
@@ -90,8 +102,6 @@ def command(source: str, check_file: str | None, any_machine: bool, **options: A
     PROGRAM and its arguments are for --export only. In them and in --env, {index} {count} {cpus} {nodes} {threads}
     {port} stand for the instance's own.
     """
-    from ipexlaunch.machine.probe.sources import open_topology
-
     _refuse_useless(options)
     gc.disable()  # a document is read and one is printed: looking for garbage takes 15 ms and finds none
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
@@ -104,7 +114,6 @@ def command(source: str, check_file: str | None, any_machine: bool, **options: A
 def _run(topology: Topology, check_file: str | None, any_machine: bool, options: dict[str, Any]) -> int:
     if check_file is not None:
         return _check(check_file, topology, any_machine)
-    from ipexlaunch.cli.run.plan_to_run import plan_from_options
 
     plan = plan_from_options(topology, options, any_machine)
     if options["export"]:
@@ -112,7 +121,6 @@ def _run(topology: Topology, check_file: str | None, any_machine: bool, options:
     else:
         click.echo(_shown(topology, plan, options["form"]), nl=False)
     _say_more(topology, plan, options)
-    from ipexlaunch.plan.notes import notes_on
 
     notes = notes_on(topology, plan, stored=options["plan_file"] is not None)
     if len(plan.chosen) < len(plan.instances):
@@ -132,9 +140,6 @@ def _refuse_useless(options: dict[str, Any]) -> None:
 
 
 def _check(path: str, topology: Topology, any_machine: bool) -> int:
-    from ipexlaunch.cli.run.plan_to_run import read_plan_file
-    from ipexlaunch.errors import DocumentError
-
     try:
         plan = read_plan_file(path, topology, any_machine)
     except DocumentError as error:
@@ -151,32 +156,20 @@ def _check(path: str, topology: Topology, any_machine: bool) -> int:
 
 def _shown(topology: Topology, plan: Plan, form: str) -> str:
     if form in ("yaml", "json"):
-        from ipexlaunch.plan.plan_file import write_plan
-
         return write_plan(plan, as_json=form == "json")
     if form == "numactl":
-        from ipexlaunch.plan.numactl import numactl_lines
-
         return "".join(line + "\n" for line in numactl_lines(plan))
     assignment = {cpu: instance.index for instance in plan.instances for cpu in instance.cpus}
     if form == "svg":
-        from ipexlaunch.machine.pictures.svg import machine_svg
-
         return machine_svg(topology, assignment)
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
     if form == "drawing":
-        from ipexlaunch.machine.pictures.drawing import machine_drawing
-
         return showable(machine_drawing(topology, assignment, width=width, color=color), sys.stdout)
-    from ipexlaunch.plan.plan_table import plan_table
 
     return showable(plan_table(plan, topology, width=width, color=color), sys.stdout)
 
 
 def _export(plan: Plan, options: dict[str, Any]) -> None:
-    from ipexlaunch.cli.run.make_job import variables_of
-    from ipexlaunch.plan.exports import Work, export_plan
-
     folder = options["export_dir"]
     work = Work(program=options["program"], variables=variables_of(options["env"]), first_port=options["port"])
     files = export_plan(options["export"], plan, work)
@@ -186,7 +179,6 @@ def _export(plan: Plan, options: dict[str, Any]) -> None:
                 click.echo(f"# {file.name}")
             click.echo(file.text)
         return
-    from ipexlaunch.errors import RequestError
 
     paths = [os.path.join(folder, file.name) for file in files]
     written = [Written(what="an exported file", path=path, kind="file") for path in paths]
@@ -205,12 +197,8 @@ def _say_more(topology: Topology, plan: Plan, options: dict[str, Any]) -> None:
     """Explanation and comparison: below a table or drawing, as comments in YAML, else on standard error."""
     lines: list[str] = []
     if options["explain"]:
-        from ipexlaunch.plan.explain import explain_plan
-
         lines += explain_plan(topology, plan)
     if options["compare"]:
-        from ipexlaunch.plan.compare import compare_with_predecessor
-
         lines += ["", *compare_with_predecessor(topology, plan)] if lines else compare_with_predecessor(topology, plan)
     if not lines:
         return

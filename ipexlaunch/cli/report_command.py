@@ -15,6 +15,11 @@ from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.measure.compare_runs import Compared, Configuration, compare
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch, open_runs
+from ipexlaunch.report.page.intervals import scipy_intervals
+from ipexlaunch.report.page.page import page
+from ipexlaunch.report.tables.comparison_table import comparison_table
+from ipexlaunch.report.tables.report_table import report_table
+from ipexlaunch.report.tables.tuning_table import tuning_text
 
 
 @click.command("report", cls=FileCheckedCommand)
@@ -34,7 +39,6 @@ def command(paths: tuple[str, ...], page_file: str | None) -> int:
     opened = open_runs(paths)
     runs = tuple(each for each in opened if isinstance(each, OpenedRun))
     searches = tuple(each for each in opened if isinstance(each, OpenedSearch))
-    from ipexlaunch.report.page.intervals import scipy_intervals
 
     intervals = scipy_intervals() if len(runs) > 1 else None
     compared = [
@@ -60,16 +64,10 @@ def _texts(
 ) -> Iterator[str]:
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
     if len(runs) > 1:
-        from ipexlaunch.report.tables.comparison_table import comparison_table
-
         yield comparison_table(configurations, width=width, color=color)
     elif runs:
-        from ipexlaunch.report.tables.report_table import report_table
-
         yield report_table(runs[0].report, width=width, color=color)
     for search in searches:
-        from ipexlaunch.report.tables.tuning_table import tuning_text
-
         name = f"{search.name}: " if len(searches) > 1 or runs else ""
         yield name + tuning_text(search.outcome, width=width, color=color)
 
@@ -84,7 +82,6 @@ def _write_page(
         import matplotlib as _  # noqa: F401, TID251 - asked for before anything is drawn
     except ImportError:
         raise RequestError("draw the page", "matplotlib is not installed", "pip install 'ipexlaunch[report]'") from None
-    from ipexlaunch.report.page.page import page
 
     text = page(runs, configurations, searches)
     content = text.encode(errors="backslashreplace")  # a name may hold half a surrogate pair

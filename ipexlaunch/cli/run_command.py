@@ -17,6 +17,7 @@ from ipexlaunch.cli.run.replay import job_to_replay, tell_changes
 from ipexlaunch.cli.run.run_launch import run_launch
 from ipexlaunch.cli.run.script_options import script_options, script_runner
 from ipexlaunch.cli.run.solo_run import baseline_option
+from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile
 from ipexlaunch.launch.job import shell_line
 
 
@@ -65,8 +66,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
         return 0
     known = None
     if profile is not None and not options["baseline"]:
-        from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile  # not loaded where there is no profile
-
         known = baseline_of_profile(profile, launch.job, typed)
     report = run_launch(launch, topology, options, known=known)
     return report.exit_code

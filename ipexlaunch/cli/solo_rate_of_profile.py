@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS
 from ipexlaunch.documents.secret_values import mask_words
+from ipexlaunch.launch.job import Job
+from ipexlaunch.measure.solo_baseline import Baseline
+from ipexlaunch.models.engines.model_job import ModelJob, from_json
+from ipexlaunch.tune.profile import Profile, Solo
+from ipexlaunch.tune.run_trial import TrialGround, try_alone
+from ipexlaunch.tune.space import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from ipexlaunch.launch.job import Job
-    from ipexlaunch.measure.solo_baseline import Baseline
-    from ipexlaunch.models.engines.model_job import ModelJob
-    from ipexlaunch.tune.profile import Profile, Solo
-    from ipexlaunch.tune.run_trial import TrialGround
-    from ipexlaunch.tune.space import Setting
 
 
 def measure_solo(
@@ -37,10 +36,6 @@ def measure_solo(
         former: the profile that was there; what it knows of the same setting is not measured again.
         now: as ISO 8601 in UTC.
     """
-    from ipexlaunch.models.engines.model_job import from_json
-    from ipexlaunch.tune.profile import Solo
-    from ipexlaunch.tune.run_trial import try_alone
-
     launch = ground.launch_of(best, seconds)
     if len(launch.workers) == 1:
         return None
@@ -70,8 +65,6 @@ def baseline_of_profile(
         arguments: of the program, as they were typed; not looked at for a model.
         model: the model's job.
     """
-    from ipexlaunch.measure.solo_baseline import Baseline
-
     solo = profile.solo
     if solo is None:
         return None

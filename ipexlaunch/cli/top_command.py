@@ -15,14 +15,15 @@ from ipexlaunch.cli.options.check_files import FileCheckedCommand
 from ipexlaunch.cli.options.option_types import SECONDS
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.launch.guard_streams import failed
+from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.sample_usage import UsageSampler
+from ipexlaunch.report.live.status_file import write_top
+from ipexlaunch.report.live.status_socket.ask import Answer, ask_runs
+from ipexlaunch.report.live.table import lines_wanted, live_table, live_text
+from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from ipexlaunch.report.live.run_identity import RunIdentity
-    from ipexlaunch.report.live.sample_usage import UsageSampler
-    from ipexlaunch.report.live.status_socket.ask import Answer
-    from ipexlaunch.report.live.usage import Usage
 
     Sampler = UsageSampler[tuple[RunIdentity, int]]
 
@@ -48,8 +49,6 @@ def command(once: bool, form: str, interval: float) -> int:
 
     --format json prints once, for programs.
     """
-    from ipexlaunch.report.live.sample_usage import UsageSampler
-
     sampler: Sampler = UsageSampler()
     if once or form == "json" or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         runs, notes = _look_twice(sampler)
@@ -60,8 +59,6 @@ def command(once: bool, form: str, interval: float) -> int:
 
 def _look(sampler: Sampler) -> tuple[list[Run], list[str]]:
     """Every run with what its workers use, and what is to be said about those that do not answer."""
-    from ipexlaunch.report.live.status_socket.ask import ask_runs
-
     notes: list[str] = []
     answers = ask_runs(os.environ, os.getuid(), note=notes.append)
     pids = {
@@ -89,12 +86,8 @@ def _look_twice(sampler: Sampler) -> tuple[list[Run], list[str]]:
 
 def _print(runs: list[Run], notes: list[str], form: str) -> None:
     if form == "json":
-        from ipexlaunch.report.live.status_file import write_top
-
         sys.stdout.write(write_top((answer.identity, answer.snapshot, usages) for answer, usages in runs))
     else:
-        from ipexlaunch.report.live.table import live_text
-
         width, color = width_of(sys.stdout), wants_color(sys.stdout)
         texts = [
             live_text(
@@ -146,8 +139,6 @@ def _picture(runs: list[Run], notes: list[str], width: int, height: int) -> Rend
     """All runs in one screen: each has its share of the lines, and what one leaves the later ones get."""
     from rich.console import Group
     from rich.text import Text
-
-    from ipexlaunch.report.live.table import lines_wanted, live_table
 
     left = height - len(notes)
     parts: list[RenderableType] = []

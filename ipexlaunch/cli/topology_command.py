@@ -12,7 +12,11 @@ from ipexlaunch.cli.options.check_files import FileCheckedCommand
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.documents.visible_text import visible_lines
 from ipexlaunch.errors import RequestError
+from ipexlaunch.machine.explain_exclusion import explanation
+from ipexlaunch.machine.probe.capture import save_snapshot
+from ipexlaunch.machine.probe.sources import files_of, open_topology
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 
 PICTURES = ("table", "tree", "drawing", "svg")
 DOCUMENTS = ("yaml", "json")
@@ -37,15 +41,12 @@ def command(source: str, form: str, explain: bool, save: str | None) -> None:
     if save is not None:
         _save(source, save)
         return
-    from ipexlaunch.machine.probe.sources import open_topology
 
     topology = open_topology(source)
     if not explain:
         for gap in topology.gaps:
             click.echo(f"ipexlaunch: {gap}", err=True)
     if explain:
-        from ipexlaunch.machine.explain_exclusion import explanation
-
         click.echo(visible_lines(explanation(topology)), nl=False)
         return
     text = _picture(topology, form) if form in PICTURES else _document(topology, form)
@@ -53,8 +54,6 @@ def command(source: str, form: str, explain: bool, save: str | None) -> None:
 
 
 def _document(topology: Topology, form: str) -> str:
-    from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
-
     return topology_to_json(topology) if form == "json" else topology_to_yaml(topology)
 
 
@@ -68,9 +67,6 @@ def _picture(topology: Topology, form: str) -> str:
 
 
 def _save(source: str, path: str) -> None:
-    from ipexlaunch.machine.probe.capture import save_snapshot
-    from ipexlaunch.machine.probe.sources import files_of, open_topology
-
     files = files_of(source)
     if files is None:
         open_topology(source)  # says what is wrong with it where it is no source at all

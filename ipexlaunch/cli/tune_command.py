@@ -21,28 +21,34 @@ from ipexlaunch.cli.options.tune_options import rule_from_options, tune_options
 from ipexlaunch.cli.run.built_in_workers import built_in_job
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.run.script_options import script_options_beside_a_models, script_runner
-from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.cli.solo_rate_of_profile import measure_solo
+from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS, candidates_of_model, space_from_options
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.write_file import check_directory, check_writable
+from ipexlaunch.launch.job import Job, Launch
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.format_number import figure
 from ipexlaunch.measure.report import EXIT_INVALID
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.plan.words import counted
-from ipexlaunch.tune.space import AS_IS
+from ipexlaunch.report.tables.tuning_table import tuning_text
+from ipexlaunch.tune.next_step import Rule
+from ipexlaunch.tune.outcome import Outcome, median_rate
+from ipexlaunch.tune.profile import Profile
+from ipexlaunch.tune.profile_store import former_profile, keep_profile, plan_path, profile_path, study_path, write_whole
+from ipexlaunch.tune.run_trial import TrialGround, try_setting
+from ipexlaunch.tune.search import search
+from ipexlaunch.tune.space import AS_IS, Setting, Space
+from ipexlaunch.tune.trial import Tried, by_setting
+from ipexlaunch.tune.tuning_file import write_tuning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from ipexlaunch.launch.job import Job, Launch
-    from ipexlaunch.launch.lifecycle import Limits
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.models.engines.candidate import Candidate
-    from ipexlaunch.models.engines.model_job import ModelJob
-    from ipexlaunch.tune.next_step import Rule
-    from ipexlaunch.tune.outcome import Outcome
-    from ipexlaunch.tune.run_trial import TrialGround
-    from ipexlaunch.tune.space import Setting, Space
-    from ipexlaunch.tune.trial import Tried
 
 WORKER = "ipexlaunch.models.run_model"
 
@@ -96,8 +102,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
       ipexlaunch tune --model ./all-MiniLM-L6-v2
       ipexlaunch tune --budget 5m --batch-sizes 1,8,32 script.py --batch {batch_size} --seconds {seconds}
     """
-    from ipexlaunch.machine.probe.sources import open_topology
-
     topology = open_topology("live")
     _check_places(topology)
     subject = _subject(context, topology, program, arguments, options)
@@ -110,7 +114,6 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 def _check_places(topology: Topology) -> None:
     """Find out before anything is measured that what is found could not be kept."""
     from ipexlaunch.tune.optuna_study import require_optuna
-    from ipexlaunch.tune.profile_store import profile_path, study_path
 
     require_optuna()
     for path, what, variable in (
@@ -122,8 +125,6 @@ def _check_places(topology: Topology) -> None:
 
 def _own_places(study: str, profile: str, options: dict[str, Any]) -> list[Written]:
     """The study and the profile, which are no place for the report, the plan or an input."""
-    from ipexlaunch.tune.profile_store import plan_path
-
     places = {"the study": study, "the profile": profile, "the profile's plan": plan_path(profile)}
     own = [Written(what=what, path=path, kind="file") for what, path in places.items()]
     check_overlaps(options, more_writes=own)
@@ -161,8 +162,6 @@ def _job(subject: Subject, topology: Topology, options: dict[str, Any]) -> Job:
 
 
 def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options: dict[str, Any]) -> int:
-    from ipexlaunch.tune.profile_store import profile_path, study_path
-
     rule = rule_from_options(options)
     path = study_path(os.environ, _study_key(subject, job, space, topology, rule, options))
     with outputs_held(_own_places(path, profile_path(os.environ, topology.fingerprint, subject.key), options)):
@@ -171,9 +170,6 @@ def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options:
 
 def _search(path: str, subject: Subject, space: Space, rule: Rule, topology: Topology, options: dict[str, Any]) -> int:
     from ipexlaunch.tune.optuna_study import open_study
-    from ipexlaunch.tune.outcome import Outcome
-    from ipexlaunch.tune.run_trial import try_setting
-    from ipexlaunch.tune.search import search
 
     study = open_study(path, space, fresh=options["fresh"])
     ground = _ground(subject, space, topology, options)
@@ -224,8 +220,6 @@ def _study_key(
 
 
 def _ground(subject: Subject, space: Space, topology: Topology, options: dict[str, Any]) -> TrialGround:
-    from ipexlaunch.tune.run_trial import TrialGround
-
     return TrialGround(
         launch_of=lambda setting, seconds: _launch(subject, space, topology, setting, seconds, options),
         inherited=os.environ,
@@ -238,8 +232,6 @@ def _ground(subject: Subject, space: Space, topology: Topology, options: dict[st
 
 
 def _limits(options: dict[str, Any]) -> Limits:
-    from ipexlaunch.launch.lifecycle import Limits
-
     return Limits(
         grace_s=options["grace"],
         ready_timeout_s=options["ready_timeout"],
@@ -273,18 +265,12 @@ def _watch(run: Tried, number: int) -> None:
 
 
 def _show(outcome: Outcome) -> None:
-    from ipexlaunch.cli.terminal import showable, wants_color, width_of
-    from ipexlaunch.report.tables.tuning_table import tuning_text
-
     text = tuning_text(outcome, width=width_of(sys.stdout), color=wants_color(sys.stdout))
     sys.stdout.write(showable(text, sys.stdout))
     sys.stdout.flush()
 
 
 def _write_report(path: str, outcome: Outcome) -> None:
-    from ipexlaunch.tune.profile_store import write_whole
-    from ipexlaunch.tune.tuning_file import write_tuning
-
     write_whole(os.path.abspath(path), write_tuning(outcome), "give a path that can be written")
 
 
@@ -297,13 +283,6 @@ def _keep(
     topology: Topology,
     options: dict[str, Any],
 ) -> None:
-    from ipexlaunch.cli.solo_rate_of_profile import measure_solo
-    from ipexlaunch.plan.plan_file import write_plan
-    from ipexlaunch.tune.outcome import median_rate
-    from ipexlaunch.tune.profile import Profile
-    from ipexlaunch.tune.profile_store import former_profile, keep_profile, plan_path, profile_path, write_whole
-    from ipexlaunch.tune.trial import by_setting
-
     candidate = subject.candidates.get(best.numbers)
     plan = space.plan_of(best)
     path = profile_path(os.environ, topology.fingerprint, subject.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,15 +15,13 @@ from ipexlaunch.cli.options.tune_options import MODEL_BATCH_SIZES
 from ipexlaunch.cli.run.built_in_workers import built_in_job
 from ipexlaunch.cli.run.choose_preloads import usable_libraries
 from ipexlaunch.doctor.preloads import ALLOCATORS
+from ipexlaunch.launch.job import Job
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan import make_plan
 from ipexlaunch.tune.space import AS_IS, Space
 from ipexlaunch.tune.splits import splits_of
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Job
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.models.engines.candidate import Candidate
-    from ipexlaunch.models.engines.model_job import ModelJob
 
 FAST_ENOUGH = 0.8
 """Of the fastest numbers' rate: what is slower in a first measurement will not win with another split."""

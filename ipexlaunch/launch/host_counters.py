@@ -7,9 +7,7 @@ scheduler/sched-bwc.rst (cpu.stat of both versions) of the Linux kernel.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import field
-
-from ipexlaunch.quick_dataclass import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ipexlaunch.doctor.openmp_affinity import collapsing
@@ -16,9 +16,10 @@ from ipexlaunch.doctor.thread_pools import shell_counts
 from ipexlaunch.documents import secret_values
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.process_starters import processes_of, starter_of, unwrapped
+from ipexlaunch.plan.devices import cache_variables, device_variables
+from ipexlaunch.plan.numactl import numactl_words
 from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
-from ipexlaunch.quick_dataclass import dataclass
 
 ProgramKind = Literal["script", "module", "executable"]
 
@@ -197,8 +198,6 @@ def _runtime_settings(job: Job) -> dict[str, str]:
 
 def _accelerator_settings(job: Job, accelerator: str, inherited: Mapping[str, str]) -> dict[str, str]:
     """Which accelerator the worker sees; where kernels are kept stays what the user has said."""
-    from ipexlaunch.plan.devices import cache_variables, device_variables  # rare, and every start would pay for it
-
     kept = {k: v for k, v in cache_variables(accelerator, job.kernel_cache).items() if k not in inherited}
     return {"IPEXLAUNCH_ACCELERATOR": accelerator, **device_variables(accelerator), **kept}
 
@@ -263,8 +262,6 @@ def shell_line(worker: Worker) -> str:
     Args:
         worker: the worker.
     """
-    from ipexlaunch.plan.numactl import numactl_words  # no run needs it
-
     own = {name: value for name, value in worker.environment.items() if name != "PATH" or not worker.path_first}
     words = [f"{name}={value}" for name, value in own.items()]
     if worker.instance.cpus:

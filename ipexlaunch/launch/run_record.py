@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from ipexlaunch.quick_dataclass import dataclass
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.announced import Told
-    from ipexlaunch.launch.host_counters import HostReading
-    from ipexlaunch.launch.lifecycle import Failure
-    from ipexlaunch.launch.placement.binding import Binding
-    from ipexlaunch.launch.placement.placement import Placement
-    from ipexlaunch.launch.samples import Samples
-    from ipexlaunch.plan.plan import Instance
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.host_counters import HostReading
+from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.plan.plan import Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

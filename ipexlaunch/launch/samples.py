@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import field
-
-from ipexlaunch.quick_dataclass import dataclass
+from dataclasses import dataclass, field
 
 UNKNOWN = float("nan")
 """A latency that was not reported."""

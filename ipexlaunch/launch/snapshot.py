@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ipexlaunch.launch.lifecycle import Phase
-from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import regex
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.printed_number import read_number, why_not_whole
-from ipexlaunch.quick_dataclass import dataclass
 
 Kind = Literal["item", "items", "total", "rate"]
 """item: the line is one item; items: so many more; total: so many so far; rate: what the program says it does."""

@@ -7,11 +7,9 @@ siblings; *thread* a software thread; *node* a NUMA node, never a host; *socket*
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
-
-from ipexlaunch.quick_dataclass import dataclass
 
 Kind = Literal["performance", "efficiency"]
 LimitKind = Literal["affinity", "cpuset", "quota", "memory", "view"]

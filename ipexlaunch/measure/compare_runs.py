@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ipexlaunch.measure.report import Report
-from ipexlaunch.quick_dataclass import dataclass
 
 Interval = tuple[float, float]
 """Lower and upper limit."""

@@ -7,11 +7,11 @@ ended. Definitions and limits: docs/measuring.md.
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 
 from ipexlaunch.launch.host_counters import HostReading, Waits
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.measure.rates import start_of
-from ipexlaunch.quick_dataclass import dataclass
 
 LOST_TIME_ALLOWED = 0.25
 """Share of the workers' cpu time that may be taken from them in a VALID run."""

@@ -6,10 +6,10 @@ Definitions: docs/measuring.md.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Literal
 
 from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.quick_dataclass import dataclass
 
 Start = Literal["common", "first", "run"]
 """What a run's rate counts from: the common start of all workers; the start of the first worker, where each began as

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ipexlaunch.batch.counts import BatchSummary
 from ipexlaunch.launch.announced import COUNTED_NOTHING
@@ -25,7 +25,6 @@ from ipexlaunch.measure.format_number import figure
 from ipexlaunch.measure.percentiles import Distribution, distribution
 from ipexlaunch.measure.rates import Start, began, items_within, rate_of, start_kind, window_of
 from ipexlaunch.measure.solo_baseline import Baseline, Scaling, scaling_of
-from ipexlaunch.quick_dataclass import dataclass
 
 EXIT_INVALID = 4
 

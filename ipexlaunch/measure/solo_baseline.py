@@ -5,9 +5,10 @@ Turbo frequencies are higher while the other cores rest; that is part of the pri
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.measure.rates import items_within, window_of
-from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.models.engines import measuring_job
+from ipexlaunch.models.engines.candidate import REFERENCE
 from ipexlaunch.models.engines.measuring_job import MeasuringJob
+from ipexlaunch.models.run.barrier import Meeting
 from ipexlaunch.models.run.import_engine import import_engine
 
 
@@ -34,10 +36,7 @@ def measure(measuring: MeasuringJob) -> None:
     Raises:
         IpexLaunchError: the model cannot be loaded here.
     """
-    from ipexlaunch.models.engines.candidate import REFERENCE
-
     import_engine(REFERENCE)
-    from ipexlaunch.models.run.barrier import Meeting
     from ipexlaunch.models.run.measure_candidates import measure_candidates
 
     worker.tell(**_dispatch())

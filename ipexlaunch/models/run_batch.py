@@ -18,14 +18,13 @@ from ipexlaunch.models.engines.batch_shapes import BatchShapes
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run.import_engine import import_engine
 from ipexlaunch.models.run.load_model import load_model
-from ipexlaunch.models.run.make_inputs import make_inputs
+from ipexlaunch.models.run.make_inputs import Batch, make_inputs
 from ipexlaunch.models.run.prepared import Prepared
 from ipexlaunch.models.run_model import facts_of_job, prepare_model, read_job
 
 if TYPE_CHECKING:
     import torch
 
-    from ipexlaunch.models.run.make_inputs import Batch
     from ipexlaunch.models.run.text_batches import TextBatches
 
 

@@ -20,6 +20,7 @@ from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.models.engines import model_job
 from ipexlaunch.models.engines.accuracy import judge
 from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.run.host_overhead import note_host_time
 from ipexlaunch.models.run.import_engine import import_engine
 from ipexlaunch.models.run.load_model import Loaded, load_model
 from ipexlaunch.models.run.make_inputs import Inputs, make_inputs
@@ -151,7 +152,6 @@ def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
 
 
 def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
-    from ipexlaunch.models.run.host_overhead import note_host_time
     from ipexlaunch.models.run.run_task import run_task
 
     outside: list[float] = []

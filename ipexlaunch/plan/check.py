@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import usable_cores
+from ipexlaunch.plan.devices import misplaced
 from ipexlaunch.plan.memory import nodes_with_memory
 from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.request import MEMORY_POLICIES
-from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +272,6 @@ def _of_accelerators(topology: Topology, plan: Plan) -> list[Problem]:
     """Every instance drives one that is there, of the kind asked for, from cores of the node that serves it."""
     if plan.request.device is None and not any(instance.accelerator for instance in plan.instances):
         return []
-    from ipexlaunch.plan.devices import misplaced  # rare, and every start would pay for it
 
     return [Problem(("instances", at, "accelerator"), error) for at, error in misplaced(topology, plan)]
 

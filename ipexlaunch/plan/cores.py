@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
@@ -11,7 +11,6 @@ from ipexlaunch.machine.topology import Cpu, Topology
 from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.request import Request
 from ipexlaunch.plan.words import counted
-from ipexlaunch.quick_dataclass import dataclass
 
 Reason = str
 """Why a cpu is out: "cores-list", "nodes-list", "efficiency", "sibling", "reserved"."""

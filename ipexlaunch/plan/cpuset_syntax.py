@@ -6,11 +6,11 @@ Source: numactl(8) for "all", "+" and "!"; taskset(1) for the stride; VLLM_CPU_O
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from ipexlaunch.documents.typed_text import quoted, whole_number
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.cpulist import LARGEST_ID, format_list
-from ipexlaunch.quick_dataclass import dataclass
 
 LIST_HINT = 'write ids and ranges such as "0-3,8", "0-31:2", "!5", "+0-3" or "all"'
 

@@ -7,13 +7,14 @@ more than four per node. A cpu quota is never exceeded: threads that it does not
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ipexlaunch.plan.distribute import capacity
 from ipexlaunch.plan.domains import NOUNS
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import cpus_paid_for, quota_words
 from ipexlaunch.plan.nearest_groups import nearest_groups
 from ipexlaunch.plan.words import counted
-from ipexlaunch.quick_dataclass import dataclass
 
 ENOUGH_PERCENT = 95
 """Of the cores: a split that uses so many is not worth a further copy of the model."""

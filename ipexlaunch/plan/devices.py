@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Accelerator, Topology
+from ipexlaunch.plan.cores import Core, Usable, usable_cores
 from ipexlaunch.plan.cpuset_syntax import read_ids
+from ipexlaunch.plan.groups import Group, place_groups
+from ipexlaunch.plan.memory import MemoryMap
+from ipexlaunch.plan.plan import Plan
+from ipexlaunch.plan.request import Device, Request
 from ipexlaunch.plan.words import counted
-
-if TYPE_CHECKING:
-    from ipexlaunch.machine.topology import Accelerator, Topology
-    from ipexlaunch.plan.cores import Core, Usable
-    from ipexlaunch.plan.groups import Group
-    from ipexlaunch.plan.memory import MemoryMap
-    from ipexlaunch.plan.plan import Plan
-    from ipexlaunch.plan.request import Device, Request
 
 VENDORS: dict[Device, str] = {"xpu": "intel", "cuda": "nvidia"}
 """Device to the vendor as the probe calls it."""
@@ -114,8 +111,6 @@ def place_by_device(
         RequestError: a malformed list.
         PlanError: no such accelerator, a number of instances that does not divide by them, or too few cores.
     """
-    from ipexlaunch.plan.groups import place_groups
-
     found = asked_accelerators(topology, request, device)
     homes = homes_of(topology, found, frozenset(core.node for core in usable.cores))
     each = _instances_of_each(request, homes, device)
@@ -131,8 +126,6 @@ def place_by_device(
 
 
 def _group(node: int | None, count: int, cores: int) -> Group:
-    from ipexlaunch.plan.groups import Group
-
     nodes = None if node is None else frozenset({node})
     where = "" if node is None else f"@node{node}"
     return Group(text=f"{count}x{cores}{where}", count=count, cores=cores, nodes=nodes, sockets=None)
@@ -186,8 +179,6 @@ def misplaced(topology: Topology, plan: Plan) -> list[tuple[int, PlanError]]:
         topology: the machine that it is to run on.
         plan: made, or edited.
     """
-    from ipexlaunch.plan.cores import usable_cores
-
     device = plan.request.device
     if device is None:
         return [

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 
 from ipexlaunch.plan.request import Strategy
-from ipexlaunch.quick_dataclass import dataclass
 
 COVER_STEPS = 1_000
 """Searches for groups of unlike domains end after so many steps; real machines have few distinct sizes and need few."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.request import Scope
 from ipexlaunch.plan.words import counted
-from ipexlaunch.quick_dataclass import dataclass
 
 UNKNOWN = -1
 """Stands for "no node" or "cache unknown" in sorting keys."""

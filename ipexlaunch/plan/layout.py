@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ipexlaunch.errors import PlanError
@@ -16,7 +16,6 @@ from ipexlaunch.plan.nearest_groups import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
-from ipexlaunch.quick_dataclass import dataclass
 
 WORTHWHILE = 16
 """Instances of equally many whole domains are kept together unless that costs more than a sixteenth of their cores."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Limit, Topology
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
-from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Node, Topology
 from ipexlaunch.plan.request import MemoryTier
-from ipexlaunch.quick_dataclass import dataclass
 
 FAR = 255
 """The distance that ACPI's SLIT gives to what cannot be reached; used where the kernel gives no distance."""

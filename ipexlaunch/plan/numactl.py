@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.plan import Instance, Plan
 
 _OPTIONS = {
@@ -52,7 +53,5 @@ def numactl_lines(plan: Plan) -> list[str]:
 def _variables(instance: Instance) -> list[str]:
     variables = {"OMP_NUM_THREADS": str(instance.threads)}
     if instance.accelerator:
-        from ipexlaunch.plan.devices import device_variables
-
         variables |= device_variables(instance.accelerator)
     return [f"{name}={value}" for name, value in variables.items()]

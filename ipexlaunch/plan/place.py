@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
@@ -12,13 +13,14 @@ from ipexlaunch.plan.cut_domain import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKE
 from ipexlaunch.plan.defaults import default_split
 from ipexlaunch.plan.distribute import Room, apportion, capacity, cut_evenly, spread
 from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
+from ipexlaunch.plan.goals import goal_size
+from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import memory_allowed
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
 from ipexlaunch.plan.sizes import format_bytes
 from ipexlaunch.plan.words import counted
-from ipexlaunch.quick_dataclass import dataclass
 
 LEVELS: dict[Scope, tuple[Level, ...]] = {
     "l3": WITHIN_NODE,
@@ -51,8 +53,6 @@ def place(topology: Topology, request: Request, usable: Usable, memory: MemoryMa
     """
     cores = usable.cores
     if request.groups:
-        from ipexlaunch.plan.groups import parse_group, place_groups  # rare, and every start would pay for it
-
         groups = [parse_group(text) for text in request.groups]
         return place_groups(topology, groups, cores, memory, request.memory_per_instance_bytes)
     scope = request.scope or "node"
@@ -83,8 +83,6 @@ def asked_size(request: Request, domains: Sequence[Domain]) -> Size:
     if request.latency_mode:
         return Size(count=None, cores=LATENCY_MODE_CORES, greedy=False)
     if request.goal is not None or (cores == "auto" and count is None):
-        from ipexlaunch.plan.goals import goal_size
-
         return Size(count=count, cores=goal_size(domains, request.goal or "throughput").cores, greedy=False)
     wanted = cores if isinstance(cores, int) and cores > 0 else None
     return Size(count=count, cores=wanted, greedy=request.greedy or cores == ALL_CORES)

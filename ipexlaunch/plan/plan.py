@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ipexlaunch.machine.cpulist import parse_list
 from ipexlaunch.plan.request import Request
-from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.check import find_problems
 from ipexlaunch.plan.cores import Core, usable_cores
 from ipexlaunch.plan.cpuset_syntax import read_ids, split_instances
+from ipexlaunch.plan.devices import place_by_device
 from ipexlaunch.plan.limits import memory_allowed
 from ipexlaunch.plan.memory import MemoryMap, map_memory
 from ipexlaunch.plan.place import place
@@ -36,8 +37,6 @@ def make_plan(topology: Topology, request: Request) -> Plan:
         if request.device is None:
             parts = place(topology, request, usable, memory)
         else:
-            from ipexlaunch.plan.devices import place_by_device  # rare, and every start would pay for it
-
             parts, accelerators = place_by_device(topology, request, request.device, usable, memory)
         slices = [_cpus(part) for part in _level(parts)]
     _check_cgroup_memory(topology, request, len(slices))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.quick_dataclass import dataclass
 
 Strategy = Literal["scatter", "close"]
 Scope = Literal["l3", "node", "socket", "machine"]

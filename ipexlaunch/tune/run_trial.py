@@ -7,13 +7,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 from ipexlaunch.errors import BindError
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.measure.format_number import figure
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
@@ -21,9 +21,6 @@ from ipexlaunch.tune.dtypes.quiet_run import log_path, run_quietly
 from ipexlaunch.tune.next_step import Measure
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.trial import Tried
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.throughput_regex import LineRule
 
 LAST_WORDS_BYTES = 4096
 

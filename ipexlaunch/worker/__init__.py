@@ -25,10 +25,10 @@ from threading import Lock, RLock, get_ident, local
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from ipexlaunch.worker.batch_loop import Batch, take_batches
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from ipexlaunch.worker.batch_loop import Batch
 
 __all__ = [
     "Summary",
@@ -372,7 +372,6 @@ def batches() -> "Iterator[Batch]":
         )
     if _state is None:
         ready()
-    from ipexlaunch.worker.batch_loop import take_batches
 
     return take_batches(_channel(), int(held))
 

@@ -92,7 +92,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
 
 
 def test_reading_the_live_machine_loads_nothing_heavy() -> None:
-    heavy = ("pydantic", "yaml", "tarfile", "psutil", "rich", "pathlib", "subprocess", "json", "hashlib")
+    heavy = ("pydantic", "yaml", "tarfile", "psutil", "rich", "pathlib", "subprocess", "hashlib")
     program = (
         "import sys; before = set(sys.modules)\n"
         "from ipexlaunch.machine.probe import open_topology; open_topology('live')\n"

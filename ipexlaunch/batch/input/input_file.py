@@ -14,6 +14,7 @@ from ipexlaunch.batch.input.find_inputs import STDIN
 from ipexlaunch.batch.input.input_rules import BadLine, InputRules, ItemMaker
 from ipexlaunch.batch.input.jsonl_items import json_items
 from ipexlaunch.batch.input.lines import blocks_of, lines_of
+from ipexlaunch.batch.input.parquet_items import count_rows, parquet_items
 from ipexlaunch.batch.input.text_items import text_items
 from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import DocumentError, RequestError
@@ -96,8 +97,6 @@ class InputFile:
         """
         self.bytes_read = self.lines_read = 0
         if self.rules.format == "parquet":
-            from ipexlaunch.batch.input.parquet_items import count_rows, parquet_items
-
             self.rows = count_rows(self.path)
             return (yield from parquet_items(self.path, maker, skip, first))
         with self._opened() as file:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from ipexlaunch.batch.input.input_rules import InputRules
+from ipexlaunch.batch.input.find_inputs import find_inputs, format_of
+from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_rules import InputFormat, InputRules
+from ipexlaunch.batch.input.open_items import ItemSource
+from ipexlaunch.batch.work_queue import BatchRules
 from ipexlaunch.cli.options.check_options import check_settled
-
-if TYPE_CHECKING:
-    from ipexlaunch.batch.input.input_rules import InputFormat
-    from ipexlaunch.batch.input.open_items import ItemSource
-    from ipexlaunch.batch.work_queue import BatchRules
 
 LOOK_AHEAD = 4096
 
@@ -30,10 +29,6 @@ def find_input(options: dict[str, Any]) -> ItemSource:
         DocumentError: a file is missing, a directory, or not readable.
         UsageError: an option says nothing of such an input, or a batch would be larger than what is looked at for it.
     """
-    from ipexlaunch.batch.input.find_inputs import find_inputs, format_of
-    from ipexlaunch.batch.input.input_file import InputFile
-    from ipexlaunch.batch.input.open_items import ItemSource
-
     _check_look_ahead(options["look_ahead"], options["batch_size"])
     inputs = find_inputs(options["input_file"])
     formats = [format_of(path, options["input_format"]) for path in inputs.paths]
@@ -80,8 +75,6 @@ def batch_rules(workers: int, options: dict[str, Any], **more: int) -> BatchRule
         options: the command's keyword arguments.
         more: fields that only one of the commands knows.
     """
-    from ipexlaunch.batch.work_queue import BatchRules
-
     largest = options["batch_size"]
     return BatchRules(
         workers=workers,

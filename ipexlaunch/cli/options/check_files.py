@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -17,9 +17,8 @@ from ipexlaunch.cli.options.named_files import READS, WRITES, Written, read_file
 from ipexlaunch.cli.options.refuse_overlaps import refuse_overlaps
 from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of
 from ipexlaunch.errors import LaunchError, RequestError
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.job import Job
+from ipexlaunch.report.live.metrics import check_name, require_client
 
 
 class FileCheckedCommand(click.Command):
@@ -119,8 +118,6 @@ def check_outputs(options: Mapping[str, Any]) -> None:
 
         refuse_held(options["run_dir"])
     if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
-        from ipexlaunch.report.live.metrics import check_name, require_client
-
         require_client()
         if options["metrics_file"] is not None:
             check_name(options["metrics_file"])

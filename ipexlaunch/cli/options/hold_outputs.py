@@ -9,9 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ipexlaunch.batch.ledger.ledger import is_held
 from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, Written, written_beside_output, written_files
 from ipexlaunch.documents.write_file import is_stream
 from ipexlaunch.errors import HeldError, LaunchError
+from ipexlaunch.launch.hold_place import hold_place
+from ipexlaunch.launch.supervise.signal_wakeup import ENDING
+from ipexlaunch.launch.wait_for_disk import let_go
 from ipexlaunch.report.kept_runs.run_files import HOLD, LOGS, RUN_FILES
 
 if TYPE_CHECKING:
@@ -72,8 +76,6 @@ def refuse_taken(options: Mapping[str, Any]) -> None:
 
 def _refuse_held(place: str, each: Written) -> None:
     if os.path.lexists(place):
-        from ipexlaunch.launch.hold_place import hold_place
-
         with contextlib.suppress(OSError):  # what cannot be written is said elsewhere
             hold_place(place, f"write {each.what} to {each.path}", WAIT).release()
 
@@ -83,11 +85,9 @@ def _refuse_results(each: Written, own: str) -> None:
     path = os.path.realpath(each.path)
     for end in ("", *BESIDE_OUTPUT):
         results = path.removesuffix(end)
-        if path.endswith(end) and results != own and os.path.lexists(f"{results}.ledger"):
-            from ipexlaunch.batch.ledger.ledger import is_held
-
-            if is_held(f"{results}.ledger"):
-                raise HeldError(f"write {each.what} to {each.path}", f"a job that lives writes {results}", WAIT)
+        ledger = f"{results}.ledger"
+        if path.endswith(end) and results != own and os.path.lexists(ledger) and is_held(ledger):
+            raise HeldError(f"write {each.what} to {each.path}", f"a job that lives writes {results}", WAIT)
 
 
 @contextlib.contextmanager
@@ -113,14 +113,10 @@ def outputs_held(outputs: Iterable[Written]) -> Iterator[None]:
 
 def _let_go(places: ExitStack) -> None:
     """Of what is on a disk that hangs those who come later will see that its launcher is dead."""
-    from ipexlaunch.launch.wait_for_disk import let_go
-
     let_go(places.close)
 
 
 def _hold(each: Written, held: ExitStack) -> None:
-    from ipexlaunch.launch.hold_place import hold_place  # not loaded where nothing is written
-
     place, wanted = _place_of(each), f"write {each.what} to {each.path}"
     directory = os.path.dirname(place)
     for again in reversed(range(ROUNDS)):
@@ -168,8 +164,6 @@ def _remove_empty(directory: str) -> None:
 def _let_go_when_ended(held: ExitStack) -> None:
     """Have signals that end the launcher where no run takes them let go first: a hold that stays stops other hosts."""
     import signal
-
-    from ipexlaunch.launch.supervise.signal_wakeup import ENDING
 
     def end(number: int, frame: FrameType | None) -> None:
         held.close()

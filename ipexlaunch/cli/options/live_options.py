@@ -6,21 +6,21 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
+from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.cli.options.option_types import PORT_OR_FREE
-from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.cli.terminal import spoken, wants_color
 from ipexlaunch.documents.secret_values import mask_text, mask_words
-from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.launch.supervise.observer import Watcher
 from ipexlaunch.report.kept_runs.run_files import LOGS
-
-if TYPE_CHECKING:
-    from ipexlaunch.batch.progress import BatchProgress
-    from ipexlaunch.launch.supervise.observer import Watcher
-    from ipexlaunch.report.live.run_identity import RunIdentity
-    from ipexlaunch.report.live.show import LiveTable
+from ipexlaunch.report.live.metrics import MetricsFile, MetricsServer
+from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.show import LiveLines, LiveTable
+from ipexlaunch.report.live.status_socket.serve import StatusSocket
 
 LARGEST_SMALL_DESCRIPTOR = 9
 """XCU 2.7 of POSIX.1-2017 promises redirection of 0 to 9 only."""
@@ -101,9 +101,6 @@ def open_views(
     import shlex
     import time
 
-    from ipexlaunch.report.live.run_identity import RunIdentity
-    from ipexlaunch.report.live.status_socket.serve import StatusSocket
-
     title = shlex.join(mask_words([program, *arguments]))
     identity = RunIdentity(
         pid=os.getpid(), program=title, started_at=time.time(), local_share_required=options["local_pages"]
@@ -120,16 +117,11 @@ def open_views(
             tell(f"the workers' output goes to {options['log_dir']}")
             tell = _above(table)
         elif options["live"]:
-            from ipexlaunch.report.live.show import LiveLines
-
             watchers.append(LiveLines(tell, progress))
     return Views(watchers=tuple(watchers), tell=tell, outputs=outputs)
 
 
 def _table(identity: RunIdentity, count: int, progress: Callable[[], BatchProgress] | None) -> LiveTable:
-    from ipexlaunch.cli.terminal import wants_color
-    from ipexlaunch.report.live.show import LiveTable
-
     return LiveTable(identity, count, sys.stderr, color=wants_color(sys.stderr), progress=progress)
 
 
@@ -142,12 +134,8 @@ def _metrics(
 ) -> list[Watcher]:
     watchers: list[Watcher] = []
     if options["metrics_file"] is not None:
-        from ipexlaunch.report.live.metrics import MetricsFile
-
         watchers.append(MetricsFile(identity, options["metrics_file"], tell))
     if options["metrics_port"] is not None:
-        from ipexlaunch.report.live.metrics import MetricsServer
-
         address: str = options["metrics_address"]
         server = MetricsServer(
             mask_text(os.path.basename(program) or program), identity, address, options["metrics_port"]

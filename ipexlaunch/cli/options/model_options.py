@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,18 +15,17 @@ from ipexlaunch.cli.options.check_options import check_settled
 from ipexlaunch.cli.options.option_types import COUNT, COUNT_FROM_0, SEED
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import DTYPES, ENGINES
+from ipexlaunch.launch.job import Job
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.models.engines.candidate import DTYPES, ENGINES, floating
+from ipexlaunch.models.engines.choose import Choice
 from ipexlaunch.models.engines.default_task import natural_task
-from ipexlaunch.models.engines.model_job import TASKS, ModelJob, Task
+from ipexlaunch.models.engines.model_job import TASKS, Device, ModelJob, Task
 from ipexlaunch.models.engines.model_shapes import is_random, shape_of
 from ipexlaunch.models.engines.quantized_form import QuantizedForm
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Job
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.models.engines.model_job import Device
-    from ipexlaunch.plan import Plan
-    from ipexlaunch.tune.dtypes import Resolved
+from ipexlaunch.plan import Plan
+from ipexlaunch.tune.dtypes import Resolved, make_ground, resolve_candidate
+from ipexlaunch.tune.dtypes.context import cache_directory
 
 FLOATING = ("fp32", "bf16", "fp16")
 
@@ -193,8 +192,6 @@ def _lines_of(path: str) -> Iterator[str]:
 
 
 def _cache_directory(asked: str | None) -> str:
-    from ipexlaunch.tune.dtypes.context import cache_directory
-
     return os.path.abspath(asked) if asked else os.path.join(os.path.dirname(cache_directory(os.environ)), "compiled")
 
 
@@ -214,7 +211,6 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
     """
     if plan.request.device is not None:
         return _on_accelerator(job, plan.request.device, options)
-    from ipexlaunch.tune.dtypes import make_ground, resolve_candidate
 
     ground = make_ground(topology, plan, program, os.environ, _tell, use_cache=not options["no_cache"])
     form, force = form_from_options(options), options["force_dtype"]
@@ -234,10 +230,6 @@ def form_from_options(options: Mapping[str, Any]) -> QuantizedForm:
 
 def _on_accelerator(job: ModelJob, device: Device, options: dict[str, Any]) -> Resolved:
     """The job on an accelerator: nothing is measured beforehand, and torch runs it as it is."""
-    from ipexlaunch.models.engines.candidate import floating
-    from ipexlaunch.models.engines.choose import Choice
-    from ipexlaunch.tune.dtypes import Resolved
-
     engine, dtype = options["engine"], options["dtype"]
     if engine not in ("auto", "eager"):
         raise RequestError(f"run engine {engine} on {device}", "only eager torch runs there", "use --engine eager")

@@ -5,8 +5,9 @@ What options say of the instances together is `Request.check`'s; that a kept run
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
-from ipexlaunch.quick_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

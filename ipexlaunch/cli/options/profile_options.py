@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -13,9 +13,11 @@ from click.core import ParameterSource
 from ipexlaunch.cli.options.check_files import check_overlaps
 from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.terminal import spoken
-
-if TYPE_CHECKING:
-    from ipexlaunch.tune.profile import Profile
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.measure.format_number import figure
+from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
+from ipexlaunch.tune.profile import Profile
+from ipexlaunch.tune.profile_store import find_profile, plan_path, profile_path
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -49,8 +51,6 @@ def model_key(model: str, task: str) -> str:
         model: directory or random:NAME.
         task: what it does.
     """
-    from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
-
     return f"model:{identity_of(model)}:{task}"
 
 
@@ -67,10 +67,6 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
         UsageError: an option goes with none of what the profile says.
         DocumentError: it cannot be read.
     """
-    from ipexlaunch.machine.probe.sources import open_topology
-    from ipexlaunch.measure.format_number import figure
-    from ipexlaunch.tune.profile_store import find_profile, plan_path, profile_path
-
     path = profile_path(os.environ, open_topology("live").fingerprint, key)
     profile = find_profile(path, key)
     setting = profile.setting

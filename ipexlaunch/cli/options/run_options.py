@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 from ipexlaunch.cli.options.live_options import LIVE_OPTIONS
 from ipexlaunch.cli.options.option_types import MEGABYTES, PORT, SECONDS, SECONDS_FROM_0, SHARE
+from ipexlaunch.launch.throughput_regex import LineRule, read_rule
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.throughput_regex import LineRule
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -23,7 +21,6 @@ def _line_rule(_context: click.Context, _parameter: click.Parameter, text: str |
     """The rule of --throughput-regex; an expression that is none is refused before anything else is looked at."""
     if text is None:
         return None
-    from ipexlaunch.launch.throughput_regex import read_rule
 
     return read_rule(text)
 

@@ -12,8 +12,12 @@ import click
 
 from ipexlaunch.cli.options.check_options import variables_named
 from ipexlaunch.cli.options.run_options import allocator
+from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.preloads import ALLOCATORS, Conflict, conflict_of, kinds_in, preloaded_in
+from ipexlaunch.doctor.read import read_interpreter
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.launch.find_libraries import interpreter_prefixes
+from ipexlaunch.launch.try_programs import libraries_that_start
 
 LIBRARY_HINTS = {
     "iomp5": "install it into the workers' environment: pip install intel-openmp",
@@ -109,11 +113,6 @@ def usable_libraries(
         kind: of the program.
         wanted: names of libraries.
     """
-    from ipexlaunch.doctor.host_files_read import Unread
-    from ipexlaunch.doctor.read import read_interpreter
-    from ipexlaunch.launch.find_libraries import interpreter_prefixes
-    from ipexlaunch.launch.try_programs import libraries_that_start
-
     place = shutil.which(python) or python
     trial = () if kind != "executable" else tuple(path for path in EXECUTABLE if os.access(path, os.X_OK))[:1]
     found, refused = libraries_that_start(place, os.environ, wanted, program=trial)

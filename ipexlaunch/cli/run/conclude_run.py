@@ -12,12 +12,14 @@ from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.guard_streams import say_unshown, wait_until_shown
+from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.wait_for_disk import DiskPatience, HungDiskError
+from ipexlaunch.measure.report import Report
+from ipexlaunch.measure.report_file import write_report
+from ipexlaunch.report.tables.report_table import report_table
 
 if TYPE_CHECKING:
     from ipexlaunch.cli.run.keep_run import RunKeeper
-    from ipexlaunch.launch.run_record import Run
-    from ipexlaunch.measure.report import Report
 
 
 def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper | None, disk: DiskPatience) -> Report:
@@ -53,8 +55,6 @@ def _troubles(
 ) -> Iterator[IpexLaunchError]:
     """Keep a report wherever it is to be kept; what went wrong with each place."""
     if path is not None:
-        from ipexlaunch.measure.report_file import write_report
-
         wanted = f"write the report to {path}"
         try:
             disk.have(lambda: write_file(path, write_report(report)), wanted)
@@ -70,7 +70,5 @@ def _troubles(
 
 
 def _show(report: Report) -> None:
-    from ipexlaunch.report.tables.report_table import report_table
-
     table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
     sys.stderr.write(showable(table, sys.stderr))

@@ -12,7 +12,15 @@ import click
 from ipexlaunch import __version__
 from ipexlaunch.documents.secret_values import mask_text, mask_variables, mask_words
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
+from ipexlaunch.launch.job import Job, Launch
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.supervise import Means
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.measure.report import Report
 from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
+from ipexlaunch.report.kept_runs.describe_host import read_host
 from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries
 from ipexlaunch.report.kept_runs.run_directory import (
     GrowingEvents,
@@ -25,14 +33,6 @@ from ipexlaunch.report.kept_runs.run_directory import (
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-
-    from ipexlaunch.launch.job import Job, Launch
-    from ipexlaunch.launch.placement.binding import Binding
-    from ipexlaunch.launch.placement.placement import Placement
-    from ipexlaunch.launch.run_record import Run
-    from ipexlaunch.launch.supervise import Means
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.measure.report import Report
 
 
 def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper:
@@ -177,8 +177,6 @@ class RunKeeper:
         Raises:
             LaunchError: it cannot be written.
         """
-        from ipexlaunch.report.kept_runs.describe_host import read_host
-
         self._events_thread.wait(LAST_WORDS_S)
         job = self._launch.job
         environment = read_host(self._topology, None if job.kind == "executable" else job.python, os.environ)

@@ -6,19 +6,20 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 import ipexlaunch
+from ipexlaunch.cli.commands import COMMANDS
 from ipexlaunch.cli.options.default_python import workers_python
 from ipexlaunch.cli.options.run_options import task_manager
+from ipexlaunch.cli.run.choose_preloads import preload_from_options
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.job import Job, Launch, make_launch
-
-if TYPE_CHECKING:
-    from ipexlaunch.plan import Plan
-
+from ipexlaunch.launch.try_programs import lacks_module, python_version
+from ipexlaunch.plan import Plan
+from ipexlaunch.tune.dtypes.context import cache_directory
 
 OWN_WORKERS = "ipexlaunch.models."
 
@@ -47,8 +48,6 @@ def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch
 
 
 def _kernel_cache(options: dict[str, Any]) -> str:
-    from ipexlaunch.tune.dtypes.context import cache_directory
-
     if options.get("no_cache"):
         return ""
     kept: str = os.path.abspath(options.get("cache_dir") or os.path.dirname(cache_directory(os.environ)))
@@ -76,8 +75,6 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         LaunchError: a program, an interpreter or a library to preload is not there.
         UsageError: two options exclude each other, or --env is malformed.
     """
-    from ipexlaunch.cli.run.choose_preloads import preload_from_options
-
     kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
     python = options["python"] or workers_python()
     if kind == "executable":
@@ -191,8 +188,6 @@ def refuse_old_python(python: str, what: str, variables: Mapping[str, str]) -> N
     Raises:
         LaunchError: it is too old, or no Python.
     """
-    from ipexlaunch.launch.try_programs import python_version
-
     version = python_version(python, {**os.environ, **variables})
     wanted, hint = f"run {what} with {python}", "name another interpreter with --python"
     if version is None:
@@ -203,8 +198,6 @@ def refuse_old_python(python: str, what: str, variables: Mapping[str, str]) -> N
 
 def _remark_on_python(python: str, variables: Mapping[str, str]) -> tuple[str, ...]:
     """What is to be said of an interpreter in which a script runs, but cannot import anything of ours."""
-    from ipexlaunch.launch.try_programs import python_version
-
     version = python_version(python, {**os.environ, **variables})
     if version is None or version >= OLDEST_FOR_SCRIPTS:
         return ()
@@ -232,8 +225,6 @@ def _check_script(program: str) -> None:
 
 def _check_module(program: str, python: str, variables: Mapping[str, str]) -> None:
     """Find out before anything starts that the interpreter has no such module; what answers nothing may have it."""
-    from ipexlaunch.launch.try_programs import lacks_module
-
     lacked = lacks_module(python, program, {**os.environ, **variables})
     if lacked:
         hint = f"install it there, or name another interpreter with --python; a file is named without -m: {program}"
@@ -245,8 +236,6 @@ def _check_module(program: str, python: str, variables: Mapping[str, str]) -> No
 def _program_hint(program: str) -> str:
     """What was probably meant where the script does not exist."""
     import difflib
-
-    from ipexlaunch.cli.commands import COMMANDS
 
     close = difflib.get_close_matches(program, COMMANDS, n=1)
     if close:

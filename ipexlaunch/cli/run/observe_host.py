@@ -8,17 +8,15 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Launch
-    from ipexlaunch.launch.placement.binding import Binding
-    from ipexlaunch.launch.placement.placement import Placement
-    from ipexlaunch.launch.read_host_counters import HostWatch
-    from ipexlaunch.launch.run_record import Run
-    from ipexlaunch.launch.snapshot import Snapshot
-    from ipexlaunch.launch.supervise import Means
-    from ipexlaunch.machine.topology import Topology
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.read_host_counters import HostWatch
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.supervise import Means
+from ipexlaunch.machine.topology import Topology
 
 INTERVAL_S = 5.0
 
@@ -45,8 +43,6 @@ class RunWatch:
 
     @cached_property
     def _host(self) -> HostWatch:
-        from ipexlaunch.launch.read_host_counters import HostWatch
-
         planned = {cpu for worker in self._launch.workers for cpu in worker.instance.cpus}
         return HostWatch(self._topology, planned, self._given.clock)
 

@@ -10,8 +10,10 @@ from typing import Any
 from ipexlaunch.cli.options.plan_options import request_from_options
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, Request, make_plan
+from ipexlaunch.plan.plan_file import read_checked_plan
 from ipexlaunch.plan.planner import check_instance_idx
 
 
@@ -78,8 +80,6 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     Raises:
         DocumentError: it cannot be read, or breaks a rule; with the line.
     """
-    from ipexlaunch.plan.plan_file import read_checked_plan
-
     text = read_text(path, "write one with: ipexlaunch plan --format yaml > FILE")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise DocumentError(path, "", "it is not UTF-8 text")
@@ -95,7 +95,5 @@ def plan_to_run(options: dict[str, Any]) -> tuple[Plan, Topology]:
     Raises:
         IpexLaunchError: the machine cannot be read, or does not give what is asked for.
     """
-    from ipexlaunch.machine.probe.sources import open_topology
-
     topology = open_topology(options["topology"] or "live")
     return plan_from_options(topology, options, any_machine=options["any_machine"]), topology

@@ -6,19 +6,22 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.options.named_files import WRITES
+from ipexlaunch.cli.run.built_in_workers import program_here, runner_here
+from ipexlaunch.cli.run.make_job import check_executable, first_of_path, workers_module_path
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.documents.secret_values import mask_variables, with_secrets
 from ipexlaunch.errors import DocumentError, LaunchError
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.job import Job
+from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS, REPLAYED_OPTIONS
+from ipexlaunch.report.kept_runs.describe_host import interpreter_row, kept_variables
+from ipexlaunch.report.kept_runs.run_files import PLAN, RUN
 
 SETTLED = (
     "plan_file", "python", "module", "no_python", "env", "port", "memory_allocator", "omp_runtime", "benchmark",
@@ -53,11 +56,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         DocumentError: there is no kept run, or a file of it does not follow its format.
         LaunchError: what it needs is not here.
     """
-    from ipexlaunch.cli.run.built_in_workers import program_here, runner_here
-    from ipexlaunch.cli.run.make_job import check_executable, first_of_path, workers_module_path
-    from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS, REPLAYED_OPTIONS
     from ipexlaunch.report.kept_runs.run_directory import read_recorded
-    from ipexlaunch.report.kept_runs.run_files import PLAN, RUN
 
     kept = os.path.abspath(options["replay"])
     if program is not None:
@@ -170,8 +169,6 @@ def _option(context: click.Context, name: str, value: Any, source: str) -> Any:
 
 def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
     """What is not as it was, a line each; nothing where the kept run did not come to its end."""
-    from ipexlaunch.report.kept_runs.describe_host import interpreter_row, kept_variables
-
     if not kept:
         return
     if kept.get("kernel") not in (None, os.uname().release):

@@ -8,38 +8,47 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch import __version__
+from ipexlaunch.batch.counts import BatchSummary
+from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.options.live_options import log_directory, open_views
 from ipexlaunch.cli.options.named_files import Written
 from ipexlaunch.cli.options.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.conclude_run import conclude_run
+from ipexlaunch.cli.run.observe_host import RunWatch
+from ipexlaunch.cli.run.solo_run import run_alone, with_doubts
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.launch.count_oom_kills import count_oom_kills
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.read_host_counters import STAT, UNTOLD
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
+from ipexlaunch.launch.supervise.feeder_protocol import Feeder
+from ipexlaunch.launch.supervise.observer import Watcher
 from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.machine.proc_files import is_stand_in
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.measure.report import Report, aggregate
+from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
+from ipexlaunch.plan import Instance
+from ipexlaunch.plan.notes import notes_on
+from ipexlaunch.worker import BATCHES_VARIABLE
 
 if TYPE_CHECKING:
-    from ipexlaunch.batch.counts import BatchSummary
-    from ipexlaunch.batch.progress import BatchProgress
     from ipexlaunch.cli.run.keep_run import RunKeeper
-    from ipexlaunch.launch.job import Launch
-    from ipexlaunch.launch.lifecycle import Limits
-    from ipexlaunch.launch.run_record import Run
-    from ipexlaunch.launch.supervise import Means, Showing
-    from ipexlaunch.launch.supervise.feeder_protocol import Feeder
-    from ipexlaunch.launch.supervise.observer import Watcher
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.measure.report import Report
-    from ipexlaunch.measure.solo_baseline import Baseline
-    from ipexlaunch.plan import Instance
 
 MB = 1_000_000
 
@@ -107,17 +116,9 @@ def _run(
     held: ExitStack,
 ) -> Report:
     """The same; what must be let go of at the end, however that comes, goes onto the stack."""
-    from ipexlaunch.cli.options.live_options import log_directory, open_views
-    from ipexlaunch.cli.run.observe_host import RunWatch
-    from ipexlaunch.launch.bind import adopt_orphans, held_to
-    from ipexlaunch.launch.count_oom_kills import count_oom_kills
-    from ipexlaunch.launch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
-
     limits = limits_from_options(options)
     environment: Mapping[str, str] = os.environ
     if feeding is not None:
-        from ipexlaunch.worker import BATCHES_VARIABLE
-
         limits = replace(
             limits,
             fed=True,
@@ -180,8 +181,6 @@ def _run(
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
-            from ipexlaunch.cli.run.solo_run import with_doubts
-
             run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
         return _ended(run, launch, topology, options, keeper, disk, reasons, batch, known)
 
@@ -195,8 +194,6 @@ def limits_from_options(options: dict[str, Any]) -> Limits:
     Raises:
         UsageError: --on-failure is none of its words.
     """
-    from ipexlaunch.launch.lifecycle import Limits
-
     mode, restarts = on_failure(options["on_failure"])
     return Limits(
         grace_s=options["grace"],
@@ -216,14 +213,11 @@ def _solo(
     """What one instance does alone, where that is asked for."""
     if not options.get("baseline"):
         return None
-    from ipexlaunch.cli.run.solo_run import run_alone
 
     return run_alone(launch, topology, means, limits, showing, options["proof_interval"] or None)
 
 
 def _baseline(solo: Run) -> Baseline | None:
-    from ipexlaunch.measure.solo_baseline import baseline_of
-
     found = baseline_of(solo)
     if found is None:
         _tell("no efficiency: the instance that ran alone counted nothing")
@@ -242,8 +236,6 @@ def _ended(
     baseline: Baseline | None = None,
 ) -> Report:
     """The report of what happened, shown and kept."""
-    from ipexlaunch.measure.report import aggregate  # here, where no worker waits for the import
-
     report = aggregate(
         run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
     )
@@ -263,16 +255,10 @@ def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunK
 @lru_cache(maxsize=1)
 def _eye() -> SimpleNamespace:
     """What looks at workers, imported when the first is looked at: until then they need not wait for it."""
-    from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
-
     return SimpleNamespace(inspector=Inspector(), descendants=descendants)
 
 
 def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str]:
-    from ipexlaunch.launch.read_host_counters import STAT, UNTOLD
-    from ipexlaunch.machine.proc_files import is_stand_in
-    from ipexlaunch.plan.notes import notes_on
-
     instances, idle = _instances(launch), len(launch.plan.idle_cpus)
     sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
     size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"

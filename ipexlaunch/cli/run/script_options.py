@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0
+from ipexlaunch.cli.run.built_in_workers import run_script
 from ipexlaunch.cli.run.make_job import refuse_old_python
 from ipexlaunch.errors import LaunchError, RequestError
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Job
-    from ipexlaunch.machine.topology import Topology
-    from ipexlaunch.models.engines.candidate import Dtype
-    from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
+from ipexlaunch.launch.job import Job
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.models.engines.candidate import Dtype, floating
+from ipexlaunch.models.engines.expectations import expect
+from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
+from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, IPEX_DTYPES, ScriptOptions
+from ipexlaunch.tune.dtypes.installed_packages import software_of
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -90,7 +92,6 @@ def script_runner(job: Job, topology: Topology, options: dict[str, Any]) -> tupl
     """
     if not (options["count_calls"] or options["auto_ipex"]):
         return ()
-    from ipexlaunch.cli.run.built_in_workers import run_script
 
     refuse_old_python(job.python, "--auto-ipex" if options["auto_ipex"] else "--count-calls", job.environment)
     asked = asked_of_scripts(options)
@@ -105,8 +106,6 @@ def asked_of_scripts(options: Mapping[str, Any]) -> ScriptOptions:
     Args:
         options: those of `run`.
     """
-    from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, ScriptOptions
-
     warmup_calls = options["warmup_calls"]
     return ScriptOptions(
         count_calls=options["count_calls"],
@@ -120,12 +119,6 @@ def asked_of_scripts(options: Mapping[str, Any]) -> ScriptOptions:
 
 
 def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
-    from ipexlaunch.models.engines.candidate import floating
-    from ipexlaunch.models.engines.expectations import expect
-    from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
-    from ipexlaunch.models.scripts.runner_arguments import IPEX_DTYPES
-    from ipexlaunch.tune.dtypes.installed_packages import software_of
-
     if dtype not in IPEX_DTYPES:
         raise RequestError(
             f"run a script's models in {dtype} by --auto-ipex",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Launch
-    from ipexlaunch.launch.lifecycle import Limits
-    from ipexlaunch.launch.run_record import Run
-    from ipexlaunch.launch.supervise import Means, Showing
-    from ipexlaunch.machine.topology import Topology
+from ipexlaunch.cli.run.observe_host import RunWatch
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.measure.disturbance import disturbance_of, judge
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -41,9 +42,6 @@ def run_alone(
     Raises:
         BindError: it could not be bound, and the run may not go on without.
     """
-    from ipexlaunch.cli.run.observe_host import RunWatch
-    from ipexlaunch.launch.supervise import supervise
-
     worker = launch.workers[0]
     index = worker.instance.index
     means.tell(f"baseline: instance {index} alone")
@@ -61,8 +59,6 @@ def with_doubts(run: Run, solo: Run, lost_time_allowed: float) -> Run:
         solo: of the one alone.
         lost_time_allowed: see `judge`.
     """
-    from ipexlaunch.measure.disturbance import disturbance_of, judge
-
     verdict = judge(disturbance_of(solo), lost_time_allowed)
     alone = f"while instance {solo.records[0].instance.index} ran alone"
     doubts = [f"{alone}, {text}" for text in (*verdict.reasons, *verdict.warnings)]

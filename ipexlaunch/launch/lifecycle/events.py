@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
-
-from ipexlaunch.quick_dataclass import dataclass
 
 EventKind = Literal[
     "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned", "tick"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ipexlaunch.launch.exit_status import describe_exit
 from ipexlaunch.launch.lifecycle.events import Command, Event
 from ipexlaunch.launch.lifecycle.states import (
     COMPILATION,
@@ -159,8 +160,6 @@ def end_in_words(worker: WorkerState, code: int) -> str:
         worker: before its end.
         code: as the operating system reports it to Python.
     """
-    from ipexlaunch.launch.exit_status import describe_exit  # not before somebody ends
-
     return worker.killed_for if worker.killed_for and code == -SIGKILL else describe_exit(code)
 
 

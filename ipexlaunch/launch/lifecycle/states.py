@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Literal
-
-from ipexlaunch.quick_dataclass import dataclass
 
 Phase = Literal["waiting", "starting", "ready", "running", "finished", "exited"]
 """waiting: to be started (again); starting: loads, warms up, or never says a word; ready: waits for the common start;

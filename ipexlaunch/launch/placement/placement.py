@@ -6,9 +6,7 @@ Pure: `bind.py` and `inspect_workers.py` read the machine, `proc_text.py` unders
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
-
-from ipexlaunch.quick_dataclass import dataclass
+from dataclasses import dataclass, field
 
 NO_TIME_TO_SPARE = 0.9
 CROWDED = 1.25

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import NamedTuple
-
-from ipexlaunch.quick_dataclass import dataclass
 
 OPENMP = r"lib(gomp|iomp5|omp5?)(?:-[0-9a-f]{6,})?\.so(?:\.\d+)*"
 """File names of the OpenMP runtimes of GCC, Intel and LLVM; wheels add a part of a checksum (libgomp-a34b3233.so.1)."""

@@ -6,14 +6,13 @@ Definitions and limits: docs/binding.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ipexlaunch.doctor.thread_pools import cure_of
 from ipexlaunch.launch.placement.binding import Binding
 from ipexlaunch.launch.placement.placement import Crowd, Placement
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan.plan import Instance
-from ipexlaunch.quick_dataclass import dataclass
 
 LOCAL_SHARE_REQUIRED = 0.95
 """A worker with a smaller share of its anonymous pages on its nodes makes the run INVALID."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.lifecycle import Event
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.feeder_protocol import Feeder
+from ipexlaunch.launch.supervise.message_protocol import Said
 from ipexlaunch.launch.supervise.read_output import Listener
 from ipexlaunch.launch.supervise.worker_set import Crew
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.supervise.feeder_protocol import Feeder
-    from ipexlaunch.launch.supervise.message_protocol import Said
-    from ipexlaunch.launch.wait_for_disk import DiskThread
+from ipexlaunch.launch.wait_for_disk import DiskThread
 
 
 class TendedFeeder:

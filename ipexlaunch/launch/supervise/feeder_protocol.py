@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from ipexlaunch.launch.supervise.message_protocol import Said
-    from ipexlaunch.launch.wait_for_disk import DiskThread
+from ipexlaunch.launch.supervise.message_protocol import Said
+from ipexlaunch.launch.wait_for_disk import DiskThread
 
 
 class Count(NamedTuple):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.lifecycle import Event
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
+from ipexlaunch.launch.supervise.long_phases import LongPhases
+from ipexlaunch.launch.supervise.message_protocol import Said
 from ipexlaunch.launch.supervise.read_output import Listener
 from ipexlaunch.launch.supervise.worker_set import Crew
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.announced import Told
-    from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
-    from ipexlaunch.launch.supervise.long_phases import LongPhases
-    from ipexlaunch.launch.supervise.message_protocol import Said
 
 
 def of_printed(problem: str) -> str:
@@ -125,8 +122,6 @@ class Announcements:
             begun = told.phases[-1].begin if told.phases else child.started
             told.begin_phase(said.text, said.time if begun <= said.time <= now else now)
             if self._long_phases is None and self._long_phase_s is not None:
-                from ipexlaunch.launch.supervise.long_phases import LongPhases  # most workers announce none
-
                 self._long_phases = LongPhases(self._long_phase_s)
             self._feed(Event("phase", now, place, detail=said.text))
         else:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipexlaunch.quick_dataclass import dataclass
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.throughput_regex import LineRule
 
 if TYPE_CHECKING:
-    from ipexlaunch.launch.placement.binding import Binding
-    from ipexlaunch.launch.placement.placement import Placement
-    from ipexlaunch.launch.run_record import Run
-    from ipexlaunch.launch.throughput_regex import LineRule
-
     Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
 
 

@@ -12,18 +12,27 @@ import selectors
 import signal
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
+from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Command, Event, Limits
+from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.shortages import remedy_of
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
+from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
+from ipexlaunch.launch.supervise.feeder_protocol import Feeder
 from ipexlaunch.launch.supervise.guardian import MARK, Guardian
+from ipexlaunch.launch.supervise.handle_messages import Announcements
 from ipexlaunch.launch.supervise.interfaces import Means, Showing
+from ipexlaunch.launch.supervise.message_protocol import Said, command_line
+from ipexlaunch.launch.supervise.observer import Watcher
 from ipexlaunch.launch.supervise.output_streams import Log
 from ipexlaunch.launch.supervise.read_output import Listener
+from ipexlaunch.launch.supervise.reap import Collector
+from ipexlaunch.launch.supervise.run_record_so_far import account
 from ipexlaunch.launch.supervise.signal_wakeup import ENDING, Wakeup
 from ipexlaunch.launch.supervise.timers import Timers
 from ipexlaunch.launch.supervise.uncounted import LOOK_S, Below, doubt_uncounted
@@ -31,16 +40,6 @@ from ipexlaunch.launch.supervise.worker_process import Child
 from ipexlaunch.launch.supervise.worker_set import Crew
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.plan.words import counted
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Launch
-    from ipexlaunch.launch.run_record import Run
-    from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
-    from ipexlaunch.launch.supervise.feeder_protocol import Feeder
-    from ipexlaunch.launch.supervise.handle_messages import Announcements
-    from ipexlaunch.launch.supervise.message_protocol import Said
-    from ipexlaunch.launch.supervise.observer import Watcher
-    from ipexlaunch.launch.supervise.reap import Collector
 
 # What is only needed once the workers run is imported in the functions below, while the workers start.
 
@@ -149,22 +148,17 @@ class _Loop:
         """What does as the feeder wants; None where there is none."""
         if self.feeder is None:
             return None
-        from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
 
         return TendedFeeder(self.feeder, self.crew, self.listener, self.feed)
 
     @cached_property
     def announcements(self) -> Announcements:
         """What acts on messages."""
-        from ipexlaunch.launch.supervise.handle_messages import Announcements
-
         return Announcements(self.crew, self.listener, self.feed, self.tended, self.showing.long_phase_s)
 
     @cached_property
     def collector(self) -> Collector:
         """What collects processes that have ended."""
-        from ipexlaunch.launch.supervise.reap import Collector
-
         return Collector(
             self.crew, self.listener, self.guardian, self.feed, self.tended, self.own_peak_kb, self.oom_kills
         )
@@ -215,8 +209,6 @@ class _Loop:
 
     def account(self, *, over: bool) -> Run:
         """What happened, at the end or so far."""
-        from ipexlaunch.launch.supervise.run_record_so_far import account
-
         return account(self.crew.children, self.crew.state, self.clock(), self.crew.notes, self.logs, over=over)
 
     def wait_once(self) -> None:
@@ -263,8 +255,6 @@ class _Loop:
             crew.by_pid[child.process.pid] = place
             self.guardian.add(child.process.pid)
         if self.showing.line_rule is not None and child.printed is None:
-            from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
-
             child.printed = PrintedCounts(
                 self.showing.line_rule,
                 self.clock,
@@ -338,7 +328,5 @@ class _Loop:
 
     def say(self, places: tuple[int, ...], command: str, **fields: object) -> None:
         """Send a command to these workers."""
-        from ipexlaunch.launch.supervise.message_protocol import command_line
-
         for place in places:
             self.listener.send(place, self.crew.children[place], command_line(command, **fields))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from ipexlaunch.documents.secret_values import mask_text, masked
@@ -15,7 +16,6 @@ from ipexlaunch.documents.strict_json import read_message
 from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.samples import UNKNOWN, Samples
 from ipexlaunch.plan.words import counted
-from ipexlaunch.quick_dataclass import dataclass
 
 LONGEST_MESSAGE_BYTES = 4 << 20
 """A line longer than this is not a message."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import selectors
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.background_writer import LAST_WORDS_S
 from ipexlaunch.launch.guard_streams import is_standard, outlets
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.message_protocol import LONGEST_MESSAGE_BYTES, Said, read_messages
 from ipexlaunch.launch.supervise.output_streams import Log, Stream
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.supervise.message_protocol import Said
-    from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.supervise.worker_process import Child
 
 READ_BYTES = 1 << 16
 
@@ -156,11 +154,6 @@ class Listener:
             child.channel.close()
             child.channel = None
             return
-        from ipexlaunch.launch.announced import Told
-        from ipexlaunch.launch.supervise.message_protocol import (  # with json: not before the workers are started
-            LONGEST_MESSAGE_BYTES,
-            read_messages,
-        )
 
         child.buffer += data
         longest = self._longest or LONGEST_MESSAGE_BYTES

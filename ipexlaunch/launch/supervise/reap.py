@@ -6,19 +6,16 @@ import os
 import resource
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ipexlaunch.doctor.preloads import doubt_of_death
 from ipexlaunch.launch.exit_status import describe_exit
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_in_words
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
 from ipexlaunch.launch.supervise.guardian import Guardian
 from ipexlaunch.launch.supervise.orphans import end_leftovers, signal_process, told_of
 from ipexlaunch.launch.supervise.read_output import Listener
 from ipexlaunch.launch.supervise.worker_set import Crew
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
 
 
 class Collector:

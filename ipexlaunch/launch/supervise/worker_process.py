@@ -9,19 +9,16 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping
-from dataclasses import field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
+from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.job import Worker
+from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.placement.verify import thinned
 from ipexlaunch.launch.samples import Samples, Tally
-from ipexlaunch.quick_dataclass import dataclass
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.announced import Told
-    from ipexlaunch.launch.job import Worker
-    from ipexlaunch.launch.placement.binding import Binding
-    from ipexlaunch.launch.placement.placement import Placement
-    from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
-    from ipexlaunch.launch.supervise.output_streams import Stream
+from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
+from ipexlaunch.launch.supervise.output_streams import Stream
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -148,10 +145,6 @@ def keep(child: Child, placement: Placement | None) -> None:
     if placement is not None:
         child.placements.append(placement)
         if len(child.placements) > LOOKS_KEPT:
-            from ipexlaunch.launch.placement.verify import (
-                thinned,  # here and elsewhere in supervise: not before the workers are started
-            )
-
             child.placements = thinned(child.placements, child.worker.instance)
 
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
+from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.interfaces import Means
 from ipexlaunch.launch.supervise.worker_process import Child
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.job import Launch
-    from ipexlaunch.launch.snapshot import Snapshot
-    from ipexlaunch.launch.supervise.interfaces import Means
 
 
 class Crew:

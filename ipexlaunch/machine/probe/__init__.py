@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ipexlaunch.machine.probe.read_machine import probe
 from ipexlaunch.machine.probe.sources import open_topology
-
-if TYPE_CHECKING:
-    from ipexlaunch.machine.probe.read_machine import probe
 
 __all__ = ["open_topology", "probe"]
 
@@ -15,7 +13,5 @@ __all__ = ["open_topology", "probe"]
 def __getattr__(name: str) -> Any:
     """`probe`, loaded when it is asked for: a machine from a document needs no reader of sysfs."""
     if name == "probe":
-        from ipexlaunch.machine.probe.read_machine import probe
-
         return probe
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ipexlaunch.machine.probe.kernel_text import shortened
 from ipexlaunch.machine.probe.tree import Tree
-from ipexlaunch.quick_dataclass import dataclass
 
 MOUNTINFO, MOUNTS = "proc/self/mountinfo", "proc/mounts"
 CONTROLLERS = frozenset(("cpu", "cpuset", "memory", "hugetlb"))

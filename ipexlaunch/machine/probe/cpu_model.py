@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ipexlaunch.machine.probe.kernel_text import printable
 from ipexlaunch.machine.probe.tree import Tree
-from ipexlaunch.quick_dataclass import dataclass
 
 CPUINFO = "proc/cpuinfo"
 FIRST_BYTES = 1 << 16

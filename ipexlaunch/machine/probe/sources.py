@@ -6,8 +6,12 @@ import os
 
 import ipexlaunch
 from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.machine.probe.archive import is_archive, open_archive
+from ipexlaunch.machine.probe.read_machine import probe
 from ipexlaunch.machine.probe.tree import DirectoryFiles, Files
+from ipexlaunch.machine.synthetic import is_sentence, machine_from_sentence
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology_file import parse_topology
 
 LARGEST_SOURCE = 1 << 28
 """Bytes of a document or archive; 65,536 cpus are 5 MB of YAML."""
@@ -32,7 +36,6 @@ def open_topology(source: str) -> Topology:
         return _parse(found, source)
     if found is not None:
         return _probe(found, f"sysfs:{source}")
-    from ipexlaunch.machine.synthetic import is_sentence, machine_from_sentence
 
     if is_sentence(source):
         return machine_from_sentence(source)
@@ -51,10 +54,6 @@ def open_topology(source: str) -> Topology:
 
 
 def _probe(root: Files, source: str) -> Topology:
-    from ipexlaunch.machine.probe.read_machine import (
-        probe,  # a document or a sentence can be had without it, 14 ms earlier
-    )
-
     return probe(root, source)
 
 
@@ -92,7 +91,6 @@ def _open(source: str) -> Files | bytes | None:
     if not os.path.exists(source):
         return None
     data = _read(source)
-    from ipexlaunch.machine.probe.archive import is_archive, open_archive
 
     return open_archive(source, data) if is_archive(data) else data
 
@@ -110,8 +108,6 @@ def _read(path: str) -> bytes:
 
 def _parse(data: bytes, path: str) -> Topology:
     from dataclasses import replace
-
-    from ipexlaunch.machine.topology_file import parse_topology
 
     try:
         text = data.decode("utf-8")

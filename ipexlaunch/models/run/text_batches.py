@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -12,9 +12,7 @@ from ipexlaunch.models.engines.batch_shapes import BatchShapes
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest
 from ipexlaunch.models.run.load_model import Loaded
-
-if TYPE_CHECKING:
-    from ipexlaunch.models.run.make_inputs import Batch
+from ipexlaunch.models.run.make_inputs import Batch
 
 PLACES = 7
 """Decimal places of vectors and scores: fp32 has no more for numbers up to 1, and the text is half as long."""

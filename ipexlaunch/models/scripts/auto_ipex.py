@@ -15,13 +15,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
+from ipexlaunch.models.scripts.watch_calls import Original
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-
-    from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
-    from ipexlaunch.models.scripts.watch_calls import Original
 
 LEFT_ALONE = object()
 EXIT_REFUSED = 2

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.models.scripts.call_sizes import items_of, new_tokens, vmapped_items
 from ipexlaunch.models.scripts.own_counting import counts_itself
+from ipexlaunch.models.scripts.watch_calls import Original
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-
-    from ipexlaunch.models.scripts.watch_calls import Original
 
 OTHER_MODELS_TOLD = 5
 

@@ -11,17 +11,15 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 from ipexlaunch.models.scripts.after_import import after_import
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
-
-    Original = Callable[..., Any]
-    Handle = Callable[[Original, Any, tuple[Any, ...], dict[str, Any], bool], Any]
-    """Given the original, the model, the call's arguments, and whether it generates; runs it, returns its result."""
+Original = Callable[..., Any]
+Handle = Callable[[Original, Any, tuple[Any, ...], dict[str, Any], bool], Any]
+"""Given the original, the model, the call's arguments, and whether it generates; runs it, returns its result."""
 
 
 def _never() -> bool:

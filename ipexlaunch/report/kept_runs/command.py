@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ipexlaunch.launch.job import Job
-from ipexlaunch.quick_dataclass import dataclass
 
 REPLAYED_OPTIONS = (
     "multi_task_manager", "disable_numactl", "disable_taskset", "strict", "local_pages", "lost_time", "ready_timeout",

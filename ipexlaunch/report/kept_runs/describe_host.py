@@ -20,6 +20,8 @@ from ipexlaunch.doctor.read import read_host_files, read_interpreter, read_memor
 from ipexlaunch.documents.secret_values import is_secret_name, mask_variables, masked
 from ipexlaunch.errors import TopologyError
 from ipexlaunch.launch.find_libraries import interpreter_prefixes
+from ipexlaunch.machine.probe.cgroups import own_groups
+from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
 from ipexlaunch.machine.topology import Topology
 
 SCHEMA = "ipexlaunch/environment/1"
@@ -105,9 +107,6 @@ def _governors(files: HostFiles) -> dict[str, int]:
 
 
 def _memory_limit(root: str) -> MemoryLimit | None:
-    from ipexlaunch.machine.probe.cgroups import own_groups
-    from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
-
     try:
         groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
     except TopologyError:

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from ipexlaunch.documents.text import parse_document, validate
+
 
 class _Python(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True)
@@ -37,8 +39,6 @@ def read_environment_text(text: str, source: str) -> Mapping[str, Any]:
     Raises:
         DocumentError: it does not follow the format; the message has the place.
     """
-    from ipexlaunch.documents.text import parse_document, validate
-
     document = parse_document(text, source, {"environment": [1]})
     validate(document, EnvironmentModel)
     return document.data

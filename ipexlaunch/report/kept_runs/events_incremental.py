@@ -7,13 +7,12 @@ looks that were thinned out) is told again from its beginning, after an event `a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.launch.samples import Samples
-from ipexlaunch.quick_dataclass import dataclass
 from ipexlaunch.report.kept_runs import event_rows
 from ipexlaunch.report.kept_runs.event_rows import Row
 from ipexlaunch.report.kept_runs.events_file import first_line, line_of

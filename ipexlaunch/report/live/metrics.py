@@ -18,13 +18,12 @@ from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.report.live.background_thread import Apart
 from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.sample_usage import UsageSampler
 from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
-
-    from ipexlaunch.report.live.sample_usage import UsageSampler
 
 FILE_INTERVAL_S = 15.0
 """Between two writings of the file; scrapes come every 15 to 60 seconds."""
@@ -124,8 +123,6 @@ class _Figures:
             if snapshot is None:
                 return
             if self._sampler is None:
-                from ipexlaunch.report.live.sample_usage import UsageSampler
-
                 self._sampler = UsageSampler()
             usages = self._sampler.sample({w.index: w.pid for w in snapshot.workers if w.pid is not None})
             # Who has ended keeps the time that was last seen: a counter that vanishes cannot be summed.

@@ -8,18 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
+from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.launch.guard_streams import is_standard, outlet_of, text_for
 from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.report.live.background_thread import Apart
+from ipexlaunch.report.live.progress_bar import batch_bar, batch_words
 from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.sample_usage import UsageSampler
+from ipexlaunch.report.live.table import live_line, live_table
 from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
-
-    from ipexlaunch.batch.progress import BatchProgress
-    from ipexlaunch.report.live.sample_usage import UsageSampler
 
 LINE_INTERVAL_S = 10.0
 """Between two lines where there is no terminal."""
@@ -67,8 +68,6 @@ class _Looker:
 
     def _usages(self, snapshot: Snapshot) -> dict[int, Usage]:
         if self._sampler is None:
-            from ipexlaunch.report.live.sample_usage import UsageSampler
-
             self._sampler = UsageSampler()
         return self._sampler.sample({worker.index: worker.pid for worker in snapshot.workers if worker.pid is not None})
 
@@ -140,8 +139,6 @@ class LiveTable(_Looker):
             self._after_resizing(console)
             from rich.console import Group
 
-            from ipexlaunch.report.live.table import live_table
-
             width, height = console.size
             bar = self._bar(snapshot, width)
             usages = self._usages(snapshot)
@@ -163,7 +160,6 @@ class LiveTable(_Looker):
         """The lines above the table: how far the job is."""
         if self._newest_progress is None:
             return []
-        from ipexlaunch.report.live.progress_bar import batch_bar
 
         return [batch_bar(self._newest_progress, snapshot, width=width)]
 
@@ -219,8 +215,6 @@ class LiveLines(_Looker):
             self._tell(f"the live view stopped: {self._apart.error!r}")
 
     def _show(self) -> None:
-        from ipexlaunch.report.live.table import live_line
-
         snapshot, progress = self._newest, self._newest_progress
         if snapshot is None or snapshot is self._shown or self._closing:
             return
@@ -232,7 +226,5 @@ class LiveLines(_Looker):
         self._shown = snapshot
         line = live_line(snapshot, self._usages(snapshot))
         if progress is not None:
-            from ipexlaunch.report.live.progress_bar import batch_words
-
             line = f"{batch_words(progress, snapshot)}; {line}"
         self._tell(line)

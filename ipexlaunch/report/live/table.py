@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 from ipexlaunch.launch.snapshot import Snapshot, WorkerSnapshot
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.text_table import rendered
 from ipexlaunch.report.live import wording as words
 from ipexlaunch.report.live.cells import GAP, Strayed, live_cells
 from ipexlaunch.report.live.usage import Usage
@@ -91,8 +92,6 @@ def live_text(
     color: bool = False,
 ) -> str:
     """`live_table` as text."""
-    from ipexlaunch.machine.text_table import rendered
-
     table = live_table(
         snapshot, usages, width=width, height=height, title=title, local_share_required=local_share_required
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from ipexlaunch.errors import EndedBySignal
 from ipexlaunch.launch.bind import adopt_orphans, held_to
@@ -15,9 +14,7 @@ from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import Means, Showing, supervise
 from ipexlaunch.launch.supervise.signal_wakeup import ENDING
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.throughput_regex import LineRule
+from ipexlaunch.launch.throughput_regex import LineRule
 
 
 def run_quietly(

@@ -8,13 +8,11 @@ import os
 import select
 import socket
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
+from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.status_file import write_status
 from ipexlaunch.report.live.status_socket.paths import LONGEST_PATH, SUFFIX, directories, name_of, problem_with
-
-if TYPE_CHECKING:
-    from ipexlaunch.launch.snapshot import Snapshot
-    from ipexlaunch.report.live.run_identity import RunIdentity
 
 MOST_WAITING = 16
 """Connections that may be half answered; with one more the oldest is dropped."""
@@ -132,8 +130,6 @@ class StatusSocket:
             self._epoll = None
 
     def _accept(self, now: Callable[[], Snapshot]) -> None:
-        from ipexlaunch.report.live.status_file import write_status
-
         if self._listener is None or self._epoll is None:
             return
         try:
