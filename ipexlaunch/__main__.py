@@ -18,24 +18,13 @@ def main() -> None:
     """Leave with the exit code of the command line."""
     if getsignal(SIGINT) is default_int_handler:
         signal(SIGINT, _quit)
-    import gc
+    # Not at the top: from here on an interrupt is answered in one line.
+    from ipexlaunch.cli.main import run_program
 
-    # Nothing that start-up allocates is garbage; looking for it would cost a twentieth of the start.
-    gc.disable()
-    from ipexlaunch.launch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
-
-    open_closed_descriptors()
-    take_over()
-    from ipexlaunch.cli.commands import EXIT_UNSHOWN
-    from ipexlaunch.cli.main import main as run
-
-    code = run()
-    problems = wait_until_shown()
-    if problems:
-        say_unshown(problems)
+    code = run_program()
     for number in (SIGINT, SIGHUP):  # the interpreter's own end is no place to be interrupted
         signal(number, SIG_IGN)
-    sys.exit(code or (EXIT_UNSHOWN if problems else 0))
+    sys.exit(code)
 
 
 def _quit(_number: int, _frame: object) -> None:

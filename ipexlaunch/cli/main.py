@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
 
 from ipexlaunch import __version__
-from ipexlaunch.cli.commands import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED
+from ipexlaunch.cli.commands import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
+from ipexlaunch.launch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
+from ipexlaunch.launch.shortages import remedy_of
 
 BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""
@@ -63,6 +66,17 @@ def ipexlaunch() -> None:
     """
 
 
+def run_program() -> int:
+    """Run the command line of this process to its very end: until what it says is shown; returns its exit code."""
+    open_closed_descriptors()
+    take_over()
+    code = main()
+    problems = wait_until_shown()
+    if problems:
+        say_unshown(problems)
+    return code or (EXIT_UNSHOWN if problems else 0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; only this function turns errors into codes.
 
@@ -79,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         name = context.command_path if context else "ipexlaunch"
         message = error.format_message()
         if isinstance(error, click.NoSuchOption):
+            # --help and the other commands need nothing of a run's options.
             from ipexlaunch.cli.options.run_options import explain_absent
 
             message = explain_absent(message)
@@ -88,8 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EndedBySignal as ended:
         return _complain("interrupted", ended.exit_code)
     except Exception as error:  # the boundary: whatever else escapes is our bug, said as such, or the system's refusal
-        import traceback
-
         if refusal := _refusal(error):
             return _complain(refusal, IpexLaunchError.exit_code)
 
@@ -100,8 +113,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _refusal(error: Exception) -> str:
     """What is wrong with the process that we are, where that is the reason of an error; else ""."""
-    from ipexlaunch.launch.shortages import remedy_of
-
     if remedy := remedy_of(error):
         what = getattr(error, "strerror", None) or str(error) or "no memory is left"
         where = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""

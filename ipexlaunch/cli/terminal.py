@@ -9,6 +9,7 @@ from typing import TextIO
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.documents.typed_text import whole_number
 from ipexlaunch.documents.visible_text import visible, visible_drawing
+from ipexlaunch.machine.pictures.ascii_text import ascii_text
 
 WIDTH = 100
 """Columns where the stream is no terminal."""
@@ -68,7 +69,5 @@ def showable(drawing: str, stream: TextIO) -> str:
     try:
         drawing.encode(stream.encoding or "utf-8")
     except UnicodeEncodeError:
-        from ipexlaunch.machine.pictures.ascii_text import ascii_text
-
         return ascii_text(drawing)
     return drawing
