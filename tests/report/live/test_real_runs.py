@@ -244,8 +244,6 @@ def test_without_the_options_nothing_of_it_is_loaded(directory: Path) -> None:
         "prometheus_client",
         "psutil",
         "rich",
-        "ipexlaunch.report.live.show",
-        "ipexlaunch.report.live.sample_usage",
     ):
         assert f" {heavy}\n" not in loaded, heavy
 
