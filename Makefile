@@ -51,13 +51,16 @@ campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (
 fuzz: env ## 50,000 damaged documents, lists, sentences, messages and options (about 5 minutes)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.fuzz --count 50000
 
-check: env ## format, lint, types, import rule, switches that nothing sets, the picture of the house
+check: env ## format, lint, types, import rule, the house: what nothing uses, what stands twice, what is too long
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/python tools/unused_defaults.py
 	$(bin)/python tools/draw_house.py --check
+	$(bin)/python tools/check_house.py
+	$(bin)/vulture
+	$(bin)/pylint --score=n ipexlaunch
 
 lint: check ## the same as check
 
