@@ -365,12 +365,16 @@ def test_workers_that_never_say_a_word_are_looked_at_too(tmp_path: Path) -> None
         assert all(placement.cpus == record.instance.cpus for placement in record.placements)
 
 
-def test_hundreds_of_workers_have_room_for_their_descriptors(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [0, 70])
+def test_hundreds_of_workers_have_room_for_their_descriptors(tmp_path: Path, held: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    others = [os.open(tmp_path, os.O_RDONLY) for _ in range(held)]
     resource.setrlimit(resource.RLIMIT_NOFILE, (150, hard))
     try:
         run, out, _, _ = run_workers("#!/bin/sh\nulimit -Sn\n", tmp_path, count=100, kind="executable")
     finally:
+        for other in others:
+            os.close(other)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert run.exit_code == 0
     assert len(out.splitlines()) == 100

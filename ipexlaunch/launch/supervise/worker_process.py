@@ -133,7 +133,8 @@ FileLimit = tuple[int, int]
 def make_room_for(workers: int) -> FileLimit | None:
     """Raise the launcher's own limit of open files where so many workers need it; the limit it had, else None."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS
+    held = max(map(int, os.listdir("/proc/self/fd")), default=0)  # whoever started us may have left many open
+    needed = held + workers * DESCRIPTORS_PER_WORKER + SPARE_DESCRIPTORS
     if soft >= needed or soft == resource.RLIM_INFINITY:
         return None
     resource.setrlimit(resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard))
