@@ -8,21 +8,13 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import yaml
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from ipexlaunch.documents.large_numbers import LARGEST, place_of_large_number
-from ipexlaunch.documents.typed_text import ascii_escapes
 from ipexlaunch.errors import DocumentError
-
-Model = TypeVar("Model", bound=BaseModel)
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +42,7 @@ def parse_document(text: str, source: str, kinds: Mapping[str, Sequence[int]]) -
     """
     data = _parse(text, source)
     if (large := place_of_large_number(data)) is not None:
-        where = ", ".join(filter(None, (_line_of(text, large), _place(large))))
+        where = ", ".join(filter(None, (line_of(text, large), place_of(large))))
         raise DocumentError(
             source, where, f"it holds a number of {LARGEST.bit_length()} bits or more, as nothing here has"
         )
@@ -59,29 +51,11 @@ def parse_document(text: str, source: str, kinds: Mapping[str, Sequence[int]]) -
     schema = data.get("schema")
     name, _, version = str(schema).removeprefix("ipexlaunch/").partition("/")
     if not (isinstance(schema, str) and schema.startswith("ipexlaunch/")) or name not in kinds:
-        problem = "it has no key 'schema'" if schema is None else f"its schema is {_shortened(schema)}"
+        problem = "it has no key 'schema'" if schema is None else f"its schema is {shortened(schema)}"
         raise DocumentError(source, "", problem, _welcome(kinds))
     if version not in map(str, kinds[name]):
-        raise DocumentError(source, _line_of(text, ("schema",)), f"its schema is {_shortened(schema)}", _welcome(kinds))
+        raise DocumentError(source, line_of(text, ("schema",)), f"its schema is {shortened(schema)}", _welcome(kinds))
     return Document(source=source, text=text, data=data, kind=name, version=int(version))
-
-
-def validate(document: Document, model: type[Model]) -> Model:
-    """The document as a model, or the error that names every place where it departs from it.
-
-    Raises:
-        DocumentError: the first problem in the order of the file; `problems` has them all.
-    """
-    try:
-        return model.model_validate({key: value for key, value in document.data.items() if key != "schema"})
-    except ValidationError as error:
-        found = [_problem(document, model, details) for details in error.errors(include_url=False)]
-        found.sort(key=lambda problem: problem[0])
-        _, where, text, hint = found[0]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        problem = DocumentError(document.source, where, text + more, hint)
-        problem.problems = tuple(f"{where}: {text}" + (f"; {hint}" if hint else "") for _, where, text, hint in found)
-        raise problem from None
 
 
 def problem_at(document: Document, path: tuple[str | int, ...], problem: str, hint: str) -> DocumentError:
@@ -93,23 +67,20 @@ def problem_at(document: Document, path: tuple[str | int, ...], problem: str, hi
         problem: what is wrong there.
         hint: what would work; empty where nothing can be advised.
     """
-    line, place = _line_of(document.text, path), _place(path)
+    line, place = line_of(document.text, path), place_of(path)
     return DocumentError(document.source, f"{line}, {place}" if line else place, problem, hint)
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
     """YAML for people: keys in the order given, innermost rows on one line each."""
+    import yaml
+
     form: dict[str, Any] = {"sort_keys": False, "default_flow_style": None, "width": 2**20, "allow_unicode": True}
     try:
-        text: str = yaml.dump(data, Dumper=_Dumper, **form)
+        text: str = yaml.dump(data, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper), **form)
     except UnicodeEncodeError:  # libyaml is given UTF-8, in which bytes that are no text have no form
         text = yaml.dump(data, Dumper=yaml.SafeDumper, **form)
     return text
-
-
-def dump_json(data: Mapping[str, Any]) -> str:
-    """JSON for machines, keys in the order given, ending in a newline; bytes that are no text are escapes."""
-    return ascii_escapes(json.dumps(data, indent=1, ensure_ascii=False)) + "\n"
 
 
 DEEPEST = 64
@@ -171,6 +142,8 @@ def _parse(text: str, source: str) -> Any:
             if is_deeper(data, DEEPEST):
                 raise _too_deep(source)
             return data
+    import yaml
+
     _refuse_depth(text, source)
     try:
         quick = _parse_long_list(text)
@@ -189,7 +162,10 @@ def _parse(text: str, source: str) -> Any:
 
 def _loader(text: str) -> Any:
     """libyaml's loader, or the slower one that knows the escapes of bytes that are no text."""
-    return yaml.SafeLoader if re.search(r"\\uD[89A-F]", text, re.IGNORECASE) else _Loader
+    import yaml
+
+    escaped = re.search(r"\\uD[89A-F]", text, re.IGNORECASE)
+    return yaml.SafeLoader if escaped else getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 _ROW = r'- \{(?:[a-z]\w*: (?:-?(?:0|[1-9]\d*)|null|true|false|"[^"\\:\n]*")(?:, )?)+\}\n'
@@ -211,13 +187,15 @@ def _parse_long_list(text: str) -> Any:
 
     YAML takes 0.14 s for the 2,048 cpus of a large machine, JSON 5 ms; what is not such a row is left to YAML.
     """
+    import yaml
+
     found = list(_LONG_LIST.finditer(text))
     if len(found) != 1:
         return None
     key, rows = found[0].groups()
     try:
         listed = json.loads(_as_json(rows))
-        data = yaml.load(f"{text[: found[0].start()]}{key}: []\n{text[found[0].end() :]}", Loader=_Loader)
+        data = yaml.load(f"{text[: found[0].start()]}{key}: []\n{text[found[0].end() :]}", Loader=_loader(""))
     except (ValueError, yaml.YAMLError):
         return None  # the whole text is read again, so that the error names the right line
     if not isinstance(data, dict) or data.get(key) != []:
@@ -225,59 +203,26 @@ def _parse_long_list(text: str) -> Any:
     return {**data, key: listed}
 
 
-def _problem(document: Document, model: type[BaseModel], details: Any) -> tuple[int, str, str, str]:
-    """(line, place, problem, hint) of one finding of the validator."""
-    path = tuple(details["loc"])
-    place = _place(path)
-    line = _line_of(document.text, path)
-    where = f"{line}, {place}" if line else place
-    number = int(line.removeprefix("line ")) if line else 0
-    if details["type"] in ("extra_forbidden", "invalid_key") and re.fullmatch(r"[\d-]+", str(path[-1])):
-        return number, where, f"{str(path[-1])!r} stands where a key should", 'put lists with commas in quotes: "0-3,8"'
-    if details["type"] == "extra_forbidden":
-        hint = _nearest(str(path[-1]), _known_keys(model, path[:-1]))
-        return number, where, f"unknown key {str(path[-1])!r}", hint
-    if details["type"] == "missing":
-        return number, where, f"the key {str(path[-1])!r} is missing", ""
-    message = details["msg"].removeprefix("Value error, ")
-    return number, where, f"{message[0].lower()}{message[1:]}, not {_shortened(details['input'])}", ""
-
-
-def _known_keys(model: Any, path: tuple[Any, ...]) -> list[str]:
-    """Keys of the model that the path leads to, found through the schema so that nesting needs no registry."""
-    schema = model.model_json_schema(by_alias=True)
-    here: Any = schema
-    for step in path:
-        here = _resolve(schema, here)
-        here = here.get("items", {}) if isinstance(step, int) else here.get("properties", {}).get(step, {})
-    return list(_resolve(schema, here).get("properties", {}))
-
-
-def _resolve(schema: Any, here: Any) -> Any:
-    for option in here.get("anyOf", []):
-        if option.get("type") != "null":
-            return _resolve(schema, option)
-    if "$ref" in here:
-        return schema["$defs"][here["$ref"].rpartition("/")[2]]
-    return here
-
-
-def _nearest(key: str, known: list[str]) -> str:
+def nearest(key: str, known: list[str]) -> str:
+    """Advice for whoever wrote a key that is not known."""
     close = difflib.get_close_matches(key, known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
     return "known keys are " + ", ".join(known) if known else ""
 
 
-def _place(path: tuple[Any, ...]) -> str:
+def place_of(path: tuple[Any, ...]) -> str:
+    """Keys and indexes as people write them, such as "cpus[2].core"."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else (f".{step}" if text else str(step))
     return text
 
 
-def _line_of(text: str, path: tuple[Any, ...]) -> str:
+def line_of(text: str, path: tuple[Any, ...]) -> str:
     """ "line N" of the place, or of the nearest enclosing place that exists; "" where the text cannot be composed."""
+    import yaml
+
     try:
         node = yaml.compose(text, Loader=_loader(text))
     except (yaml.YAMLError, UnicodeEncodeError):
@@ -307,8 +252,7 @@ def _kind_of(data: object) -> str:
     return "nothing" if data is None else "a list" if isinstance(data, list) else "plain text"
 
 
-def _shortened(value: object) -> str:
-    import reprlib  # not repr: aliases of aliases can make a small YAML file a huge value
-
-    text = reprlib.repr(value)
+def shortened(value: object) -> str:
+    """The value as it can stand in a message."""
+    text = reprlib.repr(value)  # not repr: aliases of aliases can make a small YAML file a huge value
     return text if len(text) <= 60 else text[:57] + "..."

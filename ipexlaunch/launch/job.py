@@ -14,6 +14,7 @@ from ipexlaunch.doctor.openmp_affinity import collapsing
 from ipexlaunch.doctor.preloads import library_name, preloaded_in
 from ipexlaunch.doctor.thread_pools import shell_counts
 from ipexlaunch.documents import secret_values
+from ipexlaunch.documents.forms import in_documents
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.process_starters import processes_of, starter_of, unwrapped
 from ipexlaunch.plan.devices import cache_variables, device_variables
@@ -57,7 +58,7 @@ class Job:
     """Use the allocator settings of ipexrun's --benchmark."""
     runner: tuple[str, ...] = ()
     """Words between the interpreter and the program: our own program that runs it, with its options; () for none."""
-    module_path: str = ""
+    module_path: str = field(default="", metadata=in_documents(key=""))
     """Directory to put first on PYTHONPATH, so that `import ipexlaunch` in a worker is the launcher's ipexlaunch."""
     path_first: str = ""
     """Directory that PATH begins with, so that the program's children find its interpreter; "" leaves PATH."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipexlaunch.launch.lifecycle import Phase
+from ipexlaunch.machine.cpulist import Ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +15,9 @@ class WorkerSnapshot:
     index: int
     pid: int | None
     phase: Phase
-    cpus: frozenset[int]
+    cpus: Ids
     """Planned."""
-    nodes: frozenset[int]
+    nodes: Ids
     """Planned nodes of its memory."""
     memory: str
     """Policy as the kernel accepted it."""
@@ -52,11 +53,11 @@ class Snapshot:
     """Since the start of the run."""
     measured_s: float | None
     """Since the common start; None before it."""
-    workers: tuple[WorkerSnapshot, ...]
     rate: float | None
     """Sum of the workers' present rates, items per second."""
     failures: tuple[str, ...] = ()
     """Messages, earliest first."""
+    workers: tuple[WorkerSnapshot, ...]
 
 
 RATE_WINDOW_S = 5.0

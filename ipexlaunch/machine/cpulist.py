@@ -6,7 +6,9 @@ Source: Documentation/admin-guide/cputopology.rst and lib/bitmap.c (bitmap_parse
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
+from ipexlaunch.documents.forms import Form
 from ipexlaunch.documents.typed_text import quoted, whole_number
 from ipexlaunch.errors import RequestError
 
@@ -66,3 +68,21 @@ def format_list(ids: Iterable[int]) -> str:
 
 def _format_run(run: list[int]) -> str:
     return str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}"
+
+
+def _ids(value: object) -> frozenset[int]:
+    """A list in a document; one id may stand bare, because YAML reads 5 as a number, and nothing is an empty list."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        if value is None:
+            return frozenset()
+        raise ValueError('it should be a list such as "0-13,56-69"')
+    try:
+        return parse_list(value)
+    except RequestError as error:
+        raise ValueError(f"{error.available} ({error.hint})") from None
+
+
+Ids = Annotated[frozenset[int], Form(_ids, format_list)]
+"""A value's field of cpus or nodes, which documents hold as "0-3,8"."""

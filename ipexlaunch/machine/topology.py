@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
+from ipexlaunch.documents.forms import Limits, Whole
+from ipexlaunch.machine.cpulist import Ids
+
+Quota = Annotated[float, Limits(gt=0)]
 Kind = Literal["performance", "efficiency"]
 LimitKind = Literal["affinity", "cpuset", "quota", "memory", "view"]
 """What narrows; a view narrows nothing, it is what a container is shown in place of a file of the host."""
@@ -20,22 +24,22 @@ LimitKind = Literal["affinity", "cpuset", "quota", "memory", "view"]
 class Cpu:
     """One online logical cpu."""
 
-    id: int
-    core: int
+    id: Whole
+    core: Whole
     """Lowest cpu id among the SMT siblings of its core, so that it is unique on the machine."""
-    socket: int
+    socket: Whole
     """physical_package_id, or the lowest cpu id of the package where the kernel gives none (-1)."""
-    node: int | None = None
+    node: Whole | None = None
     """NUMA node; None where the machine has no node directories."""
-    l2: int | None = None
+    l2: Whole | None = None
     """Lowest cpu id that shares its L2 cache; None where unknown."""
-    l3: int | None = None
+    l3: Whole | None = None
     """Lowest cpu id that shares its L3 cache; None where unknown."""
     kind: Kind | None = None
     """On hybrid machines; None where all cores are alike."""
-    die: int | None = None
+    die: Whole | None = None
     """Lowest cpu id of its die; None where the kernel tells none."""
-    cluster: int | None = None
+    cluster: Whole | None = None
     """Lowest cpu id of its cluster (cores that share an L2 cache or a bus); None where the kernel tells none."""
 
 
@@ -43,21 +47,21 @@ class Cpu:
 class Node:
     """One NUMA node. It may have no cpus (HBM, CXL, GPU memory) or no memory."""
 
-    id: int
-    memory_bytes: int
+    id: Whole
+    memory_bytes: Whole
     """MemTotal; 0 for a memoryless node, and on all nodes where a saved tree holds no meminfo at all (then
     `Topology.allowed_nodes` still tells which nodes may be used)."""
-    distances: Mapping[int, int] = field(default_factory=dict)
+    distances: Mapping[Whole, Whole] = field(default_factory=dict)
     """Node id to ACPI SLIT distance (10 = local); empty where the kernel gives none."""
-    huge_pages: Mapping[int, int] = field(default_factory=dict)
+    huge_pages: Mapping[Whole, Whole] = field(default_factory=dict)
     """Page size in bytes to the number of pages set aside on this node; empty where the kernel tells none."""
-    initiators: frozenset[int] = frozenset()
+    initiators: Ids = frozenset()
     """Nodes that reach this node's memory fastest (HMAT access class 0); empty where the firmware tells none."""
-    read_bandwidth_mb_s: int | None = None
+    read_bandwidth_mb_s: Whole | None = None
     """MB/s from its initiators, as HMAT says; None where it says nothing."""
-    read_latency_ns: int | None = None
+    read_latency_ns: Whole | None = None
     """Nanoseconds from its initiators, as HMAT says; None where it says nothing."""
-    hidden_cpus: frozenset[int] = frozenset()
+    hidden_cpus: Ids = frozenset()
     """Cpus of this node that a container does not show; a node without other cpus is not memory-only for that."""
 
 
@@ -71,7 +75,7 @@ class Accelerator:
     """"intel", "nvidia", "amd", or the PCI vendor id, "0x1da3"."""
     device: str
     """PCI device id, "0x0bd5"."""
-    node: int | None = None
+    node: Whole | None = None
     """The node that it hangs on; None where the firmware tells none."""
 
 
@@ -82,15 +86,15 @@ class Limit:
     kind: LimitKind
     file: str
     """The file that says so, relative to the root, e.g. "proc/self/status"."""
-    cpus: frozenset[int] | None = None
+    cpus: Ids | None = None
     """Cpus that it allows, as the file says; None where it says nothing of cpus."""
-    nodes: frozenset[int] | None = None
+    nodes: Ids | None = None
     """Nodes whose memory it allows, as the file says; None where it says nothing of nodes."""
-    quota: float | None = None
+    quota: Quota | None = None
     """Cpu time per time, in cpus; None where it sets no quota."""
-    memory_bytes: int | None = None
+    memory_bytes: Whole | None = None
     """That all processes in the cgroup may have together; None where it says nothing of memory."""
-    page_bytes: int | None = None
+    page_bytes: Whole | None = None
     """Size of the huge pages that `memory_bytes` is about; None where it is about ordinary memory."""
 
 
@@ -98,31 +102,31 @@ class Limit:
 class Topology:
     """One machine. Present and allowed are apart: `cpus` are the online ones, `allowed_cpus` those we may use."""
 
-    cpus: tuple[Cpu, ...]
+    about: str = ""
+    source: str = "made"
+    """Where the facts come from: "live", "sysfs:DIR", "file:PATH", "made:2s 2n 28c 2t"."""
+    cpu_model: str | None = None
+    """As /proc/cpuinfo names it; None where it does not."""
+    cpus: Annotated[tuple[Cpu, ...], Limits(min_length=1)]
     """Ascending by id."""
     nodes: tuple[Node, ...] = ()
     """Ascending by id; empty where the machine has no node directories."""
-    allowed_cpus: frozenset[int]
-    allowed_nodes: frozenset[int]
+    allowed_cpus: Ids
+    allowed_nodes: Ids
     """Nodes whose memory we may use."""
-    cpu_quota: float | None = None
+    cpu_quota: Quota | None = None
     """In cpus (quota / period of the tightest cgroup); None where there is no limit."""
-    memory_limit_bytes: int | None = None
+    memory_limit_bytes: Whole | None = None
     """Of the tightest cgroup, swap not counted; None where there is no limit."""
     isa: frozenset[str] = frozenset()
     """Instruction-set flags as the kernel spells them, those that matter to inference."""
-    source: str = "made"
-    """Where the facts come from: "live", "sysfs:DIR", "file:PATH", "made:2s 2n 28c 2t"."""
-    about: str = ""
-    cpu_model: str | None = None
-    """As /proc/cpuinfo names it; None where it does not."""
-    present_cpus: frozenset[int] = frozenset()
+    present_cpus: Ids = frozenset()
     """Cpus that are plugged in, online or not; empty where only the online ones are known."""
-    possible_cpus: frozenset[int] = frozenset()
+    possible_cpus: Ids = frozenset()
     """Cpus that could ever be plugged in; empty where only the online ones are known."""
-    offline_cpus: frozenset[int] = frozenset()
+    offline_cpus: Ids = frozenset()
     """Cpus that have a directory and are not online."""
-    isolated_cpus: frozenset[int] = frozenset()
+    isolated_cpus: Ids = frozenset()
     """Cpus that the scheduler leaves alone (isolcpus); they are used only by who asks for them."""
     smt: str | None = None
     """SMT control: on, off, forceoff, notsupported, notimplemented; None where the kernel tells none."""

@@ -6,18 +6,18 @@ Rows of cpus and nodes stand on one line each. In YAML what is unknown is left o
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from ipexlaunch.documents.codec import read_value, to_plain
+from ipexlaunch.documents.text import Document, parse_document, problem_at
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Cpu, Limit, Node, Topology
+from ipexlaunch.machine.topology import Topology
 
 KIND = "topology"
 VERSIONS = (1,)
 SCHEMA = f"ipexlaunch/{KIND}/{VERSIONS[-1]}"
-
-CPU_KEYS = ("id", "core", "socket", "node", "l2", "l3", "kind", "die", "cluster")
 
 
 def parse_topology(text: str, source: str) -> Topology:
@@ -32,31 +32,79 @@ def parse_topology(text: str, source: str) -> Topology:
     Raises:
         DocumentError: what departs from the format, or contradicts itself, with its place.
     """
-    from ipexlaunch.documents.text import parse_document
-    from ipexlaunch.machine.topology_schema import topology_from_document
+    document = parse_document(text, source, {KIND: VERSIONS})
+    given = {key: value for key, value in document.data.items() if value is not None}
+    topology = read_value(replace(document, data={"allowed_cpus": "", "allowed_nodes": "", **given}), Topology)
+    cpus, nodes = frozenset(cpu.id for cpu in topology.cpus), frozenset(node.id for node in topology.nodes)
+    if "allowed_cpus" not in given:
+        topology = replace(topology, allowed_cpus=cpus)
+    if "allowed_nodes" not in given:
+        with_memory = frozenset(node.id for node in topology.nodes if node.memory_bytes)
+        topology = replace(topology, allowed_nodes=with_memory or nodes)
+    _check(document, topology, cpus, nodes)
+    return replace(
+        topology,
+        cpus=tuple(sorted(topology.cpus, key=lambda cpu: cpu.id)),
+        nodes=tuple(sorted(topology.nodes, key=lambda node: node.id)),
+        accelerators=tuple(sorted(topology.accelerators, key=lambda device: device.address)),
+    )
 
-    return topology_from_document(parse_document(text, source, {KIND: VERSIONS}))
+
+def _check(document: Document, topology: Topology, cpus: frozenset[int], nodes: frozenset[int]) -> None:
+    """Refuse what no machine can be: ids that come twice, references to what is not there."""
+    _check_unique(document, "cpus", [cpu.id for cpu in topology.cpus])
+    _check_unique(document, "nodes", [node.id for node in topology.nodes])
+    for index, cpu in enumerate(topology.cpus):
+        path: tuple[str | int, ...] = ("cpus", index)
+        first = topology.by_cpu.get(cpu.core)
+        if first is None or first.core != cpu.core or cpu.core > cpu.id:
+            raise problem_at(document, (*path, "core"), f"{cpu.core} is not the lowest cpu id of a core", "")
+        if first.socket != cpu.socket:
+            raise problem_at(document, (*path, "socket"), f"cpu {cpu.id} and its sibling {cpu.core} differ", "")
+        if cpu.node is not None and cpu.node not in nodes:
+            raise problem_at(document, (*path, "node"), f"there is no node {cpu.node}", f"nodes: {format_list(nodes)}")
+    for index, node in enumerate(topology.nodes):
+        strange = (set(node.distances) | node.initiators) - nodes
+        if strange:
+            key = "distances" if strange & set(node.distances) else "initiators"
+            raise problem_at(document, ("nodes", index, key), f"there is no node {min(strange)}", "")
+    for key, ids, known in (
+        ("allowed_cpus", topology.allowed_cpus, cpus),
+        ("allowed_nodes", topology.allowed_nodes, nodes),
+    ):
+        if not ids <= known:
+            hint = f"there are {format_list(known)}" if known else "the document has no nodes"
+            raise problem_at(document, (key,), f"{format_list(ids - known)} is not there", hint)
+
+
+def _check_unique(document: Document, key: str, ids: Iterable[int]) -> None:
+    seen: set[int] = set()
+    for index, number in enumerate(ids):
+        if number in seen:
+            raise problem_at(document, (key, index, "id"), f"{number} stands there twice", "")
+        seen.add(number)
 
 
 def topology_to_yaml(topology: Topology) -> str:
     """The document as YAML, one cpu or node a line, without what is unknown."""
-    data = {key: value for key, value in _plain(topology).items() if value not in (None, "", [], {})}
-    lines = []
-    for key, value in data.items():
+    lines = [f"schema: {SCHEMA}\n"]
+    for key, value in to_plain(topology).items():
+        if value in (None, "", [], {}):
+            continue
         if key == "cpus":  # by hand: the YAML library takes 300 ms for 2,048 rows
-            lines.append("cpus:\n" + "".join(f"- {{{_cpu_line(cpu)}}}\n" for cpu in topology.cpus))
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines.append("cpus:\n" + "".join(f"- {{{_cpu_line(row)}}}\n" for row in value))
+        elif isinstance(value, list) and isinstance(value[0], dict):
             rows = [{name: item for name, item in row.items() if item not in (None, "", {})} for row in value]
             lines.append(f"{key}:\n" + "".join(f"- {_flow(row)}\n" for row in rows))
         else:
-            lines.append(f"{key}: {value if key == 'schema' else _quoted(value)}\n")
+            lines.append(f"{key}: {_quoted(value)}\n")
     return "".join(lines)
 
 
 def topology_to_json(topology: Topology) -> str:
     """The document as JSON, every key written, one cpu or node a line."""
-    parts = []
-    for key, value in _plain(topology).items():
+    parts = [f' "schema": "{SCHEMA}"']
+    for key, value in to_plain(topology).items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             rows = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in value)
             parts.append(f' "{key}": [\n  {rows}\n ]')
@@ -65,9 +113,8 @@ def topology_to_json(topology: Topology) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def _cpu_line(cpu: Cpu) -> str:
-    values = ((name, getattr(cpu, name)) for name in CPU_KEYS)
-    return ", ".join(f"{name}: {value}" for name, value in values if value is not None)
+def _cpu_line(row: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in row.items() if value is not None)
 
 
 def _quoted(value: object) -> str:
@@ -79,53 +126,3 @@ def _quoted(value: object) -> str:
 def _flow(row: Mapping[str, Any]) -> str:
     """A row as one line; JSON is YAML, and bare keys read better."""
     return "{" + ", ".join(f"{key}: {_quoted(value)}" for key, value in row.items()) + "}"
-
-
-def _plain(topology: Topology) -> dict[str, Any]:
-    """The document as plain data, in the order in which it is written."""
-    return {
-        "schema": SCHEMA,
-        "about": topology.about,
-        "source": topology.source,
-        "cpu_model": topology.cpu_model,
-        "cpus": [{name: getattr(cpu, name) for name in CPU_KEYS} for cpu in topology.cpus],
-        "nodes": [_node_row(node) for node in topology.nodes],
-        "allowed_cpus": format_list(topology.allowed_cpus),
-        "allowed_nodes": format_list(topology.allowed_nodes),
-        "cpu_quota": topology.cpu_quota,
-        "memory_limit_bytes": topology.memory_limit_bytes,
-        "isa": sorted(topology.isa),
-        "present_cpus": format_list(topology.present_cpus),
-        "possible_cpus": format_list(topology.possible_cpus),
-        "offline_cpus": format_list(topology.offline_cpus),
-        "isolated_cpus": format_list(topology.isolated_cpus),
-        "smt": topology.smt,
-        "accelerators": [asdict(device) for device in topology.accelerators],
-        "limits": [_limit_row(limit) for limit in topology.limits],
-        "gaps": list(topology.gaps),
-    }
-
-
-def _node_row(node: Node) -> dict[str, Any]:
-    return {
-        "id": node.id,
-        "memory_bytes": node.memory_bytes,
-        "distances": {str(other): distance for other, distance in sorted(node.distances.items())},
-        "huge_pages": {str(size): count for size, count in sorted(node.huge_pages.items())},
-        "initiators": format_list(node.initiators),
-        "read_bandwidth_mb_s": node.read_bandwidth_mb_s,
-        "read_latency_ns": node.read_latency_ns,
-        "hidden_cpus": format_list(node.hidden_cpus),
-    }
-
-
-def _limit_row(limit: Limit) -> dict[str, Any]:
-    return {
-        "kind": limit.kind,
-        "file": limit.file,
-        "cpus": None if limit.cpus is None else format_list(limit.cpus),
-        "nodes": None if limit.nodes is None else format_list(limit.nodes),
-        "quota": limit.quota,
-        "memory_bytes": limit.memory_bytes,
-        "page_bytes": limit.page_bytes,
-    }

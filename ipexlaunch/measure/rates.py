@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from ipexlaunch.documents.forms import Checked, Limits
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 
 Start = Literal["common", "first", "run"]
@@ -20,6 +21,19 @@ STARTS: dict[Start, str] = {
     "first": "the first worker's start",
     "run": "the start of the run",
 }
+
+LEAST_RATE, LARGEST_RATE = 1e-9, 1e30
+"""Items per second. What was measured lies between, and so no ratio of two rates leaves what a float can hold."""
+
+
+def _measured(rate: float) -> float:
+    if 0 < rate < LEAST_RATE:
+        raise ValueError(f"a rate is 0 or at least {LEAST_RATE:g}")
+    return rate
+
+
+Rate = Annotated[float, Limits(ge=0, le=LARGEST_RATE), Checked(_measured)]
+"""Items per second, as a document may tell it."""
 
 STEADY_SHARE_REQUIRED = 0.5
 STEADY_SECONDS_REQUIRED = 60.0

@@ -13,17 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ipexlaunch.batch.counts import BatchSummary
+from ipexlaunch.documents.forms import in_documents
 from ipexlaunch.launch.announced import COUNTED_NOTHING
 from ipexlaunch.launch.exit_status import SIGNAL_NAMES
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Failure
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
 from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.cpulist import Ids, format_list
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
 from ipexlaunch.measure.format_number import figure
 from ipexlaunch.measure.percentiles import Distribution, distribution
-from ipexlaunch.measure.rates import Start, began, items_within, rate_of, start_kind, window_of
+from ipexlaunch.measure.rates import Rate, Start, began, items_within, rate_of, start_kind, window_of
 from ipexlaunch.measure.solo_baseline import Baseline, Scaling, scaling_of
 
 EXIT_INVALID = 4
@@ -40,11 +41,11 @@ CLAIMED_RATE = "claimed_rate"
 class Throughput:
     """Rates of the whole run; None where nothing was counted or the definition does not apply."""
 
-    makespan: float | None
+    makespan: Rate | None
     """Items per second: all items / (last completion - start)."""
-    steady: float | None
+    steady: Rate | None
     """Items per second within the window in which every worker was working."""
-    naive_sum: float | None
+    naive_sum: Rate | None
     """Sum of the workers' own rates, each over its own time; without any other rate, of those that they claim."""
     unit: str = "items/s"
     items: int = 0
@@ -65,16 +66,20 @@ class InstanceReport:
     """What one worker did and where it was."""
 
     index: int
-    cpus: frozenset[int]
+    cpus: Ids
     """As read back."""
-    nodes: frozenset[int]
+    nodes: Ids
     """As read back; empty where memory is not bound."""
     memory: str
     """Policy as read back."""
+    accelerator: str = field(default="", metadata=in_documents(omitted=True))
+    """The accelerator that it was given ("xpu:0"); "" for none."""
     items: int
     tokens: int
-    rate: float | None
+    rate: Rate | None
     """Items per second over its own time."""
+    interference: float | None = None
+    """Its rate while all worked / the rate of one alone; None where no baseline was measured."""
     latency_ms: Mapping[str, float]
     """p50, p90, p99; empty where none was reported."""
     ready_s: float | None
@@ -95,10 +100,6 @@ class InstanceReport:
     """Durations that it reported beside the latencies of its counts, by kind."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """What it told of itself."""
-    interference: float | None = None
-    """Its rate while all worked / the rate of one alone; None where no baseline was measured."""
-    accelerator: str = ""
-    """The accelerator that it was given ("xpu:0"); "" for none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,21 +116,21 @@ class Report:
     """p50, p90, p99 of the merged samples of all workers."""
     efficiency: float | None
     """Steady rate / (instances x rate of one alone); None without a baseline or a steady rate."""
-    instances: tuple[InstanceReport, ...]
-    failures: tuple[Failure, ...]
-    """Earliest first; times are seconds from the start of the run."""
-    exit_code: int
-    provenance: Mapping[str, object] = field(default_factory=dict)
-    batch: BatchSummary | None = None
-    """Of a batch job; None for other runs."""
-    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict)
-    """Of the merged durations of all workers, by kind."""
-    facts: Mapping[str, object] = field(default_factory=dict)
-    """Those on which all workers that told any agree."""
     baseline: Baseline | None = None
     """What one instance did alone; None where that was not measured."""
     disturbance: Disturbance | None = None
     """What was taken from the run; None where the host was not read."""
+    instances: tuple[InstanceReport, ...]
+    failures: tuple[Failure, ...]
+    """Earliest first; times are seconds from the start of the run."""
+    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict)
+    """Of the merged durations of all workers, by kind."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """Those on which all workers that told any agree."""
+    exit_code: int
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    batch: BatchSummary | None = None
+    """Of a batch job; None for other runs."""
 
     @property
     def failed(self) -> frozenset[int]:

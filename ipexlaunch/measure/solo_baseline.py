@@ -5,10 +5,11 @@ Turbo frequencies are higher while the other cores rest; that is part of the pri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ipexlaunch.documents.forms import in_documents
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.measure.rates import items_within, window_of
+from ipexlaunch.measure.rates import Rate, items_within, window_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,11 +18,11 @@ class Baseline:
 
     index: int
     """Of the instance."""
-    rate: float
+    rate: Rate
     """Items per second from its start to its last completion."""
     items: int
     seconds: float
-    measured: str = ""
+    measured: str = field(default="", metadata=in_documents(omitted=True))
     """When, as ISO 8601 in UTC, where that was at the end of a search; "" for just before the run."""
 
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
-from ipexlaunch.machine.cpulist import parse_list
-from ipexlaunch.plan.request import Request
+from ipexlaunch.documents.forms import Limits, OneOf, Positive, Text, Whole, in_documents
+from ipexlaunch.machine.cpulist import Ids, parse_list
+from ipexlaunch.plan.request import MEMORY_POLICIES, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
     """One planned slice of the machine."""
 
-    index: int
+    index: Whole
     """0, 1, 2, ... in the order of the plan."""
-    cpus: frozenset[int]
+    cpus: Ids
     """The cpus that its worker may run on."""
-    nodes: frozenset[int]
+    nodes: Ids
     """The nodes that its memory comes from; empty where the machine has no node directories."""
-    memory: str = "bind"
-    """Memory policy: bind, preferred, preferred-many, interleave, weighted-interleave, local, none."""
-    threads: int
+    memory: Annotated[str, OneOf(*MEMORY_POLICIES)] = "bind"
+    """Memory policy."""
+    threads: Positive
     """OMP_NUM_THREADS of its worker."""
-    accelerator: str = ""
+    accelerator: Annotated[str, Limits(pattern=r"^((xpu|cuda):[0-9]{1,4})?$")] = field(
+        default="", metadata=in_documents(omitted=True)
+    )
     """The accelerator that it drives, by torch's word and its number by PCI address ("xpu:0"); "" for none."""
 
 
@@ -30,11 +34,11 @@ class Instance:
 class Plan:
     """Every instance, and what was left over."""
 
-    topology: str
+    topology: Text
     """Fingerprint of the machine that it was made for."""
-    request: Request
+    request: Request = field(default_factory=Request)
     instances: tuple[Instance, ...]
-    idle_cpus: frozenset[int]
+    idle_cpus: Ids = frozenset()
     """Allowed cpus that no instance uses."""
 
     @property

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any
 
+from ipexlaunch.documents.codec import dump_json, read_value, to_plain
+from ipexlaunch.documents.text import Document, dump_yaml, parse_document, problem_at
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.check import Problem, find_problems
-from ipexlaunch.plan.plan import Instance, Plan
-from ipexlaunch.plan.request import Request
-
-if TYPE_CHECKING:
-    from ipexlaunch.documents.text import Document
+from ipexlaunch.plan.plan import Plan
 
 SCHEMA = "ipexlaunch/plan/1"
 
@@ -30,41 +25,19 @@ class PlanFileError(DocumentError):
 
 def write_plan(plan: Plan, as_json: bool = False) -> str:
     """The plan as YAML (one line per instance) or JSON; `read_plan` gives the same value back."""
-    from ipexlaunch.documents.text import dump_json, dump_yaml
-
-    rows = [
-        {
-            "index": instance.index,
-            "cpus": format_list(instance.cpus),
-            "nodes": format_list(instance.nodes),
-            "memory": instance.memory,
-            "threads": instance.threads,
-            **({"accelerator": instance.accelerator} if instance.accelerator else {}),
-        }
-        for instance in plan.instances
-    ]
-    head = {"schema": SCHEMA, "topology": plan.topology, "request": request_data(plan.request)}
+    data = to_plain(plan) | {"request": to_plain(plan.request, sparse=True)}
     if as_json:
-        return dump_json({**head, "instances": rows, "idle_cpus": format_list(plan.idle_cpus)})
+        return dump_json({"schema": SCHEMA, **data})
     # Lists are always in quotes, so that who adds a range to one need not know that YAML would split it at the comma.
     lines = [
         f'- {{index: {row["index"]}, cpus: "{row["cpus"]}", nodes: "{row["nodes"]}", '
         f"memory: {row['memory']}, threads: {row['threads']}"
         + (f', accelerator: "{row["accelerator"]}"' if "accelerator" in row else "")
         + "}"
-        for row in rows
+        for row in data["instances"]
     ]
-    return "\n".join([dump_yaml(head) + "instances:", *lines, f'idle_cpus: "{format_list(plan.idle_cpus)}"', ""])
-
-
-def request_data(request: Request) -> dict[str, Any]:
-    """What was asked for, and nothing that was not."""
-    asked: dict[str, Any] = {}
-    for field in fields(Request):
-        value = getattr(request, field.name)
-        if field.default is MISSING or value != field.default:
-            asked[field.name] = list(value) if isinstance(value, tuple) else value
-    return asked
+    head = dump_yaml({"schema": SCHEMA, "topology": data["topology"], "request": data["request"]})
+    return "\n".join([head + "instances:", *lines, f'idle_cpus: "{data["idle_cpus"]}"', ""])
 
 
 def read_plan(text: str, source: str) -> Plan:
@@ -100,8 +73,6 @@ def read_checked_plan(text: str, source: str, topology: Topology, any_machine: b
 
 def _plan_file_error(document: Document, found: Sequence[Problem]) -> PlanFileError:
     """All problems, in the order of the file."""
-    from ipexlaunch.documents.text import problem_at
-
     places = [problem_at(document, problem.where, "", "").where for problem in found]
     texts = [f"{document.source}, {place}: {problem.error}" for place, problem in zip(places, found, strict=True)]
     order = sorted(range(len(found)), key=lambda i: (_line(places[i]), i))
@@ -117,26 +88,5 @@ def _line(place: str) -> int:
 
 
 def _read(text: str, source: str) -> tuple[Plan, Document]:
-    from ipexlaunch.documents.text import parse_document, validate
-    from ipexlaunch.plan.plan_schema import PlanModel
-
     document = parse_document(text, source, {"plan": [1]})
-    model = validate(document, PlanModel)
-    request = Request(**model.request.model_dump())
-    plan = Plan(
-        topology=model.topology,
-        request=request,
-        instances=tuple(
-            Instance(
-                index=row.index,
-                cpus=row.cpus,
-                nodes=row.nodes,
-                memory=row.memory,
-                threads=row.threads,
-                accelerator=row.accelerator,
-            )
-            for row in model.instances
-        ),
-        idle_cpus=model.idle_cpus,
-    )
-    return plan, document
+    return read_value(document, Plan), document

@@ -14,10 +14,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.trial import Tried, from_row, log_rate
-from ipexlaunch.tune.tuning_schema import TriedModel
+from ipexlaunch.tune.trial import Tried, log_rate
 
 if TYPE_CHECKING:
     import optuna
@@ -91,7 +91,7 @@ class OptunaStudy:
             params=self._parameters(run.setting),
             distributions=self._distributions,
             value=log_rate(run) if run.counts else FAILED,
-            user_attrs={RUN: run.as_row(), NUMBER: len(self._history)},
+            user_attrs={RUN: to_plain(run), NUMBER: len(self._history)},
         )
         with _written():
             self._study.add_trial(trial)
@@ -120,7 +120,7 @@ class OptunaStudy:
         return None
 
     def _run_of(self, row: Any) -> Tried:
-        run = from_row(TriedModel.model_validate(row).model_dump())
+        run = from_plain(row, Tried)
         strange = [axis.name for axis in self._space.axes if getattr(run.setting, axis.name) not in axis.choices]
         if strange:
             raise ValueError(f"a run has a {strange[0]} that may not be tried")

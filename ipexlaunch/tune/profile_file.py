@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
-
-from ipexlaunch.tune.profile import Profile, Solo
-from ipexlaunch.tune.space import Setting
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+from ipexlaunch.documents.codec import dump_json, read_value, to_plain
+from ipexlaunch.documents.text import parse_document
+from ipexlaunch.tune.profile import Profile
 
 KIND = "profile"
 VERSIONS = (1,)
@@ -18,10 +13,7 @@ SCHEMA = f"ipexlaunch/{KIND}/{VERSIONS[-1]}"
 
 def write_profile(profile: Profile) -> str:
     """The profile as JSON text; `read_profile` gives the same value back."""
-    from ipexlaunch.documents.text import dump_json
-
-    data: dict[str, Any] = {"schema": SCHEMA, **asdict(profile)}
-    return dump_json({**data, "arguments": list(profile.arguments)})
+    return dump_json({"schema": SCHEMA, **to_plain(profile)})
 
 
 def read_profile(text: str, source: str) -> Profile:
@@ -34,17 +26,4 @@ def read_profile(text: str, source: str) -> Profile:
     Raises:
         DocumentError: it is not such a document; the message names the line and the place.
     """
-    from ipexlaunch.documents.text import parse_document, validate
-
-    model: Any = validate(parse_document(text, source, {KIND: VERSIONS}), _model())
-    data = model.model_dump()
-    data["arguments"], data["setting"] = tuple(data["arguments"]), Setting(**data["setting"])
-    if data["solo"] is not None:
-        data["solo"] = Solo(**data["solo"])
-    return Profile(**data)
-
-
-def _model() -> type[BaseModel]:
-    from ipexlaunch.tune.profile_schema import ProfileModel
-
-    return ProfileModel
+    return read_value(parse_document(text, source, {KIND: VERSIONS}), Profile)

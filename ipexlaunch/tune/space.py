@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
+from ipexlaunch.documents.forms import OneOf, Whole
 from ipexlaunch.plan import Plan
+from ipexlaunch.plan.request import MEMORY_POLICIES
 from ipexlaunch.tune.splits import Split
 
 AS_IS = "as is"
@@ -26,15 +28,14 @@ class Setting:
     """Name of the split, instances x cores."""
     smt: bool = False
     """With all siblings of the cores."""
-    batch_size: int = 0
+    batch_size: Whole = 0
     """Inputs of one call; 0 where the program has its own."""
     numbers: str = AS_IS
     """Engine and dtype, by the candidate's name; AS_IS for programs."""
-    allocator: str = "default"
-    """tcmalloc, jemalloc or default."""
-    runtime: str = "default"
-    """OpenMP runtime: intel or default."""
-    memory: str = "bind"
+    allocator: Annotated[str, OneOf("default", "tcmalloc", "jemalloc")] = "default"
+    runtime: Annotated[str, OneOf("default", "intel")] = "default"
+    """OpenMP runtime."""
+    memory: Annotated[str, OneOf(*MEMORY_POLICIES)] = "bind"
     """Memory policy."""
 
     @property
@@ -46,10 +47,6 @@ class Setting:
         parts += [f"{self.runtime} OpenMP" if self.runtime != "default" else ""]
         parts += [f"memory {self.memory}" if self.memory != "bind" else ""]
         return ", ".join(filter(None, parts))
-
-    def as_row(self) -> dict[str, Any]:
-        """As JSON can hold it; `Setting(**row)` is the same again."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Annotated
 
+from ipexlaunch.documents.forms import Limits, Whole
+from ipexlaunch.measure.rates import Rate
 from ipexlaunch.tune.space import Setting
+
+LARGEST_BYTES = 2**63 - 1
 
 EXPLORING = 0
 """Round of the runs that look around; the race's rounds count from 1."""
@@ -21,16 +25,16 @@ class Tried:
     setting: Setting
     seconds: float
     """How long it was to measure."""
-    round: int = EXPLORING
+    round: Whole = EXPLORING
     """Of the race, from 1; EXPLORING for the runs before it and between its rounds."""
-    rate: float | None = None
+    rate: Rate | None = None
     """Items per second of all instances; None where nothing can be said."""
     trouble: str = ""
     """Why the run does not count: it was INVALID, a worker ended badly, its latency was above the limit; "" where it
     does."""
     latency_ms: float | None = None
     """p99 of a call; None where none was reported."""
-    peak_bytes: int = 0
+    peak_bytes: Annotated[int, Limits(ge=0, le=LARGEST_BYTES)] = 0
     """Largest peak memory of a worker; 0 where it is not known."""
     cost_s: float = 0.0
     """What the run took, loading included."""
@@ -41,15 +45,6 @@ class Tried:
     def counts(self) -> bool:
         """Whether it may be compared: it ran, was VALID, and counted something."""
         return not self.trouble and self.rate is not None and self.rate > 0
-
-    def as_row(self) -> dict[str, Any]:
-        """As JSON can hold it; `from_row` reads it back."""
-        return asdict(self)
-
-
-def from_row(row: Mapping[str, Any]) -> Tried:
-    """The row that `as_row` gave; a row of another version is a TypeError."""
-    return Tried(**{**row, "setting": Setting(**row["setting"])})
 
 
 def by_setting(history: Iterable[Tried]) -> dict[Setting, list[Tried]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from ipexlaunch.errors import DocumentError, IpexLaunchError
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.plan_file import read_checked_plan, read_plan, write_plan
-from ipexlaunch.plan.plan_schema import RequestModel
 from tests.plan.machines import machine
 from tests.plan.requests import requests
 from tests.strategies import topologies
@@ -41,10 +39,6 @@ def test_the_file_is_one_line_per_instance() -> None:
     assert lines[3] == "instances:"
     assert lines[4] == '- {index: 0, cpus: "0-3", nodes: "0", memory: bind, threads: 4}'
     assert len(lines) == 4 + 4 + 1
-
-
-def test_the_document_knows_every_field_of_a_request() -> None:
-    assert set(RequestModel.model_fields) == {field.name for field in fields(Request)}
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
 from ipexlaunch.tune.memory_fits import fits
 from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, brief, next_step, pick, starting_settings
 from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.splits import splits_of
-from ipexlaunch.tune.trial import EXPLORING, Tried, from_row
+from ipexlaunch.tune.trial import EXPLORING, Tried
 
 MACHINE = machine_from_sentence("2s 1n 4c 1t 16GiB")
 SPACE = Space(splits=splits_of(MACHINE, Request()), batch_sizes=(1, 8, 64))
@@ -115,7 +116,7 @@ def test_what_surely_does_not_fit_into_the_nodes_is_not_run() -> None:
 
 def test_a_row_comes_back() -> None:
     run = tried(Measure(setting=Setting(split="1x8"), seconds=2.0, round=3), 5.0, latency_ms=3.0, proposed=True)
-    assert from_row(run.as_row()) == run
+    assert from_plain(to_plain(run), Tried) == run
 
 
 def test_short_runs_are_a_third_of_the_long_ones() -> None:

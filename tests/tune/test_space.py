@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ipexlaunch.documents.codec import to_plain
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
 from ipexlaunch.tune.space import Setting, Space
@@ -66,4 +67,4 @@ def test_words_leave_out_what_is_not_special() -> None:
 
 
 def test_a_setting_comes_back_from_its_row() -> None:
-    assert Setting(**SETTING.as_row()) == SETTING
+    assert Setting(**to_plain(SETTING)) == SETTING

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ipexlaunch.documents.forms import in_documents
+
 Phase = Literal["waiting", "starting", "ready", "running", "finished", "exited"]
 """waiting: to be started (again); starting: loads, warms up, or never says a word; ready: waits for the common start;
 running: counts; finished: said so."""
@@ -71,7 +73,7 @@ class Failure:
     code: int
     """Exit code in the shell's sense: 128 + signal for a signal."""
     message: str
-    time: float
+    time: float = field(metadata=in_documents(key="time_s"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from ipexlaunch.doctor.thread_pools import cure_of
 from ipexlaunch.launch.placement.binding import Binding
 from ipexlaunch.launch.placement.placement import Crowd, Placement
-from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.cpulist import Ids, format_list
 from ipexlaunch.plan.plan import Instance
 
 LOCAL_SHARE_REQUIRED = 0.95
@@ -240,11 +240,11 @@ class Proof:
     """How often the threads were looked at."""
     page_looks: int
     """In how many of these the pages were read as well."""
-    cpus: frozenset[int]
+    cpus: Ids
     """Cpus that some thread was allowed at some look."""
-    last_cpus: frozenset[int]
+    last_cpus: Ids
     """Cpus that some thread was seen on."""
-    main_thread_cpus: frozenset[int]
+    main_thread_cpus: Ids
     """Of the main thread, at the last look, as are all fields below."""
     processes: int
     daemons: int

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import Any
-
-from ipexlaunch.launch.job import Job
+from ipexlaunch.documents.codec import read_value, to_plain
+from ipexlaunch.documents.text import dump_yaml, parse_document
 from ipexlaunch.report.kept_runs.command import RecordedRun
 
 SCHEMA = "ipexlaunch/run-directory/1"
 
-
-NOT_KEPT = ("module_path", "path_first", "remarks")
-"""Fields of a job that are found out anew when it is repeated."""
+NOT_KEPT = ("path_first", "remarks")
+"""Fields of a job that are found out anew when it is repeated, beside its module_path; former versions kept them."""
 
 
 def write_recorded_run(recorded: RecordedRun) -> str:
     """The command as YAML; `read_recorded_run` gives the same value back."""
-    from ipexlaunch.documents.text import dump_yaml
-
-    return dump_yaml(
-        {
-            "schema": SCHEMA,
-            "command": recorded.command,
-            "directory": recorded.directory,
-            "job": _job_row(recorded.job),
-            "options": dict(recorded.options),
-            "written": recorded.written,
-            "ipexlaunch": recorded.ipexlaunch,
-        }
-    )
-
-
-def _job_row(job: Job) -> dict[str, Any]:
-    """What the job says beyond the defaults."""
-    row: dict[str, Any] = {}
-    for entry in fields(Job):
-        value = getattr(job, entry.name)
-        if entry.name in NOT_KEPT or (entry.default is not MISSING and value == entry.default) or value == {}:
-            continue
-        row[entry.name] = list(value) if isinstance(value, tuple) else value
-    return row
+    job = to_plain(recorded.job, sparse=True)
+    kept = {name: value for name, value in job.items() if name not in NOT_KEPT}
+    return dump_yaml({"schema": SCHEMA, **to_plain(recorded), "job": kept})
 
 
 def read_recorded_run(text: str, source: str) -> RecordedRun:
@@ -53,12 +29,4 @@ def read_recorded_run(text: str, source: str) -> RecordedRun:
     Raises:
         DocumentError: it is not such a document; the message names the line and the place.
     """
-    from ipexlaunch.documents.text import parse_document, validate
-    from ipexlaunch.report.kept_runs.command_schema import RecordedRunModel
-
-    model = validate(parse_document(text, source, {"run-directory": [1]}), RecordedRunModel)
-    given = model.model_dump()
-    row: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.pop("job").items()
-    }
-    return RecordedRun(job=Job(**row), **given)
+    return read_value(parse_document(text, source, {"run-directory": [1]}), RecordedRun)

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
-from ipexlaunch.documents.text import parse_document, validate
-
-
-class _Python(BaseModel):
-    model_config = ConfigDict(extra="allow", strict=True)
-
-    packages: dict[str, str | None]
+from ipexlaunch.documents.codec import read_value
+from ipexlaunch.documents.text import parse_document
 
 
-class EnvironmentModel(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenPython:
+    """What the workers' interpreter is."""
+
+    packages: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenEnvironment:
     """The keys that somebody reads; the others are for people."""
 
-    model_config = ConfigDict(extra="allow", strict=True)
-
     kernel: str | None = None
-    variables: dict[str, str] = {}
-    python: _Python | None = None
-    workers: list[dict[str, Any]] = []
+    variables: Mapping[str, str] = field(default_factory=dict)
+    python: SeenPython | None = None
+    workers: tuple[Mapping[str, Any], ...] = ()
     cpu_model: str | None = None
-    governors: dict[str, int] = {}
+    governors: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_environment_text(text: str, source: str) -> Mapping[str, Any]:
@@ -40,5 +40,5 @@ def read_environment_text(text: str, source: str) -> Mapping[str, Any]:
         DocumentError: it does not follow the format; the message has the place.
     """
     document = parse_document(text, source, {"environment": [1]})
-    validate(document, EnvironmentModel)
+    read_value(document, SeenEnvironment, "ignore")
     return document.data

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
@@ -15,5 +17,5 @@ class RunIdentity:
     """What the workers run, as it was typed."""
     started_at: float
     """Seconds since 1970."""
-    local_share_required: float
+    local_share_required: float = LOCAL_SHARE_REQUIRED
     """Share of a worker's anonymous memory that must be on its nodes for a VALID run, 0 to 1."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from ipexlaunch.documents.typed_text import ascii_escapes
+from ipexlaunch.documents.codec import dump_json, read_value, to_plain
+from ipexlaunch.documents.text import Document
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.launch.snapshot import Snapshot, WorkerSnapshot
-from ipexlaunch.machine.cpulist import format_list, parse_list
+from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.report.live.run_identity import RunIdentity
 from ipexlaunch.report.live.usage import Usage
 
@@ -31,53 +32,21 @@ def status_data(identity: RunIdentity, snapshot: Snapshot, usages: Mapping[int, 
         snapshot: how it stands.
         usages: worker index to what it uses; None leaves those keys out.
     """
-    return {
-        "schema": SCHEMA,
-        "pid": identity.pid,
-        "program": identity.program,
-        "started_at": identity.started_at,
-        "local_share_required": identity.local_share_required,
-        "elapsed_s": snapshot.elapsed_s,
-        "measured_s": snapshot.measured_s,
-        "rate": snapshot.rate,
-        "failures": list(snapshot.failures),
-        "workers": [
-            _worker(worker) if usages is None else {**_worker(worker), **_usage(usages.get(worker.index, Usage()))}
-            for worker in snapshot.workers
-        ],
-    }
-
-
-def _worker(worker: WorkerSnapshot) -> dict[str, Any]:
-    return {
-        "index": worker.index,
-        "pid": worker.pid,
-        "phase": worker.phase,
-        "cpus": format_list(worker.cpus),
-        "nodes": format_list(worker.nodes),
-        "memory": worker.memory,
-        "items": worker.items,
-        "tokens": worker.tokens,
-        "rate": worker.rate,
-        "local_pages": worker.local_pages,
-        "last_line": worker.last_line[:LONGEST_LAST_LINE],
-        "exit_code": worker.exit_code,
-        "restarts": worker.restarts,
-        "stopped": worker.stopped,
-        "busy_with": worker.busy_with,
-        "busy_s": worker.busy_s,
-    }
-
-
-def _usage(usage: Usage) -> dict[str, Any]:
-    memory = None if usage.memory is None else {str(node): size for node, size in sorted(usage.memory.items())}
-    return {"busy_cpus": usage.busy_cpus, "cpu_s": usage.cpu_s, "memory_bytes_by_node": memory}
+    shown = replace(
+        snapshot,
+        workers=tuple(replace(worker, last_line=worker.last_line[:LONGEST_LAST_LINE]) for worker in snapshot.workers),
+    )
+    data = {"schema": SCHEMA, **to_plain(identity), **to_plain(shown)}
+    if usages is not None:
+        for row in data["workers"]:
+            row |= to_plain(usages.get(row["index"], Usage()))
+    return data
 
 
 def write_top(runs: Iterable[tuple[RunIdentity, Snapshot, Mapping[int, Usage]]]) -> str:
     """All runs of a host as one JSON document (schema ipexlaunch/top/1), for programs."""
     data = {"schema": "ipexlaunch/top/1", "runs": [status_data(*run) for run in runs]}
-    return ascii_escapes(json.dumps(data, indent=1, ensure_ascii=False)) + "\n"
+    return dump_json(data)
 
 
 def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
@@ -90,9 +59,6 @@ def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
     Raises:
         DocumentError: it is no such document; the message names the place.
     """
-    from ipexlaunch.documents.text import Document, validate
-    from ipexlaunch.report.live.status_schema import StatusModel
-
     # Not as the documents that people write: it is JSON for certain, and workers' words in it have any brackets.
     try:
         data = json.loads(text)
@@ -102,22 +68,5 @@ def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
     if schema != SCHEMA:
         hint = "ask with the ipexlaunch that started the run"
         raise DocumentError(source, "", f"its schema is {schema!r}, not {SCHEMA!r}", hint)
-    model = validate(Document(source=source, text=text, data=data, kind="status", version=1), StatusModel)
-    workers = tuple(
-        WorkerSnapshot(**{**row.model_dump(), "cpus": parse_list(row.cpus), "nodes": parse_list(row.nodes)})
-        for row in model.workers
-    )
-    snapshot = Snapshot(
-        elapsed_s=model.elapsed_s,
-        measured_s=model.measured_s,
-        workers=workers,
-        rate=model.rate,
-        failures=tuple(model.failures),
-    )
-    identity = RunIdentity(
-        pid=model.pid,
-        program=model.program,
-        started_at=model.started_at,
-        local_share_required=model.local_share_required,
-    )
-    return identity, snapshot
+    document = Document(source=source, text=text, data=data, kind="status", version=1)
+    return read_value(document, RunIdentity, "ignore"), read_value(document, Snapshot, "ignore")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from ipexlaunch.documents.forms import in_documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +16,7 @@ class Usage:
     """How many cpus it kept busy since the previous look, e.g. 13.9; None at the first."""
     cpu_s: float = 0.0
     """User and system time so far, with that of ended processes that were waited for; it never falls."""
-    memory: Mapping[int, int] | None = None
+    memory: Mapping[int, int] | None = field(default=None, metadata=in_documents(key="memory_bytes_by_node"))
     """Anonymous memory in bytes by node; None where the kernel does not tell."""
 
     def local_share(self, nodes: Collection[int]) -> float | None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,6 @@ from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
-from ipexlaunch.report.kept_runs.command_schema import JobModel
 from ipexlaunch.report.kept_runs.describe_host import kept_variables, read_host
 from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries, libraries_in
 from ipexlaunch.report.kept_runs.run_directory import make_run_directory, read_run_directory
@@ -85,7 +84,6 @@ def test_every_field_of_a_job_is_kept() -> None:
         program="p", arguments=("a",), kind="executable", python="/py", environment={"A": "1"},
         libraries={"iomp5": "/lib/x.so"}, benchmark=True, runner=("-m", "x"), first_port=1, module_path="/somewhere",
     )  # fmt: skip
-    assert {*JobModel.model_fields, "module_path"} == {field.name for field in fields(Job)}
     recorded = RecordedRun(command="bench", directory="/", job=job)
     back = read_recorded_run(write_recorded_run(recorded), "run.yaml").job
     assert {name: getattr(back, name) for name in job.__dataclass_fields__} == {

@@ -1,0 +1,234 @@
+"""Values to and from what YAML and JSON hold: a document has the shape of its value, a frozen dataclass.
+
+Keys are the fields in their order, tuples and sets are lists, maps by numbers have these as text; what else differs is
+said on the field (`forms`). Scalars are strict: "5" and 1.9 and true are no int. A field with a default may be missing.
+pydantic is imported when the first document is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from ipexlaunch.documents.forms import KEY, OMITTED, Form
+from ipexlaunch.documents.text import Document, line_of, nearest, place_of, shortened
+from ipexlaunch.documents.typed_text import ascii_escapes
+from ipexlaunch.errors import DocumentError
+
+if TYPE_CHECKING:
+    from pydantic_core import SchemaValidator
+
+Value = TypeVar("Value")
+Unknown = Literal["forbid", "ignore"]
+"""What is done about keys that no field has."""
+
+
+def read_value(document: Document, kind: type[Value], unknown: Unknown = "forbid") -> Value:
+    """The value that a document holds, or the error that names every place where it departs from it.
+
+    Args:
+        document: parsed.
+        kind: the value's dataclass.
+        unknown: what is done about keys that it does not have.
+
+    Raises:
+        DocumentError: the first problem in the order of the file; `problems` has them all.
+    """
+    from pydantic_core import ValidationError
+
+    try:
+        return from_plain({key: value for key, value in document.data.items() if key != "schema"}, kind, unknown)
+    except ValidationError as error:
+        found = [_problem(document, kind, details) for details in error.errors(include_url=False)]
+        found.sort(key=lambda problem: problem[0])
+        _, where, text, hint = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        problem = DocumentError(document.source, where, text + more, hint)
+        problem.problems = tuple(f"{where}: {text}" + (f"; {hint}" if hint else "") for _, where, text, hint in found)
+        raise problem from None
+
+
+def from_plain(data: object, kind: type[Value], unknown: Unknown = "forbid") -> Value:
+    """The value that plain data hold.
+
+    Args:
+        data: of JSON or YAML.
+        kind: the value's dataclass.
+        unknown: what is done about keys that it does not have.
+
+    Raises:
+        ValueError: pydantic's, with every place where they depart from it.
+    """
+    validator = _validator(cast(Any, kind), unknown)
+    return cast(Value, validator.validate_python(data))
+
+
+def to_plain(value: Any, *, sparse: bool = False) -> Any:
+    """What JSON and YAML can hold of a value; `from_plain` gives it back.
+
+    Args:
+        value: a dataclass, or what stands in one.
+        sparse: leave out the dataclass's own fields that have their defaults.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        row: dict[str, Any] = {}
+        for entry, form in _fields(type(value)):
+            held = getattr(value, entry.name)
+            if key := _key(entry):
+                if (sparse or entry.metadata.get(OMITTED)) and held == _default(entry):
+                    continue
+                row[key] = to_plain(held) if form is None or held is None else form.write(held)
+        return row
+    if isinstance(value, Mapping):
+        if value and all(isinstance(key, int) for key in value):
+            return {str(key): to_plain(value[key]) for key in sorted(value)}
+        return {key: to_plain(each) for key, each in value.items()}
+    if isinstance(value, (frozenset, set)):
+        return [to_plain(each) for each in sorted(value)]
+    return [to_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def dump_json(data: Mapping[str, Any]) -> str:
+    """JSON for machines, keys in the order given, ending in a newline; bytes that are no text are escapes."""
+    return ascii_escapes(json.dumps(data, indent=1, ensure_ascii=False)) + "\n"
+
+
+@cache
+def _fields(kind: Any) -> tuple[tuple[Field[Any], Form | None], ...]:
+    """The fields of a dataclass, each with the form that it has in documents."""
+    hints = get_type_hints(kind, include_extras=True)
+    return tuple((entry, _form(hints[entry.name])) for entry in fields(kind))
+
+
+def _form(hint: Any) -> Form | None:
+    if {Any, object} & set(get_args(hint)):
+        return _FREE
+    if get_origin(hint) in (Union, UnionType):
+        return next(filter(None, map(_form, get_args(hint))), None)
+    return next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Form)), None)
+
+
+_FREE = Form(dict, dict)
+"""What has no type within is as JSON has it, as deep as it is."""
+
+
+def _key(entry: Field[Any]) -> str:
+    return str(entry.metadata.get(KEY, entry.name))
+
+
+def _default(entry: Field[Any]) -> Any:
+    return entry.default if entry.default_factory is MISSING else entry.default_factory()
+
+
+@cache
+def _validator(kind: Any, unknown: Unknown) -> SchemaValidator:
+    from pydantic import TypeAdapter
+    from pydantic_core import SchemaValidator
+
+    return SchemaValidator(_strict(TypeAdapter(kind).core_schema, unknown))
+
+
+def _strict(part: Any, unknown: Unknown) -> Any:
+    """The same schema where nothing is converted but what JSON and YAML have no form for."""
+    if isinstance(part, list):
+        return [_strict(each, unknown) for each in part]
+    if not isinstance(part, dict):
+        return part
+    made = {key: each if key == "default" else _strict(each, unknown) for key, each in part.items()}
+    match made.get("type"):
+        case "int" | "bool" | "str":
+            return {**made, "strict": True}
+        case "float":
+            return {**made, "strict": True, "allow_inf_nan": False}
+        case "tuple" | "frozenset":
+            return _list(made)
+        case "dict":
+            return _dict(made)
+        case "dataclass":
+            return _dataclass(made)
+        case "dataclass-args":
+            return {**made, "extra_behavior": unknown}
+    return made
+
+
+def _dataclass(part: dict[str, Any]) -> dict[str, Any]:
+    keys = {entry.name: _key(entry) for entry in fields(part["cls"])}
+    for entry in part["schema"]["fields"]:
+        key = keys[entry["name"]]
+        if not key:
+            entry["init"] = False
+        elif key != entry["name"]:
+            entry["validation_alias"] = key
+    return part
+
+
+def _list(part: dict[str, Any]) -> dict[str, Any]:
+    """A tuple of any length or a set, from a list."""
+    items = part["items_schema"]
+    items = items[0] if isinstance(items, list) else items
+    collect: Any = tuple if part["type"] == "tuple" else frozenset
+    lengths = {key: part[key] for key in ("min_length", "max_length") if key in part}
+    listed: dict[str, Any] = {"type": "list", "items_schema": items, "strict": True} | lengths
+    return {"type": "function-after", "function": {"type": "no-info", "function": collect}, "schema": listed}
+
+
+def _dict(part: dict[str, Any]) -> dict[str, Any]:
+    made = {**part, "strict": True}
+    if part.get("keys_schema", {}).get("type") != "int":
+        return made
+    return {"type": "function-before", "function": {"type": "no-info", "function": _whole_keys}, "schema": made}
+
+
+def _whole_keys(value: object) -> object:
+    """JSON has text keys only; "10" and 10 are the same node."""
+    if not isinstance(value, dict):
+        return value
+    return {int(key) if isinstance(key, str) and _WHOLE.fullmatch(key) else key: each for key, each in value.items()}
+
+
+_WHOLE = re.compile("[0-9]{1,18}")
+
+
+def _problem(document: Document, kind: type, details: Any) -> tuple[int, str, str, str]:
+    """(line, place, problem, hint) of one finding of the validator."""
+    path = tuple(details["loc"])
+    place, line = place_of(path), line_of(document.text, path)
+    where = f"{line}, {place}" if line else place
+    number = int(line.removeprefix("line ")) if line else 0
+    last = str(path[-1]) if path else ""
+    unknown = details["type"] == "unexpected_keyword_argument"
+    if (unknown or details["type"] == "invalid_key") and last.replace("-", "").isdecimal():
+        return number, where, f"{last!r} stands where a key should", 'put lists with commas in quotes: "0-3,8"'
+    if unknown:
+        return number, where, f"unknown key {last!r}", nearest(last, _keys_at(kind, path[:-1]))
+    if details["type"] == "missing":
+        return number, where, f"the key {last!r} is missing", ""
+    message = details["msg"].removeprefix("Value error, ")
+    if details["type"] == "dataclass_type":
+        message = "Input should be a valid dictionary"
+    return number, where, f"{message[0].lower()}{message[1:]}, not {shortened(details['input'])}", ""
+
+
+def _keys_at(kind: Any, path: tuple[Any, ...]) -> list[str]:
+    """The keys that are known where a path leads to."""
+    for step in path:
+        kind = _bare(kind)
+        if is_dataclass(kind):
+            names = {_key(entry): entry.name for entry in fields(kind)}
+            kind = get_type_hints(kind)[names[step]]
+        else:
+            kind = get_args(kind)[0 if isinstance(step, int) else 1]
+    kind = _bare(kind)
+    return [key for entry in fields(kind) if (key := _key(entry))]
+
+
+def _bare(kind: Any) -> Any:
+    """The kind itself of what may be None."""
+    while get_origin(kind) in (Annotated, Union, UnionType):
+        kind = next(each for each in get_args(kind) if each is not NoneType)
+    return kind

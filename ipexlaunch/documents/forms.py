@@ -1,0 +1,91 @@
+"""What a field of a value says of its place in a document, where its name and its type do not say it all.
+
+`Annotated[int, Limits(ge=0)]` bounds it, `Annotated[frozenset[int], Form(read, write)]` stands there as something else,
+and `field(metadata=in_documents(...))` gives it another key. `codec` reads and writes by them; nothing heavy is
+imported here, so that values can use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+KEY, OMITTED = "key", "omitted"
+
+
+class Limits:
+    """What the value keeps within, in the words of pydantic's schemas: ge, gt, le, pattern, min_length."""
+
+    def __init__(self, **limits: object) -> None:
+        """Of one field, or of each member of a collection."""
+        self._limits = limits
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return {**handler(source), **self._limits}
+
+
+Whole = Annotated[int, Limits(ge=0)]
+Positive = Annotated[int, Limits(ge=1)]
+
+
+class OneOf:
+    """That it is one of these."""
+
+    def __init__(self, *choices: str) -> None:
+        """Of one field."""
+        self._choices = choices
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: object) -> dict[str, Any]:
+        return {"type": "literal", "expected": list(self._choices)}
+
+
+class Form:
+    """That the value stands in documents as something else, such as a set of cpus as "0-3"."""
+
+    def __init__(self, read: Callable[[Any], Any], write: Callable[[Any], Any]) -> None:
+        """Give both ways.
+
+        Args:
+            read: what stands there -> the value; a ValueError says what should stand there.
+            write: the value -> what stands there.
+        """
+        self._read, self.write = read, write
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: object) -> dict[str, Any]:
+        return {"type": "function-plain", "function": {"type": "no-info", "function": self._read}}
+
+
+class Checked:
+    """That the value, read as its type says, is looked at once more."""
+
+    def __init__(self, check: Callable[[Any], Any]) -> None:
+        """Give the look.
+
+        Args:
+            check: the value -> the same; a ValueError says what is wrong with it.
+        """
+        self._check = check
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        function = {"type": "no-info", "function": self._check}
+        return {"type": "function-after", "function": function, "schema": handler(source)}
+
+
+def in_documents(*, key: str | None = None, omitted: bool = False) -> Mapping[str, Any]:
+    """The metadata of a field that is not written as it stands.
+
+    Args:
+        key: its key, where that is not its name; "" where it stands in no document.
+        omitted: whether it is left out where it has its default.
+    """
+    return {OMITTED: omitted} if key is None else {KEY: key, OMITTED: omitted}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError("input should be a valid string")
+    return str(value)
+
+
+Text = Annotated[str, Form(_text, str)]
+"""That may be all digits: YAML reads 5 without quotes as a number."""
