@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from ipexlaunch.documents.forms import KEY, OMITTED, Form
+from ipexlaunch.documents.forms import KEY, OMITTED, Form, Listed
 from ipexlaunch.documents.text import Document, line_of, nearest, place_of, shortened
 from ipexlaunch.documents.typed_text import ascii_escapes
 from ipexlaunch.errors import DocumentError
@@ -42,7 +42,7 @@ def read_value(document: Document, kind: type[Value], unknown: Unknown = "forbid
     from pydantic_core import ValidationError
 
     try:
-        return from_plain({key: value for key, value in document.data.items() if key != "schema"}, kind, unknown)
+        return _validated({key: value for key, value in document.data.items() if key != "schema"}, kind, unknown)
     except ValidationError as error:
         found = [_problem(document, kind, details) for details in error.errors(include_url=False)]
         found.sort(key=lambda problem: problem[0])
@@ -53,19 +53,27 @@ def read_value(document: Document, kind: type[Value], unknown: Unknown = "forbid
         raise problem from None
 
 
-def from_plain(data: object, kind: type[Value], unknown: Unknown = "forbid") -> Value:
-    """The value that plain data hold.
+def from_plain(data: object, kind: type[Value]) -> Value:
+    """The value that plain data hold, which are a part of a document.
 
     Args:
         data: of JSON or YAML.
         kind: the value's dataclass.
-        unknown: what is done about keys that it does not have.
 
     Raises:
-        ValueError: pydantic's, with every place where they depart from it.
+        ValueError: the first place where they depart from it.
     """
-    validator = _validator(cast(Any, kind), unknown)
-    return cast(Value, validator.validate_python(data))
+    from pydantic_core import ValidationError
+
+    try:
+        return _validated(data, kind, "forbid")
+    except ValidationError as error:
+        path, problem, hint = _sentence(kind, error.errors(include_url=False)[0])
+        raise ValueError(f"{place_of(path)}: {problem}" + (f"; {hint}" if hint else "")) from None
+
+
+def _validated(data: object, kind: type[Value], unknown: Unknown) -> Value:
+    return cast(Value, _validator(cast(Any, kind), unknown).validate_python(data))
 
 
 def to_plain(value: Any, *, sparse: bool = False) -> Any:
@@ -83,7 +91,7 @@ def to_plain(value: Any, *, sparse: bool = False) -> Any:
                 if (sparse or entry.metadata.get(OMITTED)) and held == _default(entry):
                     continue
                 row[key] = to_plain(held) if form is None or held is None else form.write(held)
-        return row
+        return list(row.values()) if isinstance(value, Listed) else row
     if isinstance(value, Mapping):
         if value and all(isinstance(key, int) for key in value):
             return {str(key): to_plain(value[key]) for key in sorted(value)}
@@ -157,6 +165,7 @@ def _strict(part: Any, unknown: Unknown) -> Any:
 
 
 def _dataclass(part: dict[str, Any]) -> dict[str, Any]:
+    """One whose fields have other keys, or none, or stand in a list."""
     keys = {entry.name: _key(entry) for entry in fields(part["cls"])}
     for entry in part["schema"]["fields"]:
         key = keys[entry["name"]]
@@ -164,7 +173,16 @@ def _dataclass(part: dict[str, Any]) -> dict[str, Any]:
             entry["init"] = False
         elif key != entry["name"]:
             entry["validation_alias"] = key
-    return part
+    if not issubclass(part["cls"], Listed):
+        return part
+    function = {"type": "no-info", "function": partial(_by_name, list(keys.values()))}
+    return {"type": "function-before", "function": function, "schema": part}
+
+
+def _by_name(keys: list[str], row: object) -> object:
+    if not isinstance(row, list) or len(row) > len(keys):
+        raise ValueError(f"should be a list of {', '.join(keys)}")
+    return dict(zip(keys, row, strict=False))
 
 
 def _list(part: dict[str, Any]) -> dict[str, Any]:
@@ -196,22 +214,26 @@ _WHOLE = re.compile("[0-9]{1,18}")
 
 def _problem(document: Document, kind: type, details: Any) -> tuple[int, str, str, str]:
     """(line, place, problem, hint) of one finding of the validator."""
-    path = tuple(details["loc"])
+    path, problem, hint = _sentence(kind, details)
     place, line = place_of(path), line_of(document.text, path)
-    where = f"{line}, {place}" if line else place
-    number = int(line.removeprefix("line ")) if line else 0
+    return int(line.removeprefix("line ") or 0), f"{line}, {place}" if line else place, problem, hint
+
+
+def _sentence(kind: type, details: Any) -> tuple[tuple[str | int, ...], str, str]:
+    """(path, problem, hint)."""
+    path = tuple(details["loc"])
     last = str(path[-1]) if path else ""
     unknown = details["type"] == "unexpected_keyword_argument"
     if (unknown or details["type"] == "invalid_key") and last.replace("-", "").isdecimal():
-        return number, where, f"{last!r} stands where a key should", 'put lists with commas in quotes: "0-3,8"'
+        return path, f"{last!r} stands where a key should", 'put lists with commas in quotes: "0-3,8"'
     if unknown:
-        return number, where, f"unknown key {last!r}", nearest(last, _keys_at(kind, path[:-1]))
+        return path, f"unknown key {last!r}", nearest(last, _keys_at(kind, path[:-1]))
     if details["type"] == "missing":
-        return number, where, f"the key {last!r} is missing", ""
+        return path, f"the key {last!r} is missing", ""
     message = details["msg"].removeprefix("Value error, ")
     if details["type"] == "dataclass_type":
         message = "Input should be a valid dictionary"
-    return number, where, f"{message[0].lower()}{message[1:]}, not {shortened(details['input'])}", ""
+    return path, f"{message[0].lower()}{message[1:]}, not {shortened(details['input'])}", ""
 
 
 def _keys_at(kind: Any, path: tuple[Any, ...]) -> list[str]:

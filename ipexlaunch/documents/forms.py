@@ -14,18 +14,21 @@ KEY, OMITTED = "key", "omitted"
 
 
 class Limits:
-    """What the value keeps within, in the words of pydantic's schemas: ge, gt, le, pattern, min_length."""
+    """What the value keeps within, in the words of pydantic's schemas: ge, gt, le, lt, pattern, min_length."""
 
     def __init__(self, **limits: object) -> None:
-        """Of one field, or of each member of a collection."""
+        """Of one field."""
         self._limits = limits
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         return {**handler(source), **self._limits}
 
 
-Whole = Annotated[int, Limits(ge=0)]
-Positive = Annotated[int, Limits(ge=1)]
+BEYOND = 1 << 62
+"""No count and no size reaches it."""
+
+Whole = Annotated[int, Limits(ge=0, lt=BEYOND)]
+Positive = Annotated[int, Limits(ge=1, lt=BEYOND)]
 
 
 class OneOf:
@@ -69,6 +72,12 @@ class Checked:
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         function = {"type": "no-info", "function": self._check}
         return {"type": "function-after", "function": function, "schema": handler(source)}
+
+
+class Listed:
+    """Base of dataclasses that stand in documents as the list of their fields; the last ones may be missing."""
+
+    __slots__ = ()
 
 
 def in_documents(*, key: str | None = None, omitted: bool = False) -> Mapping[str, Any]:

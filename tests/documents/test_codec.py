@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from ipexlaunch.documents.codec import dump_json, from_plain, read_value, to_plain
-from ipexlaunch.documents.forms import Checked, Limits, OneOf, Text, Whole, in_documents
+from ipexlaunch.documents.forms import Checked, Limits, Listed, OneOf, Text, Whole, in_documents
 from ipexlaunch.documents.text import dump_yaml, parse_document
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.machine.cpulist import Ids
@@ -31,6 +31,14 @@ class Inner:
     name: str
     at: float = field(default=0.0, metadata=in_documents(key="at_s"))
     note: str = field(default="", metadata=in_documents(omitted=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair(Listed):
+    """Two that stand as a list."""
+
+    cpus: Ids
+    many: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +62,7 @@ class Everything:
     by_name: Mapping[str, Inner] = field(default_factory=dict)
     inner: Inner | None = None
     parts: Annotated[tuple[Inner, ...], Limits(min_length=1)] = (Inner(name="one"),)
+    pairs: tuple[Pair, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
     own: str = field(default="here", metadata=in_documents(key=""))
 
@@ -62,7 +71,8 @@ FULL = Everything(
     whole=1, number=2.5, yes=True, text="t", kind="b", count=3, pair=4, choice="y", words=("p", "q"),
     flags=frozenset({"v", "u"}), cpus=frozenset({0, 1, 2, 8}), maybe=frozenset({5}), digits="007",
     by_node={10: 1, 2: 3}, by_name={"i": Inner(name="n", at=1.5, note="m")}, inner=Inner(name="k"),
-    parts=(Inner(name="z"), Inner(name="y", note="w")), facts={"deep": [1, {"a": None}]},
+    parts=(Inner(name="z"), Inner(name="y", note="w")), pairs=(Pair(frozenset({1, 2}), 3),),
+    facts={"deep": [1, {"a": None}]},
 )  # fmt: skip
 
 
@@ -84,6 +94,7 @@ def test_a_value_is_its_document() -> None:
     assert list(data["by_node"]) == ["2", "10"]
     assert data["by_name"] == {"i": {"name": "n", "at_s": 1.5, "note": "m"}}
     assert data["inner"] == {"name": "k", "at_s": 0.0}
+    assert data["pairs"] == [["1-2", 3]]
     assert "own" not in data
 
 
@@ -146,6 +157,10 @@ def test_what_is_free_is_as_deep_as_it_is() -> None:
         ("by_name", {"i": {"nam": 1, "name": "a"}}, "unknown key 'nam'; did you mean 'name'?"),
         ("parts", [], "parts: list should have at least 1 item"),
         ("parts", [{"name": "a", "nöte": 1}], "parts[0].nöte: unknown key 'nöte'; did you mean 'note'?"),
+        ("pairs", [{"cpus": "1"}], "pairs[0]: should be a list of cpus, many, not {'cpus': '1'}"),
+        ("pairs", [["1", 2, 3]], "pairs[0]: should be a list of cpus, many, not ['1', 2, 3]"),
+        ("pairs", [["1", "2"]], "pairs[0].many: input should be a valid integer, not '2'"),
+        ("pairs", [[]], "pairs[0].cpus: the key 'cpus' is missing"),
         ("own", "there", "unknown key 'own'"),
         ("facts", [], "input should be a valid dictionary, not []"),
         ("twords", [], "line 2, twords: unknown key 'twords'; did you mean 'words'?"),
@@ -174,6 +189,9 @@ def test_what_has_json_words_for_numbers_by_text_has_them_bare_in_yaml() -> None
         by_node={10: 1, 2: 3}, cpus=frozenset({5}), digits="7"
     )
     assert from_plain({"number": 2}, Everything).number == 2.0
+    assert from_plain({"pairs": [["3"]]}, Everything).pairs == (Pair(frozenset({3}), 1),)
+    with pytest.raises(ValueError, match=r"^inner.nme: unknown key 'nme'; did you mean 'name'\?$"):
+        from_plain({"inner": {"name": "a", "nme": 1}}, Everything)
 
 
 def test_unknown_keys_can_be_passed_over() -> None:

@@ -8,31 +8,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ipexlaunch.documents.forms import Listed, Whole
+from ipexlaunch.machine.cpulist import Ids
+
 NO_TIME_TO_SPARE = 0.9
 CROWDED = 1.25
 """Cpus are crowded where threads used this share of their time, and were this many times as many as the cpus."""
 
 
 @dataclass(frozen=True, slots=True)
-class Affinity:
+class Affinity(Listed):
     """Threads that may run on the same cpus."""
 
-    cpus: frozenset[int]
-    threads: int
+    cpus: Ids
+    threads: Whole
     example: str
     """One of them, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd:
+class Crowd(Listed):
     """More threads than cpus that all worked, on cpus that had no time to spare."""
 
-    cpus: frozenset[int]
-    threads: int
+    cpus: Ids
+    threads: Whole
     """How many equally busy threads would have shared the cpus as these did, rounded."""
     owners: tuple[str, ...] = ()
     """Whose threads they are (names of thread_pools.POOLS, or of programs), the busiest first; () where not known."""
-    processes: int = 1
+    processes: Whole = 1
     """How many processes the busy ones belong to."""
 
 
@@ -40,48 +43,48 @@ class Crowd:
 class Placement:
     """What was read back of a worker, its children and its daemons at one moment."""
 
-    cpus: frozenset[int]
+    cpus: Ids
     """Union of the affinity of every thread."""
-    threads: int
-    pinned_threads: int
+    threads: Whole
+    pinned_threads: Whole
     """Threads that may run on one cpu only."""
-    main_thread_cpus: frozenset[int]
-    pages: Mapping[int, int] | None = field(default=None)
+    main_thread_cpus: Ids
+    pages: Mapping[Whole, Whole] | None = field(default=None)
     """Anonymous memory in bytes by node, huge pages included; None where the kernel does not tell (no numa_maps)."""
-    peak_memory_bytes: int = 0
+    peak_memory_bytes: Whole = 0
     """Largest resident set of the worker so far, without its children (VmHWM)."""
-    huge_pages: Mapping[int, int] = field(default_factory=dict)
+    huge_pages: Mapping[Whole, Whole] = field(default_factory=dict)
     """The part of `pages` that is in huge pages (hugetlb), in bytes by node."""
-    shared_pages: Mapping[int, int] = field(default_factory=dict)
+    shared_pages: Mapping[Whole, Whole] = field(default_factory=dict)
     """Shared memory in bytes by node."""
-    file_pages: Mapping[int, int] = field(default_factory=dict)
+    file_pages: Mapping[Whole, Whole] = field(default_factory=dict)
     """Mapped pages of the page cache in bytes by node."""
-    transparent_huge_bytes: int | None = None
+    transparent_huge_bytes: Whole | None = None
     """The part of `pages` that is in transparent huge pages; None where not known."""
-    by_policy: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    by_policy: Mapping[str, Mapping[Whole, Whole]] = field(default_factory=dict)
     """`pages` by the policy of their mapping, in the kernel's words such as "bind:1"."""
-    unclear: int = 0
+    unclear: Whole = 0
     """Lines of the kernel's texts that were not understood, and processes that were not ours to read."""
-    page_looks: int = 1
+    page_looks: Whole = 1
     """In how many of `looks` the pages were read; where in none, they are those of the look before."""
-    processes: int = 1
-    daemons: int = 0
+    processes: Whole = 1
+    daemons: Whole = 0
     """How many of the processes have left the worker's tree; the launcher adopted them."""
     affinities: tuple[Affinity, ...] = ()
     """Every affinity that some thread has."""
-    last_cpus: frozenset[int] = frozenset()
+    last_cpus: Ids = frozenset()
     """The cpus that the threads run on or ran on last."""
     openmp: frozenset[str] = frozenset()
     """Files of the OpenMP runtimes that are mapped into any of the processes."""
     openmp_clashes: frozenset[tuple[str, ...]] = frozenset()
     """Runtimes that work side by side within one process."""
-    migrations: int | None = None
+    migrations: Whole | None = None
     """How often the living threads changed their cpu so far; None where the kernel does not tell."""
     crowd: Crowd | None = None
     """The worst crowd since the look before."""
-    looks: int = 1
+    looks: Whole = 1
     """How many looks it stands for: itself, and those before it that said nothing new (see `thinned`)."""
-    crowded_looks: int = 0
+    crowded_looks: Whole = 0
     """How many of them found a crowd."""
 
     def local_share(self, nodes: Iterable[int]) -> float | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ipexlaunch.launch.lifecycle import Stage
-from ipexlaunch.machine.cpulist_schema import CpuList, checked_list
+from ipexlaunch.machine.cpulist_schema import CpuList
 
 Seconds = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 """Of any clock that there is; sums and differences of them stay numbers."""
@@ -16,7 +16,6 @@ Rate = Annotated[float, Field(allow_inf_nan=False, ge=-1e300, le=1e300)]
 Whole = Annotated[int, Field(ge=0, lt=1 << 62)]
 Number = Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)]
 ProcessId = Annotated[str, Field(pattern=r"^[0-9]{1,12}$")]
-BytesByNode = dict[Annotated[str, Field(pattern=r"^[0-9]{1,9}$")], Whole]
 
 
 class _Event(BaseModel):
@@ -183,56 +182,10 @@ class Anew(_OfWorker):
     of: Literal["worker", "counts", "placements"]
 
 
-def _affinity(row: list[Any]) -> list[Any]:
-    if len(row) != 3 or not isinstance(row[2], str):
-        raise ValueError("should be cpus, a number of threads, and the name of one")
-    return [*_crowd(row[:2]), row[2]]
-
-
-def _crowd(row: list[Any]) -> list[Any]:
-    if len(row) != 2 or not isinstance(row[0], str) or type(row[1]) is not int or not 0 <= row[1] < 1 << 62:
-        raise ValueError("should be cpus and a number of threads")
-    checked_list(row[0])
-    return row
-
-
-def _crowd_with_owners(row: list[Any]) -> list[Any]:
-    """A crowd; rows of former versions end before its owners and the number of their processes."""
-    _crowd(row[:2])
-    owners, processes = [*row[2:], *([], 1)[len(row) - 2 :]] if len(row) <= 4 else (None, None)
-    if not isinstance(owners, list) or not all(isinstance(name, str) for name in owners):
-        raise ValueError("should be cpus, a number of threads, names, and a number of processes")
-    if type(processes) is not int or not 0 <= processes < 1 << 62:
-        raise ValueError("should be cpus, a number of threads, names, and a number of processes")
-    return row
-
-
 class PlacementRow(_OfWorker):
-    """placement."""
+    """placement; the rest is `Placement`, and is checked where that is made."""
 
-    cpus: CpuList
-    main_thread_cpus: CpuList
-    last_cpus: CpuList
-    threads: Whole
-    pinned_threads: Whole
-    peak_memory_bytes: Whole
-    transparent_huge_bytes: Whole | None
-    unclear: Whole
-    page_looks: Whole
-    processes: Whole
-    daemons: Whole
-    migrations: Whole | None
-    looks: Whole
-    crowded_looks: Whole
-    pages: BytesByNode | None
-    huge_pages: BytesByNode
-    shared_pages: BytesByNode
-    file_pages: BytesByNode
-    by_policy: dict[str, BytesByNode]
-    affinities: list[Annotated[list[Any], AfterValidator(_affinity)]]
-    openmp: list[str]
-    openmp_clashes: list[list[str]]
-    crowd: Annotated[list[Any], AfterValidator(_crowd_with_owners)] | None
+    model_config = ConfigDict(extra="allow", strict=True)
 
 
 MODELS: dict[str, type[_Event]] = {
