@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 from ipexlaunch.documents.write_file import check_writable, write_file
 from ipexlaunch.errors import LaunchError
@@ -33,6 +33,8 @@ PATIENCE_S = 2.0
 
 NO_USAGE = Usage()
 
+BUSY = "For how long a worker that is not ready has been busy with what it announced."
+
 
 def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mapping[int, Usage]) -> Iterator[Metric]:
     """Every figure as the client's metrics.
@@ -43,66 +45,56 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
         snapshot: how it stands.
         usages: worker index to what it uses.
     """
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+    from prometheus_client.core import CounterMetricFamily as Counter
+    from prometheus_client.core import GaugeMetricFamily as Gauge
+    from prometheus_client.core import InfoMetricFamily as Info
 
-    one, each = ["run"], ["run", "index"]
-    started = GaugeMetricFamily("ipexlaunch_start_time_seconds", "Start of the run since 1970.", labels=one)
-    started.add_metric([run], identity.started_at)
-    elapsed = GaugeMetricFamily("ipexlaunch_elapsed_seconds", "Time since the start of the run.", labels=one)
-    elapsed.add_metric([run], snapshot.elapsed_s)
-    measured = GaugeMetricFamily("ipexlaunch_measured_seconds", "Time since the common start.", labels=one)
-    if snapshot.measured_s is not None:
-        measured.add_metric([run], snapshot.measured_s)
-    failures = CounterMetricFamily("ipexlaunch_failures", "Workers that failed and limits that were hit.", labels=one)
-    failures.add_metric([run], len(snapshot.failures))
-    yield from (started, elapsed, measured, failures)
-
-    info = InfoMetricFamily("ipexlaunch_instance", "What is planned for the instance.", labels=each)
-    phase = GaugeMetricFamily(
-        "ipexlaunch_instance_phase", "1 for the phase that the worker is in, 0 for others.", labels=[*each, "phase"]
+    workers = [(str(w.index), w, usages.get(w.index, NO_USAGE)) for w in snapshot.workers]
+    planned = [
+        (i, {"cpus": format_list(w.cpus), "nodes": format_list(w.nodes), "memory": w.memory}) for i, w, _ in workers
+    ]
+    phases = [(i, name, float(w.phase == name)) for i, w, _ in workers for name in get_args(Phase)]
+    announced = [(i, w.busy_with, w.busy_s) for i, w, _ in workers]
+    memory = [(i, str(node), size) for i, _, usage in workers for node, size in sorted((usage.memory or {}).items())]
+    seconds = [(i, u.cpu_s) for i, w, u in workers if w.index in usages]
+    shares = [(i, w.local_pages if (s := u.local_share(w.nodes)) is None else s) for i, w, u in workers]
+    each = ("index",)
+    table: Sequence[tuple[Any, str, str, tuple[str, ...], Sequence[tuple[Any, ...]]]] = (
+        (Gauge, "start_time_seconds", "Start of the run since 1970.", (), [(identity.started_at,)]),
+        (Gauge, "elapsed_seconds", "Time since the start of the run.", (), [(snapshot.elapsed_s,)]),
+        (Gauge, "measured_seconds", "Time since the common start.", (), [(snapshot.measured_s,)]),
+        (Counter, "failures", "Workers that failed and limits that were hit.", (), [(len(snapshot.failures),)]),
+        (Info, "instance", "What is planned for the instance.", each, planned),
+        (Gauge, "instance_phase", "1 for the phase that the worker is in, 0 for others.", (*each, "phase"), phases),
+        (Gauge, "announced_phase_seconds", BUSY, (*each, "name"), announced),
+        (Counter, "items", "Items counted.", each, [(i, w.items) for i, w, _ in workers]),
+        (Counter, "tokens", "Tokens counted.", each, [(i, w.tokens) for i, w, _ in workers]),
+        (Gauge, "items_per_second", "Rate of the last five seconds.", each, [(i, w.rate) for i, w, _ in workers]),
+        (
+            Counter,
+            "restarts",
+            "How often the worker was started again.",
+            each,
+            [(i, w.restarts) for i, w, _ in workers],
+        ),
+        (Counter, "cpu_seconds", "Processor time of the worker and its children.", each, seconds),
+        (
+            Gauge,
+            "busy_cpus",
+            "Cpus kept busy since the previous look.",
+            each,
+            [(i, u.busy_cpus) for i, _, u in workers],
+        ),
+        (Gauge, "memory_bytes", "Anonymous memory by node.", (*each, "node"), memory),
+        (Gauge, "local_memory_ratio", "Share of the anonymous memory on the planned nodes.", each, shares),
+        (Gauge, "exit_code", "Exit code of a worker that has ended.", each, [(i, w.exit_code) for i, w, _ in workers]),
     )
-    announced = GaugeMetricFamily(
-        "ipexlaunch_announced_phase_seconds",
-        "For how long a worker that is not ready has been busy with what it announced.",
-        labels=[*each, "name"],
-    )
-    items = CounterMetricFamily("ipexlaunch_items", "Items counted.", labels=each)
-    tokens = CounterMetricFamily("ipexlaunch_tokens", "Tokens counted.", labels=each)
-    rate = GaugeMetricFamily("ipexlaunch_items_per_second", "Rate of the last five seconds.", labels=each)
-    restarts = CounterMetricFamily("ipexlaunch_restarts", "How often the worker was started again.", labels=each)
-    cpu = CounterMetricFamily("ipexlaunch_cpu_seconds", "Processor time of the worker and its children.", labels=each)
-    busy = GaugeMetricFamily("ipexlaunch_busy_cpus", "Cpus kept busy since the previous look.", labels=each)
-    memory = GaugeMetricFamily("ipexlaunch_memory_bytes", "Anonymous memory by node.", labels=[*each, "node"])
-    local = GaugeMetricFamily(
-        "ipexlaunch_local_memory_ratio", "Share of the anonymous memory on the planned nodes.", labels=each
-    )
-    exit_code = GaugeMetricFamily("ipexlaunch_exit_code", "Exit code of a worker that has ended.", labels=each)
-    for worker in snapshot.workers:
-        labels, usage = [run, str(worker.index)], usages.get(worker.index, NO_USAGE)
-        planned = {"cpus": format_list(worker.cpus), "nodes": format_list(worker.nodes), "memory": worker.memory}
-        info.add_metric(labels, planned)
-        for name in get_args(Phase):
-            phase.add_metric([*labels, name], float(worker.phase == name))
-        if worker.busy_s is not None:
-            announced.add_metric([*labels, worker.busy_with], worker.busy_s)
-        items.add_metric(labels, worker.items)
-        tokens.add_metric(labels, worker.tokens)
-        restarts.add_metric(labels, worker.restarts)
-        if worker.rate is not None:
-            rate.add_metric(labels, worker.rate)
-        if worker.index in usages:
-            cpu.add_metric(labels, usage.cpu_s)
-        if usage.busy_cpus is not None:
-            busy.add_metric(labels, usage.busy_cpus)
-        for node, size in sorted((usage.memory or {}).items()):
-            memory.add_metric([*labels, str(node)], size)
-        share = usage.local_share(worker.nodes)
-        share = worker.local_pages if share is None else share
-        if share is not None:
-            local.add_metric(labels, share)
-        if worker.exit_code is not None:
-            exit_code.add_metric(labels, worker.exit_code)
-    yield from (info, phase, announced, items, tokens, rate, restarts, cpu, busy, memory, local, exit_code)
+    for kind, name, meaning, labels, rows in table:
+        family = kind(f"ipexlaunch_{name}", meaning, labels=["run", *labels])
+        for *values, figure in rows:
+            if figure is not None:
+                family.add_metric([run, *values], figure)
+        yield family
 
 
 class _Figures:
