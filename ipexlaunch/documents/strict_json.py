@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import chain
+
+from ipexlaunch.documents.text import is_deeper
 
 DEEPEST = 512
 """Levels of lists and objects in one value. Python's parser and writer end near 1000 (its recursion limit, of which the
@@ -80,23 +81,12 @@ def _decoded(text: bytes, decoder: json.JSONDecoder, around: int = 0) -> object:
         if _DIGITS.search(text):
             raise ValueError(f"it holds a number of more than {LONGEST_NUMBER} digits") from None
         raise
-    if text.count(b"[") + text.count(b"{") > DEEPEST and _is_deeper(value, DEEPEST + around):
+    if text.count(b"[") + text.count(b"{") > DEEPEST and is_deeper(value, DEEPEST + around):
         raise ValueError(_TOO_DEEP)
     return value
 
 
 _TOO_DEEP = f"its lists and objects are more than {DEEPEST} deep"
-
-
-def _is_deeper(value: object, levels: int) -> bool:
-    """Whether lists and objects are nested deeper than this; level by level, for recursion would end first."""
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(levels):
-        parts = chain.from_iterable(held.values() if isinstance(held, dict) else held for held in level)
-        level = [part for part in parts if isinstance(part, dict | list)]
-        if not level:
-            return False
-    return True
 
 
 def _no_constant(name: str) -> object:

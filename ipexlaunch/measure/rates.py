@@ -196,3 +196,58 @@ def items_by_time(
 
 def _bucket(time: float, start: float, width_s: float, buckets: int) -> int:
     return min(max(0, int((time - start) / width_s)), buckets - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throughput:
+    """Rates of the whole run; None where nothing was counted or the definition does not apply."""
+
+    makespan: Rate | None
+    """Items per second: all items / (last completion - start)."""
+    steady: Rate | None
+    """Items per second within the window in which every worker was working."""
+    naive_sum: Rate | None
+    """Sum of the workers' own rates, each over its own time; without any other rate, of those that they claim."""
+    unit: str = "items/s"
+    items: int = 0
+    tokens: int = 0
+    tokens_per_second: float | None = None
+    """By makespan; None where no tokens were counted."""
+    seconds: float | None = None
+    """The makespan."""
+    steady_seconds: float | None = None
+    """Length of the window in which every worker was working, whether or not it is long enough for a rate; None where
+    one of them counted nothing, so that there is none."""
+    start: Start | None = None
+    """What the makespan counts from; None where nothing was counted, or an older version has written the report."""
+
+
+def throughput_of(run: Run) -> Throughput:
+    """The rates of a run.
+
+    Args:
+        run: what happened.
+    """
+    counted = [record for record in run.records if record.samples.times]
+    items = sum(sum(record.samples.items) for record in counted)
+    tokens = sum(sum(record.samples.tokens) for record in counted)
+    if not counted:
+        claims = [record.claimed_rate for record in run.records if record.claimed_rate is not None]
+        return Throughput(makespan=None, steady=None, naive_sum=sum(claims) if claims else None)
+    window = window_of(run)
+    if window is None or window.last <= window.start:
+        return Throughput(makespan=None, steady=None, naive_sum=None, items=items, tokens=tokens)
+    seconds = window.last - window.start
+    done = sum(items_within(run, record, window) for record in counted)
+    rates = [rate for record in counted if (rate := rate_of(record, began(run, record))) is not None]
+    return Throughput(
+        makespan=items / seconds,
+        steady=done / window.seconds if window.is_long_enough else None,
+        naive_sum=sum(rates),
+        items=items,
+        tokens=tokens,
+        tokens_per_second=tokens / seconds if tokens else None,
+        seconds=seconds,
+        steady_seconds=window.seconds if window.everybody else None,
+        start=start_kind(run),
+    )

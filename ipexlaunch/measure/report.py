@@ -14,51 +14,21 @@ from dataclasses import dataclass, field
 
 from ipexlaunch.batch.counts import BatchSummary
 from ipexlaunch.documents.forms import in_documents
-from ipexlaunch.launch.announced import COUNTED_NOTHING
-from ipexlaunch.launch.exit_status import SIGNAL_NAMES
-from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Failure
+from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, doubts, misplacements_at_worst, proof_of
+from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of
 from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.machine.cpulist import Ids, format_list
+from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
-from ipexlaunch.measure.format_number import figure
 from ipexlaunch.measure.percentiles import Distribution, distribution
-from ipexlaunch.measure.rates import Rate, Start, began, items_within, rate_of, start_kind, window_of
+from ipexlaunch.measure.rates import Rate, Throughput, began, rate_of, throughput_of
 from ipexlaunch.measure.solo_baseline import Baseline, Scaling, scaling_of
+from ipexlaunch.measure.validity import reasons_of, warnings_of
 
 EXIT_INVALID = 4
 
-STRAGGLER_SHARE = 0.9
-"""A worker below this share of the median rate is named."""
-
-
 CLAIMED_RATE = "claimed_rate"
 """The fact about a worker that holds what it printed last of its own rate (--throughput-regex with a group rate)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Throughput:
-    """Rates of the whole run; None where nothing was counted or the definition does not apply."""
-
-    makespan: Rate | None
-    """Items per second: all items / (last completion - start)."""
-    steady: Rate | None
-    """Items per second within the window in which every worker was working."""
-    naive_sum: Rate | None
-    """Sum of the workers' own rates, each over its own time; without any other rate, of those that they claim."""
-    unit: str = "items/s"
-    items: int = 0
-    tokens: int = 0
-    tokens_per_second: float | None = None
-    """By makespan; None where no tokens were counted."""
-    seconds: float | None = None
-    """The makespan."""
-    steady_seconds: float | None = None
-    """Length of the window in which every worker was working, whether or not it is long enough for a rate; None where
-    one of them counted nothing, so that there is none."""
-    start: Start | None = None
-    """What the makespan counts from; None where nothing was counted, or an older version has written the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,12 +128,12 @@ def aggregate(
     """
     disturbance = disturbance_of(run)
     verdict = judge(disturbance, lost_time_allowed)
-    reasons = [*further_reasons, *_reasons(run, local_share_required), *verdict.reasons]
-    throughput, scaling = _throughput(run), scaling_of(run, baseline)
+    reasons = [*further_reasons, *reasons_of(run, local_share_required), *verdict.reasons]
+    throughput, scaling = throughput_of(run), scaling_of(run, baseline)
     return Report(
         valid=not reasons,
         reasons=tuple(reasons),
-        warnings=(*_warnings(run, throughput), *verdict.warnings),
+        warnings=(*warnings_of(run, throughput), *verdict.warnings),
         throughput=throughput,
         latency_ms=_percentiles_ms(latency for record in run.records for latency in record.samples.latencies_s),
         efficiency=scaling.efficiency if scaling else None,
@@ -205,32 +175,6 @@ def _has(facts: Mapping[str, object], name: str, value: object) -> bool:
     return name in facts and facts[name] == value
 
 
-def _throughput(run: Run) -> Throughput:
-    counted = [record for record in run.records if record.samples.times]
-    items = sum(sum(record.samples.items) for record in counted)
-    tokens = sum(sum(record.samples.tokens) for record in counted)
-    if not counted:
-        claims = [record.claimed_rate for record in run.records if record.claimed_rate is not None]
-        return Throughput(makespan=None, steady=None, naive_sum=sum(claims) if claims else None)
-    window = window_of(run)
-    if window is None or window.last <= window.start:
-        return Throughput(makespan=None, steady=None, naive_sum=None, items=items, tokens=tokens)
-    seconds = window.last - window.start
-    done = sum(items_within(run, record, window) for record in counted)
-    rates = [rate for record in counted if (rate := rate_of(record, began(run, record))) is not None]
-    return Throughput(
-        makespan=items / seconds,
-        steady=done / window.seconds if window.is_long_enough else None,
-        naive_sum=sum(rates),
-        items=items,
-        tokens=tokens,
-        tokens_per_second=tokens / seconds if tokens else None,
-        seconds=seconds,
-        steady_seconds=window.seconds if window.everybody else None,
-        start=start_kind(run),
-    )
-
-
 def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> InstanceReport:
     last = record.placements[-1] if record.placements else None
     binding = record.binding
@@ -267,83 +211,3 @@ def _facts(record: WorkerRecord) -> dict[str, object]:
 def _worst_share(nodes: frozenset[int], placements: Iterable[Placement]) -> float | None:
     shares = [share for placement in placements if (share := placement.local_share(nodes)) is not None]
     return min(shares, default=None)
-
-
-def _reasons(run: Run, local_share_required: float) -> list[str]:
-    reasons: list[str] = []
-    if run.signal is not None:
-        reasons.append(f"the run was interrupted by SIG{SIGNAL_NAMES.get(run.signal, str(run.signal))}")
-    if not run.over:
-        known_s = run.ended - run.started
-        reasons.append(f"it has no end: its launcher was killed, or it still runs; known are its first {known_s:.0f} s")
-    reasons += [f"instance {failure.index} {failure.message}" for failure in run.failures]
-    counted = {r.instance.index for r in run.records if any(r.samples.items) or any(r.samples.tokens)}
-    for record in run.records:
-        index = record.instance.index
-        stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)
-        said = record.told is not None and any(COUNTED_NOTHING in reason for reason in record.told.invalid)
-        if not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0 and not said:
-            if counted:
-                reasons.append(f"instance {index} counted nothing while others did")
-            elif record.ready is not None and record.finished is not None and record.claimed_rate is None:
-                reasons.append(f"instance {index} called ready(), but counted nothing")
-        silent = record.ready is not None and record.finished is None and record.exit_code == 0
-        if silent and not run.fed and run.saw_end_of(record):
-            reasons.append(f"instance {index} was ready but never said that it finished")
-        if record.told is not None:
-            # One that failed, or was ended, need not have counted.
-            told = [r for r in record.told.invalid if record.exit_code == 0 or COUNTED_NOTHING not in r]
-            reasons += [f"instance {index}: {reason}" for reason in told]
-        if record.binding is not None:
-            reasons += misplacements_at_worst(record.instance, record.placements, record.binding, local_share_required)
-    return reasons
-
-
-def _warnings(run: Run, throughput: Throughput) -> list[str]:
-    warnings = list(run.notes)
-    unseen = frozenset(
-        r.instance.index
-        for r in run.records
-        if r.pid is not None and not r.placements and run.saw_end_of(r) and r.instance.cpus
-    )
-    if unseen:
-        warnings.append(
-            f"instance{'s' * (len(unseen) > 1)} {format_list(unseen)} ended before anybody looked: bound as planned, "
-            "but not proven (see --proof-interval)"
-        )
-    for record in run.records:
-        warnings += doubts(record.instance, record.placements)
-    if throughput.makespan is None and throughput.naive_sum is not None:
-        silent = frozenset(r.instance.index for r in run.records if r.claimed_rate is None)
-        but = f"; instance{'s' * (len(silent) > 1)} {format_list(silent)} claimed none" if silent else ""
-        warnings.append(f"the rate is not measured: it adds up what each worker claims of itself{but}")
-    if throughput.makespan is not None:
-        if run.go is None:
-            warnings.append("no worker waited for the common start, so the rate includes loading")
-        if throughput.steady is None and throughput.seconds:
-            warnings.append(f"no steady rate: {_why_not_steady(run, throughput, throughput.seconds)}")
-        warnings += _stragglers(run)
-    return warnings
-
-
-def _why_not_steady(run: Run, throughput: Throughput, seconds: float) -> str:
-    idle = frozenset(record.instance.index for record in run.records if not record.samples.times)
-    if idle:
-        did = "got no item" if run.fed else "counted nothing"
-        return f"instance{'s' * (len(idle) > 1)} {format_list(idle)} {did}"
-    if not throughput.steady_seconds:
-        return "there was no time in which all workers worked"
-    return f"all workers worked together for only {throughput.steady_seconds / seconds:.2g} of the makespan"
-
-
-def _stragglers(run: Run) -> list[str]:
-    rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, began(run, r))) is not None}
-    if len(rates) < 2:
-        return []
-    ordered = sorted(rates.values())
-    median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    return [
-        f"instance {index} is a straggler: {figure(rate)} items/s, {rate / median:.0%} of the median"
-        for index, rate in rates.items()
-        if rate < STRAGGLER_SHARE * median
-    ]

@@ -56,6 +56,8 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
     phases = [(i, name, float(w.phase == name)) for i, w, _ in workers for name in get_args(Phase)]
     announced = [(i, w.busy_with, w.busy_s) for i, w, _ in workers]
     memory = [(i, str(node), size) for i, _, usage in workers for node, size in sorted((usage.memory or {}).items())]
+    restarts = [(i, w.restarts) for i, w, _ in workers]
+    busy = [(i, u.busy_cpus) for i, _, u in workers]
     seconds = [(i, u.cpu_s) for i, w, u in workers if w.index in usages]
     shares = [(i, w.local_pages if (s := u.local_share(w.nodes)) is None else s) for i, w, u in workers]
     each = ("index",)
@@ -70,21 +72,9 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
         (Counter, "items", "Items counted.", each, [(i, w.items) for i, w, _ in workers]),
         (Counter, "tokens", "Tokens counted.", each, [(i, w.tokens) for i, w, _ in workers]),
         (Gauge, "items_per_second", "Rate of the last five seconds.", each, [(i, w.rate) for i, w, _ in workers]),
-        (
-            Counter,
-            "restarts",
-            "How often the worker was started again.",
-            each,
-            [(i, w.restarts) for i, w, _ in workers],
-        ),
+        (Counter, "restarts", "How often the worker was started again.", each, restarts),
         (Counter, "cpu_seconds", "Processor time of the worker and its children.", each, seconds),
-        (
-            Gauge,
-            "busy_cpus",
-            "Cpus kept busy since the previous look.",
-            each,
-            [(i, u.busy_cpus) for i, _, u in workers],
-        ),
+        (Gauge, "busy_cpus", "Cpus kept busy since the previous look.", each, busy),
         (Gauge, "memory_bytes", "Anonymous memory by node.", (*each, "node"), memory),
         (Gauge, "local_memory_ratio", "Share of the anonymous memory on the planned nodes.", each, shares),
         (Gauge, "exit_code", "Exit code of a worker that has ended.", each, [(i, w.exit_code) for i, w, _ in workers]),
