@@ -13,7 +13,7 @@ import pytest
 from ipexlaunch.cli.batch_command import command
 from ipexlaunch.cli.run.replay import SETTLED
 from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS
-from ipexlaunch.report.kept_runs.run_directory import read_recorded, read_run_directory
+from ipexlaunch.report.kept_runs.read_run_directory import read_recorded, read_run_directory
 from tests.batch.check_results import problems_of
 from tests.batch.test_batch_command import DOUBLE, ROOT, doubled, write_input
 

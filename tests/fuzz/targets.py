@@ -30,7 +30,7 @@ from ipexlaunch.plan.plan_file import read_checked_plan, write_plan
 from ipexlaunch.plan.sizes import parse_bytes
 from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
 from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far
-from ipexlaunch.report.kept_runs.run_directory import read_run_directory
+from ipexlaunch.report.kept_runs.read_run_directory import read_run_directory
 from ipexlaunch.report.live.status_file import read_status, write_status
 from ipexlaunch.report.live.table import live_text
 from ipexlaunch.report.tables.report_table import report_table

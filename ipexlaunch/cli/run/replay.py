@@ -56,7 +56,7 @@ def job_to_replay(context: click.Context, program: str | None, options: dict[str
         DocumentError: there is no kept run, or a file of it does not follow its format.
         LaunchError: what it needs is not here.
     """
-    from ipexlaunch.report.kept_runs.run_directory import read_recorded
+    from ipexlaunch.report.kept_runs.read_run_directory import read_recorded
 
     kept = os.path.abspath(options["replay"])
     if program is not None:
@@ -127,7 +127,7 @@ def tell_changes(kept: str, job: Job) -> None:
         kept: the run directory.
         job: as `job_to_replay` gave it.
     """
-    from ipexlaunch.report.kept_runs.run_directory import read_environment
+    from ipexlaunch.report.kept_runs.read_run_directory import read_environment
 
     for line in _changes(read_environment(kept), job):
         print(f"ipexlaunch: {spoken(line)}", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.measure.report_file import read_report
 from ipexlaunch.measure.solo_baseline import baseline_of
-from ipexlaunch.report.kept_runs.run_directory import KeptRun, read_run_directory
+from ipexlaunch.report.kept_runs.read_run_directory import KeptRun, read_run_directory
 from ipexlaunch.report.kept_runs.run_files import RUN
 from ipexlaunch.tune.outcome import Outcome
 from ipexlaunch.tune.tuning_file import SCHEMA, read_tuning

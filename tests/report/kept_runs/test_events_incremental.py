@@ -34,7 +34,8 @@ from ipexlaunch.plan import Instance, Request, make_plan
 from ipexlaunch.report.kept_runs.events_file import read_events_so_far, write_events
 from ipexlaunch.report.kept_runs.events_incremental import EventsSoFar
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, open_runs
-from ipexlaunch.report.kept_runs.run_directory import GrowingEvents, MadeDirectory, read_run_directory
+from ipexlaunch.report.kept_runs.read_run_directory import read_run_directory
+from ipexlaunch.report.kept_runs.run_directory import GrowingEvents, MadeDirectory
 from ipexlaunch.report.kept_runs.run_files import SO_FAR
 from tests.report.kept_runs.test_events_file import PLACEMENTS, records, runs
 from tests.report.page.made_runs import keep_made_run

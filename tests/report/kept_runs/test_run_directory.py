@@ -20,7 +20,8 @@ from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
 from ipexlaunch.report.kept_runs.describe_host import kept_variables, read_host
 from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries, libraries_in
-from ipexlaunch.report.kept_runs.run_directory import make_run_directory, read_run_directory
+from ipexlaunch.report.kept_runs.read_run_directory import read_run_directory
+from ipexlaunch.report.kept_runs.run_directory import make_run_directory
 
 OLD = Path(__file__).parent / "version-1"
 ROOT = Path(__file__).parents[3]
