@@ -30,7 +30,7 @@ from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import EXIT_INVALID
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import ModelJob
@@ -259,7 +259,7 @@ def _launch(
 
 
 def _watch(run: Tried, number: int) -> None:
-    said = run.trouble or f"{figure(run.rate or 0)} items/s"
+    said = run.trouble or f"{format_number(run.rate or 0)} items/s"
     kind = f"round {run.round}" if run.round else "proposed" if run.proposed else "looking around"
     _tell(f"{number} ({kind}, {run.cost_s:.1f} s) {run.setting.words}: {said}")
 
@@ -304,11 +304,12 @@ def _keep(
         solo=solo,
     )
     keep_profile(path, profile, plan)
-    _tell(f"best: {best.words}, {figure(profile.rate)} items/s")
+    _tell(f"best: {best.words}, {format_number(profile.rate)} items/s")
     if solo is not None:
         share = profile.rate / (len(plan.instances) * solo.rate)
         _tell(
-            f"one alone: {figure(solo.rate)} items/s; {len(plan.instances)} together are {share:.1%} of as many of that"
+            f"one alone: {format_number(solo.rate)} items/s; "
+            f"{len(plan.instances)} together are {share:.1%} of as many of that"
         )
     _tell(f"plan: {plan_path(path)}")
     if options["write_plan"] is not None:

@@ -1,8 +1,8 @@
 """Values to and from what YAML and JSON hold: a document has the shape of its value, a frozen dataclass.
 
 Keys are the fields in their order, tuples and sets are lists, maps by numbers have these as text; what else differs is
-said on the field (`forms`). Scalars are strict: "5" and 1.9 and true are no int. A field with a default may be missing.
-pydantic is imported when the first document is read.
+said on the field (`documents.fields`). Scalars are strict: "5" and 1.9 and true are no int. A field with a default may
+be missing. pydantic is imported when the first document is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from ipexlaunch.documents.forms import KEY, OMITTED, Form, Listed
+from ipexlaunch.documents.fields import KEY, OMITTED, AsList, Encoded
 from ipexlaunch.documents.text import Document, line_of, nearest, place_of, shortened
 from ipexlaunch.documents.typed_text import ascii_escapes
 from ipexlaunch.errors import DocumentError
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pydantic_core import SchemaValidator
 
 Value = TypeVar("Value")
-Unknown = Literal["forbid", "ignore"]
+UnknownKeys = Literal["forbid", "ignore"]
 """What is done about keys that no field has."""
 
 
-def read_value(document: Document, kind: type[Value], unknown: Unknown = "forbid") -> Value:
+def read_value(document: Document, kind: type[Value], unknown: UnknownKeys = "forbid") -> Value:
     """The value that a document holds, or the error that names every place where it departs from it.
 
     Args:
@@ -72,7 +72,7 @@ def from_plain(data: object, kind: type[Value]) -> Value:
         raise ValueError(f"{place_of(path)}: {problem}" + (f"; {hint}" if hint else "")) from None
 
 
-def _validated(data: object, kind: type[Value], unknown: Unknown) -> Value:
+def _validated(data: object, kind: type[Value], unknown: UnknownKeys) -> Value:
     return cast(Value, _validator(cast(Any, kind), unknown).validate_python(data))
 
 
@@ -85,13 +85,13 @@ def to_plain(value: Any, *, sparse: bool = False) -> Any:
     """
     if is_dataclass(value) and not isinstance(value, type):
         row: dict[str, Any] = {}
-        for entry, form in _fields(type(value)):
+        for entry, encoded in _fields(type(value)):
             held = getattr(value, entry.name)
             if key := _key(entry):
                 if (sparse or entry.metadata.get(OMITTED)) and held == _default(entry):
                     continue
-                row[key] = to_plain(held) if form is None or held is None else form.write(held)
-        return list(row.values()) if isinstance(value, Listed) else row
+                row[key] = to_plain(held) if encoded is None or held is None else encoded.write(held)
+        return list(row.values()) if isinstance(value, AsList) else row
     if isinstance(value, Mapping):
         if value and all(isinstance(key, int) for key in value):
             return {str(key): to_plain(value[key]) for key in sorted(value)}
@@ -107,21 +107,21 @@ def dump_json(data: Mapping[str, Any]) -> str:
 
 
 @cache
-def _fields(kind: Any) -> tuple[tuple[Field[Any], Form | None], ...]:
+def _fields(kind: Any) -> tuple[tuple[Field[Any], Encoded | None], ...]:
     """The fields of a dataclass, each with the form that it has in documents."""
     hints = get_type_hints(kind, include_extras=True)
-    return tuple((entry, _form(hints[entry.name])) for entry in fields(kind))
+    return tuple((entry, _encoding(hints[entry.name])) for entry in fields(kind))
 
 
-def _form(hint: Any) -> Form | None:
+def _encoding(hint: Any) -> Encoded | None:
     if {Any, object} & set(get_args(hint)):
         return _FREE
     if get_origin(hint) in (Union, UnionType):
-        return next(filter(None, map(_form, get_args(hint))), None)
-    return next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Form)), None)
+        return next(filter(None, map(_encoding, get_args(hint))), None)
+    return next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Encoded)), None)
 
 
-_FREE = Form(dict, dict)
+_FREE = Encoded(dict, dict)
 """What has no type within is as JSON has it, as deep as it is."""
 
 
@@ -134,14 +134,14 @@ def _default(entry: Field[Any]) -> Any:
 
 
 @cache
-def _validator(kind: Any, unknown: Unknown) -> SchemaValidator:
+def _validator(kind: Any, unknown: UnknownKeys) -> SchemaValidator:
     from pydantic import TypeAdapter
     from pydantic_core import SchemaValidator
 
     return SchemaValidator(_strict(TypeAdapter(kind).core_schema, unknown))
 
 
-def _strict(part: Any, unknown: Unknown) -> Any:
+def _strict(part: Any, unknown: UnknownKeys) -> Any:
     """The same schema where nothing is converted but what JSON and YAML have no form for."""
     if isinstance(part, list):
         return [_strict(each, unknown) for each in part]
@@ -173,7 +173,7 @@ def _dataclass(part: dict[str, Any]) -> dict[str, Any]:
             entry["init"] = False
         elif key != entry["name"]:
             entry["validation_alias"] = key
-    if not issubclass(part["cls"], Listed):
+    if not issubclass(part["cls"], AsList):
         return part
     function = {"type": "no-info", "function": partial(_by_name, list(keys.values()))}
     return {"type": "function-before", "function": function, "schema": part}

@@ -14,7 +14,7 @@ from ipexlaunch.doctor.openmp_affinity import collapsing
 from ipexlaunch.doctor.preloads import library_name, preloaded_in
 from ipexlaunch.doctor.thread_pools import shell_counts
 from ipexlaunch.documents import secret_values
-from ipexlaunch.documents.forms import in_documents
+from ipexlaunch.documents.fields import in_documents
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.process_starters import processes_of, starter_of, unwrapped
 from ipexlaunch.plan.devices import cache_variables, device_variables

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated
 
-from ipexlaunch.documents.forms import Form
+from ipexlaunch.documents.fields import Encoded
 from ipexlaunch.documents.typed_text import quoted, whole_number
 from ipexlaunch.errors import RequestError
 
@@ -84,5 +84,5 @@ def _ids(value: object) -> frozenset[int]:
         raise ValueError(f"{error.available} ({error.hint})") from None
 
 
-Ids = Annotated[frozenset[int], Form(_ids, format_list)]
+Ids = Annotated[frozenset[int], Encoded(_ids, format_list)]
 """A value's field of cpus or nodes, which documents hold as "0-3,8"."""

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Literal
 
-from ipexlaunch.documents.forms import Limits, Whole
+from ipexlaunch.documents.fields import Bounds, NonNegativeInt
 from ipexlaunch.machine.cpulist import Ids
 
-Quota = Annotated[float, Limits(gt=0)]
+Quota = Annotated[float, Bounds(gt=0)]
 Kind = Literal["performance", "efficiency"]
 LimitKind = Literal["affinity", "cpuset", "quota", "memory", "view"]
 """What narrows; a view narrows nothing, it is what a container is shown in place of a file of the host."""
@@ -24,22 +24,22 @@ LimitKind = Literal["affinity", "cpuset", "quota", "memory", "view"]
 class Cpu:
     """One online logical cpu."""
 
-    id: Whole
-    core: Whole
+    id: NonNegativeInt
+    core: NonNegativeInt
     """Lowest cpu id among the SMT siblings of its core, so that it is unique on the machine."""
-    socket: Whole
+    socket: NonNegativeInt
     """physical_package_id, or the lowest cpu id of the package where the kernel gives none (-1)."""
-    node: Whole | None = None
+    node: NonNegativeInt | None = None
     """NUMA node; None where the machine has no node directories."""
-    l2: Whole | None = None
+    l2: NonNegativeInt | None = None
     """Lowest cpu id that shares its L2 cache; None where unknown."""
-    l3: Whole | None = None
+    l3: NonNegativeInt | None = None
     """Lowest cpu id that shares its L3 cache; None where unknown."""
     kind: Kind | None = None
     """On hybrid machines; None where all cores are alike."""
-    die: Whole | None = None
+    die: NonNegativeInt | None = None
     """Lowest cpu id of its die; None where the kernel tells none."""
-    cluster: Whole | None = None
+    cluster: NonNegativeInt | None = None
     """Lowest cpu id of its cluster (cores that share an L2 cache or a bus); None where the kernel tells none."""
 
 
@@ -47,19 +47,19 @@ class Cpu:
 class Node:
     """One NUMA node. It may have no cpus (HBM, CXL, GPU memory) or no memory."""
 
-    id: Whole
-    memory_bytes: Whole
+    id: NonNegativeInt
+    memory_bytes: NonNegativeInt
     """MemTotal; 0 for a memoryless node, and on all nodes where a saved tree holds no meminfo at all (then
     `Topology.allowed_nodes` still tells which nodes may be used)."""
-    distances: Mapping[Whole, Whole] = field(default_factory=dict)
+    distances: Mapping[NonNegativeInt, NonNegativeInt] = field(default_factory=dict)
     """Node id to ACPI SLIT distance (10 = local); empty where the kernel gives none."""
-    huge_pages: Mapping[Whole, Whole] = field(default_factory=dict)
+    huge_pages: Mapping[NonNegativeInt, NonNegativeInt] = field(default_factory=dict)
     """Page size in bytes to the number of pages set aside on this node; empty where the kernel tells none."""
     initiators: Ids = frozenset()
     """Nodes that reach this node's memory fastest (HMAT access class 0); empty where the firmware tells none."""
-    read_bandwidth_mb_s: Whole | None = None
+    read_bandwidth_mb_s: NonNegativeInt | None = None
     """MB/s from its initiators, as HMAT says; None where it says nothing."""
-    read_latency_ns: Whole | None = None
+    read_latency_ns: NonNegativeInt | None = None
     """Nanoseconds from its initiators, as HMAT says; None where it says nothing."""
     hidden_cpus: Ids = frozenset()
     """Cpus of this node that a container does not show; a node without other cpus is not memory-only for that."""
@@ -75,7 +75,7 @@ class Accelerator:
     """"intel", "nvidia", "amd", or the PCI vendor id, "0x1da3"."""
     device: str
     """PCI device id, "0x0bd5"."""
-    node: Whole | None = None
+    node: NonNegativeInt | None = None
     """The node that it hangs on; None where the firmware tells none."""
 
 
@@ -92,9 +92,9 @@ class Limit:
     """Nodes whose memory it allows, as the file says; None where it says nothing of nodes."""
     quota: Quota | None = None
     """Cpu time per time, in cpus; None where it sets no quota."""
-    memory_bytes: Whole | None = None
+    memory_bytes: NonNegativeInt | None = None
     """That all processes in the cgroup may have together; None where it says nothing of memory."""
-    page_bytes: Whole | None = None
+    page_bytes: NonNegativeInt | None = None
     """Size of the huge pages that `memory_bytes` is about; None where it is about ordinary memory."""
 
 
@@ -107,7 +107,7 @@ class Topology:
     """Where the facts come from: "live", "sysfs:DIR", "file:PATH", "made:2s 2n 28c 2t"."""
     cpu_model: str | None = None
     """As /proc/cpuinfo names it; None where it does not."""
-    cpus: Annotated[tuple[Cpu, ...], Limits(min_length=1)]
+    cpus: Annotated[tuple[Cpu, ...], Bounds(min_length=1)]
     """Ascending by id."""
     nodes: tuple[Node, ...] = ()
     """Ascending by id; empty where the machine has no node directories."""
@@ -116,7 +116,7 @@ class Topology:
     """Nodes whose memory we may use."""
     cpu_quota: Quota | None = None
     """In cpus (quota / period of the tightest cgroup); None where there is no limit."""
-    memory_limit_bytes: Whole | None = None
+    memory_limit_bytes: NonNegativeInt | None = None
     """Of the tightest cgroup, swap not counted; None where there is no limit."""
     isa: frozenset[str] = frozenset()
     """Instruction-set flags as the kernel spells them, those that matter to inference."""

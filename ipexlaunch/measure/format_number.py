@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """About four significant digits, never an exponent; "-" for what is not known.
 
     Args:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ipexlaunch.documents.forms import Checked, Limits
+from ipexlaunch.documents.fields import Bounds, Checked
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 
 Start = Literal["common", "first", "run"]
@@ -32,7 +32,7 @@ def _measured(rate: float) -> float:
     return rate
 
 
-Rate = Annotated[float, Limits(ge=0, le=LARGEST_RATE), Checked(_measured)]
+Rate = Annotated[float, Bounds(ge=0, le=LARGEST_RATE), Checked(_measured)]
 """Items per second, as a document may tell it."""
 
 STEADY_SHARE_REQUIRED = 0.5

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ipexlaunch.batch.counts import BatchSummary
-from ipexlaunch.documents.forms import in_documents
+from ipexlaunch.documents.fields import in_documents
 from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ipexlaunch.documents.forms import in_documents
+from ipexlaunch.documents.fields import in_documents
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.measure.rates import Rate, items_within, window_of
 

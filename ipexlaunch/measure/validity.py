@@ -8,7 +8,7 @@ from ipexlaunch.launch.lifecycle import SIGNAL_BASE
 from ipexlaunch.launch.placement.verify import doubts, misplacements_at_worst
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.rates import Throughput, began, rate_of
 
 STRAGGLER_SHARE = 0.9
@@ -101,7 +101,7 @@ def _stragglers(run: Run) -> list[str]:
     ordered = sorted(rates.values())
     median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     return [
-        f"instance {index} is a straggler: {figure(rate)} items/s, {rate / median:.0%} of the median"
+        f"instance {index} is a straggler: {format_number(rate)} items/s, {rate / median:.0%} of the median"
         for index, rate in rates.items()
         if rate < STRAGGLER_SHARE * median
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from ipexlaunch.documents.forms import Limits, OneOf, Positive, Text, Whole, in_documents
+from ipexlaunch.documents.fields import Bounds, NonNegativeInt, OneOf, PositiveInt, TextOrInt, in_documents
 from ipexlaunch.machine.cpulist import Ids, parse_list
 from ipexlaunch.plan.request import MEMORY_POLICIES, Request
 
@@ -14,7 +14,7 @@ from ipexlaunch.plan.request import MEMORY_POLICIES, Request
 class Instance:
     """One planned slice of the machine."""
 
-    index: Whole
+    index: NonNegativeInt
     """0, 1, 2, ... in the order of the plan."""
     cpus: Ids
     """The cpus that its worker may run on."""
@@ -22,9 +22,9 @@ class Instance:
     """The nodes that its memory comes from; empty where the machine has no node directories."""
     memory: Annotated[str, OneOf(*MEMORY_POLICIES)] = "bind"
     """Memory policy."""
-    threads: Positive
+    threads: PositiveInt
     """OMP_NUM_THREADS of its worker."""
-    accelerator: Annotated[str, Limits(pattern=r"^((xpu|cuda):[0-9]{1,4})?$")] = field(
+    accelerator: Annotated[str, Bounds(pattern=r"^((xpu|cuda):[0-9]{1,4})?$")] = field(
         default="", metadata=in_documents(omitted=True)
     )
     """The accelerator that it drives, by torch's word and its number by PCI address ("xpu:0"); "" for none."""
@@ -34,7 +34,7 @@ class Instance:
 class Plan:
     """Every instance, and what was left over."""
 
-    topology: Text
+    topology: TextOrInt
     """Fingerprint of the machine that it was made for."""
     request: Request = field(default_factory=Request)
     instances: tuple[Instance, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from ipexlaunch.documents.forms import Limits, Positive, Text, Whole
+from ipexlaunch.documents.fields import Bounds, NonNegativeInt, PositiveInt, TextOrInt
 from ipexlaunch.errors import RequestError
 
 Strategy = Literal["scatter", "close"]
@@ -45,12 +45,12 @@ class Request:
     Lists stay text, because "+0-3", "!5" and "all" mean something only on a machine (`plan.lists` reads them).
     """
 
-    ninstances: Positive | None = None
-    ncores_per_instance: Annotated[int, Limits(ge=-1)] | Literal["auto"] | None = None
+    ninstances: PositiveInt | None = None
+    ncores_per_instance: Annotated[int, Bounds(ge=-1)] | Literal["auto"] | None = None
     """N cores (physical ones); 0 = equal share; -1 = every core (unequal); "auto" = by the rule of --goal."""
-    cores_list: Text | None = None
+    cores_list: TextOrInt | None = None
     """Cpus to use ("0-3,8", "0-31:2", "!5", "+0-3", "all"), or one list for each instance ("0-31|32-63")."""
-    nodes_list: Text | None = None
+    nodes_list: TextOrInt | None = None
     """Nodes whose cpus to use."""
     use_logical_cores: bool = False
     """All siblings of each core, not only the first."""
@@ -62,14 +62,14 @@ class Request:
     """What an instance does not cross while there are at least as many instances as such domains (default: node)."""
     bind_numa_node: bool = False
     """ipexrun's --bind-numa-node and --skip-cross-node-cores: what happens anyway; contradicts a wider scope."""
-    instance_idx: Text | None = None
+    instance_idx: TextOrInt | None = None
     """Which instances of the plan to start; "-1" or None starts all."""
     latency_mode: bool = False
     throughput_mode: bool = False
     goal: Goal | None = None
-    reserve_cores: Whole = 0
+    reserve_cores: NonNegativeInt = 0
     """Cores per node that are left to the system and the launcher."""
-    memory_per_instance_bytes: Positive | None = None
+    memory_per_instance_bytes: PositiveInt | None = None
     """Caps the instances of each node by its memory."""
     greedy: bool = False
     """Use every core, so that instances may differ by one core or more."""
@@ -81,7 +81,7 @@ class Request:
     """None = bind."""
     device: Device | None = None
     """Plan by accelerator: one instance for each, or equally many, on cores of the node that it hangs on."""
-    accelerators: Text | None = None
+    accelerators: TextOrInt | None = None
     """Which of them, counted by PCI address from 0."""
 
     @property

@@ -14,7 +14,7 @@ from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.throughput_regex import LineRule
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
 from ipexlaunch.tune.dtypes.quiet_run import log_path, run_quietly
@@ -129,7 +129,7 @@ def _too_slow(report: Report, limit_ms: float | None) -> str:
     if "p99" not in report.latency_ms:
         return "it reports no latency, which --latency-limit-ms needs"
     found = report.latency_ms["p99"]
-    return f"p99 of a call {figure(found)} ms, above the limit of {limit_ms:g} ms" if found > limit_ms else ""
+    return f"p99 of a call {format_number(found)} ms, above the limit of {limit_ms:g} ms" if found > limit_ms else ""
 
 
 def _last_words(path: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
 
-from ipexlaunch.documents.forms import OneOf, Whole
+from ipexlaunch.documents.fields import NonNegativeInt, OneOf
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.request import MEMORY_POLICIES
 from ipexlaunch.tune.splits import Split
@@ -28,7 +28,7 @@ class Setting:
     """Name of the split, instances x cores."""
     smt: bool = False
     """With all siblings of the cores."""
-    batch_size: Whole = 0
+    batch_size: NonNegativeInt = 0
     """Inputs of one call; 0 where the program has its own."""
     numbers: str = AS_IS
     """Engine and dtype, by the candidate's name; AS_IS for programs."""

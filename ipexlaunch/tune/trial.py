@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Annotated
 
-from ipexlaunch.documents.forms import Limits, Whole
+from ipexlaunch.documents.fields import Bounds, NonNegativeInt
 from ipexlaunch.measure.rates import Rate
 from ipexlaunch.tune.space import Setting
 
@@ -25,7 +25,7 @@ class Tried:
     setting: Setting
     seconds: float
     """How long it was to measure."""
-    round: Whole = EXPLORING
+    round: NonNegativeInt = EXPLORING
     """Of the race, from 1; EXPLORING for the runs before it and between its rounds."""
     rate: Rate | None = None
     """Items per second of all instances; None where nothing can be said."""
@@ -34,7 +34,7 @@ class Tried:
     does."""
     latency_ms: float | None = None
     """p99 of a call; None where none was reported."""
-    peak_bytes: Annotated[int, Limits(ge=0, le=LARGEST_BYTES)] = 0
+    peak_bytes: Annotated[int, Bounds(ge=0, le=LARGEST_BYTES)] = 0
     """Largest peak memory of a worker; 0 where it is not known."""
     cost_s: float = 0.0
     """What the run took, loading included."""

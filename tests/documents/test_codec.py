@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from ipexlaunch.documents.codec import dump_json, from_plain, read_value, to_plain
-from ipexlaunch.documents.forms import Checked, Limits, Listed, OneOf, Text, Whole, in_documents
+from ipexlaunch.documents.fields import AsList, Bounds, Checked, NonNegativeInt, OneOf, TextOrInt, in_documents
 from ipexlaunch.documents.text import dump_yaml, parse_document
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.machine.cpulist import Ids
@@ -34,7 +34,7 @@ class Inner:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair(Listed):
+class Pair(AsList):
     """Two that stand as a list."""
 
     cpus: Ids
@@ -50,18 +50,18 @@ class Everything:
     yes: bool = False
     text: str = ""
     kind: Literal["a", "b"] = "a"
-    count: Whole = 0
+    count: NonNegativeInt = 0
     pair: Annotated[int, Checked(_even)] = 0
     choice: Annotated[str, OneOf("x", "y")] = "x"
     words: tuple[str, ...] = ()
     flags: frozenset[str] = frozenset()
     cpus: Ids = frozenset()
     maybe: Ids | None = None
-    digits: Text = ""
+    digits: TextOrInt = ""
     by_node: Mapping[int, int] = field(default_factory=dict)
     by_name: Mapping[str, Inner] = field(default_factory=dict)
     inner: Inner | None = None
-    parts: Annotated[tuple[Inner, ...], Limits(min_length=1)] = (Inner(name="one"),)
+    parts: Annotated[tuple[Inner, ...], Bounds(min_length=1)] = (Inner(name="one"),)
     pairs: tuple[Pair, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
     own: str = field(default="here", metadata=in_documents(key=""))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,11 @@ from ipexlaunch.measure.format_number import figure
      (12.34, "12.3"), (3710.0, "3710"), (1.23e7, "12300000")],
 )  # fmt: skip
 def test_figures_are_short_and_plain(value: float | None, text: str) -> None:
-    assert figure(value) == text
+    assert format_number(value) == text
 
 
 @given(st.floats(1e-12, 1e12))
 def test_a_figure_is_near_its_number(value: float) -> None:
-    text = figure(value)
+    text = format_number(value)
     assert "e" not in text
     assert abs(float(text) - value) <= 0.05 * value

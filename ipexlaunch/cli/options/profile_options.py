@@ -14,7 +14,7 @@ from ipexlaunch.cli.options.check_files import check_overlaps
 from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.machine.probe.sources import open_topology
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
 from ipexlaunch.tune.profile import Profile
 from ipexlaunch.tune.profile_store import find_profile, plan_path, profile_path
@@ -87,7 +87,7 @@ def apply_profile(context: click.Context, options: dict[str, Any], key: str) -> 
             options[name] = value
     check_options(context, options)
     check_overlaps(options, [("the profile", path)])
-    text = f"profile of {profile.written}: {setting.words}, {figure(profile.rate)} items/s then"
+    text = f"profile of {profile.written}: {setting.words}, {format_number(profile.rate)} items/s then"
     print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
     return profile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ipexlaunch.documents.forms import in_documents
+from ipexlaunch.documents.fields import in_documents
 
 Phase = Literal["waiting", "starting", "ready", "running", "finished", "exited"]
 """waiting: to be started (again); starting: loads, warms up, or never says a word; ready: waits for the common start;

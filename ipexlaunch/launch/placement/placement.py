@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ipexlaunch.documents.forms import Listed, Whole
+from ipexlaunch.documents.fields import AsList, NonNegativeInt
 from ipexlaunch.machine.cpulist import Ids
 
 NO_TIME_TO_SPARE = 0.9
@@ -17,25 +17,25 @@ CROWDED = 1.25
 
 
 @dataclass(frozen=True, slots=True)
-class Affinity(Listed):
+class Affinity(AsList):
     """Threads that may run on the same cpus."""
 
     cpus: Ids
-    threads: Whole
+    threads: NonNegativeInt
     example: str
     """One of them, for messages."""
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd(Listed):
+class Crowd(AsList):
     """More threads than cpus that all worked, on cpus that had no time to spare."""
 
     cpus: Ids
-    threads: Whole
+    threads: NonNegativeInt
     """How many equally busy threads would have shared the cpus as these did, rounded."""
     owners: tuple[str, ...] = ()
     """Whose threads they are (names of thread_pools.POOLS, or of programs), the busiest first; () where not known."""
-    processes: Whole = 1
+    processes: NonNegativeInt = 1
     """How many processes the busy ones belong to."""
 
 
@@ -45,30 +45,30 @@ class Placement:
 
     cpus: Ids
     """Union of the affinity of every thread."""
-    threads: Whole
-    pinned_threads: Whole
+    threads: NonNegativeInt
+    pinned_threads: NonNegativeInt
     """Threads that may run on one cpu only."""
     main_thread_cpus: Ids
-    pages: Mapping[Whole, Whole] | None = field(default=None)
+    pages: Mapping[NonNegativeInt, NonNegativeInt] | None = field(default=None)
     """Anonymous memory in bytes by node, huge pages included; None where the kernel does not tell (no numa_maps)."""
-    peak_memory_bytes: Whole = 0
+    peak_memory_bytes: NonNegativeInt = 0
     """Largest resident set of the worker so far, without its children (VmHWM)."""
-    huge_pages: Mapping[Whole, Whole] = field(default_factory=dict)
+    huge_pages: Mapping[NonNegativeInt, NonNegativeInt] = field(default_factory=dict)
     """The part of `pages` that is in huge pages (hugetlb), in bytes by node."""
-    shared_pages: Mapping[Whole, Whole] = field(default_factory=dict)
+    shared_pages: Mapping[NonNegativeInt, NonNegativeInt] = field(default_factory=dict)
     """Shared memory in bytes by node."""
-    file_pages: Mapping[Whole, Whole] = field(default_factory=dict)
+    file_pages: Mapping[NonNegativeInt, NonNegativeInt] = field(default_factory=dict)
     """Mapped pages of the page cache in bytes by node."""
-    transparent_huge_bytes: Whole | None = None
+    transparent_huge_bytes: NonNegativeInt | None = None
     """The part of `pages` that is in transparent huge pages; None where not known."""
-    by_policy: Mapping[str, Mapping[Whole, Whole]] = field(default_factory=dict)
+    by_policy: Mapping[str, Mapping[NonNegativeInt, NonNegativeInt]] = field(default_factory=dict)
     """`pages` by the policy of their mapping, in the kernel's words such as "bind:1"."""
-    unclear: Whole = 0
+    unclear: NonNegativeInt = 0
     """Lines of the kernel's texts that were not understood, and processes that were not ours to read."""
-    page_looks: Whole = 1
+    page_looks: NonNegativeInt = 1
     """In how many of `looks` the pages were read; where in none, they are those of the look before."""
-    processes: Whole = 1
-    daemons: Whole = 0
+    processes: NonNegativeInt = 1
+    daemons: NonNegativeInt = 0
     """How many of the processes have left the worker's tree; the launcher adopted them."""
     affinities: tuple[Affinity, ...] = ()
     """Every affinity that some thread has."""
@@ -78,13 +78,13 @@ class Placement:
     """Files of the OpenMP runtimes that are mapped into any of the processes."""
     openmp_clashes: frozenset[tuple[str, ...]] = frozenset()
     """Runtimes that work side by side within one process."""
-    migrations: Whole | None = None
+    migrations: NonNegativeInt | None = None
     """How often the living threads changed their cpu so far; None where the kernel does not tell."""
     crowd: Crowd | None = None
     """The worst crowd since the look before."""
-    looks: Whole = 1
+    looks: NonNegativeInt = 1
     """How many looks it stands for: itself, and those before it that said nothing new (see `thinned`)."""
-    crowded_looks: Whole = 0
+    crowded_looks: NonNegativeInt = 0
     """How many of them found a crowd."""
 
     def local_share(self, nodes: Iterable[int]) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.snapshot import WorkerSnapshot
-from ipexlaunch.report.live import wording as words
+from ipexlaunch.report.live import wording
 from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def live_cells(
     cells = []
     for worker in shown:
         marked = worker.index in strayed.indices
-        cell = Text(_cell(worker, usages, digits, marked), style="bold red" if marked else words.style(worker))
+        cell = Text(_cell(worker, usages, digits, marked), style="bold red" if marked else wording.style(worker))
         cell.stylize("dim", 0, digits)
         cells.append(cell)
     for row in range(down):
@@ -67,6 +67,7 @@ def live_cells(
 
 def _cell(worker: WorkerSnapshot, usages: Mapping[int, Usage], digits: int, marked: bool) -> str:
     usage = usages.get(worker.index, Usage())
-    telling = words.figure(worker.rate) if worker.phase == "running" and worker.items else words.phase_words(worker)
-    share = words.busy_share(worker, usage) if worker.phase != "exited" else ""
+    counts = worker.phase == "running" and worker.items
+    telling = wording.short_number(worker.rate) if counts else wording.phase_text(worker)
+    share = wording.busy_share(worker, usage) if worker.phase != "exited" else ""
     return f"{worker.index:>{digits}} {telling:>8} {share:>4}{'!' if marked else ' '}"

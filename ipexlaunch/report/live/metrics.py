@@ -20,6 +20,7 @@ from ipexlaunch.report.live.background_thread import Apart
 from ipexlaunch.report.live.run_identity import RunIdentity
 from ipexlaunch.report.live.sample_usage import UsageSampler
 from ipexlaunch.report.live.usage import Usage
+from ipexlaunch.report.live.wording import local_share
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -59,7 +60,7 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
     restarts = [(i, w.restarts) for i, w, _ in workers]
     busy = [(i, u.busy_cpus) for i, _, u in workers]
     seconds = [(i, u.cpu_s) for i, w, u in workers if w.index in usages]
-    shares = [(i, w.local_pages if (s := u.local_share(w.nodes)) is None else s) for i, w, u in workers]
+    shares = [(i, local_share(w, u)) for i, w, u in workers]
     each = ("index",)
     table: Sequence[tuple[Any, str, str, tuple[str, ...], Sequence[tuple[Any, ...]]]] = (
         (Gauge, "start_time_seconds", "Start of the run since 1970.", (), [(identity.started_at,)]),

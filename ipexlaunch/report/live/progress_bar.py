@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.report.live.wording import duration, figure
+from ipexlaunch.report.live.wording import duration, short_number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +52,7 @@ def batch_words(progress: BatchProgress, snapshot: Snapshot) -> str:
         parts = [f"{int(progress.share * 1000) / 10:.1f}% of {about}{counted(rounded(progress), 'item')}"]
     over = progress.share == 1.0
     if snapshot.rate is not None and not over:
-        parts.append(f"{figure(snapshot.rate)} items/s")
+        parts.append(f"{short_number(snapshot.rate)} items/s")
     left = progress.left_s(snapshot.measured_s)
     if left is not None and not over:
         parts.append(f"{duration(left)} left")

@@ -13,7 +13,7 @@ from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 from ipexlaunch.launch.snapshot import Snapshot, WorkerSnapshot
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.text_table import rendered
-from ipexlaunch.report.live import wording as words
+from ipexlaunch.report.live import wording
 from ipexlaunch.report.live.cells import GAP, Strayed, live_cells
 from ipexlaunch.report.live.usage import Usage
 
@@ -58,10 +58,10 @@ def live_table(
     from rich.console import Group
 
     head = [
-        _line(f"{words.duration(snapshot.elapsed_s)}  {words.plain_line(title)}".rstrip(), width, "bold"),
+        _line(f"{wording.duration(snapshot.elapsed_s)}  {wording.plain_line(title)}".rstrip(), width, "bold"),
         _line(_totals(snapshot, usages, width), width, "bold"),
     ]
-    foot = [_line(words.plain_line(failure), width, "red") for failure in snapshot.failures[-FAILURES_SHOWN:]]
+    foot = [_line(wording.plain_line(failure), width, "red") for failure in snapshot.failures[-FAILURES_SHOWN:]]
     room = None if height is None else height - len(head) - len(foot) - 1  # the line of the columns' names
     strayed = _strayed(snapshot, usages, local_share_required)
     across = 1 if room is None else max(1, -(-len(snapshot.workers) // max(1, room)))
@@ -100,7 +100,7 @@ def live_text(
 
 def live_line(snapshot: Snapshot, usages: Mapping[int, Usage]) -> str:
     """The run in one line, for where there is no terminal."""
-    return f"{words.duration(snapshot.elapsed_s)}  {_totals(snapshot, usages, None)}"
+    return f"{wording.duration(snapshot.elapsed_s)}  {_totals(snapshot, usages, None)}"
 
 
 def _line(text: str, width: int, style: str) -> RenderableType:
@@ -117,7 +117,7 @@ def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) 
     parts = [", ".join(_phase_counts(workers))]
     items = sum(worker.items for worker in workers)
     if items and any(worker.phase not in ("finished", "exited") for worker in workers):
-        parts.insert(0, f"total {words.figure(snapshot.rate)} items/s")
+        parts.insert(0, f"total {wording.short_number(snapshot.rate)} items/s")
     busy = [usage.busy_cpus for usage in usages.values() if usage.busy_cpus is not None]
     if busy:
         planned = len(frozenset[int]().union(*(worker.cpus for worker in workers)))
@@ -125,7 +125,7 @@ def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) 
     shares = [share for worker in workers if (share := _share(worker, usages)) is not None]
     if shares:
         at_least = "at least " if min(shares) < max(shares) else ""
-        parts.append(f"{at_least}{words.share_words(min(shares))} local")
+        parts.append(f"{at_least}{wording.share_text(min(shares))} local")
     if items:
         parts.append(f"{items:,} item{'s' * (items != 1)}")
     line = parts[0]
@@ -143,7 +143,7 @@ def _phase_counts(workers: Sequence[WorkerSnapshot]) -> list[str]:
         for name in dict.fromkeys(worker.busy_with for worker in group):
             part = [worker for worker in group if worker.busy_with == name]
             longest = max((worker.busy_s or 0.0 for worker in part), default=0.0)
-            what = f"{words.plain_line(name)} for {longest:.0f} s" if name else words.PHASE_WORDS.get(phase, phase)
+            what = f"{wording.plain_line(name)} for {longest:.0f} s" if name else wording.PHASE_WORDS.get(phase, phase)
             counts.append(f"{len(part)} {what}")
     return counts
 
@@ -153,7 +153,7 @@ def _phase_counted(worker: WorkerSnapshot) -> str:
 
 
 def _share(worker: WorkerSnapshot, usages: Mapping[int, Usage]) -> float | None:
-    return words.local_share(worker, usages.get(worker.index, Usage()))
+    return wording.local_share(worker, usages.get(worker.index, Usage()))
 
 
 def _strayed(snapshot: Snapshot, usages: Mapping[int, Usage], required: float) -> Strayed:
@@ -200,7 +200,7 @@ def _rows(
         for column, cell in zip(columns, row, strict=True):
             if column.head == "local" and worker.index in strayed.indices:
                 cell.stylize("bold red")
-        table.add_row(*row, style=words.style(worker))
+        table.add_row(*row, style=wording.style(worker))
     return table
 
 
@@ -255,12 +255,12 @@ def _row(worker: WorkerSnapshot, usage: Usage, most: int) -> dict[str, str]:
     return {
         "": str(worker.index),
         "cpus": format_list(worker.cpus) or "any",
-        "phase": words.phase_words(worker),
+        "phase": wording.phase_text(worker),
         "starts": str(worker.restarts + 1),
-        "items/s": words.figure(worker.rate) if counted else "-",
+        "items/s": wording.short_number(worker.rate) if counted else "-",
         "items": f"{worker.items:,}" if worker.items else "-",
-        "busy": words.busy_words(worker, usage),
-        "memory": words.memory_words(usage.memory, most),
-        "local": words.share_words(words.local_share(worker, usage)),
-        "last line": words.line_words(worker),
+        "busy": wording.busy_text(worker, usage),
+        "memory": wording.memory_text(usage.memory, most),
+        "local": wording.share_text(wording.local_share(worker, usage)),
+        "last line": wording.line_text(worker),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ipexlaunch.documents.forms import in_documents
+from ipexlaunch.documents.fields import in_documents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ def _harmless(character: str) -> str:
     return "" if category == "Cc" else character
 
 
-def figure(value: float | None) -> str:
+def short_number(value: float | None) -> str:
     """At least three digits in at most six columns, "123.4" or "12.3M"; "-" for what is not known."""
     if value is None:
         return "-"
@@ -82,14 +82,14 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
-def phase_words(worker: WorkerSnapshot) -> str:
+def phase_text(worker: WorkerSnapshot) -> str:
     """ "running", "exited", where it failed "exit 139", where it ended because it was asked to "stopped"."""
     if worker.phase == "exited" and worker.exit_code:
         return f"exit {worker.exit_code}" if worker.failed else "stopped"
     return PHASE_WORDS.get(worker.phase, worker.phase)
 
 
-def line_words(worker: WorkerSnapshot) -> str:
+def line_text(worker: WorkerSnapshot) -> str:
     """Its last line; before that what it is busy with while it starts: "compiling, 41 s: Autotune Choices Stats"."""
     line = plain_line(worker.last_line)
     if not worker.busy_with:
@@ -98,7 +98,7 @@ def line_words(worker: WorkerSnapshot) -> str:
     return f"{doing}: {line}" if line else doing
 
 
-def busy_words(worker: WorkerSnapshot, usage: Usage) -> str:
+def busy_text(worker: WorkerSnapshot, usage: Usage) -> str:
     """ "13.9/14" cpus kept busy of those planned."""
     if usage.busy_cpus is None:
         return "-"
@@ -113,7 +113,7 @@ def busy_share(worker: WorkerSnapshot, usage: Usage) -> str:
     return f"{usage.busy_cpus / len(worker.cpus):.0%}"
 
 
-def memory_words(memory: Mapping[int, int] | None, most: int) -> str:
+def memory_text(memory: Mapping[int, int] | None, most: int) -> str:
     """ "0:1.2G 1:31M": anonymous memory by node, the largest shares only, "+" where more is left out.
 
     Args:
@@ -135,7 +135,7 @@ def local_share(worker: WorkerSnapshot, usage: Usage) -> float | None:
     return worker.local_pages if now is None else now
 
 
-def share_words(share: float | None) -> str:
+def share_text(share: float | None) -> str:
     """ "99.8%", "100%"; never rounded up to 100."""
     if share is None:
         return "-"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.measure.compare_runs import Configuration
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.percentiles import percentile
 from ipexlaunch.measure.report import Report
 from ipexlaunch.report.page.chart_axes import (
@@ -54,7 +54,9 @@ def latency_chart(run: Run) -> str:
         axes.stairs(counts, edges, fill=True, color=INSTANCES[0])
         for percent, style in ((50, "-"), (90, "--"), (99, ":")):
             value = percentile(found, percent)
-            axes.axvline(value, color=INK, linestyle=style, linewidth=1.2, label=f"p{percent} {figure(value)} ms")
+            axes.axvline(
+                value, color=INK, linestyle=style, linewidth=1.2, label=f"p{percent} {format_number(value)} ms"
+            )
         if high / low > 3:
             axes.set_xscale("log")
             plain_numbers(axes)

@@ -11,7 +11,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.compare_runs import Configuration
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import InstanceReport, Report
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch
 from ipexlaunch.report.page import charts, time_charts, tuning_charts
@@ -260,4 +260,4 @@ def _figure(value: float | None) -> str | None:
     """As in the tables, with thousands apart; None where it is not known."""
     if value is None:
         return None
-    return f"{value:,.0f}" if value >= 1000 else figure(value)
+    return f"{value:,.0f}" if value >= 1000 else format_number(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ipexlaunch.measure.compare_runs import Configuration, Interval
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.report.live.wording import plain_line
 
 COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
@@ -44,9 +44,9 @@ def row(configuration: Configuration) -> tuple[str, ...]:
     return (
         plain_line(configuration.label),
         f"{len(configuration.rates)}{left_out}",
-        figure(configuration.median),
+        format_number(configuration.median),
         _interval(configuration.interval),
-        figure(configuration.steady),
+        format_number(configuration.steady),
         "-" if configuration.efficiency is None else f"{configuration.efficiency:.1%}",
         "1" if configuration.ratio is None and configuration.rates else _ratio(configuration.ratio),
         "-" if configuration.ratio_interval is None else " .. ".join(map(_ratio, configuration.ratio_interval)),
@@ -58,4 +58,4 @@ def _ratio(value: float | None) -> str:
 
 
 def _interval(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{figure(interval[0])} .. {figure(interval[1])}"
+    return "-" if interval is None else f"{format_number(interval[0])} .. {format_number(interval[1])}"

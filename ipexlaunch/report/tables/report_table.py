@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import wrapped
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
 from ipexlaunch.measure.solo_baseline import Baseline
@@ -102,17 +102,19 @@ def _row(instance: InstanceReport) -> dict[str, str]:
         "node": format_list(instance.nodes) or "-",
         DEVICE: instance.accelerator or "-",
         "memory": instance.memory,
-        "ready s": figure(instance.ready_s),
+        "ready s": format_number(instance.ready_s),
         "items": str(instance.items),
-        "items/s": figure(instance.rate),
-        "tokens/s": figure(
+        "items/s": format_number(instance.rate),
+        "tokens/s": format_number(
             instance.rate * instance.tokens / instance.items if instance.rate and instance.items else None
         ),
-        "p50 ms": figure(instance.latency_ms.get("p50")),
-        "p90 ms": figure(instance.latency_ms.get("p90")),
-        "p99 ms": figure(instance.latency_ms.get("p99")),
+        "p50 ms": format_number(instance.latency_ms.get("p50")),
+        "p90 ms": format_number(instance.latency_ms.get("p90")),
+        "p99 ms": format_number(instance.latency_ms.get("p99")),
         SOLO: "-" if instance.interference is None else f"{instance.interference:.1%}",
-        CLAIMED: figure(claimed) if isinstance(claimed := instance.facts.get(CLAIMED_RATE), int | float) else "-",
+        CLAIMED: format_number(claimed)
+        if isinstance(claimed := instance.facts.get(CLAIMED_RATE), int | float)
+        else "-",
         "local": "-" if instance.local_pages is None else f"{instance.local_pages:.1%}",
         "peak MB": f"{instance.peak_memory_bytes / MIB:.0f}" if instance.peak_memory_bytes else "-",
         "exit": "-" if instance.exit is None else str(instance.exit),
@@ -126,21 +128,21 @@ def _total(report: Report, width: int) -> list[str]:
     if throughput.makespan is None:
         claim = throughput.naive_sum
         lines.append(f"no throughput: {'nothing was counted' if report.batch is None else 'no item was done'}")
-        lines[0] += f"; the workers claim {figure(claim)} a second in sum" if claim is not None else ""
+        lines[0] += f"; the workers claim {format_number(claim)} a second in sum" if claim is not None else ""
         if claim is None and report.valid and report.batch is None:
             lines += wrapped(HOW_TO_COUNT, width, "    ")
     else:
-        work = f"{counted(throughput.items, 'item')} in {figure(throughput.seconds)} s"
-        lines.append(f"total {figure(throughput.makespan)} {throughput.unit}")
+        work = f"{counted(throughput.items, 'item')} in {format_number(throughput.seconds)} s"
+        lines.append(f"total {format_number(throughput.makespan)} {throughput.unit}")
         lines[0] += f"  ({work} from {STARTS[throughput.start] if throughput.start else 'the start'} to the last item)"
     details = []
     if throughput.tokens_per_second is not None:
-        details.append(f"{figure(throughput.tokens_per_second)} tokens/s")
+        details.append(f"{format_number(throughput.tokens_per_second)} tokens/s")
     if throughput.steady is not None:
-        window = figure(throughput.steady_seconds)
-        details.append(f"steady {figure(throughput.steady)} {throughput.unit} while all worked ({window} s)")
+        window = format_number(throughput.steady_seconds)
+        details.append(f"steady {format_number(throughput.steady)} {throughput.unit} while all worked ({window} s)")
     if throughput.naive_sum is not None and throughput.makespan is not None:
-        details.append(f"sum of the workers' own rates {figure(throughput.naive_sum)}")
+        details.append(f"sum of the workers' own rates {format_number(throughput.naive_sum)}")
     lines += _joined(details, "; ", width)
     if report.baseline is not None:
         lines += _joined([_scaling(report, report.baseline)], "; ", width)
@@ -156,7 +158,7 @@ def _total(report: Report, width: int) -> list[str]:
 
 def _scaling(report: Report, baseline: Baseline) -> str:
     when = f", measured {baseline.measured[:10]}" if baseline.measured else ""
-    alone = f"instance {baseline.index} alone: {figure(baseline.rate)} {report.throughput.unit}{when}"
+    alone = f"instance {baseline.index} alone: {format_number(baseline.rate)} {report.throughput.unit}{when}"
     if report.efficiency is None:
         return f"no efficiency without a steady rate; {alone}"
     return f"efficiency {report.efficiency:.1%} of {len(report.instances)} x {alone}"
@@ -169,7 +171,7 @@ HOW_TO_COUNT = (
 
 
 def _percentiles(figures: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {figure(value)} ms" for name, value in figures.items())
+    return ", ".join(f"{name} {format_number(value)} ms" for name, value in figures.items())
 
 
 def _phases(instances: Sequence[InstanceReport]) -> list[str]:
@@ -182,7 +184,7 @@ def _phases(instances: Sequence[InstanceReport]) -> list[str]:
     for name in sorted(places, key=lambda name: places[name]):
         seconds = [instance.phases_s[name] for instance in instances if name in instance.phases_s]
         some = f" ({len(seconds)} of {len(instances)})" if len(seconds) < len(instances) else ""
-        parts.append(f"{plain_line(name)} {figure(max(seconds))} s{some}")
+        parts.append(f"{plain_line(name)} {format_number(max(seconds))} s{some}")
     return parts
 
 

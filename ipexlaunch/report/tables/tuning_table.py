@@ -8,7 +8,7 @@ from statistics import median
 
 from ipexlaunch.machine.text_table import table_text
 from ipexlaunch.machine.wording import counted, wrapped
-from ipexlaunch.measure.format_number import figure
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.tune.next_step import failed_settings
 from ipexlaunch.tune.outcome import Outcome, median_rate
 from ipexlaunch.tune.space import Setting
@@ -66,9 +66,9 @@ def _row(setting: Setting, runs: Sequence[Tried], standing: Standing | None, lev
     return [
         setting.words,
         str(len(runs)),
-        figure(rate),
+        format_number(rate),
         "100 %" if best else f"{100 * share:.1f} %{error}",
-        figure(median(latencies)) if latencies else "",
+        format_number(median(latencies)) if latencies else "",
         f"{peak / 1e6:,.0f}" if peak else "",
         "best" if best else "" if standing else "short runs only",
     ]

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ipexlaunch.report.live import wording as words
+from ipexlaunch.report.live import wording
 from ipexlaunch.report.live.table import lines_wanted, live_line, live_text
 from ipexlaunch.report.live.usage import Usage
 from tests.report.live.snapshots import MIB, eventful, many, run_of, usage, worker
@@ -80,7 +80,7 @@ def test_what_workers_announce_is_counted_with_the_longest_time_and_stands_befor
     rows = live_text(run_of(workers), {}, width=160).splitlines()
     assert "  compiling, 10 s: epoch 3/10 loss" in rows[3]
     assert "  waiting for compilation, 11 s: green text" in rows[4]
-    assert words.line_words(replace(workers[1], last_line="")) == "waiting for compilation, 11 s"
+    assert wording.line_text(replace(workers[1], last_line="")) == "waiting for compilation, 11 s"
 
 
 @given(st.integers(1, 300), st.integers(20, 220), st.integers(3, 60), st.booleans())
@@ -168,9 +168,9 @@ def test_the_lines_that_are_wanted_are_those_that_are_drawn() -> None:
 
 @given(st.text(st.characters(codec=None), max_size=200))
 def test_no_last_line_moves_the_cursor(text: str) -> None:
-    shown = words.plain_line(text)
+    shown = wording.plain_line(text)
     assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    assert words.plain_line(shown) == shown
+    assert wording.plain_line(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -190,32 +190,32 @@ def test_no_last_line_moves_the_cursor(text: str) -> None:
     ],
 )
 def test_a_last_line_is_what_a_reader_would_see(text: str, shown: str) -> None:
-    assert words.plain_line(text) == shown
+    assert wording.plain_line(text) == shown
 
 
 @given(st.floats(0, 1e14))
 def test_a_figure_fits_its_column(value: float) -> None:
-    assert len(words.figure(value)) <= 6
+    assert len(wording.short_number(value)) <= 6
 
 
 @given(st.integers(0, 1 << 59))
 def test_a_size_fits_its_column(value: int) -> None:
-    assert len(words.size(value)) <= 4
+    assert len(wording.size(value)) <= 4
 
 
 def test_sizes_are_binary_with_two_digits_at_least() -> None:
     amounts = [0, 999 * MIB, 1000 * MIB, 1200 * MIB, 10 << 30, 999 << 30, 1 << 40, 20 << 40]
-    assert [words.size(amount) for amount in amounts] == ["0M", "999M", "1.0G", "1.2G", "10G", "999G", "1.0T", "20T"]
+    assert [wording.size(amount) for amount in amounts] == ["0M", "999M", "1.0G", "1.2G", "10G", "999G", "1.0T", "20T"]
 
 
 def test_figures_have_three_digits_at_least() -> None:
     values = [None, 0, 0.1234, 1.234, 12.34, 999.94, 999.96, 123456.7, 1.5e6, 2.5e10]
-    assert [words.figure(value) for value in values] == [
+    assert [wording.short_number(value) for value in values] == [
         "-", "0", "0.123", "1.23", "12.3", "999.9", "1000", "123457", "1.5M", "25.0G",
     ]  # fmt: skip
 
 
 def test_a_share_is_never_rounded_up_to_all() -> None:
-    assert [words.share_words(share) for share in (None, 0.0, 0.5, 0.99999, 1.0)] == [
+    assert [wording.share_text(share) for share in (None, 0.0, 0.5, 0.99999, 1.0)] == [
         "-", "0.0%", "50.0%", "99.9%", "100%",
     ]  # fmt: skip

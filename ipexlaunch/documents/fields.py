@@ -1,8 +1,8 @@
 """What a field of a value says of its place in a document, where its name and its type do not say it all.
 
-`Annotated[int, Limits(ge=0)]` bounds it, `Annotated[frozenset[int], Form(read, write)]` stands there as something else,
-and `field(metadata=in_documents(...))` gives it another key. `codec` reads and writes by them; nothing heavy is
-imported here, so that values can use it.
+`Annotated[int, Bounds(ge=0)]` bounds it, `Annotated[frozenset[int], Encoded(read, write)]` stands there as something
+else, and `field(metadata=in_documents(...))` gives it another key. `documents.codec` reads and writes by them; nothing
+heavy is imported here, so that values can use it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 KEY, OMITTED = "key", "omitted"
 
 
-class Limits:
+class Bounds:
     """What the value keeps within, in the words of pydantic's schemas: ge, gt, le, lt, pattern, min_length."""
 
     def __init__(self, **limits: object) -> None:
@@ -27,8 +27,8 @@ class Limits:
 BEYOND = 1 << 62
 """No count and no size reaches it."""
 
-Whole = Annotated[int, Limits(ge=0, lt=BEYOND)]
-Positive = Annotated[int, Limits(ge=1, lt=BEYOND)]
+NonNegativeInt = Annotated[int, Bounds(ge=0, lt=BEYOND)]
+PositiveInt = Annotated[int, Bounds(ge=1, lt=BEYOND)]
 
 
 class OneOf:
@@ -42,7 +42,7 @@ class OneOf:
         return {"type": "literal", "expected": list(self._choices)}
 
 
-class Form:
+class Encoded:
     """That the value stands in documents as something else, such as a set of cpus as "0-3"."""
 
     def __init__(self, read: Callable[[Any], Any], write: Callable[[Any], Any]) -> None:
@@ -74,7 +74,7 @@ class Checked:
         return {"type": "function-after", "function": function, "schema": handler(source)}
 
 
-class Listed:
+class AsList:
     """Base of dataclasses that stand in documents as the list of their fields; the last ones may be missing."""
 
     __slots__ = ()
@@ -96,5 +96,5 @@ def _text(value: object) -> str:
     return str(value)
 
 
-Text = Annotated[str, Form(_text, str)]
+TextOrInt = Annotated[str, Encoded(_text, str)]
 """That may be all digits: YAML reads 5 without quotes as a number."""
