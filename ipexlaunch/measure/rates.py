@@ -88,7 +88,7 @@ def start_kind(run: Run) -> Start:
     return "first" if run.fed and not run.fed_together else "common"
 
 
-def began(run: Run, record: WorkerRecord) -> float:
+def work_began(run: Run, record: WorkerRecord) -> float:
     """When a worker began to work: with the others, or when it got ready where each begins by itself.
 
     Of one that was started again only the last attempt's readiness is known; its first count says when it began.
@@ -116,7 +116,7 @@ def window_of(run: Run) -> Window | None:
     last = [max(record.samples.times) for record in run.records if record.samples.times]
     if not last:
         return None
-    begin = max(began(run, record) for record in run.records if record.samples.times)
+    begin = max(work_began(run, record) for record in run.records if record.samples.times)
     return Window(start_of(run), begin, min(last), max(last), everybody=len(last) == len(run.records))
 
 
@@ -159,7 +159,7 @@ def items_within(run: Run, record: WorkerRecord, window: Window) -> float:
         record: the worker.
         window: of the run.
     """
-    start = began(run, record)
+    start = work_began(run, record)
     return items_until(record, start, window.end) - (
         items_until(record, start, window.begin) if window.begin > window.start else 0.0
     )
@@ -239,7 +239,7 @@ def throughput_of(run: Run) -> Throughput:
         return Throughput(makespan=None, steady=None, naive_sum=None, items=items, tokens=tokens)
     seconds = window.last - window.start
     done = sum(items_within(run, record, window) for record in counted)
-    rates = [rate for record in counted if (rate := rate_of(record, began(run, record))) is not None]
+    rates = [rate for record in counted if (rate := rate_of(record, work_began(run, record))) is not None]
     return Throughput(
         makespan=items / seconds,
         steady=done / window.seconds if window.is_long_enough else None,

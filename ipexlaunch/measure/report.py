@@ -21,7 +21,7 @@ from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
 from ipexlaunch.measure.percentiles import Distribution, distribution
-from ipexlaunch.measure.rates import Rate, Throughput, began, rate_of, throughput_of
+from ipexlaunch.measure.rates import Rate, Throughput, rate_of, throughput_of, work_began
 from ipexlaunch.measure.solo_baseline import Baseline, Scaling, scaling_of
 from ipexlaunch.measure.validity import reasons_of, warnings_of
 
@@ -185,7 +185,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         memory=binding.memory if binding else "none",
         items=sum(record.samples.items),
         tokens=sum(record.samples.tokens),
-        rate=rate_of(record, began(run, record)),
+        rate=rate_of(record, work_began(run, record)),
         latency_ms=_percentiles_ms(record.samples.latencies_s),
         ready_s=None if record.ready is None else record.ready - record.started,
         local_pages=_worst_share(record.instance.nodes, record.placements),

@@ -9,7 +9,7 @@ from ipexlaunch.launch.placement.verify import doubts, misplacements_at_worst
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.measure.format_number import format_number
-from ipexlaunch.measure.rates import Throughput, began, rate_of
+from ipexlaunch.measure.rates import Throughput, rate_of, work_began
 
 STRAGGLER_SHARE = 0.9
 """A worker below this share of the median rate is named."""
@@ -95,7 +95,7 @@ def _why_not_steady(run: Run, throughput: Throughput, seconds: float) -> str:
 
 
 def _stragglers(run: Run) -> list[str]:
-    rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, began(run, r))) is not None}
+    rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, work_began(run, r))) is not None}
     if len(rates) < 2:
         return []
     ordered = sorted(rates.values())

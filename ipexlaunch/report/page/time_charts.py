@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.measure.rates import STARTS, Window, began, items_by_time, start_kind, window_of
+from ipexlaunch.measure.rates import STARTS, Window, items_by_time, start_kind, window_of, work_began
 from ipexlaunch.report.page.chart_axes import chart, label_instances, rows_height, show_legend, shown_name, whole_steps
 from ipexlaunch.report.page.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
 
@@ -33,7 +33,7 @@ def throughput_chart(run: Run) -> str:
     edges = [bucket * width for bucket in range(BUCKETS + 1)]
     rows = {
         record.instance.index: [
-            items / width for items in items_by_time(record, window.start, width, BUCKETS, began(run, record))
+            items / width for items in items_by_time(record, window.start, width, BUCKETS, work_began(run, record))
         ]
         for record in run.records
     }
@@ -95,7 +95,7 @@ def total_chart(run: Run) -> str:
         return ""
     seconds = window.last - window.start
     width = seconds / BUCKETS
-    rows = [items_by_time(record, window.start, width, BUCKETS, began(run, record)) for record in run.records]
+    rows = [items_by_time(record, window.start, width, BUCKETS, work_began(run, record)) for record in run.records]
     total = [sum(column) / width for column in zip(*rows, strict=True)]
 
     def draw(axes: Axes) -> None:
@@ -155,7 +155,7 @@ def _spans(run: Run, record: WorkerRecord) -> list[tuple[str, float, float]]:
     """(what, from, to) of one worker."""
     end = run.ended if record.exited is None else record.exited
     ready = end if record.ready is None else record.ready
-    begun = max(ready, began(run, record)) if record.ready is not None and run.go is not None else ready
+    begun = max(ready, work_began(run, record)) if record.ready is not None and run.go is not None else ready
     spans = [("starting", record.started, ready)]
     for span in record.told.phases if record.told else ():
         spans.append((span.name, span.begin, ready if span.end is None else span.end))
