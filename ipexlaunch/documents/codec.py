@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache, partial
 from types import NoneType, UnionType
@@ -83,22 +83,23 @@ def to_plain(value: Any, *, sparse: bool = False) -> Any:
         value: a dataclass, or what stands in one.
         sparse: leave out the dataclass's own fields that have their defaults.
     """
-    if is_dataclass(value) and not isinstance(value, type):
-        row: dict[str, Any] = {}
-        for entry, encoded in _fields(type(value)):
-            held = getattr(value, entry.name)
-            if key := _key(entry):
-                if (sparse or entry.metadata.get(OMITTED)) and held == _default(entry):
-                    continue
-                row[key] = to_plain(held) if encoded is None or held is None else encoded.write(held)
-        return list(row.values()) if isinstance(value, AsList) else row
+    if isinstance(value, (str, int, float, NoneType)):
+        return value
     if isinstance(value, Mapping):
         if value and all(isinstance(key, int) for key in value):
             return {str(key): to_plain(value[key]) for key in sorted(value)}
         return {key: to_plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_plain(each) for each in value]
     if isinstance(value, (frozenset, set)):
         return [to_plain(each) for each in sorted(value)]
-    return [to_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
+    row: dict[str, Any] = {}
+    kind: Any = type(value)
+    for entry, key, omitted, write in _written(kind):
+        held = getattr(value, entry.name)
+        if not ((sparse or omitted) and held == _default(entry)):
+            row[key] = None if held is None else write(held)
+    return list(row.values()) if isinstance(value, AsList) else row
 
 
 def dump_json(data: Mapping[str, Any]) -> str:
@@ -107,22 +108,31 @@ def dump_json(data: Mapping[str, Any]) -> str:
 
 
 @cache
-def _fields(kind: Any) -> tuple[tuple[Field[Any], Encoded | None], ...]:
-    """The fields of a dataclass, each with the form that it has in documents."""
+def _written(kind: Any) -> tuple[tuple[Field[Any], str, bool, Callable[[Any], Any]], ...]:
+    """Of each field that documents have: itself, its key, whether its default is left out, and what writes it."""
     hints = get_type_hints(kind, include_extras=True)
-    return tuple((entry, _encoding(hints[entry.name])) for entry in fields(kind))
+    encodings = [(entry, _encoding(hints[entry.name])) for entry in fields(kind)]
+    return tuple(
+        (entry, key, bool(entry.metadata.get(OMITTED)), encoded.write if encoded else to_plain)
+        for entry, encoded in encodings
+        if (key := _key(entry))
+    )
 
 
 def _encoding(hint: Any) -> Encoded | None:
-    if {Any, object} & set(get_args(hint)):
+    if {Any, object} & {hint, *get_args(hint)}:
         return _FREE
     if get_origin(hint) in (Union, UnionType):
         return next(filter(None, map(_encoding, get_args(hint))), None)
     return next((each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Encoded)), None)
 
 
-_FREE = Encoded(dict, dict)
-"""What has no type within is as JSON has it, as deep as it is."""
+def _as_it_is(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+_FREE = Encoded(_as_it_is, _as_it_is)
+"""What has no type is as JSON has it, however deep it is."""
 
 
 def _key(entry: Field[Any]) -> str:

@@ -64,6 +64,7 @@ class Everything:
     parts: Annotated[tuple[Inner, ...], Bounds(min_length=1)] = (Inner(name="one"),)
     pairs: tuple[Pair, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    anything: object = None
     own: str = field(default="here", metadata=in_documents(key=""))
 
 
@@ -72,7 +73,7 @@ FULL = Everything(
     flags=frozenset({"v", "u"}), cpus=frozenset({0, 1, 2, 8}), maybe=frozenset({5}), digits="007",
     by_node={10: 1, 2: 3}, by_name={"i": Inner(name="n", at=1.5, note="m")}, inner=Inner(name="k"),
     parts=(Inner(name="z"), Inner(name="y", note="w")), pairs=(Pair(frozenset({1, 2}), 3),),
-    facts={"deep": [1, {"a": None}]},
+    facts={"deep": [1, {"a": None}]}, anything=[1.5, "x"],
 )  # fmt: skip
 
 
@@ -109,8 +110,9 @@ def test_what_is_free_is_as_deep_as_it_is() -> None:
     deep: Any = 1
     for _ in range(100_000):
         deep = [deep]
-    value = Everything(facts={"deep": deep})
-    assert from_plain(to_plain(value), Everything).facts["deep"] is deep
+    value = Everything(facts={"deep": deep}, anything=deep)
+    back = from_plain(to_plain(value), Everything)
+    assert back.facts["deep"] is deep is back.anything
 
 
 @pytest.mark.parametrize(
