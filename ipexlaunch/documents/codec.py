@@ -15,7 +15,7 @@ from functools import cache, partial
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from ipexlaunch.documents.fields import KEY, OMITTED, AsList, Encoded
+from ipexlaunch.documents.fields import KEY, LACKING, OMITTED, AsList, Encoded
 from ipexlaunch.documents.text import Document, line_of, nearest, place_of, shortened
 from ipexlaunch.documents.typed_text import ascii_escapes
 from ipexlaunch.errors import DocumentError
@@ -28,13 +28,16 @@ UnknownKeys = Literal["forbid", "ignore"]
 """What is done about keys that no field has."""
 
 
-def read_value(document: Document, kind: type[Value], unknown: UnknownKeys = "forbid") -> Value:
+def read_value(
+    document: Document, kind: type[Value], *, unknown: UnknownKeys = "forbid", complete: bool = False
+) -> Value:
     """The value that a document holds, or the error that names every place where it departs from it.
 
     Args:
         document: parsed.
         kind: the value's dataclass.
         unknown: what is done about keys that it does not have.
+        complete: whether a key must be there though its field has a default, but for those that are OMITTED or LATER.
 
     Raises:
         DocumentError: the first problem in the order of the file; `problems` has them all.
@@ -42,7 +45,8 @@ def read_value(document: Document, kind: type[Value], unknown: UnknownKeys = "fo
     from pydantic_core import ValidationError
 
     try:
-        return _validated({key: value for key, value in document.data.items() if key != "schema"}, kind, unknown)
+        data = {key: value for key, value in document.data.items() if key != "schema"}
+        return _validated(data, kind, unknown, complete)
     except ValidationError as error:
         found = [_problem(document, kind, details) for details in error.errors(include_url=False)]
         found.sort(key=lambda problem: problem[0])
@@ -53,12 +57,13 @@ def read_value(document: Document, kind: type[Value], unknown: UnknownKeys = "fo
         raise problem from None
 
 
-def from_plain(data: object, kind: type[Value]) -> Value:
+def from_plain(data: object, kind: type[Value], *, complete: bool = False) -> Value:
     """The value that plain data hold, which are a part of a document.
 
     Args:
         data: of JSON or YAML.
         kind: the value's dataclass.
+        complete: as for `read_value`.
 
     Raises:
         ValueError: the first place where they depart from it.
@@ -66,14 +71,14 @@ def from_plain(data: object, kind: type[Value]) -> Value:
     from pydantic_core import ValidationError
 
     try:
-        return _validated(data, kind, "forbid")
+        return _validated(data, kind, "forbid", complete)
     except ValidationError as error:
         path, problem, hint = _sentence(kind, error.errors(include_url=False)[0])
         raise ValueError(f"{place_of(path)}: {problem}" + (f"; {hint}" if hint else "")) from None
 
 
-def _validated(data: object, kind: type[Value], unknown: UnknownKeys) -> Value:
-    return cast(Value, _validator(cast(Any, kind), unknown).validate_python(data))
+def _validated(data: object, kind: type[Value], unknown: UnknownKeys, complete: bool) -> Value:
+    return cast(Value, _validator(cast(Any, kind), unknown, complete).validate_python(data))
 
 
 def to_plain(value: Any, *, sparse: bool = False) -> Any:
@@ -113,7 +118,7 @@ def _written(kind: Any) -> tuple[tuple[Field[Any], str, bool, Callable[[Any], An
     hints = get_type_hints(kind, include_extras=True)
     encodings = [(entry, _encoding(hints[entry.name])) for entry in fields(kind)]
     return tuple(
-        (entry, key, bool(entry.metadata.get(OMITTED)), encoded.write if encoded else to_plain)
+        (entry, key, entry.metadata == OMITTED, encoded.write if encoded else to_plain)
         for entry, encoded in encodings
         if (key := _key(entry))
     )
@@ -144,20 +149,20 @@ def _default(entry: Field[Any]) -> Any:
 
 
 @cache
-def _validator(kind: Any, unknown: UnknownKeys) -> SchemaValidator:
+def _validator(kind: Any, unknown: UnknownKeys, complete: bool) -> SchemaValidator:
     from pydantic import TypeAdapter
     from pydantic_core import SchemaValidator
 
-    return SchemaValidator(_strict(TypeAdapter(kind).core_schema, unknown))
+    return SchemaValidator(_strict(TypeAdapter(kind).core_schema, unknown, complete))
 
 
-def _strict(part: Any, unknown: UnknownKeys) -> Any:
+def _strict(part: Any, unknown: UnknownKeys, complete: bool) -> Any:
     """The same schema where nothing is converted but what JSON and YAML have no form for."""
     if isinstance(part, list):
-        return [_strict(each, unknown) for each in part]
+        return [_strict(each, unknown, complete) for each in part]
     if not isinstance(part, dict):
         return part
-    made = {key: each if key == "default" else _strict(each, unknown) for key, each in part.items()}
+    made = {key: each if key == "default" else _strict(each, unknown, complete) for key, each in part.items()}
     match made.get("type"):
         case "int" | "bool" | "str":
             return {**made, "strict": True}
@@ -168,21 +173,24 @@ def _strict(part: Any, unknown: UnknownKeys) -> Any:
         case "dict":
             return _dict(made)
         case "dataclass":
-            return _dataclass(made)
+            return _dataclass(made, complete)
         case "dataclass-args":
             return {**made, "extra_behavior": unknown}
     return made
 
 
-def _dataclass(part: dict[str, Any]) -> dict[str, Any]:
+def _dataclass(part: dict[str, Any], complete: bool) -> dict[str, Any]:
     """One whose fields have other keys, or none, or stand in a list."""
     keys = {entry.name: _key(entry) for entry in fields(part["cls"])}
+    required = {entry.name for entry in fields(part["cls"]) if complete and LACKING not in entry.metadata}
     for entry in part["schema"]["fields"]:
-        key = keys[entry["name"]]
-        if not key:
+        name = entry["name"]
+        if not keys[name]:
             entry["init"] = False
-        elif key != entry["name"]:
-            entry["validation_alias"] = key
+        elif name in required and entry["schema"]["type"] == "default":
+            entry["schema"] = entry["schema"]["schema"]
+        if keys[name] not in ("", name):
+            entry["validation_alias"] = keys[name]
     if not issubclass(part["cls"], AsList):
         return part
     function = {"type": "no-info", "function": partial(_by_name, list(keys.values()))}

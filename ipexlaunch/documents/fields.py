@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-KEY, OMITTED = "key", "omitted"
+KEY, LACKING = "key", "lacking"
 
 
 class Bounds:
@@ -80,14 +80,20 @@ class AsList:
     __slots__ = ()
 
 
-def in_documents(*, key: str | None = None, omitted: bool = False) -> Mapping[str, Any]:
-    """The metadata of a field that is not written as it stands.
+def in_documents(*, key: str) -> Mapping[str, Any]:
+    """The metadata of a field whose key is not its name.
 
     Args:
-        key: its key, where that is not its name; "" where it stands in no document.
-        omitted: whether it is left out where it has its default.
+        key: what it is; "" where it stands in no document.
     """
-    return {OMITTED: omitted} if key is None else {KEY: key, OMITTED: omitted}
+    return {KEY: key}
+
+
+OMITTED: Mapping[str, Any] = {LACKING: "written"}
+"""The metadata of a field that is left out where it has its default."""
+
+LATER: Mapping[str, Any] = {LACKING: "read"}
+"""The metadata of a field that the first documents of a kind do not have, where others must have every key."""
 
 
 def _text(value: object) -> str:

@@ -81,7 +81,7 @@ def _ids(value: object) -> frozenset[int]:
     try:
         return parse_list(value)
     except RequestError as error:
-        raise ValueError(f"{error.available} ({error.hint})") from None
+        raise ValueError(f"{error.available}; {error.hint}") from None
 
 
 Ids = Annotated[frozenset[int], Encoded(_ids, format_list)]

@@ -33,12 +33,12 @@ def parse_topology(text: str, source: str) -> Topology:
         DocumentError: what departs from the format, or contradicts itself, with its place.
     """
     document = parse_document(text, source, {KIND: VERSIONS})
-    given = {key: value for key, value in document.data.items() if value is not None}
-    topology = read_value(replace(document, data={"allowed_cpus": "", "allowed_nodes": "", **given}), Topology)
+    left_out = {key: "" for key in ("allowed_cpus", "allowed_nodes") if document.data.get(key) is None}
+    topology = read_value(replace(document, data={**document.data, **left_out}), Topology)
     cpus, nodes = frozenset(cpu.id for cpu in topology.cpus), frozenset(node.id for node in topology.nodes)
-    if "allowed_cpus" not in given:
+    if "allowed_cpus" in left_out:
         topology = replace(topology, allowed_cpus=cpus)
-    if "allowed_nodes" not in given:
+    if "allowed_nodes" in left_out:
         with_memory = frozenset(node.id for node in topology.nodes if node.memory_bytes)
         topology = replace(topology, allowed_nodes=with_memory or nodes)
     _check(document, topology, cpus, nodes)

@@ -7,8 +7,9 @@ ended. Definitions and limits: docs/measuring.md.
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ipexlaunch.documents.fields import LATER
 from ipexlaunch.launch.host_counters import HostReading, Waits
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.measure.rates import start_of
@@ -58,10 +59,10 @@ class Disturbance:
     last_mhz: float | None = None
     """The same in the last third."""
 
-    waited_s: float | None = None
+    waited_s: float | None = field(default=None, metadata=LATER)
     """That the workers' threads were ready and waited for a cpu, behind others or each other; None where the kernel
     does not tell it of nearly all that they ran."""
-    pressure_s: float | None = None
+    pressure_s: float | None = field(default=None, metadata=LATER)
     """That some thread of the host did so."""
 
     @property

@@ -6,10 +6,10 @@ Definitions: docs/measuring.md.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from ipexlaunch.documents.fields import Bounds, Checked
+from ipexlaunch.documents.fields import LATER, Bounds, Checked
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 
 Start = Literal["common", "first", "run"]
@@ -218,7 +218,7 @@ class Throughput:
     steady_seconds: float | None = None
     """Length of the window in which every worker was working, whether or not it is long enough for a rate; None where
     one of them counted nothing, so that there is none."""
-    start: Start | None = None
+    start: Start | None = field(default=None, metadata=LATER)
     """What the makespan counts from; None where nothing was counted, or an older version has written the report."""
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ipexlaunch.batch.counts import BatchSummary
-from ipexlaunch.documents.fields import in_documents
+from ipexlaunch.documents.fields import LATER, OMITTED
 from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of
@@ -42,13 +42,13 @@ class InstanceReport:
     """As read back; empty where memory is not bound."""
     memory: str
     """Policy as read back."""
-    accelerator: str = field(default="", metadata=in_documents(omitted=True))
+    accelerator: str = field(default="", metadata=OMITTED)
     """The accelerator that it was given ("xpu:0"); "" for none."""
     items: int
     tokens: int
     rate: Rate | None
     """Items per second over its own time."""
-    interference: float | None = None
+    interference: float | None = field(default=None, metadata=LATER)
     """Its rate while all worked / the rate of one alone; None where no baseline was measured."""
     latency_ms: Mapping[str, float]
     """p50, p90, p99; empty where none was reported."""
@@ -64,11 +64,11 @@ class InstanceReport:
     log: str = ""
     placement: Proof | None = None
     """What was read back of it; None where it ended before anybody looked."""
-    phases_s: Mapping[str, float] = field(default_factory=dict)
+    phases_s: Mapping[str, float] = field(default_factory=dict, metadata=LATER)
     """Seconds of what it announced to be busy with before it was ready, in that order."""
-    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict)
+    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict, metadata=LATER)
     """Durations that it reported beside the latencies of its counts, by kind."""
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict, metadata=LATER)
     """What it told of itself."""
 
 
@@ -86,20 +86,20 @@ class Report:
     """p50, p90, p99 of the merged samples of all workers."""
     efficiency: float | None
     """Steady rate / (instances x rate of one alone); None without a baseline or a steady rate."""
-    baseline: Baseline | None = None
+    baseline: Baseline | None = field(default=None, metadata=LATER)
     """What one instance did alone; None where that was not measured."""
-    disturbance: Disturbance | None = None
+    disturbance: Disturbance | None = field(default=None, metadata=LATER)
     """What was taken from the run; None where the host was not read."""
     instances: tuple[InstanceReport, ...]
     failures: tuple[Failure, ...]
     """Earliest first; times are seconds from the start of the run."""
-    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict)
+    distributions_ms: Mapping[str, Distribution] = field(default_factory=dict, metadata=LATER)
     """Of the merged durations of all workers, by kind."""
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict, metadata=LATER)
     """Those on which all workers that told any agree."""
     exit_code: int
     provenance: Mapping[str, object] = field(default_factory=dict)
-    batch: BatchSummary | None = None
+    batch: BatchSummary | None = field(default=None, metadata=LATER)
     """Of a batch job; None for other runs."""
 
     @property

@@ -24,4 +24,4 @@ def read_report(text: str, source: str) -> Report:
     Raises:
         DocumentError: it is not such a document; the message names the place.
     """
-    return read_value(parse_document(text, source, {"report": [1]}), Report)
+    return read_value(parse_document(text, source, {"report": [1]}), Report, complete=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ipexlaunch.documents.fields import in_documents
+from ipexlaunch.documents.fields import OMITTED
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.measure.rates import Rate, items_within, window_of
 
@@ -22,7 +22,7 @@ class Baseline:
     """Items per second from its start to its last completion."""
     items: int
     seconds: float
-    measured: str = field(default="", metadata=in_documents(omitted=True))
+    measured: str = field(default="", metadata=OMITTED)
     """When, as ISO 8601 in UTC, where that was at the end of a search; "" for just before the run."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from ipexlaunch.documents.fields import Bounds, NonNegativeInt, OneOf, PositiveInt, TextOrInt, in_documents
+from ipexlaunch.documents.fields import OMITTED, Bounds, NonNegativeInt, OneOf, PositiveInt, TextOrInt
 from ipexlaunch.machine.cpulist import Ids, parse_list
 from ipexlaunch.plan.request import MEMORY_POLICIES, Request
 
@@ -24,9 +24,7 @@ class Instance:
     """Memory policy."""
     threads: PositiveInt
     """OMP_NUM_THREADS of its worker."""
-    accelerator: Annotated[str, Bounds(pattern=r"^((xpu|cuda):[0-9]{1,4})?$")] = field(
-        default="", metadata=in_documents(omitted=True)
-    )
+    accelerator: Annotated[str, Bounds(pattern=r"^((xpu|cuda):[0-9]{1,4})?$")] = field(default="", metadata=OMITTED)
     """The accelerator that it drives, by torch's word and its number by PCI address ("xpu:0"); "" for none."""
 
 

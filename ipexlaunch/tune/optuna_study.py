@@ -120,7 +120,7 @@ class OptunaStudy:
         return None
 
     def _run_of(self, row: Any) -> Tried:
-        run = from_plain(row, Tried)
+        run = from_plain(row, Tried, complete=True)
         strange = [axis.name for axis in self._space.axes if getattr(run.setting, axis.name) not in axis.choices]
         if strange:
             raise ValueError(f"a run has a {strange[0]} that may not be tried")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
+from ipexlaunch.documents.fields import LATER
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.trial import Tried, by_setting
 
@@ -22,7 +23,7 @@ class Outcome:
     """That might have been tried."""
     runs: tuple[Tried, ...]
     """In their order."""
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = field(default=(), metadata=LATER)
     """Engines and dtypes that could not be tried at all, and why, a line for each reason."""
 
     @property

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ipexlaunch.documents.fields import LATER
 from ipexlaunch.tune.space import Setting
 
 
@@ -45,5 +46,5 @@ class Profile:
     """That the search made."""
     written: str
     """When, as ISO 8601 in UTC."""
-    solo: Solo | None = None
+    solo: Solo | None = field(default=None, metadata=LATER)
     """One instance alone; None for a single one, or where that failed."""

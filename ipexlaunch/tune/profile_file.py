@@ -26,4 +26,4 @@ def read_profile(text: str, source: str) -> Profile:
     Raises:
         DocumentError: it is not such a document; the message names the line and the place.
     """
-    return read_value(parse_document(text, source, {KIND: VERSIONS}), Profile)
+    return read_value(parse_document(text, source, {KIND: VERSIONS}), Profile, complete=True)

@@ -32,7 +32,7 @@ def read_tuning(text: str, source: str) -> Outcome:
     """
     document = parse_document(text, source, {KIND: VERSIONS})
     told = {key: value for key, value in document.data.items() if key != "rate"}  # it follows from the runs
-    outcome = read_value(replace(document, data=told), Outcome)
+    outcome = read_value(replace(document, data=told), Outcome, complete=True)
     if outcome.best is not None and not any(run.setting == outcome.best for run in outcome.runs):
         raise problem_at(document, ("best",), "no run has this setting", "")
     if outcome.best is not None and outcome.best not in usable(outcome.runs):

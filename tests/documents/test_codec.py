@@ -12,7 +12,17 @@ from typing import Annotated, Any, Literal
 import pytest
 
 from ipexlaunch.documents.codec import dump_json, from_plain, read_value, to_plain
-from ipexlaunch.documents.fields import AsList, Bounds, Checked, NonNegativeInt, OneOf, TextOrInt, in_documents
+from ipexlaunch.documents.fields import (
+    LATER,
+    OMITTED,
+    AsList,
+    Bounds,
+    Checked,
+    NonNegativeInt,
+    OneOf,
+    TextOrInt,
+    in_documents,
+)
 from ipexlaunch.documents.text import dump_yaml, parse_document
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.machine.cpulist import Ids
@@ -30,7 +40,7 @@ class Inner:
 
     name: str
     at: float = field(default=0.0, metadata=in_documents(key="at_s"))
-    note: str = field(default="", metadata=in_documents(omitted=True))
+    note: str = field(default="", metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,7 @@ class Everything:
     pairs: tuple[Pair, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
     anything: object = None
+    since: str = field(default="", metadata=LATER)
     own: str = field(default="here", metadata=in_documents(key=""))
 
 
@@ -104,6 +115,19 @@ def test_what_has_a_default_may_be_missing_and_may_be_left_out() -> None:
     assert to_plain(Everything(), sparse=True) == {}
     assert to_plain(Everything(count=2), sparse=True) == {"count": 2}
     assert to_plain(Everything())["maybe"] is None
+
+
+def test_where_a_document_must_be_complete_only_what_came_later_may_be_missing() -> None:
+    whole = to_plain(FULL)
+    assert from_plain(whole, Everything, complete=True) == FULL
+    assert "note" not in whole["inner"]
+    del whole["since"]
+    assert from_plain(whole, Everything, complete=True).since == ""
+    del whole["count"]
+    with pytest.raises(ValueError, match=r"^count: the key 'count' is missing$"):
+        from_plain(whole, Everything, complete=True)
+    with pytest.raises(ValueError, match=r"^inner.at_s: the key 'at_s' is missing$"):
+        from_plain({**to_plain(FULL), "inner": {"name": "a"}}, Everything, complete=True)
 
 
 def test_what_is_free_is_as_deep_as_it_is() -> None:
@@ -198,7 +222,7 @@ def test_what_has_json_words_for_numbers_by_text_has_them_bare_in_yaml() -> None
 
 def test_unknown_keys_can_be_passed_over() -> None:
     data = {"schema": "ipexlaunch/whole/1", "new": 1, "inner": {"name": "a", "later": 2}}
-    found = read_value(parse_document(json.dumps(data), "w", {"whole": [1]}), Everything, "ignore")
+    found = read_value(parse_document(json.dumps(data), "w", {"whole": [1]}), Everything, unknown="ignore")
     assert found == Everything(inner=Inner(name="a"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ipexlaunch.documents.fields import AsList, NonNegativeInt
+from ipexlaunch.documents.fields import LATER, AsList, NonNegativeInt
 from ipexlaunch.machine.cpulist import Ids
 
 NO_TIME_TO_SPARE = 0.9
@@ -33,9 +33,9 @@ class Crowd(AsList):
     cpus: Ids
     threads: NonNegativeInt
     """How many equally busy threads would have shared the cpus as these did, rounded."""
-    owners: tuple[str, ...] = ()
+    owners: tuple[str, ...] = field(default=(), metadata=LATER)
     """Whose threads they are (names of thread_pools.POOLS, or of programs), the busiest first; () where not known."""
-    processes: NonNegativeInt = 1
+    processes: NonNegativeInt = field(default=1, metadata=LATER)
     """How many processes the busy ones belong to."""
 
 

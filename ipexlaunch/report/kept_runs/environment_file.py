@@ -40,5 +40,5 @@ def read_environment_text(text: str, source: str) -> Mapping[str, Any]:
         DocumentError: it does not follow the format; the message has the place.
     """
     document = parse_document(text, source, {"environment": [1]})
-    read_value(document, SeenEnvironment, "ignore")
+    read_value(document, SeenEnvironment, unknown="ignore")
     return document.data

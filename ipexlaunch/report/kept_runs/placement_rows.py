@@ -23,4 +23,4 @@ def placement_of(row: Mapping[str, Any]) -> Placement:
     Raises:
         ValueError: it is no such row.
     """
-    return from_plain(dict(row), Placement)
+    return from_plain(dict(row), Placement, complete=True)

@@ -69,4 +69,4 @@ def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
         hint = "ask with the ipexlaunch that started the run"
         raise DocumentError(source, "", f"its schema is {schema!r}, not {SCHEMA!r}", hint)
     document = Document(source=source, text=text, data=data, kind="status", version=1)
-    return read_value(document, RunIdentity, "ignore"), read_value(document, Snapshot, "ignore")
+    return read_value(document, RunIdentity, unknown="ignore"), read_value(document, Snapshot, unknown="ignore")
