@@ -14,8 +14,9 @@ from ipexlaunch.measure.compare_runs import Configuration
 from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import InstanceReport, Report
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch
-from ipexlaunch.report.page import charts, time_charts, tuning_charts
+from ipexlaunch.report.page import charts, time_charts
 from ipexlaunch.report.page.theme import style_variables
+from ipexlaunch.report.page.tuning_charts import course_chart, map_chart
 from ipexlaunch.report.tables.comparison_table import COLUMNS, row
 from ipexlaunch.report.tables.tuning_table import HEADS as SETTING_HEADS
 from ipexlaunch.report.tables.tuning_table import setting_rows
@@ -141,8 +142,8 @@ def _search(outcome: Outcome) -> list[str]:
     table = f'<div class="long">{_table(SETTING_HEADS, ((row, "") for row in rows))}</div>' if rows else ""
     return [
         _card("Pick", told + figures),
-        _chart("Map", tuning_charts.map_chart(outcome), key),
-        _chart("Search", tuning_charts.course_chart(outcome)),
+        _chart("Map", map_chart(outcome), key),
+        _chart("Search", course_chart(outcome)),
         _card("Settings", table + (f"<ul>{notes}</ul>" if notes else "")),
     ]
 
