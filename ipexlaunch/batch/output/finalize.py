@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import struct
+import tempfile
+from array import array
+from collections.abc import Iterator
+from functools import partial
 
 from ipexlaunch.batch.output.appended_file import WriteError
-from ipexlaunch.batch.output.external_sort import in_order
 from ipexlaunch.batch.output.openai_files import write_openai
 from ipexlaunch.batch.output.output_rules import OutputRules
 from ipexlaunch.batch.output.parquet_file import write_parquet
+from ipexlaunch.batch.output.result_rows import number_of
 from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.documents.write_file import replaced_file
+
+PLACES_AT_ONCE = 1 << 16
+"""Bytes of the table of places that are held while it is gone through."""
 
 
 def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = False) -> str:
@@ -31,23 +38,17 @@ def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = Fals
     gathered, output = rules.gathered, rules.path
     if gathered == output:
         return ""
-    folder = os.path.dirname(os.path.abspath(output))
-
-    def lines() -> Iterable[bytes]:
-        return _lines(gathered, length)
-
-    def arrange(lines: Iterable[bytes]) -> Iterable[bytes]:
-        return in_order(lines, folder) if rules.keep_order else lines
-
+    lines = partial(_lines, gathered, length)
+    arranged = partial(lines_in_order, gathered, length) if rules.keep_order else lines
     note = ""
     try:
         with replaced_file(output, aside=rules.unfinished) as file:
             if rules.parquet:
-                note = write_parquet(lines, rules.unfinished, arrange)
+                note = write_parquet(lines, rules.unfinished, arranged)
             elif rules.openai:
-                write_openai(arrange(lines()), file, rules.errors)
+                write_openai(arranged(), file, rules.errors)
             else:
-                file.writelines(arrange(lines()))
+                file.writelines(arranged())
         if not keep_gathered:
             os.unlink(gathered)
     except OSError as error:
@@ -71,12 +72,38 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
         WriteError: nobody reads them, or there is no room to put them in order.
     """
     try:
-        for line in in_order(_lines(gathered, length), os.path.dirname(os.path.abspath(gathered))):
+        for line in lines_in_order(gathered, length):
             pipe.append(line)
             pipe.make_room()
         pipe.wait(None)
     except OSError as error:
         raise WriteError("put the results in order", str(error.strerror)) from None
+
+
+def lines_in_order(path: str, length: int) -> Iterator[bytes]:
+    """The lines of a file of results by the numbers of their items, in memory that does not grow with the file.
+
+    Numbers are dense, so where each line begins is written at its number's place in a file without a name beside this
+    one, eight bytes an item. Results come nearly in order, so that what is then read lies close together.
+
+    Args:
+        path: of the file.
+        length: how many bytes of it count.
+
+    Raises:
+        OSError: there is no room for the places.
+        ValueError: a line has no number.
+    """
+    folder, pack = os.path.dirname(os.path.abspath(path)), struct.Struct("=Q").pack
+    with open(path, "rb") as file, tempfile.TemporaryFile(dir=folder, prefix=".ipexlaunch-") as places:
+        descriptor, begin = places.fileno(), 1  # from 1: an item without a line has 0, as what was never written
+        for line in _lines(path, length):
+            os.pwrite(descriptor, pack(begin), 8 * number_of(line))
+            begin += len(line)
+        while block := places.read(PLACES_AT_ONCE):
+            for begin in filter(None, array("Q", block)):
+                file.seek(begin - 1)
+                yield file.readline()
 
 
 def _lines(path: str, length: int) -> Iterator[bytes]:
