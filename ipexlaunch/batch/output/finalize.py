@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
-from array import array
 from collections.abc import Iterator
 from functools import partial
 
@@ -17,8 +16,10 @@ from ipexlaunch.batch.output.result_rows import number_of
 from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.documents.write_file import replaced_file
 
-PLACES_AT_ONCE = 1 << 16
-"""Bytes of the table of places that are held while it is gone through."""
+PLACE = struct.Struct("=QQ")
+"""Of a line in the file: where it begins, and its length."""
+
+PLACES_AT_ONCE = 1 << 12
 
 
 def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = False) -> str:
@@ -83,8 +84,8 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
 def lines_in_order(path: str, length: int) -> Iterator[bytes]:
     """The lines of a file of results by the numbers of their items, in memory that does not grow with the file.
 
-    Numbers are dense, so where each line begins is written at its number's place in a file without a name beside this
-    one, eight bytes an item. Results come nearly in order, so that what is then read lies close together.
+    Numbers are dense, so where each line stands is written at its number's place in a file without a name beside this
+    one, sixteen bytes an item. Results come nearly in order, so that what is then read lies close together.
 
     Args:
         path: of the file.
@@ -94,16 +95,16 @@ def lines_in_order(path: str, length: int) -> Iterator[bytes]:
         OSError: there is no room for the places.
         ValueError: a line has no number.
     """
-    folder, pack = os.path.dirname(os.path.abspath(path)), struct.Struct("=Q").pack
+    folder = os.path.dirname(os.path.abspath(path))
     with open(path, "rb") as file, tempfile.TemporaryFile(dir=folder, prefix=".ipexlaunch-") as places:
-        descriptor, begin = places.fileno(), 1  # from 1: an item without a line has 0, as what was never written
+        begin = 0
         for line in _lines(path, length):
-            os.pwrite(descriptor, pack(begin), 8 * number_of(line))
+            os.pwrite(places.fileno(), PLACE.pack(begin, len(line)), PLACE.size * number_of(line))
             begin += len(line)
-        while block := places.read(PLACES_AT_ONCE):
-            for begin in filter(None, array("Q", block)):
-                file.seek(begin - 1)
-                yield file.readline()
+        while block := places.read(PLACES_AT_ONCE * PLACE.size):
+            for begin, size in PLACE.iter_unpack(block):
+                if size:  # an item without a line has none
+                    yield os.pread(file.fileno(), size, begin)
 
 
 def _lines(path: str, length: int) -> Iterator[bytes]:
