@@ -15,13 +15,11 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from ipexlaunch.batch.done_items import DoneItems
+from ipexlaunch.batch.ledger.progress import Letters, Progress
 from ipexlaunch.errors import HeldError, IpexLaunchError
 
 APPLICATION_ID = 0x49504C42
@@ -31,7 +29,12 @@ FORMAT = 2
 """1: without `letters` and the table `recovered`; the length of the dead letters was in it already. It is brought up to
 date when it is opened."""
 
-SCHEMA = """
+REBUILD = "to build it anew from what the output holds: --resume --rebuild"
+
+SCHEMA = f"""
+BEGIN EXCLUSIVE;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {FORMAT};
 CREATE TABLE progress (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     mark INTEGER NOT NULL,
@@ -44,24 +47,15 @@ CREATE TABLE progress (
 CREATE TABLE recovered (number INTEGER PRIMARY KEY);
 CREATE TABLE chunks (number INTEGER PRIMARY KEY, bits BLOB NOT NULL);
 CREATE TABLE job (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO progress VALUES (1, 0, 0, 0, 0, 0, 0);
 """
 
-
-FROM_FORMAT_1 = """
+FROM_FORMAT_1 = f"""
+BEGIN EXCLUSIVE;
+PRAGMA user_version = {FORMAT};
 ALTER TABLE progress ADD COLUMN letters INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE recovered (number INTEGER PRIMARY KEY);
 """
-
-
-class Letters(IntEnum):
-    """How the file of dead letters stands."""
-
-    WHOLE = 0
-    """Each item that was given up has one letter."""
-    OUTDATED = 1
-    """Some are of items that were done since (`Ledger.recovered`), or failed again and have another one after it."""
-    ASIDE = 2
-    """What counts is the file beside it, which gets its name next, or has got it just now."""
 
 
 class LedgerError(IpexLaunchError):
@@ -74,42 +68,6 @@ class HeldLedgerError(LedgerError, HeldError):
 
 class DamagedLedgerError(LedgerError):
     """The ledger is not whole: it was cut, written over, or its job was killed before it had begun."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Progress:
-    """What a ledger says of its job."""
-
-    done: DoneItems
-    """Items that are in the output or among the dead letters."""
-    output_bytes: int = 0
-    """How much of the output counts."""
-    dead_bytes: int = 0
-    """How much of the file of dead letters counts."""
-    dead: int = 0
-    """Items that were given up."""
-    complete: bool = False
-    """Whether the job has come to its end."""
-    letters: Letters = Letters.WHOLE
-    """How the file of dead letters stands."""
-    recovered: list[int] = field(default_factory=list)
-    """Items that were given up and are done since, that are not committed yet."""
-
-    def standing(self) -> Standing:
-        """The same in figures that do not change any more."""
-        return Standing(done=self.done.count, dead=self.dead, complete=self.complete)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How a job stood when something was last made durable; `Progress` may be ahead of it, in another thread."""
-
-    done: int
-    """Items that are in the output or among the dead letters."""
-    dead: int
-    """Items that were given up."""
-    complete: bool
-    """Whether the job has come to its end."""
 
 
 class Ledger:
@@ -146,34 +104,24 @@ class Ledger:
         Raises:
             LedgerError: another job holds it, or it cannot be written.
         """
-        fresh = not os.path.lexists(path)
-        held, connection = _hold(path, os.O_CREAT | os.O_NOFOLLOW), None
-        try:
+        with contextlib.ExitStack() as undo, _explained(path):
+            fresh = not os.path.lexists(path)
+            held = _hold(path, os.O_CREAT | os.O_NOFOLLOW)
+            undo.callback(os.close, held)
+            if fresh:
+                undo.callback(_remove, path, f"{path}-wal")  # it would be taken for a former job's
             progress = Progress(done=DoneItems()) if read_progress is None else read_progress()
-            for name in stale:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name)
+            _remove(*stale)
             os.ftruncate(held, 0)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(f"{path}-wal")
+            _remove(f"{path}-wal")
             connection = _connect(path)
-            connection.execute("BEGIN EXCLUSIVE")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {FORMAT}")
-            for statement in SCHEMA.split(";"):
-                connection.execute(statement)
-            rows = [(key, json.dumps(value, sort_keys=True)) for key, value in job.items()]
-            connection.executemany("INSERT INTO job VALUES (?, ?)", rows)
-            connection.execute("INSERT INTO progress VALUES (1, 0, 0, 0, 0, 0, 0)")
-            connection.execute("COMMIT")
+            undo.callback(connection.close)
+            with connection:
+                connection.executescript(SCHEMA)
+                connection.executemany("INSERT INTO job VALUES (?, ?)", _rows(job))
             ledger = cls(path, held, connection, job, progress)
             ledger.commit()
-        except (sqlite3.Error, OSError) as error:
-            _give_up(path, held, connection, fresh)
-            raise _explained(path, error) from None
-        except LedgerError:
-            _give_up(path, held, connection, fresh)
-            raise
+            undo.pop_all()
         return ledger
 
     @classmethod
@@ -188,32 +136,29 @@ class Ledger:
         """
         if not os.path.exists(path):
             raise DamagedLedgerError(f"go on with the job of {path}", "there is no such file", REBUILD)
-        held, connection = _hold(path), None
-        try:
+        with contextlib.ExitStack() as undo, _explained(path):
+            held = _hold(path)
+            undo.callback(os.close, held)
             connection = _connect(path)
+            undo.callback(connection.close)
             _check(path, connection)
-            job = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM job")}
-            mark, output, dead_bytes, dead, complete, letters = connection.execute(
-                "SELECT mark, output_bytes, dead_bytes, dead, complete, letters FROM progress"
-            ).fetchone()
-            chunks = dict(connection.execute("SELECT number, bits FROM chunks"))
-            progress = Progress(
-                done=DoneItems(mark, chunks),
-                output_bytes=output,
-                dead_bytes=dead_bytes,
-                dead=dead,
-                complete=bool(complete),
-                letters=Letters(letters),
-            )
-        except (sqlite3.Error, OSError) as error:
-            _close(held, connection)
-            raise _explained(path, error) from None
-        except (ValueError, TypeError):
-            _close(held, connection)
-            raise DamagedLedgerError(f"read the ledger {path}", "what it says does not fit together", REBUILD) from None
-        except LedgerError:
-            _close(held, connection)
-            raise
+            try:
+                job = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM job")}
+                mark, output, dead_bytes, dead, complete, letters = connection.execute(
+                    "SELECT mark, output_bytes, dead_bytes, dead, complete, letters FROM progress"
+                ).fetchone()
+                chunks = dict(connection.execute("SELECT number, bits FROM chunks"))
+                progress = Progress(
+                    done=DoneItems(mark, chunks),
+                    output_bytes=output,
+                    dead_bytes=dead_bytes,
+                    dead=dead,
+                    complete=bool(complete),
+                    letters=Letters(letters),
+                )
+            except (ValueError, TypeError):
+                raise _damaged(path, "what it says does not fit together") from None
+            undo.pop_all()
         return cls(path, held, connection, job, progress)
 
     def commit(self) -> None:
@@ -222,31 +167,19 @@ class Ledger:
         Raises:
             LedgerError: it cannot be written; what was committed before stays.
         """
-        progress, connection = self.progress, self._connection
+        progress = self.progress
         changes = progress.done.take_changes()
-        try:
-            connection.execute("BEGIN IMMEDIATE")
+        kept = progress.output_bytes, progress.dead_bytes, progress.dead, progress.complete, progress.letters
+        with self._transaction() as connection:
             connection.execute(
                 "UPDATE progress SET mark = ?, output_bytes = ?, dead_bytes = ?, dead = ?, complete = ?, letters = ?",
-                (
-                    progress.done.mark,
-                    progress.output_bytes,
-                    progress.dead_bytes,
-                    progress.dead,
-                    progress.complete,
-                    progress.letters,
-                ),
+                (progress.done.mark, *kept),
             )
             connection.executemany("INSERT OR REPLACE INTO recovered VALUES (?)", [(n,) for n in progress.recovered])
             if progress.letters is not Letters.OUTDATED:
                 connection.execute("DELETE FROM recovered")
             connection.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", changes.items())
             connection.execute("DELETE FROM chunks WHERE number < ?", (progress.done.mark,))
-            connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise _explained(self.path, error) from None
         progress.recovered.clear()
 
     def recovered(self) -> DoneItems:
@@ -256,10 +189,8 @@ class Ledger:
             LedgerError: it cannot be read.
         """
         found = DoneItems()
-        try:
+        with _explained(self.path):
             found.add(number for (number,) in self._connection.execute("SELECT number FROM recovered"))
-        except sqlite3.Error as error:
-            raise _explained(self.path, error) from None
         return found
 
     def note_job(self, job: Mapping[str, object]) -> None:
@@ -271,40 +202,37 @@ class Ledger:
         Raises:
             LedgerError: it cannot be written.
         """
-        rows = [(key, json.dumps(value, sort_keys=True)) for key, value in job.items()]
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("INSERT OR REPLACE INTO job VALUES (?, ?)", rows)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise _explained(self.path, error) from None
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO job VALUES (?, ?)", _rows(job))
         self.job = job
 
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it, durable when it ends, or nothing."""
+        with _explained(self.path), self._connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
     def close(self) -> None:
-        """Let go of the file."""
-        _close(self._held, self._connection)
+        """Let go of the file: first what writes to it, then what keeps others away."""
+        self._connection.close()
+        os.close(self._held)
 
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
-REBUILD = "to build it anew from what the output holds: --resume --rebuild"
+def _rows(job: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(key, json.dumps(value, sort_keys=True)) for key, value in job.items()]
 
 
-def _give_up(path: str, held: int, connection: sqlite3.Connection | None, fresh: bool) -> None:
-    """Close what could not be begun; a ledger that was made for it would be taken for a former job's."""
-    if fresh:
-        for name in (path, f"{path}-wal"):
-            with contextlib.suppress(OSError):
-                os.unlink(name)
-    _close(held, connection)
+def _remove(*paths: str) -> None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def is_held(path: str) -> bool:
@@ -314,38 +242,28 @@ def is_held(path: str) -> bool:
         path: of the file, which need not be there, nor be a ledger.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return False
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
-        return False
-    finally:
-        os.close(descriptor)
+        pass
     return False
 
 
 def _hold(path: str, flags: int = 0) -> int:
     """A descriptor that keeps every other process away for as long as it is open."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
-    except OSError as error:
-        raise _explained(path, error) from None
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o666)
     try:
         # At once, not after a wait: the other job may run for days.
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        if isinstance(error, BlockingIOError):
-            raise HeldLedgerError(
-                f"use the ledger {path}", "another job holds it", "wait for it, or give another --output"
-            ) from None
-        raise _explained(path, error) from None
+        if not isinstance(error, BlockingIOError):
+            raise
+        hint = "wait for it, or give another --output"
+        raise HeldLedgerError(f"use the ledger {path}", "another job holds it", hint) from None
     return descriptor
 
 
@@ -363,31 +281,28 @@ def _check(path: str, connection: sqlite3.Connection) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise DamagedLedgerError(
-            f"read the ledger {path}", "it is not one of ipexlaunch, or its job had not begun", REBUILD
-        )
+        raise _damaged(path, "it is not one of ipexlaunch, or its job had not begun")
     if version not in (1, FORMAT):
         raise LedgerError(f"read the ledger {path}", f"its format is {version}, known is {FORMAT}", REBUILD)
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if verdict != "ok":
-        raise DamagedLedgerError(f"read the ledger {path}", f"it is damaged ({verdict})", REBUILD)
+        raise _damaged(path, f"it is damaged ({verdict})")
     if version == 1:
-        connection.execute("BEGIN EXCLUSIVE")
-        for statement in FROM_FORMAT_1.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("COMMIT")
+        with connection:
+            connection.executescript(FROM_FORMAT_1)
 
 
-def _explained(path: str, error: Exception) -> LedgerError:
-    if isinstance(error, sqlite3.OperationalError | OSError) and not str(error).startswith("no such"):
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return LedgerError(f"write the ledger {path}", str(reason), "what was committed before stays")
-    return DamagedLedgerError(f"read the ledger {path}", f"it is damaged ({error})", REBUILD)
+@contextlib.contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """What SQLite and the system say of a ledger, in our words."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        if isinstance(error, sqlite3.OperationalError | OSError) and not str(error).startswith("no such"):
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise LedgerError(f"write the ledger {path}", str(reason), "what was committed before stays") from None
+        raise _damaged(path, f"it is damaged ({error})") from None
 
 
-def _close(held: int, connection: sqlite3.Connection | None) -> None:
-    # First what writes to the file, then what keeps others away from it.
-    if connection is not None:
-        connection.close()
-    os.close(held)
+def _damaged(path: str, problem: str) -> DamagedLedgerError:
+    return DamagedLedgerError(f"read the ledger {path}", problem, REBUILD)
