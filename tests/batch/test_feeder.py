@@ -11,8 +11,8 @@ import pytest
 
 from ipexlaunch.batch.done_items import DoneItems
 from ipexlaunch.batch.feed import FeedRules, Journal, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed.commit_log import HINT
 from ipexlaunch.batch.feed.fault_limits import Patience
-from ipexlaunch.batch.feed.threaded_commit_log import HINT
 from ipexlaunch.batch.items import Item
 from ipexlaunch.batch.ledger import Progress, Standing
 from ipexlaunch.batch.output.appended_file import WriteError

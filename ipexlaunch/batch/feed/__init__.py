@@ -1,7 +1,6 @@
 """Give the workers of a batch job their items, and make what they have done durable before it counts."""
 
-from ipexlaunch.batch.feed.commit_log import Journal
+from ipexlaunch.batch.feed.commit_log import Journal, JournalApart
 from ipexlaunch.batch.feed.feeder import FeedRules, QueueFeeder
-from ipexlaunch.batch.feed.threaded_commit_log import JournalApart
 
 __all__ = ["FeedRules", "Journal", "JournalApart", "QueueFeeder"]

@@ -1,8 +1,12 @@
-"""What is done becomes durable, in this order: results and dead letters, then the ledger, then it counts."""
+"""What is done becomes durable, in this order: results and dead letters, then the ledger, then it counts.
+
+In a job that happens in a thread that has the files and the ledger to itself: a disk that hangs holds up no other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ipexlaunch.batch.done_items import DoneItems
@@ -10,6 +14,9 @@ from ipexlaunch.batch.items import DeadLetter
 from ipexlaunch.batch.ledger import Letters, Progress
 from ipexlaunch.batch.output.result_rows import encode_dead
 from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.wait_for_disk import DiskThread
+
+HINT = "what was committed before stays; go on with --resume once it answers"
 
 COUNTS_KEPT = 8
 """Samples of one worker in one commit; more are put together, so that hours of tiny batches stay small in memory."""
@@ -37,8 +44,26 @@ class Keeper(Protocol):
         """Let go of it."""
 
 
+@dataclass(slots=True)
+class Uncommitted:
+    """What is done and not durable yet; it is committed together, as a sync costs the same for one item and a thousand."""
+
+    numbers: list[int] = field(default_factory=list)
+    """Of the items that were done."""
+    rows: list[bytes] = field(default_factory=list)
+    """Their lines in the output."""
+    letters: list[DeadLetter] = field(default_factory=list)
+    """Of items that were given up."""
+    counts: list[Count] = field(default_factory=list)
+    """What counts once all of it is durable."""
+    size: int = 0
+    """Bytes of rows and of items that were given up."""
+    since: float | None = None
+    """When the oldest of it came; None where there is nothing."""
+
+
 class Journal:
-    """Gathers what is done and commits it in groups: a sync costs the same for one item and for a thousand."""
+    """The files of a job and its ledger: what is committed there counts."""
 
     def __init__(
         self,
@@ -63,61 +88,42 @@ class Journal:
         self._open_dead = open_dead
         self._dead_file: Appended | None = None
         self._ledger = ledger
-        self._rows: list[bytes] = []
-        self._numbers: list[int] = []
-        self._dead: list[DeadLetter] = []
-        self._counts: list[Count] = []
 
     @property
     def progress(self) -> Progress:
         """What is durable."""
         return self._ledger.progress
 
-    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
-        """Take the results of a batch.
+    def commit(self, done: Uncommitted) -> list[Count]:
+        """Make all of it durable and return what counts from now on.
 
         Args:
-            numbers: of the items that were done.
-            rows: their lines in the output.
-            count: what counts once they are durable.
-        """
-        self._rows.append(rows)
-        self._numbers += numbers
-        self._counts.append(count)
-
-    def add_dead(self, letters: Sequence[DeadLetter]) -> None:
-        """Take items that were given up."""
-        self._dead += letters
-
-    def commit(self) -> list[Count]:
-        """Make all of it durable and return what counts from now on.
+            done: since the last commit; nothing of it was committed.
 
         Raises:
             IpexLaunchError: a file or the ledger cannot be written; what was committed before stays, and the rest of
                 this can never be committed here any more.
         """
-        if not self._rows and not self._dead:
+        if not done.rows and not done.letters:
             return []
         progress = self.progress
-        dead = [letter.item.number for letter in self._dead]
-        progress.output_bytes = self._output.append(b"".join(self._rows))
+        dead = [letter.item.number for letter in done.letters]
+        progress.output_bytes = self._output.append(b"".join(done.rows))
         if dead:
             if self._dead_file is None:
                 self._dead_file = self._open_dead(progress.dead_bytes)
-            progress.dead_bytes = self._dead_file.append(encode_dead(self._dead))
+            progress.dead_bytes = self._dead_file.append(encode_dead(done.letters))
         if self.again is None:
             progress.dead += len(dead)
-            progress.done.add([*self._numbers, *dead])
+            progress.done.add([*done.numbers, *dead])
         else:
             # All are accounted for already, by the letters that they have: until the file is written anew, a result
             # or another letter counts more than the first.
-            progress.recovered += self._numbers
-            progress.dead -= len(self._numbers)
+            progress.recovered += done.numbers
+            progress.dead -= len(done.numbers)
             progress.letters = Letters.OUTDATED
         self._ledger.commit()
-        counts, self._counts = self._counts, []
-        self._rows, self._numbers, self._dead = [], [], []
-        return _thinned(counts)
+        return _thinned(done.counts)
 
     def complete(self) -> None:
         """Note that the job has come to its end.
@@ -144,6 +150,110 @@ class Journal:
         if self._dead_file is not None:
             self._dead_file.close()
         self._ledger.close()
+
+
+class JournalApart:
+    """Gathers what is done while the thread makes durable what was done before."""
+
+    def __init__(self, journal: Journal, path: str) -> None:
+        """Begin where the journal stands; from now on it is the thread's.
+
+        Args:
+            journal: commits.
+            path: of the output, for messages.
+        """
+        self.disk = DiskThread()
+        self.standing = journal.progress.standing()
+        """How the job stood when a commit was last over."""
+        self.tried = 0
+        """Items that were accounted for by this run."""
+        self._journal = journal
+        self._path = path
+        self._gathered, self._committing = Uncommitted(), Uncommitted()
+
+    @property
+    def since(self) -> float | None:
+        """When the oldest of what is gathered came; None where nothing is."""
+        return self._gathered.since
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of rows and items that are not durable yet, whether they are being committed or not."""
+        return self._gathered.size + self._committing.size
+
+    @property
+    def busy(self) -> bool:
+        """Whether something was begun and `take_counts` has not told its end."""
+        return self.disk.busy
+
+    @property
+    def answered(self) -> bool:
+        """Whether `take_counts` has something to tell."""
+        return self.disk.answered
+
+    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
+        """Take the results of a batch.
+
+        Args:
+            numbers: of the items that were done.
+            rows: their lines in the output.
+            count: what counts once they are durable.
+        """
+        self._gathered.numbers += numbers
+        self._gathered.rows.append(rows)
+        self._gathered.counts.append(count)
+        self._gather(len(rows), count.time)
+
+    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
+        """Take items that were given up."""
+        self._gathered.letters += letters
+        self._gather(sum(letter.item.size for letter in letters), now)
+
+    def _gather(self, size: int, now: float) -> None:
+        self._gathered.size += size
+        self._gathered.since = now if self._gathered.since is None else self._gathered.since
+
+    def commit(self) -> None:
+        """Begin to make durable what is gathered; nothing else is being done."""
+        gathered, self._gathered = self._gathered, Uncommitted()
+        self._begin(gathered, lambda: self._journal.commit(gathered))
+
+    def finish(self, *, complete: bool, settle: bool) -> None:
+        """Begin to let go of the files; what was not committed does not count.
+
+        Args:
+            complete: whether the job has come to its end.
+            settle: whether every file is to be left as it is to be found, because nothing will be added any more.
+        """
+
+        def act() -> list[Count]:
+            try:
+                if complete:
+                    self._journal.complete()
+                if settle:
+                    self._journal.settle()
+            finally:
+                self._journal.close()
+            return []
+
+        self._begin(Uncommitted(), act)
+
+    def _begin(self, committing: Uncommitted, act: Callable[[], list[Count]]) -> None:
+        self._committing = committing
+        self.disk.begin(lambda: (act(), self._journal.progress.standing()), f"write {self._path}", HINT)
+
+    def take_counts(self) -> list[Count]:
+        """What has become durable and counts from now on.
+
+        Raises:
+            IpexLaunchError: a file or the ledger cannot be written; what was committed before stays, and the rest of
+                this can never be committed here any more.
+        """
+        counts: list[Count]
+        counts, self.standing = self.disk.take()
+        committed, self._committing = self._committing, Uncommitted()
+        self.tried += len(committed.numbers) + len(committed.letters)
+        return counts
 
 
 def _thinned(counts: list[Count]) -> list[Count]:

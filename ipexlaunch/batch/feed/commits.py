@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ipexlaunch.batch.feed.threaded_commit_log import Recorder
+from ipexlaunch.batch.items import DeadLetter
+from ipexlaunch.batch.ledger import Standing
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
@@ -21,6 +22,49 @@ PIPE_LAST_S = 5.0
 
 MOST_WAITING_BYTES = 8 << 20
 """While a pipe has so much to take, nobody is given more to do."""
+
+
+class Recorder(Protocol):
+    """What takes the results of a feeder; the methods of `JournalApart` say more."""
+
+    @property
+    def since(self) -> float | None:
+        """When the oldest of what does not count yet came; None where nothing does."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of what does not count yet."""
+
+    @property
+    def disk(self) -> DiskThread | None:
+        """What commits; None where nothing is kept on a disk."""
+
+    @property
+    def standing(self) -> Standing:
+        """What counts."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a commit lasts."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether it is over."""
+
+    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
+        """Take the results of a batch."""
+
+    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
+        """Take items that were given up."""
+
+    def commit(self) -> None:
+        """Begin to make all of it count."""
+
+    def finish(self, *, complete: bool, settle: bool) -> None:
+        """Begin to let go of everything."""
+
+    def take_counts(self) -> list[Count]:
+        """What counts from now on."""
 
 
 class Pipe(Protocol):

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from ipexlaunch.batch.feed.commits import Commits, Pipe
+from ipexlaunch.batch.feed.commits import Commits, Pipe, Recorder
 from ipexlaunch.batch.feed.fault_limits import Patience, Suspicion
-from ipexlaunch.batch.feed.threaded_commit_log import Recorder
 from ipexlaunch.batch.input.input_rules import shown
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.batch.output.result_rows import encode_rows

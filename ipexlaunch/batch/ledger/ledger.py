@@ -268,7 +268,7 @@ def _hold(path: str, flags: int = 0) -> int:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    # One thread uses it after the other, never two at once (see batch/feed/threaded_commit_log.py).
+    # One thread uses it after the other, never two at once (see batch/feed/commit_log.py).
     address = f"file:{quote(os.fsencode(path))}?nolock=1"
     connection = sqlite3.connect(address, isolation_level=None, uri=True, check_same_thread=False)
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -10,7 +10,7 @@ from ipexlaunch.launch.supervise.feeder_protocol import Count
 
 
 class Answered:
-    """Tells LoadGen of each item that is done (see `ipexlaunch.batch.feed.threaded_commit_log`)."""
+    """Tells LoadGen of each item that is done (see `ipexlaunch.batch.feed.commit_log`)."""
 
     def __init__(self, complete: Callable[[Sequence[int]], None]) -> None:
         """Begin with nothing answered.
