@@ -46,7 +46,7 @@ class Keeper(Protocol):
 
 @dataclass(slots=True)
 class Uncommitted:
-    """What is done and not durable yet; it is committed together, as a sync costs the same for one item and a thousand."""
+    """What is done and not durable yet: committed together, as a sync costs the same for one item and a thousand."""
 
     numbers: list[int] = field(default_factory=list)
     """Of the items that were done."""
