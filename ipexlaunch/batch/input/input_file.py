@@ -78,17 +78,17 @@ class InputFile:
             LaunchError: a library that it needs is not installed.
         """
         if not self.may_wait:
-            for _ in self.items(ItemMaker(self.rules), _none):
+            for _ in self.items(ItemMaker(self.rules), skip_none):
                 break
 
     def items(
         self, maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
     ) -> Generator[Item | BadLine, None, int]:
-        """Every row that is wanted, in order, or why it gives no item; returns the number after the last.
+        """Every row in order, or why it gives no item; returns the number after the last.
 
         Args:
             maker: makes items of what is read.
-            skip: whether the item of this number is not wanted.
+            skip: whether the item of this number is not wanted, and may be left out.
             first: the number of the first row.
 
         Raises:
@@ -98,14 +98,14 @@ class InputFile:
         self.bytes_read = self.lines_read = 0
         if self.rules.format == "parquet":
             self.rows = count_rows(self.path)
-            return (yield from parquet_items(self.path, maker, skip, first))
+            return (yield from parquet_items(self.path, maker, first))
         with self._opened() as file:
             lines = lines_of(self._counted(blocks_of(file, self.name, self._was_read)), self.rules.longest_line_bytes)
             if self.rules.format in ("jsonl", "openai"):
                 return (yield from json_items(lines, maker, skip, first))
             if self.rules.format == "text":
-                return (yield from text_items(lines, maker, skip, first))
-            return (yield from csv_items(lines, maker, skip, self.name, first))
+                return (yield from text_items(lines, maker, first))
+            return (yield from csv_items(lines, maker, self.name, first))
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
@@ -128,5 +128,6 @@ class InputFile:
             yield block
 
 
-def _none(number: int) -> bool:  # noqa: ARG001 (none is skipped)
+def skip_none(number: int) -> bool:  # noqa: ARG001
+    """Every item is wanted."""
     return False

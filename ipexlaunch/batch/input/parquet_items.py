@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 from ipexlaunch.batch.input.arrow_values import checked, values_of
@@ -13,9 +13,7 @@ from ipexlaunch.errors import DocumentError, LaunchError
 ROWS_AT_ONCE = 1024
 
 
-def parquet_items(
-    path: str, maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
-) -> Generator[Item | BadLine, None, int]:
+def parquet_items(path: str, maker: ItemMaker, first: int = 0) -> Generator[Item | BadLine, None, int]:
     """Every row as an object, or why it gives no item; returns the number after the last.
 
     docs/batch.md has the form of every type (arrow_values.py); a value that has none makes its row a bad one.
@@ -23,7 +21,6 @@ def parquet_items(
     Args:
         path: of the file.
         maker: makes an item of an object; columns that its rules do not name are not read where they name a text.
-        skip: whether the item of this number is not wanted.
         first: the number of the first row.
 
     Raises:
@@ -39,8 +36,7 @@ def parquet_items(
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
                 for row in _rows_of(batch):
                     place += 1
-                    if not skip(first + place - 1):
-                        yield _item(row, first + place - 1, place, maker)
+                    yield _item(row, first + place - 1, place, maker)
     except (OSError, ValueError) as error:
         raise _unreadable(path, place, error) from None
     return first + place
