@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.batch.done_items import DoneItems
 from ipexlaunch.batch.feed import FeedRules, Journal, JournalApart, QueueFeeder
 from ipexlaunch.batch.feed.commit_log import HINT
 from ipexlaunch.batch.feed.fault_limits import Patience
 from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.ledger import Progress, Standing
+from ipexlaunch.batch.job_state import DoneItems, Progress, Standing
 from ipexlaunch.batch.output.appended_file import WriteError
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError

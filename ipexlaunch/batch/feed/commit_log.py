@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ipexlaunch.batch.done_items import DoneItems
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.ledger import Letters, Progress
+from ipexlaunch.batch.job_state import DoneItems, Letters, Progress
 from ipexlaunch.batch.output.result_rows import encode_dead
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 from ipexlaunch.launch.wait_for_disk import DiskThread

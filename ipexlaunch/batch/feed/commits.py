@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.ledger import Standing
+from ipexlaunch.batch.job_state import Standing
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.ledger import Progress, Standing, WithoutLedger
+from ipexlaunch.batch.job_state import Progress, Standing, WithoutLedger
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 
 

@@ -18,8 +18,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from ipexlaunch.batch.done_items import DoneItems
-from ipexlaunch.batch.ledger.progress import Letters, Progress
+from ipexlaunch.batch.job_state import DoneItems, Letters, Progress
 from ipexlaunch.errors import HeldError, IpexLaunchError
 
 APPLICATION_ID = 0x49504C42
@@ -148,14 +147,8 @@ class Ledger:
                     "SELECT mark, output_bytes, dead_bytes, dead, complete, letters FROM progress"
                 ).fetchone()
                 chunks = dict(connection.execute("SELECT number, bits FROM chunks"))
-                progress = Progress(
-                    done=DoneItems(mark, chunks),
-                    output_bytes=output,
-                    dead_bytes=dead_bytes,
-                    dead=dead,
-                    complete=bool(complete),
-                    letters=Letters(letters),
-                )
+                progress = Progress(done=DoneItems(mark, chunks), output_bytes=output, dead_bytes=dead_bytes, dead=dead)
+                progress.complete, progress.letters = bool(complete), Letters(letters)
             except (ValueError, TypeError):
                 raise _damaged(path, "what it says does not fit together") from None
             undo.pop_all()
@@ -245,10 +238,8 @@ def is_held(path: str) -> bool:
         if stat.S_ISREG(os.stat(path).st_mode):
             with open(path, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
     return False
 
 
