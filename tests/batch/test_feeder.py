@@ -431,7 +431,7 @@ def test_who_is_killed_for_taking_too_long_has_died_of_that() -> None:
 
 def test_workers_that_end_each_time_that_there_is_nothing_for_them_are_given_up() -> None:
     case = Case(count=0, workers=2)
-    case.feeder._items = iter([None] * 100)  # a pipe that gives nothing
+    case.feeder._input._rows = iter([None] * 100)  # a pipe that gives nothing
     for number in range(10):
         assert not case.feeder.problem
         case.say(number % 2, "want", 2)

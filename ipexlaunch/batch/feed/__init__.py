@@ -1,6 +1,7 @@
 """Give the workers of a batch job their items, and make what they have done durable before it counts."""
 
 from ipexlaunch.batch.feed.commit_log import Journal, JournalApart
-from ipexlaunch.batch.feed.feeder import FeedRules, QueueFeeder
+from ipexlaunch.batch.feed.fault_limits import FeedRules
+from ipexlaunch.batch.feed.feeder import QueueFeeder
 
 __all__ = ["FeedRules", "Journal", "JournalApart", "QueueFeeder"]
