@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ipexlaunch.batch.feed import FeedRules, Journal, JournalApart, QueueFeeder
-from ipexlaunch.batch.feed.commit_log import HINT
+from ipexlaunch.batch.feed.commits import HINT
 from ipexlaunch.batch.feed.fault_limits import Patience
 from ipexlaunch.batch.items import Item
 from ipexlaunch.batch.job_state import DoneItems, Progress, Standing

@@ -1,7 +1,4 @@
-"""What is done becomes durable, in this order: results and dead letters, then the ledger, then it counts.
-
-In a job that happens in a thread that has the files and the ledger to itself: a disk that hangs holds up no other.
-"""
+"""What is done becomes durable, in this order: results and dead letters, then the ledger, then it counts."""
 
 from __future__ import annotations
 
@@ -10,12 +7,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.job_state import DoneItems, Letters, Progress
+from ipexlaunch.batch.job_state import DoneItems, Letters, Progress, Standing, WithoutLedger
 from ipexlaunch.batch.output.result_rows import encode_dead
 from ipexlaunch.launch.supervise.feeder_protocol import Count
-from ipexlaunch.launch.wait_for_disk import DiskThread
-
-HINT = "what was committed before stays; go on with --resume once it answers"
 
 COUNTS_KEPT = 8
 """Samples of one worker in one commit; more are put together, so that hours of tiny batches stay small in memory."""
@@ -151,107 +145,65 @@ class Journal:
         self._ledger.close()
 
 
-class JournalApart:
-    """Gathers what is done while the thread makes durable what was done before."""
+class Answered:
+    """What stands for the log of a load test: each item that is done is told at once, and nothing is kept."""
 
-    def __init__(self, journal: Journal, path: str) -> None:
-        """Begin where the journal stands; from now on it is the thread's.
+    def __init__(self, complete: Callable[[Sequence[int]], None]) -> None:
+        """Begin with nothing answered.
 
         Args:
-            journal: commits.
-            path: of the output, for messages.
+            complete: is told the numbers of the items that are done.
         """
-        self.disk = DiskThread()
-        self.standing = journal.progress.standing()
-        """How the job stood when a commit was last over."""
-        self.tried = 0
-        """Items that were accounted for by this run."""
-        self._journal = journal
-        self._path = path
-        self._gathered, self._committing = Uncommitted(), Uncommitted()
-
-    @property
-    def since(self) -> float | None:
-        """When the oldest of what is gathered came; None where nothing is."""
-        return self._gathered.since
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Of rows and items that are not durable yet, whether they are being committed or not."""
-        return self._gathered.size + self._committing.size
-
-    @property
-    def busy(self) -> bool:
-        """Whether something was begun and `take_counts` has not told its end."""
-        return self.disk.busy
-
-    @property
-    def answered(self) -> bool:
+        self._complete = complete
+        self._ledger = WithoutLedger()
+        self._counts: list[Count] = []
+        self.since: float | None = None
+        """When the oldest of what is not counted yet came; None where all is."""
+        self.waiting_bytes = 0
+        self.answered = False
         """Whether `take_counts` has something to tell."""
-        return self.disk.answered
+        self.busy = False
+        """Nothing is waited for, ..."""
+        self.disk = None
+        """... and nothing kept."""
+
+    @property
+    def standing(self) -> Standing:
+        """What is answered, in figures."""
+        return self.progress.standing()
+
+    @property
+    def progress(self) -> Progress:
+        """What is answered."""
+        return self._ledger.progress
 
     def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
-        """Take the results of a batch.
-
-        Args:
-            numbers: of the items that were done.
-            rows: their lines in the output.
-            count: what counts once they are durable.
-        """
-        self._gathered.numbers += numbers
-        self._gathered.rows.append(rows)
-        self._gathered.counts.append(count)
-        self._gather(len(rows), count.time)
+        """Take the results of a batch."""
+        self._answer(numbers, count.time)
+        self._counts.append(count)
 
     def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
-        """Take items that were given up."""
-        self._gathered.letters += letters
-        self._gather(sum(letter.item.size for letter in letters), now)
+        """Take items that were given up: they would be waited for for ever, and the run is INVALID anyway."""
+        self.progress.dead += len(letters)
+        self._answer([letter.item.number for letter in letters], now)
 
-    def _gather(self, size: int, now: float) -> None:
-        self._gathered.size += size
-        self._gathered.since = now if self._gathered.since is None else self._gathered.since
+    def _answer(self, numbers: Sequence[int], now: float) -> None:
+        self._complete(numbers)
+        self.progress.done.add(numbers)
+        self.since = now if self.since is None else self.since
 
     def commit(self) -> None:
-        """Begin to make durable what is gathered; nothing else is being done."""
-        gathered, self._gathered = self._gathered, Uncommitted()
-        self._begin(gathered, lambda: self._journal.commit(gathered))
+        """What was answered counts from now on."""
+        self.since, self.answered = None, True
+        self._ledger.commit()
 
     def finish(self, *, complete: bool, settle: bool) -> None:
-        """Begin to let go of the files; what was not committed does not count.
-
-        Args:
-            complete: whether the job has come to its end.
-            settle: whether every file is to be left as it is to be found, because nothing will be added any more.
-        """
-
-        def act() -> list[Count]:
-            try:
-                if complete:
-                    self._journal.complete()
-                if settle:
-                    self._journal.settle()
-            finally:
-                self._journal.close()
-            return []
-
-        self._begin(Uncommitted(), act)
-
-    def _begin(self, committing: Uncommitted, act: Callable[[], list[Count]]) -> None:
-        self._committing = committing
-        self.disk.begin(lambda: (act(), self._journal.progress.standing()), f"write {self._path}", HINT)
+        """Note whether every item is answered."""
+        self.progress.complete = complete
 
     def take_counts(self) -> list[Count]:
-        """What has become durable and counts from now on.
-
-        Raises:
-            IpexLaunchError: a file or the ledger cannot be written; what was committed before stays, and the rest of
-                this can never be committed here any more.
-        """
-        counts: list[Count]
-        counts, self.standing = self.disk.take()
-        committed, self._committing = self._committing, Uncommitted()
-        self.tried += len(committed.numbers) + len(committed.letters)
+        """What counts since the last call."""
+        counts, self._counts, self.answered = self._counts, [], False
         return counts
 
 

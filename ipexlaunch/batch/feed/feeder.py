@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ipexlaunch.batch.feed.commits import Commits, Pipe, Recorder
+from ipexlaunch.batch.feed.commits import Commits, ResultLog
 from ipexlaunch.batch.feed.fault_limits import FeedRules, Suspicion
 from ipexlaunch.batch.feed.read_ahead import NOTES_OF_DEAD, ReadAhead
 from ipexlaunch.batch.input.input_rules import shown
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.batch.output.result_rows import encode_rows
+from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.feeder_protocol import Count
@@ -36,9 +37,9 @@ class QueueFeeder:
         self,
         queue: WorkQueue,
         items: Iterator[Item | DeadLetter | None],
-        journal: Recorder,
+        journal: ResultLog,
         rules: FeedRules,
-        pipe: Pipe | None = None,
+        pipe: StandardOutput | None = None,
         *,
         is_file: bool = False,
     ) -> None:
@@ -288,10 +289,9 @@ class QueueFeeder:
 
     def _commit(self, now: float, *, must: bool = False) -> None:
         """Begin a commit where it is time for one."""
-        if self.problem:
-            return
         try:
-            self._commits.begin(now, must=must)
+            if not self.problem:
+                self._commits.begin(now, must=must)
         except IpexLaunchError as error:
             self._give_up(str(error))
 

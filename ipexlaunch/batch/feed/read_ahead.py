@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from ipexlaunch.batch.feed.commits import Recorder
+from ipexlaunch.batch.feed.commits import ResultLog
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
@@ -17,7 +17,7 @@ NOTES_OF_DEAD = 10
 class ReadAhead:
     """Reads rows as they are needed; one that gives no item is a dead letter, for which no worker is to blame."""
 
-    def __init__(self, rows: Iterator[Item | DeadLetter | None], queue: WorkQueue, journal: Recorder) -> None:
+    def __init__(self, rows: Iterator[Item | DeadLetter | None], queue: WorkQueue, journal: ResultLog) -> None:
         """Begin with nothing read.
 
         Args:
