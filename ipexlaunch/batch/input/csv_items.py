@@ -12,6 +12,7 @@ from ipexlaunch.batch.input.lines import TO_UTF_8, TooLong, bad_line, not_utf_8,
 from ipexlaunch.batch.items import Item
 from ipexlaunch.documents.typed_text import quoted
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.plan.words import counted
 
 
 class _Texts:
@@ -126,7 +127,7 @@ def csv_items(
             if texts.undecoded:
                 raise BadRow(texts.undecoded, TO_UTF_8)
             if len(fields) != len(header):
-                raise BadRow(f"it has {_fields(len(fields))}, the first row has {len(header)}")
+                raise BadRow(f"it has {counted(len(fields), 'field')}, the first row has {len(header)}")
             yield maker.item(dict(zip(header, fields, strict=True)), number, texts.begin, texts.size)
         except StopIteration:
             return number
@@ -203,7 +204,3 @@ def _header(reader: Iterator[list[str]], texts: _Texts, rules: InputRules, name:
         if field not in header:
             raise DocumentError(name, "line 1", f"there is no field {field!r}", f"it has {', '.join(header)}")
     return header
-
-
-def _fields(count: int) -> str:
-    return f"{count} field{'s' * (count != 1)}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
 
 from ipexlaunch.batch.input.csv_items import csv_items
 from ipexlaunch.batch.input.file_identity import identity_of
@@ -99,25 +97,18 @@ class InputFile:
         if self.rules.format == "parquet":
             self.rows = count_rows(self.path)
             return (yield from parquet_items(self.path, maker, first))
-        with self._opened() as file:
+        descriptor: str | int = sys.stdin.fileno() if self.path == STDIN else self.path
+        try:
+            file = open(descriptor, "rb", buffering=0, closefd=self.path != STDIN)  # noqa: SIM115 (entered below)
+        except OSError as error:
+            raise DocumentError(self.name, "", str(error.strerror)) from None
+        with file:
             lines = lines_of(self._counted(blocks_of(file, self.name, self._was_read)), self.rules.longest_line_bytes)
             if self.rules.format in ("jsonl", "openai"):
                 return (yield from json_items(lines, maker, skip, first))
             if self.rules.format == "text":
                 return (yield from text_items(lines, maker, first))
             return (yield from csv_items(lines, maker, self.name, first))
-
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        descriptor: str | int = sys.stdin.fileno() if self.path == STDIN else self.path
-        try:
-            file = open(  # noqa: SIM115 (entered below; here only its own failure is caught)
-                descriptor, "rb", buffering=0, closefd=self.path != STDIN
-            )
-        except OSError as error:
-            raise DocumentError(self.name, "", str(error.strerror)) from None
-        with file:
-            yield file
 
     def _was_read(self, count: int) -> None:
         self.bytes_read += count

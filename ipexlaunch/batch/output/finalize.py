@@ -93,7 +93,6 @@ def lines_in_order(path: str, length: int) -> Iterator[bytes]:
 
     Raises:
         OSError: there is no room for the places.
-        ValueError: a line has no number.
     """
     folder = os.path.dirname(os.path.abspath(path))
     with open(path, "rb") as file, tempfile.TemporaryFile(dir=folder, prefix=".ipexlaunch-") as places:
