@@ -115,13 +115,13 @@ class Progress:
     recovered: list[int] = field(default_factory=list)
     """Items that were given up and are done since, that are not committed yet."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> CommittedCounts:
         """The same in figures that do not change any more."""
-        return Standing(done=self.done.count, dead=self.dead, complete=self.complete)
+        return CommittedCounts(done=self.done.count, dead=self.dead, complete=self.complete)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class CommittedCounts:
     """How a job stood when something was last made durable; `Progress` may be ahead of it, in another thread."""
 
     done: int

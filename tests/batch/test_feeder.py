@@ -13,7 +13,7 @@ from ipexlaunch.batch.feed import FeedRules, Journal, JournalApart, QueueFeeder
 from ipexlaunch.batch.feed.commits import HINT
 from ipexlaunch.batch.feed.fault_limits import Patience
 from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.job_state import DoneItems, Progress, Standing
+from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Progress
 from ipexlaunch.batch.output.appended_file import WriteError
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
@@ -231,7 +231,7 @@ def test_a_disk_that_hangs_at_the_end_is_left_alone_and_nothing_of_that_commit_c
     case.feeder.close(1.0, give_up)
     assert case.feeder.problem == f"cannot write out.jsonl: it hangs; {HINT}"
     assert case.feeder.take_counts() == []
-    assert case.journal.standing == Standing(done=0, dead=0, complete=False)
+    assert case.journal.standing == CommittedCounts(done=0, dead=0, complete=False)
     case.output.answers.set()
     wait(case.journal.disk)
     assert case.order == ["output", "ledger"]  # what was begun came to its end, and nothing after it

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.job_state import DoneItems, Letters, Progress, Standing, WithoutLedger
+from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Letters, Progress, WithoutLedger
 from ipexlaunch.batch.output.result_rows import encode_dead
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 
@@ -168,7 +168,7 @@ class Answered:
         """... and nothing kept."""
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> CommittedCounts:
         """What is answered, in figures."""
         return self.progress.standing()
 

@@ -20,7 +20,7 @@ FIRST_ITEM_S = 1.0
 ROWS_AHEAD = 8192
 """So many are read of a pipe before they are wanted; then the writer has to wait."""
 
-OF_A_FILE = {"ahead": 4, "together": 64}
+FILE_READ_AHEAD = {"ahead": 4, "together": 64}
 """Rows of a file are handed over together, which costs as much as one."""
 
 
