@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ipexlaunch.batch.feed.commit_log import Answered, Journal, Uncommitted
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.output.standard_output import StandardOutput
+from ipexlaunch.batch.output.standard_output import MOST_WAITING_BYTES, StandardOutput
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
@@ -21,9 +21,6 @@ DISK_LOOK_S = 1.0
 
 PIPE_LAST_S = 5.0
 """How long a pipe may take nothing once its workers have ended."""
-
-MOST_WAITING_BYTES = 8 << 20
-"""While a pipe has so much to take, nobody is given more to do."""
 
 
 class JournalApart:

@@ -21,25 +21,22 @@ class _Texts:
     def __init__(self, lines: Iterable[bytes | TooLong], longest: int) -> None:
         self.place = 0
         """The line that was given last, from 1."""
+        self.first: bytes | TooLong = b""
+        """What stands in the line that the present row begins on."""
+        self._lines = iter(lines)
+        self._longest = longest
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        """The next line begins a row."""
         self.begin = 0
         """The line that the present row begins on."""
-        self.first: bytes | TooLong = b""
-        """What stands there."""
         self.size = 0
         """Bytes of the present row so far."""
         self.undecoded = ""
         """What is not UTF-8 in it."""
         self.row: list[bytes] = []
         """The lines of the present row so far."""
-        self._lines = iter(lines)
-        self._longest = longest
-
-    def begin_row(self) -> None:
-        """The next line begins a row."""
-        self.begin = 0
-        self.size = 0
-        self.undecoded = ""
-        self.row = []
 
     def separator(self) -> str | None:
         """What a first line such as "sep=;" says, which is taken; spreadsheets write it."""
@@ -200,7 +197,7 @@ def _header(reader: Iterator[list[str]], texts: _Texts, rules: InputRules, name:
     twice = sorted({field for field in header if header.count(field) > 1})
     if twice:
         raise DocumentError(name, "line 1", f"it names the field {twice[0]!r} twice", "give each field its own name")
-    for field in filter(None, (rules.id_field, rules.text_field, rules.tokens_field)):
+    for field in rules.fields:
         if field not in header:
             raise DocumentError(name, "line 1", f"there is no field {field!r}", f"it has {', '.join(header)}")
     return header

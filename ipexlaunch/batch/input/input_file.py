@@ -42,9 +42,8 @@ class InputFile:
         """How many there are, where the file says it."""
         self.identity: dict[str, object] | None = None
         """What tells it from another input; None for a pipe, which has nothing."""
-        fields = [name for name in (rules.id_field, rules.text_field, rules.tokens_field) if name is not None]
-        if rules.format == "text" and fields:
-            raise RequestError(f"take the field {fields[0]!r} of {self.name}", "plain text has no fields")
+        if rules.format == "text" and rules.fields:
+            raise RequestError(f"take the field {rules.fields[0]!r} of {self.name}", "plain text has no fields")
         if os.path.isdir(path):
             raise DocumentError(path, "", "it is a directory", "give one file")
         self.may_wait = path == STDIN or (os.path.exists(path) and not os.path.isfile(path))

@@ -88,8 +88,8 @@ def _refuse_doubles(schema: Any, path: str) -> None:
 
 def _unreadable(path: str, place: int, error: Exception) -> DocumentError:
     """What pyarrow says in its own words; its errors are OSError and ValueError."""
-    where = f"row {place + 1}" if place else ""
-    return DocumentError(path, where, f"it is not Parquet, or damaged: {_first_line(error)}")
+    where, said = f"row {place + 1}" if place else "", [*str(error).splitlines(), type(error).__name__]
+    return DocumentError(path, where, f"it is not Parquet, or damaged: {said[0]}")
 
 
 def _item(row: dict[str, Any], number: int, place: int, maker: ItemMaker) -> Item | BadLine:
@@ -113,11 +113,10 @@ def _parquet() -> Any:
 
 def _columns(names: list[str], rules: InputRules, path: str) -> list[str] | None:
     """Those to be read: all where whole rows are wanted."""
-    wanted = [name for name in (rules.id_field, rules.text_field, rules.tokens_field) if name is not None]
-    for name in wanted:
+    for name in rules.fields:
         if name not in names:
             raise DocumentError(path, "", f"there is no column {name!r}", f"it has {', '.join(names)}")
-    return sorted(set(wanted), key=names.index) if rules.text_field is not None else None
+    return sorted(set(rules.fields), key=names.index) if rules.text_field is not None else None
 
 
 def _rough_size(value: object) -> int:
@@ -129,7 +128,3 @@ def _rough_size(value: object) -> int:
     if isinstance(value, list):
         return sum(map(_rough_size, value))
     return 8
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
