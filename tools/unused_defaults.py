@@ -25,7 +25,7 @@ USERS = ("ipexlaunch", "benchmarks", "examples", "tools")
 """Where a default may be replaced: everything but tests."""
 
 FAKES = (
-    *("root", "proc", "clock", "cpu_clock", "launcher", "backend", "patience_s", "heap_bytes", "robust_list"),
+    *("root", "proc", "clock", "cpu_clock", "launcher", "backend", "patience_s", "robust_list"),
     "command_of",
 )
 """Parameters that stand for the machine or its measures, so that tests need not patch."""

@@ -32,16 +32,6 @@ class BatchFigures:
         return 1 - self.size_done / self.padded_size_done if self.padded_size_done else None
 
 
-def tail_idle_s(last_done: Iterable[float]) -> float:
-    """Seconds that workers together had nothing to do while the last of them was still busy.
-
-    Args:
-        last_done: when each worker had done its last item, seconds of one clock.
-    """
-    times = list(last_done)
-    return sum(max(times) - time for time in times) if times else 0.0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchSummary:
     """What the report says of a batch job beyond its throughput; counts are of this run where nothing else is said."""
@@ -74,6 +64,7 @@ def summary_of(figures: BatchFigures, last_done: Iterable[float], *, done: int, 
         done: items that are accounted for, those of earlier runs too.
         dead: of these, given up.
     """
+    times = list(last_done)
     return BatchSummary(
         items_done=done - dead,
         items_dead=dead,
@@ -83,5 +74,5 @@ def summary_of(figures: BatchFigures, last_done: Iterable[float], *, done: int, 
         padding_waste=figures.padding_waste,
         requeued=figures.requeued,
         bisected=figures.bisected,
-        tail_idle_s=tail_idle_s(last_done),
+        tail_idle_s=sum((max(times) - time for time in times), 0.0),
     )

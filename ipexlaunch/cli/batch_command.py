@@ -16,7 +16,7 @@ from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder
 from ipexlaunch.batch.feed.open_job import recorded_job
 from ipexlaunch.batch.input.look_at_items import look_at_items
 from ipexlaunch.batch.input.open_items import ItemSource
-from ipexlaunch.batch.input.threaded_reader import FirstItems, InputWatcher, ReadApart, first_items, read_file_apart
+from ipexlaunch.batch.input.threaded_reader import FILE_READ_AHEAD, FirstItems, InputWatcher, ReadApart, first_items
 from ipexlaunch.batch.output.output_rules import OutputRules
 from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.batch.progress import BatchProgress
@@ -192,7 +192,7 @@ def _feeding(
     if piped is not None:
         rows = piped.rest
     else:
-        rows, items = read_file_apart(items)
+        rows = items = ReadApart(items, **FILE_READ_AHEAD)
     journal = JournalApart(output.journal, output.rules.path)
     feeder = _feeder(items, journal, output.stream, workers, options, is_file=piped is None)
 

@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from ipexlaunch.batch.counts import BatchSummary, summary_of
-from ipexlaunch.batch.feed import FeedRules, QueueFeeder
+from ipexlaunch.batch.feed import Answered, FeedRules, QueueFeeder
 from ipexlaunch.batch.input.threaded_reader import InputWatcher, ReadApart
 from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.loadgen import Answered, LoadRules, LoadTest
+from ipexlaunch.batch.loadgen import LoadRules, LoadTest
 from ipexlaunch.batch.loadgen.load_test import VERDICT, BeginWhenReady, require_loadgen
 from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.batch.work_queue import WorkQueue

@@ -9,22 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Protocol
 
-    class Channel(Protocol):
-        """The line to the launcher."""
-
-        def write(self, line: bytes) -> None:
-            """Send a line."""
-
-        def next_command(self) -> dict[str, Any] | None:
-            """Wait for the launcher's next command; None where it is gone."""
+    from ipexlaunch.worker.status_channel import StatusChannel
 
 
 class Batch:
     """Items to be worked on together; answer with done() or failed() before the next is asked for."""
 
-    def __init__(self, channel: "Channel", number: int, ids: "list[str | int]", items: "list[Any]") -> None:
+    def __init__(self, channel: "StatusChannel", number: int, ids: "list[str | int]", items: "list[Any]") -> None:
         """Keep what the launcher sent; batches() does this.
 
         Args:
@@ -92,7 +84,7 @@ class Batch:
         self._channel.write(line)
 
 
-def take_batches(channel: "Channel", held: int) -> "Iterator[Batch]":
+def take_batches(channel: "StatusChannel", held: int) -> "Iterator[Batch]":
     """Every batch that the launcher gives, until nothing is left.
 
     Args:

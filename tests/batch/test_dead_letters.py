@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ipexlaunch.batch.feed import Journal
+from ipexlaunch.batch.feed.commit_log import Uncommitted
 from ipexlaunch.batch.feed.open_job import FORMER, open_job
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.batch.ledger import Ledger
@@ -37,11 +38,12 @@ def item(number: int) -> Item:
 
 
 def account(journal: Journal, done: Sequence[int], dead: Sequence[int], reason: str) -> None:
+    together = Uncommitted(letters=[DeadLetter(item(number), reason, 2) for number in dead])
     if done:
-        items = [item(number) for number in done]
-        journal.add(done, encode_rows(items, [number * 2 for number in done]), Count(0, 0.0, len(done), 0.0))
-    journal.add_dead([DeadLetter(item(number), reason, 2) for number in dead])
-    journal.commit()
+        together.numbers += done
+        together.rows = [encode_rows([item(number) for number in done], [number * 2 for number in done])]
+        together.counts = [Count(0, 0.0, len(done), 0.0)]
+    journal.commit(together)
 
 
 def rules(folder: Path, **form: Any) -> OutputRules:

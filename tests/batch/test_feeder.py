@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.batch.done_items import DoneItems
 from ipexlaunch.batch.feed import FeedRules, Journal, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed.commits import HINT
 from ipexlaunch.batch.feed.fault_limits import Patience
-from ipexlaunch.batch.feed.threaded_commit_log import HINT
 from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.ledger import Progress, Standing
+from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Progress
 from ipexlaunch.batch.output.appended_file import WriteError
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
@@ -232,7 +231,7 @@ def test_a_disk_that_hangs_at_the_end_is_left_alone_and_nothing_of_that_commit_c
     case.feeder.close(1.0, give_up)
     assert case.feeder.problem == f"cannot write out.jsonl: it hangs; {HINT}"
     assert case.feeder.take_counts() == []
-    assert case.journal.standing == Standing(done=0, dead=0, complete=False)
+    assert case.journal.standing == CommittedCounts(done=0, dead=0, complete=False)
     case.output.answers.set()
     wait(case.journal.disk)
     assert case.order == ["output", "ledger"]  # what was begun came to its end, and nothing after it
@@ -432,7 +431,7 @@ def test_who_is_killed_for_taking_too_long_has_died_of_that() -> None:
 
 def test_workers_that_end_each_time_that_there_is_nothing_for_them_are_given_up() -> None:
     case = Case(count=0, workers=2)
-    case.feeder._items = iter([None] * 100)  # a pipe that gives nothing
+    case.feeder._input._rows = iter([None] * 100)  # a pipe that gives nothing
     for number in range(10):
         assert not case.feeder.problem
         case.say(number % 2, "want", 2)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.batch.done_items import DoneItems
-from ipexlaunch.batch.ledger import Ledger, LedgerError, Progress
+from ipexlaunch.batch.job_state import DoneItems, Progress
+from ipexlaunch.batch.ledger import Ledger, LedgerError
 
 JOB: dict[str, object] = {"input": {"bytes": 12}, "program": {"name": "p.py"}}
 

@@ -20,7 +20,14 @@ OLD_ENOUGH = (3, 6)
 
 
 @pytest.mark.parametrize(
-    "name", ["__init__.py", "worker/__init__.py", "worker/batch_loop.py", "worker/import_path/ipexlaunch/__init__.py"]
+    "name",
+    [
+        "__init__.py",
+        "worker/__init__.py",
+        "worker/batch_loop.py",
+        "worker/status_channel.py",
+        "worker/import_path/ipexlaunch/__init__.py",
+    ],
 )
 def test_what_a_script_imports_is_python_3_6(name: str) -> None:
     source = (Path(worker.__file__).parents[1] / name).read_text()

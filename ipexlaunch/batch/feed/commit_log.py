@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ipexlaunch.batch.done_items import DoneItems
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.ledger import Letters, Progress
+from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Letters, Progress, WithoutLedger
 from ipexlaunch.batch.output.result_rows import encode_dead
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 
@@ -37,8 +37,26 @@ class Keeper(Protocol):
         """Let go of it."""
 
 
+@dataclass(slots=True)
+class Uncommitted:
+    """What is done and not durable yet: committed together, as a sync costs the same for one item and a thousand."""
+
+    numbers: list[int] = field(default_factory=list)
+    """Of the items that were done."""
+    rows: list[bytes] = field(default_factory=list)
+    """Their lines in the output."""
+    letters: list[DeadLetter] = field(default_factory=list)
+    """Of items that were given up."""
+    counts: list[Count] = field(default_factory=list)
+    """What counts once all of it is durable."""
+    size: int = 0
+    """Bytes of rows and of items that were given up."""
+    since: float | None = None
+    """When the oldest of it came; None where there is nothing."""
+
+
 class Journal:
-    """Gathers what is done and commits it in groups: a sync costs the same for one item and for a thousand."""
+    """The files of a job and its ledger: what is committed there counts."""
 
     def __init__(
         self,
@@ -63,61 +81,42 @@ class Journal:
         self._open_dead = open_dead
         self._dead_file: Appended | None = None
         self._ledger = ledger
-        self._rows: list[bytes] = []
-        self._numbers: list[int] = []
-        self._dead: list[DeadLetter] = []
-        self._counts: list[Count] = []
 
     @property
     def progress(self) -> Progress:
         """What is durable."""
         return self._ledger.progress
 
-    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
-        """Take the results of a batch.
+    def commit(self, done: Uncommitted) -> list[Count]:
+        """Make all of it durable and return what counts from now on.
 
         Args:
-            numbers: of the items that were done.
-            rows: their lines in the output.
-            count: what counts once they are durable.
-        """
-        self._rows.append(rows)
-        self._numbers += numbers
-        self._counts.append(count)
-
-    def add_dead(self, letters: Sequence[DeadLetter]) -> None:
-        """Take items that were given up."""
-        self._dead += letters
-
-    def commit(self) -> list[Count]:
-        """Make all of it durable and return what counts from now on.
+            done: since the last commit; nothing of it was committed.
 
         Raises:
             IpexLaunchError: a file or the ledger cannot be written; what was committed before stays, and the rest of
                 this can never be committed here any more.
         """
-        if not self._rows and not self._dead:
+        if not done.rows and not done.letters:
             return []
         progress = self.progress
-        dead = [letter.item.number for letter in self._dead]
-        progress.output_bytes = self._output.append(b"".join(self._rows))
+        dead = [letter.item.number for letter in done.letters]
+        progress.output_bytes = self._output.append(b"".join(done.rows))
         if dead:
             if self._dead_file is None:
                 self._dead_file = self._open_dead(progress.dead_bytes)
-            progress.dead_bytes = self._dead_file.append(encode_dead(self._dead))
+            progress.dead_bytes = self._dead_file.append(encode_dead(done.letters))
         if self.again is None:
             progress.dead += len(dead)
-            progress.done.add([*self._numbers, *dead])
+            progress.done.add([*done.numbers, *dead])
         else:
             # All are accounted for already, by the letters that they have: until the file is written anew, a result
             # or another letter counts more than the first.
-            progress.recovered += self._numbers
-            progress.dead -= len(self._numbers)
+            progress.recovered += done.numbers
+            progress.dead -= len(done.numbers)
             progress.letters = Letters.OUTDATED
         self._ledger.commit()
-        counts, self._counts = self._counts, []
-        self._rows, self._numbers, self._dead = [], [], []
-        return _thinned(counts)
+        return _thinned(done.counts)
 
     def complete(self) -> None:
         """Note that the job has come to its end.
@@ -144,6 +143,68 @@ class Journal:
         if self._dead_file is not None:
             self._dead_file.close()
         self._ledger.close()
+
+
+class Answered:
+    """What stands for the log of a load test: each item that is done is told at once, and nothing is kept."""
+
+    def __init__(self, complete: Callable[[Sequence[int]], None]) -> None:
+        """Begin with nothing answered.
+
+        Args:
+            complete: is told the numbers of the items that are done.
+        """
+        self._complete = complete
+        self._ledger = WithoutLedger()
+        self._counts: list[Count] = []
+        self.since: float | None = None
+        """When the oldest of what is not counted yet came; None where all is."""
+        self.waiting_bytes = 0
+        self.answered = False
+        """Whether `take_counts` has something to tell."""
+        self.busy = False
+        """Nothing is waited for, ..."""
+        self.disk = None
+        """... and nothing kept."""
+
+    @property
+    def standing(self) -> CommittedCounts:
+        """What is answered, in figures."""
+        return self.progress.standing()
+
+    @property
+    def progress(self) -> Progress:
+        """What is answered."""
+        return self._ledger.progress
+
+    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
+        """Take the results of a batch."""
+        self._answer(numbers, count.time)
+        self._counts.append(count)
+
+    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
+        """Take items that were given up: they would be waited for for ever, and the run is INVALID anyway."""
+        self.progress.dead += len(letters)
+        self._answer([letter.item.number for letter in letters], now)
+
+    def _answer(self, numbers: Sequence[int], now: float) -> None:
+        self._complete(numbers)
+        self.progress.done.add(numbers)
+        self.since = now if self.since is None else self.since
+
+    def commit(self) -> None:
+        """What was answered counts from now on."""
+        self.since, self.answered = None, True
+        self._ledger.commit()
+
+    def finish(self, *, complete: bool, settle: bool) -> None:
+        """Note whether every item is answered."""
+        self.progress.complete = complete
+
+    def take_counts(self) -> list[Count]:
+        """What counts since the last call."""
+        counts, self._counts, self.answered = self._counts, [], False
+        return counts
 
 
 def _thinned(counts: list[Count]) -> list[Count]:

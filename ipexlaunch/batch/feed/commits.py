@@ -1,14 +1,17 @@
-"""When results are committed, how long that may take, and when it holds a job up."""
+"""When results are committed, in a thread that has the files and the ledger to itself: no disk holds up a worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
-from ipexlaunch.batch.feed.threaded_commit_log import Recorder
+from ipexlaunch.batch.feed.commit_log import Answered, Journal, Uncommitted
+from ipexlaunch.batch.items import DeadLetter
+from ipexlaunch.batch.output.standard_output import MOST_WAITING_BYTES, StandardOutput
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
+
+HINT = "what was committed before stays; go on with --resume once it answers"
 
 PIPE_LOOK_S = 0.05
 """Between two looks at a pipe that has not taken its results yet."""
@@ -19,29 +22,119 @@ DISK_LOOK_S = 1.0
 PIPE_LAST_S = 5.0
 """How long a pipe may take nothing once its workers have ended."""
 
-MOST_WAITING_BYTES = 8 << 20
-"""While a pipe has so much to take, nobody is given more to do."""
 
+class JournalApart:
+    """Gathers what is done while the thread makes durable what was done before."""
 
-class Pipe(Protocol):
-    """Where results go that nobody can take back, and which may take them slowly or not at all."""
+    def __init__(self, journal: Journal, path: str) -> None:
+        """Begin where the journal stands; from now on it is the thread's.
+
+        Args:
+            journal: commits.
+            path: of the output, for messages.
+        """
+        self.disk = DiskThread()
+        self.standing = journal.progress.standing()
+        """How the job stood when a commit was last over."""
+        self.tried = 0
+        """Items that were accounted for by this run."""
+        self._journal = journal
+        self._path = path
+        self._gathered, self._committing = Uncommitted(), Uncommitted()
+
+    @property
+    def since(self) -> float | None:
+        """When the oldest of what is gathered came; None where nothing is."""
+        return self._gathered.since
 
     @property
     def waiting_bytes(self) -> int:
-        """What it has not taken yet."""
+        """Of rows and items that are not durable yet, whether they are being committed or not."""
+        return self._gathered.size + self._committing.size
 
     @property
-    def problem(self) -> str:
-        """Why it takes nothing any more; "" while it does."""
+    def busy(self) -> bool:
+        """Whether something was begun and `take_counts` has not told its end."""
+        return self.disk.busy
 
-    def wait(self, patience_s: float | None) -> None:
-        """Return once it has taken all, or raise an IpexLaunchError where it took nothing for so long."""
+    @property
+    def answered(self) -> bool:
+        """Whether `take_counts` has something to tell."""
+        return self.disk.answered
+
+    def add(self, numbers: Sequence[int], rows: bytes, count: Count) -> None:
+        """Take the results of a batch.
+
+        Args:
+            numbers: of the items that were done.
+            rows: their lines in the output.
+            count: what counts once they are durable.
+        """
+        self._gathered.numbers += numbers
+        self._gathered.rows.append(rows)
+        self._gathered.counts.append(count)
+        self._gather(len(rows), count.time)
+
+    def add_dead(self, letters: Sequence[DeadLetter], now: float) -> None:
+        """Take items that were given up."""
+        self._gathered.letters += letters
+        self._gather(sum(letter.item.size for letter in letters), now)
+
+    def _gather(self, size: int, now: float) -> None:
+        self._gathered.size += size
+        self._gathered.since = now if self._gathered.since is None else self._gathered.since
+
+    def commit(self) -> None:
+        """Begin to make durable what is gathered; nothing else is being done."""
+        gathered, self._gathered = self._gathered, Uncommitted()
+        self._begin(gathered, lambda: self._journal.commit(gathered))
+
+    def finish(self, *, complete: bool, settle: bool) -> None:
+        """Begin to let go of the files; what was not committed does not count.
+
+        Args:
+            complete: whether the job has come to its end.
+            settle: whether every file is to be left as it is to be found, because nothing will be added any more.
+        """
+
+        def act() -> list[Count]:
+            try:
+                if complete:
+                    self._journal.complete()
+                if settle:
+                    self._journal.settle()
+            finally:
+                self._journal.close()
+            return []
+
+        self._begin(Uncommitted(), act)
+
+    def _begin(self, committing: Uncommitted, act: Callable[[], list[Count]]) -> None:
+        self._committing = committing
+        self.disk.begin(lambda: (act(), self._journal.progress.standing()), f"write {self._path}", HINT)
+
+    def take_counts(self) -> list[Count]:
+        """What has become durable and counts from now on.
+
+        Raises:
+            IpexLaunchError: a file or the ledger cannot be written; what was committed before stays, and the rest of
+                this can never be committed here any more.
+        """
+        counts: list[Count]
+        counts, self.standing = self.disk.take()
+        committed, self._committing = self._committing, Uncommitted()
+        self.tried += len(committed.numbers) + len(committed.letters)
+        return counts
+
+
+ResultLog = JournalApart | Answered
+"""What takes the results of a feeder."""
 
 
 class Commits:
     """One commit after the other; what is done meanwhile gathers in the journal."""
 
-    def __init__(self, journal: Recorder, commit_s: float, commit_bytes: int, pipe: Pipe | None) -> None:
+    def __init__(self, journal: ResultLog, commit_s: float, commit_bytes: int, pipe: StandardOutput | None) -> None:
         """Begin with nothing to commit.
 
         Args:

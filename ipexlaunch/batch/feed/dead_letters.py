@@ -13,8 +13,8 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from ipexlaunch.batch.done_items import DoneItems
-from ipexlaunch.batch.ledger import Ledger, Letters
+from ipexlaunch.batch.job_state import DoneItems, Letters
+from ipexlaunch.batch.ledger import Ledger
 from ipexlaunch.batch.output.appended_file import AppendedFile, WriteError
 from ipexlaunch.documents.write_file import sync_directory
 from ipexlaunch.errors import IpexLaunchError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ipexlaunch.plan.words import counted, times
 
@@ -25,8 +25,22 @@ class Patience:
     is tried less often (`Limits.restarts`); this is for one that says that it is ready, and then ends."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedRules:
+    """When to commit and when to lose patience."""
+
+    commit_s: float = 0.1
+    """What is done waits at most so long for others to be committed with it."""
+    commit_bytes: int = 8 << 20
+    """... or until there is so much of it. While twice as much is not durable yet, nobody is given more to do."""
+    stall_timeout_s: float | None = 600.0
+    """A worker that has a batch for longer is killed; None for never."""
+    patience: Patience = field(default_factory=Patience)
+    """How much is put up with before the program is held to be at fault."""
+
+
 class Suspicion:
-    """Counts what speaks against the program; every batch that is done acquits it."""
+    """Counts what speaks against the program; every batch that is done begins the count anew."""
 
     def __init__(self, workers: int, patience: Patience) -> None:
         """Begin with nothing against it.
@@ -37,9 +51,9 @@ class Suspicion:
         """
         self._patience = patience
         self._workers = workers
-        self.acquit()
+        self.reset()
 
-    def acquit(self) -> None:
+    def reset(self) -> None:
         """A batch was done: nothing speaks against it."""
         self._on_batches = [0] * self._workers
         """Each worker's deaths on a batch."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
 
-from ipexlaunch.batch.feed.commits import Commits, Pipe
-from ipexlaunch.batch.feed.fault_limits import Patience, Suspicion
-from ipexlaunch.batch.feed.threaded_commit_log import Recorder
+from ipexlaunch.batch.feed.commits import Commits, ResultLog
+from ipexlaunch.batch.feed.fault_limits import FeedRules, Suspicion
+from ipexlaunch.batch.feed.read_ahead import NOTES_OF_DEAD, ReadAhead
 from ipexlaunch.batch.input.input_rules import shown
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.batch.output.result_rows import encode_rows
+from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.feeder_protocol import Count
@@ -28,23 +27,6 @@ PACE_KEPT = 0.8
 REST_S = 0.01
 """Answers that come meanwhile are taken together: each time that the launcher wakes, it takes a cpu from a worker."""
 
-NOTES_OF_DEAD = 10
-"""So many dead letters are told one by one; the file has them all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedRules:
-    """When to commit and when to lose patience."""
-
-    commit_s: float = 0.1
-    """What is done waits at most so long for others to be committed with it."""
-    commit_bytes: int = 8 << 20
-    """... or until there is so much of it. While twice as much is not durable yet, nobody is given more to do."""
-    stall_timeout_s: float | None = 600.0
-    """A worker that has a batch for longer is killed; None for never."""
-    patience: Patience = field(default_factory=Patience)
-    """How much is put up with before the program is held to be at fault."""
-
 
 class QueueFeeder:
     """The feeder of a batch job (see `ipexlaunch.launch.supervise.feeder_protocol`)."""
@@ -55,9 +37,9 @@ class QueueFeeder:
         self,
         queue: WorkQueue,
         items: Iterator[Item | DeadLetter | None],
-        journal: Recorder,
+        journal: ResultLog,
         rules: FeedRules,
-        pipe: Pipe | None = None,
+        pipe: StandardOutput | None = None,
         *,
         is_file: bool = False,
     ) -> None:
@@ -76,13 +58,9 @@ class QueueFeeder:
         self.queue = queue
         self.journal = journal
         self.problem = ""
-        self.input_error: IpexLaunchError | None = None
-        """Where the input ended before its end; what was read before is done all the same."""
         self.last_done: dict[int, float] = {}
         """When each worker had done its last batch."""
-        self.read = 0
-        """Rows of the input that were read in this run."""
-        self._items = items
+        self._input = ReadAhead(items, queue, journal)
         self._came = False
         self._rules = rules
         self._wanted = dict.fromkeys(range(queue.rules.workers), 0)
@@ -97,8 +75,18 @@ class QueueFeeder:
         """Why workers are being killed."""
         self._notes: list[str] = []
         self._told_end: set[int] = set()
-        self._suspicion = Suspicion(queue.rules.workers, rules.patience)
+        self._faults = Suspicion(queue.rules.workers, rules.patience)
         self._commits = Commits(journal, rules.commit_s, rules.commit_bytes, pipe)
+
+    @property
+    def input_error(self) -> IpexLaunchError | None:
+        """Where the input ended before its end; what was read before is done all the same."""
+        return self._input.error
+
+    @property
+    def read(self) -> int:
+        """Rows of the input that were read in this run."""
+        return self._input.rows
 
     @property
     def over(self) -> bool:
@@ -119,10 +107,8 @@ class QueueFeeder:
             self.queue.began(index, said.number)
         elif said.event == "done":
             self._done(index, said, now)
-        elif said.event == "failed" and self.queue.failed(index, said.number, said.text) is not None:
-            self._began_next(index, now)
-            self._bury(now)
-            self._hand_out_to_all(now)
+        elif said.event == "failed":
+            self._failed(index, said.number, said.text, now)
         self._finish(now)
 
     def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> None:
@@ -133,15 +119,15 @@ class QueueFeeder:
         reason, was_new = self._killed.pop(index, reason), not self.queue.has_answered(index)
         suspect = self.queue.lost(index, reason, is_blamed=is_blamed)
         if suspect is not None:
-            self._bury(now)
+            self._record_dead(now)
             if is_blamed and not self.queue.over:
                 standing = self.journal.standing
                 was_any_done = self.queue.figures.items_done > 0 or standing.done > standing.dead
-                self._give_up(self._suspicion.died(index, len(suspect.items), reason, was_any_done=was_any_done))
+                self._give_up(self._faults.died(index, len(suspect.items), reason, was_any_done=was_any_done))
             self._hand_out_to_all(now)
             self._finish(now)
         elif is_blamed and was_new and not self.queue.over:
-            self._give_up(self._suspicion.died_idle(reason, asked=asked > 0))
+            self._give_up(self._faults.died_idle(reason, asked=asked > 0))
 
     def input_came(self) -> None:
         """There are items after a None; `tick` takes them."""
@@ -204,7 +190,8 @@ class QueueFeeder:
 
     def take_notes(self) -> list[str]:
         """What the user should know."""
-        notes, self._notes, self._commits.notes = [*self._notes, *self._commits.notes], [], []
+        notes = [*self._input.notes, *self._notes, *self._commits.notes]
+        self._input.notes, self._notes, self._commits.notes = [], [], []
         return notes
 
     def close(self, now: float, wait: Callable[[DiskThread], None]) -> None:
@@ -233,10 +220,7 @@ class QueueFeeder:
                 raise ValueError(f"gave {counted(len(said.results), 'result')} for {counted(len(batch.items), 'item')}")
             rows = encode_rows(batch.items, said.results)
         except (ValueError, RecursionError) as error:
-            self.queue.failed(index, said.number, f"the results cannot be kept: {error}")
-            self._began_next(index, now)
-            self._bury(now)
-            self._hand_out_to_all(now)
+            self._failed(index, said.number, f"the results cannot be kept: {error}", now)
             return
         self.queue.done(index, said.number)
         # Answers may have gathered here; the worker knows better how long it took.
@@ -245,10 +229,16 @@ class QueueFeeder:
         count = Count(index, now, len(batch.items), latency)
         self.journal.add([item.number for item in batch.items], rows, count)
         self.last_done[index] = now
-        self._suspicion.acquit()
+        self._faults.reset()
         self._began_next(index, now)
         self._hand_out(index, now)
         self._commit(now)
+
+    def _failed(self, index: int, number: int, reason: str, now: float) -> None:
+        if self.queue.failed(index, number, reason) is not None:
+            self._began_next(index, now)
+            self._record_dead(now)
+            self._hand_out_to_all(now)
 
     def _began_next(self, index: int, now: float) -> None:
         """The worker works on the next batch that it has from now on, if it has one."""
@@ -263,13 +253,12 @@ class QueueFeeder:
 
     def _hand_out(self, index: int, now: float) -> None:
         queue = self.queue
-        pace = self._batch_s.get(index)
         while (
             not self.problem
             and not self._commits.hold_up
-            and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, pace))
+            and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, self._batch_s.get(index)))
         ):
-            if not self._read(now) and self._is_file and queue.must_read:
+            if not self._input.fill(now) and self._is_file and queue.must_read:
                 return
             batch = queue.take(index)
             if batch is None:
@@ -278,53 +267,16 @@ class QueueFeeder:
             self._lines.append((index, command_line("batch", batch=batch.number, items=items)))
             self._since.setdefault(index, now)
 
-    def _read(self, now: float) -> bool:
-        """Keep the look-ahead filled: whole where a batch needs it, else little by little; false while more comes."""
-        queue = self.queue
-        wanted = queue.room if queue.must_read else min(queue.room, 2 * queue.rules.largest)
-        if not wanted:
-            return True
-        items: list[Item] = []  # filled one by one: what came before an error is kept
-        bad: list[DeadLetter] = []
-        paused = False
-        try:
-            for row in islice(self._items, wanted):
-                if isinstance(row, Item):
-                    items.append(row)
-                elif row is None:
-                    paused = True
-                    break
-                else:
-                    bad.append(row)
-        except IpexLaunchError as error:
-            self.input_error = error
-            self._notes.append(f"the input is not read further: {error}")
-        self.read += len(items) + len(bad)
-        queue.add(items)
-        if len(items) + len(bad) < wanted and not paused:
-            queue.end()
-        if bad:
-            self._bury_unread(bad, now)
-        return not paused
-
-    def _bury_unread(self, letters: list[DeadLetter], now: float) -> None:
-        """Put rows that give no item among the dead letters; no worker is to blame."""
-        figures = self.queue.figures
-        for letter in letters[: max(0, NOTES_OF_DEAD - figures.unreadable)]:
-            place = f"line {letter.line} of {letter.file or 'the input'}"
-            self._notes.append(f"{place} gives no item: {letter.reason}")
-        figures.unreadable += len(letters)
-        self.journal.add_dead(letters, now)
-
-    def _bury(self, now: float) -> None:
+    def _record_dead(self, now: float) -> None:
         """Put what was given up among the dead letters."""
         letters = self.queue.take_dead()
         if not letters:
             return
         self.journal.add_dead(letters, now)
         for letter in letters[: max(0, NOTES_OF_DEAD - self.queue.figures.dead + len(letters))]:
-            self._notes.append(_obituary(letter))
-        self._give_up(self._suspicion.gave_up(len(letters), letters[-1].reason))
+            tried = f"item {shown(letter.item.id)} was given up after {counted(letter.attempts, 'attempt')}"
+            self._notes.append(f"{tried}: {letter.reason}")
+        self._give_up(self._faults.gave_up(len(letters), letters[-1].reason))
 
     def _finish(self, now: float) -> None:
         """Once all is done: commit without waiting for more, and send the workers home."""
@@ -337,17 +289,12 @@ class QueueFeeder:
 
     def _commit(self, now: float, *, must: bool = False) -> None:
         """Begin a commit where it is time for one."""
-        if self.problem:
-            return
         try:
-            self._commits.begin(now, must=must)
+            if not self.problem:
+                self._commits.begin(now, must=must)
         except IpexLaunchError as error:
             self._give_up(str(error))
 
     def _give_up(self, problem: str) -> None:
         """Stop the run for this reason; "" for none."""
         self.problem = self.problem or problem
-
-
-def _obituary(letter: DeadLetter) -> str:
-    return f"item {shown(letter.item.id)} was given up after {counted(letter.attempts, 'attempt')}: {letter.reason}"

@@ -7,7 +7,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ipexlaunch.batch.done_items import DoneItems
 from ipexlaunch.batch.feed.commit_log import Appended, Journal
 from ipexlaunch.batch.feed.dead_letters import (
     ASIDE,
@@ -17,7 +16,8 @@ from ipexlaunch.batch.feed.dead_letters import (
     numbers_of_letters,
     settle_letters,
 )
-from ipexlaunch.batch.ledger import DamagedLedgerError, Ledger, LedgerError, Progress, WithoutLedger
+from ipexlaunch.batch.job_state import DoneItems, Progress, WithoutLedger
+from ipexlaunch.batch.ledger import DamagedLedgerError, Ledger, LedgerError
 from ipexlaunch.batch.output.appended_file import AppendedFile, WriteError
 from ipexlaunch.batch.output.output_rules import OutputRules
 from ipexlaunch.documents.secret_values import masked

@@ -38,27 +38,26 @@ def values_of(array: Any) -> list[Any]:
 
     kind, types = array.type, pyarrow.types
     if isinstance(kind, pyarrow.BaseExtensionType):
-        inner = values_of(array.storage)
-        return [_uuid(value) for value in _bytes_of(array.storage)] if kind.extension_name == "arrow.uuid" else inner
+        if kind.extension_name == "arrow.uuid":
+            return _each(lambda value: str(uuid.UUID(bytes=value)), array.storage)
+        return values_of(array.storage)
     if types.is_dictionary(kind):
         return values_of(array.dictionary_decode())
+    if kind in _views(pyarrow):
+        return values_of(array.cast(_views(pyarrow)[kind]))
     if types.is_timestamp(kind):
-        form = _timestamps(kind.unit, kind.tz)
-        return [None if value is None else form(value) for value in array.view("int64").to_pylist()]
+        return _each(_timestamps(kind.unit, kind.tz), array.view("int64"))
     if types.is_date(kind):
-        days = array.view("int32" if types.is_date32(kind) else "int64").to_pylist()
         scale = 1 if types.is_date32(kind) else DAY_S * 1000
-        return [None if value is None else _date(value // scale) for value in days]
+        return _each(lambda value: _date(value // scale), array.view(f"int{kind.bit_width}"))
     if types.is_time(kind):
-        whole = array.view("int32" if types.is_time32(kind) else "int64").to_pylist()
-        return [None if value is None else _time(value, PER_SECOND[kind.unit]) for value in whole]
+        return _each(lambda value: _time(value, PER_SECOND[kind.unit]), array.view(f"int{kind.bit_width}"))
     if types.is_duration(kind):
-        per = PER_SECOND[kind.unit]
-        return [None if value is None else value / per for value in array.view("int64").to_pylist()]
+        return _each(lambda value: value / PER_SECOND[kind.unit], array.view("int64"))
     if types.is_decimal(kind):
-        return [None if value is None else str(value) for value in array.to_pylist()]
+        return _each(str, array)
     if types.is_floating(kind):
-        return [None if value is None or not math.isfinite(value) else float(value) for value in array.to_pylist()]
+        return _each(lambda value: float(value) if math.isfinite(value) else None, array)
     if types.is_struct(kind):
         return _structs(array, kind)
     if types.is_map(kind):
@@ -69,15 +68,16 @@ def values_of(array: Any) -> list[Any]:
     if types.is_fixed_size_list(kind):
         return [None if not held.is_valid else values_of(held.values) for held in array]
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
-        return [_text(value) for value in _bytes_of(array)]
+        return _each(_text, array)
     if types.is_string(kind) or types.is_large_string(kind):
         return _texts(array, pyarrow)
-    if kind in _views(pyarrow):
-        return values_of(array.cast(_views(pyarrow)[kind]))
     if types.is_null(kind) or types.is_boolean(kind) or types.is_integer(kind):
-        plain: list[Any] = array.to_pylist()
-        return plain
+        return list(array.to_pylist())
     return [None if not held.is_valid else NoForm(f"it holds {kind}, which has no form in JSON") for held in array]
+
+
+def _each(form: Callable[[Any], Any], array: Any) -> list[Any]:
+    return [None if value is None else form(value) for value in array.to_pylist()]
 
 
 def _views(pyarrow: Any) -> dict[Any, Any]:
@@ -115,33 +115,21 @@ def _sliced(array: Any, values: list[Any]) -> list[Any]:
     return [values[offsets[at] : offsets[at + 1]] if there else None for at, there in enumerate(valid)]
 
 
-def _bytes_of(array: Any) -> list[bytes | None]:
-    found: list[bytes | None] = array.to_pylist()
-    return found
-
-
 def _texts(array: Any, pyarrow: Any) -> list[Any]:
     try:
-        found: list[Any] = array.to_pylist()
+        return list(array.to_pylist())
     except UnicodeDecodeError:  # writers do not all check what they call text
         wide = pyarrow.types.is_large_string(array.type)
-        return [_text(value) for value in _bytes_of(array.view(pyarrow.large_binary() if wide else pyarrow.binary()))]
-    return found
+        return _each(_text, array.view(pyarrow.large_binary() if wide else pyarrow.binary()))
 
 
-def _text(value: bytes | None) -> Any:
+def _text(value: bytes) -> Any:
     """Text in a column that does not say that it is text: Impala and old releases of Spark write it so."""
-    if value is None:
-        return None
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
         return NoForm(f"it holds bytes that are no text (byte {error.start + 1} is 0x{value[error.start]:02x})")
     return text if "\0" not in text else NoForm(f"it holds bytes that are no text (byte {text.index(chr(0)) + 1} is 0)")
-
-
-def _uuid(value: bytes | None) -> str | None:
-    return None if value is None else str(uuid.UUID(bytes=value))
 
 
 def _timestamps(unit: str, zone: str | None) -> Callable[[int], str]:

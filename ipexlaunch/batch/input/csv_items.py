@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import chain
 
 from ipexlaunch.batch.input.input_rules import BadLine, BadRow, InputRules, ItemMaker
@@ -12,6 +12,7 @@ from ipexlaunch.batch.input.lines import TO_UTF_8, TooLong, bad_line, not_utf_8,
 from ipexlaunch.batch.items import Item
 from ipexlaunch.documents.typed_text import quoted
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.plan.words import counted
 
 
 class _Texts:
@@ -20,25 +21,22 @@ class _Texts:
     def __init__(self, lines: Iterable[bytes | TooLong], longest: int) -> None:
         self.place = 0
         """The line that was given last, from 1."""
+        self.first: bytes | TooLong = b""
+        """What stands in the line that the present row begins on."""
+        self._lines = iter(lines)
+        self._longest = longest
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        """The next line begins a row."""
         self.begin = 0
         """The line that the present row begins on."""
-        self.first: bytes | TooLong = b""
-        """What stands there."""
         self.size = 0
         """Bytes of the present row so far."""
         self.undecoded = ""
         """What is not UTF-8 in it."""
         self.row: list[bytes] = []
         """The lines of the present row so far."""
-        self._lines = iter(lines)
-        self._longest = longest
-
-    def begin_row(self) -> None:
-        """The next line begins a row."""
-        self.begin = 0
-        self.size = 0
-        self.undecoded = ""
-        self.row = []
 
     def separator(self) -> str | None:
         """What a first line such as "sep=;" says, which is taken; spreadsheets write it."""
@@ -81,14 +79,13 @@ class _LongLine(Exception):
 
 
 def csv_items(
-    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], name: str, first: int = 0
+    lines: Iterable[bytes | TooLong], maker: ItemMaker, name: str, first: int = 0
 ) -> Generator[Item | BadLine, None, int]:
     """Every row as an object of texts, or why it gives no item (empty lines are none); returns the next number.
 
     Args:
         lines: of the input.
         maker: makes an item of an object; its rules say "csv" or "tsv".
-        skip: whether the item of this number is not wanted.
         name: of the input, for messages.
         first: the number of the first row.
 
@@ -119,45 +116,34 @@ def csv_items(
             if not fields:
                 continue
             if rules.format == "tsv" and rules.quote is None and _are_rows(texts.row, len(header), delimiter):
-                yield from _each_bad(texts, number, skip, f"quotes put {len(texts.row)} lines into one row", _NO_QUOTES)
+                for at, line in enumerate(texts.row):  # each of them may have been a row
+                    problem = f"quotes put {len(texts.row)} lines into one row"
+                    yield bad_line(number + at, texts.begin + at, line, problem, _NO_QUOTES)
                 number += len(texts.row)
                 continue
-            if not skip(number):
-                if texts.undecoded:
-                    raise BadRow(texts.undecoded, TO_UTF_8)
-                if len(fields) != len(header):
-                    raise BadRow(f"it has {_fields(len(fields))}, the first row has {len(header)}")
-                row = dict(zip(header, fields, strict=True))
-                yield maker.item(row, number, texts.begin, texts.size)
+            if texts.undecoded:
+                raise BadRow(texts.undecoded, TO_UTF_8)
+            if len(fields) != len(header):
+                raise BadRow(f"it has {counted(len(fields), 'field')}, the first row has {len(header)}")
+            yield maker.item(dict(zip(header, fields, strict=True)), number, texts.begin, texts.size)
         except StopIteration:
             return number
         except _LongLine:
-            if not skip(number):
-                yield too_long(number, texts.begin, texts.first, rules.longest_line_bytes)
+            yield too_long(number, texts.begin, texts.first, rules.longest_line_bytes)
         except BadRow as bad:
-            if not skip(number):
-                yield bad_line(number, texts.begin, texts.first, bad.problem, bad.hint, bad.id)
+            yield bad_line(number, texts.begin, texts.first, bad.problem, bad.hint, bad.id)
         except csv.Error as error:
             if str(error) == _ENDLESS:
                 for at, line in enumerate(texts.row):
-                    if not skip(number + at):
-                        yield bad_line(number + at, texts.begin + at, line, _swallowed(texts, at), _UNQUOTED)
+                    yield bad_line(number + at, texts.begin + at, line, _swallowed(texts, at), _UNQUOTED)
                 return number + len(texts.row)
-            if not skip(number):
-                yield bad_line(number, texts.begin, texts.first, f"it is not CSV ({error})", _UNDOUBLED)
+            yield bad_line(number, texts.begin, texts.first, f"it is not CSV ({error})", _UNDOUBLED)
         number += 1
 
 
 def _are_rows(lines: Sequence[bytes], fields: int, delimiter: str) -> bool:
     """Whether each of the lines that quotes put into one row could be a row of its own: most TSV has no quotes."""
     return len(lines) > 1 < fields and all(line.count(delimiter.encode()) == fields - 1 for line in lines)
-
-
-def _each_bad(texts: _Texts, number: int, skip: Callable[[int], bool], problem: str, hint: str) -> Iterator[BadLine]:
-    """The lines of the present row, each of which may have been a row."""
-    for at, line in enumerate(texts.row):
-        if not skip(number + at):
-            yield bad_line(number + at, texts.begin + at, line, problem, hint)
 
 
 _NO_QUOTES = "give --quote none where quotes mean nothing, or --quote '\"' if that is one row"
@@ -211,11 +197,7 @@ def _header(reader: Iterator[list[str]], texts: _Texts, rules: InputRules, name:
     twice = sorted({field for field in header if header.count(field) > 1})
     if twice:
         raise DocumentError(name, "line 1", f"it names the field {twice[0]!r} twice", "give each field its own name")
-    for field in filter(None, (rules.id_field, rules.text_field, rules.tokens_field)):
+    for field in rules.fields:
         if field not in header:
             raise DocumentError(name, "line 1", f"there is no field {field!r}", f"it has {', '.join(header)}")
     return header
-
-
-def _fields(count: int) -> str:
-    return f"{count} field{'s' * (count != 1)}"

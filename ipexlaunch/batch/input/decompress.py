@@ -16,7 +16,7 @@ Read = Callable[[int], bytes]
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 
-SUFFIXES = (".gz", ".zst")
+COMPRESSED_SUFFIXES = (".gz", ".zst")
 """How the names of such files end; what is in one is told by how it begins, not by its name."""
 
 MARK_BYTES = 16

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ipexlaunch.batch.input import decompress
+from ipexlaunch.batch.input.decompress import COMPRESSED_SUFFIXES
 from ipexlaunch.batch.input.input_rules import SUFFIXES, InputFormat
 from ipexlaunch.errors import RequestError
 
@@ -69,7 +69,7 @@ def format_of(path: str, asked: str) -> InputFormat:
     if path == STDIN:
         return "jsonl"
     name = path.lower()
-    for suffix in decompress.SUFFIXES:
+    for suffix in COMPRESSED_SUFFIXES:
         name = name.removesuffix(suffix)
     suffix = os.path.splitext(name)[1]
     if suffix in SUFFIXES:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
 
 from ipexlaunch.batch.input.csv_items import csv_items
 from ipexlaunch.batch.input.file_identity import identity_of
@@ -44,9 +42,8 @@ class InputFile:
         """How many there are, where the file says it."""
         self.identity: dict[str, object] | None = None
         """What tells it from another input; None for a pipe, which has nothing."""
-        fields = [name for name in (rules.id_field, rules.text_field, rules.tokens_field) if name is not None]
-        if rules.format == "text" and fields:
-            raise RequestError(f"take the field {fields[0]!r} of {self.name}", "plain text has no fields")
+        if rules.format == "text" and rules.fields:
+            raise RequestError(f"take the field {rules.fields[0]!r} of {self.name}", "plain text has no fields")
         if os.path.isdir(path):
             raise DocumentError(path, "", "it is a directory", "give one file")
         self.may_wait = path == STDIN or (os.path.exists(path) and not os.path.isfile(path))
@@ -78,17 +75,17 @@ class InputFile:
             LaunchError: a library that it needs is not installed.
         """
         if not self.may_wait:
-            for _ in self.items(ItemMaker(self.rules), _none):
+            for _ in self.items(ItemMaker(self.rules), skip_none):
                 break
 
     def items(
         self, maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
     ) -> Generator[Item | BadLine, None, int]:
-        """Every row that is wanted, in order, or why it gives no item; returns the number after the last.
+        """Every row in order, or why it gives no item; returns the number after the last.
 
         Args:
             maker: makes items of what is read.
-            skip: whether the item of this number is not wanted.
+            skip: whether the item of this number is not wanted, and may be left out.
             first: the number of the first row.
 
         Raises:
@@ -98,26 +95,19 @@ class InputFile:
         self.bytes_read = self.lines_read = 0
         if self.rules.format == "parquet":
             self.rows = count_rows(self.path)
-            return (yield from parquet_items(self.path, maker, skip, first))
-        with self._opened() as file:
+            return (yield from parquet_items(self.path, maker, first))
+        descriptor: str | int = sys.stdin.fileno() if self.path == STDIN else self.path
+        try:
+            file = open(descriptor, "rb", buffering=0, closefd=self.path != STDIN)  # noqa: SIM115 (entered below)
+        except OSError as error:
+            raise DocumentError(self.name, "", str(error.strerror)) from None
+        with file:
             lines = lines_of(self._counted(blocks_of(file, self.name, self._was_read)), self.rules.longest_line_bytes)
             if self.rules.format in ("jsonl", "openai"):
                 return (yield from json_items(lines, maker, skip, first))
             if self.rules.format == "text":
-                return (yield from text_items(lines, maker, skip, first))
-            return (yield from csv_items(lines, maker, skip, self.name, first))
-
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        descriptor: str | int = sys.stdin.fileno() if self.path == STDIN else self.path
-        try:
-            file = open(  # noqa: SIM115 (entered below; here only its own failure is caught)
-                descriptor, "rb", buffering=0, closefd=self.path != STDIN
-            )
-        except OSError as error:
-            raise DocumentError(self.name, "", str(error.strerror)) from None
-        with file:
-            yield file
+                return (yield from text_items(lines, maker, first))
+            return (yield from csv_items(lines, maker, self.name, first))
 
     def _was_read(self, count: int) -> None:
         self.bytes_read += count
@@ -128,5 +118,6 @@ class InputFile:
             yield block
 
 
-def _none(number: int) -> bool:  # noqa: ARG001 (none is skipped)
+def skip_none(number: int) -> bool:  # noqa: ARG001
+    """Every item is wanted."""
     return False

@@ -51,6 +51,11 @@ class InputRules:
     longest_line_bytes: int = 64 << 20
     """A longer line is an error: it would be held in memory several times."""
 
+    @property
+    def fields(self) -> list[str]:
+        """Those that every row must have."""
+        return [name for name in (self.id_field, self.text_field, self.tokens_field) if name is not None]
+
 
 LARGEST_LENGTH = 2**53
 """Of an item: sums of lengths are divided."""

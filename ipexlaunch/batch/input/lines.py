@@ -34,10 +34,6 @@ OTHER_KINDS = (
 """How files begin that are no lines of UTF-8, what they are, and what would work."""
 
 
-def _nothing(count: int) -> None:
-    """Nobody counts."""
-
-
 @dataclass(frozen=True, slots=True)
 class TooLong:
     """Stands for a line that is longer than the limit; the rest of it is passed over."""
@@ -45,7 +41,7 @@ class TooLong:
     begins: bytes
 
 
-def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], None] = _nothing) -> Iterator[bytes]:
+def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], object]) -> Iterator[bytes]:
     """The text that a file holds, from where it stands, in order; one that is compressed is decompressed.
 
     Args:

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from ipexlaunch.batch.input.find_inputs import shown_name
-from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_file import InputFile, skip_none
 from ipexlaunch.batch.input.input_rules import BadLine, ItemMaker
 from ipexlaunch.batch.input.unique_ids import GivenIds
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.errors import BadRowError
-
-
-def _none(number: int) -> bool:  # noqa: ARG001 (none is skipped)
-    return False
 
 
 class ItemSource:
@@ -72,7 +68,7 @@ class ItemSource:
         for file in self.files:
             file.look()
 
-    def items(self, skip: Callable[[int], bool] = _none, *, bury_bad: bool = False) -> Iterator[Item | DeadLetter]:
+    def items(self, skip: Callable[[int], bool] = skip_none, *, bury_bad: bool = False) -> Iterator[Item | DeadLetter]:
         """Every item in order; a row that gives none ends it with an error, or is a dead letter.
 
         Args:
@@ -87,14 +83,14 @@ class ItemSource:
         reads_all = self.files[0].rules.id_field is not None
         for file in self.files:
             maker = ItemMaker(file.rules, shown_name(file.path) if self.several else "", ids)
-            rows = file.items(maker, _none if reads_all else skip, first)
+            rows = file.items(maker, skip_none if reads_all else skip, first)
             while True:
                 try:
                     row = next(rows)
                 except StopIteration as end:
                     first = end.value
                     break
-                if reads_all and skip(row.number):
+                if skip(row.number):
                     continue
                 if isinstance(row, Item):
                     yield row

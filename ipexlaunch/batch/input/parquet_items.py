@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import Any
 
 from ipexlaunch.batch.input.arrow_values import checked, values_of
@@ -13,9 +13,7 @@ from ipexlaunch.errors import DocumentError, LaunchError
 ROWS_AT_ONCE = 1024
 
 
-def parquet_items(
-    path: str, maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
-) -> Generator[Item | BadLine, None, int]:
+def parquet_items(path: str, maker: ItemMaker, first: int = 0) -> Generator[Item | BadLine, None, int]:
     """Every row as an object, or why it gives no item; returns the number after the last.
 
     docs/batch.md has the form of every type (arrow_values.py); a value that has none makes its row a bad one.
@@ -23,7 +21,6 @@ def parquet_items(
     Args:
         path: of the file.
         maker: makes an item of an object; columns that its rules do not name are not read where they name a text.
-        skip: whether the item of this number is not wanted.
         first: the number of the first row.
 
     Raises:
@@ -39,8 +36,7 @@ def parquet_items(
             for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
                 for row in _rows_of(batch):
                     place += 1
-                    if not skip(first + place - 1):
-                        yield _item(row, first + place - 1, place, maker)
+                    yield _item(row, first + place - 1, place, maker)
     except (OSError, ValueError) as error:
         raise _unreadable(path, place, error) from None
     return first + place
@@ -92,8 +88,8 @@ def _refuse_doubles(schema: Any, path: str) -> None:
 
 def _unreadable(path: str, place: int, error: Exception) -> DocumentError:
     """What pyarrow says in its own words; its errors are OSError and ValueError."""
-    where = f"row {place + 1}" if place else ""
-    return DocumentError(path, where, f"it is not Parquet, or damaged: {_first_line(error)}")
+    where, said = f"row {place + 1}" if place else "", [*str(error).splitlines(), type(error).__name__]
+    return DocumentError(path, where, f"it is not Parquet, or damaged: {said[0]}")
 
 
 def _item(row: dict[str, Any], number: int, place: int, maker: ItemMaker) -> Item | BadLine:
@@ -117,11 +113,10 @@ def _parquet() -> Any:
 
 def _columns(names: list[str], rules: InputRules, path: str) -> list[str] | None:
     """Those to be read: all where whole rows are wanted."""
-    wanted = [name for name in (rules.id_field, rules.text_field, rules.tokens_field) if name is not None]
-    for name in wanted:
+    for name in rules.fields:
         if name not in names:
             raise DocumentError(path, "", f"there is no column {name!r}", f"it has {', '.join(names)}")
-    return sorted(set(wanted), key=names.index) if rules.text_field is not None else None
+    return sorted(set(rules.fields), key=names.index) if rules.text_field is not None else None
 
 
 def _rough_size(value: object) -> int:
@@ -133,7 +128,3 @@ def _rough_size(value: object) -> int:
     if isinstance(value, list):
         return sum(map(_rough_size, value))
     return 8
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

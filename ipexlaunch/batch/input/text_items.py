@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 
 from ipexlaunch.batch.input.input_rules import BadLine, ItemMaker
 from ipexlaunch.batch.input.lines import TO_UTF_8, TooLong, bad_line, not_utf_8, too_long
@@ -10,21 +10,18 @@ from ipexlaunch.batch.items import Item
 
 
 def text_items(
-    lines: Iterable[bytes | TooLong], maker: ItemMaker, skip: Callable[[int], bool], first: int = 0
+    lines: Iterable[bytes | TooLong], maker: ItemMaker, first: int = 0
 ) -> Generator[Item | BadLine, None, int]:
     r"""Every line without its end, be it \n or \r\n, or why it gives no item; returns the number after the last.
 
     Args:
         lines: of the input.
         maker: its rules say the longest line.
-        skip: whether the item of this number is not wanted; its line is not looked at.
         first: the number of the first.
     """
     place = 0
     for place, line in enumerate(lines, 1):
         number = first + place - 1
-        if skip(number):
-            continue
         if isinstance(line, TooLong):
             yield too_long(number, place, line, maker.rules.longest_line_bytes)
             continue

@@ -12,21 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ipexlaunch.errors import IpexLaunchError
-
 Row = TypeVar("Row")
 
 FIRST_ITEM_S = 1.0
 """How long a job waits for the first item of a pipe before it starts its workers."""
 
 ROWS_AHEAD = 8192
-"""So many are read before they are wanted; then the writer has to wait."""
+"""So many are read of a pipe before they are wanted; then the writer has to wait."""
 
-ROWS_TOGETHER = 64
-"""Rows of a file that are handed over at once: that costs as much as one."""
-
-CHUNKS_AHEAD = 4
-"""So many times as many are read before they are wanted."""
+FILE_READ_AHEAD = {"ahead": 4, "together": 64}
+"""Rows of a file are handed over together, which costs as much as one."""
 
 
 class ReadApart(Iterator[Row | None]):
@@ -36,16 +31,19 @@ class ReadApart(Iterator[Row | None]):
     wakes it from a pipe on which nobody writes.
     """
 
-    def __init__(self, rows: Iterator[Row], rows_ahead: int = ROWS_AHEAD) -> None:
+    def __init__(self, rows: Iterator[Row], ahead: int = ROWS_AHEAD, together: int = 1) -> None:
         """Begin to read.
 
         Args:
             rows: what is read, by the thread alone; an error in it is raised where the rows before it have been taken.
-            rows_ahead: how many to hold.
+            ahead: how many times `together` to hold.
+            together: rows that are handed over at once.
         """
         self._rows = rows
-        self._ahead = rows_ahead
-        self._held: deque[Row] = deque()
+        self._ahead = ahead
+        self._together = together
+        self._taken: Iterator[Row] = iter(())
+        self._held: deque[list[Row]] = deque()
         self._over = False
         self._error: Exception | None = None
         self._changed = threading.Condition()
@@ -60,11 +58,14 @@ class ReadApart(Iterator[Row | None]):
             StopIteration: there are no more.
             Exception: what ended the reading.
         """
+        row = next(self._taken, None)
+        if row is not None:
+            return row
         with self._changed:
             if self._held:
-                row = self._held.popleft()
+                self._taken = iter(self._held.popleft())
                 self._changed.notify()
-                return row
+                return next(self._taken)
             if not self._over:
                 self._wanted = True
                 return None
@@ -82,15 +83,21 @@ class ReadApart(Iterator[Row | None]):
         os.read(self._reading, 4096)
 
     def _read(self) -> None:
+        gathered: list[Row] = []
         try:
             for row in self._rows:
-                with self._changed:
-                    self._held.append(row)
-                    self._tell()
-                    self._changed.wait_for(self._has_room)
+                gathered.append(row)
+                if len(gathered) == self._together:
+                    with self._changed:
+                        self._held.append(gathered)
+                        self._tell()
+                        self._changed.wait_for(self._has_room)
+                    gathered = []
         except Exception as error:  # the thread's boundary: it is raised where the rows are taken
             self._error = error
         with self._changed:
+            if gathered:
+                self._held.append(gathered)
             self._over = True
             self._tell()
 
@@ -101,39 +108,6 @@ class ReadApart(Iterator[Row | None]):
         if self._wanted:
             self._wanted = False
             os.write(self._writing, b"\0")
-
-
-def read_file_apart(rows: Iterator[Row]) -> tuple[ReadApart[list[Row]], Iterator[Row | None]]:
-    """A thread that reads a file, and the same rows with None for each time that there is none yet.
-
-    Args:
-        rows: what is read, by the thread alone.
-    """
-    apart = ReadApart(_together(rows), CHUNKS_AHEAD)
-    return apart, _one_by_one(apart)
-
-
-def _together(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """The rows in lists; those before an error come before it."""
-    chunk: list[Row] = []
-    try:
-        for row in rows:
-            chunk.append(row)
-            if len(chunk) == ROWS_TOGETHER:
-                yield chunk
-                chunk = []
-    except IpexLaunchError:
-        yield chunk
-        raise
-    yield chunk
-
-
-def _one_by_one(chunks: ReadApart[list[Row]]) -> Iterator[Row | None]:
-    for chunk in chunks:
-        if chunk is None:
-            yield None
-        else:
-            yield from chunk
 
 
 @dataclass(frozen=True, slots=True)

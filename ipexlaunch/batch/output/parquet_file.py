@@ -37,9 +37,7 @@ def require_pyarrow() -> Any:
 
 
 def write_parquet(
-    open_lines: Callable[[], Iterable[bytes]],
-    path: str,
-    arrange: Callable[[Iterable[bytes]], Iterable[bytes]] = iter,
+    open_lines: Callable[[], Iterable[bytes]], path: str, open_arranged: Callable[[], Iterable[bytes]] | None = None
 ) -> str:
     """Write lines as a Parquet file; "", or a note where results could be kept only as JSON text.
 
@@ -49,7 +47,7 @@ def write_parquet(
     Args:
         open_lines: gives the lines of results from the first on, each time that it is called.
         path: of the file.
-        arrange: puts them in the order in which they are written.
+        open_arranged: gives them in the order in which they are written; None for the same.
 
     Raises:
         LaunchError: pyarrow is not installed.
@@ -59,12 +57,12 @@ def write_parquet(
     schema, ids, note = _schema(pyarrow, open_lines())
     notes = [IDS_AS_JSON] if ids == "json" else []
     try:
-        _write(pyarrow, arrange(open_lines()), path, schema, ids, as_text=bool(note))
+        _write(pyarrow, (open_arranged or open_lines)(), path, schema, ids, as_text=bool(note))
     except _misfits(pyarrow):
         # The type holds each kind of value, but not this one: a whole number that no floating-point number equals.
         note = "a result does not fit the type of the others, so each is kept as JSON text"
         schema = schema.set(schema.get_field_index("result"), pyarrow.field("result", pyarrow.string()))
-        _write(pyarrow, arrange(open_lines()), path, schema, ids, as_text=True)
+        _write(pyarrow, (open_arranged or open_lines)(), path, schema, ids, as_text=True)
     return "; ".join([*notes, *filter(None, [note])])
 
 

@@ -13,6 +13,8 @@ _readable = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",
 _escaped = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
+_NUMBER = re.compile(rb'\{"id":(?:-?\d+|"(?:[^"\\]|\\.)*"),"number":(\d+),')
+
 _SEPARATORS = str.maketrans({0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"})
 _SEPARATOR = re.compile("[\x85\u2028\u2029]")
 
@@ -66,3 +68,10 @@ def encode_dead(letters: Iterable[DeadLetter]) -> bytes:
     except UnicodeEncodeError:
         # Half a surrogate pair, in words of others: JSON can hold it as an escape, and a letter is never lost.
         return "".join([_escaped.encode(row) + "\n" for row in rows]).encode()
+
+
+def number_of(line: bytes) -> int:
+    """The number of the item that a line of results is of: one that was written here, or checked by --rebuild."""
+    found = _NUMBER.match(line)
+    number: int = int(found[1]) if found else json.loads(line)["number"]
+    return number

@@ -7,7 +7,7 @@ from ipexlaunch.launch.background_writer import Outlet
 from ipexlaunch.launch.guard_streams import NAMES, STDERR, STDOUT, closed_at_start, outlets
 
 MOST_WAITING_BYTES = 8 << 20
-"""A pipe that takes results more slowly holds its job up from here on."""
+"""While a pipe has so much to take, its job is held up: nobody is given more to do."""
 
 
 class StandardOutput:

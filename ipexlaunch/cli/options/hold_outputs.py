@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.batch.ledger.ledger import is_held
+from ipexlaunch.batch.ledger import is_held
 from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, Written, written_beside_output, written_files
 from ipexlaunch.documents.write_file import is_stream
 from ipexlaunch.errors import HeldError, LaunchError

@@ -89,7 +89,7 @@ def test_text_comes_back_line_for_line(written: list[str], size: int) -> None:
     data = "".join(text + "\n" for text in written).encode()
     windows = "".join(text + "\r\n" for text in written).encode()
     for form in (data, windows):
-        items = list(text_items(lines(form, size, 1 << 20), maker("text"), none))
+        items = list(text_items(lines(form, size, 1 << 20), maker("text")))
         assert [(item.number, item.id, item.value) for item in items if isinstance(item, Item)] == [
             (number, number + 1, text) for number, text in enumerate(written)
         ]
@@ -107,13 +107,13 @@ def test_csv_comes_back_with_quotes_newlines_and_all(rows: list[tuple[str, str]]
     out.writerow(["one", "two"])
     out.writerows(rows)
     data = written.getvalue().encode()
-    items = list(csv_items(lines(data, size, 1 << 20), maker(form), none, "rows.csv"))
+    items = list(csv_items(lines(data, size, 1 << 20), maker(form), "rows.csv"))
     assert [item.value for item in items if isinstance(item, Item)] == [{"one": one, "two": two} for one, two in rows]
 
 
 def test_a_csv_row_is_named_by_the_line_that_it_begins_on() -> None:
     data = b'name,text\na,"one\ntwo"\n\nb,three\n'
-    items = list(csv_items(lines(data), maker("csv"), none, "rows.csv"))
+    items = list(csv_items(lines(data), maker("csv"), "rows.csv"))
     assert [item.id for item in items if isinstance(item, Item)] == [2, 5]
 
 
@@ -399,15 +399,15 @@ def test_memory_stays_flat_over_a_line_of_a_gigabyte_that_is_passed_over(form: I
 
     read: Callable[..., Iterator[Any]]
     reader: dict[str, Callable[..., Iterator[Any]]] = {
-        "jsonl": json_items,
+        "jsonl": lambda lines, maker: json_items(lines, maker, none),
         "text": text_items,
-        "csv": lambda lines, maker, skip: csv_items(lines, maker, skip, "x"),
+        "csv": lambda lines, maker: csv_items(lines, maker, "x"),
     }
     read = reader[form]
     made = maker(form, longest_line_bytes=4 << 20)
     tracemalloc.start()
     try:
-        read_all = list(read(lines_of(blocks(), 4 << 20), made, none))
+        read_all = list(read(lines_of(blocks(), 4 << 20), made))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -182,9 +182,9 @@ def test_a_pipe_that_gives_a_byte_at_a_time_is_told_by_its_beginning_and_not_wai
         writer = "import sys, os\nfor byte in bytes.fromhex(sys.argv[1]): os.write(1, bytes([byte]))"
         with subprocess.Popen([sys.executable, "-c", writer, data.hex()], stdout=subprocess.PIPE, bufsize=0) as process:
             assert process.stdout is not None
-            assert b"".join(blocks_of(process.stdout, "pipe")) == b"1\n2\n"  # type: ignore[arg-type]
+            assert b"".join(blocks_of(process.stdout, "pipe", int)) == b"1\n2\n"  # type: ignore[arg-type]
     reading, writing = os.pipe()
     os.write(writing, b"1\n")
     with open(reading, "rb", buffering=0) as file:
-        assert next(blocks_of(file, "pipe")) == b"1\n"
+        assert next(blocks_of(file, "pipe", int)) == b"1\n"
     os.close(writing)

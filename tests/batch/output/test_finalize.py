@@ -6,7 +6,7 @@ import json
 import random
 import resource
 import tracemalloc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 
 from ipexlaunch.batch.items import Item
 from ipexlaunch.batch.output.appended_file import WriteError
-from ipexlaunch.batch.output.external_sort import in_order, number_of
-from ipexlaunch.batch.output.finalize import finish_output
+from ipexlaunch.batch.output.finalize import finish_output, lines_in_order
 from ipexlaunch.batch.output.output_rules import OutputRules
 from ipexlaunch.batch.output.parquet_file import write_parquet
-from ipexlaunch.batch.output.result_rows import encode_rows
+from ipexlaunch.batch.output.result_rows import encode_rows, number_of
 from ipexlaunch.batch.output.standard_output import StandardOutput
 
 IDS = st.integers() | st.text(max_size=8) | st.sampled_from(['"', "\\", '","number":7,', "\\\\", "1", '"1"', 1])
@@ -36,21 +35,30 @@ def rows(ids: Sequence[str | int], results: Sequence[object]) -> list[bytes]:
     return encode_rows(items, results).splitlines(keepends=True)
 
 
+def in_order(lines: Iterable[bytes], folder: Path) -> Iterator[bytes]:
+    path = folder / "mixed"
+    with path.open("wb") as file:
+        file.writelines(lines)
+    return lines_in_order(str(path), path.stat().st_size)
+
+
 @given(st.lists(IDS), st.data())
-def test_lines_are_put_in_order_in_a_heap_of_any_size(ids: list[str | int], data: st.DataObject) -> None:
+def test_lines_are_put_in_order_whatever_their_ids(
+    tmp_path_factory: pytest.TempPathFactory, ids: list[str | int], data: st.DataObject
+) -> None:
     written = rows(ids, ids)
     mixed = data.draw(st.permutations(written))
-    heap = data.draw(st.integers(1, 1000))
-    assert list(in_order(mixed, "/tmp", heap)) == written
+    assert list(in_order(mixed, tmp_path_factory.getbasetemp())) == written
     assert [number_of(line) for line in written] == list(range(len(ids)))
 
 
-def test_more_runs_than_can_be_merged_at_once_are_merged_in_turns() -> None:
-    written = rows(range(2000), range(2000))
-    assert list(in_order(reversed(written), "/tmp", 1)) == written
+def test_lines_in_the_opposite_order_with_gaps_between_them_are_put_in_order(tmp_path: Path) -> None:
+    written = rows(range(20_000), range(20_000))[::7]
+    assert list(in_order(reversed(written), tmp_path)) == written
+    assert [path.name for path in tmp_path.iterdir()] == ["mixed"]
 
 
-def test_order_is_made_in_flat_memory_of_what_comes_nearly_in_order() -> None:
+def test_order_is_made_in_flat_memory_of_what_comes_nearly_in_order(tmp_path: Path) -> None:
     generator = random.Random(7)
 
     def nearly(count: int) -> Iterator[bytes]:
@@ -62,7 +70,7 @@ def test_order_is_made_in_flat_memory_of_what_comes_nearly_in_order() -> None:
     tracemalloc.start()
     try:
         last = -1
-        for line in in_order(nearly(60_000), "/tmp", 2 << 20):
+        for line in in_order(nearly(60_000), tmp_path):
             assert number_of(line) == last + 1
             last += 1
         _, peak = tracemalloc.get_traced_memory()

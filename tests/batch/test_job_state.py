@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batch.done_items import CHUNK, DoneItems
+from ipexlaunch.batch.job_state import CHUNK, DoneItems
 
 NUMBERS = st.lists(st.integers(0, 5 * CHUNK), unique=True, max_size=50)
 
