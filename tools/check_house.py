@@ -131,13 +131,12 @@ def traced() -> list[str]:
         script.write_text("print('hello')\n", encoding="utf-8")
         count = str(min(2, len(os.sched_getaffinity(0))))
         words = (str(ROOT / "ipexlaunch/__init__.py"), str(names), "--ninstances", count, str(script))
-        subprocess.run(
-            (sys.executable, "-c", TRACER, *words),
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            stdout=subprocess.DEVNULL,
+        command = (sys.executable, "-c", TRACER, *words)
+        done = subprocess.run(
+            command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
         )
+        if done.returncode:
+            sys.exit(f"check_house: the traced run failed\n{done.stderr}")
         return [str(Path(name).relative_to(ROOT)) for name in names.read_text(encoding="utf-8").splitlines()]
 
 
