@@ -21,7 +21,6 @@ class SeenPython:
 class SeenEnvironment:
     """The keys that somebody reads; the others are for people."""
 
-    kernel: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     python: SeenPython | None = None
     workers: tuple[Mapping[str, Any], ...] = ()
