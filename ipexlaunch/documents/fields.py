@@ -24,8 +24,8 @@ class Bounds:
         return {**handler(source), **self._limits}
 
 
-BEYOND = 1 << 62
-"""No count and no size reaches it."""
+BEYOND = 1 << 63
+"""No count and no size reaches it; cgroups say 2^63 - 4096 where they set no limit."""
 
 NonNegativeInt = Annotated[int, Bounds(ge=0, lt=BEYOND)]
 PositiveInt = Annotated[int, Bounds(ge=1, lt=BEYOND)]

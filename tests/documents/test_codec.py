@@ -236,3 +236,9 @@ def test_pydantic_and_yaml_are_loaded_when_something_is_read() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_the_kernel_says_for_no_limit_is_a_size() -> None:
+    assert from_plain({"count": 0x7FFFFFFFFFFFF000}, Everything).count == 0x7FFFFFFFFFFFF000
+    with pytest.raises(ValueError, match="count: input should be less than"):
+        from_plain({"count": 1 << 63}, Everything)
