@@ -73,7 +73,7 @@ def letters_for_results(path: str, done: DoneItems) -> tuple[int, int]:
         size, rows = _write_anew(path, os.path.getsize(path), done.__contains__)
         os.replace(path + ASIDE, path)
         sync_directory(os.path.dirname(path))
-        done.add(number for number, _ in _letters(path, size))
+        done.add(number for number, _ in numbered_rows(path, size))
     except OSError as error:
         raise WriteError(f"write {path}", str(error.strerror), "make room and try again") from None
     return size, rows
@@ -91,36 +91,14 @@ def numbers_of_letters(path: str, length: int) -> DoneItems:
     """
     found = DoneItems()
     if length:
-        found.add(number for number, _ in _letters(path, length))
+        found.add(number for number, _ in numbered_rows(path, length))
     return found
-
-
-def number_in(line: bytes, path: str, place: int) -> int:
-    """The number of the item that a row of a result, or a letter, is of.
-
-    Args:
-        line: the row.
-        path: the file that it is in.
-        place: which row it is, from 1.
-
-    Raises:
-        IpexLaunchError: it is none.
-    """
-    try:
-        number = json.loads(line)["number"]
-        if type(number) is not int or number < 0:
-            raise ValueError("its number is none")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IpexLaunchError(
-            f"go on with what {path} holds", f"line {place} is no row of a result ({error})", "take that line out"
-        ) from None
-    return number
 
 
 def _write_anew(path: str, length: int, is_done: Callable[[int], bool]) -> tuple[int, int]:
     """Write aside the last letter of each item that is not done; (bytes, how many)."""
     seen, replaced = DoneItems(), Counter[int]()
-    for number, _ in _letters(path, length):
+    for number, _ in numbered_rows(path, length):
         if number in seen:
             replaced[number] += 1
         else:
@@ -130,7 +108,7 @@ def _write_anew(path: str, length: int, is_done: Callable[[int], bool]) -> tuple
         os.unlink(aside)
     mode = os.stat(path).st_mode & 0o777
     with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:
-        for number, line in _letters(path, length):
+        for number, line in numbered_rows(path, length):
             if replaced.get(number):
                 replaced[number] -= 1
             elif not is_done(number):
@@ -151,11 +129,26 @@ def _put_in_place(path: str, ledger: Ledger) -> None:
     ledger.commit()
 
 
-def _letters(path: str, length: int) -> Iterator[tuple[int, bytes]]:
-    """(Number of the item, line) of each letter; a last line without its end is none."""
+def numbered_rows(path: str, length: int) -> Iterator[tuple[int, bytes]]:
+    """(Number of the item, line) of each letter, or of each result; a last line without its end is none.
+
+    Args:
+        path: of the file.
+        length: how many bytes of it count.
+
+    Raises:
+        IpexLaunchError: a line is none.
+    """
     with open(path, "rb") as file:
         for place, line in enumerate(file, 1):
             length -= len(line)
             if length < 0 or not line.endswith(b"\n"):
                 return
-            yield number_in(line, path, place), line
+            try:
+                number = json.loads(line)["number"]
+                if type(number) is not int or number < 0:
+                    raise ValueError("its number is none")
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                problem = f"line {place} is no row of a result ({error})"
+                raise IpexLaunchError(f"go on with what {path} holds", problem, "take that line out") from None
+            yield number, line

@@ -12,7 +12,7 @@ from ipexlaunch.batch.feed.dead_letters import (
     ASIDE,
     DEAD,
     letters_for_results,
-    number_in,
+    numbered_rows,
     numbers_of_letters,
     settle_letters,
 )
@@ -273,13 +273,10 @@ def _add_results(path: str, done: DoneItems) -> int:
     length = 0
     if not os.path.exists(path):
         return 0
-    with open(path, "rb") as file:
-        for place, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                done.add([number_in(line, path, place)])
-            except ValueError as error:
-                raise LedgerError(f"build a ledger from {path}", f"line {place}: {error}", "take it out") from None
-            length += len(line)
+    for place, (number, line) in enumerate(numbered_rows(path, os.path.getsize(path)), 1):
+        try:
+            done.add([number])
+        except ValueError as error:
+            raise LedgerError(f"build a ledger from {path}", f"line {place}: {error}", "take it out") from None
+        length += len(line)
     return length
