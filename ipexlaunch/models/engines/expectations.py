@@ -8,11 +8,91 @@ table does not know the model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.instruction_sets import Dispatch
-from ipexlaunch.models.engines.kernels import TABLE, Fares, Library, Row
 from ipexlaunch.models.engines.software import Software, at_least
+
+Fares = Literal["fast", "ok", "slow", "unavailable"]
+"""fast: kernels made for it; ok: as good as fp32, or better in some shapes; slow: works, and loses to fp32;
+unavailable: no kernel or no package, nothing to run."""
+
+_HELPS = "weights are widened in the kernel: helps where reading them is the limit, as when decoding"
+_INT8 = "ATen/native/cpu/int8mm_kernel.cpp"
+_INT4 = "ATen/native/cpu/int4mm_kernel.cpp: tinygemm_kernel is overloaded for bf16 only"
+_WOQ = (
+    "IPEX 2.8 csrc/cpu/aten/kernels/WoqLinearKrnl.cpp: #if defined(CPU_CAPABILITY_AVX512_FP16), else woq_gemm_ref_impl"
+)
+
+_ROWS = f"""
+torch            fp32              onednn -           any       fast | compiled and frozen | torch.compile
+ipex             fp32              onednn -           any       fast | weights packed once | ipex.optimize
+eager            fp32              onednn -           any       ok   | the reference |
+
+ipex,torch,eager bf16              onednn amx_bf16    any       fast | AMX multiplies tiles of bf16 | oneDNN
+ipex,torch,eager bf16              onednn avx512_bf16 any       fast | avx512_bf16 multiplies pairs of bf16 | oneDNN
+ipex,torch,eager bf16              onednn avx512f     any       slow
+  | oneDNN takes bf16 from AVX-512 on and, without its instructions, widens every product to fp32
+  | IPEX #178: BERT 477 ms in fp32, 924 ms in bf16
+ipex,torch,eager bf16              onednn avx_ne_convert any    ok
+  | avx_ne_convert widens bf16 as it is loaded | oneDNN avx2_vnni_2; IPEX 2.8 onednn_has_bf16_support
+ipex             bf16              onednn -           any       unavailable
+  | IPEX packs bf16 weights from AVX-512 on only | intel_extension_for_pytorch/frontend.py: onednn_has_bf16_support
+torch,eager      bf16              onednn asimd,bf16  any       ok
+  | the processor has bfmmla | ATen/native/cpu/ReducedPrecisionFloatGemvFastPathKernel.cpp
+torch,eager      bf16              onednn -           any       slow
+  | no kernel has its instructions: 4 to 499 times slower than fp32
+  | pytorch #146508; 4 times with torch 2.13 held to AVX2
+
+ipex,torch,eager fp16              onednn amx_fp16    any       fast | AMX multiplies tiles of fp16 | oneDNN
+ipex,torch,eager fp16              onednn avx512_fp16 any       ok   | avx512_fp16, and bf16 is faster | oneDNN
+ipex             fp16              onednn -           any       unavailable
+  | IPEX packs fp16 weights with avx512_fp16 only | intel_extension_for_pytorch/frontend.py: onednn_has_fp16_support
+torch,eager      fp16              onednn avx512f     any       slow
+  | every product is converted to fp32 and back | pytorch #146508
+torch,eager      fp16              onednn asimd,asimdhp any     ok
+  | the processor has half-precision arithmetic | ATen/native/cpu/ReducedPrecisionFloatGemvFastPathKernel.cpp
+torch,eager      fp16              onednn -           any       slow
+  | no kernel has its instructions: 4 to 503 times slower than fp32
+  | pytorch #146508; 4 times with torch 2.13 held to AVX2
+
+torch            int8/dynamic      onednn amx_int8    any       fast | AMX multiplies tiles of int8 | pytorch #143187
+torch            int8/dynamic      onednn avx512_vnni any       fast | VNNI multiplies u8 by s8 | torchao #4103
+torch            int8/dynamic      onednn avx_vnni    any       ok   | VNNI of 256 bits multiplies u8 by s8 | oneDNN
+torch            int8/dynamic      onednn avx512f     any       slow
+  | no VNNI: products of int8 go through int16 and can saturate | torchao should_reduce_range
+torch            int8/dynamic      onednn i8mm        any       ok
+  | the processor has smmla | oneDNN with Compute Library
+torch            int8/dynamic      onednn -           any       slow
+  | no instruction for products of int8 | torchao should_reduce_range
+torch            int8/weight-only  aten   amx_bf16    bf16,fp32 ok   | {_HELPS} | pytorch #148502; {_INT8}
+torch            int8/weight-only  aten   avx512_bf16 bf16,fp32 ok   | {_HELPS} | pytorch #148502; {_INT8}
+torch            int8/weight-only  aten   avx2        fp32      ok   | {_HELPS} | pytorch #148502; {_INT8}
+torch            int8/weight-only  aten   asimd       fp32      ok   | {_HELPS} | pytorch #148502; {_INT8}
+torch            int8/weight-only  aten   -           any       slow
+  | its activations have no instructions here | pytorch #146508
+
+torch            int4/dynamic      onednn -           any       unavailable
+  | torchao's wheel has no kernel of int8 activations with int4 weights for x86
+  | torchao 0.18 packaging/env_var_script_linux.sh: USE_CPU_KERNELS=1 for aarch64 only
+torch            int4/weight-only  aten   -           fp32,fp16 slow
+  | only bf16 activations have a vector kernel, others a loop over single numbers | {_INT4}
+torch            int4/weight-only  aten   amx_bf16    any       fast
+  | AMX for more than four rows | pytorch #150603, #155444
+torch            int4/weight-only  aten   avx512_bf16 any       ok
+  | unpacked every four rows: helps when decoding, not with long inputs | {_INT4}
+torch            int4/weight-only  aten   avx512f     any       slow
+  | the rest of the network runs in bf16, which is emulated here | IPEX #178; {_INT4}
+torch            int4/weight-only  aten   -           any       slow
+  | the rest of the network runs in bf16, which has no instructions here | pytorch #146508
+ipex   int8/weight-only,int4/weight-only ipex avx512_fp16 any   fast
+  | IPEX's kernels are built for avx512_fp16 | {_WOQ}
+ipex   int8/weight-only,int4/weight-only ipex -       any       slow
+  | without avx512_fp16 IPEX unpacks every weight at each call, VNNI or not
+  | {_WOQ}; IPEX #826: int4 nine times slower than fp32
+"""
+"""Engines, numbers, the library whose flags count, flags, activations, how it fares | why | who says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +102,49 @@ class Expectation:
     fares: Fares
     reason: str
     source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: the first that fits a candidate, and whose flags are all there, decides."""
+
+    engines: list[str]
+    numbers: list[str]
+    library: str
+    """Whose flags count: aten, onednn or ipex."""
+    flags: list[str]
+    activations: list[str]
+    expectation: Expectation
+
+    def fits(self, candidate: Candidate, dispatch: Dispatch) -> bool:
+        """Whether it is of this candidate, on a processor with these flags."""
+        numbers = f"{candidate.dtype}/{candidate.scheme}" if candidate.scheme else candidate.dtype
+        # oneDNN multiplies what the library does not.
+        flags: frozenset[str] = getattr(dispatch, self.library) & dispatch.onednn
+        return (
+            candidate.engine in self.engines
+            and numbers in self.numbers
+            and not {"any", candidate.activations}.isdisjoint(self.activations)
+            and flags.issuperset(self.flags)
+        )
+
+
+def _row(line: str) -> Row:
+    head, reason, source = (part.strip() for part in line.split("|"))
+    engines, numbers, library, flags, activations, fares = head.split()
+    told: Any = {"fares": fares, "reason": reason, "source": source}
+    return Row(
+        engines.split(","),
+        numbers.split(","),
+        library,
+        [] if flags == "-" else flags.split(","),
+        activations.split(","),
+        Expectation(**told),
+    )
+
+
+TABLE = tuple(map(_row, filter(None, _ROWS.replace("\n  |", " |").splitlines())))
+"""In the order in which it is searched."""
 
 
 def expect(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation:
@@ -34,28 +157,10 @@ def expect(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expe
     """
     if missing := _missing(candidate, dispatch, software):
         return missing
-    for row in TABLE:
-        if (
-            candidate.engine in row.engines
-            and candidate.dtype in row.dtypes
-            and candidate.scheme in row.schemes
-            and candidate.activations in (*row.activations, *_own(candidate))
-            and row.flags <= _flags_of(dispatch, row.library)
-        ):
-            return _with_versions(candidate, row, software)
-    return Expectation(fares="unavailable", reason=f"engine {candidate.engine} has no {candidate.dtype} of this kind")
-
-
-def _own(candidate: Candidate) -> tuple[str, ...]:
-    """The activations of a floating-point dtype are that dtype: no row tells them apart."""
-    return () if candidate.scheme else (candidate.activations,)
-
-
-def _flags_of(dispatch: Dispatch, library: Library) -> frozenset[str]:
-    """Of the library, and of oneDNN, which multiplies what the library does not."""
-    if library == "onednn":
-        return dispatch.onednn
-    return (dispatch.aten if library == "aten" else dispatch.ipex) & dispatch.onednn
+    found = next((row.expectation for row in TABLE if row.fits(candidate, dispatch)), None)
+    if found is None:
+        return _unavailable(f"engine {candidate.engine} has no {candidate.dtype} of this kind")
+    return _of_version(candidate, software, found)
 
 
 def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation | None:
@@ -64,32 +169,37 @@ def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Ex
         return _absent("torch", "ipexlaunch[ipex]" if candidate.engine == "ipex" else "ipexlaunch[torch]")
     if candidate.engine == "ipex":
         if "asimd" in dispatch.onednn:
-            return Expectation(fares="unavailable", reason="IPEX is for x86 only", source="its wheels")
+            return _unavailable("IPEX is for x86 only", "its wheels")
         if not software.ipex:
             return _absent("intel-extension-for-pytorch", "ipexlaunch[ipex]")
         if "avx2" not in dispatch.onednn:
-            reason = "IPEX needs AVX2"
-            return Expectation(fares="unavailable", reason=reason, source="intel_extension_for_pytorch/__init__.py")
+            return _unavailable("IPEX needs AVX2", "intel_extension_for_pytorch/__init__.py")
     if candidate.engine == "torch" and candidate.scheme:
         if not software.torchao:
             return _absent("torchao", "ipexlaunch[torch]")
         if candidate.dtype == "int4" and not at_least(software.torchao, (0, 18)):
             reason = f"torchao {software.torchao} has other names for int4 on cpus; 0.18 is needed"
-            return Expectation(fares="unavailable", reason=reason, source="torchao #4205, #4149")
+            return _unavailable(reason, "torchao #4205, #4149")
     return None
 
 
 def _absent(package: str, extra: str) -> Expectation:
-    return Expectation(fares="unavailable", reason=f'{package} is not installed there: pip install "{extra}"')
+    return _unavailable(f'{package} is not installed there: pip install "{extra}"')
 
 
-def _with_versions(candidate: Candidate, row: Row, software: Software) -> Expectation:
-    """The row, unless the installed versions lack what it counts on."""
+def _unavailable(reason: str, source: str = "") -> Expectation:
+    return Expectation(fares="unavailable", reason=reason, source=source)
+
+
+def _of_version(candidate: Candidate, software: Software, found: Expectation) -> Expectation:
+    """What the table says, unless the installed versions lack what it counts on."""
     dynamic = candidate.engine == "torch" and candidate.dtype == "int8" and candidate.scheme == "dynamic"
-    if dynamic and row.fares in ("fast", "ok") and not at_least(software.torch, (2, 12)):
+    if not dynamic or found.fares not in ("fast", "ok"):
+        return found
+    if not at_least(software.torch, (2, 12)):
         reason = f"torch {software.torch} multiplies s8 by s8 in oneDNN's reference code; u8 by s8 came with torch 2.12"
-        return Expectation(fares="slow", reason=reason, source="torchao #4103")
-    if dynamic and row.fares in ("fast", "ok") and not at_least(software.torchao, (0, 18)):
+    elif not at_least(software.torchao, (0, 18)):
         reason = f"torchao {software.torchao} has no u8 activations; they came with 0.18"
-        return Expectation(fares="slow", reason=reason, source="torchao #4103")
-    return Expectation(fares=row.fares, reason=row.reason, source=row.source)
+    else:
+        return found
+    return Expectation(fares="slow", reason=reason, source="torchao #4103")
