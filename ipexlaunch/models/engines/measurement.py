@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from statistics import fmean
 from typing import Any
 
 from ipexlaunch.models.engines.accuracy import Answers, judge
@@ -89,20 +90,19 @@ def merged(measurements: Sequence[Measurement]) -> Measurement:
     Args:
         measurements: one of each worker.
     """
-    first = measurements[0]
     failed = next((each for each in measurements if each.problem), None)
     if failed is not None:
         return failed
     return Measurement(
-        candidate=first.candidate,
-        call_s=_mean([each.call_s for each in measurements]),
-        reference_s=_mean([each.reference_s for each in measurements]),
-        items_per_s=_sum([each.items_per_s for each in measurements]),
-        reference_items_per_s=_sum([each.reference_items_per_s for each in measurements]),
+        candidate=measurements[0].candidate,
+        call_s=_mean(measurements, "call_s"),
+        reference_s=_mean(measurements, "reference_s"),
+        items_per_s=sum(_known(measurements, "items_per_s")) or None,
+        reference_items_per_s=sum(_known(measurements, "reference_items_per_s")) or None,
         calls=sum(each.calls for each in measurements),
-        spread=max((each.spread for each in measurements if each.spread is not None), default=None),
-        answers=_worst([each.answers for each in measurements]),
-        random_weights=first.random_weights,
+        spread=max(_known(measurements, "spread"), default=None),
+        answers=_worst([each.answers for each in measurements if each.answers is not None]),
+        random_weights=measurements[0].random_weights,
         prepare_s=max(each.prepare_s for each in measurements),
         notes=tuple(dict.fromkeys(note for each in measurements for note in each.notes)),
     )
@@ -114,41 +114,33 @@ def averaged(measurements: Sequence[Measurement]) -> Measurement:
     Args:
         measurements: those that ran, one at least, or one that did not.
     """
-    first = measurements[0]
-    failed = next((each for each in measurements if each.problem), None)
-    if failed is not None:
-        return failed
-    size = len(measurements)
+    whole = merged(measurements)
+    if whole.problem:
+        return whole
     return replace(
-        first,
-        call_s=_mean([each.call_s for each in measurements]),
-        reference_s=_mean([each.reference_s for each in measurements]),
-        items_per_s=(_sum([each.items_per_s for each in measurements]) or 0.0) / size,
-        reference_items_per_s=(_sum([each.reference_items_per_s for each in measurements]) or 0.0) / size,
-        calls=sum(each.calls for each in measurements),
-        answers=_worst([each.answers for each in measurements]),
+        measurements[0],
+        call_s=whole.call_s,
+        reference_s=whole.reference_s,
+        items_per_s=(whole.items_per_s or 0.0) / len(measurements),
+        reference_items_per_s=(whole.reference_items_per_s or 0.0) / len(measurements),
+        calls=whole.calls,
+        answers=whole.answers,
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _known(values: Sequence[object], name: str) -> list[float]:
+    return [found for each in values if (found := getattr(each, name)) is not None]
 
 
-def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
+def _mean(values: Sequence[object], name: str) -> float | None:
+    return fmean(known) if (known := _known(values, name)) else None
 
 
-def _worst(answers: Sequence[Answers | None]) -> Answers | None:
-    known = [each for each in answers if each is not None]
-    if not known:
+def _worst(answers: Sequence[Answers]) -> Answers | None:
+    if not answers:
         return None
-    cosines = [each.cosine for each in known if each.cosine is not None]
-    agreements = [each.agreement for each in known if each.agreement is not None]
-    errors = [each.logit_error for each in known if each.logit_error is not None]
     return Answers(
-        cosine=min(cosines, default=None),
-        agreement=min(agreements, default=None),
-        logit_error=max(errors, default=None),
+        cosine=min(_known(answers, "cosine"), default=None),
+        agreement=min(_known(answers, "agreement"), default=None),
+        logit_error=max(_known(answers, "logit_error"), default=None),
     )

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ipexlaunch.models.engines.openai_request import BadRequest
+from ipexlaunch.models.engines.openai_request import BadRequest, Kind
 
 Finish = Literal["stop", "length"]
 
@@ -23,12 +23,7 @@ def answer_row(key: str, custom_id: str, body: dict[str, Any]) -> dict[str, Any]
         custom_id: the request's.
         body: the response.
     """
-    return {
-        "id": f"batch_req_{key}",
-        "custom_id": custom_id,
-        "response": {"status_code": 200, "request_id": f"req_{key}", "body": body},
-        "error": None,
-    }
+    return _row(key, custom_id, 200, body, None)
 
 
 def error_row(key: str, custom_id: str | None, error: BadRequest) -> dict[str, Any]:
@@ -39,20 +34,14 @@ def error_row(key: str, custom_id: str | None, error: BadRequest) -> dict[str, A
         custom_id: the request's; None where it has none.
         error: why.
     """
-    body = {
-        "error": {
-            "message": error.message,
-            "type": "invalid_request_error" if error.status < 500 else "server_error",
-            "param": error.param,
-            "code": error.code,
-        }
-    }
-    return {
-        "id": f"batch_req_{key}",
-        "custom_id": custom_id,
-        "response": {"status_code": error.status, "request_id": f"req_{key}", "body": body},
-        "error": {"code": error.code, "message": error.message},
-    }
+    kind = "invalid_request_error" if error.status < 500 else "server_error"
+    body = {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
+    return _row(key, custom_id, error.status, body, {"code": error.code, "message": error.message})
+
+
+def _row(key: str, custom_id: str | None, status: int, body: dict[str, Any], error: object) -> dict[str, Any]:
+    response = {"status_code": status, "request_id": f"req_{key}", "body": body}
+    return {"id": f"batch_req_{key}", "custom_id": custom_id, "response": response, "error": error}
 
 
 def is_error(row: dict[str, Any]) -> bool:
@@ -60,12 +49,13 @@ def is_error(row: dict[str, Any]) -> bool:
     return row.get("error") is not None
 
 
-def chat_body(
-    key: str, created: int, model: str, text: str, finish: Finish, prompt_tokens: int, tokens: int
+def text_body(
+    kind: Kind, key: str, created: int, model: str, text: str, finish: Finish, prompt_tokens: int, tokens: int
 ) -> dict[str, Any]:
-    """The body of a chat completion.
+    """The body of a chat completion, or of a plain one.
 
     Args:
+        kind: chat or completion.
         key: of the request.
         created: seconds since 1970.
         model: what answered.
@@ -74,29 +64,19 @@ def chat_body(
         prompt_tokens: of the prompt, template included.
         tokens: that were made, the one that ends the text included.
     """
-    message = {"role": "assistant", "content": text, "refusal": None}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    chat = kind == "chat"
+    said = {"message": {"role": "assistant", "content": text, "refusal": None}} if chat else {"text": text}
     return {
-        "id": f"chatcmpl-{key}",
-        "object": "chat.completion",
+        "id": f"chatcmpl-{key}" if chat else f"cmpl-{key}",
+        "object": "chat.completion" if chat else "text_completion",
         "created": created,
         "model": model,
-        "choices": [choice],
-        "usage": _usage(prompt_tokens, tokens),
-    }
-
-
-def completion_body(
-    key: str, created: int, model: str, text: str, finish: Finish, prompt_tokens: int, tokens: int
-) -> dict[str, Any]:
-    """The body of a completion; arguments as those of `chat_body`."""
-    return {
-        "id": f"cmpl-{key}",
-        "object": "text_completion",
-        "created": created,
-        "model": model,
-        "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": finish}],
-        "usage": _usage(prompt_tokens, tokens),
+        "choices": [{"index": 0, **said, "logprobs": None, "finish_reason": finish}],
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": tokens,
+            "total_tokens": prompt_tokens + tokens,
+        },
     }
 
 
@@ -121,7 +101,3 @@ def embedding_body(
 
 def _packed(vector: Sequence[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
-
-
-def _usage(prompt_tokens: int, tokens: int) -> dict[str, int]:
-    return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens, "total_tokens": prompt_tokens + tokens}

@@ -8,14 +8,7 @@ from typing import Any
 
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
-from ipexlaunch.models.engines.openai_rows import (
-    Finish,
-    answer_row,
-    chat_body,
-    completion_body,
-    embedding_body,
-    error_row,
-)
+from ipexlaunch.models.engines.openai_rows import Finish, answer_row, embedding_body, error_row, text_body
 from ipexlaunch.models.run.prepared import Prepared
 from ipexlaunch.models.run.run_task import greedy, run_task
 from ipexlaunch.models.run.sample_rows import AllDone, RowSampler
@@ -106,8 +99,8 @@ class RequestAnswers:
         bodies, created = [], int(time.time())
         for (key, request), tokens, mine, sampling in zip(asked, made, prompts, samplings, strict=True):
             text, finish, used = self._cut(tokens, sampling)
-            body = chat_body if request.kind == "chat" else completion_body
-            bodies.append(body(key, created, self._job.model, text, finish, len(mine[0]), used))
+            model, prompt_tokens = self._job.model, len(mine[0])
+            bodies.append(text_body(request.kind, key, created, model, text, finish, prompt_tokens, used))
         return bodies
 
     def _generate(

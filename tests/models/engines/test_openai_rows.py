@@ -8,23 +8,16 @@ import struct
 import pytest
 
 from ipexlaunch.models.engines.openai_request import BadRequest
-from ipexlaunch.models.engines.openai_rows import (
-    answer_row,
-    chat_body,
-    completion_body,
-    embedding_body,
-    error_row,
-    is_error,
-)
+from ipexlaunch.models.engines.openai_rows import answer_row, embedding_body, error_row, is_error, text_body
 
 
 def test_bodies_are_what_the_openai_package_reads() -> None:
     types = pytest.importorskip("openai.types")
     chats = pytest.importorskip("openai.types.chat")
-    chat = chats.ChatCompletion.model_validate(chat_body("k", 5, "m", "hello", "stop", 3, 2), strict=True)
+    chat = chats.ChatCompletion.model_validate(text_body("chat", "k", 5, "m", "hello", "stop", 3, 2), strict=True)
     assert (chat.choices[0].message.content, chat.choices[0].finish_reason) == ("hello", "stop")
     assert (chat.usage.prompt_tokens, chat.usage.completion_tokens, chat.usage.total_tokens) == (3, 2, 5)
-    text = types.Completion.model_validate(completion_body("k", 5, "m", "hello", "length", 3, 2), strict=True)
+    text = types.Completion.model_validate(text_body("completion", "k", 5, "m", "hello", "length", 3, 2), strict=True)
     assert (text.choices[0].text, text.choices[0].finish_reason) == ("hello", "length")
     made = types.CreateEmbeddingResponse.model_validate(embedding_body("m", [[0.5, -1.0]], 4, as_base64=False))
     assert made.data[0].embedding == [0.5, -1.0]
