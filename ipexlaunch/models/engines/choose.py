@@ -8,7 +8,7 @@ from statistics import median
 from typing import Literal
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import DTYPES, ENGINES, Candidate, Engine
+from ipexlaunch.models.engines.candidate import ENGINES, Candidate, Engine
 from ipexlaunch.models.engines.candidates_of import candidates_of
 from ipexlaunch.models.engines.expectations import Expectation, expect
 from ipexlaunch.models.engines.instruction_sets import Dispatch
@@ -20,7 +20,6 @@ EngineWord = Literal["auto", "ipex", "torch", "eager"]
 DtypeWord = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]
 
 ENGINE_WORDS: tuple[EngineWord, ...] = ("auto", *ENGINES)
-DTYPE_WORDS: tuple[DtypeWord, ...] = ("auto", *DTYPES)
 
 NOISE = 0.97
 """A rate of at least this share of another is not called slower: two measurements of one thing differ by as much."""
@@ -46,6 +45,11 @@ class Weighed:
     def speed(self) -> float | None:
         """Times eager fp32; None where it was not tried or did not run."""
         return None if self.measurement is None else self.measurement.speed
+
+    @property
+    def rate(self) -> float:
+        """The same to compare with; 0 where there is none."""
+        return self.speed or 0.0
 
     @property
     def right(self) -> bool:
@@ -121,19 +125,14 @@ def left_out(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[str, ...]:
     for each in known:
         if dtype not in ("auto", each.candidate.dtype) or not each.trouble:
             continue
-        if each.measurement is not None:
-            what = "could not be tried" if each.measurement.problem else "not chosen"
-        elif each.expectation.fares == "unavailable":
-            what = "could not be tried"
-        else:
+        if each.measurement is None and each.expectation.fares != "unavailable":
             continue
+        what = "not chosen" if each.measurement and not each.measurement.problem else "could not be tried"
         lines.setdefault((what, each.trouble), []).append(each.candidate.name)
     told = [f"{what}: {', '.join(names)}: {trouble}" for (what, trouble), names in lines.items()]
-    ran = [each for each in known if each.right and dtype in ("auto", each.candidate.dtype)]
-    best = _fastest(ran) if ran else None
-    slower = sorted((each for each in ran if each != best), key=lambda each: -(each.speed or 0.0))
-    if slower:
-        figures = ", ".join(f"{each.candidate.name} {each.speed or 0.0:.2f}" for each in slower)
+    ran = sorted((each for each in known if each.right and dtype in ("auto", each.candidate.dtype)), key=_slowness)
+    figures = ", ".join(f"{each.candidate.name} {each.rate:.2f}" for each in ran if each != _fastest(ran))
+    if figures:
         told.append(f"measured, and not faster: {figures} times the rate of eager fp32")
     return tuple(told)
 
@@ -156,20 +155,15 @@ def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, fo
         raise _nothing_runs(asked, engine, dtype)
     right = [each for each in ran if each.right]
     if not right and not force:
-        raise _all_wrong(ran, known, engine, dtype)
+        found = "; ".join(f"{each.candidate.name}: {each.trouble}" for each in ran)
+        raise RequestError(_named(engine, dtype), found, _advice(known, dtype))
     best = _fastest(right or ran)
-    if dtype == "auto":
-        return Choice(
-            candidate=best.candidate,
-            why=f"the fastest of {len(ran)} measured here, {_times(best)} eager fp32",
-            left_out=left_out(known, dtype),
-        )
     plain = [each for each in known if each.candidate.dtype == "fp32" and each.right]
-    if plain and not force and (best.speed or 0) < NOISE * (_fastest(plain).speed or 0):
+    if dtype != "auto" and plain and not force and best.rate < NOISE * _fastest(plain).rate:
         raise _slower(best, _fastest(plain), known, engine, dtype)
-    return Choice(
-        candidate=best.candidate, why=f"asked for, {_times(best)} eager fp32", left_out=left_out(known, dtype)
-    )
+    why = f"the fastest of {len(ran)} measured here" if dtype == "auto" else "asked for"
+    times = f"{best.rate:.2f} times the rate of eager fp32"
+    return Choice(candidate=best.candidate, why=f"{why}, {times}", left_out=left_out(known, dtype))
 
 
 def verdict(each: Weighed, known: Sequence[Weighed]) -> str:
@@ -190,7 +184,7 @@ def verdict(each: Weighed, known: Sequence[Weighed]) -> str:
         return "fastest"
     plain = [other for other in right if other.candidate.dtype == "fp32"]
     own = [other for other in plain if other.candidate.engine == each.candidate.engine] or plain
-    if own and (each.speed or 0) < NOISE * (_fastest(own).speed or 0):
+    if own and each.rate < NOISE * _fastest(own).rate:
         return "slower than fp32"
     return "ok"
 
@@ -201,11 +195,11 @@ def finalists(known: Sequence[Weighed]) -> tuple[Candidate, ...]:
     Args:
         known: candidates with their measurements.
     """
-    right = sorted((each for each in known if each.right), key=lambda each: -(each.speed or 0.0))
+    right = sorted((each for each in known if each.right), key=_slowness)
     if not right:
         return ()
-    level = NEAR * (right[0].speed or 0.0) * (1 - _spread(right[0]))
-    near = [each for each in right if (each.speed or 0.0) * (1 + _spread(each)) >= level][:MOST_FINALISTS]
+    level = NEAR * right[0].rate * (1 - _spread(right[0]))
+    near = [each for each in right if each.rate * (1 + _spread(each)) >= level][:MOST_FINALISTS]
     return tuple(each.candidate for each in near) if len(near) > 1 else ()
 
 
@@ -217,14 +211,14 @@ def _spread(each: Weighed) -> float:
 
 def _fastest(candidates: Sequence[Weighed]) -> Weighed:
     """Among those that are near the largest figure, of a run-off where there was one: its figures are the better."""
-    largest = max(each.speed or 0.0 for each in candidates)
-    near = [each for each in candidates if (each.speed or 0.0) >= NEAR * largest]
+    largest = max(each.rate for each in candidates)
+    near = [each for each in candidates if each.rate >= NEAR * largest]
     ran_off = [each for each in near if each.measurement is not None and each.measurement.run_off]
-    return max(ran_off or near, key=lambda each: each.speed or 0.0)
+    return min(ran_off or near, key=_slowness)
 
 
-def _times(each: Weighed) -> str:
-    return f"{each.speed or 0:.2f} times the rate of"
+def _slowness(each: Weighed) -> float:
+    return -each.rate
 
 
 def call_ms(each: Weighed, known: Sequence[Weighed]) -> float | None:
@@ -262,15 +256,10 @@ def _nothing_runs(asked: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord
     return RequestError(_named(engine, dtype), found, "`ipexlaunch dtypes` shows what runs here")
 
 
-def _all_wrong(ran: Sequence[Weighed], known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord) -> RequestError:
-    found = "; ".join(f"{each.candidate.name}: {each.trouble}" for each in ran)
-    return RequestError(_named(engine, dtype), found, _advice(known, dtype))
-
-
 def _slower(
     best: Weighed, plain: Weighed, known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord
 ) -> RequestError:
-    ratio = (plain.speed or 0) / (best.speed or 1)
+    ratio = plain.rate / (best.speed or 1)
     on = best.candidate.engine if engine == "auto" else engine
     found = (
         f"{best.candidate.name} is {ratio:.3g} times slower than {plain.candidate.name} here "
