@@ -7,11 +7,10 @@ What a field asks for is done or refused; nothing that would change the answer i
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["chat", "completion", "embedding"]
 
@@ -133,9 +132,8 @@ def read_request(row: object, task: str, most_tokens: int) -> OpenAIRequest:
     kind = URLS.get(url) if isinstance(url, str) else None
     if kind is None or kind not in TASKS.get(task, ()):
         served = ", ".join(name for name, each in URLS.items() if each in TASKS.get(task, ()))
-        raise BadRequest(
-            f"url {_short(url)} is not served by --task {task}, which serves {served}", "url", "invalid_url"
-        )
+        problem = f"url {_short(url)} is not served by --task {task}, which serves {served}"
+        raise BadRequest(problem, "url", "invalid_url")
     body = row.get("body")
     if not isinstance(body, dict):
         raise BadRequest("body should be an object", "body")
@@ -147,13 +145,8 @@ def read_request(row: object, task: str, most_tokens: int) -> OpenAIRequest:
         form = body.get("encoding_format")
         if form not in (None, "float", "base64"):
             raise BadRequest(f"encoding_format should be 'float' or 'base64', not {_short(form)}", "encoding_format")
-        return OpenAIRequest(
-            custom_id=custom_id,
-            kind=kind,
-            model=model,
-            inputs=_inputs(body.get("input"), "input"),
-            base64=form == "base64",
-        )
+        inputs = _inputs(body.get("input"), "input")
+        return OpenAIRequest(custom_id=custom_id, kind=kind, model=model, inputs=inputs, base64=form == "base64")
     sampling = _sampling(body, kind, most_tokens)
     if kind == "chat":
         messages = _messages(body.get("messages"))
@@ -179,14 +172,8 @@ def _refuse_others(body: Mapping[str, object], kind: Kind) -> None:
             continue
         if name not in _NEUTRAL:
             raise BadRequest(f"unrecognized field {_short(name)}", name, "unknown_parameter")
-        if not any(value == neutral and type(value) is type(neutral) for neutral in _NEUTRAL[name]):
-            if (
-                isinstance(value, float | int)
-                and not isinstance(value, bool)
-                and float(value) == 0
-                and 0 in _NEUTRAL[name]
-            ):
-                continue  # 0.0 is 0
+        zero = _is_number(value) and value == 0 and 0 in _NEUTRAL[name]  # 0.0 is 0
+        if not zero and not any(value == each and type(value) is type(each) for each in _NEUTRAL[name]):
             raise BadRequest(f"{name} {_short(value)} is not supported", name, "unsupported_value")
 
 
@@ -194,12 +181,12 @@ def _sampling(body: Mapping[str, object], kind: Kind, most_tokens: int) -> Sampl
     names = ("max_completion_tokens", "max_tokens") if kind == "chat" else ("max_tokens",)
     given = next((name for name in names if body.get(name) is not None), None)
     wanted = most_tokens if given is None else body[given]
-    if not isinstance(wanted, int) or isinstance(wanted, bool) or wanted < 1:
+    if type(wanted) is not int or wanted < 1:
         raise BadRequest(f"{given} should be a whole number from 1, not {_short(wanted)}", given)
     if wanted > most_tokens:
         raise BadRequest(f"{given} {_short(wanted)} is more than the {most_tokens} of --new-tokens", given)
     seed = body.get("seed")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63):
+    if seed is not None and (type(seed) is not int or not -(2**63) <= seed < 2**63):
         raise BadRequest(f"seed should be a whole number of 64 bits, not {_short(seed)}", "seed")
     return Sampling(
         max_tokens=wanted,
@@ -211,16 +198,16 @@ def _sampling(body: Mapping[str, object], kind: Kind, most_tokens: int) -> Sampl
 
 
 def _number(body: Mapping[str, object], name: str, low: float, high: float) -> float:
-    value = body.get(name)
+    value: Any = body.get(name)
     if value is None:
         return 1.0
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not (math.isfinite(value) and low <= value <= high)
-    ):
+    if not _is_number(value) or not low <= value <= high:
         raise BadRequest(f"{name} should be a number from {low:g} to {high:g}, not {_short(value)}", name)
     return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _stops(value: object) -> tuple[str, ...]:
@@ -241,12 +228,12 @@ def _message(value: object, where: str) -> Mapping[str, object]:
         raise BadRequest(f"{where} should have a role: system, developer, user or assistant", where)
     content = value.get("content")
     if isinstance(content, list):
-        parts = [
-            part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in content
+        texts: list[Any] = [
+            part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text"
         ]
-        if not all(isinstance(part, str) for part in parts):
+        if len(texts) < len(content) or not all(isinstance(text, str) for text in texts):
             raise BadRequest(f"{where}.content has parts that are not text", where, "unsupported_value")
-        content = "".join(str(part) for part in parts)
+        content = "".join(texts)
     if not isinstance(content, str):
         raise BadRequest(f"{where}.content should be text", where)
     role = "system" if value["role"] == "developer" else value["role"]  # models were trained before it had this name
@@ -255,27 +242,21 @@ def _message(value: object, where: str) -> Mapping[str, object]:
 
 def _inputs(value: object, name: str) -> tuple[str | tuple[int, ...], ...]:
     """A text, texts, tokens, or lists of tokens."""
-    if isinstance(value, str):
-        listed: Sequence[object] = [value]
-    elif isinstance(value, list) and value and all(_is_token(each) for each in value):
-        listed = [value]
-    else:
-        listed = value if isinstance(value, list) else []
-    found: list[str | tuple[int, ...]] = []
-    for each in listed:
-        if isinstance(each, str) and each:
-            found.append(each)
-        elif isinstance(each, list) and each and all(_is_token(token) for token in each):
-            found.append(tuple(each))
-        else:
-            raise BadRequest(f"{name} should be texts or lists of tokens, none of them empty", name)
-    if not found:
+    if isinstance(value, str) or _are_tokens(value):
+        value = [value]
+    if not isinstance(value, list) or not value:
         raise BadRequest(f"{name} should be a text or a list, not {_short(value)}", name)
-    return tuple(found)
+    if not all(each if isinstance(each, str) else _are_tokens(each) for each in value):
+        raise BadRequest(f"{name} should be texts or lists of tokens, none of them empty", name)
+    return tuple(each if isinstance(each, str) else tuple(each) for each in value)
+
+
+def _are_tokens(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_token, value))
 
 
 def _is_token(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+    return type(value) is int and 0 <= value < 2**31
 
 
 def _short(value: object) -> str:
