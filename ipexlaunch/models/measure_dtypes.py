@@ -16,8 +16,8 @@ from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.models.engines import measuring_job
 from ipexlaunch.models.engines.candidate import REFERENCE
 from ipexlaunch.models.engines.measuring_job import MeasuringJob
-from ipexlaunch.models.run.barrier import Meeting
-from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.prepare import import_engine
+from ipexlaunch.models.run.timing import Barrier
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -40,8 +40,8 @@ def measure(measuring: MeasuringJob) -> None:
     from ipexlaunch.models.run.measure_candidates import measure_candidates
 
     worker.tell(**_dispatch())
-    meeting = Meeting(measuring.meeting, worker.index, measuring.workers)
-    for rows in measure_candidates(measuring, meeting.meet, worker.phase):
+    barrier = Barrier(measuring.meeting, worker.index, measuring.workers)
+    for rows in measure_candidates(measuring, barrier.wait, worker.phase):
         worker.tell(measurements=[row.as_row() for row in rows])
 
 

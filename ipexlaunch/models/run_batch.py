@@ -16,16 +16,15 @@ from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.engines.batch_shapes import BatchShapes
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.batches import make_inputs
 from ipexlaunch.models.run.load_model import load_model
-from ipexlaunch.models.run.make_inputs import Batch, make_inputs
-from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.prepare import Batch, Prepared, import_engine
 from ipexlaunch.models.run_model import facts_of_job, prepare_model, read_job
 
 if TYPE_CHECKING:
     import torch
 
-    from ipexlaunch.models.run.text_batches import TextBatches
+    from ipexlaunch.models.run.batches import TextBatches
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,8 +46,8 @@ def run_batches(job: ModelJob) -> None:
     worker.phase("loading")
     versions = import_engine(job.candidate)
     from ipexlaunch.models.run.answer_requests import RequestAnswers
+    from ipexlaunch.models.run.batches import TextBatches
     from ipexlaunch.models.run.run_task import run_task
-    from ipexlaunch.models.run.text_batches import TextBatches
 
     loaded = load_model(job)
     shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=_makes_graphs(job))
@@ -92,8 +91,8 @@ def _answer(prepared: Prepared, job: ModelJob, texts: TextBatches, given: Sequen
 
 def _continued(prepared: Prepared, batch: Batch, new_tokens: int, ends: frozenset[int], rows: int) -> torch.Tensor:
     """The new tokens of each prompt; the search ends where every text has."""
+    from ipexlaunch.models.run.answer_requests import AllDone
     from ipexlaunch.models.run.run_task import greedy
-    from ipexlaunch.models.run.sample_rows import AllDone
 
     length = batch["input_ids"].shape[1]
     ended = AllDone(lambda _, tokens: tokens[-1] in ends, rows, length)

@@ -20,12 +20,10 @@ from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.models.engines import model_job
 from ipexlaunch.models.engines.accuracy import judge
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run.host_overhead import note_host_time
-from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.batches import Inputs, make_inputs
 from ipexlaunch.models.run.load_model import Loaded, load_model
-from ipexlaunch.models.run.make_inputs import Inputs, make_inputs
-from ipexlaunch.models.run.prepare import prepare
-from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.prepare import Prepared, import_engine, open_device, prepare, prepare_on_device
+from ipexlaunch.models.run.timing import note_host_time
 
 SAMPLES_AT_ONCE = 512
 """Durations of tokens are sent when so many have gathered."""
@@ -107,7 +105,7 @@ def facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, obj
 
 def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     """Convert the model, compile it, and compare it with what it was."""
-    from ipexlaunch.models.run.check_answers import compare, take_reference
+    from ipexlaunch.models.run.run_task import compare, take_reference
 
     reference = None
     if job.check:
@@ -141,7 +139,6 @@ def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
 def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     """The model on its accelerator; its first call compiles kernels, which the runtime keeps for the next run."""
     from ipexlaunch.models.run.run_task import run_task
-    from ipexlaunch.models.run.use_device import open_device, prepare_on_device
 
     prepared = prepare_on_device(loaded.model, job.candidate, open_device(job.device))
     worker.phase("compiling")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.run.batches import special_tokens
 from ipexlaunch.models.run.compile_program import LoadedProgram, compile_program
 from ipexlaunch.models.run.decode_step import DecodeStep, GreedySearch, empty_state, example_step, state_shapes
 
@@ -149,13 +150,15 @@ class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
         prompt, details = self._step(inputs, tokens, positions, whole=False)
         step, _ = self._step(inputs, 1, positions, whole=True)
         self.programs += [prompt, step]
-        shapes, dtype = _state_of(details)
+        shapes: Any = details["state"]
+        dtype = getattr(torch, str(details["dtype"]))
         return GreedySearch(
             prompt=lambda values: prompt(values)[0].float(),
             step=lambda values: step(values)[0].float(),
             state=empty_state(inputs, positions, shapes, dtype),
             input_tokens=tokens,
-            forbidden=_ends(self.generation_config or self.config),
+            # The tokens that end a text, as transformers' min_new_tokens forbids them.
+            forbidden=special_tokens(self.generation_config or self.config, "eos_token_id"),
         )
 
     def _step(
@@ -211,15 +214,3 @@ def _output_type(field: str) -> type:
             super().__init__(logits=logits)
 
     return Logits
-
-
-def _state_of(details: Mapping[str, object]) -> tuple[list[list[int]], torch.dtype]:
-    shapes: Any = details["state"]
-    dtype: torch.dtype = getattr(torch, str(details["dtype"]))
-    return shapes, dtype
-
-
-def _ends(config: Any) -> list[int]:
-    """The tokens that end a text, as transformers' min_new_tokens forbids them."""
-    found = getattr(config, "eos_token_id", None)
-    return [token for token in (found if isinstance(found, list) else [found]) if isinstance(token, int)]

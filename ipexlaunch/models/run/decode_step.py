@@ -11,9 +11,6 @@ from typing import Any
 
 import torch
 
-Shape = tuple[int, int, int]
-"""Heads, positions, size of a head; positions as many as the state has."""
-
 StepFunction = Callable[[list[torch.Tensor]], torch.Tensor]
 """Of input_ids, position_ids, mask, slots and the state's tensors; gives the logits of the last position."""
 

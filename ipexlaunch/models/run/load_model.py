@@ -1,13 +1,18 @@
-"""Loads a model in fp32 for a task: a transformers directory, or a random one of a published shape. No downloads."""
+"""Loads a model in fp32 for a task: a transformers directory, or a random one of a published shape. No downloads.
+
+Reads low-precision checkpoints too, GPTQ or AWQ: their 4-bit weights and how they were made.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.default_task import natural_task
 from ipexlaunch.models.engines.model_job import ModelJob, Task
 from ipexlaunch.models.engines.model_shapes import is_random, shape_of
 
@@ -77,7 +82,7 @@ def _build(job: ModelJob, layers: int | None) -> Any:
     config = AutoConfig.for_model(shape.model_type, **shape.fields)
     _cut(config, layers)
     _name_padding(config)
-    auto = _auto_class(job.task, shape.decoder, classifier=job.task == "classify")
+    auto = _auto_class(job.task, "generate" if shape.decoder else "embed")
     torch.manual_seed(job.seed)
     model = auto.from_config(config)
     # ipex.llm.optimize looks here for the architecture; a directory's config.json has it.
@@ -111,22 +116,21 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise RequestError(f"load the model {directory}", f"its config.json: {_first_line(error)}") from error
+        raise RequestError(f"load the model {directory}", f"its config.json: {first_line(error)}") from error
     architecture = (getattr(config, "architectures", None) or [""])[0]
     if getattr(config, "quantization_config", None) is not None:
         hint = "give the model it was made from as --model, and this directory as --checkpoint (engine ipex)"
         raise RequestError(f"load the model {directory}", "its weights are already quantised", hint)
-    classifier = architecture.endswith("ForSequenceClassification")
-    decoder = architecture.endswith(("ForCausalLM", "LMHeadModel")) and not architecture.startswith("Bert")
+    made_for = natural_task(architecture)
     if getattr(config, "is_encoder_decoder", False):
         raise _wrong_task(str(directory), task, f"{architecture} is an encoder with a decoder")
-    if task == "generate" and not decoder:
+    if task == "generate" and made_for != task:
         raise _wrong_task(str(directory), task, f"its architecture is {architecture or 'not named in config.json'}")
-    if task == "classify" and not classifier:
+    if task == "classify" and made_for != task:
         raise _wrong_task(str(directory), task, f"{architecture or 'it'} has no trained classification layer")
     _cut(config, layers)
     _name_padding(config)
-    auto = _auto_class(task, decoder, classifier)
+    auto = _auto_class(task, made_for)
     version = tuple(int(part) for part in transformers.__version__.split(".")[:2])
     dtype = {"dtype" if version >= (4, 56) else "torch_dtype": torch.float32}
     try:
@@ -134,7 +138,7 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
             directory, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True, **dtype
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise RequestError(f"load the model {directory}", _first_line(error)) from error
+        raise RequestError(f"load the model {directory}", first_line(error)) from error
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(_HARMLESS_WHEN_MISSING))
     if missing:
         few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
@@ -147,12 +151,13 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
     return model
 
 
-def _auto_class(task: Task, decoder: bool, classifier: bool) -> Any:
+def _auto_class(task: Task, made_for: Task) -> Any:
     import transformers
 
-    if task == "classify" or (task == "forward" and classifier):
+    wanted = made_for if task == "forward" else task
+    if wanted == "classify":
         return transformers.AutoModelForSequenceClassification
-    if decoder and task in ("generate", "forward"):
+    if wanted == "generate":
         return transformers.AutoModelForCausalLM
     return transformers.AutoModel
 
@@ -191,7 +196,7 @@ def _tokenizer(directory: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RequestError(f"load the tokenizer of {directory}", _first_line(error)) from error
+        raise RequestError(f"load the tokenizer of {directory}", first_line(error)) from error
 
 
 def _wrong_task(model: str, task: Task, found: str) -> RequestError:
@@ -202,6 +207,82 @@ def _wrong_task(model: str, task: Task, found: str) -> RequestError:
     return RequestError(f"{task} with {model}", found, works.get(task, "encoders and decoders are known here"))
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".") if text else type(error).__name__
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+METHODS = ("gptq", "awq")
+BITS = 4
+"""The only width of these formats that IPEX loads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """Quantised weights by their names in the model."""
+
+    weights: dict[str, torch.Tensor]
+    method: str
+    group_size: int
+    """Weights that share a scale; -1 for a whole channel."""
+    act_order: bool
+    """GPTQ went through the channels by the size of their activations (desc_act)."""
+
+
+def read_checkpoint(directory: str) -> Checkpoint:
+    """Read the directory that GPTQModel, AutoGPTQ, AutoAWQ or transformers wrote.
+
+    Args:
+        directory: with *.safetensors, and config.json (quantization_config) or quantize_config.json.
+
+    Raises:
+        RequestError: not such a directory, or not of 4 bits.
+    """
+    wanted = f"load the low-precision checkpoint {directory}"
+    path = Path(directory)
+    files = sorted(path.glob("*.safetensors"))
+    if not files:
+        raise RequestError(wanted, "it has no *.safetensors" if path.is_dir() else "there is no such directory")
+    about = _about(path, wanted)
+    method = str(about.get("quant_method", "gptq")).lower()
+    bits = about.get("bits", about.get("w_bit"))
+    if method not in METHODS or bits != BITS:
+        raise RequestError(wanted, f"it is {method} of {bits} bits", f"GPTQ and AWQ of {BITS} bits can be loaded")
+    return Checkpoint(
+        weights=_weights(files, wanted),
+        method=method,
+        group_size=int(about.get("group_size", about.get("q_group_size", -1))),
+        act_order=bool(about.get("desc_act", False)),
+    )
+
+
+def _about(path: Path, wanted: str) -> dict[str, Any]:
+    """How the weights were quantised: from the model's configuration, or from a file of its own."""
+    for name, key in (("config.json", "quantization_config"), ("quantize_config.json", ""), ("quant_config.json", "")):
+        try:
+            document = json.loads((path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            raise RequestError(wanted, f"its {name}: {error}") from error
+        about = document.get(key) if key else document
+        if isinstance(about, dict):
+            return about
+    raise RequestError(
+        wanted, "neither its config.json (quantization_config) nor a quantize_config.json says how it was quantised"
+    )
+
+
+def _weights(files: list[Path], wanted: str) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights: dict[str, torch.Tensor] = {}
+    try:
+        for file in files:
+            weights |= load_file(file)
+    except (OSError, SafetensorError) as error:
+        raise RequestError(wanted, str(error).splitlines()[0]) from error
+    if not any(name.endswith(".qweight") for name in weights):
+        raise RequestError(wanted, "none of its weights is quantised (no *.qweight)")
+    return weights

@@ -19,14 +19,11 @@ from ipexlaunch.models.engines.measurement import Measurement
 from ipexlaunch.models.engines.measuring_job import FEW_LAYERS, LARGEST_WHOLE_MODEL, MeasuringJob
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.model_shapes import is_random, shape_of
-from ipexlaunch.models.run.check_answers import Reference, compare, take_reference
-from ipexlaunch.models.run.import_engine import import_engine
-from ipexlaunch.models.run.interleaved_timing import InTurn, time_in_turn
+from ipexlaunch.models.run.batches import Inputs, make_inputs
 from ipexlaunch.models.run.load_model import Loaded, load_model
-from ipexlaunch.models.run.make_inputs import Inputs, make_inputs
-from ipexlaunch.models.run.prepare import prepare
-from ipexlaunch.models.run.prepared import Prepared
-from ipexlaunch.models.run.run_task import run_task
+from ipexlaunch.models.run.prepare import Prepared, import_engine, prepare
+from ipexlaunch.models.run.run_task import Reference, compare, run_task, take_reference
+from ipexlaunch.models.run.timing import InTurn, time_in_turn
 
 MOST_TOKENS = 32
 """No more are generated to measure; the rest of a longer text is reckoned to go on at the pace of its last tokens."""

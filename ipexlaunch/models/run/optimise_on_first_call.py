@@ -7,13 +7,10 @@ script expects.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +22,10 @@ import intel_extension_for_pytorch as ipex  # isort: skip (it wants torch first)
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.accuracy import Answers, judge
 from ipexlaunch.models.engines.candidate import Dtype
-from ipexlaunch.models.run.prepare_eager import TORCH_DTYPES
+from ipexlaunch.models.run.load_model import first_line
+from ipexlaunch.models.run.prepare import Context, torch_dtype
+from ipexlaunch.models.run.prepare_ipex import DECODER_LAYER, autocast, is_decoder, quietly
 
-_DECODER_LAYER = "_IPEXDecoderLayerCPU"
 _SAME_GRAPH = {torch.float32: 1e-3, torch.bfloat16: 2e-2, torch.float16: 2e-2}
 """How far a graph's result may be from that of the modules it was recorded from, as a share of its norm: the kernels
 are the same, but a fused one rounds once where two round twice."""
@@ -40,7 +38,7 @@ class Optimised:
     """What is called in place of a script's model."""
 
     model: Any
-    context: Callable[[], AbstractContextManager[object]]
+    context: Context
     dtype: torch.dtype
     graph: Any = None
     """A frozen torch.jit graph; None where there is none."""
@@ -111,25 +109,20 @@ def optimise(
         RequestError: IPEX refuses the model or the dtype; it may be half converted.
     """
     logging.getLogger("IPEX").setLevel(logging.ERROR)
-    numbers = TORCH_DTYPES[dtype]
-    context: Callable[[], AbstractContextManager[object]] = nullcontext
-    if numbers != torch.float32:
-        context = lambda: torch.autocast("cpu", dtype=numbers)  # noqa: E731
-    done = Optimised(model=model, context=context, dtype=numbers)
+    numbers = torch_dtype(dtype)
+    done = Optimised(model=model, context=autocast(numbers), dtype=numbers)
     # A script may call under inference_mode; weights that are made there could never be used outside.
-    with torch.inference_mode(False), torch.no_grad(), _quietly():
+    with torch.inference_mode(False), torch.no_grad(), quietly():
         try:
-            if generates or _is_decoder(model):
+            if generates or is_decoder(model):
                 _optimise_decoder(done, deploy=graph and generates)
             else:
                 done.model = ipex.optimize(model, dtype=numbers, inplace=True)
                 done.how = "ipex.optimize"
         except (AssertionError, RuntimeError, NotImplementedError, ValueError, TypeError, AttributeError) as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise RequestError(
-                f"optimise {type(model).__name__} by IPEX in {dtype}", f"it refused: {said}", "leave out --auto-ipex"
-            ) from error
-    if graph and not generates and not _is_decoder(model):
+            wanted = f"optimise {type(model).__name__} by IPEX in {dtype}"
+            raise RequestError(wanted, f"it refused: {first_line(error)}", "leave out --auto-ipex") from error
+    if graph and not generates and not is_decoder(model):
         _record(done, original, args, kwargs)
     return done
 
@@ -139,7 +132,7 @@ def _optimise_decoder(done: Optimised, *, deploy: bool) -> None:
     if not getattr(model.config, "architectures", None):
         model.config.architectures = [name]  # where IPEX looks it up; a model made of a bare config has none
     done.model = ipex.llm.optimize(model, dtype=done.dtype, inplace=True, deployment_mode=deploy)
-    if any(type(layer).__name__ == _DECODER_LAYER for layer in done.model.modules()):
+    if any(type(layer).__name__ == DECODER_LAYER for layer in done.model.modules()):
         done.how = "ipex.llm.optimize" + (" with a graph" if deploy else "")
     else:
         done.how = "ipex.optimize"
@@ -154,7 +147,7 @@ def _record(done: Optimised, original: Callable[..., Result], args: Sequence[Any
         done.notes.append("no graph: the model is called with more than tensors")
         return
     named = {name: value.detach().clone() for name, value in named.items()}  # none of inference mode's
-    with torch.inference_mode(False), torch.no_grad(), done.context(), _quietly():
+    with torch.inference_mode(False), torch.no_grad(), done.context(), quietly():
         # Each branch that depends on a value is warned of, and would be frozen as this input took it.
         warnings.simplefilter("error", TracerWarning)
         try:
@@ -166,9 +159,8 @@ def _record(done: Optimised, original: Callable[..., Result], args: Sequence[Any
                 result = done._graph_result(named, expected)
             fits = _is_same(result, expected)
         except (RuntimeError, TypeError, ValueError, TracerWarning) as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
             done.graph = None
-            done.notes.append(f"no graph: {said[:160]}")
+            done.notes.append(f"no graph: {first_line(error)[:160]}")
             return
     if fits:
         done.trusted[tuple((name, value.dtype, value.shape) for name, value in named.items())] = True
@@ -262,15 +254,3 @@ def _widened(result: Result, dtype: torch.dtype) -> Result:
     if type(result) in (tuple, list):
         return type(result)(_widened(value, dtype) for value in result)
     return result
-
-
-def _is_decoder(model: Any) -> bool:
-    return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Without what IPEX prints to stdout and warns of."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

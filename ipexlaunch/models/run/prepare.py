@@ -1,26 +1,74 @@
-"""Gives a loaded model to the engine of a candidate."""
+"""Imports an engine, and makes of a loaded model what a candidate runs: by its engine, or on an accelerator.
+
+Accelerators are reached through torch.xpu or torch.cuda. Not run on hardware: the tests put a stand-in in the place of
+torch.xpu.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import importlib.util
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from importlib import metadata
+from time import monotonic
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import Candidate
-from ipexlaunch.models.engines.model_job import Task
-from ipexlaunch.models.run.make_inputs import Batch
-from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.models.engines.candidate import Candidate, Engine
+from ipexlaunch.models.engines.model_job import Device, Task
+from ipexlaunch.models.run.load_model import first_line
 
 if TYPE_CHECKING:
     import torch
 
-_MODULES = {
-    "eager": "ipexlaunch.models.run.prepare_eager",
-    "ipex": "ipexlaunch.models.run.prepare_ipex",
-    "torch": "ipexlaunch.models.run.prepare_torch",
-}
-"""Imported when asked for: each imports what its engine needs."""
+Anything = TypeVar("Anything")
+
+Batch = Mapping[str, "torch.Tensor"]
+"""input_ids and attention_mask, as a tokenizer gives them."""
+
+Context = Callable[[], AbstractContextManager[object]]
+
+TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+"""torch's names of the floating-point types."""
+
+
+def _itself(value: Anything) -> Anything:
+    return value
+
+
+def _nothing() -> None:
+    """On the cpu a call is over when it returns, and most engines keep one form of the model."""
+
+
+@dataclass(kw_only=True)
+class Prepared:
+    """A model as one candidate runs it, ready to be called."""
+
+    model: torch.nn.Module
+    """Called like the transformers model that it was made from, with the same result type."""
+    candidate: Candidate
+    context: Context = nullcontext
+    """Entered around every call (autocast); inference mode is the caller's."""
+    place: Callable[[Batch], Batch] = _itself
+    """Puts a call's inputs where the model is."""
+    fetch: Callable[[torch.Tensor], torch.Tensor] = _itself
+    """Brings an answer into the host's memory."""
+    settle: Callable[[], None] = _nothing
+    """Waits until what was asked of an accelerator is done; before a time is noted."""
+    release: Callable[[], None] = _nothing
+    """Gives back what only batches of further shapes would need; call it when every shape has been run."""
+    convert_s: float = 0.0
+    """Seconds of casting, packing and quantising; compilation happens in the first calls and is not in it."""
+    notes: tuple[str, ...] = ()
+    """What the engine did otherwise than asked (an unknown architecture that it only half optimises)."""
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What really runs: layers replaced, kernels, versions, for the report."""
 
 
 def prepare(
@@ -55,11 +103,162 @@ def prepare(
             "GPTQ and AWQ checkpoints are loaded through IPEX",
             "use --engine ipex --dtype int4",
         )
-    engine = importlib.import_module(_MODULES[candidate.engine])
+    if candidate.engine == "eager":
+        return _cast(model, candidate)
+    # Imported when asked for: each imports what its engine needs.
+    engine = importlib.import_module(f"ipexlaunch.models.run.prepare_{candidate.engine}")
     if candidate.engine == "ipex":
-        prepared: Prepared = engine.prepare(model, candidate, example_inputs, task, checkpoint=checkpoint)
-    elif candidate.engine == "torch":
-        prepared = engine.prepare(model, candidate, example_inputs, task, new_tokens=new_tokens, cache=cache, say=say)
+        more: dict[str, object] = {"checkpoint": checkpoint}
     else:
-        prepared = engine.prepare(model, candidate, example_inputs, task)
+        more = {"new_tokens": new_tokens, "cache": cache, "say": say}
+    prepared: Prepared = engine.prepare(model, candidate, example_inputs, task, **more)
     return prepared
+
+
+def torch_dtype(dtype: str) -> torch.dtype:
+    """torch's own type of a floating-point dtype."""
+    import torch
+
+    found: torch.dtype = getattr(torch, TORCH_DTYPES[dtype])
+    return found
+
+
+def _cast(model: torch.nn.Module, candidate: Candidate) -> Prepared:
+    """Engine eager: every operation runs in the type that the weights are cast to, as torch has it.
+
+    Raises:
+        RequestError: an integer candidate, which torch does not do without torchao.
+    """
+    if candidate.dtype not in TORCH_DTYPES:
+        raise RequestError(
+            f"run {candidate.name}",
+            "engine eager is torch without quantisation, it runs fp32, bf16 and fp16",
+            "use --engine torch or --engine ipex for integers",
+        )
+    began = monotonic()
+    cast = model.to(torch_dtype(candidate.dtype))
+    return Prepared(model=cast, candidate=candidate, convert_s=monotonic() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenDevice:
+    """The one accelerator that this process sees."""
+
+    kind: Device
+    name: str
+    place: torch.device
+    synchronize: Callable[[], None]
+    """Returns when everything that was asked of it is done."""
+
+
+def open_device(kind: Device, backend: Any = None, place: torch.device | None = None) -> OpenDevice:
+    """The accelerator that the launcher has left visible to this process.
+
+    Args:
+        kind: xpu or cuda.
+        backend: torch.xpu or torch.cuda; a stand-in in tests.
+        place: where tensors are put; the first device of that kind where none is given.
+
+    Raises:
+        LaunchError: torch sees no such device; with what it is built for.
+    """
+    import torch
+
+    backend = getattr(torch, kind, None) if backend is None else backend
+    if backend is None or not backend.is_available():
+        needed = "Intel GPUs and their driver" if kind == "xpu" else "CUDA and the NVIDIA driver"
+        hint = f"install a torch for {needed}, or name another interpreter with --python"
+        raise LaunchError(f"run on {kind}", f"torch {torch.__version__} of {sys.executable} sees none", hint)
+    name, place = backend.get_device_name(0), place or torch.device(kind, 0)
+    return OpenDevice(kind=kind, name=name, place=place, synchronize=backend.synchronize)
+
+
+def prepare_on_device(model: torch.nn.Module, candidate: Candidate, device: OpenDevice) -> Prepared:
+    """Cast the weights and put them on the accelerator; inputs go there, answers come back, inside the call.
+
+    Args:
+        model: in fp32; it is cast and moved in place.
+        candidate: a floating-point one of engine eager.
+        device: where it runs.
+
+    Raises:
+        RequestError: an integer candidate.
+    """
+    began = monotonic()
+    prepared = _cast(model, candidate)
+    prepared.model = prepared.model.to(device.place)
+    device.synchronize()
+    prepared.place = lambda batch: {name: tensor.to(device.place) for name, tensor in batch.items()}
+    prepared.fetch = lambda answer: answer.to("cpu")  # a copy to the host waits for what it copies
+    prepared.settle = device.synchronize
+    prepared.convert_s = monotonic() - began
+    prepared.facts = {**prepared.facts, "device": device.kind, "device_name": device.name}
+    return prepared
+
+
+_TELL_NOTHING = {
+    # IPEX replaces operators of torch, and torch would tell each at length.
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+_STAY_LOCAL = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""Nothing is ever downloaded: a model is a directory or random."""
+
+_TALKATIVE = ("torchao", "torch.utils._pytree", "torch.utils.cpp_extension", "transformers")
+"""Loggers that warn at import of kernels for other devices and of each other's deprecations."""
+
+_INSTALL = {"ipex": 'pip install "ipexlaunch[ipex]"', "torch": 'pip install "ipexlaunch[torch]"', "eager": ""}
+_IPEX_MODULE = "intel_extension_for_pytorch"
+
+
+def import_engine(candidate: Candidate) -> dict[str, str]:
+    """Import what the candidate needs, before anything is loaded, and tell the versions.
+
+    Args:
+        candidate: what will run.
+
+    Returns:
+        Version of each package by its name on the package index.
+
+    Raises:
+        LaunchError: a package is missing or cannot be loaded; the message has the command that installs it.
+    """
+    for name, value in {**_TELL_NOTHING, **_STAY_LOCAL}.items():
+        os.environ.setdefault(name, value)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # They warn of each other's deprecations, call after call; nobody who runs a model can do anything about that.
+    warnings.filterwarnings("ignore", module=r"(torch|torchao|transformers|intel_extension_for_pytorch)(\.|$)")
+    packages = packages_of(candidate)
+    missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise _not_installed(candidate.engine, f"{sys.executable} has no {' and no '.join(missing)}")
+    for module, package in packages.items():  # IPEX wants torch to be there already
+        try:
+            importlib.import_module(module)
+            if module == _IPEX_MODULE:  # not before: its logger is of a class of its own
+                logging.getLogger("IPEX").setLevel(logging.ERROR)
+        except (ImportError, OSError) as error:
+            found = f"{package} of {sys.executable} cannot be loaded: {first_line(error)}"
+            raise _not_installed(candidate.engine, found) from error
+        except SystemExit as error:  # IPEX exits on a processor or a torch that it does not know
+            raise _not_installed(candidate.engine, f"{package} of {sys.executable} refused to load") from error
+    return {package: metadata.version(package) for package in packages.values()}
+
+
+def packages_of(candidate: Candidate) -> dict[str, str]:
+    """The modules that a candidate needs, in the order of import, with the packages that hold them."""
+    packages = {"torch": "torch", "transformers": "transformers"}
+    if candidate.engine == "ipex":
+        packages = {"torch": "torch", _IPEX_MODULE: "intel-extension-for-pytorch", "transformers": "transformers"}
+    if candidate.engine == "torch" and candidate.scheme:
+        packages["torchao"] = "torchao"
+    return packages
+
+
+def _not_installed(engine: Engine, found: str) -> LaunchError:
+    command = _INSTALL[engine] or f"{_INSTALL['torch']}, or {_INSTALL['ipex']}"
+    return LaunchError(
+        f"run engine {engine}", found, f"install it there with {command}, or name another interpreter with --python"
+    )

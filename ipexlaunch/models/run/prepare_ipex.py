@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any
 
 import intel_extension_for_pytorch as ipex
@@ -19,11 +20,8 @@ import torch
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
-from ipexlaunch.models.run.make_inputs import Batch
-from ipexlaunch.models.run.prepare_eager import TORCH_DTYPES
-from ipexlaunch.models.run.prepared import Prepared
-from ipexlaunch.models.run.read_checkpoint import Checkpoint, read_checkpoint
-from ipexlaunch.models.run.trace_model import trace_model
+from ipexlaunch.models.run.load_model import Checkpoint, first_line, read_checkpoint
+from ipexlaunch.models.run.prepare import Batch, Context, Prepared, torch_dtype
 
 _GROUP_SIZE = {"int8": -1, "int4": 128}
 """What Intel's run.py takes for --group-size 0: a whole channel for INT8, 128 weights for INT4."""
@@ -35,13 +33,13 @@ _LONGEST_MESSAGE = 160
 """Some of torch's errors print whole tensors in their first line."""
 
 _QUANTISED = "WeightOnlyQuantizedLinear"
-_DECODER_LAYER = "_IPEXDecoderLayerCPU"
+DECODER_LAYER = "_IPEXDecoderLayerCPU"
 
 _FAST_LEVEL = "AVX512_FP16"
 """The dispatch level with weight-only kernels (csrc/cpu/aten/kernels/Woq*Krnl.cpp of 2.8: "We only build optimized
 kernels if AVX512_FP16 is supported"); every other takes woq_gemm_ref_impl."""
 
-Context = Callable[[], AbstractContextManager[object]]
+Graph = Callable[..., Mapping[str, torch.Tensor]]
 
 
 def prepare(
@@ -61,24 +59,25 @@ def prepare(
     """
     began = monotonic()
     _check(candidate, checkpoint)
-    dtype = TORCH_DTYPES[candidate.activations]
-    context: Context = nullcontext if dtype == torch.float32 else (lambda: torch.autocast("cpu", dtype=dtype))
+    dtype = torch_dtype(candidate.activations)
+    context = autocast(dtype)
     packed = read_checkpoint(checkpoint) if checkpoint else None
     notes: list[str] = []
-    with _quietly():
+    with quietly():
         try:
-            if task == "generate" or packed or _is_decoder(model):
+            if task == "generate" or packed or is_decoder(model):
                 made = _optimise_decoder(model, candidate, dtype, packed, task, notes)
             else:
                 made = _optimise_encoder(model, candidate, dtype)
         except (AssertionError, RuntimeError, NotImplementedError, ValueError) as error:
-            raise RequestError(f"run {candidate.name}", f"IPEX refused: {_first_line(error)}") from error
+            said = first_line(error)[:_LONGEST_MESSAGE]
+            raise RequestError(f"run {candidate.name}", f"IPEX refused: {said}") from error
     if candidate.scheme:
         _note_quantisation(made, candidate, notes)
     graph = "none"
     if getattr(made, "trace_graph", None) is not None:
         graph = "traced by ipex.llm.optimize"
-    elif task != "generate" and not candidate.scheme and not _is_decoder(made):
+    elif task != "generate" and not candidate.scheme and not is_decoder(made):
         # A traced graph of weight-only layers under bf16 autocast gives wrong answers in IPEX 2.8 (MiniLM: cosine
         # -0.01 to eager where the untraced model has 0.9997), and a decoder's graph would bake its cache in.
         made, graph = _traced(made, example_inputs, context, notes)
@@ -133,7 +132,7 @@ def _optimise_decoder(
     made: torch.nn.Module = ipex.llm.optimize(
         model, dtype=dtype, inplace=True, deployment_mode=task == "generate", **extra
     )
-    if _count(made, _DECODER_LAYER):
+    if _count(made, DECODER_LAYER):
         return made
     if packed:
         raise RequestError(
@@ -179,10 +178,12 @@ def _traced(
     made: torch.nn.Module, example_inputs: Batch, context: Context, notes: list[str]
 ) -> tuple[torch.nn.Module, str]:
     try:
-        with _quietly():
-            return trace_model(made, example_inputs, context), "torch.jit"
+        with quietly():
+            traced = TracedModel(made, context)
+            traced.graph(example_inputs)
+            return traced, "torch.jit"
     except (RuntimeError, TypeError, ValueError) as error:
-        notes.append(f"graph mode is off: {_first_line(error).split('(')[0]}")
+        notes.append(f"graph mode is off: {first_line(error)[:_LONGEST_MESSAGE].split('(')[0]}")
         return made, "none"
 
 
@@ -203,7 +204,8 @@ def _note_quantisation(made: torch.nn.Module, candidate: Candidate, notes: list[
         )
 
 
-def _is_decoder(model: torch.nn.Module) -> bool:
+def is_decoder(model: torch.nn.Module) -> bool:
+    """Whether it is a decoder with its output layer, by its name."""
     return type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
 
 
@@ -216,14 +218,65 @@ def _count(model: torch.nn.Module, name: str) -> int:
     return sum(type(layer).__name__ == name for layer in model.modules())
 
 
-def _first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0][:_LONGEST_MESSAGE].rstrip(".") if text else type(error).__name__
-
-
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Without what IPEX prints to stdout and warns of; stdout is for documents."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def autocast(dtype: torch.dtype) -> Context:
+    """What is entered around calls in that type; nothing for fp32."""
+    return nullcontext if dtype == torch.float32 else lambda: torch.autocast("cpu", dtype=dtype)
+
+
+class TracedModel(torch.nn.Module):  # type: ignore[misc] # torch is not there where types are checked
+    """Frozen graphs of torch.jit, one for each shape of batch, called like the model; a new shape is recorded first.
+
+    As IPEX documents for its graph mode.
+    """
+
+    def __init__(self, model: torch.nn.Module, context: Context) -> None:
+        """Nothing is recorded yet.
+
+        Args:
+            model: prepared, in eval mode; it is left as it is.
+            context: autocast, as it will be entered around the calls.
+        """
+        super().__init__()
+        self.config = getattr(model, "config", None)
+        self._model = [model]  # in a list, so that its weights are not counted as this module's own
+        self._context = context
+        self._graphs: dict[torch.Size, Graph] = {}
+
+    def forward(self, **batch: torch.Tensor) -> SimpleNamespace:
+        """The model's outputs by their names.
+
+        Raises:
+            RuntimeError: it cannot be traced for this shape.
+        """
+        return SimpleNamespace(**self.graph(batch)(**batch))
+
+    def graph(self, batch: Batch) -> Graph:
+        """The graph for batches of this shape; constants in it may be wrong for another."""
+        shape = batch["input_ids"].shape
+        if shape not in self._graphs:
+            self._graphs[shape] = _record(self._model[0], batch, self._context())
+        return self._graphs[shape]
+
+
+def _record(model: torch.nn.Module, example_inputs: Batch, context: AbstractContextManager[object]) -> Graph:
+    inputs = dict(example_inputs)
+    with torch.no_grad(), context, warnings.catch_warnings():
+        # Each branch on a tensor's value is warned of; the answers are checked on another batch than this one.
+        warnings.simplefilter("ignore")
+        graph: Graph = torch.jit.freeze(
+            torch.jit.trace(model, example_kwarg_inputs=inputs, strict=False, check_trace=False)
+        )
+        # The first two runs specialise and fuse; what fails, fails here.
+        for _ in range(2):
+            outputs = graph(**inputs)
+    if not isinstance(outputs, dict) or not all(isinstance(value, torch.Tensor) for value in outputs.values()):
+        raise RuntimeError(f"its graph gives {type(outputs).__name__}, not named tensors")
+    return graph

@@ -19,8 +19,7 @@ from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import CompileCache, Program
 from ipexlaunch.models.run.compile_program import LoadedProgram, identify_kernels, identify_weights
 from ipexlaunch.models.run.compiled_model import CompiledDecoder, CompiledModel
-from ipexlaunch.models.run.make_inputs import Batch
-from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.quantise import check, convert
 
 DEFAULT_NEW_TOKENS = 64

@@ -1,4 +1,10 @@
-"""Gives a model the weights of a torch candidate: cast, or quantised by torchao."""
+"""Gives a model the weights of a torch candidate: cast, or quantised by torchao, whose weight-only layers are replaced.
+
+torchao keeps a quantised weight as one tensor of a class of its own, which is taken apart in Python at every compiled
+call, and whose weight-only product is a dequantisation followed by a floating-point product; freezing folds that into
+plain floating-point weights, and the saved memory traffic is gone. A layer of plain tensors that calls the kernels
+itself has neither problem.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +14,7 @@ import torch
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
-from ipexlaunch.models.run.prepare_eager import TORCH_DTYPES
-from ipexlaunch.models.run.replace_torchao_weights import unwrap_weight_only
+from ipexlaunch.models.run.prepare import torch_dtype
 
 INT4_GROUP_SIZES = (32, 64, 128, 256)
 """What torch's int4 kernel for CPUs takes (torchao's PrototypeInt4WeightOnlyConfig)."""
@@ -29,16 +34,11 @@ def convert(model: torch.nn.Module, candidate: Candidate, unwrap: bool = True) -
         RequestError: a combination that torch has no kernel for.
     """
     check(candidate)
-    model.to(TORCH_DTYPES[candidate.activations if candidate.scheme else candidate.dtype])
+    model.to(torch_dtype(candidate.activations if candidate.scheme else candidate.dtype))
     if not candidate.scheme:
         return {}
-    if candidate.scheme == "dynamic":
-        return {"quantised_layers": _quantise(model, _dynamic())}
-    if candidate.dtype == "int8":
-        facts: dict[str, object] = {"quantised_layers": _quantise(model, _int8_weights())}
-    else:
-        facts = {"quantised_layers": _quantise(model, _int4_weights(candidate.group_size or _DEFAULT_INT4_GROUP))}
-    if unwrap:
+    facts: dict[str, object] = {"quantised_layers": _quantise(model, _torchao_config(candidate))}
+    if unwrap and candidate.scheme == "weight-only":
         facts["unwrapped_layers"] = unwrap_weight_only(model)
     return facts
 
@@ -62,25 +62,20 @@ def check(candidate: Candidate) -> None:
         raise RequestError(wanted, f"torch's int4 kernel takes groups of {sizes}")
 
 
-def _dynamic() -> Any:
-    from torchao.quantization import Int8DynamicActivationInt8WeightConfig
+def _torchao_config(candidate: Candidate) -> Any:
+    from torchao import quantization
     from torchao.utils import should_reduce_range
 
+    if candidate.dtype == "int4":
+        from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig  # of torchao 0.18
+
+        group_size = candidate.group_size or _DEFAULT_INT4_GROUP
+        return PrototypeInt4WeightOnlyConfig(group_size=group_size, set_inductor_config=False)
+    if candidate.scheme == "weight-only":
+        return quantization.Int8WeightOnlyConfig(set_inductor_config=False)
     # Without VNNI two products of 8 bits are added in 16, which overflows in full range.
     reduce_range = should_reduce_range(torch.device("cpu"))
-    return Int8DynamicActivationInt8WeightConfig(set_inductor_config=False, reduce_range=reduce_range)
-
-
-def _int8_weights() -> Any:
-    from torchao.quantization import Int8WeightOnlyConfig
-
-    return Int8WeightOnlyConfig(set_inductor_config=False)
-
-
-def _int4_weights(group_size: int) -> Any:
-    from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
-
-    return PrototypeInt4WeightOnlyConfig(group_size=group_size, set_inductor_config=False)
+    return quantization.Int8DynamicActivationInt8WeightConfig(set_inductor_config=False, reduce_range=reduce_range)
 
 
 def _quantise(model: torch.nn.Module, config: Any) -> int:
@@ -91,3 +86,121 @@ def _quantise(model: torch.nn.Module, config: Any) -> int:
     quantize_(model, config)
     after = {name: type(parameter) for name, parameter in model.named_parameters()}
     return sum(1 for name, kind in after.items() if kind is not before.get(name))
+
+
+ROWS_OF_INT8_KERNEL = 4
+"""Rows up to which aten's kernel of int8 weights is used; above, freezing widens the weights and oneDNN multiplies.
+
+The kernel (torch's native/cpu/int8mm_kernel.cpp) goes through the weights once for every four rows, and has vector code
+for bf16 activations; with fp32 it took three times as long as fp32 weights for one row, twelve times for eight.
+"""
+
+ROWS_OF_INT4_KERNEL = 8
+"""Likewise for int4 (int4mm_kernel.cpp): one row took half the time of bf16 weights, eight rows 1.2 times, 32 twice."""
+
+
+class Int8WeightLinear(torch.nn.Module):  # type: ignore[misc]
+    """A linear layer whose weights are int8 with one scale for each output."""
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Keep the parts.
+
+        Args:
+            weight: int8, outputs x inputs.
+            scale: one for each output, in the activations' type.
+            bias: one for each output, or None.
+        """
+        super().__init__()
+        self.register_buffer("quantised", weight)
+        self.register_buffer("scale", scale)
+        self.register_buffer("bias", bias)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The product, in the activations' type."""
+        weight: Any = self.quantised
+        rows = values.reshape(-1, values.shape[-1]).contiguous()
+        if rows.shape[0] <= ROWS_OF_INT8_KERNEL and rows.dtype == torch.bfloat16:
+            product = torch.ops.aten._weight_int8pack_mm(rows, weight, self.scale)
+        else:
+            product = torch.mm(rows, weight.t().to(rows.dtype)) * self.scale
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*values.shape[:-1], weight.shape[0])
+
+
+class Int4WeightLinear(torch.nn.Module):  # type: ignore[misc]
+    """A linear layer whose weights are packed int4 with a scale and an offset for each group of inputs."""
+
+    def __init__(
+        self,
+        packed: torch.Tensor,
+        scales_and_offsets: torch.Tensor,
+        group_size: int,
+        bias: torch.Tensor | None,
+        unit: torch.Tensor,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            packed: as aten's _convert_weight_to_int4pack_for_cpu gives them.
+            scales_and_offsets: groups x outputs x 2, in the activations' type.
+            group_size: inputs that share a scale.
+            bias: one for each output, or None.
+            unit: the unit matrix of the inputs; layers of one width share it.
+        """
+        super().__init__()
+        self.register_buffer("packed", packed)
+        self.register_buffer("unit", unit, persistent=False)
+        self.register_buffer("scales_and_offsets", scales_and_offsets)
+        self.register_buffer("bias", bias)
+        self.group_size = group_size
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The product, in the activations' type."""
+        rows = values.reshape(-1, values.shape[-1]).contiguous()
+        if rows.shape[0] <= ROWS_OF_INT4_KERNEL:
+            product = self._product(rows)
+        else:
+            # What the kernel makes of the unit matrix is the weights; freezing computes that while compiling.
+            product = torch.mm(rows, self._product(self.unit))
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*values.shape[:-1], product.shape[-1])
+
+    def _product(self, rows: torch.Tensor) -> torch.Tensor:
+        product: torch.Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
+            rows, self.packed, self.group_size, self.scales_and_offsets
+        )
+        return product
+
+
+def unwrap_weight_only(model: torch.nn.Module) -> int:
+    """Replace every weight-only layer that torchao made, in place, and tell how many there were.
+
+    Args:
+        model: after torchao's quantize_ with a weight-only configuration.
+    """
+    replaced = 0
+    units: dict[int, torch.Tensor] = {}
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            plain = _plain(child, units)
+            if plain is not None:
+                setattr(module, name, plain)
+                replaced += 1
+    return replaced
+
+
+def _plain(layer: torch.nn.Module, units: dict[int, torch.Tensor]) -> torch.nn.Module | None:
+    if not isinstance(layer, torch.nn.Linear):
+        return None
+    weight: Any = layer.weight
+    bias = None if layer.bias is None else layer.bias.detach()
+    kind = type(weight).__name__
+    if kind == "Int8Tensor" and weight.act_quant_kwargs is None:
+        return Int8WeightLinear(weight.qdata, weight.scale.reshape(-1).to(weight.dtype), bias)
+    if kind == "Int4OpaqueTensor" and weight.act_pre_scale is None and weight.act_mapping_type is None:
+        inputs = layer.in_features
+        unit = units.setdefault(inputs, torch.eye(inputs, dtype=weight.dtype))
+        return Int4WeightLinear(weight.qdata, weight.scale_and_zero, weight.block_size[-1], bias, unit)
+    return None

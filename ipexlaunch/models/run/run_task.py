@@ -1,4 +1,4 @@
-"""Runs one batch through a prepared model: forward, embed, classify or generate, with the time of every token."""
+"""Runs one batch through a prepared model, with the time of every token; compares its answers with eager fp32's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 
+from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.candidate import REFERENCE
 from ipexlaunch.models.engines.model_job import Task
-from ipexlaunch.models.run.make_inputs import Batch
-from ipexlaunch.models.run.prepared import Prepared
+from ipexlaunch.models.run.batches import special_tokens
+from ipexlaunch.models.run.prepare import Batch, Prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +109,8 @@ def greedy(prepared: Prepared, batch: Batch, new_tokens: int, **more: object) ->
         "num_beams": 1,
         "max_new_tokens": new_tokens,
         "min_new_tokens": new_tokens,
-        "pad_token_id": _pad_token(model.config),
+        # Any token will do, nothing is ever padded in a greedy search without an end.
+        "pad_token_id": next(iter(special_tokens(model.config, "pad_token_id", "eos_token_id")), 0),
         **more,
     }
     with torch.no_grad(), prepared.context():
@@ -136,12 +139,116 @@ def _generate(prepared: Prepared, batch: Batch, new_tokens: int) -> Call:
     )
 
 
-def _pad_token(config: Any) -> int:
-    """Any token will do, nothing is ever padded in a greedy search without an end."""
-    for name in ("pad_token_id", "eos_token_id"):
-        token = getattr(config, name, None)
-        if isinstance(token, Sequence) and token:
-            token = token[0]
-        if isinstance(token, int) and token >= 0:
-            return token
-    return 0
+CHECKED_TOKENS = 8
+"""So many generated tokens of every input are compared: the first comes from the prompt, the others from the cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What eager fp32 answers; taken before the model is converted, so that it need not be kept."""
+
+    task: Task
+    batches: tuple[Batch, ...]
+    answers: tuple[torch.Tensor, ...]
+    """For generate the logits of every new token: inputs, tokens, vocabulary."""
+    tokens: tuple[torch.Tensor, ...] = ()
+    """The new tokens that were chosen (generate)."""
+
+
+def take_reference(
+    model: torch.nn.Module, task: Task, batches: Sequence[Batch], new_tokens: int = CHECKED_TOKENS
+) -> Reference:
+    """Run the model as it was loaded.
+
+    Args:
+        model: in fp32 and eval mode, not prepared by any engine.
+        task: what to do.
+        batches: the inputs to compare on.
+        new_tokens: how many tokens of each input to compare (generate).
+    """
+    plain = Prepared(model=model, candidate=REFERENCE)
+    if task != "generate":
+        answers = tuple(run_task(plain, task, batch, 0).answer.float().clone() for batch in batches)
+        return Reference(task=task, batches=tuple(batches), answers=answers)
+    tokens = tuple(greedy(plain, batch, new_tokens)[:, batch["input_ids"].shape[1] :] for batch in batches)
+    logits = tuple(_forced_logits(plain, batch, made) for batch, made in zip(batches, tokens, strict=True))
+    return Reference(task=task, batches=tuple(batches), answers=logits, tokens=tokens)
+
+
+def compare(prepared: Prepared, reference: Reference) -> Answers:
+    """How far the prepared model's answers are from the reference's.
+
+    A decoder is led along the reference's own tokens, through the very `generate` that is measured, so that one
+    different choice does not make everything after it different, and so that the cached steps are compared too.
+
+    Args:
+        prepared: the model of one engine.
+        reference: from the same weights.
+    """
+    if reference.task == "generate":
+        parts = [
+            _forced_logits(prepared, batch, tokens)
+            for batch, tokens in zip(reference.batches, reference.tokens, strict=True)
+        ]
+        return _logit_errors(parts, reference.answers)
+    parts = [run_task(prepared, reference.task, batch, 0).answer.float() for batch in reference.batches]
+    if reference.task == "classify":
+        return _logit_errors(parts, reference.answers)
+    masks = [batch["attention_mask"] for batch in reference.batches]
+    return _cosines(parts, reference.answers, masks)
+
+
+class _Leader:
+    """A logits processor that notes what the model said and then leaves it one choice."""
+
+    def __init__(self, tokens: torch.Tensor) -> None:
+        self.tokens = tokens
+        self.said: list[torch.Tensor] = []
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        step = len(self.said)
+        self.said.append(scores.float().cpu().clone())
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter_(1, self.tokens[:, step : step + 1].to(scores.device), 0.0)
+
+
+def _forced_logits(prepared: Prepared, batch: Batch, tokens: torch.Tensor) -> torch.Tensor:
+    leader = _Leader(tokens)
+    made = greedy(prepared, batch, tokens.shape[1], logits_processor=[leader])
+    if not torch.equal(made[:, batch["input_ids"].shape[1] :], tokens):
+        raise RuntimeError("generate did not follow the tokens that a logits processor left it")
+    return torch.stack(leader.said, dim=1)
+
+
+def _logit_errors(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> Answers:
+    """Over the last dimension, the worst input's; what `generate` forbids (an end too early) is -inf in both."""
+    same = total = 0
+    worst = 0.0
+    for here, there in zip(ours, theirs, strict=True):
+        agree = here.argmax(-1) == there.argmax(-1)
+        same += int(agree.sum())
+        total += agree.numel()
+        allowed = torch.isfinite(there)
+        # Adding a constant to all logits changes nothing, so the means go.
+        error, spread = _centred(here - there, allowed), _centred(there, allowed)
+        # One class in two says little alone, so inputs share their spread; an input's tokens are taken together.
+        size = spread.flatten(1).norm(dim=1) if there.dim() == 3 else spread.norm(dim=1).square().mean().sqrt()
+        relative = error.flatten(1).norm(dim=1) / size.clamp(min=1e-6)
+        worst = max(worst, float(relative.nan_to_num(nan=torch.inf).max()))
+    return Answers(agreement=same / total, logit_error=worst)
+
+
+def _centred(values: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+    kept = torch.where(allowed, values, 0.0)
+    return torch.where(allowed, kept - kept.sum(-1, keepdim=True) / allowed.sum(-1, keepdim=True), 0.0)
+
+
+def _cosines(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> Answers:
+    """Of each input's answer with the reference's: its vector, or all its states of real tokens as one vector."""
+    worst = 1.0
+    for here, there, mask in zip(ours, theirs, masks, strict=True):
+        if here.dim() == 3:
+            here, there = here * mask.unsqueeze(-1), there * mask.unsqueeze(-1)
+        cosine = torch.nn.functional.cosine_similarity(here.flatten(1).double(), there.flatten(1).double(), dim=1)
+        worst = min(worst, float(cosine.nan_to_num(nan=-1.0).min()))
+    return Answers(cosine=worst)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ipexlaunch.models.engines.candidate import REFERENCE
 from ipexlaunch.models.engines.model_job import ModelJob, Task
-from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.prepare import import_engine
 
 
 def main() -> None:
@@ -16,10 +16,10 @@ def main() -> None:
     import_engine(REFERENCE)
     import torch
 
-    from ipexlaunch.models.run.check_answers import compare, take_reference
+    from ipexlaunch.models.run.batches import make_inputs
     from ipexlaunch.models.run.load_model import load_model
-    from ipexlaunch.models.run.make_inputs import make_inputs
-    from ipexlaunch.models.run.prepared import Prepared
+    from ipexlaunch.models.run.prepare import Prepared
+    from ipexlaunch.models.run.run_task import compare, take_reference
 
     torch.set_num_threads(1)
 

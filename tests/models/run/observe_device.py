@@ -9,11 +9,10 @@ import torch
 from ipexlaunch.errors import LaunchError, RequestError
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run.check_answers import compare, take_reference
+from ipexlaunch.models.run.batches import make_inputs
 from ipexlaunch.models.run.load_model import load_model
-from ipexlaunch.models.run.make_inputs import make_inputs
-from ipexlaunch.models.run.run_task import run_task
-from ipexlaunch.models.run.use_device import open_device, prepare_on_device
+from ipexlaunch.models.run.prepare import open_device, prepare_on_device
+from ipexlaunch.models.run.run_task import compare, run_task, take_reference
 
 
 class StandIn:

@@ -17,7 +17,7 @@ from typing import Any
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob, Task
-from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.prepare import import_engine
 
 IPEX_BF16 = floating("ipex", "bf16")
 GROUP_SIZE = 32
@@ -33,8 +33,8 @@ class Models:
     """Each model loaded once, two layers of it, with its batches."""
 
     def __init__(self) -> None:
+        from ipexlaunch.models.run.batches import make_inputs
         from ipexlaunch.models.run.load_model import load_model
-        from ipexlaunch.models.run.make_inputs import make_inputs
 
         self.loaded: dict[tuple[str, Task], tuple[Any, tuple[Any, ...]]] = {}
         self.load, self.inputs = load_model, make_inputs
@@ -55,8 +55,8 @@ class Models:
 
 def observe(models: Models, kind: str, task: Task, candidate: Candidate, checkpoint: str = "") -> dict[str, Any]:
     """Prepare and compare; or the error's text."""
-    from ipexlaunch.models.run.check_answers import compare, take_reference
     from ipexlaunch.models.run.prepare import prepare
+    from ipexlaunch.models.run.run_task import compare, take_reference
 
     model, batches = models.get(kind, task)
     try:
@@ -73,8 +73,8 @@ def load_checkpoint(models: Models, folder: Path, method: str) -> dict[str, Any]
     import torch
     from safetensors.torch import save_file
 
-    from ipexlaunch.models.run.check_answers import compare, take_reference
     from ipexlaunch.models.run.prepare import prepare
+    from ipexlaunch.models.run.run_task import compare, take_reference
     from tests.models.run.pack_low_precision import awq, gptq, round_to_4_bits
 
     model, batches = models.get("decoder", "generate")

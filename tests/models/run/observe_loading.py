@@ -15,7 +15,7 @@ from typing import Any
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.engines.candidate import REFERENCE
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run.import_engine import import_engine
+from ipexlaunch.models.run.prepare import import_engine
 
 LLAMA = ModelJob(model="random:llama-15m", task="generate", batch_size=2, input_tokens=8, new_tokens=4)
 BERT = ModelJob(model="random:bert-tiny", task="embed", batch_size=2, input_tokens=8)
@@ -83,8 +83,8 @@ def loading(folder: Path) -> dict[str, Any]:
 
 def inputs(folder: Path, minilm: str) -> dict[str, Any]:
     """Generated and read batches."""
+    from ipexlaunch.models.run.batches import make_inputs
     from ipexlaunch.models.run.load_model import load_model
-    from ipexlaunch.models.run.make_inputs import make_inputs
 
     bert = load_model(BERT)
     made, again = make_inputs(BERT, bert), make_inputs(BERT, bert)

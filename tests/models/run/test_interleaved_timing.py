@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.models.run.barrier import Meeting
-from ipexlaunch.models.run.interleaved_timing import ROUNDS, time_in_turn
+from ipexlaunch.models.run.timing import ROUNDS, Barrier, time_in_turn
 
 
 def saying(values: Iterator[float]) -> Callable[[], float]:
@@ -93,26 +92,26 @@ def test_workers_meet(tmp_path: Path) -> None:
     barrier = threading.Event()
 
     def late() -> None:
-        meeting = Meeting(str(tmp_path), 1, 2)
+        meeting = Barrier(str(tmp_path), 1, 2)
         barrier.wait()
         order.append("late comes")
-        meeting.meet()
-        meeting.meet()
+        meeting.wait()
+        meeting.wait()
 
     thread = threading.Thread(target=late)
     thread.start()
-    early = Meeting(str(tmp_path), 0, 2)
+    early = Barrier(str(tmp_path), 0, 2)
     barrier.set()
-    early.meet()
+    early.wait()
     order.append("early goes on")
-    early.meet()
+    early.wait()
     thread.join()
     assert order == ["late comes", "early goes on"]
 
 
 def test_one_worker_waits_for_nobody(tmp_path: Path) -> None:
-    alone = Meeting(str(tmp_path / "missing"), 0, 1)
-    alone.meet()
+    alone = Barrier(str(tmp_path / "missing"), 0, 1)
+    alone.wait()
     assert alone.times == 1
     assert not (tmp_path / "missing").exists()
 

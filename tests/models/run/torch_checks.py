@@ -14,33 +14,37 @@ import torch
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run import compile_program, replace_torchao_weights
+from ipexlaunch.models.run import compile_program, quantise
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import prepare
-from ipexlaunch.models.run.quantise import convert
 from ipexlaunch.models.run.run_task import run_task
+
+
+def wrapped(model: torch.nn.Module) -> bool:
+    """Whether any parameter is a tensor of torchao's classes."""
+    return any(type(parameter).__module__.startswith("torchao.") for parameter in model.parameters())
 
 
 def layers() -> dict[str, Any]:
     """How far unwrapped layers are from torchao's own, for few rows and for many, relative to the largest output."""
     found: dict[str, Any] = {}
-    for dtype, group, few in (("int8", 0, replace_torchao_weights.ROWS_OF_INT8_KERNEL),
-                              ("int4", 32, replace_torchao_weights.ROWS_OF_INT4_KERNEL)):  # fmt: skip
+    for dtype, group, few in (("int8", 0, quantise.ROWS_OF_INT8_KERNEL),
+                              ("int4", 32, quantise.ROWS_OF_INT4_KERNEL)):  # fmt: skip
         candidate = Candidate(engine="torch", dtype=dtype, scheme="weight-only", activations="bf16", group_size=group)  # type: ignore[arg-type]
         torch.manual_seed(0)
         whole = torch.nn.Sequential(torch.nn.Linear(96, 64), torch.nn.Linear(64, 32, bias=False))
         plain = torch.nn.Sequential(torch.nn.Linear(96, 64), torch.nn.Linear(64, 32, bias=False))
         plain.load_state_dict(whole.state_dict())
-        convert(whole, candidate, unwrap=False)
-        facts = convert(plain, candidate)
+        quantise.convert(whole, candidate, unwrap=False)
+        facts = quantise.convert(plain, candidate)
         for rows in (1, few, few + 1):
             values = torch.randn(rows, 96).bfloat16()
             with torch.no_grad():
                 theirs, ours = whole(values).float(), plain(values).float()
             found[f"{dtype} {rows}"] = float((theirs - ours).abs().max() / theirs.abs().max())
         found[f"{dtype} unwrapped"] = facts["unwrapped_layers"]
-        found[f"{dtype} wrapped before"] = replace_torchao_weights.has_wrapped_parameters(whole)
-        found[f"{dtype} wrapped after"] = replace_torchao_weights.has_wrapped_parameters(plain)
+        found[f"{dtype} wrapped before"] = wrapped(whole)
+        found[f"{dtype} wrapped after"] = wrapped(plain)
     return found
 
 

@@ -1,10 +1,16 @@
-"""Times a candidate and the reference in turn, so that a host that slows down slows both."""
+"""Times calls: a candidate and the reference in turn, with all workers at once; and what is spent outside programs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
+from time import sleep, thread_time
+from typing import Any
+
+from ipexlaunch.models.run.prepare import Prepared
 
 ROUNDS = 5
 """The candidate's time is spent in so many rounds, with the reference before, between and after them."""
@@ -92,3 +98,57 @@ def _compared(turns: list[list[float]], rounds: list[list[float]]) -> InTurn:
         reference_s=tuple(taken for turn in turns for taken in turn),
         calls=sum(len(taken) for taken in rounds),
     )
+
+
+@contextmanager
+def note_host_time(prepared: Prepared, outside: list[float]) -> Iterator[None]:
+    """Append the processor seconds that the call inside spends outside the compiled programs.
+
+    Each program notes the calling thread's time from its call to its return, and the rest of that thread's time is the
+    host's: looking up the program, checking shapes, making the output, choosing tokens. What a program does between its
+    own kernels is inside. It is the thread's own time, so that another process on the cpu does not count.
+
+    Args:
+        prepared: by engine torch.
+        outside: where to append.
+    """
+    model: Any = prepared.model
+    before = sum(program.inside_s for program in model.loaded())
+    began = thread_time()
+    yield
+    taken = thread_time() - began
+    outside.append(taken - (sum(program.inside_s for program in model.loaded()) - before))
+
+
+POLL_S = 0.005
+
+
+class Barrier:
+    """A place where a fixed number of workers wait until all are there, as often as they like.
+
+    Nobody waits for ever: the launcher stops every worker when one has failed.
+    """
+
+    def __init__(self, directory: str, index: int, workers: int) -> None:
+        """Agree on the place.
+
+        Args:
+            directory: exists, is empty at first, and is the same for all.
+            index: this worker's, unlike all others'.
+            workers: how many meet; with 1, nobody waits.
+        """
+        self.directory = directory
+        self.index = index
+        self.workers = workers
+        self.times = 0
+
+    def wait(self) -> None:
+        """Return when every worker has called this as often as we have."""
+        self.times += 1
+        if self.workers < 2:
+            return
+        beginning = f"{self.times}-"
+        with open(os.path.join(self.directory, f"{beginning}{self.index}"), "w", encoding="utf-8"):
+            pass
+        while sum(name.startswith(beginning) for name in os.listdir(self.directory)) < self.workers:
+            sleep(POLL_S)
