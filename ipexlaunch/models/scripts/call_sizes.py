@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 DEEPEST = 4
@@ -21,11 +21,8 @@ def items_of(tensor: type, args: Sequence[object], kwargs: Mapping[str, object])
         if isinstance(value, tensor):
             return int(value.shape[0]) if value.dim() else 1  # type: ignore[attr-defined]
         break
-    for value in (*args, *kwargs.values()):
-        size = _size(tensor, value, DEEPEST)
-        if size is not None:
-            return size
-    return 1
+    size = _size(tensor, (*args, *kwargs.values()), DEEPEST + 1)
+    return 1 if size is None else size
 
 
 def vmapped_items(torch: Any, tensor: type, args: Sequence[object], kwargs: Mapping[str, object]) -> int | None:
@@ -54,36 +51,25 @@ def vmapped_items(torch: Any, tensor: type, args: Sequence[object], kwargs: Mapp
     return None
 
 
-def _tensors(tensor: type, values: Sequence[object], deeper: int) -> Iterator[Any]:
+def _tensors(tensor: type, values: Iterable[object], deeper: int) -> Iterator[Any]:
     for value in values:
         if isinstance(value, tensor):
             yield value
-        elif deeper and isinstance(value, list | tuple):
-            yield from _tensors(tensor, value, deeper - 1)
-        elif deeper and isinstance(value, Mapping):
-            yield from _tensors(tensor, tuple(value.values()), deeper - 1)
+        elif deeper and isinstance(value, list | tuple | Mapping):
+            inner = value.values() if isinstance(value, Mapping) else value
+            yield from _tensors(tensor, inner, deeper - 1)
 
 
 def _size(tensor: type, value: Any, deeper: int) -> int | None:
     if isinstance(value, tensor):
         return int(value.shape[0]) if value.dim() else 1  # type: ignore[attr-defined]
-    if not deeper or isinstance(value, str | bytes):
+    if not deeper or not isinstance(value, list | tuple | Mapping):
         return None
-    if isinstance(value, list):  # of images of many sizes, as detection models take them
-        return len(value) if value and isinstance(value[0], tensor) else _first(tensor, value, deeper)
-    if isinstance(value, tuple):
-        return _first(tensor, value, deeper)
-    if isinstance(value, Mapping):
-        return _first(tensor, tuple(value.values()), deeper)
-    return None
-
-
-def _first(tensor: type, values: Sequence[object], deeper: int) -> int | None:
-    for value in values:
-        size = _size(tensor, value, deeper - 1)
-        if size is not None:
-            return size
-    return None
+    if isinstance(value, list) and value and isinstance(value[0], tensor):
+        return len(value)  # of images of many sizes, as detection models take them
+    inner = value.values() if isinstance(value, Mapping) else value
+    sizes = (_size(tensor, each, deeper - 1) for each in inner)
+    return next((size for size in sizes if size is not None), None)
 
 
 def new_tokens(model: Any, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any) -> int:

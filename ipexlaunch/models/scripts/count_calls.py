@@ -12,15 +12,44 @@ import threading
 import weakref
 from collections import Counter
 from time import perf_counter
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.models.scripts.call_sizes import items_of, new_tokens, vmapped_items
-from ipexlaunch.models.scripts.own_counting import counts_itself
 from ipexlaunch.models.scripts.watch_calls import Original
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
+
+
+def counts_itself(worker: ModuleType) -> str:
+    """Name of a module of the script that has ipexlaunch.worker and speaks of ready; "" where there is none.
+
+    A script that only takes its `index` from there does not count. What stands in the source decides, because the call
+    itself comes after the warm-up, too late.
+
+    Args:
+        worker: ipexlaunch.worker.
+    """
+    for name, module in list(sys.modules.items()):
+        if module is worker or name.startswith("ipexlaunch") or not isinstance(module, ModuleType):
+            continue
+        has_it = any(value is worker or value is worker.ready for value in list(vars(module).values()))
+        if has_it and _says_ready(module):
+            return name
+    return ""
+
+
+def _says_ready(module: ModuleType) -> bool:
+    path = getattr(module, "__file__", None)
+    if not path:
+        return False
+    try:
+        with open(path, "rb") as file:
+            return b"ready" in file.read()
+    except OSError:
+        return True  # better no rate, with a note, than two that disturb each other
+
 
 OTHER_MODELS_TOLD = 5
 

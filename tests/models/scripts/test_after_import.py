@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from ipexlaunch.models.scripts.after_import import after_import
+from ipexlaunch.models.scripts.watch_calls import after_import
 
 
 def _nothing(_: ModuleType) -> None:
