@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.tune.space import Setting, Space
@@ -32,7 +31,8 @@ def fits(space: Space, topology: Topology, setting: Setting, history: Sequence[T
         for run in history
         if run.setting.numbers == setting.numbers and run.setting.batch_size <= setting.batch_size
     ]
-    if any(_same_instances(run.setting, setting) and not run.counts for run in smaller):
+    instances = (setting.split, setting.smt)
+    if any((run.setting.split, run.setting.smt) == instances and not run.counts for run in smaller):
         return False
     least = min((run.peak_bytes for run in smaller if run.counts and run.peak_bytes), default=0)
     if not least:
@@ -43,10 +43,6 @@ def fits(space: Space, topology: Topology, setting: Setting, history: Sequence[T
     )
 
 
-def _same_instances(one: Setting, other: Setting) -> bool:
-    return (one.split, one.smt) == (other.split, other.smt)
-
-
 def running_settings(space: Space, topology: Topology, history: Sequence[Tried]) -> float:
     """How many settings of the space can run, as far as that is known.
 
@@ -55,11 +51,8 @@ def running_settings(space: Space, topology: Topology, history: Sequence[Tried])
         topology: for the memory of each node.
         history: what was seen.
     """
-    first = Setting(
-        split=space.splits[0].name, allocator=space.allocators[0], runtime=space.runtimes[0], memory=space.memories[0]
-    )
     groups = [
-        replace(first, split=split.name, smt=split.smt, batch_size=batch_size, numbers=numbers)
+        space.setting(split, batch_size=batch_size, numbers=numbers)
         for split in space.splits
         for batch_size in space.batch_sizes
         for numbers in space.numbers

@@ -88,7 +88,8 @@ def next_step(space: Space, topology: Topology, history: Sequence[Tried], rule: 
     if _spent(history) > rule.budget_s and not rule.exhaustive:
         return _finished(history, f"the budget of {rule.budget_s:g} s is spent")
     most_s = rule.seconds * rule.share_of_all * running_settings(space, topology, history)
-    if _measured(history) + rule.seconds > max(LEAST_RUNS * rule.seconds, most_s) and not rule.exhaustive:
+    measured_s = sum(run.seconds for run in history if run.counts)
+    if measured_s + rule.seconds > max(LEAST_RUNS * rule.seconds, most_s) and not rule.exhaustive:
         return _finished(history, f"{rule.share_of_all:.0%} of what trying everything takes is spent")
     number = max((run.round for run in history), default=0)
     if number:
@@ -106,8 +107,9 @@ def next_step(space: Space, topology: Topology, history: Sequence[Tried], rule: 
     contestants = _contestants(history, number + 1, rule)
     if len(contestants) > 1 and number < rule.most_rounds:
         return Measure(setting=contestants[0], seconds=_seconds(rule, number + 1), round=number + 1)
-    why = "no other setting can be faster by more than the noise" if len(contestants) < 2 else _undecided(contestants)
-    return _finished(history, why)
+    if len(contestants) < 2:
+        return _finished(history, "no other setting can be faster by more than the noise")
+    return _finished(history, f"{len(contestants)} settings are alike within the noise")
 
 
 def _seconds(rule: Rule, number: int) -> float:
@@ -115,14 +117,6 @@ def _seconds(rule: Rule, number: int) -> float:
 
 
 LEAST_RUNS = 25
-
-
-def _measured(history: Sequence[Tried]) -> float:
-    return sum(run.seconds for run in history if run.counts)
-
-
-def _undecided(contestants: Sequence[Setting]) -> str:
-    return f"{len(contestants)} settings are alike within the noise"
 
 
 def _spent(history: Sequence[Tried]) -> float:
@@ -171,22 +165,12 @@ def starting_settings(space: Space) -> Iterator[Setting]:
         if split.landmark and not split.smt:
             yield from _with_batches(space, split, space.batch_sizes[::-2])
             for numbers in space.numbers[1:]:
-                yield from _with_batches(space, split, dict.fromkeys((middle, largest)), numbers)
+                yield from _with_batches(space, split, dict.fromkeys((middle, largest)), numbers=numbers)
 
 
-def _with_batches(
-    space: Space, split: Split, batch_sizes: Iterable[int], numbers: str | None = None
-) -> Iterator[Setting]:
+def _with_batches(space: Space, split: Split, batch_sizes: Iterable[int], **chosen: str) -> Iterator[Setting]:
     for batch_size, memory in itertools.product(batch_sizes, space.memories):
-        setting = Setting(
-            split=split.name,
-            smt=split.smt,
-            batch_size=batch_size,
-            numbers=numbers or space.numbers[0],
-            allocator=space.allocators[0],
-            runtime=space.runtimes[0],
-            memory=memory,
-        )
+        setting = space.setting(split, batch_size=batch_size, memory=memory, **chosen)
         if setting in space:
             yield setting
 
@@ -265,7 +249,8 @@ def _contestants(history: Sequence[Tried], number: int, rule: Rule) -> list[Sett
         rule: how many, and how sure.
     """
     failed = failed_settings(history)
-    brief = {setting: value for setting, value in estimates(_exploring(history)).items() if setting not in failed}
+    looks = [run for run in history if run.round == EXPLORING]
+    brief = {setting: value for setting, value in estimates(looks).items() if setting not in failed}
     best = max(brief.values(), default=0.0)
     by_rate = sorted(brief, key=lambda setting: -brief[setting])
     racers = _affordable(history, rule)
@@ -293,10 +278,6 @@ def _affordable(history: Sequence[Tried], rule: Rule) -> int:
 
 LEAST_RACERS = 5
 """The best of the short runs may have been lucky, so it never races alone."""
-
-
-def _exploring(history: Sequence[Tried]) -> list[Tried]:
-    return [run for run in history if run.round == EXPLORING]
 
 
 def _may_win(standing: Standing, rule: Rule) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -165,16 +166,15 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
     optuna = require_optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage: Any = optuna.storages.InMemoryStorage()
-    if path:
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        _cut_half_a_line(path, fresh)
-        lock: Any = _Owned()
+    # Of the journal, which is ours already; Optuna's own locks are files, which a killed process leaves behind.
+    lock: Any = threading.Lock()
     try:
         if path:
+            from optuna.storages.journal import JournalFileBackend
+
+            _cut_half_a_line(path, fresh)
             _check_lines(path)
-            storage = JournalStorage(JournalFileBackend(path, lock_obj=lock))
+            storage = optuna.storages.JournalStorage(JournalFileBackend(path, lock_obj=lock))
         if path and os.path.getsize(path):
             study = optuna.load_study(study_name=NAME, storage=storage)
         else:
@@ -205,13 +205,10 @@ def require_optuna() -> Any:
 
 def _cut_half_a_line(path: str, fresh: bool) -> None:
     """Make the journal where there is none, and cut off a line that is not complete; with `fresh`, all of them."""
-    try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "ab+") as file:
-            file.seek(0)
-            file.truncate(0 if fresh else file.read().rfind(b"\n") + 1)
-    except OSError as error:
-        raise LaunchError(f"keep the study in {path}", str(error.strerror), WRITABLE) from None
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "ab+") as file:
+        file.seek(0)
+        file.truncate(0 if fresh else file.read().rfind(b"\n") + 1)
 
 
 def _check_lines(path: str) -> None:
@@ -231,20 +228,6 @@ def _check_lines(path: str) -> None:
                 raise ValueError(f"line {number} is none of a study")
             if number == 1 and (code != BEGINS or row.get("study_name") != NAME):
                 raise ValueError("line 1 begins no study: what stood before it is lost")
-
-
-class _Owned:
-    """Optuna's journal lock that does nothing: the journal is ours already.
-
-    Its own locks are files, which a killed process leaves behind.
-    """
-
-    def acquire(self) -> bool:
-        """Do nothing."""
-        return True
-
-    def release(self) -> None:
-        """Do nothing."""
 
 
 def _sampler(seed: int) -> Any:

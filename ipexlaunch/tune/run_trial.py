@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -17,12 +16,10 @@ from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
-from ipexlaunch.tune.dtypes.quiet_run import log_path, run_quietly
+from ipexlaunch.tune.dtypes.quiet_run import last_words, run_quietly
 from ipexlaunch.tune.next_step import Measure
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.trial import Tried
-
-LAST_WORDS_BYTES = 4096
 
 Runner = Callable[[Launch, Mapping[str, str], Callable[[str], None], str, Limits, "LineRule | None"], Run]
 
@@ -114,7 +111,7 @@ def _trouble(report: Report, run: Run, directory: str) -> str:
     """Why the run does not count, with the last words of the worker that failed first."""
     if report.failures:
         first = run.failures[0]
-        words = _last_words(log_path(directory, first.index))
+        words = last_words(directory, first.index)
         return f"instance {first.index} {first.message}" + (f": {words}" if words else "")
     if report.reasons:
         return f"INVALID: {report.reasons[0]}"
@@ -130,15 +127,3 @@ def _too_slow(report: Report, limit_ms: float | None) -> str:
         return "it reports no latency, which --latency-limit-ms needs"
     found = report.latency_ms["p99"]
     return f"p99 of a call {format_number(found)} ms, above the limit of {limit_ms:g} ms" if found > limit_ms else ""
-
-
-def _last_words(path: str) -> str:
-    """The last line of a worker's output that is not empty."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - LAST_WORDS_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""  # it was never started, so there is no log
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
 
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.tune.memory_fits import fits
 from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, next_step
+from ipexlaunch.tune.optuna_study import OptunaStudy
 from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.trial import Tried
-
-
-class Study(Protocol):
-    """Keeps what was tried, and proposes what to try."""
-
-    @property
-    def history(self) -> Sequence[Tried]:
-        """Every run so far, those of former sessions first."""
-        ...
-
-    def record(self, run: Tried) -> None:
-        """Keep a run for good before returning."""
-        ...
-
-    def propose(self, welcome: Callable[[Setting], bool]) -> Setting | None:
-        """A promising setting among those that are welcome; None where none was found."""
-        ...
 
 
 def search(
     space: Space,
     topology: Topology,
     rule: Rule,
-    study: Study,
+    study: OptunaStudy,
     measure: Callable[[Measure], Tried],
     watch: Callable[[Tried, int], None] = lambda _run, _number: None,
 ) -> Finished:
@@ -65,7 +48,7 @@ def search(
         watch(run, len(study.history))
 
 
-def _proposed(space: Space, topology: Topology, study: Study) -> Setting | None:
+def _proposed(space: Space, topology: Topology, study: OptunaStudy) -> Setting | None:
     """The optimiser's setting; where it knows only tried ones, the first that is not."""
     history = study.history
     tried = {run.setting for run in history}

@@ -120,6 +120,11 @@ class Space:
                     load[node] = load.get(node, 0.0) + 1 / len(instance.nodes)
         return loads
 
+    def setting(self, split: Split, **chosen: Any) -> Setting:
+        """A setting of this split with the first choice of everything that is not given."""
+        first = {axis.name: axis.choices[0] for axis in self.axes}
+        return Setting(**{**first, "split": split.name, "smt": split.smt, **chosen})
+
     def load_of(self, setting: Setting) -> Mapping[int, float]:
         """Instances that take their memory from each node; one with the memory of two counts half on each."""
         return self._loads[setting.split, setting.smt]

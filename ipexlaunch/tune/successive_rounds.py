@@ -54,12 +54,9 @@ def rounds_of(history: Sequence[Tried]) -> dict[int, dict[Setting, float]]:
         if run.round != EXPLORING and run.counts:
             found.setdefault(run.round, {})[run.setting] = log_rate(run)
     racers = {setting for row in found.values() for setting in row}
-    seen = {s: median(log_rate(run) for run in runs) for s, runs in _explored(history).items() if s in racers}
+    looks = by_setting(run for run in history if run.round == EXPLORING and run.counts)
+    seen = {s: median(log_rate(run) for run in runs) for s, runs in looks.items() if s in racers}
     return {EXPLORING: seen, **found} if seen else found
-
-
-def _explored(history: Sequence[Tried]) -> dict[Setting, list[Tried]]:
-    return by_setting(run for run in history if run.round == EXPLORING and run.counts)
 
 
 def standings(history: Sequence[Tried], failed: frozenset[Setting] = frozenset()) -> list[Standing]:

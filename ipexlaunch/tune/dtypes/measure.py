@@ -15,14 +15,12 @@ from ipexlaunch.models.engines.measurement import Measurement, averaged, from_ro
 from ipexlaunch.models.engines.measuring_job import SECONDS, MeasuringJob, in_order
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.tune.dtypes.context import Ground
-from ipexlaunch.tune.dtypes.quiet_run import log_path
+from ipexlaunch.tune.dtypes.quiet_run import last_words
 
 WORKER = "ipexlaunch.models.measure_dtypes"
 
 BAD_REQUEST = 2
 """The worker's exit code where the model itself cannot be loaded: no other candidate would do better."""
-
-LAST_WORDS_BYTES = 4096
 
 
 def measure(
@@ -55,16 +53,14 @@ def measure(
         # Without a cache of its own the workers still share what one of them has compiled.
         cached = replace(job, cache=job.cache or os.path.join(directory, "compiled"))
         while left:
-            meeting = tempfile.mkdtemp(dir=directory)
-            workers = len(ground.plan.chosen)
             wanted = MeasuringJob(
                 job=cached,
                 candidates=left,
                 seconds=seconds,
                 layers=layers,
                 one_stretch=one_stretch,
-                meeting=meeting,
-                workers=workers,
+                meeting=tempfile.mkdtemp(dir=directory),
+                workers=len(ground.plan.chosen),
             )
             run = ground.run(_launch(ground, wanted), ground.inherited, ground.tell, directory)
             for line in dict.fromkeys(_surprises(run, ground)):
@@ -143,26 +139,10 @@ def _casualty(run: Run, candidate: Candidate, directory: str) -> Measurement:
     """
     failure = run.failures[0] if run.failures else None
     index = failure.index if failure else 0
-    words = _last_words(log_path(directory, index))
-    record = next((each for each in run.records if each.instance.index == index), None)
-    begun = (
-        record is not None
-        and record.told is not None
-        and any(span.name.startswith(("preparing", "measuring")) for span in record.told.phases)
-    )
+    words = last_words(directory, index)
+    told = next((each.told for each in run.records if each.instance.index == index), None)
+    begun = told is not None and any(span.name.startswith(("preparing", "measuring")) for span in told.phases)
     if failure is None or failure.code == BAD_REQUEST or not begun:
-        told = words or (failure.message if failure else "the workers ended without a word")
-        raise LaunchError("measure dtypes", told.removeprefix("measure_dtypes: "))
+        said = words or (failure.message if failure else "the workers ended without a word")
+        raise LaunchError("measure dtypes", said.removeprefix("measure_dtypes: "))
     return Measurement(candidate=candidate, problem=f"its worker {failure.message}{': ' if words else ''}{words}")
-
-
-def _last_words(path: str) -> str:
-    """The last line of a worker's output."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - LAST_WORDS_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")

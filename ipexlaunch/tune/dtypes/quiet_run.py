@@ -16,6 +16,8 @@ from ipexlaunch.launch.supervise import Means, Showing, supervise
 from ipexlaunch.launch.supervise.signal_wakeup import ENDING
 from ipexlaunch.launch.throughput_regex import LineRule
 
+LAST_WORDS_BYTES = 4096
+
 
 def run_quietly(
     launch: Launch,
@@ -64,3 +66,15 @@ def run_quietly(
 def log_path(directory: str, index: int) -> str:
     """Where the output of an instance's worker is."""
     return os.path.join(directory, f"{index}.log")
+
+
+def last_words(directory: str, index: int) -> str:
+    """The last line of an instance's worker that is not empty; "" where it was never started, so that there is none."""
+    try:
+        with open(log_path(directory, index), "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - LAST_WORDS_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
