@@ -1,8 +1,10 @@
-"""Where this user's files are kept, and whether what lies there is this user's own."""
+"""Where this user's files are kept, by which names, and whether what lies there is this user's own."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import pwd
 import stat
@@ -71,6 +73,12 @@ def distrust(path: str, *, code: bool) -> str:
     if state.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if code else 0)):
         return f"{path} can be written by others (mode {stat.S_IMODE(state.st_mode):o})"
     return ""
+
+
+def digest(key: Mapping[str, object]) -> str:
+    """A name for a key of anything that JSON can hold: equal keys have equal names in every process."""
+    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def make_private(path: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import IO, Any, Literal
 
-from ipexlaunch.models.user_directory import distrust, make_private
+from ipexlaunch.models.user_directory import digest, distrust, make_private
 
 PROGRAM = "program.pt2"
 _COMPLETE = "complete.json"
@@ -145,12 +144,6 @@ class CompileCache:
         except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another process holds
             self.say(WAITING)
             fcntl.lockf(lock, fcntl.LOCK_EX)
-
-
-def digest(key: Key) -> str:
-    """A name for a key: equal keys have equal names in every process."""
-    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _complete(place: Path) -> dict[str, Any] | None:

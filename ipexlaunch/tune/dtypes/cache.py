@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -13,7 +12,7 @@ from ipexlaunch.documents.write_file import check_directory, write_file
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.measurement import Measurement, from_row
-from ipexlaunch.models.user_directory import distrust
+from ipexlaunch.models.user_directory import digest, distrust
 
 SCHEMA = "ipexlaunch/measurements/1"
 
@@ -27,8 +26,7 @@ def path_of(directory: str, key: Mapping[str, object]) -> str:
         directory: of the cache.
         key: everything that decides over the figures, as JSON can hold it.
     """
-    text = json.dumps(key, sort_keys=True, separators=(",", ":"))
-    return os.path.join(directory, hashlib.sha256(text.encode()).hexdigest()[:32] + ".json")
+    return os.path.join(directory, f"{digest(key)}.json")
 
 
 def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None]) -> dict[Candidate, Measurement]:

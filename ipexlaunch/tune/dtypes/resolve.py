@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
@@ -151,16 +151,13 @@ def _announcement(missing: Sequence[Candidate], ground: Ground, seconds: float) 
 
 def _key(job: ModelJob, ground: Ground, layers: int | None, seconds: float) -> dict[str, object]:
     """Everything that decides over the figures."""
-    software, dispatch = ground.software, ground.dispatch
+    dispatch = ground.dispatch
     return {
         "cpu": ground.topology.cpu_model,
         "aten": sorted(dispatch.aten),
         "onednn": sorted(dispatch.onednn),
         "ipex_flags": sorted(dispatch.ipex),
-        "torch": software.torch,
-        "ipex": software.ipex,
-        "torchao": software.torchao,
-        "transformers": software.transformers,
+        **asdict(ground.software),
         "preloaded": sorted(ground.job.libraries),
         "variables": dict(sorted(ground.job.environment.items())),
         "threads": [instance.threads for instance in ground.plan.chosen],

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.models.run.compile_cache import COMPILING, KEPT_UNUSED_S, PROGRAM, WAITING, CompileCache, digest
+from ipexlaunch.models.run.compile_cache import COMPILING, KEPT_UNUSED_S, PROGRAM, WAITING, CompileCache
+from ipexlaunch.models.user_directory import digest
 from tests.examples.run_examples import ROOT
 
 KEY: dict[str, object] = {"weights": "a", "kernels": {"threads": 2, "torch": "2.13.0"}, "shapes": {"inputs": [8, 128]}}
