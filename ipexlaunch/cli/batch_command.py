@@ -39,8 +39,8 @@ from ipexlaunch.documents.secret_values import masked
 from ipexlaunch.launch.job import Job, shell_line
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.models.engines import model_job as model_jobs
 from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.openai_request import TASKS
 from ipexlaunch.plan import Plan
 
@@ -152,7 +152,7 @@ def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
     """
     before = recorded_job(output_rules(options)).get("program")
     try:
-        candidate = model_jobs.from_json(before["arguments"][0]).candidate if isinstance(before, dict) else None
+        candidate = ModelJob.from_json(before["arguments"][0]).candidate if isinstance(before, dict) else None
     except (ValueError, TypeError, KeyError, IndexError):
         return None  # of a program, or of another version: the comparison with this job says so
     if candidate is None or options["engine"] not in ("auto", candidate.engine):

@@ -14,7 +14,7 @@ from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.launch.job import Job
 from ipexlaunch.measure.solo_baseline import Baseline
-from ipexlaunch.models.engines.model_job import ModelJob, from_json
+from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.tune.profile import Profile, Solo
 from ipexlaunch.tune.run_trial import TrialGround, try_alone
 from ipexlaunch.tune.space import Setting
@@ -39,7 +39,7 @@ def measure_solo(
     launch = ground.launch_of(best, seconds)
     if len(launch.workers) == 1:
         return None
-    conditions = _conditions(launch.job, from_json(launch.job.arguments[0]) if model else None)
+    conditions = _conditions(launch.job, ModelJob.from_json(launch.job.arguments[0]) if model else None)
     if (
         former is not None
         and former.solo is not None

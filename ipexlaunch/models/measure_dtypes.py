@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.models.engines import measuring_job
 from ipexlaunch.models.engines.candidate import REFERENCE
 from ipexlaunch.models.engines.measuring_job import MeasuringJob
 from ipexlaunch.models.run.prepare import import_engine
@@ -49,7 +48,7 @@ def _measuring(arguments: Sequence[str]) -> MeasuringJob:
     if len(arguments) != 1:
         raise RequestError("measure dtypes", f"there are {len(arguments)} arguments", "give one MeasuringJob as JSON")
     try:
-        return measuring_job.from_json(arguments[0])
+        return MeasuringJob.from_json(arguments[0])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RequestError(
             "read the measuring job", f"{type(error).__name__}: {error}", "`ipexlaunch dtypes` writes it"

@@ -17,7 +17,6 @@ from time import monotonic
 
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.models.engines import model_job
 from ipexlaunch.models.engines.accuracy import judge
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run.batches import Inputs, make_inputs
@@ -73,7 +72,7 @@ def read_job(arguments: Sequence[str]) -> ModelJob:
     if len(arguments) != 1:
         raise RequestError("run a model job", f"there are {len(arguments)} arguments", "give one ModelJob as JSON")
     try:
-        job = model_job.from_json(arguments[0])
+        job = ModelJob.from_json(arguments[0])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RequestError(
             "read the model job", f"{type(error).__name__}: {error}", "`ipexlaunch bench` writes it"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import ModelJob
 
-SECONDS = 2.0
+MEASURED_S = 2.0
 """How long one candidate is timed, its reference aside."""
 
 LARGEST_WHOLE_MODEL = 500_000_000
@@ -33,7 +33,7 @@ class MeasuringJob:
     """The model, the task and its sizes; its own candidate and its seconds are not used."""
     candidates: tuple[Candidate, ...]
     """In the order in which they are measured (`in_order`)."""
-    seconds: float = SECONDS
+    seconds: float = MEASURED_S
     layers: int | None = None
     """Measure so many of the first layers; None for all, or FEW_LAYERS of a large model."""
     one_stretch: bool = False
@@ -47,15 +47,9 @@ class MeasuringJob:
         """One line, which `from_json` reads back to the same value."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
-
-def from_json(text: str) -> MeasuringJob:
-    """The job that `to_json` wrote; it is read by the same version that wrote it, so a mismatch is a TypeError."""
-    fields = json.loads(text)
-    job = fields["job"]
-    return MeasuringJob(
-        **{
-            **fields,
-            "job": ModelJob(**{**job, "candidate": Candidate(**job["candidate"])}),
-            "candidates": tuple(Candidate(**each) for each in fields["candidates"]),
-        }
-    )
+    @classmethod
+    def from_json(cls, text: str) -> MeasuringJob:
+        """The job that `to_json` wrote; it is read by the version that wrote it, so a mismatch is a TypeError."""
+        fields = json.loads(text)
+        candidates = tuple(Candidate(**each) for each in fields["candidates"])
+        return cls(**{**fields, "job": ModelJob.from_fields(fields["job"]), "candidates": candidates})

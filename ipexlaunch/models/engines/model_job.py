@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate
 
@@ -56,8 +57,12 @@ class ModelJob:
             del fields["requests"]  # a job of texts is called as it was before there were requests, and can be resumed
         return json.dumps(fields, separators=(",", ":"))
 
+    @classmethod
+    def from_json(cls, text: str) -> ModelJob:
+        """The job that `to_json` wrote; it is read by the version that wrote it, so a mismatch is a TypeError."""
+        return cls.from_fields(json.loads(text))
 
-def from_json(text: str) -> ModelJob:
-    """The job that `to_json` wrote; it is read by the same version that wrote it, so a mismatch is a TypeError."""
-    fields = json.loads(text)
-    return ModelJob(**{**fields, "candidate": Candidate(**fields["candidate"])})
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> ModelJob:
+        """The same of the fields that `asdict` gives."""
+        return cls(**{**fields, "candidate": Candidate(**fields["candidate"])})

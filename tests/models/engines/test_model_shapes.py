@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate, floating
-from ipexlaunch.models.engines.model_job import TASKS, ModelJob, from_json
+from ipexlaunch.models.engines.model_job import TASKS, ModelJob
 from ipexlaunch.models.engines.model_shapes import SHAPES, is_random, shape_of
 
 
@@ -45,5 +45,5 @@ def test_heads_divide_what_they_share(shape: object) -> None:
 )
 def test_a_job_comes_back_from_its_json(task: str, model: str, batch: int, candidate: Candidate) -> None:
     job = ModelJob(model=model, task=task, batch_size=batch, candidate=candidate)  # type: ignore[arg-type]
-    assert from_json(job.to_json()) == job
+    assert ModelJob.from_json(job.to_json()) == job
     assert "\n" not in job.to_json()

@@ -17,7 +17,6 @@ from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.launch.samples import Samples
 from ipexlaunch.machine.synthetic import machine_from_sentence
-from ipexlaunch.models.engines import measuring_job
 from ipexlaunch.models.engines.accuracy import Answers
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
 from ipexlaunch.models.engines.choose import DtypeWord, EngineWord, choose, expected
@@ -51,7 +50,7 @@ class FakeWorkers:
     def __call__(
         self, launch: Launch, inherited: Mapping[str, str], tell: Callable[[str], None], directory: str
     ) -> Run:
-        wanted = measuring_job.from_json(launch.workers[0].argv[-1])
+        wanted = MeasuringJob.from_json(launch.workers[0].argv[-1])
         assert {worker.argv[-2] for worker in launch.workers} == {"ipexlaunch.models.measure_dtypes"}
         assert Path(wanted.meeting).is_dir()
         assert wanted.workers == len(launch.workers)
@@ -293,7 +292,7 @@ def test_the_cache_follows_xdg() -> None:
 
 def test_a_measuring_job_travels_as_json() -> None:
     job = MeasuringJob(job=JOB, candidates=(IPEX_BF16, REFERENCE), layers=2, meeting="/m", workers=3)
-    assert measuring_job.from_json(job.to_json()) == job
+    assert MeasuringJob.from_json(job.to_json()) == job
 
 
 def test_a_row_that_never_ran_has_no_speed() -> None:
