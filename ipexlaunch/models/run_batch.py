@@ -10,21 +10,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING
 
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.engines.batch_shapes import BatchShapes
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run.batches import make_inputs
+from ipexlaunch.models.run.batches import TextBatches, make_inputs
 from ipexlaunch.models.run.load_model import load_model
-from ipexlaunch.models.run.prepare import Batch, Prepared, import_engine
+from ipexlaunch.models.run.prepare import import_engine
 from ipexlaunch.models.run_model import facts_of_job, prepare_model, read_job
-
-if TYPE_CHECKING:
-    import torch
-
-    from ipexlaunch.models.run.batches import TextBatches
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,8 +39,7 @@ def run_batches(job: ModelJob) -> None:
     """
     worker.phase("loading")
     versions = import_engine(job.candidate)
-    from ipexlaunch.models.run.answer_requests import RequestAnswers
-    from ipexlaunch.models.run.batches import TextBatches
+    from ipexlaunch.models.run.answer_requests import Answering
     from ipexlaunch.models.run.run_task import run_task
 
     loaded = load_model(job)
@@ -61,12 +54,10 @@ def run_batches(job: ModelJob) -> None:
         batch = {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
         run_task(prepared, job.task, batch, job.new_tokens)
     prepared.release()
+    answering = Answering(prepared, job, texts)
     for given in worker.batches():
         try:
-            if job.requests:
-                answer: list[object] = list(RequestAnswers(prepared, job, texts).rows(given.items))
-            else:
-                answer = _answer(prepared, job, texts, given.items)
+            answer = answering.answers(given.items)
         except (RuntimeError, ValueError, TypeError) as error:
             given.failed(f"{type(error).__name__}: {error}")
         else:
@@ -77,30 +68,6 @@ def run_batches(job: ModelJob) -> None:
 def _makes_graphs(job: ModelJob) -> bool:
     """Whether the engine makes a graph for each shape: torch compiles, ipex traces what does not generate."""
     return job.candidate.engine == "torch" or (job.candidate.engine == "ipex" and job.task != "generate")
-
-
-def _answer(prepared: Prepared, job: ModelJob, texts: TextBatches, given: Sequence[object]) -> list[object]:
-    from ipexlaunch.models.run.run_task import run_task
-
-    found = [text if isinstance(text, str) else _not_text(text) for text in given]
-    batch = texts.batch(found)
-    if job.task == "generate":
-        return texts.answers(_continued(prepared, batch, job.new_tokens, texts.ends, len(found)), len(found))
-    return texts.answers(run_task(prepared, job.task, batch, job.new_tokens).answer, len(found))
-
-
-def _continued(prepared: Prepared, batch: Batch, new_tokens: int, ends: frozenset[int], rows: int) -> torch.Tensor:
-    """The new tokens of each prompt; the search ends where every text has."""
-    from ipexlaunch.models.run.answer_requests import AllDone
-    from ipexlaunch.models.run.run_task import greedy
-
-    length = batch["input_ids"].shape[1]
-    ended = AllDone(lambda _, tokens: tokens[-1] in ends, rows, length)
-    return greedy(prepared, batch, new_tokens, min_new_tokens=0, stopping_criteria=[ended])[:, length:]
-
-
-def _not_text(value: object) -> str:
-    raise ValueError(f"an item is {type(value).__name__}, not text; --text-field says which field has it")
 
 
 if __name__ == "__main__":

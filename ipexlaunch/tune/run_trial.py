@@ -96,15 +96,12 @@ def _try(ground: TrialGround, launch: Launch, seconds: float) -> tuple[Run, Repo
     limits = replace(ground.limits, measured_s=seconds) if ground.cut else ground.limits
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
         try:
-            run = ground.run(launch, ground.inherited, _nobody, directory, limits, ground.line_rule)
+            # What goes wrong stands in the trial's row, nothing is told while it lasts.
+            run = ground.run(launch, ground.inherited, lambda _: None, directory, limits, ground.line_rule)
         except BindError as error:
             return str(error)
         report = aggregate(run, None, ground.local_share_required)
         return run, report, _trouble(report, run, directory)
-
-
-def _nobody(_text: str) -> None:
-    """Trials are not talked about while they last; what went wrong stands in their row."""
 
 
 def _trouble(report: Report, run: Run, directory: str) -> str:

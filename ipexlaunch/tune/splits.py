@@ -54,16 +54,10 @@ def splits_of(topology: Topology, asked: Request) -> tuple[Split, ...]:
             found.setdefault(key, _split(topology, plan, smt))
     if not found:
         make_plan(topology, asked)  # raises, and says what fits
-    return tuple(sorted(_once_named(list(found.values())), key=_order))
-
-
-def _once_named(splits: list[Split]) -> Iterator[Split]:
-    """The splits, of those of one name and one use of siblings only the first: the search tells them apart by these."""
-    seen: set[tuple[str, bool]] = set()
-    for split in splits:
-        if (split.name, split.smt) not in seen:
-            seen.add((split.name, split.smt))
-            yield split
+    named: dict[tuple[str, bool], Split] = {}  # the search tells them apart by these
+    for split in found.values():
+        named.setdefault((split.name, split.smt), split)
+    return tuple(sorted(named.values(), key=_order))
 
 
 def _order(split: Split) -> tuple[bool, int, int]:

@@ -21,14 +21,10 @@ class Answers:
     @property
     def words(self) -> str:
         """For tables: "cosine 0.9991", "agreement 97.0 %, logit error 0.012"."""
-        words = []
-        if self.cosine is not None:
-            words.append(f"cosine {self.cosine:.4f}")
-        if self.agreement is not None:
-            words.append(f"agreement {self.agreement:.1%}")
-        if self.logit_error is not None:
-            words.append(f"logit error {self.logit_error:.2g}")
-        return ", ".join(words)
+        cosine = None if self.cosine is None else f"cosine {self.cosine:.4f}"
+        agreement = None if self.agreement is None else f"agreement {self.agreement:.1%}"
+        error = None if self.logit_error is None else f"logit error {self.logit_error:.2g}"
+        return ", ".join(filter(None, (cosine, agreement, error)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

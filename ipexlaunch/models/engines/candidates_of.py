@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ipexlaunch.models.engines.candidate import Candidate, Engine, floating
 from ipexlaunch.models.engines.instruction_sets import Dispatch
 
@@ -25,7 +27,7 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
         # Where IPEX has no kernel and unpacks weights at each call, bf16 activations give wrong answers (measured with
         # 2.8 on a Zen 5: a cosine near 0, or no number), fp32 ones right ones.
         own = "avx512_fp16" in dispatch.ipex & dispatch.onednn
-        return (*plain, _weights("ipex", "int8", 0, own), _weights("ipex", "int4", GROUP_SIZE, own))
+        return (*plain, _weights("ipex", "int8", own), _weights("ipex", "int4", own))
     wide = bool({"avx512_bf16", "amx_bf16", "bf16"} & dispatch.aten & dispatch.onednn)
     # Activations become int8 at each product: from fp32 it is the shorter way, with bf16 what lies between is faster.
     dynamic = tuple(
@@ -33,14 +35,10 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
         for each in (("fp32", "bf16") if wide else ("fp32",))
     )
     # int4 has a kernel for bf16 activations only.
-    return (*plain, *dynamic, _weights("torch", "int8", 0, wide), _weights("torch", "int4", GROUP_SIZE, True))
+    return (*plain, *dynamic, _weights("torch", "int8", wide), _weights("torch", "int4", True))
 
 
-def _weights(engine: Engine, dtype: str, group_size: int, wide: bool) -> Candidate:
-    return Candidate(
-        engine=engine,
-        dtype="int4" if dtype == "int4" else "int8",
-        scheme="weight-only",
-        activations="bf16" if wide else "fp32",
-        group_size=group_size,
-    )
+def _weights(engine: Engine, dtype: Literal["int8", "int4"], wide: bool) -> Candidate:
+    activations: Literal["bf16", "fp32"] = "bf16" if wide else "fp32"
+    group_size = GROUP_SIZE if dtype == "int4" else 0
+    return Candidate(engine=engine, dtype=dtype, scheme="weight-only", activations=activations, group_size=group_size)

@@ -93,9 +93,6 @@ ONEDNN_CAPS: Mapping[str, tuple[str, ...]] = {
 }
 """ONEDNN_MAX_CPU_ISA to the beginnings of the flags that it takes away (oneDNN's page "CPU Dispatcher Control")."""
 
-CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-"""The variables that are read; the last is the older spelling of the one before it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatch:
@@ -123,6 +120,7 @@ def dispatch(flags: Iterable[str], environment: Mapping[str, str]) -> Dispatch:
     """
     have = frozenset(flags)
     aten_word = environment.get("ATEN_CPU_CAPABILITY", "").lower()
+    # The older spelling of the same variable stands second.
     onednn_word = environment.get("ONEDNN_MAX_CPU_ISA", "") or environment.get("DNNL_MAX_CPU_ISA", "")
     ipex = _without(have, ATEN_CAPS.get(aten_word, ()))
     onednn = _without(have, ONEDNN_CAPS.get(onednn_word.upper(), ()))

@@ -1,4 +1,4 @@
-"""Answers requests of an OpenAI batch file: prompts and texts through the model, response bodies out.
+"""Answers texts and requests of an OpenAI batch file: prompts through the model, vectors, labels, texts or bodies out.
 
 Each row's next token is chosen by that row's own rules, whatever else is in its batch.
 """
@@ -15,7 +15,7 @@ from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
 from ipexlaunch.models.engines.openai_rows import Finish, answer_row, embedding_body, error_row, text_body
 from ipexlaunch.models.run.batches import TextBatches
-from ipexlaunch.models.run.prepare import Prepared
+from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.run_task import greedy, run_task
 
 
@@ -88,9 +88,7 @@ class AllDone:
     def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
         """True for every row or for none: engines differ in whether they look at single rows."""
         new = input_ids[:, self._prompt :]
-        for row in tuple(self._left):
-            if self._done(row, new[row].tolist()):
-                self._left.discard(row)
+        self._left = {row for row in self._left if not self._done(row, new[row].tolist())}
         return torch.full((input_ids.shape[0],), not self._left, dtype=torch.bool, device=input_ids.device)
 
 
@@ -98,8 +96,8 @@ Asked = tuple[str, OpenAIRequest]
 """A request and its key."""
 
 
-class RequestAnswers:
-    """One model that answers requests."""
+class Answering:
+    """One model that answers texts, or requests of a batch file."""
 
     def __init__(self, prepared: Prepared, job: ModelJob, texts: TextBatches) -> None:
         """Keep them.
@@ -113,12 +111,35 @@ class RequestAnswers:
         self._job = job
         self._texts = texts
 
-    def rows(self, values: Sequence[object]) -> list[dict[str, Any]]:
-        """A row for each request, in their order; what cannot be answered is an error row.
+    def answers(self, items: Sequence[object]) -> list[Any]:
+        """What is written for each item, in their order; a request that cannot be answered has an error row.
 
         Args:
-            values: lines of the batch file.
+            items: texts, or lines of a batch file where the job is one of requests.
+
+        Raises:
+            ValueError: an item is no text.
         """
+        if self._job.requests:
+            return self._rows(items)
+        if wrong := [type(item).__name__ for item in items if not isinstance(item, str)]:
+            raise ValueError(f"an item is {wrong[0]}, not text; --text-field says which field has it")
+        batch, ends = self._texts.batch([str(item) for item in items]), self._texts.ends
+        if self._job.task == "generate":  # the search ends where every text has
+            made = self._new_tokens(batch, len(items), lambda _, tokens: tokens[-1] in ends)
+        else:
+            made = run_task(self._prepared, self._job.task, batch, self._job.new_tokens).answer
+        return self._texts.answers(made, len(items))
+
+    def _new_tokens(
+        self, batch: Batch, rows: int, done: Callable[[int, list[int]], bool], **more: object
+    ) -> torch.Tensor:
+        length = batch["input_ids"].shape[1]
+        ended = AllDone(done, rows, length)
+        most = self._job.new_tokens  # always the same: engine torch compiles for it
+        return greedy(self._prepared, batch, most, min_new_tokens=0, stopping_criteria=[ended], **more)[:, length:]
+
+    def _rows(self, values: Sequence[object]) -> list[dict[str, Any]]:
         rows: dict[int, dict[str, Any]] = {}
         places: list[int] = []
         asked: list[Asked] = []
@@ -186,24 +207,16 @@ class RequestAnswers:
     def _generate(
         self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]
     ) -> list[list[int]]:
-        batch = self._texts.batch_of(prompts)
-        length = batch["input_ids"].shape[1]
-
         def done(row: int, tokens: list[int]) -> bool:
             sampling = samplings[row]
             if len(tokens) >= sampling.max_tokens or any(token in self._texts.ends for token in tokens):
                 return True
             return bool(sampling.stop) and _first_stop(self._texts.text(tokens), sampling.stop) is not None
 
-        tokens = greedy(
-            self._prepared,
-            batch,
-            self._job.new_tokens,  # always the same: engine torch compiles for it
-            min_new_tokens=0,
-            logits_processor=[RowSampler(samplings, seeds)],
-            stopping_criteria=[AllDone(done, len(prompts), length)],
-        )
-        return [row[length:] for row in tokens[: len(prompts)].tolist()]
+        sampler = RowSampler(samplings, seeds)
+        made = self._new_tokens(self._texts.batch_of(prompts), len(prompts), done, logits_processor=[sampler])
+        found: list[list[int]] = made[: len(prompts)].tolist()
+        return found
 
     def _cut(self, tokens: list[int], sampling: Sampling) -> tuple[str, Finish, int]:
         """(text, why it ended, tokens used) of what a row was given: up to its limit, its end or a stop sequence."""

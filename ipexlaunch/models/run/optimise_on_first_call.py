@@ -170,20 +170,6 @@ def _record(done: Optimised, original: Callable[..., Result], args: Sequence[Any
         done.notes.append("no graph: its answers were others than the model's")
 
 
-def answers_of(reference: Result, result: Result) -> Answers | None:
-    """How near a result is to that of the model before; None where nothing in it can be compared.
-
-    Args:
-        reference: in fp32.
-        result: of the optimised model.
-    """
-    first, second = _first_tensor(reference), _first_tensor(result)
-    if first is None or second is None or first.shape != second.shape or not first.dim():
-        return None
-    rows = [tensor.detach().double().reshape(tensor.shape[0], -1) for tensor in (first, second)]
-    return Answers(cosine=float(torch.nn.functional.cosine_similarity(*rows, dim=1).min()))
-
-
 def wrong(reference: Result, result: Result, dtype: Dtype) -> tuple[str, str]:
     """(the figures in words, what is wrong with them); both "" where nothing can be compared.
 
@@ -192,8 +178,12 @@ def wrong(reference: Result, result: Result, dtype: Dtype) -> tuple[str, str]:
         result: of the optimised model.
         dtype: what it runs in.
     """
-    answers = answers_of(reference, result)
-    return ("", "") if answers is None else (answers.words, judge(answers, dtype))
+    first, second = _first_tensor(reference), _first_tensor(result)
+    if first is None or second is None or first.shape != second.shape or not first.dim():
+        return "", ""
+    rows = [tensor.detach().double().reshape(tensor.shape[0], -1) for tensor in (first, second)]
+    answers = Answers(cosine=float(torch.nn.functional.cosine_similarity(*rows, dim=1).min()))
+    return answers.words, judge(answers, dtype)
 
 
 def _first_tensor(result: Result) -> torch.Tensor | None:

@@ -230,11 +230,13 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
         logging.getLogger(name).setLevel(logging.ERROR)
     # They warn of each other's deprecations, call after call; nobody who runs a model can do anything about that.
     warnings.filterwarnings("ignore", module=r"(torch|torchao|transformers|intel_extension_for_pytorch)(\.|$)")
-    packages = packages_of(candidate)
+    modules = ["torch", *[_IPEX_MODULE] * (candidate.engine == "ipex"), "transformers"]  # IPEX wants torch to be there
+    modules += ["torchao"] * (candidate.engine == "torch" and bool(candidate.scheme))
+    packages = {module: module.replace("_", "-") for module in modules}
     missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise _not_installed(candidate.engine, f"{sys.executable} has no {' and no '.join(missing)}")
-    for module, package in packages.items():  # IPEX wants torch to be there already
+    for module, package in packages.items():
         try:
             importlib.import_module(module)
             if module == _IPEX_MODULE:  # not before: its logger is of a class of its own
@@ -245,16 +247,6 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
         except SystemExit as error:  # IPEX exits on a processor or a torch that it does not know
             raise _not_installed(candidate.engine, f"{package} of {sys.executable} refused to load") from error
     return {package: metadata.version(package) for package in packages.values()}
-
-
-def packages_of(candidate: Candidate) -> dict[str, str]:
-    """The modules that a candidate needs, in the order of import, with the packages that hold them."""
-    packages = {"torch": "torch", "transformers": "transformers"}
-    if candidate.engine == "ipex":
-        packages = {"torch": "torch", _IPEX_MODULE: "intel-extension-for-pytorch", "transformers": "transformers"}
-    if candidate.engine == "torch" and candidate.scheme:
-        packages["torchao"] = "torchao"
-    return packages
 
 
 def _not_installed(engine: Engine, found: str) -> LaunchError:

@@ -99,7 +99,25 @@ ROWS_OF_INT4_KERNEL = 8
 """Likewise for int4 (int4mm_kernel.cpp): one row took half the time of bf16 weights, eight rows 1.2 times, 32 twice."""
 
 
-class Int8WeightLinear(torch.nn.Module):  # type: ignore[misc]
+class _WeightOnlyLinear(torch.nn.Module):  # type: ignore[misc]
+    """A linear layer whose weights are kept as integers."""
+
+    def __init__(self, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        self.register_buffer("bias", bias)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The product, in the activations' type."""
+        product = self._product(values.reshape(-1, values.shape[-1]).contiguous())
+        if self.bias is not None:
+            product = product + self.bias
+        return product.reshape(*values.shape[:-1], product.shape[-1])
+
+    def _product(self, rows: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
+
+
+class Int8WeightLinear(_WeightOnlyLinear):
     """A linear layer whose weights are int8 with one scale for each output."""
 
     def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -110,25 +128,18 @@ class Int8WeightLinear(torch.nn.Module):  # type: ignore[misc]
             scale: one for each output, in the activations' type.
             bias: one for each output, or None.
         """
-        super().__init__()
+        super().__init__(bias)
         self.register_buffer("quantised", weight)
         self.register_buffer("scale", scale)
-        self.register_buffer("bias", bias)
 
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """The product, in the activations' type."""
+    def _product(self, rows: torch.Tensor) -> torch.Tensor:
         weight: Any = self.quantised
-        rows = values.reshape(-1, values.shape[-1]).contiguous()
         if rows.shape[0] <= ROWS_OF_INT8_KERNEL and rows.dtype == torch.bfloat16:
-            product = torch.ops.aten._weight_int8pack_mm(rows, weight, self.scale)
-        else:
-            product = torch.mm(rows, weight.t().to(rows.dtype)) * self.scale
-        if self.bias is not None:
-            product = product + self.bias
-        return product.reshape(*values.shape[:-1], weight.shape[0])
+            return torch.ops.aten._weight_int8pack_mm(rows, weight, self.scale)
+        return torch.mm(rows, weight.t().to(rows.dtype)) * self.scale
 
 
-class Int4WeightLinear(torch.nn.Module):  # type: ignore[misc]
+class Int4WeightLinear(_WeightOnlyLinear):
     """A linear layer whose weights are packed int4 with a scale and an offset for each group of inputs."""
 
     def __init__(
@@ -148,30 +159,21 @@ class Int4WeightLinear(torch.nn.Module):  # type: ignore[misc]
             bias: one for each output, or None.
             unit: the unit matrix of the inputs; layers of one width share it.
         """
-        super().__init__()
+        super().__init__(bias)
         self.register_buffer("packed", packed)
         self.register_buffer("unit", unit, persistent=False)
         self.register_buffer("scales_and_offsets", scales_and_offsets)
-        self.register_buffer("bias", bias)
         self.group_size = group_size
 
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """The product, in the activations' type."""
-        rows = values.reshape(-1, values.shape[-1]).contiguous()
-        if rows.shape[0] <= ROWS_OF_INT4_KERNEL:
-            product = self._product(rows)
-        else:
-            # What the kernel makes of the unit matrix is the weights; freezing computes that while compiling.
-            product = torch.mm(rows, self._product(self.unit))
-        if self.bias is not None:
-            product = product + self.bias
-        return product.reshape(*values.shape[:-1], product.shape[-1])
-
     def _product(self, rows: torch.Tensor) -> torch.Tensor:
-        product: torch.Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(
-            rows, self.packed, self.group_size, self.scales_and_offsets
-        )
-        return product
+        if rows.shape[0] > ROWS_OF_INT4_KERNEL:
+            # What the kernel makes of the unit matrix is the weights; freezing computes that while compiling.
+            return torch.mm(rows, self._product_of_few(self.unit))
+        return self._product_of_few(rows)
+
+    def _product_of_few(self, rows: torch.Tensor) -> torch.Tensor:
+        kernel = torch.ops.aten._weight_int4pack_mm_for_cpu
+        return kernel(rows, self.packed, self.group_size, self.scales_and_offsets)
 
 
 def unwrap_weight_only(model: torch.nn.Module) -> int:

@@ -42,8 +42,8 @@ def run_as_main(program: str, arguments: Sequence[str], *, is_module: bool, ours
             _run_module("__main__", alter_argv=False)
     except SystemExit:
         raise
-    except BaseException as error:
-        _hide_ours(error, ours)
+    except BaseException:
+        _hide_ours(ours)
         raise
 
 
@@ -105,7 +105,7 @@ def _run_script(program: str) -> None:
     exec(code, namespace)
 
 
-def _hide_ours(error: BaseException, ours: Sequence[str]) -> None:
+def _hide_ours(ours: Sequence[str]) -> None:
     """Have the traceback that ends the program shown, by whatever hook it has installed, without our frames."""
     show = sys.excepthook
 
@@ -115,7 +115,6 @@ def _hide_ours(error: BaseException, ours: Sequence[str]) -> None:
         show(kind, value, value.__traceback__)
 
     sys.excepthook = shown
-    del error
 
 
 def _strip(error: BaseException, ours: tuple[str, ...], done: set[int]) -> None:

@@ -19,27 +19,17 @@ SCHEMA = "ipexlaunch/measurements/1"
 ELSEWHERE = "set XDG_CACHE_HOME, or use --no-cache"
 
 
-def path_of(directory: str, key: Mapping[str, object]) -> str:
-    """The file of a key.
-
-    Args:
-        directory: of the cache.
-        key: everything that decides over the figures, as JSON can hold it.
-    """
-    return os.path.join(directory, f"{digest(key)}.json")
-
-
 def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None]) -> dict[Candidate, Measurement]:
     """What was measured before; empty where nothing was, or the file cannot be read, which is said.
 
     Args:
         directory: of the cache; "" for none.
-        key: as for `path_of`.
+        key: everything that decides over the figures, as JSON can hold it.
         tell: says a line to the user.
     """
     if not directory:
         return {}
-    path = path_of(directory, key)
+    path = _path(directory, key)
     try:
         if problem := distrust(directory, code=False) or distrust(path, code=False):
             raise ValueError(problem)
@@ -73,7 +63,7 @@ def remember(directory: str, key: Mapping[str, object], measurements: Sequence[M
 
     Args:
         directory: of the cache, made where it is not there; "" for none.
-        key: as for `path_of`.
+        key: as for `recall`.
         measurements: all that are known for the key.
 
     Raises:
@@ -81,7 +71,7 @@ def remember(directory: str, key: Mapping[str, object], measurements: Sequence[M
     """
     if not directory:
         return
-    path = path_of(directory, key)
+    path = _path(directory, key)
     rows = [each.as_row() for each in measurements if not each.problem]
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     document = {"schema": SCHEMA, "key": dict(key), "written": written, "measurements": rows}
@@ -89,3 +79,7 @@ def remember(directory: str, key: Mapping[str, object], measurements: Sequence[M
         write_file(path, json.dumps(document, indent=1))
     except OSError as error:
         raise LaunchError(f"keep measurements in {directory}", str(error.strerror), ELSEWHERE) from None
+
+
+def _path(directory: str, key: Mapping[str, object]) -> str:
+    return os.path.join(directory, f"{digest(key)}.json")

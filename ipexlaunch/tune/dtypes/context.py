@@ -37,14 +37,9 @@ class Ground:
     """Runs a launch: (launch, inherited, tell, directory for the workers' output)."""
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The workers' variables, as far as they are the same for all."""
-        return {**self.inherited, **self.job.environment}
-
-    @property
     def dispatch(self) -> Dispatch:
         """What each library may use of the processor."""
-        return dispatch(self.topology.isa, self.environment)
+        return dispatch(self.topology.isa, {**self.inherited, **self.job.environment})
 
 
 def make_ground(

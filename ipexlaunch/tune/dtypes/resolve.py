@@ -112,7 +112,9 @@ def measure_known(
     missing = [each for each in wanted if each not in found]
     if missing:
         check_place(ground.cache)
-        ground.tell(_announcement(missing, ground, seconds))
+        names, count = ", ".join(each.name for each in missing), len(ground.plan.chosen)
+        told = f"measuring on {count} instance{'s' * (count != 1)}, {seconds:g} s each once prepared: {names}"
+        ground.tell(told)
         fresh = measure(ground, job, missing, seconds=seconds, layers=layers)
         found |= {each.candidate: each for each in fresh}
         remember(ground.cache, key, list(found.values()))
@@ -144,11 +146,6 @@ def decide(
     key = _key(job, ground, None, seconds)
     remember(ground.cache, key, list({**recall(ground.cache, key, ground.tell), **found}.values()))
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
-
-
-def _announcement(missing: Sequence[Candidate], ground: Ground, seconds: float) -> str:
-    names, count = ", ".join(each.name for each in missing), len(ground.plan.chosen)
-    return f"measuring on {count} instance{'s' * (count != 1)}, {seconds:g} s each once prepared: {names}"
 
 
 def _key(job: ModelJob, ground: Ground, layers: int | None, seconds: float) -> dict[str, object]:
