@@ -17,7 +17,7 @@ from ipexlaunch.tune.memory_fits import fits, running_settings
 from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.splits import Split
 from ipexlaunch.tune.successive_rounds import Standing, rounds_of, standings
-from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, estimates, lasted
+from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, estimates, failed_settings, lasted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +131,10 @@ def pick(history: Sequence[Tried]) -> Setting | None:
     Args:
         history: every run.
     """
-    if leader := next(iter(standings(history, failed_settings(history))), None):
+    if leader := next(iter(standings(history)), None):
         return leader.setting
     found = estimates(history)
     return max(found, key=lambda setting: found[setting]) if found else None
-
-
-def failed_settings(history: Sequence[Tried]) -> frozenset[Setting]:
-    """Those with a run that does not count."""
-    return frozenset(run.setting for run in history if not run.counts)
 
 
 def _finished(history: Sequence[Tried], why: str) -> Finished:
@@ -210,7 +205,7 @@ def _explore(space: Space, topology: Topology, history: Sequence[Tried], rule: R
     leader = pick(history)
     if leader is None:
         return Propose() if len(tried) < min(len(space), 2 * rule.proposals + len(space.splits)) else None
-    leaders = [leader, *(each.setting for each in standings(history, failed_settings(history))[1:2])]
+    leaders = [leader, *(each.setting for each in standings(history)[1:2])]
     neighbours = [setting for each in leaders for setting in space.neighbours(each) if fresh(setting)]
     proposed = _proposed_in_vain(history)
     may_propose = proposed < rule.proposals and len(tried) < len(space)
@@ -257,7 +252,7 @@ def _contestants(history: Sequence[Tried], number: int, rule: Rule) -> list[Sett
     if number == 1:
         near = [setting for setting in by_rate if brief[setting] >= best - rule.margin]
         return max(near, by_rate[:LEAST_RACERS], key=len)[: 2 * racers]
-    table = standings(history, failed)
+    table = standings(history)
     raced = {setting for row in rounds_of(history).values() for setting in row}
     if number == 2:  # two short runs of each are known: the first tells as much as the second
         staying = [each.setting for each in table if each.behind < rule.margin * 2 / 3][:racers]

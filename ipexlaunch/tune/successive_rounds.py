@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from ipexlaunch.tune.space import Setting
-from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, log_rate
+from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, failed_settings, log_rate
 
 SURE = 2.0
 """Standard errors behind the leader at which a setting is out: one-sided, 2.3 %."""
@@ -59,7 +59,7 @@ def rounds_of(history: Sequence[Tried]) -> dict[int, dict[Setting, float]]:
     return {EXPLORING: seen, **found} if seen else found
 
 
-def standings(history: Sequence[Tried], failed: frozenset[Setting] = frozenset()) -> list[Standing]:
+def standings(history: Sequence[Tried]) -> list[Standing]:
     """Every setting that has raced and did not fail, the leader first.
 
     The leader is not the one with the best mean but the one whose mean less its error is best: a setting that ran once
@@ -67,8 +67,8 @@ def standings(history: Sequence[Tried], failed: frozenset[Setting] = frozenset()
 
     Args:
         history: all runs.
-        failed: settings with a run that does not count.
     """
+    failed = failed_settings(history)
     rounds = {number: {s: y for s, y in row.items() if s not in failed} for number, row in rounds_of(history).items()}
     levels = _levels(rounds)
     if not levels:

@@ -55,9 +55,15 @@ def by_setting(history: Iterable[Tried]) -> dict[Setting, list[Tried]]:
     return found
 
 
-def usable(history: Iterable[Tried]) -> dict[Setting, list[Tried]]:
-    """The same of the settings that may be picked: one failed run takes a setting out for good."""
-    return {setting: runs for setting, runs in by_setting(history).items() if all(run.counts for run in runs)}
+def failed_settings(history: Iterable[Tried]) -> frozenset[Setting]:
+    """Those with a run that does not count: one takes a setting out for good."""
+    return frozenset(run.setting for run in history if not run.counts)
+
+
+def usable(history: Sequence[Tried]) -> dict[Setting, list[Tried]]:
+    """The runs of each setting that may be picked."""
+    failed = failed_settings(history)
+    return by_setting(run for run in history if run.setting not in failed)
 
 
 def estimates(history: Sequence[Tried]) -> dict[Setting, float]:

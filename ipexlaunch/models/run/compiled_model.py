@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -20,27 +20,23 @@ Builder = Callable[[torch.nn.Module, Path], Mapping[str, object]]
 """Compiles a converted model into a file, and tells what must be known to call it."""
 
 
-class Maker(Protocol):
-    """Gives compiled programs; in prepare_torch.py it is a cache that converts and compiles where it must."""
-
-    def make(self, shapes: Mapping[str, object], build: Builder) -> tuple[LoadedProgram, Mapping[str, object]]:
-        """The program for these shapes, with what its build told."""
-        ...
+Make = Callable[[Mapping[str, object], Builder], tuple[LoadedProgram, Mapping[str, object]]]
+"""Gives the program for these shapes, with what its build told; by prepare_torch.py's cache, which may compile it."""
 
 
 class CompiledModel(torch.nn.Module):  # type: ignore[misc]
     """Called with a batch, it gives logits or hidden states as a transformers output."""
 
-    def __init__(self, model: torch.nn.Module, maker: Maker) -> None:
+    def __init__(self, model: torch.nn.Module, make: Make) -> None:
         """Nothing is compiled yet.
 
         Args:
             model: its configuration is kept.
-            maker: gives the programs.
+            make: gives the programs.
         """
         super().__init__()
         self.config: Any = getattr(model, "config", None)
-        self.maker = maker
+        self.make = make
         self.programs: dict[tuple[object, ...], tuple[LoadedProgram, type]] = {}
 
     def program(self, batch: Mapping[str, torch.Tensor]) -> tuple[LoadedProgram, type]:
@@ -49,7 +45,7 @@ class CompiledModel(torch.nn.Module):  # type: ignore[misc]
         found = self.programs.get(key)
         if found is None:
             shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
-            program, details = self.maker.make(shapes, lambda model, path: _build_forward(model, batch, path))
+            program, details = self.make(shapes, lambda model, path: _build_forward(model, batch, path))
             found = self.programs[key] = (program, _output_type(str(details["output"])))
         return found
 
@@ -66,17 +62,17 @@ class CompiledModel(torch.nn.Module):  # type: ignore[misc]
 class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
     """A decoder that generates the likeliest tokens, the prompt and each further token by a compiled program."""
 
-    def __init__(self, model: torch.nn.Module, maker: Maker) -> None:
+    def __init__(self, model: torch.nn.Module, make: Make) -> None:
         """Nothing is compiled yet.
 
         Args:
             model: its configuration is kept, and the tokens that end a text.
-            maker: gives the programs.
+            make: gives the programs.
         """
         super().__init__()
         self.config: Any = getattr(model, "config", None)
         self.generation_config: Any = getattr(model, "generation_config", None)
-        self.maker = maker
+        self.make = make
         self.searches: dict[tuple[int, int], GreedySearch] = {}
         self.programs: list[LoadedProgram] = []
 
@@ -171,7 +167,7 @@ class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
             compile_program(DecodeStep(model, whole), example, path)
             return details
 
-        return self.maker.make({"inputs": inputs, "tokens": tokens, "positions": positions, "whole": whole}, build)
+        return self.make({"inputs": inputs, "tokens": tokens, "positions": positions, "whole": whole}, build)
 
 
 class _FirstField(torch.nn.Module):  # type: ignore[misc]

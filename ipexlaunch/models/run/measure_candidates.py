@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.models.engines.accuracy import Answers
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate
 from ipexlaunch.models.engines.measurement import Measurement
 from ipexlaunch.models.engines.measuring_job import FEW_LAYERS, LARGEST_WHOLE_MODEL, MeasuringJob
@@ -55,12 +54,11 @@ def measure_candidates(
 
 @dataclass
 class _Row:
-    candidate: Candidate
+    found: Measurement
     in_turn: InTurn | None = None
-    prepare_s: float = 0.0
-    answers: Answers | None = None
-    notes: tuple[str, ...] = ()
-    problem: str = ""
+
+    def note(self, **found: Any) -> None:
+        self.found = replace(self.found, **found)
 
 
 class _Session:
@@ -76,7 +74,8 @@ class _Session:
         layers = measuring.layers if measuring.layers is not None else _layers_to_measure(self.job)
         self.loaded: Loaded = load_model(self.job, layers=layers)
         self.inputs: Inputs = make_inputs(self.job, self.loaded)
-        self.notes = _notes(layers, self.loaded.config)
+        whole = layers is None
+        self.notes = () if whole else (f"measured by its first {self.loaded.config.num_hidden_layers} layers",)
         self.reference = Prepared(model=self.loaded.model, candidate=REFERENCE)
         self.answers: Reference = take_reference(self.loaded.model, self.job.task, self.inputs.batches[:1])
         self.call_reference = _caller(self.reference, self.job, self.inputs)
@@ -85,15 +84,15 @@ class _Session:
 
     def measure(self, candidate: Candidate, name: str, meet: Callable[[], None]) -> None:
         """Add the row of one candidate."""
-        row = _Row(candidate=candidate)
+        row = _Row(Measurement(candidate=candidate, random_weights=self.loaded.random))
         self.rows.append(row)
         call: Callable[[], float] | None = None
         first_s = 0.0
         try:
             self.say(f"preparing {name}")
-            call, first_s = self._prepared(row)
+            call, first_s = self._prepared(candidate, row)
         except Exception as error:  # what an engine raises is the finding: the row says it
-            row.problem = _told(error)
+            row.note(problem=_told(error))
         meet()
         try:
             if call is not None:
@@ -102,21 +101,21 @@ class _Session:
                     self.call_reference, call, self.seconds, first_s, one_stretch=self.one_stretch
                 )
         except Exception as error:
-            row.problem = _told(error)
+            row.note(problem=_told(error))
         del call
         torch._dynamo.reset()
         gc.collect()
 
-    def _prepared(self, row: _Row) -> tuple[Callable[[], float], float]:
+    def _prepared(self, candidate: Candidate, row: _Row) -> tuple[Callable[[], float], float]:
         """A way to make one call, and the seconds of one, warmed up; the answers are compared on the way."""
         began = monotonic()
-        import_engine(row.candidate)
-        prepared = self.reference if row.candidate == REFERENCE else self._prepare(row.candidate)
+        import_engine(candidate)
+        prepared = self.reference if candidate == REFERENCE else self._prepare(candidate)
         call = _caller(prepared, self.job, self.inputs)
         call()
-        row.prepare_s = monotonic() - began
-        row.answers = compare(prepared, self.answers)
-        row.notes = (*self.notes, *prepared.notes)
+        row.note(prepare_s=monotonic() - began)
+        row.note(answers=compare(prepared, self.answers))
+        row.note(notes=(*self.notes, *prepared.notes))
         first_s = call()
         return call, first_s
 
@@ -140,26 +139,19 @@ class _Session:
         return [self._measurement(row, base) for row in self.rows]
 
     def _measurement(self, row: _Row, base: float | None) -> Measurement:
-        plain = Measurement(
-            candidate=row.candidate,
-            answers=row.answers,
-            random_weights=self.loaded.random,
-            prepare_s=row.prepare_s,
-            notes=row.notes,
-            problem=row.problem,
-        )
-        if row.in_turn is None or base is None or row.problem:
-            return plain
+        if row.in_turn is None or base is None or row.found.problem:
+            return row.found
         # The reference against itself is 1 by definition; what was timed of it only tells the noise.
-        relative = 1.0 if row.candidate == REFERENCE else row.in_turn.relative
+        itself = row.found.candidate == REFERENCE
+        relative = 1.0 if itself else row.in_turn.relative
         return replace(
-            plain,
+            row.found,
             call_s=base * relative,
             reference_s=base,
             items_per_s=self.job.batch_size / (base * relative),
             reference_items_per_s=self.job.batch_size / base,
             calls=row.in_turn.calls,
-            spread=None if row.candidate == REFERENCE else row.in_turn.spread,
+            spread=None if itself else row.in_turn.spread,
         )
 
 
@@ -175,10 +167,6 @@ def _caller(prepared: Prepared, job: ModelJob, inputs: Inputs) -> Callable[[], f
         return done.first_token_s + (job.new_tokens - 1) * median(done.next_token_s)
 
     return call
-
-
-def _notes(layers: int | None, config: Any) -> tuple[str, ...]:
-    return () if layers is None else (f"measured by its first {config.num_hidden_layers} layers",)
 
 
 def _layers_to_measure(job: ModelJob) -> int | None:

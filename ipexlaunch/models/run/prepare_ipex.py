@@ -43,16 +43,13 @@ Graph = Callable[..., Mapping[str, torch.Tensor]]
 
 
 def prepare(
-    model: torch.nn.Module, candidate: Candidate, example_inputs: Batch, task: Task, *, checkpoint: str = ""
+    model: torch.nn.Module, candidate: Candidate, example_inputs: Batch, task: Task, *, checkpoint: str
 ) -> Prepared:
     """Convert the model as Intel's own examples do, and say where IPEX could not.
 
-    Args:
-        model: in fp32 and eval mode; it is taken apart.
-        candidate: fp32, bf16, fp16, or weight-only int8 and int4 with a group size and a low-precision mode.
-        example_inputs: a batch of the shape that will be run; graphs are recorded for it.
-        task: generate goes through ipex.llm.optimize.
-        checkpoint: directory of 4-bit weights, for int4 and decoders that IPEX knows; "" for none.
+    Arguments as those of models/run/prepare.py: fp32, bf16, fp16, and weight-only int8 and int4 with a group size and a
+    low-precision mode; graphs are recorded for the example's shape; task generate goes through ipex.llm.optimize; a
+    checkpoint is one of int4 for decoders that IPEX knows.
 
     Raises:
         RequestError: IPEX refuses the candidate on this machine or for this model.

@@ -22,9 +22,6 @@ from ipexlaunch.models.run.compiled_model import CompiledDecoder, CompiledModel
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.quantise import check, convert
 
-DEFAULT_NEW_TOKENS = 64
-"""A decoder is compiled for so many unless more are asked for; others are compiled when they come."""
-
 
 def prepare(
     model: torch.nn.Module,
@@ -32,22 +29,14 @@ def prepare(
     example_inputs: Batch,
     task: Task,
     *,
-    new_tokens: int = DEFAULT_NEW_TOKENS,
-    cache: str = "",
-    say: Callable[[str], None] = lambda _: None,
+    new_tokens: int,
+    cache: str,
+    say: Callable[[str], None],
 ) -> Prepared:
     """Compile the model for batches of the example's shape, or load it from the cache.
 
-    Batches of another shape are compiled when they come.
-
-    Args:
-        model: in fp32; it is converted in place when it must be compiled.
-        candidate: of engine torch.
-        example_inputs: one batch of the shape that will be run.
-        task: what the calls will be.
-        new_tokens: how many tokens will be generated for each input (task generate).
-        cache: directory of compiled programs; "" for none.
-        say: told "waiting for compilation" and "compiling" when they begin.
+    Batches of another shape are compiled when they come. Arguments as those of models/run/prepare.py; the model is
+    converted in place when it must be compiled.
 
     Raises:
         RequestError: a candidate that torch has no kernels for.
@@ -55,10 +44,10 @@ def prepare(
     check(candidate)
     maker = _ProgramMaker(model, candidate, cache, say)
     if task == "generate":
-        decoder = CompiledDecoder(model, maker)
+        decoder = CompiledDecoder(model, maker.make)
         decoder.search(tuple(example_inputs["input_ids"].shape), new_tokens)
         return maker.prepared(decoder)
-    compiled = CompiledModel(model, maker)
+    compiled = CompiledModel(model, maker.make)
     compiled.program(example_inputs)
     return maker.prepared(compiled)
 

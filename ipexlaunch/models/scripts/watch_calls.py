@@ -133,30 +133,24 @@ class Watch:
         """Watch from the moment that the script imports torch, and transformers."""
         after_import(
             {
-                "torch.nn.modules.module": self.replace_call,
+                "torch.nn.modules.module": lambda module: self.replace(module.Module, "__call__", False),
                 "torch.compiler": _know_compiler,
                 "torch._dynamo.eval_frame": self.keep_from_compiling,
                 "torch.jit._trace": lambda module: self.mute(module, "trace", "trace_module"),
                 "torch.export": lambda module: self.mute(module, "export"),
-                "transformers.generation.utils": self.replace_generate,
+                "transformers.generation.utils": lambda module: self.replace(module.GenerationMixin, "generate", True),
             }
         )
 
-    def replace_call(self, module: ModuleType) -> None:
-        """Replace `torch.nn.Module.__call__`.
+    def replace(self, owner: Any, name: str, generates: bool) -> None:
+        """Put ours in the place of a method.
 
         Args:
-            module: torch.nn.modules.module.
+            owner: the class that has it.
+            name: of the method.
+            generates: what the handler is told.
         """
-        module.Module.__call__ = self.wrapped(module.Module.__call__, generates=False)
-
-    def replace_generate(self, module: ModuleType) -> None:
-        """Replace `GenerationMixin.generate`.
-
-        Args:
-            module: transformers.generation.utils.
-        """
-        module.GenerationMixin.generate = self.wrapped(module.GenerationMixin.generate, generates=True)
+        setattr(owner, name, self.wrapped(getattr(owner, name), generates))
 
     def keep_from_compiling(self, module: ModuleType) -> None:
         """Have dynamo begin behind our functions, not with them.

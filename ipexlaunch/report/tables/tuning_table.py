@@ -9,7 +9,6 @@ from statistics import median
 from ipexlaunch.machine.text_table import table_text
 from ipexlaunch.machine.wording import counted, wrapped
 from ipexlaunch.measure.format_number import format_number
-from ipexlaunch.tune.next_step import failed_settings
 from ipexlaunch.tune.outcome import Outcome, median_rate
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.successive_rounds import Standing, standings
@@ -45,7 +44,7 @@ def setting_rows(outcome: Outcome) -> tuple[list[list[str]], list[str]]:
         outcome: the search; who did not race stands behind those who did, by its short runs.
     """
     tried, best = by_setting(outcome.runs), outcome.best
-    raced = {each.setting: each for each in standings(outcome.runs, failed_settings(outcome.runs))}
+    raced = {each.setting: each for each in standings(outcome.runs)}
     level = median_rate(tried[best]) if best is not None else math.nan
     ran = [setting for setting, runs in tried.items() if all(run.counts for run in runs)]
     ran.sort(key=lambda setting: (setting != best, setting not in raced, _behind(setting, raced, tried, level)))
