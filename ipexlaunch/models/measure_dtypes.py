@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError, RequestError
@@ -41,7 +42,7 @@ def measure(measuring: MeasuringJob) -> None:
     worker.tell(**_dispatch())
     barrier = Barrier(measuring.meeting, worker.index, measuring.workers)
     for rows in measure_candidates(measuring, barrier.wait, worker.phase):
-        worker.tell(measurements=[row.as_row() for row in rows])
+        worker.tell(measurements=[asdict(row) for row in rows])
 
 
 def _measuring(arguments: Sequence[str]) -> MeasuringJob:

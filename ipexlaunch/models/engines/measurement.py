@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from statistics import fmean
 from typing import Any
 
@@ -53,13 +53,9 @@ class Measurement:
             return ""
         return judge(self.answers, self.candidate.dtype, random_weights=self.random_weights)
 
-    def as_row(self) -> dict[str, object]:
-        """As JSON can hold it; `from_row` reads it back."""
-        return asdict(self)
-
 
 def from_row(row: Mapping[str, Any]) -> Measurement:
-    """The measurement that `as_row` wrote.
+    """The measurement that `asdict` made a row of.
 
     Args:
         row: its fields, as JSON gives them.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import RequestError
@@ -35,8 +34,6 @@ class Loaded:
     parameters: int
     """Weights, each counted once where several layers share it."""
     random: bool
-    seconds: float
-    """To build or to read it."""
 
 
 def load_model(job: ModelJob, *, layers: int | None = None) -> Loaded:
@@ -49,7 +46,6 @@ def load_model(job: ModelJob, *, layers: int | None = None) -> Loaded:
     Raises:
         RequestError: no such model, no weights there, or a model that cannot do the task.
     """
-    began = monotonic()
     tokenizer = None
     if is_random(job.model):
         model = _build(job, layers)
@@ -67,7 +63,6 @@ def load_model(job: ModelJob, *, layers: int | None = None) -> Loaded:
         tokenizer=tokenizer,
         parameters=sum(weight.numel() for weight in model.parameters()),
         random=is_random(job.model),
-        seconds=monotonic() - began,
     )
 
 

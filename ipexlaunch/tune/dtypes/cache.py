@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import check_directory, write_file
@@ -72,7 +73,7 @@ def remember(directory: str, key: Mapping[str, object], measurements: Sequence[M
     if not directory:
         return
     path = _path(directory, key)
-    rows = [each.as_row() for each in measurements if not each.problem]
+    rows = [asdict(each) for each in measurements if not each.problem]
     written = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     document = {"schema": SCHEMA, "key": dict(key), "written": written, "measurements": rows}
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,7 @@ class FakeWorkers:
                 failures = (Failure(index=1, stage="load", code=self.exit_code, message="ended badly", time=1.0),)
                 Path(directory, "1.log").write_text(self.words)
                 break
-            rows.append(took(candidate, times[candidate.name], FP32_MS, answers=Answers(cosine=1.0)).as_row())
+            rows.append(asdict(took(candidate, times[candidate.name], FP32_MS, answers=Answers(cosine=1.0))))
         told = Told(facts={"measurements": json.loads(json.dumps(rows)), "amx": False, "aten": "AVX512"})
         if self.starts_measuring:
             told.phases.append(PhaseSpan("preparing something", 0.0, 1.0))
