@@ -42,6 +42,7 @@ def splits_of(topology: Topology, asked: Request) -> tuple[Split, ...]:
         RequestError: the request contradicts itself.
         PlanError: nothing fits what was asked for.
     """
+    nodes = {cpu.node for cpu in topology.cpus if cpu.id in topology.allowed_cpus}
     found: dict[frozenset[frozenset[int]], Split] = {}
     for smt in (True,) if asked.use_logical_cores else (False, True):
         request = replace(asked, use_logical_cores=smt)
@@ -51,7 +52,8 @@ def splits_of(topology: Topology, asked: Request) -> tuple[Split, ...]:
             except (PlanError, RequestError):
                 continue  # a size of another node, or more instances than the user's lists leave room for
             key = frozenset(instance.cpus for instance in plan.instances)
-            found.setdefault(key, _split(topology, plan, smt))
+            landmark = len(plan.instances) in (1, len(nodes))
+            found.setdefault(key, Split(name=_name(topology, plan), smt=smt, plan=plan, landmark=landmark))
     if not found:
         make_plan(topology, asked)  # raises, and says what fits
     named: dict[tuple[str, bool], Split] = {}  # the search tells them apart by these
@@ -62,12 +64,6 @@ def splits_of(topology: Topology, asked: Request) -> tuple[Split, ...]:
 
 def _order(split: Split) -> tuple[bool, int, int]:
     return split.smt, len(split.plan.instances), -len(split.plan.instances[0].cpus)
-
-
-def _split(topology: Topology, plan: Plan, smt: bool) -> Split:
-    nodes = {cpu.node for cpu in topology.cpus if cpu.id in topology.allowed_cpus}
-    landmark = len(plan.instances) in (1, len(nodes))
-    return Split(name=_name(topology, plan), smt=smt, plan=plan, landmark=landmark)
 
 
 def _name(topology: Topology, plan: Plan) -> str:

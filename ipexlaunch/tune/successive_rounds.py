@@ -76,28 +76,18 @@ def standings(history: Sequence[Tried]) -> list[Standing]:
     noise = noise_of(rounds)
     ran = {setting: sum(setting in row for row in rounds.values()) for setting in levels}
     leader = max(levels, key=lambda setting: levels[setting] - noise / math.sqrt(ran[setting]))
-    rows = [
-        Standing(setting=setting, rounds=ran[setting], behind=behind, error=error)
-        for setting in levels
-        for behind, error in [_behind(rounds, levels, noise, leader, setting)]
-    ]
-    return sorted(rows, key=lambda each: (each.setting != leader, each.behind))
 
+    def standing(setting: Setting) -> Standing:
+        behind, error = 0.0, 0.0
+        common = [row[leader] - row[setting] for row in rounds.values() if leader in row and setting in row]
+        if setting != leader and common:
+            behind = median(common) if len(common) > 2 else fmean(common)
+            error = noise * math.sqrt(2 / len(common))
+        elif setting != leader:
+            behind, error = levels[leader] - levels[setting], noise * math.sqrt(2)
+        return Standing(setting=setting, rounds=ran[setting], behind=behind, error=error)
 
-def _behind(
-    rounds: Mapping[int, Mapping[Setting, float]],
-    levels: Mapping[Setting, float],
-    noise: float,
-    leader: Setting,
-    setting: Setting,
-) -> tuple[float, float]:
-    """How far a setting is behind the leader, and the standard error of that."""
-    if setting == leader:
-        return 0.0, 0.0
-    common = [row[leader] - row[setting] for row in rounds.values() if leader in row and setting in row]
-    if not common:
-        return levels[leader] - levels[setting], noise * math.sqrt(2)
-    return (median(common) if len(common) > 2 else fmean(common)), noise * math.sqrt(2 / len(common))
+    return sorted(map(standing, levels), key=lambda each: (each.setting != leader, each.behind))
 
 
 def _levels(rounds: Mapping[int, Mapping[Setting, float]]) -> dict[Setting, float]:

@@ -113,6 +113,7 @@ class Row:
     library: str
     """Whose flags count: aten, onednn or ipex."""
     flags: list[str]
+    """Of the processor; "-" for none."""
     activations: list[str]
     expectation: Expectation
 
@@ -125,7 +126,7 @@ class Row:
             candidate.engine in self.engines
             and numbers in self.numbers
             and not {"any", candidate.activations}.isdisjoint(self.activations)
-            and flags.issuperset(self.flags)
+            and (flags | {"-"}).issuperset(self.flags)
         )
 
 
@@ -133,14 +134,8 @@ def _row(line: str) -> Row:
     head, reason, source = (part.strip() for part in line.split("|"))
     engines, numbers, library, flags, activations, fares = head.split()
     told: Any = {"fares": fares, "reason": reason, "source": source}
-    return Row(
-        engines.split(","),
-        numbers.split(","),
-        library,
-        [] if flags == "-" else flags.split(","),
-        activations.split(","),
-        Expectation(**told),
-    )
+    found = Expectation(**told)
+    return Row(engines.split(","), numbers.split(","), library, flags.split(","), activations.split(","), found)
 
 
 TABLE = tuple(map(_row, filter(None, _ROWS.replace("\n  |", " |").splitlines())))

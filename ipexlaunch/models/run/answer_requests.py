@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import torch
 
@@ -92,8 +93,13 @@ class AllDone:
         return torch.full((input_ids.shape[0],), not self._left, dtype=torch.bool, device=input_ids.device)
 
 
-Asked = tuple[str, OpenAIRequest]
-"""A request and its key."""
+class Asked(NamedTuple):
+    """A request with its key."""
+
+    key: str
+    request: OpenAIRequest
+    inputs: list[list[int]]
+    """The tokens of each of its inputs."""
 
 
 class Answering:
@@ -141,22 +147,18 @@ class Answering:
 
     def _rows(self, values: Sequence[object]) -> list[dict[str, Any]]:
         rows: dict[int, dict[str, Any]] = {}
-        places: list[int] = []
-        asked: list[Asked] = []
-        prompts: list[list[list[int]]] = []
+        asked: dict[int, Asked] = {}
         for place, value in enumerate(values):
             try:
                 request = read_request(value, self._job.task, self._job.new_tokens)
-                prompts.append(self._tokens(request))
-                asked.append((request_key(value), request))
-                places.append(place)
+                asked[place] = Asked(request_key(value), request, self._tokens(request))
             except BadRequest as error:
                 custom_id = value.get("custom_id") if isinstance(value, dict) else None
                 rows[place] = error_row(request_key(value), custom_id if isinstance(custom_id, str) else None, error)
         if asked:
-            bodies = self._embeddings(asked, prompts) if self._job.task == "embed" else self._texts_of(asked, prompts)
-            for place, (key, request), body in zip(places, asked, bodies, strict=True):
-                rows[place] = answer_row(key, request.custom_id, body)
+            make = self._embeddings if self._job.task == "embed" else self._texts_of
+            for (place, each), body in zip(asked.items(), make(list(asked.values())), strict=True):
+                rows[place] = answer_row(each.key, each.request.custom_id, body)
         return [rows[place] for place in range(len(values))]
 
     def _tokens(self, request: OpenAIRequest) -> list[list[int]]:
@@ -178,30 +180,35 @@ class Answering:
             raise BadRequest(f"a token is not one of the model's {self._texts.vocabulary}")
         return found
 
-    def _embeddings(self, asked: Sequence[Asked], prompts: Sequence[list[list[int]]]) -> list[dict[str, Any]]:
-        flat = [tokens for each in prompts for tokens in each]
+    def _embeddings(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+        flat = [tokens for each in asked for tokens in each.inputs]
         vectors: list[Any] = []
         most = self._texts.shapes.rows
         for begin in range(0, len(flat), most):
             part = flat[begin : begin + most]
             call = run_task(self._prepared, "embed", self._texts.batch_of(part), self._job.new_tokens)
             vectors += self._texts.answers(call.answer, len(part))
-        bodies, at = [], 0
-        for (_, request), mine in zip(asked, prompts, strict=True):
-            used = sum(map(len, mine))
-            own = vectors[at : at + len(mine)]
-            bodies.append(embedding_body(self._job.model, own, used, as_base64=request.base64))
-            at += len(mine)
-        return bodies
+        left = iter(vectors)
+        return [
+            embedding_body(
+                self._job.model,
+                list(islice(left, len(each.inputs))),
+                sum(map(len, each.inputs)),
+                as_base64=each.request.base64,
+            )
+            for each in asked
+        ]
 
-    def _texts_of(self, asked: Sequence[Asked], prompts: Sequence[list[list[int]]]) -> list[dict[str, Any]]:
-        samplings = [request.sampling for _, request in asked if request.sampling is not None]
-        made = self._generate([each[0] for each in prompts], samplings, [int(key[:12], 16) for key, _ in asked])
-        bodies, created = [], int(time.time())
-        for (key, request), tokens, mine, sampling in zip(asked, made, prompts, samplings, strict=True):
+    def _texts_of(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
+        samplings = [each.request.sampling for each in asked if each.request.sampling is not None]
+        prompts = [each.inputs[0] for each in asked]
+        made = self._generate(prompts, samplings, [int(each.key[:12], 16) for each in asked])
+        bodies, created, model = [], int(time.time()), self._job.model
+        for each, tokens, sampling in zip(asked, made, samplings, strict=True):
             text, finish, used = self._cut(tokens, sampling)
-            model, prompt_tokens = self._job.model, len(mine[0])
-            bodies.append(text_body(request.kind, key, created, model, text, finish, prompt_tokens, used))
+            bodies.append(
+                text_body(each.request.kind, each.key, created, model, text, finish, len(each.inputs[0]), used)
+            )
         return bodies
 
     def _generate(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
@@ -18,7 +17,7 @@ from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import CompileCache, Program
 from ipexlaunch.models.run.compile_program import LoadedProgram, identify_kernels, identify_weights
-from ipexlaunch.models.run.compiled_model import CompiledDecoder, CompiledModel
+from ipexlaunch.models.run.compiled_model import Builder, CompiledDecoder, CompiledModel
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.quantise import check, convert
 
@@ -66,21 +65,15 @@ class _ProgramMaker:
         self.convert_s = 0.0
         self.made: list[Program] = []
 
-    def make(
-        self, shapes: Mapping[str, object], build: Callable[[torch.nn.Module, Path], Mapping[str, object]]
-    ) -> tuple[LoadedProgram, Mapping[str, object]]:
+    def make(self, shapes: Mapping[str, object], build: Builder) -> tuple[LoadedProgram, Mapping[str, object]]:
         """The program for these shapes, with what its build told."""
-
-        def build_converted(path: Path) -> Mapping[str, object]:
-            return build(self._converted(), path)
-
         key = {
             "weights": self.identity,
             "candidate": asdict(self.candidate),
             "kernels": identify_kernels(),
             "shapes": shapes,
         }
-        program = self.programs.program(key, build_converted)
+        program = self.programs.program(key, lambda path: build(self._converted(), path))
         self.made.append(program)
         return LoadedProgram(program.path), program.details
 

@@ -1,4 +1,7 @@
-"""Times calls: a candidate and the reference in turn, with all workers at once; and what is spent outside programs."""
+"""Times calls: a candidate and the reference in turn, with all workers at once; and what is spent outside programs.
+
+In turn, so that a host that slows down slows both; at once, so that all load the host together.
+"""
 
 from __future__ import annotations
 

@@ -10,17 +10,14 @@ import importlib
 import sys
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
 from ipexlaunch.models.scripts.watch_calls import Original
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
 
 LEFT_ALONE = object()
 EXIT_REFUSED = 2
@@ -118,38 +115,32 @@ class AutoIpex:
             self._end(f"load IPEX: {error}")
         reference = None if generates else _reference(torch, original, model, args, kwargs)
         try:
-            optimised = converter.optimise(
-                model,
-                original,
-                args,
-                kwargs,
-                dtype=self.options.dtype,
-                graph=self.options.graph,
-                generates=generates,
-            )
+            how = {"dtype": self.options.dtype, "graph": self.options.graph, "generates": generates}
+            optimised = converter.optimise(model, original, args, kwargs, **how)
         except IpexLaunchError as error:
             self._end(str(error))
         self._known[id(model)] = weakref.ref(model), optimised
         self.done.append(f"{_name(model)}: {optimised.how}")
         for note in optimised.notes:
             self._once(f"{_name(model)}: {note}")
-        facts: dict[str, object] = {}
-        if reference is None:
-            why = "generate makes other texts of equal worth" if generates else "a call more could change its arguments"
-            facts["check"] = f"not checked: {why}"
-            self._once(f"the answers of {_name(model)} are not compared with fp32: {why}")
-        else:
+        words = wrong = ""
+        why = "generate makes other texts of equal worth" if generates else "a call more could change its arguments"
+        if reference is not None:
+            why = NOT_COMPARABLE
             words, wrong = converter.wrong(reference, optimised.call(original, args, kwargs), self.options.dtype)
-            facts["check"] = words or f"not checked: {NOT_COMPARABLE}"
-            if not words:
-                self._once(f"the answers of {_name(model)} are not compared with fp32: {NOT_COMPARABLE}")
-            if wrong:
-                worker.invalid(f"wrong answers of {_name(model)} by IPEX in {self.options.dtype}: {wrong}")
+        if not words:
+            self._once(f"the answers of {_name(model)} are not compared with fp32: {why}")
+        if wrong:
+            worker.invalid(f"wrong answers of {_name(model)} by IPEX in {self.options.dtype}: {wrong}")
         if self.options.verbose:
             self._profile(optimised, original, args, kwargs)
         self.seconds += monotonic() - begun
         worker.tell(
-            engine="ipex", dtype=self.options.dtype, optimised=self.done, convert_s=round(self.seconds, 3), **facts
+            engine="ipex",
+            dtype=self.options.dtype,
+            optimised=self.done,
+            convert_s=round(self.seconds, 3),
+            check=words or f"not checked: {why}",
         )
 
     def _profile(self, optimised: Any, original: Original, args: Any, kwargs: Any) -> None:

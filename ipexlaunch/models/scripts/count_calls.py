@@ -11,15 +11,13 @@ import sys
 import threading
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from time import perf_counter
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipexlaunch.models.scripts.call_sizes import items_of, new_tokens, vmapped_items
 from ipexlaunch.models.scripts.watch_calls import Original
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def counts_itself(worker: ModuleType) -> str:
