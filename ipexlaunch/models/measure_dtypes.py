@@ -40,7 +40,7 @@ def measure(measuring: MeasuringJob) -> None:
     from ipexlaunch.models.run.measure_candidates import measure_candidates
 
     worker.tell(**_dispatch())
-    barrier = Barrier(measuring.meeting, worker.index, measuring.workers)
+    barrier = Barrier(measuring.barrier, worker.index, measuring.workers)
     for rows in measure_candidates(measuring, barrier.wait, worker.phase):
         worker.tell(measurements=[asdict(row) for row in rows])
 

@@ -8,7 +8,7 @@ from ipexlaunch.models.engines.candidate import Dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class AnswerSimilarity:
     """What a comparison with eager fp32 on the same input found; None where the task has no such figure."""
 
     cosine: float | None = None
@@ -49,7 +49,7 @@ bits and int8 about 7, which by the last layer is an error of some per cent; int
 kernel that is wrong gives about 1.4 (unrelated logits) and no agreement."""
 
 
-def judge(answers: Answers, dtype: Dtype, *, random_weights: bool = False) -> str:
+def judge(answers: AnswerSimilarity, dtype: Dtype, *, random_weights: bool = False) -> str:
     """What is wrong with the answers, with its numbers; "" where they keep the bound of their dtype.
 
     Args:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from statistics import fmean
 from typing import Any
 
-from ipexlaunch.models.engines.accuracy import Answers, judge
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity, judge
 from ipexlaunch.models.engines.candidate import Candidate
 
 
@@ -27,7 +27,7 @@ class Measurement:
     """That were timed, of all workers."""
     spread: float | None = None
     """How uncertain the rate is: half of the interquartile range of several timings as a share of it; None for one."""
-    answers: Answers | None = None
+    answers: AnswerSimilarity | None = None
     random_weights: bool = False
     """Whether the answers are those of a model that was never trained."""
     prepare_s: float = 0.0
@@ -71,7 +71,7 @@ def from_row(row: Mapping[str, Any]) -> Measurement:
         **{
             **row,
             "candidate": candidate,
-            "answers": None if answers is None else Answers(**answers),
+            "answers": None if answers is None else AnswerSimilarity(**answers),
             "notes": tuple(row["notes"]),
         }
     )
@@ -132,10 +132,10 @@ def _mean(values: Sequence[object], name: str) -> float | None:
     return fmean(known) if (known := _known(values, name)) else None
 
 
-def _worst(answers: Sequence[Answers]) -> Answers | None:
+def _worst(answers: Sequence[AnswerSimilarity]) -> AnswerSimilarity | None:
     if not answers:
         return None
-    return Answers(
+    return AnswerSimilarity(
         cosine=min(_known(answers, "cosine"), default=None),
         agreement=min(_known(answers, "agreement"), default=None),
         logit_error=max(_known(answers, "logit_error"), default=None),

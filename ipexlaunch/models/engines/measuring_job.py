@@ -38,10 +38,10 @@ class MeasuringJob:
     """Measure so many of the first layers; None for all, or FEW_LAYERS of a large model."""
     one_stretch: bool = False
     """Time each candidate's calls one after the other, with the reference before and after them only."""
-    meeting: str = ""
+    barrier: str = ""
     """A directory in which the workers wait for each other, so that all measure the same at the same time."""
     workers: int = 1
-    """How many meet there."""
+    """How many wait there."""
 
     def to_json(self) -> str:
         """One line, which `from_json` reads back to the same value."""

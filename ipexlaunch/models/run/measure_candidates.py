@@ -32,7 +32,7 @@ FIRST_LINE = 200
 
 
 def measure_candidates(
-    measuring: MeasuringJob, meet: Callable[[], None], say: Callable[[str], None]
+    measuring: MeasuringJob, wait: Callable[[], None], say: Callable[[str], None]
 ) -> Iterator[list[Measurement]]:
     """Measure one candidate after the other, and give everything measured so far after each.
 
@@ -40,7 +40,7 @@ def measure_candidates(
 
     Args:
         measuring: what, and for how long.
-        meet: waits for the other workers; called just before each candidate is timed, prepared or not.
+        wait: waits for the other workers; called just before each candidate is timed, prepared or not.
         say: told what this is busy with.
 
     Raises:
@@ -48,7 +48,7 @@ def measure_candidates(
     """
     session = _Session(measuring, say)
     for number, candidate in enumerate(measuring.candidates, start=1):
-        session.measure(candidate, f"{candidate.name} ({number} of {len(measuring.candidates)})", meet)
+        session.measure(candidate, f"{candidate.name} ({number} of {len(measuring.candidates)})", wait)
         yield session.measurements()
 
 
@@ -82,7 +82,7 @@ class _Session:
         self.call_reference()
         self.rows: list[_Row] = []
 
-    def measure(self, candidate: Candidate, name: str, meet: Callable[[], None]) -> None:
+    def measure(self, candidate: Candidate, name: str, wait: Callable[[], None]) -> None:
         """Add the row of one candidate."""
         row = _Row(Measurement(candidate=candidate, random_weights=self.loaded.random))
         self.rows.append(row)
@@ -93,7 +93,7 @@ class _Session:
             call, first_s = self._prepared(candidate, row)
         except Exception as error:  # what an engine raises is the finding: the row says it
             row.note(problem=_told(error))
-        meet()
+        wait()
         try:
             if call is not None:
                 self.say(f"measuring {name}")

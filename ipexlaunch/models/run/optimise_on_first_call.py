@@ -20,7 +20,7 @@ from torch.jit import TracerWarning
 import intel_extension_for_pytorch as ipex  # isort: skip (it wants torch first)
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.accuracy import Answers, judge
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity, judge
 from ipexlaunch.models.engines.candidate import Dtype
 from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.prepare import Context, torch_dtype
@@ -182,7 +182,7 @@ def wrong(reference: Result, result: Result, dtype: Dtype) -> tuple[str, str]:
     if first is None or second is None or first.shape != second.shape or not first.dim():
         return "", ""
     rows = [tensor.detach().double().reshape(tensor.shape[0], -1) for tensor in (first, second)]
-    answers = Answers(cosine=float(torch.nn.functional.cosine_similarity(*rows, dim=1).min()))
+    answers = AnswerSimilarity(cosine=float(torch.nn.functional.cosine_similarity(*rows, dim=1).min()))
     return answers.words, judge(answers, dtype)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.batches import special_tokens
@@ -175,7 +175,7 @@ def take_reference(
     return Reference(task=task, batches=tuple(batches), answers=logits, tokens=tokens)
 
 
-def compare(prepared: Prepared, reference: Reference) -> Answers:
+def compare(prepared: Prepared, reference: Reference) -> AnswerSimilarity:
     """How far the prepared model's answers are from the reference's.
 
     A decoder is led along the reference's own tokens, through the very `generate` that is measured, so that one
@@ -220,7 +220,7 @@ def _forced_logits(prepared: Prepared, batch: Batch, tokens: torch.Tensor) -> to
     return torch.stack(leader.said, dim=1)
 
 
-def _logit_errors(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> Answers:
+def _logit_errors(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> AnswerSimilarity:
     """Over the last dimension, the worst input's; what `generate` forbids (an end too early) is -inf in both."""
     same = total = 0
     worst = 0.0
@@ -235,7 +235,7 @@ def _logit_errors(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) 
         size = spread.flatten(1).norm(dim=1) if there.dim() == 3 else spread.norm(dim=1).square().mean().sqrt()
         relative = error.flatten(1).norm(dim=1) / size.clamp(min=1e-6)
         worst = max(worst, float(relative.nan_to_num(nan=torch.inf).max()))
-    return Answers(agreement=same / total, logit_error=worst)
+    return AnswerSimilarity(agreement=same / total, logit_error=worst)
 
 
 def _centred(values: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
@@ -243,7 +243,9 @@ def _centred(values: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
     return torch.where(allowed, kept - kept.sum(-1, keepdim=True) / allowed.sum(-1, keepdim=True), 0.0)
 
 
-def _cosines(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> Answers:
+def _cosines(
+    ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]
+) -> AnswerSimilarity:
     """Of each input's answer with the reference's: its vector, or all its states of real tokens as one vector."""
     worst = 1.0
     for here, there, mask in zip(ours, theirs, masks, strict=True):
@@ -251,4 +253,4 @@ def _cosines(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor], masks
             here, there = here * mask.unsqueeze(-1), there * mask.unsqueeze(-1)
         cosine = torch.nn.functional.cosine_similarity(here.flatten(1).double(), there.flatten(1).double(), dim=1)
         worst = min(worst, float(cosine.nan_to_num(nan=-1.0).min()))
-    return Answers(cosine=worst)
+    return AnswerSimilarity(cosine=worst)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from ipexlaunch.machine.text_table import table_text
 from ipexlaunch.machine.wording import wrapped
-from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.choose import Weighed, call_ms, verdict
 
 HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "verdict")
@@ -39,7 +39,7 @@ def _three_digits(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
-def _figures(answers: Answers | None) -> str:
+def _figures(answers: AnswerSimilarity | None) -> str:
     """The worst cosine, or agreement and logit error."""
     if answers is None:
         return ""

@@ -59,7 +59,7 @@ def check_place(directory: str) -> None:
         check_directory(directory, "measurements", ELSEWHERE)
 
 
-def remember(directory: str, key: Mapping[str, object], measurements: Sequence[Measurement]) -> None:
+def store_measurements(directory: str, key: Mapping[str, object], measurements: Sequence[Measurement]) -> None:
     """Keep measurements; what did not run is left out, for the next time may find it repaired.
 
     Args:

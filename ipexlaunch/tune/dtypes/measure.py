@@ -59,7 +59,7 @@ def measure(
                 seconds=seconds,
                 layers=layers,
                 one_stretch=one_stretch,
-                meeting=tempfile.mkdtemp(dir=directory),
+                barrier=tempfile.mkdtemp(dir=directory),
                 workers=len(ground.plan.chosen),
             )
             run = ground.run(_launch(ground, wanted), ground.inherited, ground.tell, directory)
@@ -69,16 +69,16 @@ def measure(
             rows += done
             left = left[len(done) :]
             if left:
-                rows.append(_casualty(run, left[0], directory))
+                rows.append(_crashed(run, left[0], directory))
                 left = left[1:]
     return rows
 
 
-RUN_OFF_TURNS = 2
+FINAL_TURNS = 2
 """Of each finalist: one after the other, and then the other way round."""
 
 
-def run_off(
+def measure_finals(
     ground: Ground, job: ModelJob, finalists: Sequence[Candidate], *, seconds: float = MEASURED_S
 ) -> list[Measurement]:
     """Measure candidates that are nearly equally fast once more, as jobs run them: each in processes of its own.
@@ -96,7 +96,7 @@ def run_off(
     rows: dict[Candidate, list[Measurement]] = {candidate: [] for candidate in finalists}
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
         cached = replace(job, cache=job.cache or directory)
-        for turn in range(RUN_OFF_TURNS):
+        for turn in range(FINAL_TURNS):
             for candidate in list(finalists)[:: -1 if turn % 2 else 1]:
                 found = measure(ground, cached, [candidate], seconds=seconds, one_stretch=True)
                 rows[candidate] += found
@@ -131,7 +131,7 @@ def _told(record: WorkerRecord) -> list[Measurement]:
     return [from_row(row) for row in found] if isinstance(found, list) else []
 
 
-def _casualty(run: Run, candidate: Candidate, directory: str) -> Measurement:
+def _crashed(run: Run, candidate: Candidate, directory: str) -> Measurement:
     """The row of the candidate that the run ended with.
 
     Raises:

@@ -21,9 +21,9 @@ from ipexlaunch.models.engines.choose import (
 from ipexlaunch.models.engines.measuring_job import MEASURED_S
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.quantized_form import AS_IT_COMES, QuantizedForm
-from ipexlaunch.tune.dtypes.cache import check_place, recall, remember
+from ipexlaunch.tune.dtypes.cache import check_place, recall, store_measurements
 from ipexlaunch.tune.dtypes.context import Ground
-from ipexlaunch.tune.dtypes.measure import measure, run_off
+from ipexlaunch.tune.dtypes.measure import measure, measure_finals
 from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
 
 
@@ -117,7 +117,7 @@ def measure_known(
         ground.tell(told)
         fresh = measure(ground, job, missing, seconds=seconds, layers=layers)
         found |= {each.candidate: each for each in fresh}
-        remember(ground.cache, key, list(found.values()))
+        store_measurements(ground.cache, key, list(found.values()))
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 
@@ -140,11 +140,11 @@ def decide(
     if not near or all(found[candidate].run_off for candidate in near):
         return tuple(known)
     ground.tell(f"measuring again, each alone: {', '.join(candidate.name for candidate in near)}")
-    found |= {each.candidate: each for each in run_off(ground, job, near, seconds=seconds)}
+    found |= {each.candidate: each for each in measure_finals(ground, job, near, seconds=seconds)}
     # An earlier run-off of others does not count beside this one.
     found = {each: row if each in near else replace(row, run_off=False) for each, row in found.items()}
     key = _key(job, ground, None, seconds)
-    remember(ground.cache, key, list({**recall(ground.cache, key, ground.tell), **found}.values()))
+    store_measurements(ground.cache, key, list({**recall(ground.cache, key, ground.tell), **found}.values()))
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from ipexlaunch.models.engines.accuracy import BOUNDS, Answers, judge
+from ipexlaunch.models.engines.accuracy import BOUNDS, AnswerSimilarity, judge
 from ipexlaunch.models.engines.candidate import DTYPES, Dtype
 
 NAN = float("nan")
@@ -14,26 +14,33 @@ NAN = float("nan")
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_reference_itself_is_right(dtype: Dtype) -> None:
-    assert judge(Answers(cosine=1.0, agreement=1.0, logit_error=0.0), dtype) == ""
+    assert judge(AnswerSimilarity(cosine=1.0, agreement=1.0, logit_error=0.0), dtype) == ""
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
-    "answers", [Answers(cosine=0.1), Answers(logit_error=1.4), Answers(cosine=NAN), Answers(logit_error=NAN), Answers()]
+    "answers",
+    [
+        AnswerSimilarity(cosine=0.1),
+        AnswerSimilarity(logit_error=1.4),
+        AnswerSimilarity(cosine=NAN),
+        AnswerSimilarity(logit_error=NAN),
+        AnswerSimilarity(),
+    ],
 )
-def test_a_broken_kernel_is_wrong_in_every_dtype(dtype: Dtype, answers: Answers) -> None:
+def test_a_broken_kernel_is_wrong_in_every_dtype(dtype: Dtype, answers: AnswerSimilarity) -> None:
     assert judge(answers, dtype, random_weights=True)
 
 
 def test_the_verdict_has_the_figure_and_the_bound() -> None:
-    assert judge(Answers(cosine=0.9931), "bf16") == (
+    assert judge(AnswerSimilarity(cosine=0.9931), "bf16") == (
         "the worst cosine with eager fp32 is 0.9931, bf16 must keep at least 0.995"
     )
-    assert judge(Answers(cosine=0.9931), "int4") == ""
+    assert judge(AnswerSimilarity(cosine=0.9931), "int4") == ""
 
 
 def test_agreement_counts_for_trained_weights_only() -> None:
-    answers = Answers(agreement=0.3, logit_error=0.02)
+    answers = AnswerSimilarity(agreement=0.3, logit_error=0.02)
     assert "agreement" in judge(answers, "bf16")
     assert judge(answers, "bf16", random_weights=True) == ""
 
@@ -47,5 +54,5 @@ def test_fewer_bits_never_have_the_stricter_bound() -> None:
 
 
 def test_words_have_only_what_there_is() -> None:
-    assert Answers(cosine=0.99912).words == "cosine 0.9991"
-    assert Answers(agreement=0.97, logit_error=0.0123).words == "agreement 97.0%, logit error 0.012"
+    assert AnswerSimilarity(cosine=0.99912).words == "cosine 0.9991"
+    assert AnswerSimilarity(agreement=0.97, logit_error=0.0123).words == "agreement 97.0%, logit error 0.012"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.choose import Weighed, call_ms, choose, expected, finalists, verdict, worth_measuring
 from ipexlaunch.models.engines.expectations import Expectation
@@ -19,7 +19,7 @@ from tests.models.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weig
 
 IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")
 IPEX_INT4 = weights("ipex", "int4", group_size=128)
-RIGHT = Answers(cosine=0.9999)
+RIGHT = AnswerSimilarity(cosine=0.9999)
 
 
 def weighed(**call_ms: float) -> list[Weighed]:
@@ -57,7 +57,7 @@ def test_as_slow_as_fp32_within_the_noise_is_no_reason_to_refuse() -> None:
 
 def test_auto_leaves_out_what_is_fast_and_wrong() -> None:
     rows = weighed(fp32=47, bf16=29)
-    wrong = took(IPEX_INT4, 5, answers=Answers(cosine=0.5))
+    wrong = took(IPEX_INT4, 5, answers=AnswerSimilarity(cosine=0.5))
     rows.append(Weighed(candidate=IPEX_INT4, expectation=OK, measurement=wrong))
     assert choose(rows, "auto", "auto").candidate == IPEX_BF16
     with pytest.raises(RequestError, match=r"worst cosine .* is 0\.5.*use --engine ipex --dtype bf16 \(29 ms\)"):
@@ -95,7 +95,7 @@ def test_drift_between_sessions_does_not_decide() -> None:
 def test_auto_is_never_slower_than_any_right_candidate(speeds: list[float], cosines: list[float]) -> None:
     candidates = [IPEX_FP32, IPEX_BF16, IPEX_INT4, REFERENCE, floating("torch", "bf16"), weights("torch", "int8")]
     rows = [
-        Weighed(candidate=each, expectation=OK, measurement=took(each, speed, answers=Answers(cosine=cosine)))
+        Weighed(candidate=each, expectation=OK, measurement=took(each, speed, answers=AnswerSimilarity(cosine=cosine)))
         for each, speed, cosine in zip(candidates, speeds, cosines, strict=False)
     ]
     right = [each for each in rows if each.right]
@@ -131,7 +131,7 @@ def test_verdicts() -> None:
     rows = weighed(fp32=47, bf16=29, int4=412)
     rows.append(Weighed(candidate=floating("ipex", "fp16"), expectation=Expectation(fares="unavailable", reason="x")))
     rows.append(Weighed(candidate=floating("eager", "fp16"), expectation=OK))
-    wrong = took(floating("eager", "bf16"), 1, answers=Answers(cosine=0.0))
+    wrong = took(floating("eager", "bf16"), 1, answers=AnswerSimilarity(cosine=0.0))
     rows.append(Weighed(candidate=wrong.candidate, expectation=OK, measurement=wrong))
     broken = Measurement(candidate=floating("torch", "bf16"), problem="no compiler")
     rows.append(Weighed(candidate=broken.candidate, expectation=OK, measurement=broken))
@@ -148,19 +148,21 @@ def test_verdicts() -> None:
 
 
 def test_rows_survive_json() -> None:
-    row = took(IPEX_INT4, 5, answers=Answers(agreement=0.9, logit_error=0.1), notes=("half",), random_weights=True)
+    row = took(
+        IPEX_INT4, 5, answers=AnswerSimilarity(agreement=0.9, logit_error=0.1), notes=("half",), random_weights=True
+    )
     assert from_row(json.loads(json.dumps(asdict(row)))) == row
     with pytest.raises(ValueError, match="colour"):
         from_row({**asdict(row), "colour": 1})
 
 
 def test_workers_rates_are_added_and_their_worst_answers_count() -> None:
-    one = took(IPEX_BF16, 10, answers=Answers(cosine=0.999), notes=("a",))
-    other = took(IPEX_BF16, 30, answers=Answers(cosine=0.9), notes=("a",))
+    one = took(IPEX_BF16, 10, answers=AnswerSimilarity(cosine=0.999), notes=("a",))
+    other = took(IPEX_BF16, 30, answers=AnswerSimilarity(cosine=0.9), notes=("a",))
     both = merged([one, other])
     assert both.items_per_s == pytest.approx(100 + 1000 / 30)
     assert both.speed == pytest.approx((100 + 1000 / 30) / 40)
-    assert both.answers == Answers(cosine=0.9)
+    assert both.answers == AnswerSimilarity(cosine=0.9)
     assert (both.calls, both.notes) == (40, ("a",))
     failed = Measurement(candidate=IPEX_BF16, problem="no memory")
     assert merged([one, failed]) == failed

@@ -1,4 +1,4 @@
-"""models/run/check_answers.py with engines/accuracy.py: wrong answers are told from right and from rounded ones."""
+"""models/run/run_task.py with engines/accuracy.py: wrong answers are told from right and from rounded ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.models.engines.accuracy import Answers, judge
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity, judge
 from tests.examples.run_examples import run, torch_python
 
 pytestmark = [pytest.mark.torch, pytest.mark.process, pytest.mark.slow]
@@ -15,16 +15,16 @@ TASKS = ("forward", "embed", "classify", "generate")
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Answers]:
+def found() -> dict[str, AnswerSimilarity]:
     """What observe_answers.py printed."""
     done = run(torch_python(), "-m", "tests.models.run.observe_answers")
     assert done.returncode == 0, done.stderr
     figures: dict[str, dict[str, Any]] = json.loads(done.stdout)
-    return {name: Answers(**values) for name, values in figures.items()}
+    return {name: AnswerSimilarity(**values) for name, values in figures.items()}
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_same_model_is_exact(found: dict[str, Answers], task: str) -> None:
+def test_the_same_model_is_exact(found: dict[str, AnswerSimilarity], task: str) -> None:
     answers = found[f"{task} same"]
     if task in ("forward", "embed"):
         assert answers.cosine == pytest.approx(1, abs=1e-9)
@@ -35,7 +35,7 @@ def test_the_same_model_is_exact(found: dict[str, Answers], task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_one_layer_that_is_half_again_as_loud_is_seen(found: dict[str, Answers], task: str) -> None:
+def test_one_layer_that_is_half_again_as_loud_is_seen(found: dict[str, AnswerSimilarity], task: str) -> None:
     answers = found[f"{task} louder"]
     if answers.cosine is not None:
         assert 0.99 < answers.cosine < 0.9999
@@ -46,5 +46,7 @@ def test_one_layer_that_is_half_again_as_loud_is_seen(found: dict[str, Answers],
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("kind", ["other", "not a number"])
-def test_other_words_and_no_numbers_are_wrong_in_every_dtype(found: dict[str, Answers], task: str, kind: str) -> None:
+def test_other_words_and_no_numbers_are_wrong_in_every_dtype(
+    found: dict[str, AnswerSimilarity], task: str, kind: str
+) -> None:
     assert judge(found[f"{task} {kind}"], "int4", random_weights=True)

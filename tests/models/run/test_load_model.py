@@ -1,4 +1,4 @@
-"""models/run/load_model.py and make_inputs.py: the model that was asked for, or one line that says what is wrong."""
+"""models/run/load_model.py and batches.py: the model that was asked for, or one line that says what is wrong."""
 
 from __future__ import annotations
 

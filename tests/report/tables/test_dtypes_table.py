@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
 from ipexlaunch.models.engines.choose import Weighed, expected
 from ipexlaunch.models.engines.measurement import Measurement
@@ -21,9 +21,11 @@ def rows() -> list[Weighed]:
         measured = None
         if each.candidate.name in TIMES:
             notes = ("measured by its first 2 layers",)
-            measured = took(each.candidate, TIMES[each.candidate.name], answers=Answers(cosine=0.9999), notes=notes)
+            measured = took(
+                each.candidate, TIMES[each.candidate.name], answers=AnswerSimilarity(cosine=0.9999), notes=notes
+            )
         if each.candidate.name == INT4:
-            measured = took(each.candidate, 412.0, answers=Answers(cosine=0.98))
+            measured = took(each.candidate, 412.0, answers=AnswerSimilarity(cosine=0.98))
         if each.candidate == floating("torch", "fp32"):
             measured = Measurement(candidate=each.candidate, problem="InvalidCxxCompiler: No working C++ compiler")
         known.append(Weighed(candidate=each.candidate, expectation=each.expectation, measurement=measured))
@@ -66,7 +68,7 @@ def test_no_line_is_longer_than_the_terminal(width: int) -> None:
 
 
 def test_decoders_have_agreement_and_error() -> None:
-    answers = Answers(agreement=0.97, logit_error=0.012)
+    answers = AnswerSimilarity(agreement=0.97, logit_error=0.012)
     measured = took(REFERENCE, 50.0, answers=answers)
     known = [Weighed(candidate=REFERENCE, expectation=rows()[0].expectation, measurement=measured)]
     assert "97%, 0.012" in dtypes_table(known)

@@ -17,7 +17,7 @@ from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.launch.samples import Samples
 from ipexlaunch.machine.synthetic import machine_from_sentence
-from ipexlaunch.models.engines.accuracy import Answers
+from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
 from ipexlaunch.models.engines.choose import DtypeWord, EngineWord, choose, expected
 from ipexlaunch.models.engines.measurement import Measurement
@@ -52,7 +52,7 @@ class FakeWorkers:
     ) -> Run:
         wanted = MeasuringJob.from_json(launch.workers[0].argv[-1])
         assert {worker.argv[-2] for worker in launch.workers} == {"ipexlaunch.models.measure_dtypes"}
-        assert Path(wanted.meeting).is_dir()
+        assert Path(wanted.barrier).is_dir()
         assert wanted.workers == len(launch.workers)
         self.asked.append([each.name for each in wanted.candidates])
         rows: list[dict[str, object]] = []
@@ -63,7 +63,7 @@ class FakeWorkers:
                 failures = (Failure(index=1, stage="load", code=self.exit_code, message="ended badly", time=1.0),)
                 Path(directory, "1.log").write_text(self.words)
                 break
-            rows.append(asdict(took(candidate, times[candidate.name], FP32_MS, answers=Answers(cosine=1.0))))
+            rows.append(asdict(took(candidate, times[candidate.name], FP32_MS, answers=AnswerSimilarity(cosine=1.0))))
         told = Told(facts={"measurements": json.loads(json.dumps(rows)), "amx": False, "aten": "AVX512"})
         if self.starts_measuring:
             told.phases.append(PhaseSpan("preparing something", 0.0, 1.0))
@@ -176,7 +176,9 @@ def test_who_dies_is_named_too_where_what_was_asked_for_is_refused() -> None:
 def test_wrong_answers_are_named_beside_the_choice() -> None:
     known = expected(ground(FakeWorkers({})).dispatch, IPEX_ENV, "eager")
     rows = [
-        took(each.candidate, 10.0, FP32_MS, answers=Answers(cosine=1.0 if each.candidate == REFERENCE else 0.1))
+        took(
+            each.candidate, 10.0, FP32_MS, answers=AnswerSimilarity(cosine=1.0 if each.candidate == REFERENCE else 0.1)
+        )
         for each in known
     ]
     known = tuple(replace(each, measurement=row) for each, row in zip(known, rows, strict=True))
@@ -291,7 +293,7 @@ def test_the_cache_follows_xdg() -> None:
 
 
 def test_a_measuring_job_travels_as_json() -> None:
-    job = MeasuringJob(job=JOB, candidates=(IPEX_BF16, REFERENCE), layers=2, meeting="/m", workers=3)
+    job = MeasuringJob(job=JOB, candidates=(IPEX_BF16, REFERENCE), layers=2, barrier="/m", workers=3)
     assert MeasuringJob.from_json(job.to_json()) == job
 
 
