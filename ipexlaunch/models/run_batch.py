@@ -43,7 +43,9 @@ def run_batches(job: ModelJob) -> None:
     from ipexlaunch.models.run.run_task import run_task
 
     loaded = load_model(job)
-    shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=_makes_graphs(job))
+    # A graph is made for each shape where torch compiles, and where ipex traces what does not generate.
+    fixed = job.candidate.engine == "torch" or (job.candidate.engine == "ipex" and job.task != "generate")
+    shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=fixed)
     texts = TextBatches(job, loaded, shapes)
     inputs = make_inputs(job, loaded, batches=2)  # of made-up text: one to prepare with, another to check
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
@@ -63,11 +65,6 @@ def run_batches(job: ModelJob) -> None:
         else:
             given.done(answer)
     worker.tell(cut_texts=texts.cut)
-
-
-def _makes_graphs(job: ModelJob) -> bool:
-    """Whether the engine makes a graph for each shape: torch compiles, ipex traces what does not generate."""
-    return job.candidate.engine == "torch" or (job.candidate.engine == "ipex" and job.task != "generate")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def user_directory(environment: Mapping[str, str], variable: str, below_home: st
     base = environment.get(variable, "")
     if os.path.isabs(base):
         return base
-    home = _home(environment)
+    home = home_directory(environment)
     if not home:
         home = homeless_directory()
         with contextlib.suppress(OSError):  # whoever writes there says why that is not possible
@@ -36,15 +36,6 @@ def user_directory(environment: Mapping[str, str], variable: str, below_home: st
         if distrust(home, code=True):  # somebody was there first
             home = tempfile.mkdtemp(prefix="ipexlaunch-home-")
     return os.path.join(home, below_home)
-
-
-def has_home(environment: Mapping[str, str]) -> bool:
-    """Whether files that are kept will be there at the next start.
-
-    Args:
-        environment: the process's variables.
-    """
-    return bool(_home(environment))
 
 
 def homeless_directory() -> str:
@@ -101,7 +92,12 @@ def make_private(path: str) -> None:
                 raise
 
 
-def _home(environment: Mapping[str, str]) -> str:
+def home_directory(environment: Mapping[str, str]) -> str:
+    """The user's; "" where there is none, so that what is kept may be gone at the next start.
+
+    Args:
+        environment: the process's variables.
+    """
     home = environment.get("HOME", "")
     if os.path.isabs(home):
         return home

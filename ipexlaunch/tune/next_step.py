@@ -17,7 +17,7 @@ from ipexlaunch.tune.memory_fits import fits, running_settings
 from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.splits import Split
 from ipexlaunch.tune.successive_rounds import Standing, rounds_of, standings
-from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, estimates, failed_settings, lasted
+from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, estimates, failed_settings, lasted, log_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,9 +229,8 @@ def _proposed_in_vain(history: Sequence[Tried]) -> int:
         if run.round != EXPLORING:
             continue
         count += run.proposed
-        if run.counts and math.log(run.rate or math.nan) > best + 0.01:
-            best = math.log(run.rate or math.nan)
-            count = 0
+        if run.counts and log_rate(run) > best + 0.01:
+            best, count = log_rate(run), 0
     return count
 
 

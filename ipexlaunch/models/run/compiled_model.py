@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ Make = Callable[[Mapping[str, object], Builder], tuple[LoadedProgram, Mapping[st
 
 
 class CompiledModel(torch.nn.Module):  # type: ignore[misc]
-    """Called with a batch, it gives logits or hidden states as a transformers output."""
+    """Called with a batch, it gives logits or hidden states under the name that they have in transformers' outputs."""
 
     def __init__(self, model: torch.nn.Module, make: Make) -> None:
         """Nothing is compiled yet.
@@ -37,16 +38,16 @@ class CompiledModel(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.config: Any = getattr(model, "config", None)
         self.make = make
-        self.programs: dict[tuple[object, ...], tuple[LoadedProgram, type]] = {}
+        self.programs: dict[tuple[object, ...], tuple[LoadedProgram, str]] = {}
 
-    def program(self, batch: Mapping[str, torch.Tensor]) -> tuple[LoadedProgram, type]:
-        """The program for a batch of this shape, compiled or loaded at the first such batch, and its output's type."""
+    def program(self, batch: Mapping[str, torch.Tensor]) -> tuple[LoadedProgram, str]:
+        """The program for a batch of this shape, compiled or loaded at the first such batch, and its output's name."""
         key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items())
         found = self.programs.get(key)
         if found is None:
             shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
             program, details = self.make(shapes, lambda model, path: _build_forward(model, batch, path))
-            found = self.programs[key] = (program, _output_type(str(details["output"])))
+            found = self.programs[key] = (program, str(details["output"]))
         return found
 
     def loaded(self) -> list[LoadedProgram]:
@@ -56,7 +57,7 @@ class CompiledModel(torch.nn.Module):  # type: ignore[misc]
     def forward(self, **batch: torch.Tensor) -> Any:
         """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
         program, output = self.program(batch)
-        return output(program([tensor.contiguous() for tensor in batch.values()])[0])
+        return SimpleNamespace(**{output: program([tensor.contiguous() for tensor in batch.values()])[0]})
 
 
 class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
@@ -193,20 +194,3 @@ def _build_forward(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], pa
     plain = _FirstField(model, list(batch))
     compile_program(plain, [tensor.contiguous() for tensor in batch.values()], path)
     return {"output": plain.output}
-
-
-def _output_type(field: str) -> type:
-    from transformers import modeling_outputs
-
-    if field == "last_hidden_state":
-        kind: type = modeling_outputs.BaseModelOutput
-        return kind
-
-    # The loss comes first in transformers' outputs with logits, and is None here.
-    class Logits(modeling_outputs.SequenceClassifierOutput):  # type: ignore[misc]
-        """Logits alone."""
-
-        def __init__(self, logits: torch.Tensor) -> None:
-            super().__init__(logits=logits)
-
-    return Logits

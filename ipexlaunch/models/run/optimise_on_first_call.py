@@ -7,6 +7,7 @@ script expects.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import warnings
@@ -141,7 +142,8 @@ def _optimise_decoder(done: Optimised, *, deploy: bool) -> None:
 
 def _record(done: Optimised, original: Callable[..., Result], args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Record a graph of the first call's tensors, and keep it if it gives the same answer."""
-    done.signature = _signature(done.model)
+    with contextlib.suppress(TypeError, ValueError):
+        done.signature = inspect.signature(done.model.forward)
     named = _named(done.signature, args, kwargs)
     if named is None:
         done.notes.append("no graph: the model is called with more than tensors")
@@ -191,13 +193,6 @@ def _first_tensor(result: Result) -> torch.Tensor | None:
         return result if result.is_floating_point() else None
     values = result.values() if isinstance(result, Mapping) else result if isinstance(result, tuple | list) else ()
     return next((found for value in values if (found := _first_tensor(value)) is not None), None)
-
-
-def _signature(model: Any) -> inspect.Signature | None:
-    try:
-        return inspect.signature(model.forward)
-    except (TypeError, ValueError):
-        return None
 
 
 def _named(

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import metadata
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import LaunchError, RequestError
 from ipexlaunch.models.engines.candidate import Candidate, Engine
@@ -26,8 +26,6 @@ from ipexlaunch.models.run.load_model import first_line
 
 if TYPE_CHECKING:
     import torch
-
-Anything = TypeVar("Anything")
 
 Batch = Mapping[str, "torch.Tensor"]
 """input_ids and attention_mask, as a tokenizer gives them."""
@@ -38,30 +36,22 @@ TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """torch's names of the floating-point types."""
 
 
-def _itself(value: Anything) -> Anything:
-    return value
-
-
-def _nothing() -> None:
-    """On the cpu a call is over when it returns, and most engines keep one form of the model."""
-
-
 @dataclass(kw_only=True)
 class Prepared:
     """A model as one candidate runs it, ready to be called."""
 
     model: torch.nn.Module
-    """Called like the transformers model that it was made from, with the same result type."""
+    """Called like the transformers model that it was made from; its result has logits or last_hidden_state."""
     candidate: Candidate
     context: Context = nullcontext
     """Entered around every call (autocast); inference mode is the caller's."""
-    place: Callable[[Batch], Batch] = _itself
+    place: Callable[[Batch], Batch] = lambda batch: batch
     """Puts a call's inputs where the model is."""
-    fetch: Callable[[torch.Tensor], torch.Tensor] = _itself
+    fetch: Callable[[torch.Tensor], torch.Tensor] = lambda answer: answer
     """Brings an answer into the host's memory."""
-    settle: Callable[[], None] = _nothing
+    settle: Callable[[], None] = lambda: None
     """Waits until what was asked of an accelerator is done; before a time is noted."""
-    release: Callable[[], None] = _nothing
+    release: Callable[[], None] = lambda: None
     """Gives back what only batches of further shapes would need; call it when every shape has been run."""
     convert_s: float = 0.0
     """Seconds of casting, packing and quantising; compilation happens in the first calls and is not in it."""

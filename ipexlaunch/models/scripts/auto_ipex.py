@@ -197,10 +197,8 @@ def _reference(torch: Any, original: Original, model: Any, args: Any, kwargs: An
 
 def _is_plain(tensor: type, value: Any) -> bool:
     """Whether a call cannot change it, unlike a key-value cache or an iterator."""
-    if isinstance(value, tuple | list):
-        return all(_is_plain(tensor, inner) for inner in value)
-    if isinstance(value, Mapping):  # what a tokenizer gives
-        return all(_is_plain(tensor, inner) for inner in value.values())
+    if isinstance(value, tuple | list | Mapping):  # a mapping is what a tokenizer gives
+        return all(_is_plain(tensor, each) for each in (value.values() if isinstance(value, Mapping) else value))
     return value is None or isinstance(value, tensor | bool | int | float | str)
 
 

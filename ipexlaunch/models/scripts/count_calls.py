@@ -254,9 +254,8 @@ class CallCounter:
         elif self._worker is not None and self.calls:
             self._worker.tell(**self.facts())
             if self.others:
-                names = ", ".join(f"{name} ({calls})" for name, calls in self.others.most_common(OTHER_MODELS_TOLD))
                 counted = self.counted.name if self.counted else ""
-                self._tell(f"--count-calls counted the calls of {counted}; not added: {names}")
+                self._tell(f"--count-calls counted the calls of {counted}; not added: {_most(self.others)}")
         else:
             why = f"--count-calls counted nothing: {self._why_nothing()}"
             self._tell(why)
@@ -276,6 +275,10 @@ class CallCounter:
         compiled = getattr(sys.modules.get("torch._dynamo.utils"), "counters", {}).get("frames")
         more = "; calls inside a function given to torch.compile are not seen, give it the model" if compiled else ""
         if self.weightless:
-            names = ", ".join(f"{name} ({calls})" for name, calls in self.weightless.most_common(OTHER_MODELS_TOLD))
+            names = _most(self.weightless)
             return f"no module with weights was called, only {names}; count by ipexlaunch.worker{more}"
         return f"no model (torch.nn.Module) was called in this process{more}"
+
+
+def _most(models: Counter[str]) -> str:
+    return ", ".join(f"{name} ({calls})" for name, calls in models.most_common(OTHER_MODELS_TOLD))

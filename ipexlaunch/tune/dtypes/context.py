@@ -11,7 +11,7 @@ from ipexlaunch.launch.run_record import Run
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.instruction_sets import Dispatch, dispatch
 from ipexlaunch.models.engines.software import Software
-from ipexlaunch.models.user_directory import has_home, homeless_directory, user_directory
+from ipexlaunch.models.user_directory import home_directory, homeless_directory, user_directory
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.tune.dtypes.cache import check_place
 from ipexlaunch.tune.dtypes.installed_packages import software_of
@@ -64,7 +64,7 @@ def make_ground(
     Raises:
         LaunchError: the workers' interpreter cannot be looked into, or measurements cannot be kept.
     """
-    if use_cache and not os.path.isabs(inherited.get("XDG_CACHE_HOME", "")) and not has_home(inherited):
+    if use_cache and not os.path.isabs(inherited.get("XDG_CACHE_HOME", "")) and not home_directory(inherited):
         tell(f"there is no home directory: what is measured and compiled is kept in {homeless_directory()}")
     cache = cache_directory(inherited) if use_cache else ""
     check_place(cache)
