@@ -20,49 +20,11 @@ POSITIONS_AT_ONCE = 128
 Builder = Callable[[torch.nn.Module, Path], Mapping[str, object]]
 """Compiles a converted model into a file, and tells what must be known to call it."""
 
-
 Make = Callable[[Mapping[str, object], Builder], tuple[LoadedProgram, Mapping[str, object]]]
 """Gives the program for these shapes, with what its build told; by prepare_torch.py's cache, which may compile it."""
 
 
-class CompiledModel(torch.nn.Module):  # type: ignore[misc]
-    """Called with a batch, it gives logits or hidden states under the name that they have in transformers' outputs."""
-
-    def __init__(self, model: torch.nn.Module, make: Make) -> None:
-        """Nothing is compiled yet.
-
-        Args:
-            model: its configuration is kept.
-            make: gives the programs.
-        """
-        super().__init__()
-        self.config: Any = getattr(model, "config", None)
-        self.make = make
-        self.programs: dict[tuple[object, ...], tuple[LoadedProgram, str]] = {}
-
-    def program(self, batch: Mapping[str, torch.Tensor]) -> tuple[LoadedProgram, str]:
-        """The program for a batch of this shape, compiled or loaded at the first such batch, and its output's name."""
-        key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items())
-        found = self.programs.get(key)
-        if found is None:
-            shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
-            program, details = self.make(shapes, lambda model, path: _build_forward(model, batch, path))
-            found = self.programs[key] = (program, str(details["output"]))
-        return found
-
-    def loaded(self) -> list[LoadedProgram]:
-        """The programs so far."""
-        return [program for program, _ in self.programs.values()]
-
-    def forward(self, **batch: torch.Tensor) -> Any:
-        """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
-        program, output = self.program(batch)
-        return SimpleNamespace(**{output: program([tensor.contiguous() for tensor in batch.values()])[0]})
-
-
-class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
-    """A decoder that generates the likeliest tokens, the prompt and each further token by a compiled program."""
-
+class _Compiled(torch.nn.Module):  # type: ignore[misc]
     def __init__(self, model: torch.nn.Module, make: Make) -> None:
         """Nothing is compiled yet.
 
@@ -74,12 +36,34 @@ class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
         self.config: Any = getattr(model, "config", None)
         self.generation_config: Any = getattr(model, "generation_config", None)
         self.make = make
-        self.searches: dict[tuple[int, int], GreedySearch] = {}
         self.programs: list[LoadedProgram] = []
+        """So far."""
+        self.by_shape: dict[tuple[object, ...], Any] = {}
+        """What answers batches of a shape."""
 
-    def loaded(self) -> list[LoadedProgram]:
-        """The programs so far."""
-        return self.programs
+
+class CompiledModel(_Compiled):
+    """Called with a batch, it gives logits or hidden states under the name that they have in transformers' outputs."""
+
+    def program(self, batch: Mapping[str, torch.Tensor]) -> tuple[LoadedProgram, str]:
+        """The program for a batch of this shape, compiled or loaded at the first such batch, and its output's name."""
+        key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items())
+        if key not in self.by_shape:
+            shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
+            program, details = self.make(shapes, lambda model, path: _build_forward(model, batch, path))
+            self.programs.append(program)
+            self.by_shape[key] = program, str(details["output"])
+        found: tuple[LoadedProgram, str] = self.by_shape[key]
+        return found
+
+    def forward(self, **batch: torch.Tensor) -> Any:
+        """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
+        program, output = self.program(batch)
+        return SimpleNamespace(**{output: program([tensor.contiguous() for tensor in batch.values()])[0]})
+
+
+class CompiledDecoder(_Compiled):
+    """A decoder that generates the likeliest tokens, the prompt and each further token by a compiled program."""
 
     def search(self, shape: Sequence[int], new_tokens: int) -> GreedySearch:
         """The search for prompts of this shape with room for so many more tokens.
@@ -90,10 +74,10 @@ class CompiledDecoder(torch.nn.Module):  # type: ignore[misc]
         """
         inputs, tokens = shape
         wanted = tokens + new_tokens
-        found = self.searches.get((inputs, tokens))
+        found: GreedySearch | None = self.by_shape.get((inputs, tokens))
         if found is None or found.positions < wanted:
             positions = -(-wanted // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE
-            found = self.searches[inputs, tokens] = self._make(inputs, tokens, positions)
+            found = self.by_shape[inputs, tokens] = self._make(inputs, tokens, positions)
         return found
 
     def generate(

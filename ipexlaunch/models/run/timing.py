@@ -116,11 +116,11 @@ def note_host_time(prepared: Prepared, outside: list[float]) -> Iterator[None]:
         outside: where to append.
     """
     model: Any = prepared.model
-    before = sum(program.inside_s for program in model.loaded())
+    before = sum(program.inside_s for program in model.programs)
     began = thread_time()
     yield
     taken = thread_time() - began
-    outside.append(taken - (sum(program.inside_s for program in model.loaded()) - before))
+    outside.append(taken - (sum(program.inside_s for program in model.programs) - before))
 
 
 POLL_S = 0.005
