@@ -37,6 +37,7 @@ def measure(measuring: MeasuringJob) -> None:
         IpexLaunchError: the model cannot be loaded here.
     """
     import_engine(REFERENCE)
+    # It imports torch, which import_engine has found and quietened.
     from ipexlaunch.models.run.measure_candidates import measure_candidates
 
     worker.tell(**_dispatch())

@@ -9,58 +9,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict
-from itertools import cycle
-from statistics import median
-from time import monotonic
 
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.models.engines.accuracy import judge
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run.batches import Inputs, make_inputs
-from ipexlaunch.models.run.load_model import Loaded, load_model
-from ipexlaunch.models.run.prepare import Prepared, import_engine, open_device, prepare, prepare_on_device
-from ipexlaunch.models.run.timing import note_host_time
-
-SAMPLES_AT_ONCE = 512
-"""Durations of tokens are sent when so many have gathered."""
-
-CHECKED_BATCHES = 1
-"""Answers are compared on so many of the last batches; the first one is what a traced graph is recorded with."""
+from ipexlaunch.models.run.prepare import import_engine
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the job that the only argument describes; the exit code."""
     try:
         job = read_job(arguments)
-        run_job(job)
+        worker.phase("loading")
+        versions = import_engine(job.candidate)
+        # It imports torch, which import_engine has found and quietened.
+        from ipexlaunch.models.run.run_job import run_job
+
+        run_job(job, versions)
     except IpexLaunchError as error:
         print(f"run_model: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def run_job(job: ModelJob) -> None:
-    """Load, prepare, check, measure and finish.
-
-    Raises:
-        IpexLaunchError: the job cannot be run here.
-    """
-    worker.phase("loading")
-    versions = import_engine(job.candidate)
-    loaded = load_model(job)
-    inputs = make_inputs(job, loaded)
-    worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
-    prepared = prepare_model(job, loaded, inputs)
-    del loaded  # a compiled model has weights of its own
-    worker.phase("warming up")
-    _warm_up(job, prepared, inputs)
-    prepared.release()
-    worker.ready()
-    _measure(job, prepared, inputs)
-    worker.finish()
 
 
 def read_job(arguments: Sequence[str]) -> ModelJob:
@@ -81,106 +50,6 @@ def read_job(arguments: Sequence[str]) -> ModelJob:
         if getattr(job, field) < 1:
             raise RequestError("run the model job", f"{field} is {getattr(job, field)}", "give 1 or more")
     return job
-
-
-def facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, object]:
-    """What the report says of the job."""
-    generates = job.task == "generate"
-    return {
-        "model": job.model,
-        "random": loaded.random,
-        "parameters": loaded.parameters,
-        "task": job.task,
-        "engine": job.candidate.engine,
-        "dtype": job.candidate.dtype,
-        "candidate": job.candidate.name,
-        "batch_size": job.batch_size,
-        "input_tokens": job.input_tokens,
-        "new_tokens": job.new_tokens if generates else None,
-        "counted_tokens": "new" if generates else "input, without padding",
-        "text": inputs.text,
-    }
-
-
-def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
-    """Convert the model, compile it, and compare it with what it was."""
-    from ipexlaunch.models.run.run_task import compare, take_reference
-
-    reference = None
-    if job.check:
-        worker.phase("checking")
-        reference = take_reference(loaded.model, job.task, inputs.batches[-CHECKED_BATCHES:])
-    worker.phase("converting")
-    if job.device == "cpu":
-        prepared = prepare(
-            loaded.model,
-            job.candidate,
-            inputs.batches[0],
-            job.task,
-            checkpoint=job.checkpoint,
-            new_tokens=job.new_tokens,
-            cache=job.cache,
-            say=worker.phase,
-        )
-    else:
-        prepared = _on_device(job, loaded, inputs)
-    worker.tell(convert_s=round(prepared.convert_s, 3), notes=list(prepared.notes), **prepared.facts)
-    if reference is not None:
-        worker.phase("checking")
-        answers = compare(prepared, reference)
-        worker.tell(check={name: value for name, value in asdict(answers).items() if value is not None})
-        wrong = judge(answers, job.candidate.dtype, random_weights=loaded.random)
-        if wrong:
-            worker.invalid(f"wrong answers of {job.candidate.name}: {wrong}")
-    return prepared
-
-
-def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
-    """The model on its accelerator; its first call compiles kernels, which the runtime keeps for the next run."""
-    from ipexlaunch.models.run.run_task import run_task
-
-    prepared = prepare_on_device(loaded.model, job.candidate, open_device(job.device))
-    worker.phase("compiling")
-    began = monotonic()
-    run_task(prepared, job.task, inputs.batches[0], job.new_tokens)
-    prepared.facts = {**prepared.facts, "compile_s": round(monotonic() - began, 3)}
-    return prepared
-
-
-def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
-    from ipexlaunch.models.run.run_task import run_task
-
-    outside: list[float] = []
-    for batch, _ in zip(cycle(inputs.batches), range(job.warmup_batches), strict=False):
-        with note_host_time(prepared, outside) if job.candidate.engine == "torch" else nullcontext():
-            run_task(prepared, job.task, batch, job.new_tokens)
-    if outside:
-        units = job.new_tokens if job.task == "generate" else 1
-        worker.tell(host_overhead_ms=round(median(outside) / units * 1e3, 4))
-
-
-def _measure(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
-    """Run batch after batch until the time is over; one that has begun is finished and counted."""
-    from ipexlaunch.models.run.run_task import run_task
-
-    first: list[float] = []
-    following: list[float] = []
-    end = monotonic() + job.seconds
-    for batch, tokens in cycle(zip(inputs.batches, inputs.tokens, strict=True)):
-        call = run_task(prepared, job.task, batch, job.new_tokens)
-        counted = job.batch_size * job.new_tokens if job.task == "generate" else tokens
-        worker.count(items=job.batch_size, tokens=counted, latency_s=call.seconds)
-        if call.first_token_s is not None:
-            first.append(call.first_token_s)
-            following.extend(call.next_token_s)
-        over = monotonic() >= end
-        if over or len(first) + len(following) >= SAMPLES_AT_ONCE:
-            for name, values in (("first_token", first), ("next_token", following)):
-                if values:
-                    worker.samples(name, values)
-            first, following = [], []
-        if over:
-            return
 
 
 if __name__ == "__main__":

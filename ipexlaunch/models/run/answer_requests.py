@@ -6,17 +6,21 @@ Each row's next token is chosen by that row's own rules, whatever else is in its
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, product
 from typing import Any, NamedTuple
 
 import torch
 
+from ipexlaunch import worker
+from ipexlaunch.models.engines.batch_shapes import BatchShapes
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
 from ipexlaunch.models.engines.openai_rows import Finish, answer_row, embedding_body, error_row, text_body
-from ipexlaunch.models.run.batches import TextBatches
+from ipexlaunch.models.run.batches import TextBatches, make_inputs
+from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import Batch, Prepared
+from ipexlaunch.models.run.run_job import facts_of_job, prepare_model
 from ipexlaunch.models.run.run_task import greedy, run_task
 
 
@@ -247,3 +251,38 @@ def _first_stop(text: str, stops: Sequence[str]) -> int | None:
     """Where the first stop sequence begins; None where there is none."""
     places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
     return min(places, default=None)
+
+
+def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
+    """Load, prepare, check, run every shape once, and answer batches until there are no more.
+
+    Args:
+        job: what to run.
+        versions: of the engine's packages, for the report.
+
+    Raises:
+        IpexLaunchError: the job cannot be run here.
+    """
+    loaded = load_model(job)
+    # A graph is made for each shape where torch compiles, and where ipex traces what does not generate.
+    fixed = job.candidate.engine == "torch" or (job.candidate.engine == "ipex" and job.task != "generate")
+    shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=fixed)
+    texts = TextBatches(job, loaded, shapes)
+    inputs = make_inputs(job, loaded, batches=2)  # of made-up text: one to prepare with, another to check
+    worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
+    prepared = prepare_model(job, loaded, inputs)
+    del loaded  # a compiled model has weights of its own
+    worker.phase("warming up")
+    for rows, length in product(shapes.row_counts, reversed(shapes.lengths)):
+        batch = {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
+        run_task(prepared, job.task, batch, job.new_tokens)
+    prepared.release()
+    answering = Answering(prepared, job, texts)
+    for given in worker.batches():
+        try:
+            answer = answering.answers(given.items)
+        except (RuntimeError, ValueError, TypeError) as error:
+            given.failed(f"{type(error).__name__}: {error}")
+        else:
+            given.done(answer)
+    worker.tell(cut_texts=texts.cut)

@@ -5,21 +5,33 @@ Compiled programs come from a CompileCache; where one lies there already the mod
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib import metadata
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Any
 
 import torch
 
+import ipexlaunch
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import CompileCache, Program
-from ipexlaunch.models.run.compile_program import LoadedProgram, identify_kernels, identify_weights
-from ipexlaunch.models.run.compiled_model import Builder, CompiledDecoder, CompiledModel
+from ipexlaunch.models.run.compiled_model import SETTINGS, Builder, CompiledDecoder, CompiledModel, LoadedProgram
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.quantise import check, convert
+
+_CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "DNNL_CPU_ISA_HINTS")
+"""Variables that keep torch and oneDNN from instruction sets that the processor has."""
+
+_PACKAGES = ("torch", "torchao", "transformers")
+
+_SAMPLED = 256
+"""Values of each weight that are part of a model's identity."""
 
 
 def prepare(
@@ -105,3 +117,47 @@ class _ProgramMaker:
             self.converted = convert(self.model, self.candidate)
             self.convert_s = monotonic() - began
         return self.model
+
+
+def identify_kernels() -> dict[str, object]:
+    """Everything outside a model that decides which kernels a program has.
+
+    The number of threads is written into generated loops (pytorch issue 184444), so it is part of it.
+    """
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return {
+        "ipexlaunch": ipexlaunch.__version__,
+        **{name: _version(name) for name in _PACKAGES},
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "processor": {name: value for name, value in sorted(capabilities.items()) if value},
+        "caps": {name: os.environ[name] for name in _CAPS if name in os.environ},
+        "threads": torch.get_num_threads(),
+        "settings": SETTINGS,
+    }
+
+
+def identify_weights(model: torch.nn.Module) -> str:
+    """A digest of a model's structure and of values taken evenly from each of its weights, a few ms for each 100 MB.
+
+    Programs hold the weights, so another model must never find them; names of files can lie, weights cannot.
+
+    Args:
+        model: as it was loaded, before any engine changed it.
+    """
+    seen = hashlib.sha256(repr(model).encode())
+    config: Any = getattr(model, "config", None)
+    if config is not None and hasattr(config, "to_json_string"):
+        seen.update(config.to_json_string().encode())
+    for name, weight in [*model.named_parameters(), *model.named_buffers()]:
+        flat = weight.detach().reshape(-1)
+        sampled = flat[:: max(1, flat.numel() // _SAMPLED)].double()
+        seen.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        seen.update(sampled.numpy().tobytes())
+    return seen.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -14,7 +14,7 @@ import torch
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run import compile_program, quantise
+from ipexlaunch.models.run import prepare_torch, quantise
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import prepare
 from ipexlaunch.models.run.run_task import run_task
@@ -51,22 +51,22 @@ def layers() -> dict[str, Any]:
 def keys() -> dict[str, Any]:
     """Which things change the identity of kernels and of weights."""
     torch.set_num_threads(1)
-    one = compile_program.identify_kernels()
+    one = prepare_torch.identify_kernels()
     torch.set_num_threads(2)
-    two = compile_program.identify_kernels()
+    two = prepare_torch.identify_kernels()
     os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
-    capped = compile_program.identify_kernels()
+    capped = prepare_torch.identify_kernels()
     torch.manual_seed(0)
     model = torch.nn.Linear(64, 64)
-    before = compile_program.identify_weights(model)
-    same = compile_program.identify_weights(model)
+    before = prepare_torch.identify_weights(model)
+    same = prepare_torch.identify_weights(model)
     with torch.no_grad():
         model.weight.mul_(1.001)
     return {
         "threads": [name for name in one if one[name] != two[name]],
         "caps": [name for name in two if two[name] != capped[name]],
         "same weights": before == same,
-        "other weights": before == compile_program.identify_weights(model),
+        "other weights": before == prepare_torch.identify_weights(model),
     }
 
 
