@@ -23,7 +23,8 @@ from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.models.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
-from ipexlaunch.models.engines.measuring_job import FEW_LAYERS, MEASURED_S
+from ipexlaunch.models.engines.measuring_job import FEW_LAYERS
+from ipexlaunch.models.engines.measuring_job import SECONDS as MEASURED_S
 from ipexlaunch.models.engines.model_job import TASKS, ModelJob
 from ipexlaunch.report.tables.dtypes_table import dtypes_table
 from ipexlaunch.tune.dtypes import WORKER, Ground, decide, make_ground, measure_known

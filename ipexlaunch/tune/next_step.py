@@ -281,6 +281,6 @@ def _may_win(standing: Standing, rule: Rule) -> bool:
     return standing.might_gain > rule.tolerance
 
 
-def rule_with_seconds(rule: Rule, seconds: float) -> Rule:
+def brief(rule: Rule, seconds: float) -> Rule:
     """The rule with runs of another length; a look around takes a third of it, and no less than half a second."""
     return replace(rule, seconds=seconds, short_seconds=min(seconds, max(0.5, seconds / 3)))

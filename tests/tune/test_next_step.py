@@ -10,16 +10,7 @@ from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
 from ipexlaunch.tune.memory_fits import fits
-from ipexlaunch.tune.next_step import (
-    Finished,
-    Measure,
-    Propose,
-    Rule,
-    next_step,
-    pick,
-    rule_with_seconds,
-    starting_settings,
-)
+from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, brief, next_step, pick, starting_settings
 from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.splits import splits_of
 from ipexlaunch.tune.trial import EXPLORING, Tried
@@ -129,6 +120,6 @@ def test_a_row_comes_back() -> None:
 
 
 def test_short_runs_are_a_third_of_the_long_ones() -> None:
-    assert rule_with_seconds(RULE, 9.0).short_seconds == 3.0
-    assert rule_with_seconds(RULE, 0.6).short_seconds == 0.5
-    assert rule_with_seconds(RULE, 0.2).short_seconds == 0.2
+    assert brief(RULE, 9.0).short_seconds == 3.0
+    assert brief(RULE, 0.6).short_seconds == 0.5
+    assert brief(RULE, 0.2).short_seconds == 0.2

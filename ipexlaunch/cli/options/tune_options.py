@@ -9,7 +9,7 @@ import click
 
 from ipexlaunch.cli.options.model_options import MODEL_OPTIONS
 from ipexlaunch.cli.options.option_types import COUNT, COUNT_FROM_0, MILLISECONDS, SECONDS
-from ipexlaunch.tune.next_step import Rule, rule_with_seconds
+from ipexlaunch.tune.next_step import Rule, brief
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,4 +83,4 @@ def rule_from_options(options: dict[str, Any]) -> Rule:
     Args:
         options: the command's keyword arguments.
     """
-    return rule_with_seconds(Rule(budget_s=options["budget"], exhaustive=options["exhaustive"]), options["seconds"])
+    return brief(Rule(budget_s=options["budget"], exhaustive=options["exhaustive"]), options["seconds"])

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import ModelJob
 
-MEASURED_S = 2.0
+SECONDS = 2.0
 """How long one candidate is timed, its reference aside."""
 
 LARGEST_WHOLE_MODEL = 500_000_000
@@ -33,7 +33,7 @@ class MeasuringJob:
     """The model, the task and its sizes; its own candidate and its seconds are not used."""
     candidates: tuple[Candidate, ...]
     """In the order in which they are measured (`in_order`)."""
-    seconds: float = MEASURED_S
+    seconds: float = SECONDS
     layers: int | None = None
     """Measure so many of the first layers; None for all, or FEW_LAYERS of a large model."""
     one_stretch: bool = False

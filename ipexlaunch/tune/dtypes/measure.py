@@ -12,7 +12,7 @@ from ipexlaunch.launch.job import Launch, make_launch
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.measurement import Measurement, averaged, from_row, merged
-from ipexlaunch.models.engines.measuring_job import MEASURED_S, MeasuringJob, in_order
+from ipexlaunch.models.engines.measuring_job import SECONDS, MeasuringJob, in_order
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.tune.dtypes.context import Ground
 from ipexlaunch.tune.dtypes.quiet_run import last_words
@@ -28,7 +28,7 @@ def measure(
     job: ModelJob,
     candidates: Sequence[Candidate],
     *,
-    seconds: float = MEASURED_S,
+    seconds: float = SECONDS,
     layers: int | None = None,
     one_stretch: bool = False,
 ) -> list[Measurement]:
@@ -79,7 +79,7 @@ FINAL_TURNS = 2
 
 
 def measure_finals(
-    ground: Ground, job: ModelJob, finalists: Sequence[Candidate], *, seconds: float = MEASURED_S
+    ground: Ground, job: ModelJob, finalists: Sequence[Candidate], *, seconds: float = SECONDS
 ) -> list[Measurement]:
     """Measure candidates that are nearly equally fast once more, as jobs run them: each in processes of its own.
 

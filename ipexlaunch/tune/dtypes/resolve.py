@@ -18,7 +18,7 @@ from ipexlaunch.models.engines.choose import (
     left_out,
     worth_measuring,
 )
-from ipexlaunch.models.engines.measuring_job import MEASURED_S
+from ipexlaunch.models.engines.measuring_job import SECONDS
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.engines.quantized_form import AS_IT_COMES, QuantizedForm
 from ipexlaunch.tune.dtypes.cache import check_place, recall, store_measurements
@@ -90,7 +90,7 @@ def measure_known(
     wanted: Sequence[Candidate],
     ground: Ground,
     *,
-    seconds: float = MEASURED_S,
+    seconds: float = SECONDS,
     layers: int | None = None,
 ) -> tuple[Weighed, ...]:
     """Fill in what was measured of the wanted candidates, now or before.
@@ -121,9 +121,7 @@ def measure_known(
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 
-def decide(
-    job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: float = MEASURED_S
-) -> tuple[Weighed, ...]:
+def decide(job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: float = SECONDS) -> tuple[Weighed, ...]:
     """Let those run off that a first measurement found nearly equally fast; nothing is done where it is clear.
 
     Args:
