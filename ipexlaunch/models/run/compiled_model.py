@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import thread_time
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -120,23 +119,22 @@ class _Compiled(torch.nn.Module):  # type: ignore[misc]
 
 
 class CompiledModel(_Compiled):
-    """Called with a batch, it gives logits or hidden states under the name that they have in transformers' outputs."""
+    """Called with a batch, it gives the first field of the model's own result, logits or hidden states, as a tuple."""
 
-    def program(self, batch: Mapping[str, torch.Tensor]) -> tuple[LoadedProgram, str]:
-        """The program for a batch of this shape, compiled or loaded at the first such batch, and its output's name."""
+    def program(self, batch: Mapping[str, torch.Tensor]) -> LoadedProgram:
+        """The program for a batch of this shape, compiled or loaded at the first such batch."""
         key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items())
         if key not in self.by_shape:
             shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
-            program, details = self.make(shapes, lambda model, path: _build_forward(model, batch, path))
+            program, _ = self.make(shapes, lambda model, path: _build_forward(model, batch, path))
             self.programs.append(program)
-            self.by_shape[key] = program, str(details["output"])
-        found: tuple[LoadedProgram, str] = self.by_shape[key]
+            self.by_shape[key] = program
+        found: LoadedProgram = self.by_shape[key]
         return found
 
-    def forward(self, **batch: torch.Tensor) -> Any:
+    def forward(self, **batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
-        program, output = self.program(batch)
-        return SimpleNamespace(**{output: program([tensor.contiguous() for tensor in batch.values()])[0]})
+        return tuple(self.program(batch)([tensor.contiguous() for tensor in batch.values()]))
 
 
 class CompiledDecoder(_Compiled):
@@ -239,19 +237,16 @@ class _FirstField(torch.nn.Module):  # type: ignore[misc]
         super().__init__()
         self.model = model
         self.names = list(names)
-        self.output = ""
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         """Its logits, or its last hidden states where it has none."""
         model: Any = self.model
         more = {"use_cache": False} if hasattr(model, "generate") and model.can_generate() else {}
         made = model(**dict(zip(self.names, tensors, strict=True)), **more)
-        self.output = "logits" if getattr(made, "logits", None) is not None else "last_hidden_state"
-        tensor: torch.Tensor = getattr(made, self.output)
-        return tensor
+        logits: torch.Tensor | None = getattr(made, "logits", None)
+        return made.last_hidden_state if logits is None else logits
 
 
 def _build_forward(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], path: Path) -> Mapping[str, object]:
-    plain = _FirstField(model, list(batch))
-    compile_program(plain, [tensor.contiguous() for tensor in batch.values()], path)
-    return {"output": plain.output}
+    compile_program(_FirstField(model, list(batch)), [tensor.contiguous() for tensor in batch.values()], path)
+    return {}

@@ -41,7 +41,7 @@ class Prepared:
     """A model as one candidate runs it, ready to be called."""
 
     model: torch.nn.Module
-    """Called like the transformers model that it was made from; its result has logits or last_hidden_state."""
+    """Called like the transformers model that it was made from; its result has its fields, or is a tuple of them."""
     candidate: Candidate
     context: Context = nullcontext
     """Entered around every call (autocast); inference mode is the caller's."""
