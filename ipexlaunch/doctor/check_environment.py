@@ -1,30 +1,35 @@
-"""Variables that undo a placement, cap a worker, or let workers get in each other's way.
+"""What workers inherit: variables that undo a placement or cap a worker, allocators, OpenMP runtimes, packages.
 
 Sources: OpenMP API specification 5.2, chapter 21 (OMP_*); libgomp's manual, "Environment Variables" (OMP_PROC_BIND is
 true where OMP_PLACES or GOMP_CPU_AFFINITY is set); Intel's OpenMP documentation (KMP_AFFINITY and its reset modifier);
-Intel MPI reference (I_MPI_PIN); man srun (SLURM_CPU_BIND, SLURM_MEM_BIND); ld.so(8) (LD_PRELOAD).
+Intel MPI reference (I_MPI_PIN); man srun (SLURM_CPU_BIND, SLURM_MEM_BIND); ld.so(8) (LD_PRELOAD);
+PyTorch's "Grokking" articles (jemalloc: 2.2 times faster ResNet-50 than the C library's allocator on one socket);
+vLLM's check of preloaded libraries; the release notes of IPEX 2.8 (one torch minor per release).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from ipexlaunch.doctor.finding import Evidence, Finding, finding
-from ipexlaunch.doctor.host_facts import Facts
+from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
+from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, LoadedRuntimes, need
+from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.openmp_affinity import PINNING, collapsing, names_cpus
-from ipexlaunch.doctor.preloads import preloaded_in
-from ipexlaunch.doctor.quantity import counted
+from ipexlaunch.doctor.preloads import ALLOCATORS, conflict_of, openmp_family, preloaded_in
 from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS
+from ipexlaunch.machine.wording import counted
 
 SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 INSTRUCTION_CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+Variables = Mapping[str, str]
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
+
+VNNI_TORCH, VNNI_TORCHAO = (2, 12), (0, 18)
+"""The first that multiply int8 by VNNI (torchao #4103)."""
 
 LONG_SPIN_MS = 200
 """KMP_BLOCKTIME's default; spinning that long steals from a neighbour only where cpus are shared."""
-
-OPENMP_FAMILIES = ("libgomp", "libiomp5", "libomp")
 
 
 def check_thread_pinning(facts: Facts) -> Finding:
@@ -41,7 +46,7 @@ def check_thread_pinning(facts: Facts) -> Finding:
     remedy = "leave them unset: the slice of each worker is pinned anyway"
     if bad == ["KMP_AFFINITY"] and not listed:
         remedy = 'leave it unset, or add ",reset" to it'
-    return finding("problem", message, *_seen(variables, bad), remedy=remedy, command=f"unset {' '.join(bad)}")
+    return _to_unset("problem", message, variables, bad, remedy)
 
 
 def check_thread_counts(facts: Facts) -> Finding:
@@ -50,10 +55,8 @@ def check_thread_counts(facts: Facts) -> Finding:
     present = [name for name in (*COUNTS, *LIMITS) if name in variables]
     if not present:
         return finding("ok", "No count of threads is set", *_seen(variables, ["OMP_NUM_THREADS"]))
-    message = (
-        f"{' and '.join(present)} {'is' if len(present) == 1 else 'are'} set; "
-        "each worker gets the count of its own cores instead"
-    )
+    names = f"{' and '.join(present)} {'is' if len(present) == 1 else 'are'} set"
+    message = f"{names}; each worker gets the count of its own cores instead"
     remedy = "nothing to do; to keep it for every worker, say so"
     command = f"ipexlaunch {' '.join(f'--env {name}={variables[name]}' for name in present)} ..."
     return finding("note", message, *_seen(variables, present), remedy=remedy, command=command)
@@ -62,16 +65,15 @@ def check_thread_counts(facts: Facts) -> Finding:
 def check_spinning_threads(facts: Facts) -> Finding:
     """Whether idle threads of a worker spin for long."""
     variables = facts.variables
-    blocktime = variables.get("KMP_BLOCKTIME", "").strip().lower().removesuffix("ms")
+    blocktime, wait, spins = (variables.get(name, "").strip().lower() for name in SPINNING)
+    blocktime = blocktime.removesuffix("ms")
     long = blocktime == "infinite" or (blocktime.isdecimal() and int(blocktime) >= LONG_SPIN_MS)
-    bad = ["KMP_BLOCKTIME"] if long else []
-    bad += ["OMP_WAIT_POLICY"] if variables.get("OMP_WAIT_POLICY", "").strip().lower() == "active" else []
-    bad += ["GOMP_SPINCOUNT"] if variables.get("GOMP_SPINCOUNT", "").strip().lower() in ("infinite", "infinity") else []
+    spinning = (long, wait == "active", spins in ("infinite", "infinity"))
+    bad = [name for name, spins in zip(SPINNING, spinning, strict=True) if spins]
     if not bad:
         return finding("ok", "No variable makes idle threads spin for long", *_seen(variables, SPINNING))
     message = f"{' and '.join(bad)} makes idle threads spin: harmless alone on a core, costly on a shared one"
-    remedy = "leave it unset (workers with libiomp5 get KMP_BLOCKTIME=1)"
-    return finding("note", message, *_seen(variables, bad), remedy=remedy, command=f"unset {' '.join(bad)}")
+    return _to_unset("note", message, variables, bad, "leave it unset (workers with libiomp5 get KMP_BLOCKTIME=1)")
 
 
 def check_mpi_pinning(facts: Facts) -> Finding:
@@ -128,28 +130,19 @@ def check_preload(facts: Facts) -> Finding:
         return finding("problem", message, *seen, remedy="correct the path", command=command)
     if not paths:
         return finding("ok", "Nothing is preloaded", *seen)
-    return finding("ok", f"{counted(len(paths), 'preloaded library').replace('librarys', 'libraries')} found", *seen)
-
-
-def openmp_family(path: str) -> str:
-    """ "libgomp", "libiomp5" or "libomp", also under a wheel's mangled name (libgomp-a34b3233.so.1); else empty."""
-    name = path.rpartition("/")[2].partition(".so")[0].partition("-")[0]
-    return name if name in OPENMP_FAMILIES else ""
+    return finding("ok", f"{counted(len(paths), 'preloaded library', 'preloaded libraries')} found", *seen)
 
 
 def check_compile_cache(facts: Facts) -> Finding:
     """Whether instances of unlike sizes would share what torch.compile has made for one size."""
     variables = facts.variables
+    seen = _seen(variables, [CACHE])
     if CACHE not in variables:
-        message = "torch.compile keeps its results in /tmp, one folder per user"
-        return finding("ok", message, *_seen(variables, [CACHE]))
-    return finding(
-        "note",
-        "All workers share one cache of torch.compile, whose kernels are made for one count of threads",
-        *_seen(variables, [CACHE]),
-        remedy="give every size of instance a folder of its own",
-        command=f"ipexlaunch --env {CACHE}={variables[CACHE].rstrip('/')}/{{threads}} ...",
-    )
+        return finding("ok", "torch.compile keeps its results in /tmp, one folder per user", *seen)
+    message = "All workers share one cache of torch.compile, whose kernels are made for one count of threads"
+    remedy = "give every size of instance a folder of its own"
+    command = f"ipexlaunch --env {CACHE}={variables[CACHE].rstrip('/')}/{{threads}} ..."
+    return finding("note", message, *seen, remedy=remedy, command=command)
 
 
 def check_instruction_caps(facts: Facts) -> Finding:
@@ -159,8 +152,133 @@ def check_instruction_caps(facts: Facts) -> Finding:
     if not bad:
         return finding("ok", "No library is held to older instruction sets", *_seen(variables, INSTRUCTION_CAPS))
     message = f"{' and '.join(bad)} chooses the instruction sets that libraries may use"
-    return finding("warning", message, *_seen(variables, bad), remedy="unset them", command=f"unset {' '.join(bad)}")
+    return _to_unset("warning", message, variables, bad, "unset them")
 
 
-def _seen(variables: Mapping[str, str], names: Iterable[str]) -> list[Evidence]:
+def _to_unset(severity: Severity, message: str, variables: Variables, bad: Sequence[str], remedy: str) -> Finding:
+    return finding(severity, message, *_seen(variables, bad), remedy=remedy, command=f"unset {' '.join(bad)}")
+
+
+def _seen(variables: Variables, names: Iterable[str]) -> list[Evidence]:
     return [Evidence(f"environment {name}", variables.get(name, "not set")) for name in names]
+
+
+def check_allocator(facts: Facts) -> Finding:
+    """Whether an allocator that scales over threads can be preloaded."""
+    every = [library for library in need(facts.libraries) if library.family in ALLOCATORS]
+    found, broken = [each for each in every if not each.why], [each for each in every if each.why]
+    packages = facts.interpreter.packages if isinstance(facts.interpreter, Interpreter) else ()
+    conflicts = [conflict for each in found if (conflict := conflict_of(each.family, packages)) is not None]
+    if conflicts:
+        why = f"{conflicts[0].package} is installed, and {conflicts[0].source}"
+        message = f"No allocator is preloaded by default: {why}"
+        return finding("note", message, *_found(found), remedy="nothing to do; to have one all the same, name it")
+    if found:
+        names = " and ".join(sorted({library.family for library in found}))
+        return finding("ok", f"{names} can be preloaded", *_found(found), *_found(broken))
+    if broken:
+        message = f"{' and '.join(each.family for each in broken)} is there, but no program starts with it preloaded"
+        return finding("warning", message, *_found(broken), remedy="install one that was built for this machine")
+    return finding(
+        "warning",
+        "Neither tcmalloc nor jemalloc is installed: the C library hands large buffers back to the kernel each time",
+        Evidence("library search", "no libtcmalloc*.so*, no libjemalloc.so*"),
+        remedy="install one of them (Debian, Ubuntu; in conda: conda install -c conda-forge gperftools)",
+        command="sudo apt-get install -y libtcmalloc-minimal4 libjemalloc2",
+    )
+
+
+def check_openmp_runtime(facts: Facts) -> Finding:
+    """Whether Intel's OpenMP runtime can be preloaded, the one whose threads can be pinned without loss."""
+    found = [library for library in need(facts.libraries) if library.family == "iomp5"]
+    if found and found[0].why:
+        message = "libiomp5 is there, but no program starts with it preloaded"
+        return finding("warning", message, *_found(found), remedy="install one that was built for this machine")
+    if found:
+        return finding("ok", "libiomp5 can be preloaded", *_found(found))
+    others = [library for library in need(facts.libraries) if library.kind == "openmp"]
+    return finding(
+        "note",
+        "libiomp5 is not installed: workers keep the OpenMP runtime that their packages bring",
+        *(_found(others) or [Evidence("library search", "no libiomp5.so*")]),
+        remedy="on x86, install it into the workers' environment",
+        command=f"{need(facts.interpreter).path} -m pip install intel-openmp",
+    )
+
+
+def check_openmp_runtimes_together(facts: Facts) -> Sequence[Finding]:
+    """Whether a worker can load, or a running one has loaded, two OpenMP runtimes."""
+    return [_bundled_runtimes(need(facts.libraries)), *(_loaded_runtimes(process) for process in facts.processes)]
+
+
+def _bundled_runtimes(libraries: Sequence[Library]) -> Finding:
+    bundled = [library for library in libraries if library.kind == "openmp" and library.package]
+    packages = sorted({library.package for library in bundled})
+    if len(packages) < 2:
+        searched = Evidence("packages' own libraries", "no libgomp, libiomp5 or libomp")
+        return finding("ok", "No two packages bring an OpenMP runtime of their own", *(_found(bundled) or [searched]))
+    return finding(
+        "note",
+        f"{', '.join(packages)} each bring an OpenMP runtime: a worker that uses all of them has several pools",
+        *_found(bundled),
+        remedy="preload one (ipexlaunch does if libiomp5 is there), or keep the others at one thread",
+    )
+
+
+def _loaded_runtimes(process: LoadedRuntimes | Unread) -> Finding:
+    if isinstance(process, Unread):
+        message = f"Cannot tell what {process.where} has loaded"
+        return finding("unknown", message, Evidence(process.where, process.problem))
+    seen = [Evidence(f"/proc/{process.pid}/maps", path) for path in process.paths]
+    if len(process.paths) < 2:
+        nothing = Evidence(f"/proc/{process.pid}/maps", "no libgomp, libiomp5 or libomp")
+        return finding("ok", f"Process {process.pid} has not loaded two OpenMP runtimes", *(seen or [nothing]))
+    first = next((path for path in process.preloaded if openmp_family(path)), "")
+    if openmp_family(first) == "libiomp5":  # it has the entry points of libgomp and of libomp too
+        preload = Evidence(f"/proc/{process.pid}/environ", f"LD_PRELOAD has {first}")
+        message = f"In process {process.pid} the preloaded libiomp5 answers for the other OpenMP runtimes"
+        return finding("ok", message, preload, *seen)
+    loaded = f"Process {process.pid} has loaded {len(process.paths)} OpenMP runtimes"
+    working = process.with_threads
+    if working is not None and len(working) < 2:
+        told = Evidence(f"/proc/{process.pid}/task", f"threads of {working[0]}" if working else "no threads of either")
+        return finding("ok", f"{loaded}, with threads of one at most", *seen, told)
+    remedy = "preload libiomp5, which answers for all of them"
+    if working is None:
+        return finding("note", f"{loaded}; nothing tells whose threads run", *seen, remedy=remedy)
+    message = f"Process {process.pid} has threads of {len(working)} OpenMP runtimes, a pool for each"
+    return finding("problem", message, *seen, remedy=remedy, command="ipexlaunch --omp-runtime intel ...")
+
+
+def check_torch(facts: Facts) -> Sequence[Finding]:
+    """Which torch the workers would import, and whether what is beside it fits."""
+    interpreter = need(facts.interpreter)
+    python = Evidence(interpreter.path, f"Python {interpreter.version}" if interpreter.version else "version not found")
+    packages = ("torch", "intel-extension-for-pytorch", "torchao")
+    torch, ipex, ao = (interpreter.packages.get(name) for name in packages)
+    if torch is None:
+        message = "The workers' Python has no torch; programs without it run all the same"
+        command = "ipexlaunch doctor --python /path/to/env/bin/python"
+        remedy = "name the environment that has it, or install it"
+        return [finding("note", message, python, remedy=remedy, command=command)]
+    found = [finding("ok", f"torch {torch.value} in the workers' Python", python, torch)]
+    if ipex is not None and _minor(ipex.value) != _minor(torch.value):
+        message = f"IPEX {ipex.value} does not fit torch {torch.value}: importing it ends the worker with code 127"
+        remedy = "keep both at the same minor release, or remove IPEX (archived in March 2026)"
+        command = f"{interpreter.path} -m pip uninstall -y intel-extension-for-pytorch"
+        found.append(finding("problem", message, torch, ipex, remedy=remedy, command=command))
+    if ao is not None and (_minor(torch.value) < VNNI_TORCH or _minor(ao.value) < VNNI_TORCHAO):
+        message = f"torchao {ao.value} with torch {torch.value} takes the slow path for int8"
+        remedy = "use torch 2.12 or later with torchao 0.18 or later"
+        found.append(finding("note", message, torch, ao, remedy=remedy))
+    return found
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    """ "2.8.0+cpu" as (2, 8)."""
+    parts = version.split("+")[0].split(".")[:2]
+    return tuple(int(part) if part.isdecimal() else 0 for part in parts)
+
+
+def _found(libraries: Sequence[Library]) -> list[Evidence]:
+    return [Evidence(library.path, library.why or library.package or library.family) for library in libraries]

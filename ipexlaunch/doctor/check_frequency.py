@@ -43,21 +43,21 @@ def check_governor(facts: Facts) -> Finding:
     if not governors:
         facts.files.need_complete(GOVERNOR)
         return finding("note", NOT_VISIBLE, Evidence(GOVERNOR, "no such file"))
-    seen = [*_evidence(GOVERNOR, governors), *_evidence(DRIVER, _groups(facts.files.matching(DRIVER)))]
+    drivers = _groups(facts.files.matching(DRIVER))
+    seen = [*_evidence(GOVERNOR, governors), *_evidence(DRIVER, drivers)]
     if set(governors) == {"performance"}:
         return finding("ok", "The governor holds the frequency up", *seen)
     command = f"echo performance | sudo tee {GOVERNOR}"
-    drivers = set(_groups(facts.files.matching(DRIVER)))
     if "powersave" in governors and not drivers:
-        raise CannotTell(
-            "it is missing, and what powersave means depends on it", Evidence(DRIVER, "no such file"), *seen
-        )
-    if "powersave" in governors and not drivers <= set(SELF_GOVERNING):
-        message = "The governor powersave holds these cpus at their lowest frequency"
-        return finding("problem", message, *seen, remedy="choose the governor performance", command=command)
+        problem = "it is missing, and what powersave means depends on it"
+        raise CannotTell(problem, Evidence(DRIVER, "no such file"), *seen)
+    lowest = "powersave" in governors and not drivers.keys() <= set(SELF_GOVERNING)
     names = " and ".join(sorted(set(governors) - {"performance"}))
     message = f"The governor {names} raises the frequency only after load is seen"
-    return finding("warning", message, *seen, remedy="choose the governor performance", command=command)
+    if lowest:
+        message = "The governor powersave holds these cpus at their lowest frequency"
+    remedy = "choose the governor performance"
+    return finding("problem" if lowest else "warning", message, *seen, remedy=remedy, command=command)
 
 
 def check_energy_preference(facts: Facts) -> Finding:
@@ -70,15 +70,15 @@ def check_energy_preference(facts: Facts) -> Finding:
     slow = sorted(set(preferences) - set(FAST_PREFERENCES))
     if not slow:
         return finding("ok", "The energy preference favours speed", *seen)
-    if slow == ["default"]:
-        message = "The energy preference is the firmware's default, whatever that is"
-        return finding("note", message, *seen, remedy="ask for performance", command=_prefer_performance())
-    message = f"The energy preference {' and '.join(slow)} trades speed for power"
-    return finding("warning", message, *seen, remedy="ask for performance", command=_prefer_performance())
-
-
-def _prefer_performance() -> str:
-    return f"echo performance | sudo tee {PREFERENCE}"
+    told = slow != ["default"]
+    message = f"{' and '.join(slow)} trades speed for power" if told else "is the firmware's default, whatever that is"
+    return finding(
+        "warning" if told else "note",
+        f"The energy preference {message}",
+        *seen,
+        remedy="ask for performance",
+        command=f"echo performance | sudo tee {PREFERENCE}",
+    )
 
 
 def check_boost(facts: Facts) -> Finding:
@@ -88,18 +88,15 @@ def check_boost(facts: Facts) -> Finding:
         facts.files.need_complete(NO_TURBO, BOOST)
         message = "Whether turbo is allowed cannot be seen: the firmware or the hypervisor decides"
         return finding("note", message, no_turbo.evidence, boost.evidence)
-    decisive, on = (boost, 1) if no_turbo.is_missing else (no_turbo, 0)
-    value = decisive.need_number()
-    if value not in (0, 1):
-        raise CannotTell("it holds neither 0 nor 1", decisive.evidence)
-    if value == on:
+    decisive, on = (boost, True) if no_turbo.is_missing else (no_turbo, False)
+    if decisive.need_switch() == on:
         return finding("ok", "Turbo frequencies are allowed", decisive.evidence)
     return finding(
         "warning",
         "Turbo is off: cores stay at their base frequency",
         decisive.evidence,
         remedy="allow it, or look in the firmware's setup if the file cannot be written",
-        command=f"echo {on} | sudo tee {decisive.path}",
+        command=f"echo {on:d} | sudo tee {decisive.path}",
     )
 
 
@@ -112,17 +109,16 @@ def check_frequency_limit(facts: Facts) -> Finding:
     tops = {_policy(reading): reading for reading in highest}
     lowered: dict[str, list[int]] = {}
     for reading in limits:
-        top = tops.get(_policy(reading), Reading(HIGHEST.replace("*", str(_policy(reading)))))
-        if reading.need_number() < top.need_number():
-            text = f"{reading.need_number()} kHz of {top.need_number()} kHz"
-            lowered.setdefault(text, []).append(_policy(reading))
+        policy, khz = _policy(reading), reading.need_number()
+        most = tops.get(policy, Reading(HIGHEST.replace("*", str(policy)))).need_number()
+        if khz < most:
+            lowered.setdefault(f"{khz} kHz of {most} kHz", []).append(policy)
     if not lowered:
         return finding("ok", "The frequency limit is the highest that the hardware gives", limits[0].evidence)
-    seen = [Evidence(_joined(LIMIT, policies), text) for text, policies in lowered.items()]
     return finding(
         "warning",
         "The highest frequency is limited below what the hardware gives",
-        *seen,
+        *_evidence(LIMIT, lowered),
         remedy="lift the limit",
         command=f"for p in {POLICIES[:-1]}; do cat $p/cpuinfo_max_freq | sudo tee $p/scaling_max_freq; done",
     )
@@ -137,16 +133,15 @@ def check_clock_source(facts: Facts) -> Finding:
     if name not in SLOW_CLOCKS:
         return finding("ok", f"The clock source {name} is read without a system call", current.evidence)
     offered = facts.files.read(CLOCKS)
-    better = [word for word in (offered.text or "").split() if word not in SLOW_CLOCKS]
-    message = f"The clock source is {name}: every reading of the clock goes to a slow device"
-    if not better:
-        remedy = "find in the kernel's log why tsc was dropped (unsynchronised or unstable)"
-        return finding(
-            "warning", message, current.evidence, offered.evidence, remedy=remedy, command="sudo dmesg | grep -i tsc"
-        )
-    command = f"echo {better[0]} | sudo tee {CLOCK}"
+    better = next((word for word in (offered.text or "").split() if word not in SLOW_CLOCKS), "")
+    why = "find in the kernel's log why tsc was dropped (unsynchronised or unstable)"
     return finding(
-        "warning", message, current.evidence, offered.evidence, remedy=f"choose {better[0]}", command=command
+        "warning",
+        f"The clock source is {name}: every reading of the clock goes to a slow device",
+        current.evidence,
+        offered.evidence,
+        remedy=f"choose {better}" if better else why,
+        command=f"echo {better} | sudo tee {CLOCK}" if better else "sudo dmesg | grep -i tsc",
     )
 
 
@@ -166,12 +161,9 @@ def _groups(readings: Sequence[Reading]) -> dict[str, list[int]]:
 
 
 def _evidence(pattern: str, groups: Mapping[str, Sequence[int]]) -> list[Evidence]:
-    return [Evidence(_joined(pattern, policies), text) for text, policies in groups.items()]
-
-
-def _joined(pattern: str, policies: Sequence[int]) -> str:
-    ids = format_list(policies)
-    return pattern.replace("*", ids if len(policies) == 1 else f"{{{ids}}}")
+    ids = {text: format_list(policies) for text, policies in groups.items()}
+    braced = {text: ids[text] if ids[text].isdecimal() else f"{{{ids[text]}}}" for text in groups}
+    return [Evidence(pattern.replace("*", braced[text]), text) for text in groups]
 
 
 def _policy(reading: Reading) -> int:

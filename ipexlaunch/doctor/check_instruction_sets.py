@@ -7,8 +7,8 @@ Flags are spelled as the kernel spells them (arch/x86/include/asm/cpufeatures.h,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
 from ipexlaunch.doctor.host_facts import Facts, need
@@ -36,127 +36,85 @@ AVX512_MODELS = AMX_MODELS | {("GenuineIntel", 6, model) for model in (85, 106, 
 """And Skylake, Cascade Lake, Cooper Lake (85) and Ice Lake servers."""
 
 
-@dataclass(frozen=True, slots=True)
-class DtypeAnswer:
+class Answer(NamedTuple):
     """How one data type fares on a class of processors."""
 
     dtype: str
-    severity: Severity
-    answer: str
+    text: str
     remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessorClass:
-    """An instruction set and how each data type fares on it."""
-
-    kind: InstructionSet
-    answers: tuple[DtypeAnswer, ...]
+    """Empty where all is in order."""
+    costly: bool = False
+    """Where not: whether that is a warning or only a note."""
 
     @property
-    def name(self) -> str:
-        """For messages."""
-        return self.kind.name
+    def severity(self) -> Severity:
+        """As findings have it."""
+        return "warning" if self.costly else "note" if self.remedy else "ok"
 
 
-_USE_FP32 = "use fp32"
-_AMX_ANSWERS = (
-    DtypeAnswer("fp32", "ok", "works, and bf16 is faster"),
-    DtypeAnswer("bf16", "ok", "is the fastest default, by AMX"),
-    DtypeAnswer("int8", "ok", "is fast by AMX; compiled with max-autotune two to three times oneDNN's own"),
-    DtypeAnswer("int4", "ok", "is fast by AMX for batches above 4 (torch.compile, bf16 activations)"),
-    DtypeAnswer(
-        "IPEX int8 and int4 weights", "ok", "are fast: the kernels of IPEX 2.8 are built for these instructions"
-    ),
+_BF16_FASTER = Answer("fp32", "works, and bf16 is faster")
+_SLOW_FP16 = "is slow: every product is converted to fp32 and back"
+_AMX_ROWS = (
+    _BF16_FASTER,
+    Answer("bf16", "is the fastest default, by AMX"),
+    Answer("int8", "is fast by AMX; compiled with max-autotune two to three times oneDNN's own"),
+    Answer("int4", "is fast by AMX for batches above 4 (torch.compile, bf16 activations)"),
+    Answer("IPEX int8 and int4 weights", "are fast: the kernels of IPEX 2.8 are built for these instructions"),
 )
-_IPEX_SLOW = DtypeAnswer(
+_IPEX_SLOW = Answer(
     "IPEX int8 and int4 weights",
-    "note",
     "are slow: without avx512_fp16 IPEX 2.8 unpacks every weight at each call (up to 9 times slower than fp32)",
     "use torchao, or no weight-only quantisation",
 )
-_INT4_AVX512 = DtypeAnswer("int4", "ok", "is vectorised for bf16 activations only (weights int4, torch.compile)")
-_INT8_VNNI = DtypeAnswer(
-    "int8", "ok", "is fast with torch 2.12 and torchao 0.18 or later; earlier ones take a slow path"
+_WITH_VNNI = (
+    Answer("int8", "is fast with torch 2.12 and torchao 0.18 or later; earlier ones take a slow path"),
+    Answer("int4", "is vectorised for bf16 activations only (weights int4, torch.compile)"),
+    _IPEX_SLOW,
 )
+_FP32 = "use fp32"
 
-X86_CLASSES = (
-    ProcessorClass(
-        sets.AMX_FP16,
-        (*_AMX_ANSWERS, DtypeAnswer("fp16", "ok", "is fast by AMX (torch.compile needs gcc 13 or later)")),
+X86_DTYPES: Mapping[InstructionSet, tuple[Answer, ...]] = {
+    sets.AMX_FP16: (*_AMX_ROWS, Answer("fp16", "is fast by AMX (torch.compile needs gcc 13 or later)")),
+    sets.AMX: (*_AMX_ROWS, Answer("fp16", "works by avx512_fp16, and bf16 is faster")),
+    sets.AVX512_BF16: (
+        _BF16_FASTER,
+        Answer("bf16", "is fast, by avx512_bf16"),
+        Answer("fp16", _SLOW_FP16, "use bf16"),
+        *_WITH_VNNI,
     ),
-    ProcessorClass(
-        sets.AMX,
-        (*_AMX_ANSWERS, DtypeAnswer("fp16", "ok", "works by avx512_fp16, and bf16 is faster")),
+    sets.AVX512_VNNI: (
+        Answer("fp32", "is a good default"),
+        Answer("bf16", "is slow to neutral: emulated, no avx512_bf16", _FP32),
+        Answer("fp16", _SLOW_FP16, _FP32),
+        *_WITH_VNNI,
     ),
-    ProcessorClass(
-        sets.AVX512_BF16,
-        (
-            DtypeAnswer("fp32", "ok", "works, and bf16 is faster"),
-            DtypeAnswer("bf16", "ok", "is fast, by avx512_bf16"),
-            DtypeAnswer("fp16", "note", "is slow: every product is converted to fp32 and back", "use bf16"),
-            _INT8_VNNI,
-            _INT4_AVX512,
-            _IPEX_SLOW,
-        ),
+    sets.AVX512: (
+        Answer("fp32", "is the best choice here"),
+        Answer("bf16", "is slow: emulated, about half the speed of fp32", _FP32),
+        Answer("fp16", _SLOW_FP16, _FP32),
+        Answer("int8", "is slow to neutral, and needs reduced range against saturation", _FP32),
+        Answer("int4", "is vectorised for bf16 activations only, which are slow here", _FP32),
+        _IPEX_SLOW,
     ),
-    ProcessorClass(
-        sets.AVX512_VNNI,
-        (
-            DtypeAnswer("fp32", "ok", "is a good default"),
-            DtypeAnswer("bf16", "note", "is slow to neutral: emulated, no avx512_bf16", _USE_FP32),
-            DtypeAnswer("fp16", "note", "is slow: every product is converted to fp32 and back", _USE_FP32),
-            _INT8_VNNI,
-            _INT4_AVX512,
-            _IPEX_SLOW,
-        ),
+    sets.AVX2: (
+        Answer("fp32", "is the only fast type here"),
+        Answer("bf16", "is 44 to 499 times slower than fp32 (no bf16 instructions)", _FP32, costly=True),
+        Answer("fp16", "is 65 to 503 times slower than fp32 (no fp16 instructions)", _FP32, costly=True),
+        Answer("int8", "is slow, and needs reduced range against saturation", _FP32),
+        Answer("int4", "needs bf16 activations, which are catastrophic here", _FP32, costly=True),
+        _IPEX_SLOW,
     ),
-    ProcessorClass(
-        sets.AVX512,
-        (
-            DtypeAnswer("fp32", "ok", "is the best choice here"),
-            DtypeAnswer("bf16", "note", "is slow: emulated, about half the speed of fp32", _USE_FP32),
-            DtypeAnswer("fp16", "note", "is slow: every product is converted to fp32 and back", _USE_FP32),
-            DtypeAnswer("int8", "note", "is slow to neutral, and needs reduced range against saturation", _USE_FP32),
-            DtypeAnswer("int4", "note", "is vectorised for bf16 activations only, which are slow here", _USE_FP32),
-            _IPEX_SLOW,
-        ),
+    sets.NO_AVX2: (
+        Answer("fp32", "is the only usable type here"),
+        Answer("bf16", "has no instructions here: far slower than fp32", _FP32, costly=True),
+        Answer("fp16", "has no instructions here: far slower than fp32", _FP32, costly=True),
+        Answer("int8", "has no vector instructions here: slower than fp32", _FP32, costly=True),
+        Answer("int4", "has no vector kernel here: slower than fp32", _FP32, costly=True),
     ),
-    ProcessorClass(
-        sets.AVX2,
-        (
-            DtypeAnswer("fp32", "ok", "is the only fast type here"),
-            DtypeAnswer("bf16", "warning", "is 44 to 499 times slower than fp32 (no bf16 instructions)", _USE_FP32),
-            DtypeAnswer("fp16", "warning", "is 65 to 503 times slower than fp32 (no fp16 instructions)", _USE_FP32),
-            DtypeAnswer("int8", "note", "is slow, and needs reduced range against saturation", _USE_FP32),
-            DtypeAnswer("int4", "warning", "needs bf16 activations, which are catastrophic here", _USE_FP32),
-            _IPEX_SLOW,
-        ),
-    ),
-    ProcessorClass(
-        sets.NO_AVX2,
-        (
-            DtypeAnswer("fp32", "ok", "is the only usable type here"),
-            DtypeAnswer("bf16", "warning", "has no instructions here: far slower than fp32", _USE_FP32),
-            DtypeAnswer("fp16", "warning", "has no instructions here: far slower than fp32", _USE_FP32),
-            DtypeAnswer("int8", "warning", "has no vector instructions here: slower than fp32", _USE_FP32),
-            DtypeAnswer("int4", "warning", "has no vector kernel here: slower than fp32", _USE_FP32),
-        ),
-    ),
-)
-"""One for each of x86's sets."""
+}
+"""How the data types fare on each of x86's sets."""
 
 _MEASURE = "measure before you choose it: nobody's figures are known to us"
-
-
-def processor_class(flags: frozenset[str]) -> ProcessorClass:
-    """The class of an x86 processor.
-
-    Args:
-        flags: the kernel's flags.
-    """
-    kind = x86_set(flags)
-    return next(each for each in X86_CLASSES if each.kind == kind)
 
 
 def check_instruction_sets(facts: Facts) -> Finding:
@@ -169,7 +127,6 @@ def check_instruction_sets(facts: Facts) -> Finding:
         return finding("ok", f"ARM with {name}", *seen)
     model = _model(facts)
     seen.append(Evidence(CPUINFO, "{} family {} model {}".format(*model)))
-    found = processor_class(flags)
     if _should_have_avx512(model) and "avx512f" not in flags:
         return finding(
             "problem",
@@ -178,7 +135,7 @@ def check_instruction_sets(facts: Facts) -> Finding:
             remedy="pass the host's cpu model through to the guest, or remove clearcpuid from the kernel's line",
             command="tr ' ' '\\n' < /proc/cmdline | grep clearcpuid",
         )
-    return finding("ok", f"Processor class: {found.name}", *seen)
+    return finding("ok", f"Processor class: {x86_set(flags).name}", *seen)
 
 
 def check_amx(facts: Facts) -> Finding:
@@ -233,9 +190,9 @@ def check_dtypes(facts: Facts) -> Sequence[Finding]:
     flags, key = _flags(facts)
     if key == "Features":
         return _arm_dtypes(flags)
-    found = processor_class(flags)
-    seen = Evidence(CPUINFO, f"class {found.name}")
-    return [finding(row.severity, f"{row.dtype} {row.answer}", seen, remedy=row.remedy) for row in found.answers]
+    kind = x86_set(flags)
+    seen = Evidence(CPUINFO, f"class {kind.name}")
+    return [finding(row.severity, f"{row.dtype} {row.text}", seen, remedy=row.remedy) for row in X86_DTYPES[kind]]
 
 
 def _arm_dtypes(flags: frozenset[str]) -> list[Finding]:
@@ -243,12 +200,10 @@ def _arm_dtypes(flags: frozenset[str]) -> list[Finding]:
     for dtype, wanted in (("bf16", {"bf16", "svebf16"}), ("fp16", {"asimdhp"}), ("int8", {"i8mm", "svei8mm"})):
         have = sorted(wanted & flags)
         seen = Evidence(CPUINFO, f"Features: {' '.join(have) or 'none of ' + ' '.join(sorted(wanted))}")
-        if have:
-            found.append(finding("note", f"{dtype} has its instructions here", seen, remedy=_MEASURE))
-        else:
-            found.append(
-                finding("warning", f"{dtype} has no instructions here, so it is emulated", seen, remedy=_USE_FP32)
-            )
+        row = Answer(dtype, "has its instructions here", _MEASURE)
+        if not have:
+            row = Answer(dtype, "has no instructions here, so it is emulated", _FP32, costly=True)
+        found.append(finding(row.severity, f"{dtype} {row.text}", seen, remedy=row.remedy))
     return [finding("ok", "fp32 works", Evidence(CPUINFO, "Features")), *found]
 
 

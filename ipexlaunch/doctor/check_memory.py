@@ -1,15 +1,21 @@
-"""What the kernel does with memory behind a worker's back: huge pages, balancing, reclaim, swap.
+"""What becomes of a worker's memory: huge pages, balancing, reclaim, swap, policies, and where files are cached.
 
 Sources: Documentation/admin-guide/mm/transhuge.rst, hugetlbpage.rst, sysctl/kernel.rst (numa_balancing) and
-sysctl/vm.rst (zone_reclaim_mode, swappiness) of the Linux kernel.
+sysctl/vm.rst (zone_reclaim_mode, swappiness) of the Linux kernel; set_mempolicy(2); moby/profiles/seccomp
+(set_mempolicy needs CAP_SYS_NICE in Docker's default profile).
 """
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
-from ipexlaunch.doctor.host_facts import Facts, need
-from ipexlaunch.doctor.host_files_read import CannotTell, Reading
-from ipexlaunch.doctor.quantity import in_gib
+from ipexlaunch.doctor.host_facts import CachedFile, Facts, need
+from ipexlaunch.doctor.host_files_read import CannotTell, Unread
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted, in_gib
 
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 DEFRAG = "/sys/kernel/mm/transparent_hugepage/defrag"
@@ -18,8 +24,9 @@ RECLAIM = "/proc/sys/vm/zone_reclaim_mode"
 SWAPS = "/proc/swaps"
 SWAPPINESS = "/proc/sys/vm/swappiness"
 MEMORY = "/proc/meminfo"
+STATUS = "/proc/self/status"
 
-PATHS = (THP, DEFRAG, BALANCING, RECLAIM, SWAPS, SWAPPINESS, MEMORY)
+PATHS = (THP, DEFRAG, BALANCING, RECLAIM, SWAPS, SWAPPINESS, MEMORY, STATUS)
 
 EAGER_SWAPPINESS = 10
 """Above it the kernel may swap out weights that were not read for a while to keep file cache instead."""
@@ -29,6 +36,13 @@ LARGE_SHARE = 0.05
 
 SMALL_SHARED_MEMORY_BYTES = 512 << 20
 """Docker's default is 64 MiB; a batch handed over by a DataLoader's worker process takes tens of MiB."""
+
+
+SECCOMP_MODES = {"0": "no filter", "1": "strict", "2": "a filter"}
+"""/proc/PID/status: proc(5)."""
+
+LOPSIDED_SHARE = 0.6
+"""Of the cached pages: more than this on one of two nodes means that the workers of the other read remotely."""
 
 
 def check_huge_pages_on_demand(facts: Facts) -> Finding:
@@ -112,9 +126,7 @@ def check_swap(facts: Facts) -> Finding:
         raise CannotTell("it is not a table of swap areas", swaps.evidence)
     size = sum(int(row[-3]) for row in rows) * 1024
     used = sum(int(row[-2]) for row in rows) * 1024
-    seen = Evidence(
-        SWAPS, f"{in_gib(used)} used of {in_gib(size)} in {len(rows)} {'area' if len(rows) == 1 else 'areas'}"
-    )
+    seen = Evidence(SWAPS, f"{in_gib(used)} used of {in_gib(size)} in {counted(len(rows), 'area')}")
     if used > size // 100:
         return finding(
             "warning",
@@ -139,11 +151,11 @@ def check_swap(facts: Facts) -> Finding:
 def check_reserved_huge_pages(facts: Facts) -> Finding:
     """Whether memory is locked away in huge pages that no worker will use."""
     reading = facts.files.read(MEMORY)
-    total = _kilobytes(reading, "MemTotal")
+    total = reading.need_count_of("MemTotal", " kB") * 1024
     if reading.stand_in:  # then it is the container's limit, and the pages are the host's
         total = sum(node.memory_bytes for node in facts.machine.nodes) or total
-    size = _kilobytes(reading, "Hugepagesize")
-    pages, free = _count(reading, "HugePages_Total"), _count(reading, "HugePages_Free")
+    size = reading.need_count_of("Hugepagesize", " kB") * 1024
+    pages, free = reading.need_count_of("HugePages_Total"), reading.need_count_of("HugePages_Free")
     seen = Evidence(MEMORY, f"HugePages_Total: {pages}, HugePages_Free: {free}, Hugepagesize: {size // 1024} kB")
     if pages == 0:
         return finding("ok", "No memory is reserved as huge pages", seen)
@@ -175,14 +187,100 @@ def _nodes(facts: Facts) -> Evidence:
     return Evidence("/sys/devices/system/node", f"{len(facts.machine.nodes)} with cpus or memory")
 
 
-def _kilobytes(reading: Reading, name: str) -> int:
-    """A line such as "MemTotal: 1024 kB", in bytes."""
-    return _count(reading, name, " kB") * 1024
+def check_memory_policy_allowed(facts: Facts) -> Finding:
+    """Whether the kernel lets us bind memory to nodes."""
+    policy = need(facts.memory_policy)
+    seccomp = facts.files.read(STATUS).need_field("Seccomp")
+    seen = Evidence(STATUS, f"Seccomp: {seccomp} ({SECCOMP_MODES.get(seccomp, 'unknown mode')})")
+    if not policy.refusal:
+        return finding("ok", "Memory can be bound to nodes", Evidence("set_mempolicy(2)", policy.trial), seen)
+    return finding(
+        "problem",
+        "Memory policy is refused: workers are pinned to cpus, but their pages only follow by first touch",
+        Evidence("set_mempolicy(2)", policy.refusal),
+        seen,
+        remedy="give the container CAP_SYS_NICE (in Kubernetes: securityContext.capabilities.add: [SYS_NICE])",
+        command="docker run --cap-add SYS_NICE ...",
+    )
 
 
-def _count(reading: Reading, name: str, unit: str = "") -> int:
-    text = reading.need_field(name)
-    number = text.removesuffix(unit)
-    if not number.isdecimal():
-        raise CannotTell(f"{name} is no number", Evidence(reading.path, f"{name}: {text}"))
-    return int(number)
+def check_inherited_memory_policy(facts: Facts) -> Finding:
+    """Whether a memory policy was handed down, as numactl and Slurm's --mem-bind do."""
+    policy = need(facts.memory_policy)
+    if not policy.policy:
+        raise CannotTell(policy.refusal, Evidence("get_mempolicy(2)", policy.refusal))
+    seen = Evidence(policy.source, policy.policy)
+    if policy.policy in ("default", "local"):
+        return finding("ok", "No memory policy is inherited", seen)
+    return finding(
+        "warning",
+        f"The memory policy {policy.policy} is inherited: whatever is not placed by a plan lands there",
+        seen,
+        remedy="start ipexlaunch without numactl -m or srun --mem-bind; each worker's own policy replaces it",
+        command="numactl --localalloc ipexlaunch ...",
+    )
+
+
+def check_page_cache(facts: Facts) -> Sequence[Finding]:
+    """Whether the cached pages of the model's files are spread over the nodes of the workers.
+
+    Pages of a file lie on the node of whoever read them first, and a memory policy moves none of them: a worker that
+    maps the file reads remote memory (llama.cpp #13335, #13731; Documentation/admin-guide/mm/numa_memory_policy.rst).
+    """
+    machine = facts.machine
+    files = [model for model in facts.models if not isinstance(model, Unread)]
+    unread = [_unread(model) for model in facts.models if isinstance(model, Unread)]
+    if not facts.models:
+        message, command = "No model was named, so the page cache was not asked", "ipexlaunch doctor --model PATH"
+        return [finding("note", message, remedy="name its files or folder", command=command)]
+    return [*unread, _of_files(machine, files)] if files else unread
+
+
+def _of_files(machine: Topology, files: Sequence[CachedFile]) -> Finding:
+    by_node: dict[int, int] = {}
+    for file in files:
+        weight = _cached_share(file) * file.size_bytes / max(1, sum(file.pages_by_node.values()))
+        for node, pages in file.pages_by_node.items():
+            by_node[node] = by_node.get(node, 0) + round(pages * weight)
+    seen = [_evidence(file) for file in files]
+    if not any(file.cached_pages for file in files):
+        size = in_gib(sum(file.size_bytes for file in files))
+        message = f"Nothing of {size} is cached: the first worker to read a page decides its node"
+        return finding("note", message, *seen)
+    total = sum(by_node.values())
+    if not total:
+        return finding("unknown", "The kernel tells no node for the cached pages", *seen)
+    workers_nodes = machine.nodes_of_allowed_cpus
+    fullest = max(by_node, key=by_node.__getitem__)
+    share = by_node[fullest] / total
+    spread = ", ".join(f"node {node}: {pages / total:.0%}" for node, pages in sorted(by_node.items()))
+    if len(workers_nodes) < 2 and set(by_node) <= (workers_nodes or set(by_node)):
+        return finding("ok", "Cached pages of the model are local to every worker", *seen)
+    foreign = set(by_node) - workers_nodes
+    if not foreign and share <= max(LOPSIDED_SHARE, 1.5 / len(workers_nodes)):
+        return finding("ok", f"Cached pages of the model are spread over the nodes ({spread})", *seen)
+    commands = [f"dd if={shlex.quote(file.path)} iflag=nocache count=0 status=none" for file in files[:4]]
+    return finding(
+        "warning",
+        f"{share:.0%} of the cached pages lie on node {fullest}: workers on node "
+        f"{format_list(workers_nodes - {fullest})} that map the files read remote memory",
+        *seen,
+        remedy="drop them, then let each worker read or copy the files itself (on tmpfs: write them anew)",
+        command="; ".join([*commands, *["..."] * (len(files) > 4)]),
+    )
+
+
+def _unread(model: Unread) -> Finding:
+    message = f"Cannot tell where {model.where} is cached"
+    return finding("unknown", message, Evidence(model.where, model.problem))
+
+
+def _cached_share(file: CachedFile) -> float:
+    """Of the whole file, estimated from the pages asked."""
+    return file.cached_pages / file.asked_pages if file.asked_pages else 0.0
+
+
+def _evidence(file: CachedFile) -> Evidence:
+    nodes = ", ".join(f"N{node}={pages}" for node, pages in sorted(file.pages_by_node.items())) or "no pages to ask"
+    asked = f"{file.cached_pages} of {file.asked_pages} pages asked are cached ({_cached_share(file):.0%})"
+    return Evidence(file.path, f"{in_gib(file.size_bytes)}; {asked}; numa_maps: {nodes}")

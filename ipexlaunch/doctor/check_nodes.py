@@ -5,8 +5,8 @@ from __future__ import annotations
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts, need
 from ipexlaunch.doctor.host_files_read import CannotTell, Reading
-from ipexlaunch.doctor.quantity import counted, in_gib
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.wording import counted, in_gib
 
 NODES = "/sys/devices/system/node"
 NODE_MEMORY = "/sys/devices/system/node/node*/meminfo"
@@ -40,13 +40,12 @@ def check_node_cores(facts: Facts) -> Finding:
         )
         for node, number in used.items()
     ]
-    if len(set(used.values())) == 1:
-        return finding(
-            "ok", f"Each of {len(used)} nodes has {counted(min(used.values()), 'allowed core')}", seen[0], seen[-1]
-        )
+    least, most = min(used.values()), max(used.values())
+    if least == most:
+        return finding("ok", f"Each of {len(used)} nodes has {counted(least, 'allowed core')}", seen[0], seen[-1])
     return finding(
         "note",
-        f"Nodes have {min(used.values())} to {max(used.values())} allowed cores: equal instances leave some idle",
+        f"Nodes have {least} to {most} allowed cores: equal instances leave some idle",
         *seen,
         remedy="see which sizes leave least",
         command="ipexlaunch plan",
@@ -56,19 +55,17 @@ def check_node_cores(facts: Facts) -> Finding:
 def check_memoryless_nodes(facts: Facts) -> Finding:
     """Whether cpus have no memory of their own."""
     machine = facts.machine
-    with_cpus = {cpu.node for cpu in machine.cpus if cpu.id in machine.allowed_cpus and cpu.node is not None}
+    with_cpus = machine.nodes_of_allowed_cpus
     bare = [node.id for node in machine.nodes if node.memory_bytes == 0 and node.id in with_cpus]
     if bare:
-        readings = [facts.files.read(NODE_MEMORY.replace("*", str(node))) for node in bare]
-        totals = [(reading, reading.need_field(f"Node {_node_id(reading)} MemTotal")) for reading in readings]
+        readings = {node: facts.files.read(NODE_MEMORY.replace("*", str(node))) for node in bare}
+        rest = with_cpus - readings.keys()
         return finding(
             "warning",
             f"Node {format_list(bare)} has cpus but no memory: all memory of its workers is remote",
-            *(Evidence(reading.path, f"MemTotal: {total}") for reading, total in totals),
+            *(Evidence(r.path, f"MemTotal: {r.need_field(f'Node {node} MemTotal')}") for node, r in readings.items()),
             remedy="put memory modules into its channels, or leave its cpus out of the plan",
-            command=f"ipexlaunch --nodes-list {format_list(with_cpus - set(bare))} ..."
-            if with_cpus - set(bare)
-            else "",
+            command=f"ipexlaunch --nodes-list {format_list(rest)} ..." if rest else "",
         )
     apart = sorted(node for node in machine.memory_only_nodes if machine.by_node[node].memory_bytes)
     if apart:
@@ -101,18 +98,18 @@ def check_node_memory_size(facts: Facts) -> Finding:
 def check_node_memory_free(facts: Facts) -> Finding:
     """Whether the memory that is left is spread evenly; counts file cache that can be dropped as left."""
     machine = facts.machine
-    ours = {cpu.node for cpu in machine.cpus if cpu.id in machine.allowed_cpus} & set(machine.allowed_nodes)
-    readings = [reading for reading in facts.files.matching(NODE_MEMORY) if _node_id(reading) in ours]
+    ours = machine.nodes_of_allowed_cpus & machine.allowed_nodes
+    readings = {node: r for r in facts.files.matching(NODE_MEMORY) if (node := _node_id(r)) in ours}
     if not readings:
         raise CannotTell("no node tells its memory", Evidence(NODE_MEMORY, "no such file"))
-    left = {_node_id(reading): _available(reading) for reading in readings}
-    share = {_node_id(reading): left[_node_id(reading)] / max(1, _bytes(reading, "MemTotal")) for reading in readings}
-    readings.sort(key=lambda reading: share[_node_id(reading)])
+    left = {node: _available(reading) for node, reading in readings.items()}
+    total = {node: _bytes(reading, "MemTotal") for node, reading in readings.items()}
+    share = {node: left[node] / max(1, total[node]) for node in readings}
+    order = sorted(readings, key=share.__getitem__)
     seen = [
-        Evidence(r.path, f"{in_gib(left[_node_id(r)])} free or cached of {in_gib(_bytes(r, 'MemTotal'))}")
-        for r in readings
+        Evidence(readings[node].path, f"{in_gib(left[node])} free or cached of {in_gib(total[node])}") for node in order
     ]
-    fullest, roomiest = _node_id(readings[0]), _node_id(readings[-1])
+    fullest, roomiest = order[0], order[-1]
     if share[fullest] >= UNLIKE_FREE * share[roomiest]:
         return finding("ok", f"Every node has at least {in_gib(min(left.values()))} left", *seen)
     return finding(
@@ -159,8 +156,4 @@ def _available(reading: Reading) -> int:
 
 def _bytes(reading: Reading, name: str) -> int:
     """A line such as "Node 0 MemTotal: 1024 kB", in bytes."""
-    text = reading.need_field(f"Node {_node_id(reading)} {name}")
-    number = text.removesuffix(" kB")
-    if not number.isdecimal():
-        raise CannotTell(f"{name} is no number", Evidence(reading.path, f"{name}: {text}"))
-    return int(number) * 1024
+    return reading.need_count_of(name, " kB", f"Node {_node_id(reading)} ") * 1024

@@ -11,8 +11,8 @@ import re
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts
 from ipexlaunch.doctor.host_files_read import CannotTell, Unread
-from ipexlaunch.doctor.quantity import counted
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.wording import counted
 
 SMT_ACTIVE = "/sys/devices/system/cpu/smt/active"
 SMT_CONTROL = "/sys/devices/system/cpu/smt/control"
@@ -31,15 +31,10 @@ def check_smt(facts: Facts) -> Finding:
     active, control = facts.files.read(SMT_ACTIVE), facts.files.read(SMT_CONTROL)
     if active.is_missing:  # before Linux 4.19
         shared = [core for core, cpus in facts.machine.cores.items() if len(cpus) > 1]
-        seen, on = (
-            Evidence("topology", f"{len(shared)} of {counted(len(facts.machine.cores), 'core')} with siblings"),
-            bool(shared),
-        )
+        seen = Evidence("topology", f"{len(shared)} of {counted(len(facts.machine.cores), 'core')} with siblings")
+        on = bool(shared)
     else:
-        number = active.need_number()
-        if number not in (0, 1):
-            raise CannotTell("it holds neither 0 nor 1", active.evidence)
-        seen, on = active.evidence, number == 1
+        seen, on = active.evidence, active.need_switch()
     if not on:
         return finding("ok", "No two cpus share a core", seen, control.evidence)
     message = "SMT is on: two threads on one core are slower than on two, so workers get one thread per core"
@@ -83,15 +78,14 @@ def check_isolated_cpus(facts: Facts) -> Finding:
     usable = isolated & facts.machine.allowed_cpus
     if not usable:
         return finding("note", f"{counted(len(isolated), 'cpu')} isolated, none of them ours", reading.evidence)
+    rest = facts.machine.allowed_cpus - isolated
     return finding(
         "warning",
         f"{counted(len(usable), 'allowed cpu')} isolated: the kernel does not spread a worker's threads over them",
         reading.evidence,
-        Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}"),
+        _status(facts, "Cpus_allowed_list"),
         remedy="leave them out of the plan, or boot without isolcpus",
-        command=f"ipexlaunch --cores-list {format_list(facts.machine.allowed_cpus - isolated)} ..."
-        if facts.machine.allowed_cpus - isolated
-        else "",
+        command=f"ipexlaunch --cores-list {format_list(rest)} ..." if rest else "",
     )
 
 
@@ -103,10 +97,8 @@ def check_allowed_cpus(facts: Facts) -> Finding:
     online_seen = facts.files.read(ONLINE).evidence
     refused = online - machine.allowed_cpus
     if not refused and machine.view is not None:
-        message = (
-            f"{counted(len(online), 'cpu')} of the host's {len(machine.present_cpus)} may be used in this container"
-        )
-        return finding("note", message, seen, online_seen)
+        shown = f"{counted(len(online), 'cpu')} of the host's {len(machine.present_cpus)}"
+        return finding("note", f"{shown} may be used in this container", seen, online_seen)
     if not refused:
         return finding("ok", f"All {counted(len(online), 'cpu')} may be used", seen, online_seen)
     cut = [core for core, cpus in machine.cores.items() if cpus & machine.allowed_cpus and cpus & refused]
@@ -119,19 +111,11 @@ def check_allowed_cpus(facts: Facts) -> Finding:
 def check_allowed_memory(facts: Facts) -> Finding:
     """Whether the memory next to the allowed cpus may be used."""
     machine = facts.machine
-    seen = Evidence(STATUS, f"Mems_allowed_list: {_status(facts, 'Mems_allowed_list')}")
+    seen = _status(facts, "Mems_allowed_list")
     if not machine.nodes:
         return finding("ok", "The machine has no nodes", Evidence("/sys/devices/system/node", "no nodes"))
-    remote = sorted(
-        {
-            cpu.node
-            for cpu in machine.cpus
-            if cpu.id in machine.allowed_cpus
-            and cpu.node is not None
-            and cpu.node not in machine.allowed_nodes
-            and machine.by_node[cpu.node].memory_bytes > 0
-        }
-    )
+    ours = machine.nodes_of_allowed_cpus
+    remote = sorted(node for node in ours - machine.allowed_nodes if machine.by_node[node].memory_bytes > 0)
     if not remote:
         return finding("ok", "The memory next to every allowed cpu may be used", seen)
     return finding(
@@ -155,18 +139,16 @@ def check_slurm_cpus(facts: Facts) -> Finding:
     index = variables.get("SLURM_NODEID", "")
     owned = per_host[int(index)] if index.isdecimal() and int(index) < len(per_host) else min(per_host)
     ours = len(facts.files.read(STATUS).need_ids_of("Cpus_allowed_list"))
-    affinity = Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}")
+    affinity = _status(facts, "Cpus_allowed_list")
     if ours >= owned:
         return finding("ok", f"The Slurm step has all {counted(owned, 'cpu')} that the job owns here", seen, affinity)
     tasks = _expanded(variables.get("SLURM_STEP_TASKS_PER_NODE", variables.get("SLURM_TASKS_PER_NODE", "")))
+    part = f"has {ours} of the {counted(owned, 'cpu')} that the job owns here"
     if tasks and max(tasks) > 1:
-        message = (
-            f"This Slurm task has {ours} of the {counted(owned, 'cpu')} that the job owns here, the others' share apart"
-        )
-        return finding("note", message, seen, affinity)
+        return finding("note", f"This Slurm task {part}, the others' share apart", seen, affinity)
     return finding(
         "problem",
-        f"The Slurm step has {ours} of the {counted(owned, 'cpu')} that the job owns here; the rest stands idle",
+        f"The Slurm step {part}; the rest stands idle",
         seen,
         affinity,
         remedy="say how many cpus the one task per host gets",
@@ -190,8 +172,8 @@ def _affinity(facts: Facts) -> Evidence:
     for limit in facts.machine.limits:
         if limit.kind == "affinity" and limit.file != STATUS.lstrip("/"):
             return Evidence(limit.file, format_list(limit.cpus or ()))
-    return Evidence(STATUS, f"Cpus_allowed_list: {_status(facts, 'Cpus_allowed_list')}")
+    return _status(facts, "Cpus_allowed_list")
 
 
-def _status(facts: Facts, name: str) -> str:
-    return facts.files.read(STATUS).need_field(name)
+def _status(facts: Facts, name: str) -> Evidence:
+    return Evidence(STATUS, f"{name}: {facts.files.read(STATUS).need_field(name)}")

@@ -6,10 +6,11 @@ import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TextIO
 
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, Finding, Severity, worst
+from ipexlaunch.machine.wording import counted
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -47,17 +48,7 @@ def as_json(findings: Sequence[Finding]) -> str:
         "schema": SCHEMA,
         "worst": worst(findings),
         "counts": {severity: counts[severity] for severity in reversed(SEVERITIES)},
-        "findings": [
-            {
-                "check": finding.check,
-                "severity": finding.severity,
-                "message": finding.message,
-                "evidence": [{"where": seen.where, "value": seen.value} for seen in finding.evidence],
-                "remedy": finding.remedy,
-                "command": finding.command,
-            }
-            for finding in findings
-        ],
+        "findings": [asdict(finding) for finding in findings],
     }
     return json.dumps(document, indent=1) + "\n"
 
@@ -128,15 +119,12 @@ def _encodable(text: str, encoding: str) -> bool:
 def summary(findings: Sequence[Finding]) -> str:
     """ "1 problem, 2 warnings, 3 notes, 40 in order"."""
     counts = Counter(finding.severity for finding in findings)
-    nouns = {"problem": "problem", "warning": "warning", "note": "note"}
-    parts = []
-    for severity in reversed(SEVERITIES):
-        number = counts[severity]
-        if number and severity in nouns:
-            parts.append(f"{number} {nouns[severity]}{'' if number == 1 else 's'}")
-        elif number:
-            parts.append(f"{number} {'in order' if severity == 'ok' else 'unknown'}")
-    return ", ".join(parts)
+    never_many = {"ok": "in order", "unknown": "unknown"}
+    return ", ".join(
+        counted(counts[severity], never_many.get(severity, severity), never_many.get(severity, ""))
+        for severity in reversed(SEVERITIES)
+        if counts[severity]
+    )
 
 
 def _lines(finding: Finding, mark: str, columns: int, names: int) -> Iterator[Text]:
@@ -154,9 +142,8 @@ def _lines(finding: Finding, mark: str, columns: int, names: int) -> Iterator[Te
     for text in evidence[:SHOWN_EVIDENCE]:
         yield from _labelled("read", text, columns, "dim")
     if len(evidence) > SHOWN_EVIDENCE:
-        yield from _labelled(
-            "", f"and {len(evidence) - SHOWN_EVIDENCE} more (--format json shows them)", columns, "dim"
-        )
+        more = f"and {len(evidence) - SHOWN_EVIDENCE} more (--format json shows them)"
+        yield from _labelled("", more, columns, "dim")
     if finding.severity == "ok":
         return
     if finding.remedy:

@@ -88,6 +88,17 @@ class Reading:
             raise CannotTell("it holds no number", self.evidence)
         return int(text)
 
+    def need_switch(self) -> bool:
+        """Whether the file holds 1 and not 0.
+
+        Raises:
+            CannotTell: there is no text, or it is something else.
+        """
+        number = self.need_number()
+        if number not in (0, 1):
+            raise CannotTell("it holds neither 0 nor 1", self.evidence)
+        return number == 1
+
     def need_choice(self) -> str:
         """The word in brackets of a text such as "always [madvise] never".
 
@@ -121,6 +132,23 @@ class Reading:
             return parse_list(text, self.path)
         except RequestError as error:
             raise CannotTell(error.available, seen) from None
+
+    def need_count_of(self, name: str, unit: str = "", before: str = "") -> int:
+        """The number on the line "NAME: 1024 kB".
+
+        Args:
+            name: as messages call it.
+            unit: what stands behind the number, e.g. " kB".
+            before: what stands before the name on the line.
+
+        Raises:
+            CannotTell: there is no such line, or no number on it.
+        """
+        text = self.need_field(before + name)
+        number = text.removesuffix(unit)
+        if not number.isdecimal():
+            raise CannotTell(f"{name} is no number", Evidence(self.path, f"{name}: {text}"))
+        return int(number)
 
     def need_field(self, name: str, separator: str = ":") -> str:
         """What stands after NAME and the separator on the line that begins with NAME, as in /proc/self/status.

@@ -10,6 +10,7 @@ ALLOCATORS = ("tcmalloc", "jemalloc")
 """Those that are preloaded on request."""
 
 ALLOCATOR_FILES = re.compile(r"lib((tc|je|mi|sn|rp|sc|tbb|lockless|super)malloc|hoard|scalloc).*")
+OPENMP_FAMILIES = ("libgomp", "libiomp5", "libomp")
 OPENMP_FILES = re.compile(r"lib(gomp|iomp5|omp)\b.*")
 
 DIES_EARLY_S = 60.0
@@ -62,6 +63,16 @@ def library_name(path: str) -> str:
         path: of the file.
     """
     return path.rpartition("/")[2].partition(".so")[0]
+
+
+def openmp_family(path: str) -> str:
+    """ "libgomp", "libiomp5" or "libomp", also under a wheel's mangled name (libgomp-a34b3233.so.1); else empty.
+
+    Args:
+        path: of the file.
+    """
+    name = library_name(path).partition("-")[0]
+    return name if name in OPENMP_FAMILIES else ""
 
 
 def kinds_in(paths: Sequence[str]) -> set[str]:

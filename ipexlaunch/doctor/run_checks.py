@@ -9,13 +9,9 @@ from ipexlaunch.doctor import (
     check_environment,
     check_frequency,
     check_instruction_sets,
-    check_libraries,
-    check_load,
+    check_limits,
     check_memory,
-    check_memory_policy,
     check_nodes,
-    check_page_cache,
-    check_process_limits,
     check_processors,
 )
 from ipexlaunch.doctor.finding import Finding
@@ -40,10 +36,10 @@ CHECKS = (
     Check("allowed-cpus", "which cpus may be used", check_processors.check_allowed_cpus),
     Check("allowed-memory", "which memory may be used", check_processors.check_allowed_memory),
     Check("slurm-cpus", "whether Slurm gave all cpus", check_processors.check_slurm_cpus),
-    Check("cpu-quota", "whether a quota stops the workers", check_load.check_cpu_quota),
-    Check("memory-limit", "how much memory the workers may use", check_load.check_memory_limit),
-    Check("other-load", "whether other programs are running", check_load.check_other_load),
-    Check("stolen-time", "whether the hypervisor takes time away", check_load.check_stolen_time),
+    Check("cpu-quota", "whether a quota stops the workers", check_limits.check_cpu_quota),
+    Check("memory-limit", "how much memory the workers may use", check_limits.check_memory_limit),
+    Check("other-load", "whether other programs are running", check_limits.check_other_load),
+    Check("stolen-time", "whether the hypervisor takes time away", check_limits.check_stolen_time),
     Check("governor", "which governor sets the frequency", check_frequency.check_governor),
     Check("energy-preference", "whether the processor saves power", check_frequency.check_energy_preference),
     Check("turbo", "whether turbo is allowed", check_frequency.check_boost),
@@ -61,8 +57,8 @@ CHECKS = (
     Check("node-memory-size", "whether nodes have equal memory", check_nodes.check_node_memory_size),
     Check("node-memory-free", "how much memory each node has left", check_nodes.check_node_memory_free),
     Check("numa-package", "what the numa package says", check_nodes.check_numa_package),
-    Check("memory-policy", "whether memory can be bound", check_memory_policy.check_memory_policy_allowed),
-    Check("inherited-policy", "which memory policy is inherited", check_memory_policy.check_inherited_memory_policy),
+    Check("memory-policy", "whether memory can be bound", check_memory.check_memory_policy_allowed),
+    Check("inherited-policy", "which memory policy is inherited", check_memory.check_inherited_memory_policy),
     Check("thread-pinning", "whether OpenMP pins threads", check_environment.check_thread_pinning),
     Check("thread-counts", "whether a count of threads is set", check_environment.check_thread_counts),
     Check("spinning-threads", "whether idle threads spin", check_environment.check_spinning_threads),
@@ -71,42 +67,26 @@ CHECKS = (
     Check("preload", "what is preloaded", check_environment.check_preload),
     Check("compile-cache", "who shares the compile cache", check_environment.check_compile_cache),
     Check("instruction-caps", "whether instruction sets are capped", check_environment.check_instruction_caps),
-    Check("priority", "which priority workers get", check_process_limits.check_priority),
-    Check("oom-score", "who is killed first", check_process_limits.check_oom_score),
-    Check("open-files", "how many files may be open", check_process_limits.check_open_files),
-    Check("processes", "how many threads there may be", check_process_limits.check_processes),
-    Check("stack", "how large stacks are", check_process_limits.check_stack),
-    Check("locked-memory", "how much memory may be locked", check_process_limits.check_locked_memory),
-    Check("address-space", "whether virtual memory is limited", check_process_limits.check_address_space),
-    Check("allocator", "which allocators are installed", check_libraries.check_allocator),
-    Check("openmp-runtime", "which OpenMP runtimes are installed", check_libraries.check_openmp_runtime),
-    Check("openmp-runtimes", "whether two OpenMP runtimes meet", check_libraries.check_openmp_runtimes_together),
-    Check("torch", "which torch the workers import", check_libraries.check_torch),
+    Check("priority", "which priority workers get", check_limits.check_priority),
+    Check("oom-score", "who is killed first", check_limits.check_oom_score),
+    Check("open-files", "how many files may be open", check_limits.check_open_files),
+    Check("processes", "how many threads there may be", check_limits.check_processes),
+    Check("stack", "how large stacks are", check_limits.check_stack),
+    Check("locked-memory", "how much memory may be locked", check_limits.check_locked_memory),
+    Check("address-space", "whether virtual memory is limited", check_limits.check_address_space),
+    Check("allocator", "which allocators are installed", check_environment.check_allocator),
+    Check("openmp-runtime", "which OpenMP runtimes are installed", check_environment.check_openmp_runtime),
+    Check("openmp-runtimes", "whether two OpenMP runtimes meet", check_environment.check_openmp_runtimes_together),
+    Check("torch", "which torch the workers import", check_environment.check_torch),
     Check("instruction-sets", "which instruction sets there are", check_instruction_sets.check_instruction_sets),
     Check("amx", "whether AMX can be used", check_instruction_sets.check_amx),
     Check("dtypes", "which data types are fast", check_instruction_sets.check_dtypes),
-    Check("page-cache", "where the model's files are cached", check_page_cache.check_page_cache),
+    Check("page-cache", "where the model's files are cached", check_memory.check_page_cache),
 )
 """Names are unique, and are what `ipexlaunch doctor --format json` and docs/doctor.md call them."""
 
-PATHS = tuple(
-    sorted(
-        {
-            path
-            for module in (
-                check_processors,
-                check_load,
-                check_frequency,
-                check_memory,
-                check_nodes,
-                check_memory_policy,
-                check_process_limits,
-                check_instruction_sets,
-            )
-            for path in module.PATHS
-        }
-    )
-)
+_MODULES = (check_processors, check_limits, check_frequency, check_memory, check_nodes, check_instruction_sets)
+PATHS = tuple(sorted({path for module in _MODULES for path in module.PATHS}))
 """Every file that the checks read, with `*` for one part of a name."""
 
 

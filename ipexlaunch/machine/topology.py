@@ -156,6 +156,11 @@ class Topology:
         return {core: frozenset(siblings[core]) for core in sorted(siblings)}
 
     @cached_property
+    def nodes_of_allowed_cpus(self) -> frozenset[int]:
+        """Nodes that have a cpu that we may use."""
+        return frozenset(cpu.node for cpu in self.cpus if cpu.id in self.allowed_cpus and cpu.node is not None)
+
+    @cached_property
     def memory_only_nodes(self) -> frozenset[int]:
         """Nodes without cpus of their own, hidden ones counted: high-bandwidth, persistent or device memory."""
         with_cpus = {cpu.node for cpu in self.cpus}

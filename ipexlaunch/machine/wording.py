@@ -10,9 +10,24 @@ from ipexlaunch.machine.topology import Cpu, Topology
 GIB = 1 << 30
 
 
-def counted(count: int, noun: str) -> str:
-    """ "1 core", "28 cores"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """ "1 core", "2 cores", "0 cores"."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def grouped(number: int, noun: str) -> str:
+    """ "1 core", "2,048 cores": what may be many, with its digits in groups."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def times(number: int) -> str:
+    """ "once", "3 times"."""
+    return "once" if number == 1 else f"{number} times"
+
+
+def in_gib(size_bytes: float) -> str:
+    """Bytes as "1.5 GiB", or "64 MiB" where that is less than one GiB."""
+    return f"{size_bytes / GIB:.1f} GiB" if abs(size_bytes) >= GIB else f"{size_bytes / (1 << 20):.0f} MiB"
 
 
 def memory_words(memory_bytes: int) -> str:
