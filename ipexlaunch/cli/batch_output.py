@@ -19,7 +19,7 @@ from ipexlaunch.batch.output.parquet_file import require_pyarrow
 from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.documents.write_file import is_stream, open_stream
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.plan.words import counted
+from ipexlaunch.machine.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

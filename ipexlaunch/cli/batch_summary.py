@@ -10,7 +10,7 @@ from ipexlaunch.batch.output.output_rules import STDOUT
 from ipexlaunch.cli.batch_output import BatchOutput, given_up
 from ipexlaunch.errors import BadRowError, IpexLaunchError
 from ipexlaunch.launch.wait_for_disk import DiskPatience
-from ipexlaunch.plan.words import counted
+from ipexlaunch.machine.wording import counted
 
 
 def conclude(

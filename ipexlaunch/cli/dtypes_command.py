@@ -21,7 +21,7 @@ from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.sources import open_topology
-from ipexlaunch.machine.wording import counted
+from ipexlaunch.machine.wording import grouped
 from ipexlaunch.models.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
 from ipexlaunch.models.engines.measuring_job import FEW_LAYERS
 from ipexlaunch.models.engines.measuring_job import SECONDS as MEASURED_S
@@ -172,9 +172,9 @@ def _headlines(table: Table) -> list[str]:
     return [
         f"{ground.topology.cpu_model or 'unknown processor'}: {ground.dispatch.common.name}",
         f"{ground.software.words} ({ground.job.python})",
-        f"{job.model}{part}, {job.task}, {counted(job.batch_size, 'input')} of "
-        f"{counted(job.input_tokens, 'token')}{new} a call",
-        f"{counted(len(instances), 'instance')} of {' or '.join(map(str, threads))} "
+        f"{job.model}{part}, {job.task}, {grouped(job.batch_size, 'input')} of "
+        f"{grouped(job.input_tokens, 'token')}{new} a call",
+        f"{grouped(len(instances), 'instance')} of {' or '.join(map(str, threads))} "
         f"thread{'s' * (threads != [1])}, all at once",
     ]
 

@@ -30,12 +30,12 @@ from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import EXIT_INVALID
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan.plan_file import write_plan
-from ipexlaunch.plan.words import counted
 from ipexlaunch.report.tables.tuning_table import tuning_text
 from ipexlaunch.tune.next_step import Rule
 from ipexlaunch.tune.outcome import Outcome, median_rate

@@ -70,21 +70,21 @@ def thread_words(siblings: Iterable[int]) -> str:
 def machine_words(topology: Topology) -> tuple[str, ...]:
     """The machine in a few facts, in the order in which they are asked: sockets, nodes, cores, cpus, memory, limits."""
     sockets = len({cpu.socket for cpu in topology.cpus})
-    facts = [counted(sockets, "socket")]
+    facts = [grouped(sockets, "socket")]
     if topology.nodes:
-        facts.append(counted(len(topology.nodes), "node"))
+        facts.append(grouped(len(topology.nodes), "node"))
     cores = topology.cores.values()
-    facts.append(f"{counted(len(cores), 'core')} of {thread_words(map(len, cores)).removesuffix(' each')}")
-    facts.append(counted(len(topology.cpus), "cpu"))
+    facts.append(f"{grouped(len(cores), 'core')} of {thread_words(map(len, cores)).removesuffix(' each')}")
+    facts.append(grouped(len(topology.cpus), "cpu"))
     if memory_is_known(topology):
         facts.append(memory_words(sum(node.memory_bytes for node in topology.nodes)))
     barred = len(topology.cpus) - len(topology.allowed_cpus & set(topology.by_cpu))
     if barred:
         facts.append(f"{len(topology.cpus) - barred} of {len(topology.cpus)} cpus allowed")
     if topology.offline_cpus:
-        facts.append(f"{counted(len(topology.offline_cpus), 'cpu')} offline ({format_list(topology.offline_cpus)})")
+        facts.append(f"{grouped(len(topology.offline_cpus), 'cpu')} offline ({format_list(topology.offline_cpus)})")
     if topology.isolated_cpus:
-        facts.append(f"{counted(len(topology.isolated_cpus), 'cpu')} isolated ({format_list(topology.isolated_cpus)})")
+        facts.append(f"{grouped(len(topology.isolated_cpus), 'cpu')} isolated ({format_list(topology.isolated_cpus)})")
     if topology.cpu_quota is not None:
         facts.append(f"quota of {topology.cpu_quota:g} cpus")
     return tuple(facts)
@@ -138,4 +138,4 @@ def device_words(topology: Topology, node_id: int | None) -> tuple[str, ...]:
     for device in topology.accelerators:
         if device.node == node_id:
             counts[device.vendor] = counts.get(device.vendor, 0) + 1
-    return tuple(counted(count, f"{vendor} accelerator") for vendor, count in sorted(counts.items()))
+    return tuple(grouped(count, f"{vendor} accelerator") for vendor, count in sorted(counts.items()))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.ipexrun_plan import Pool, predecessor_pools
 from ipexlaunch.plan.plan import Plan
-from ipexlaunch.plan.words import counted
 
 SHOWN = 16
 """More instances than these are summed up."""

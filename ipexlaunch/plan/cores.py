@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.request import Request
-from ipexlaunch.plan.words import counted
 
 Reason = str
 """Why a cpu is out: "cores-list", "nodes-list", "efficiency", "sibling", "reserved"."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.distribute import capacity
 from ipexlaunch.plan.domains import NOUNS
 from ipexlaunch.plan.layout import Layout
 from ipexlaunch.plan.limits import cpus_paid_for, quota_words
 from ipexlaunch.plan.nearest_groups import nearest_groups
-from ipexlaunch.plan.words import counted
 
 ENOUGH_PERCENT = 95
 """Of the cores: a split that uses so many is not worth a further copy of the model."""

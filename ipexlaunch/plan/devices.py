@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Accelerator, Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core, Usable, usable_cores
 from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.groups import Group, place_groups
 from ipexlaunch.plan.memory import MemoryMap
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.request import Device, Request
-from ipexlaunch.plan.words import counted
 
 VENDORS: dict[Device, str] = {"xpu": "intel", "cuda": "nvidia"}
 """Device to the vendor as the probe calls it."""

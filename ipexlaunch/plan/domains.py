@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.request import Scope
-from ipexlaunch.plan.words import counted
 
 UNKNOWN = -1
 """Stands for "no node" or "cache unknown" in sorting keys."""

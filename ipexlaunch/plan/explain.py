@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Usable, usable_cores
 from ipexlaunch.plan.defaults import default_split
 from ipexlaunch.plan.devices import explain_devices
@@ -18,7 +19,6 @@ from ipexlaunch.plan.place import asked_size, layout_for
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.request import Request
 from ipexlaunch.plan.sizes import format_bytes
-from ipexlaunch.plan.words import counted
 
 OUT = {
     "cores-list": "not in --cores-list",

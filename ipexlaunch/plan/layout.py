@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.distribute import Room, capacity, cover, cut_evenly, largest_equal_size, spread
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, distance_table
 from ipexlaunch.plan.limits import MemoryAllowed
@@ -15,7 +16,6 @@ from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.nearest_groups import nearest_groups
 from ipexlaunch.plan.request import Request, Scope, Strategy
 from ipexlaunch.plan.sizes import format_bytes
-from ipexlaunch.plan.words import counted
 
 WORTHWHILE = 16
 """Instances of equally many whole domains are kept together unless that costs more than a sixteenth of their cores."""

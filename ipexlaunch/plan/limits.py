@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Limit, Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.sizes import format_bytes
-from ipexlaunch.plan.words import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.defaults import ENOUGH_PERCENT, default_split
 from ipexlaunch.plan.layout import Layout
@@ -14,7 +15,6 @@ from ipexlaunch.plan.memory import map_memory
 from ipexlaunch.plan.place import asked_size, layout_for
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.planner import make_plan
-from ipexlaunch.plan.words import counted
 
 
 def notes_on(topology: Topology, plan: Plan, *, stored: bool = False) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core, Usable
 from ipexlaunch.plan.cut_domain import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
 from ipexlaunch.plan.defaults import default_split
@@ -20,7 +21,6 @@ from ipexlaunch.plan.limits import memory_allowed
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
 from ipexlaunch.plan.sizes import format_bytes
-from ipexlaunch.plan.words import counted
 
 LEVELS: dict[Scope, tuple[Level, ...]] = {
     "l3": WITHIN_NODE,

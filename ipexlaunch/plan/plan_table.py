@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.text_table import table_text
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import counted, wrapped
+from ipexlaunch.machine.wording import grouped, wrapped
 from ipexlaunch.plan import Instance, Plan
 
 
@@ -16,7 +16,7 @@ def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100
 
     Args:
         plan: what to show.
-        topology: the machine it was made for; with it, cores are counted and the nodes of the cpus are told apart
+        topology: the machine it was made for; with it, cores are grouped and the nodes of the cpus are told apart
             from those of the memory.
         width: columns of the terminal.
         color: with ANSI colours.
@@ -49,8 +49,8 @@ def idle_line(plan: Plan, topology: Topology | None = None) -> str:
         cores = {by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus if cpu in by_cpu}
         used = {cpu for cpu in plan.idle_cpus if cpu in by_cpu and by_cpu[cpu].core in cores}
     whole = plan.idle_cpus - used
-    words = [f"{counted(len(whole), 'cpu')} ({format_list(whole)})"] if whole else []
-    words += [f"{counted(len(used), 'sibling')} of used cores ({format_list(used)})"] if used else []
+    words = [f"{grouped(len(whole), 'cpu')} ({format_list(whole)})"] if whole else []
+    words += [f"{grouped(len(used), 'sibling')} of used cores ({format_list(used)})"] if used else []
     return "idle: " + ", and ".join(words)
 
 

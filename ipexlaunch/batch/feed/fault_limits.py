@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ipexlaunch.plan.words import counted, times
+from ipexlaunch.machine.wording import counted, times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.feeder_protocol import Count
 from ipexlaunch.launch.supervise.message_protocol import Said, command_line
 from ipexlaunch.launch.wait_for_disk import DiskThread
-from ipexlaunch.plan.words import counted
+from ipexlaunch.machine.wording import counted
 
 LONGEST_RESULTS_BYTES = 256 << 20
 """Of one batch, as a line of JSON."""

@@ -39,7 +39,7 @@ from ipexlaunch.launch.supervise.uncounted import LOOK_S, Below, doubt_uncounted
 from ipexlaunch.launch.supervise.worker_process import Child
 from ipexlaunch.launch.supervise.worker_set import Crew
 from ipexlaunch.launch.wait_for_disk import DiskPatience
-from ipexlaunch.plan.words import counted
+from ipexlaunch.machine.wording import counted
 
 # What is only needed once the workers run is imported in the functions below, while the workers start.
 

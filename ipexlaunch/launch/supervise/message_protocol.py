@@ -15,7 +15,7 @@ from ipexlaunch.documents.secret_values import mask_text, masked
 from ipexlaunch.documents.strict_json import read_message
 from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.samples import UNKNOWN, Samples
-from ipexlaunch.plan.words import counted
+from ipexlaunch.machine.wording import counted
 
 LONGEST_MESSAGE_BYTES = 4 << 20
 """A line longer than this is not a message."""

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Node, Topology
-from ipexlaunch.machine.wording import counted, device_words, memory_is_known, memory_words
+from ipexlaunch.machine.wording import device_words, grouped, memory_is_known, memory_words
 
 What = Literal["socket", "node", "memory", "l3", "group", "row"]
 """A "memory" is a node without cpus; a "row" only keeps together what it holds."""
@@ -132,8 +132,8 @@ def _name(what: str, number: int | None) -> str:
 
 def _core_facts(cpus: Sequence[Cpu]) -> tuple[str, ...]:
     cores = len({cpu.core for cpu in cpus})
-    facts = (counted(cores, "core"),)
-    return facts if cores == len(cpus) else (*facts, counted(len(cpus), "cpu"))
+    facts = (grouped(cores, "core"),)
+    return facts if cores == len(cpus) else (*facts, grouped(len(cpus), "cpu"))
 
 
 def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:

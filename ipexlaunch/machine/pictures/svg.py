@@ -10,7 +10,7 @@ from ipexlaunch.machine.pictures.distances import distance_rule
 from ipexlaunch.machine.pictures.palette import instance_color
 from ipexlaunch.machine.pictures.parts import State, machine_parts
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import counted, machine_words, wrapped
+from ipexlaunch.machine.wording import grouped, machine_words, wrapped
 
 PAGE = 1160
 """Pixels between the margins; a page of a wiki shows it without scrolling sideways."""
@@ -96,7 +96,7 @@ def machine_svg(
 def _title(topology: Topology, assignment: Mapping[int, int] | None) -> str:
     words = [topology.cpu_model] if topology.cpu_model else []
     if assignment:
-        words.append(counted(len(set(assignment.values())), "instance"))
+        words.append(grouped(len(set(assignment.values())), "instance"))
     return ", ".join(words)
 
 

@@ -8,7 +8,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.parts import Part, machine_parts
 from ipexlaunch.machine.text_table import rendered
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import counted, heading_lines, thread_words
+from ipexlaunch.machine.wording import grouped, heading_lines, thread_words
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -54,7 +54,7 @@ def _grow(tree: Tree, part: Part) -> None:
 
 def _core_words(part: Part) -> str:
     """ "8 cores of 2 threads, cpus 0-7,128-135"."""
-    count = counted(len(part.cores), "core")
+    count = grouped(len(part.cores), "core")
     return f"{count} of {thread_words(map(len, part.cores)).removesuffix(' each')}, {_cpu_words(part)}"
 
 

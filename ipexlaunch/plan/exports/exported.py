@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
-from ipexlaunch.plan.words import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.launch.snapshot import Snapshot
-from ipexlaunch.machine.wording import counted
+from ipexlaunch.machine.wording import grouped
 from ipexlaunch.report.live.wording import duration, short_number
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def batch_words(progress: BatchProgress, snapshot: Snapshot) -> str:
     if progress.expected is not None and progress.share is not None:
         about = "" if progress.exact else "about "
         # Down, so that 100% is all of it.
-        parts = [f"{int(progress.share * 1000) / 10:.1f}% of {about}{counted(rounded(progress), 'item')}"]
+        parts = [f"{int(progress.share * 1000) / 10:.1f}% of {about}{grouped(rounded(progress), 'item')}"]
     over = progress.share == 1.0
     if snapshot.rate is not None and not over:
         parts.append(f"{short_number(snapshot.rate)} items/s")
@@ -62,7 +62,7 @@ def batch_words(progress: BatchProgress, snapshot: Snapshot) -> str:
 
 
 def rounded(progress: BatchProgress) -> int:
-    """The items that are expected, with three digits that mean something where they were not counted."""
+    """The items that are expected, with three digits that mean something where they were not grouped."""
     expected = progress.expected or 0
     if progress.exact or expected < 1000:
         return expected

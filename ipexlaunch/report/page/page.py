@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from ipexlaunch import __version__
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.svg import machine_svg
-from ipexlaunch.machine.wording import counted
+from ipexlaunch.machine.wording import grouped
 from ipexlaunch.measure.compare_runs import Configuration
 from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import InstanceReport, Report
@@ -62,7 +62,7 @@ def page(
         searches: what `ipexlaunch tune` found; shown first.
     """
     shown: list[OpenedSearch | OpenedRun] = [*searches, *runs]
-    kinds = [counted(len(group), kind) for group, kind in ((searches, "search"), (runs, "run")) if group]
+    kinds = [grouped(len(group), kind) for group, kind in ((searches, "search"), (runs, "run")) if group]
     title = f"ipexlaunch: {shown[0].name}" if len(shown) == 1 else f"ipexlaunch: {' and '.join(kinds)}"
     parts = [
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -129,7 +129,7 @@ def _search(outcome: Outcome) -> list[str]:
             (_figure(outcome.rate), "items/s of the pick"),
             (
                 str(len(outcome.runs)),
-                f"{'run' if len(outcome.runs) == 1 else 'runs'} of {tried} of {counted(outcome.settings, 'setting')}",
+                f"{'run' if len(outcome.runs) == 1 else 'runs'} of {tried} of {grouped(outcome.settings, 'setting')}",
             ),
             (_figure(cost_s), "seconds, loading included"),
         ]

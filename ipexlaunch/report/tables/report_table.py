@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.wording import wrapped
+from ipexlaunch.machine.wording import counted, wrapped
 from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
 from ipexlaunch.measure.solo_baseline import Baseline
-from ipexlaunch.plan.words import counted
 from ipexlaunch.report.live.wording import plain_line
 
 if TYPE_CHECKING:

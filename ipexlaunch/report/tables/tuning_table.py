@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 
 from ipexlaunch.machine.text_table import table_text
-from ipexlaunch.machine.wording import counted, wrapped
+from ipexlaunch.machine.wording import grouped, wrapped
 from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.tune.outcome import Outcome, median_rate
 from ipexlaunch.tune.space import Setting
@@ -30,7 +30,7 @@ def tuning_text(outcome: Outcome, *, width: int = 100, color: bool = False) -> s
     """
     tried = len({run.setting for run in outcome.runs})
     cost_s = sum(run.cost_s for run in outcome.runs)
-    head = f"{counted(len(outcome.runs), 'run')} of {tried} of {counted(outcome.settings, 'setting')}, {cost_s:.0f} s"
+    head = f"{grouped(len(outcome.runs), 'run')} of {tried} of {grouped(outcome.settings, 'setting')}, {cost_s:.0f} s"
     rows, remarks = setting_rows(outcome)
     right = ("runs", "items/s", "of the best", "p99 ms", "peak MB")
     text = table_text(HEADS, rows, right=right, width=width, color=color) if rows else ""
@@ -75,7 +75,7 @@ def _row(setting: Setting, runs: Sequence[Tried], standing: Standing | None, lev
 
 def _remarks(ran: Sequence[Setting], tried: dict[Setting, list[Tried]]) -> Iterator[str]:
     if len(ran) > SHOWN:
-        yield f"and {counted(len(ran) - SHOWN, 'slower setting')}"
+        yield f"and {grouped(len(ran) - SHOWN, 'slower setting')}"
     troubles: dict[str, list[str]] = {}
     for setting, runs in tried.items():
         for trouble in dict.fromkeys(run.trouble for run in runs if run.trouble):
