@@ -39,7 +39,7 @@ def explain_plan(topology: Topology, plan: Plan) -> tuple[str, ...]:
         plan: one that fits it; where it was edited, what does not follow from its request is said as it stands.
     """
     request = plan.request
-    if request.cores_list is not None and "|" in request.cores_list:
+    if request.lists_instances:
         lines = [f"--cores-list names the cpus of {counted(len(plan.instances), 'instance')}; nothing was decided here"]
         return (*lines, *_memory(topology, plan), *_limits(topology, plan), *_idle_of_lists(plan))
     usable = usable_cores(topology, request)

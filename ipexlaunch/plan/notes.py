@@ -31,8 +31,7 @@ def notes_on(topology: Topology, plan: Plan, *, stored: bool = False) -> tuple[s
 
 def _of_request(topology: Topology, plan: Plan) -> Iterator[str]:
     request = plan.request
-    listed = request.cores_list is not None and "|" in request.cores_list
-    if listed or request.device is not None or request.groups:
+    if request.lists_instances or request.device is not None or request.groups:
         return
     usable = usable_cores(topology, request)
     slow_cpus = frozenset(cpu for cpu, reason in usable.out.items() if reason == "efficiency")

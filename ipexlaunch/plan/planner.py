@@ -30,7 +30,7 @@ def make_plan(topology: Topology, request: Request) -> Plan:
     request.check()
     memory = map_memory(topology, request.memory)
     accelerators: list[str] = []
-    if request.cores_list is not None and "|" in request.cores_list:
+    if request.lists_instances:
         slices = _listed_slices(topology, request)
     else:
         usable = usable_cores(topology, request)

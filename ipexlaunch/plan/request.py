@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from ipexlaunch.documents.fields import Bounds, NonNegativeInt, PositiveInt, TextOrInt
 from ipexlaunch.errors import RequestError
@@ -15,20 +16,12 @@ Device = Literal["xpu", "cuda"]
 MemoryTier = Literal["hbm", "dram", "all"]
 MemoryPolicy = Literal["bind", "preferred", "preferred-many", "interleave", "weighted-interleave", "local", "none"]
 
-STRATEGIES: tuple[Strategy, ...] = ("scatter", "close")
-SCOPES: tuple[Scope, ...] = ("l3", "node", "socket", "machine")
-GOALS: tuple[Goal, ...] = ("throughput", "latency")
-DEVICES: tuple[Device, ...] = ("xpu", "cuda")
-MEMORY_TIERS: tuple[MemoryTier, ...] = ("hbm", "dram", "all")
-MEMORY_POLICIES: tuple[MemoryPolicy, ...] = (
-    "bind",
-    "preferred",
-    "preferred-many",
-    "interleave",
-    "weighted-interleave",
-    "local",
-    "none",
-)
+STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+GOALS: tuple[Goal, ...] = get_args(Goal)
+DEVICES: tuple[Device, ...] = get_args(Device)
+MEMORY_TIERS: tuple[MemoryTier, ...] = get_args(MemoryTier)
+MEMORY_POLICIES: tuple[MemoryPolicy, ...] = get_args(MemoryPolicy)
 
 EQUAL_SHARE = 0
 """`--ncores-per-instance 0`: the equal share, what is left stays idle (ipexrun's meaning, the same as not asking)."""
@@ -87,8 +80,12 @@ class Request:
     @property
     def unequal(self) -> bool:
         """Whether instances of different sizes were asked for."""
-        listed = self.cores_list is not None and "|" in self.cores_list
-        return self.greedy or self.ncores_per_instance == ALL_CORES or bool(self.groups) or listed
+        return self.greedy or self.ncores_per_instance == ALL_CORES or bool(self.groups) or self.lists_instances
+
+    @property
+    def lists_instances(self) -> bool:
+        """Whether the cpus of each instance are listed."""
+        return self.cores_list is not None and "|" in self.cores_list
 
     def check(self) -> None:
         """Refuse a request that contradicts itself.
@@ -106,9 +103,8 @@ class Request:
 def _check_numbers(request: Request) -> None:
     n, c = request.ninstances, request.ncores_per_instance
     if n is not None and n < 1:
-        raise RequestError(
-            f"plan {n} instances", "--ninstances counts from 1", "leave it out for one instance per node"
-        )
+        what = "--ninstances counts from 1"
+        raise RequestError(f"plan {n} instances", what, "leave it out for one instance per node")
     if isinstance(c, int) and c < ALL_CORES:
         what = "--ncores-per-instance is a number of cores, 0 (equal share), -1 (every core) or auto"
         raise RequestError(f"give {c} cores to each instance", what)
@@ -118,114 +114,75 @@ def _check_numbers(request: Request) -> None:
         raise RequestError("plan the memory", "--memory-per-instance is a size above 0", 'write e.g. "24GiB"')
 
 
-def _contradictions(request: Request) -> list[tuple[str, str, str]]:
+Asked = tuple[str, bool]
+"""An option as it was written, and whether it was, with a meaning that matters."""
+
+
+def _contradictions(request: Request) -> Iterator[tuple[str, str, str]]:
     """(option, option, why) of each pair that cannot stand together."""
-    n, c = request.ninstances, request.ncores_per_instance
-    fixed_cores = isinstance(c, int) and c > 0
-    listed = request.cores_list is not None and "|" in request.cores_list
-    size = f"--ncores-per-instance {c}"
-    count = f"--ninstances {n}"
-    found: list[tuple[bool, str, str, str]] = []
+    c, scope, policy = request.ncores_per_instance, request.scope, request.memory_policy
+    latency, throughput = ("--latency-mode", request.latency_mode), ("--throughput-mode", request.throughput_mode)
+    count, goal = (f"--ninstances {request.ninstances}", request.ninstances is not None), _given("--goal", request.goal)
+    greedy, groups = ("--greedy", request.greedy), ("--group", bool(request.groups))
+    lists, strategy = ("--cores-list with '|'", request.lists_instances), _given("--strategy", request.strategy)
+    not_nodes = (f"--scope {scope}", scope not in (None, "node"))
 
-    def exclude(first: str, first_asked: bool, why: str, *others: tuple[str, bool]) -> None:
-        found.extend((first_asked and asked, first, second, why) for second, asked in others)
+    def size(asked: bool) -> Asked:
+        return f"--ncores-per-instance {c}", asked
 
-    asks_count = (count, n is not None)
-    asks_size = (size, c is not None)
-    asks_goal = (f"--goal {request.goal}", request.goal is not None)
-    asks_greedy = ("--greedy", request.greedy)
-    asks_groups = ("--group", bool(request.groups))
-    exclude(
-        "--latency-mode",
-        request.latency_mode,
-        f"it means instances of {LATENCY_MODE_CORES} physical cores, as many as fit",
-        ("--throughput-mode", request.throughput_mode),
-        asks_count,
-        (size, c is not None and c != LATENCY_MODE_CORES),
-        ("--use-logical-cores", request.use_logical_cores),
-        asks_goal,
-        asks_greedy,
-        asks_groups,
-    )
-    exclude(
-        "--throughput-mode",
-        request.throughput_mode,
-        "it means one instance per node",
-        asks_count,
-        (size, c is not None and c != EQUAL_SHARE),
-        asks_goal,
-        asks_greedy,
-        asks_groups,
-    )
-    exclude(
-        asks_goal[0],
-        asks_goal[1],
-        "a goal picks the cores per instance itself",
-        (size, fixed_cores or c in (EQUAL_SHARE, ALL_CORES)),
-        asks_greedy,
-        asks_groups,
-    )
-    exclude(
-        "--greedy",
-        request.greedy,
-        "greedy sizes differ by design",
-        (size, fixed_cores or c == EQUAL_SHARE or c == "auto"),
-    )
-    asks_strategy = (f"--strategy {request.strategy}", request.strategy is not None)
-    for option, asked, why in (
-        ("--latency-mode", request.latency_mode, "as many instances as fit leave no choice of places"),
-        (*asks_greedy, "every core is used, so that none is left"),
-        (size, c == ALL_CORES, "every core is used, so that none is left"),
-        (*asks_groups, "groups say where they are, or take the emptiest nodes"),
-    ):
-        exclude(option, asked, why, asks_strategy)
-    exclude(
-        "--group",
-        bool(request.groups),
-        "groups say how many instances there are and how large each is",
-        asks_count,
-        asks_size,
-        asks_greedy,
-        ("--cores-list with '|'", listed),
-        ("--scope " + str(request.scope), request.scope not in (None, "node")),
-    )
-    exclude(
-        "--cores-list with '|'",
-        listed,
-        "it names the cpus of every instance",
-        asks_goal,
-        asks_greedy,
-        ("--latency-mode", request.latency_mode),
-        ("--throughput-mode", request.throughput_mode),
-        ("--reserve-cores", request.reserve_cores > 0),
-        ("--nodes-list", request.nodes_list is not None),
-        (f"--strategy {request.strategy}", request.strategy is not None),
-        (f"--scope {request.scope}", request.scope is not None),
-        (size, c == ALL_CORES or c == "auto"),
-    )
-    exclude(
-        "--bind-numa-node",
-        request.bind_numa_node,
-        "it keeps instances inside a node",
-        (f"--scope {request.scope}", request.scope in ("socket", "machine")),
-    )
-    exclude(
-        f"--memory {request.memory}",
-        request.memory is not None,
-        f"the policy {request.memory_policy} names no nodes",
-        (f"--memory-policy {request.memory_policy}", request.memory_policy in ("local", "none")),
-    )
-    exclude(
-        f"--device {request.device}",
-        request.device is not None,
-        "instances are dealt to the accelerators, equally large, inside nodes",
-        asks_goal,
-        asks_greedy,
-        asks_groups,
-        ("--latency-mode", request.latency_mode),
-        ("--throughput-mode", request.throughput_mode),
-        ("--cores-list with '|'", listed),
-        (f"--scope {request.scope}", request.scope not in (None, "node")),
-        (size, c == ALL_CORES or c == "auto"),
-    )
-    return [(first, second, why) for asked, first, second, why in found if asked]
+    fixed = isinstance(c, int) and c >= EQUAL_SHARE
+    by_rule = size(c in (ALL_CORES, "auto"))
+    few = f"it means instances of {LATENCY_MODE_CORES} physical cores, as many as fit"
+    logical = ("--use-logical-cores", request.use_logical_cores)
+    none_left = "every core is used, so that none is left"
+    dealt = "instances are dealt to the accelerators, equally large, inside nodes"
+    rows: list[tuple[Asked, str, list[Asked]]] = [
+        (latency, few, [throughput, count, size(c not in (None, LATENCY_MODE_CORES)), logical, goal, greedy, groups]),
+        (
+            throughput,
+            "it means one instance per node",
+            [count, size(c not in (None, EQUAL_SHARE)), goal, greedy, groups],
+        ),
+        (goal, "a goal picks the cores per instance itself", [size(fixed or c == ALL_CORES), greedy, groups]),
+        (greedy, "greedy sizes differ by design", [size(fixed or c == "auto")]),
+        (latency, "as many instances as fit leave no choice of places", [strategy]),
+        (greedy, none_left, [strategy]),
+        (size(c == ALL_CORES), none_left, [strategy]),
+        (groups, "groups say where they are, or take the emptiest nodes", [strategy]),
+        (
+            groups,
+            "groups say how many instances there are and how large each is",
+            [count, size(c is not None), greedy, lists, not_nodes],
+        ),
+        (
+            lists,
+            "it names the cpus of every instance",
+            [
+                *(goal, greedy, latency, throughput),
+                ("--reserve-cores", request.reserve_cores > 0),
+                ("--nodes-list", request.nodes_list is not None),
+                *(strategy, _given("--scope", scope), by_rule),
+            ],
+        ),
+        (
+            ("--bind-numa-node", request.bind_numa_node),
+            "it keeps instances inside a node",
+            [(f"--scope {scope}", scope in ("socket", "machine"))],
+        ),
+        (
+            _given("--memory", request.memory),
+            f"the policy {policy} names no nodes",
+            [(f"--memory-policy {policy}", policy in ("local", "none"))],
+        ),
+        (
+            _given("--device", request.device),
+            dealt,
+            [goal, greedy, groups, latency, throughput, lists, not_nodes, by_rule],
+        ),
+    ]
+    for (first, asked), why, others in rows:
+        yield from ((first, second, why) for second, also in others if asked and also)
+
+
+def _given(option: str, value: str | None) -> Asked:
+    return f"{option} {value}", value is not None
