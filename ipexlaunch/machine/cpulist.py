@@ -33,17 +33,31 @@ def parse_list(text: str, what: str = "list") -> frozenset[int]:
         return frozenset()
     ids: set[int] = set()
     for part in text.split(","):
-        first, dash, last = part.partition("-")
-        low, high = whole_number(first), whole_number(last if dash else first)
-        wanted = f"read {what} {quoted(text)}"
-        if low is None or high is None:
-            raise RequestError(wanted, f"{quoted(part)} is not an id or a range", LIST_HINT)
-        if high > LARGEST_ID or low > LARGEST_ID:
-            raise RequestError(wanted, f"{quoted(part)} is larger than any id ({LARGEST_ID})", LIST_HINT)
-        if high < low:
-            raise RequestError(wanted, f"the range {quoted(part)} ends before it begins", f'write "{high}-{low}"')
-        ids.update(range(low, high + 1))
+        ids.update(parse_range(part, part, f"read {what} {quoted(text)}", LIST_HINT))
     return frozenset(ids)
+
+
+def parse_range(span: str, item: str, wanted: str, hint: str) -> range:
+    """The ids of "3" or "0-7".
+
+    Args:
+        span: the text.
+        item: what it is a part of, for messages.
+        wanted: what is read, for messages.
+        hint: for one that cannot be read.
+
+    Raises:
+        RequestError: it is no such text.
+    """
+    first, dash, last = span.partition("-")
+    low, high = whole_number(first), whole_number(last if dash else first)
+    if low is None or high is None:
+        raise RequestError(wanted, f"{quoted(item)} is not an id or a range", hint)
+    if high > LARGEST_ID or low > LARGEST_ID:
+        raise RequestError(wanted, f"{quoted(item)} is larger than any id ({LARGEST_ID})", hint)
+    if high < low:
+        raise RequestError(wanted, f"the range {quoted(item)} ends before it begins", f'write "{high}-{low}"')
+    return range(low, high + 1)
 
 
 def format_list(ids: Iterable[int]) -> str:

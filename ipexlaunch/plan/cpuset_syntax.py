@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ipexlaunch.documents.typed_text import quoted, whole_number
 from ipexlaunch.errors import PlanError, RequestError
-from ipexlaunch.machine.cpulist import LARGEST_ID, format_list
+from ipexlaunch.machine.cpulist import format_list, parse_range
 
 LIST_HINT = 'write ids and ranges such as "0-3,8", "0-31:2", "!5", "+0-3" or "all"'
 
@@ -101,38 +101,27 @@ def _read_item(item: str, text: str, option: str, order: list[int] | None) -> tu
         return set(order or ()), False
     relative, wanted = item.startswith("+"), f"read {option} {quoted(text)}"
     span, colon, step_text = (item[1:] if relative else item).partition(":")
-    first, dash, last = span.partition("-")
-    low, high, step = whole_number(first), whole_number(last if dash else first), whole_number(step_text)
-    if low is None or high is None:
-        raise RequestError(wanted, f"{quoted(item)} is not an id or a range", LIST_HINT)
-    if high > LARGEST_ID or low > LARGEST_ID:
-        raise RequestError(wanted, f"{quoted(item)} is larger than any id ({LARGEST_ID})", LIST_HINT)
-    if high < low:
-        raise RequestError(wanted, f"the range {quoted(item)} ends before it begins", f'write "{high}-{low}"')
-    if colon and (not step or not dash):
+    numbers, step = parse_range(span, item, wanted, LIST_HINT), whole_number(step_text)
+    if colon and (not step or "-" not in span):
         raise RequestError(wanted, f"{quoted(item)} has no valid stride", 'write e.g. "0-31:2"')
-    numbers = range(low, high + 1, step or 1)
     if not relative or order is None:
-        return set(numbers), not relative
-    if high >= len(order):
+        return set(numbers[:: step or 1]), not relative
+    if numbers[-1] >= len(order):
         what = f"{quoted(item)} counts further than the {len(order)} allowed ones"
         raise RequestError(wanted, what, f'the last one is "+{len(order) - 1}"')
-    return {order[number] for number in numbers}, False
+    return {order[number] for number in numbers[:: step or 1]}, False
 
 
 def _refuse(
     unknown: set[int], text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]
 ) -> None:
-    absent = frozenset(number for number in unknown if number not in present)
-    forbidden = frozenset(unknown) - absent
+    absent = [number for number in unknown if number not in present]
+    forbidden = unknown.difference(absent)
     parts = []
     if absent:
         do, are = ("does", "is") if len(absent) == 1 else ("do", "are")
-        parts.append(f"{_nouns(noun, absent)} {do} not exist or {are} offline")
+        parts.append(f"{noun}{'s' * (len(absent) > 1)} {format_list(absent)} {do} not exist or {are} offline")
     if forbidden:
-        parts.append(f"{_nouns(noun, forbidden)} {'is' if len(forbidden) == 1 else 'are'} not allowed here")
+        many, are = ("s", "are") if len(forbidden) > 1 else ("", "is")
+        parts.append(f"{noun}{many} {format_list(forbidden)} {are} not allowed here")
     raise PlanError(f"use {option} {text}", " and ".join(parts), f"allowed {noun}s are {format_list(allowed)}")
-
-
-def _nouns(noun: str, ids: frozenset[int]) -> str:
-    return f"{noun if len(ids) == 1 else noun + 's'} {format_list(ids)}"

@@ -6,17 +6,15 @@ places are left; else each takes whole domains first, and the remainders go wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.distribute import Room, capacity, cover, spread
-from ipexlaunch.plan.domains import l2_key, l3_key, node_key, socket_key
+from ipexlaunch.plan.domains import Level, place_of
 
-Level = Callable[[Core], int]
-
-WITHIN_NODE: tuple[Level, ...] = (l3_key, l2_key)
-WITHIN_SOCKET: tuple[Level, ...] = (node_key, l3_key, l2_key)
-WITHIN_MACHINE: tuple[Level, ...] = (socket_key, node_key, l3_key, l2_key)
+WITHIN_NODE: tuple[Level, ...] = ("l3", "l2")
+WITHIN_SOCKET: tuple[Level, ...] = ("node", "l3", "l2")
+WITHIN_MACHINE: tuple[Level, ...] = ("socket", "node", "l3", "l2")
 
 NO_LIMIT = Room()
 
@@ -63,10 +61,10 @@ def _cut(cores: Sequence[Core], sizes: list[int], levels: tuple[Level, ...]) -> 
         return slices
     bins: dict[int, list[Core]] = {}
     for core in cores:
-        bins.setdefault(levels[0](core), []).append(core)
+        bins.setdefault(place_of(core, levels[0]), []).append(core)
     if len(bins) == 1 or len(bins) == len(cores):
         return _cut(cores, sizes, levels[1:])
-    places = sorted(bins.values(), key=lambda inside: (node_key(inside[0]), inside[0].id))
+    places = sorted(bins.values(), key=lambda inside: (place_of(inside[0], "node"), inside[0].id))
     takes = assign([len(inside) for inside in places], sizes)
     slices = [[] for _ in sizes]
     for at, inside in enumerate(places):

@@ -63,10 +63,6 @@ def spread(sizes: Sequence[int], cores: int, count: int, room: Room, strategy: S
     scatter: as even as the sizes allow, one more for the first domains. close: the first domains are filled.
     """
     slots = [size // cores for size in sizes]
-    return _deal(slots, count, room, strategy)
-
-
-def _deal(slots: Sequence[int], count: int, room: Room, strategy: Strategy) -> list[int]:
     given = [0] * len(slots)
     left = list(room.instances)
     missing = count
@@ -81,7 +77,7 @@ def _deal(slots: Sequence[int], count: int, room: Room, strategy: Strategy) -> l
             if room.pools:
                 left[room.pools[i]] -= take
         if missing == before:
-            raise ValueError(f"{count} instances do not fit into slots {list(slots)}")
+            raise ValueError(f"{count} instances do not fit into slots {slots}")
     return given
 
 
@@ -119,7 +115,7 @@ def cover(sizes: Sequence[int], count: int, cores: int) -> list[list[int]] | Non
     if greedy is not None:
         return greedy
     distinct = tuple(sorted(set(sizes), reverse=True))
-    amounts = tuple(sizes.count(size) for size in distinct) if isinstance(sizes, (list, tuple)) else ()
+    amounts = tuple(sizes.count(size) for size in distinct)
     picks = _cover_amounts(distinct, amounts, count, cores)
     if picks is None:
         return None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
@@ -31,32 +32,21 @@ class Domain:
     """Ascending by id."""
 
 
-def node_key(core: Core) -> int:
-    """The core's node as a sorting key."""
-    return UNKNOWN if core.node is None else core.node
+Level = Literal["socket", "node", "l3", "l2"]
 
-
-def l3_key(core: Core) -> int:
-    """The core's L3 domain as a sorting key."""
-    return UNKNOWN if core.l3 is None else core.l3
-
-
-def l2_key(core: Core) -> int:
-    """The core's L2 domain as a sorting key."""
-    return UNKNOWN if core.l2 is None else core.l2
-
-
-def socket_key(core: Core) -> int:
-    """The core's socket as a sorting key."""
-    return core.socket
-
-
-_KEYS: dict[Scope, Callable[[Core], tuple[int, ...]]] = {
-    "l3": lambda core: (node_key(core), l3_key(core)),
-    "node": lambda core: (node_key(core),),
-    "socket": lambda core: (core.socket,),
-    "machine": lambda _core: (),
+_LEVELS: dict[Scope, tuple[Level, ...]] = {
+    "l3": ("node", "l3"),
+    "node": ("node",),
+    "socket": ("socket",),
+    "machine": (),
 }
+"""What tells the domains of each scope apart."""
+
+
+def place_of(core: Core, level: Level) -> int:
+    """The core's socket, node, L3 or L2 domain as a sorting key."""
+    number: int | None = getattr(core, level)
+    return UNKNOWN if number is None else number
 
 
 def domains_of(cores: Sequence[Core], scope: Scope) -> tuple[Domain, ...]:
@@ -66,10 +56,9 @@ def domains_of(cores: Sequence[Core], scope: Scope) -> tuple[Domain, ...]:
         cores: ascending by id.
         scope: which kind of domain.
     """
-    key = _KEYS[scope]
     members: dict[tuple[int, ...], list[Core]] = {}
     for core in cores:
-        members.setdefault(key(core), []).append(core)
+        members.setdefault(tuple(place_of(core, level) for level in _LEVELS[scope]), []).append(core)
     found = []
     for place in sorted(members):
         inside = members[place]
@@ -128,9 +117,8 @@ def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[i
     for i in range(size):
         for j in range(i + 1, size):
             pairs = [(a, b) for a in nodes[i] for b in nodes[j]]
-            found = [tables[a][b] for a, b in pairs if b in tables[a]] + [
-                tables[b][a] for a, b in pairs if a in tables[b]
-            ]
+            both = [*pairs, *((b, a) for a, b in pairs)]
+            found = [tables[a][b] for a, b in both if b in tables[a]]
             mean = sum(found) * 1000 // len(found) if found else 0
             apart = 0 if domains[i].socket == domains[j].socket else 1
             table[i][j] = table[j][i] = (mean * 2 + apart) * 4096 + (j - i)

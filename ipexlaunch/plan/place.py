@@ -10,10 +10,10 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core, Usable
-from ipexlaunch.plan.cut_domain import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, Level, cut
+from ipexlaunch.plan.cut_domain import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, cut
 from ipexlaunch.plan.defaults import default_split
 from ipexlaunch.plan.distribute import Room, apportion, capacity, cut_evenly, spread
-from ipexlaunch.plan.domains import Domain, describe_sizes, domains_of
+from ipexlaunch.plan.domains import Domain, Level, describe_sizes, domains_of
 from ipexlaunch.plan.goals import goal_size
 from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.layout import Layout
@@ -169,13 +169,16 @@ def _equal(layout: Layout, size: Size) -> list[list[Core]]:
                 placed.append((at, cut(layout.domains[at].cores, [each] * amount, LEVELS[layout.scope])))
         for group in layout.groups(members, here - inside, each):
             placed.append((group[0], [_joined(layout, group, each)]))
-    return [part for _, parts in sorted(placed, key=_first) for part in _in_order(parts)]
+    return [part for _, parts in sorted(placed, key=lambda item: item[0]) for part in _in_order(parts)]
 
 
 def _joined(layout: Layout, group: Sequence[int], each: int) -> list[Core]:
     """So many cores of whole domains, the last one of them possibly in part."""
-    cores = sorted((core for at in group for core in layout.domains[at].cores), key=_id)
-    return cut(cores, [each], WITHIN_MACHINE)[0]
+    return cut(_cores_of(layout, group), [each], WITHIN_MACHINE)[0]
+
+
+def _cores_of(layout: Layout, group: Sequence[int]) -> list[Core]:
+    return sorted((core for at in group for core in layout.domains[at].cores), key=lambda core: core.id)
 
 
 def _at_most(layout: Layout, count: int) -> int:
@@ -213,15 +216,7 @@ def _greedy(layout: Layout, count: int) -> list[list[Core]]:
     groups = layout.all_in_groups(count)
     if not layout.groups_have_memory(groups):
         raise layout.does_not_fit(count, None)
-    return [sorted((core for at in group for core in layout.domains[at].cores), key=_id) for group in groups]
-
-
-def _id(core: Core) -> int:
-    return core.id
-
-
-def _first(item: tuple[int, list[list[Core]]]) -> int:
-    return item[0]
+    return [_cores_of(layout, group) for group in groups]
 
 
 def _in_order(slices: list[list[Core]]) -> list[list[Core]]:

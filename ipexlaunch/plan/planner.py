@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.cpulist import parse_list
@@ -38,7 +38,7 @@ def make_plan(topology: Topology, request: Request) -> Plan:
             parts = place(topology, request, usable, memory)
         else:
             parts, accelerators = place_by_device(topology, request, request.device, usable, memory)
-        slices = [_cpus(part) for part in _level(parts)]
+        slices = [frozenset(cpu for core in part for cpu in core.cpus) for part in _level(parts)]
     _check_cgroup_memory(topology, request, len(slices))
     instances = tuple(
         _instance(topology, request, memory, index, cpus, accelerators[index] if accelerators else "")
@@ -72,10 +72,6 @@ def _instance(
     return Instance(index=index, cpus=cpus, nodes=nodes, memory=policy, threads=len(cpus), accelerator=accelerator)
 
 
-def _cpus(cores: Sequence[Core]) -> frozenset[int]:
-    return frozenset(cpu for core in cores for cpu in core.cpus)
-
-
 def _level(slices: list[list[Core]]) -> list[list[Core]]:
     """Give instances of equally many cores equally many cpus, where cores have unlike numbers of siblings."""
     by_size: dict[int, int] = {}
@@ -91,7 +87,7 @@ def _trim(cores: list[Core], cpus: int) -> list[Core]:
     while spare > 0:
         at = max(range(len(trimmed)), key=lambda at: (len(trimmed[at].cpus), at))
         core = trimmed[at]
-        trimmed[at] = Core(core.id, core.cpus[:-1], core.socket, core.node, core.l3, core.l2, core.efficiency)
+        trimmed[at] = replace(core, cpus=core.cpus[:-1])
         spare -= 1
     return trimmed
 
@@ -103,27 +99,18 @@ def _listed_slices(topology: Topology, request: Request) -> list[frozenset[int]]
     allowed = frozenset(topology.allowed_cpus & topology.by_cpu.keys())
     slices = [read_ids(part, "--cores-list", "cpu", allowed, topology.by_cpu.keys()).ids for part in parts]
     if request.ninstances is not None and request.ninstances != len(parts):
-        raise PlanError(
-            f"plan {request.ninstances} instances with --cores-list {text}",
-            f"the list names {len(parts)} instances",
-            "leave out --ninstances",
-        )
+        wanted = f"plan {request.ninstances} instances with --cores-list {text}"
+        raise PlanError(wanted, f"the list names {len(parts)} instances", "leave out --ninstances")
     owner: dict[int, int] = {}
     for i, cpus in enumerate(slices):
         cores = {topology.by_cpu[cpu].core for cpu in cpus}
         if request.ncores_per_instance and len(cores) != request.ncores_per_instance:
-            raise PlanError(
-                f"give {request.ncores_per_instance} cores to each instance of --cores-list {text}",
-                f"{parts[i]!r} names {len(cores)} cores",
-                "leave out --ncores-per-instance",
-            )
+            wanted = f"give {request.ncores_per_instance} cores to each instance of --cores-list {text}"
+            raise PlanError(wanted, f"{parts[i]!r} names {len(cores)} cores", "leave out --ncores-per-instance")
         for core in sorted(cores):
             if core in owner:
-                raise PlanError(
-                    f"use --cores-list {text}",
-                    f"{parts[owner[core]]!r} and {parts[i]!r} share core {core}",
-                    "a core serves one instance",
-                )
+                there = f"{parts[owner[core]]!r} and {parts[i]!r} share core {core}"
+                raise PlanError(f"use --cores-list {text}", there, "a core serves one instance")
             owner[core] = i
     return slices
 
@@ -137,16 +124,8 @@ def check_instance_idx(plan: Plan) -> None:
     """
     if (text := plan.request.instance_idx) is not None and not text.strip():
         raise RequestError("read --instance-idx", "it is empty", 'write e.g. "0" or "0-3"; -1 starts all')
-    if not plan.chosen or len(plan.chosen) < _named(plan.request.instance_idx):
+    named = 0 if text is None or text.strip() == "-1" else len(parse_list(text, "--instance-idx"))
+    if not plan.chosen or len(plan.chosen) < named:
         last = len(plan.instances) - 1
-        raise PlanError(
-            f"start instance {plan.request.instance_idx}",
-            f"the plan has instances 0-{last}" if last else "the plan has instance 0 only",
-            "name one of them with --instance-idx",
-        )
-
-
-def _named(text: str | None) -> int:
-    if text is None or text.strip() == "-1":
-        return 0
-    return len(parse_list(text, "--instance-idx"))
+        there = f"the plan has instances 0-{last}" if last else "the plan has instance 0 only"
+        raise PlanError(f"start instance {text}", there, "name one of them with --instance-idx")
