@@ -166,6 +166,19 @@ class Topology:
         with_cpus = {cpu.node for cpu in self.cpus}
         return frozenset(node.id for node in self.nodes if node.id not in with_cpus and not node.hidden_cpus)
 
+    def distance(self, here: int, there: int) -> int | None:
+        """The kernel's distance between two nodes, in whichever direction it is given; None where it is not."""
+        distances = [self.by_node[a].distances.get(b) for a, b in ((here, there), (there, here)) if a in self.by_node]
+        return next((distance for distance in distances if distance is not None), None)
+
+    def initiators(self, node: int) -> frozenset[int]:
+        """The nodes with cpus that reach a memory-only node fastest, by HMAT or else by distance; none if untold."""
+        with_cpus = {cpu.node for cpu in self.cpus if cpu.node is not None}
+        if told := self.by_node[node].initiators & with_cpus:
+            return told
+        reach = {other: far for other in with_cpus if (far := self.distance(other, node)) is not None}
+        return frozenset(other for other, far in reach.items() if far == min(reach.values()))
+
     @cached_property
     def view(self) -> Limit | None:
         """What a container is shown in place of the host's list of online cpus; None where that is the host's."""

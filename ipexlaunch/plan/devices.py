@@ -16,7 +16,7 @@ from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core, Usable, usable_cores
 from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.groups import Group, place_groups
-from ipexlaunch.plan.memory import MemoryMap
+from ipexlaunch.plan.memory import MemoryMap, nearest
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.request import Device, Request
 
@@ -82,17 +82,12 @@ def homes_of(
     for number, accelerator in accelerators.items():
         own = accelerator.node
         if own is not None and own in topology.by_node:
-            homes[number] = own if own in with_cores else _nearest(topology, own, with_cores)
+            homes[number] = own if own in with_cores else nearest(topology, own, with_cores, {})
     for number in accelerators:
         if number not in homes:
             served = Counter(homes.values())
             homes[number] = min(with_cores, key=lambda node: (served[node], node))
     return dict(sorted(homes.items()))
-
-
-def _nearest(topology: Topology, own: int, nodes: Sequence[int]) -> int:
-    distances = topology.by_node[own].distances
-    return min(nodes, key=lambda node: (distances.get(node, 0), node))
 
 
 def place_by_device(

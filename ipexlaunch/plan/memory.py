@@ -50,25 +50,16 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
             f"none of the allowed nodes ({format_list(topology.allowed_nodes) or 'none'}) has memory",
             "check cpuset.mems of this shell (Mems_allowed_list in /proc/self/status)",
         )
-    if tier is None:
-        return MemoryMap({node: frozenset({home}) for node, home in _homes(topology, usable, sockets).items()})
-    expanders = {node: initiators(topology, node) for node in sorted(topology.memory_only_nodes)}
+    expanders = {} if tier is None else {node: initiators(topology, node) for node in topology.memory_only_nodes}
     fast = frozenset(node for node, near in expanders.items() if _is_fast(topology, topology.by_node[node], near))
     if tier == "hbm":
         if not usable & fast:
-            raise PlanError(
-                "use --memory hbm", "this machine has no allowed high-bandwidth memory node", "leave out --memory hbm"
-            )
+            there = "this machine has no allowed high-bandwidth memory node"
+            raise PlanError("use --memory hbm", there, "leave out --memory hbm")
         return MemoryMap({node: frozenset({nearest(topology, node, usable & fast, sockets)}) for node in sockets})
-    if tier == "dram":
-        slow = usable - fast or usable
-        return MemoryMap({node: frozenset({home}) for node, home in _homes(topology, slow, sockets).items()})
-    near_by: dict[int, set[int]] = {node: {home} for node, home in _homes(topology, usable, sockets).items()}
-    for expander, near in expanders.items():
-        if expander in usable:
-            for node in near:
-                near_by[node].add(expander)
-    return MemoryMap({node: frozenset(found) for node, found in near_by.items()})
+    homes = _homes(topology, (usable - fast or usable) if tier == "dram" else usable, sockets)
+    beside = {node: {at for at in usable if node in expanders.get(at, ())} for node in homes if tier == "all"}
+    return MemoryMap({node: frozenset({home, *beside.get(node, ())}) for node, home in homes.items()})
 
 
 def nodes_with_memory(topology: Topology) -> frozenset[int]:
@@ -103,15 +94,9 @@ def _homes(topology: Topology, usable: Collection[int], sockets: dict[int, int])
     return homes
 
 
-def initiators(topology: Topology, node: int) -> tuple[int, ...]:
-    """The nodes with cpus that reach a memory-only node fastest: as HMAT says, else those at the smallest distance."""
-    with_cpus = sorted({cpu.node for cpu in topology.cpus if cpu.node is not None})
-    told = topology.by_node[node].initiators & set(with_cpus)
-    if told:
-        return tuple(sorted(told))
-    reach = {other: distance(topology, other, node) for other in with_cpus}
-    best = min(reach.values(), default=FAR)
-    return tuple(other for other in with_cpus if reach[other] == best)
+def initiators(topology: Topology, node: int) -> frozenset[int]:
+    """The nodes with cpus that reach a memory-only node fastest; all, where nothing tells it."""
+    return topology.initiators(node) or frozenset(cpu.node for cpu in topology.cpus if cpu.node is not None)
 
 
 def expander_kinds(topology: Topology) -> dict[int, str]:
@@ -147,12 +132,6 @@ def nearest(topology: Topology, node: int, among: Collection[int], sockets: dict
 
 def nearness(topology: Topology, node: int, other: int, sockets: dict[int, int]) -> tuple[int, bool]:
     """How near two nodes are, in the order of preference: their distance, then whether they are on unlike sockets."""
-    return distance(topology, node, other), sockets.get(node) is None or sockets.get(node) != sockets.get(other)
-
-
-def distance(topology: Topology, here: int, there: int) -> int:
-    """The kernel's distance between two nodes, in whichever direction it is given; FAR where it is not."""
-    by_node = topology.by_node
-    if here in by_node and there in by_node[here].distances:
-        return by_node[here].distances[there]
-    return by_node[there].distances.get(here, FAR) if there in by_node else FAR
+    far = topology.distance(node, other)
+    apart = sockets.get(node) is None or sockets.get(node) != sockets.get(other)
+    return FAR if far is None else far, apart

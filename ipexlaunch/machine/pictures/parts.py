@@ -151,19 +151,10 @@ def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
 def _memory_part(view: _View, node: Node, several: bool) -> Part:
     """A node without cpus; where it stands among several nodes, with the one that it is nearest to."""
     facts = (*_memory_facts(view, node.id), "no cpus")
-    nearest = _nearest(view.topology, node)
+    nearest = view.topology.initiators(node.id)
     if several and len(nearest) == 1:
         facts = (*facts, f"nearest to node {next(iter(nearest))}")
     return Part(what="memory", title=f"node {node.id}", facts=facts)
-
-
-def _nearest(topology: Topology, memory: Node) -> frozenset[int]:
-    """The nodes with cpus that are nearest to a node without, by HMAT or else by distance; none where neither tells."""
-    with_cpus = {cpu.node for cpu in topology.cpus}
-    if memory.initiators & with_cpus:
-        return frozenset(node for node in memory.initiators if node in with_cpus)
-    far = {other: distance for other, distance in memory.distances.items() if other in with_cpus}
-    return frozenset(other for other, distance in far.items() if distance == min(far.values()))
 
 
 def _homes_of_memory(topology: Topology, outer: str) -> dict[int | str | None, list[Node]]:
@@ -173,7 +164,7 @@ def _homes_of_memory(topology: Topology, outer: str) -> dict[int | str | None, l
     for node in topology.nodes:
         if node.id in with_cpus:
             continue
-        nearest = {with_cpus[other] for other in _nearest(topology, node)}
+        nearest = {with_cpus[other] for other in topology.initiators(node.id)}
         home: int | str | None = next(iter(nearest)) if len(nearest) == 1 else "apart"
         homes.setdefault(home, []).append(node)
     return homes
