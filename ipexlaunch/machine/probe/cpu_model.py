@@ -11,92 +11,21 @@ CPUINFO = "proc/cpuinfo"
 FIRST_BYTES = 1 << 16
 """Enough for the first cpu's block; the file has 3 MB on a machine with 2,048 cpus."""
 
-X86_FLAGS = frozenset(
-    [
-        "sse4_2",
-        "avx",
-        "f16c",
-        "fma",
-        "avx2",
-        "avx512f",
-        "avx512cd",
-        "avx512bw",
-        "avx512dq",
-        "avx512vl",
-        "avx512ifma",
-        "avx512vbmi",
-        "avx512_vbmi2",
-        "avx512_vnni",
-        "avx512_bitalg",
-        "avx512_vpopcntdq",
-        "avx512_bf16",
-        "avx512_fp16",
-        "avx512_vp2intersect",
-        "avx_vnni",
-        "avx_vnni_int8",
-        "avx_vnni_int16",
-        "avx_ifma",
-        "avx_ne_convert",
-        "avx10",
-        "amx_tile",
-        "amx_int8",
-        "amx_bf16",
-        "amx_fp16",
-        "amx_complex",
-        "amx_tf32",
-        "amx_avx512",
-        "amx_fp8",
-        "amx_movrs",
-        "amx_transpose",
-        "gfni",
-        "vaes",
-    ]
-)
+_X86 = """
+sse4_2 avx f16c fma avx2 avx512f avx512cd avx512bw avx512dq avx512vl avx512ifma avx512vbmi avx512_vbmi2 avx512_vnni
+avx512_bitalg avx512_vpopcntdq avx512_bf16 avx512_fp16 avx512_vp2intersect avx_vnni avx_vnni_int8 avx_vnni_int16
+avx_ifma avx_ne_convert avx10 amx_tile amx_int8 amx_bf16 amx_fp16 amx_complex amx_tf32 amx_avx512 amx_fp8 amx_movrs
+amx_transpose gfni vaes
+"""
+X86_FLAGS = frozenset(_X86.split())
 """Source: arch/x86/include/asm/cpufeatures.h; Intel's and AMD's instruction set references."""
 
-ARM_FLAGS = frozenset(
-    [
-        "neon",
-        "asimd",
-        "fphp",
-        "asimdhp",
-        "asimdrdm",
-        "asimddp",
-        "asimdfhm",
-        "fcma",
-        "bf16",
-        "i8mm",
-        "sve",
-        "sve2",
-        "sve2p1",
-        "svei8mm",
-        "svef32mm",
-        "svef64mm",
-        "svebf16",
-        "sveebf16",
-        "sveb16b16",
-        "sme",
-        "sme2",
-        "sme2p1",
-        "smei8i32",
-        "smei16i32",
-        "smebi32i32",
-        "smef16f32",
-        "smeb16f32",
-        "smef32f32",
-        "smef64f64",
-        "smefa64",
-        "smeb16b16",
-        "smef16f16",
-        "smelutv2",
-        "f8cvt",
-        "f8mm4",
-        "f8mm8",
-        "f8fma",
-        "f8dp4",
-        "f8dp2",
-    ]
-)
+_ARM = """
+neon asimd fphp asimdhp asimdrdm asimddp asimdfhm fcma bf16 i8mm sve sve2 sve2p1 svei8mm svef32mm svef64mm svebf16
+sveebf16 sveb16b16 sme sme2 sme2p1 smei8i32 smei16i32 smebi32i32 smef16f32 smeb16f32 smef32f32 smef64f64 smefa64
+smeb16b16 smef16f16 smelutv2 f8cvt f8mm4 f8mm8 f8fma f8dp4 f8dp2
+"""
+ARM_FLAGS = frozenset(_ARM.split())
 """Source: Documentation/arch/arm64/elf_hwcaps.rst; arch/arm64/kernel/cpuinfo.c."""
 
 ARM_PARTS = {
