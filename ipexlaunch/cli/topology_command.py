@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Callable
 
 import click
 
@@ -13,13 +11,16 @@ from ipexlaunch.cli.terminal import showable, wants_color, width_of
 from ipexlaunch.documents.visible_text import visible_lines
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.explain_exclusion import explanation
+from ipexlaunch.machine.pictures.drawing import machine_drawing
+from ipexlaunch.machine.pictures.svg import machine_svg
+from ipexlaunch.machine.pictures.table import machine_table
+from ipexlaunch.machine.pictures.tree import machine_tree
 from ipexlaunch.machine.probe.capture import save_snapshot
 from ipexlaunch.machine.probe.sources import files_of, open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 
-PICTURES = ("table", "tree", "drawing", "svg")
-DOCUMENTS = ("yaml", "json")
+PICTURES = {"table": machine_table, "tree": machine_tree, "drawing": machine_drawing}
 SOURCE_HELP = (
     "The machine: live (default), a directory with sys/ and proc/, a tar archive of one, a YAML or JSON document, "
     "a name in topologies/, or a sentence such as '2s 2n 28c 2t'."
@@ -28,7 +29,7 @@ SAVE_HELP = (
     "Write the files that describe the machine to FILE.tar.gz, without host name, serial numbers and addresses, "
     "for a bug report; --topology FILE.tar.gz reads them back."
 )
-FORMAT = click.Choice([*PICTURES, *DOCUMENTS])
+FORMAT = click.Choice([*PICTURES, "svg", "yaml", "json"])
 
 
 @click.command("topology", cls=FileCheckedCommand)
@@ -49,21 +50,17 @@ def command(source: str, form: str, explain: bool, save: str | None) -> None:
     if explain:
         click.echo(visible_lines(explanation(topology)), nl=False)
         return
-    text = _picture(topology, form) if form in PICTURES else _document(topology, form)
+    text = _text(topology, form)
     click.echo(text, nl=not text.endswith("\n"))
 
 
-def _document(topology: Topology, form: str) -> str:
-    return topology_to_json(topology) if form == "json" else topology_to_yaml(topology)
-
-
-def _picture(topology: Topology, form: str) -> str:
-    draw: Callable[..., str] = getattr(
-        importlib.import_module(f"ipexlaunch.machine.pictures.{form}"), f"machine_{form}"
-    )
+def _text(topology: Topology, form: str) -> str:
+    if form in PICTURES:
+        text = PICTURES[form](topology, width=width_of(sys.stdout), color=wants_color(sys.stdout))
+        return showable(text, sys.stdout)
     if form == "svg":
-        return draw(topology)
-    return showable(draw(topology, width=width_of(sys.stdout), color=wants_color(sys.stdout)), sys.stdout)
+        return machine_svg(topology)
+    return topology_to_json(topology) if form == "json" else topology_to_yaml(topology)
 
 
 def _save(source: str, path: str) -> None:

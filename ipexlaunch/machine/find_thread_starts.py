@@ -97,7 +97,7 @@ class ThreadStarts:
         words = self._words(self._robust_list(thread), BEHIND_LIST_BYTES)
         for i, word in enumerate(words):
             path = self._path_of(word, code=True)
-            if path and not C_LIBRARY.fullmatch(path.rpartition("/")[2]):
+            if path and not C_LIBRARY.fullmatch(_name(path)):
                 return (self._maker(words[i + 1 : i + 2]) or path) if CPP_LIBRARY.fullmatch(_name(path)) else path
         return ""
 

@@ -19,6 +19,7 @@ then all the second siblings in the same order. Each socket has one L3 cache, ea
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.topology import Accelerator, Cpu, Node, Topology
@@ -63,9 +64,7 @@ def machine_from_sentence(text: str) -> Topology:
         RequestError: a word that is none, a word that comes twice, a count of 0, or more than 65536 cpus.
     """
     sockets, cores, threads, memory_bytes, accelerators = _read(text)
-    first = [0] * (sockets * len(cores))  # first core of each node
-    for index in range(1, len(first)):
-        first[index] = first[index - 1] + cores[(index - 1) % len(cores)]
+    first = list(accumulate((cores * sockets)[:-1], initial=0))  # core of each node
     total = sum(cores) * sockets
     cpus: dict[int, Cpu] = {}
     for index, start in enumerate(first):
@@ -73,9 +72,8 @@ def machine_from_sentence(text: str) -> Topology:
         for core in range(start, start + cores[index % len(cores)]):
             for thread in range(threads):
                 number = core + thread * total
-                cpus[number] = Cpu(
-                    id=number, core=core, socket=socket, node=index, l2=core, l3=first[socket * len(cores)]
-                )
+                l3 = first[socket * len(cores)]
+                cpus[number] = Cpu(id=number, core=core, socket=socket, node=index, l2=core, l3=l3)
     nodes = tuple(
         Node(id=index, memory_bytes=memory_bytes, distances=_distances(index, len(cores), len(first)))
         for index in range(len(first))
@@ -114,6 +112,7 @@ def _accelerators(counts: dict[str, int], nodes: int) -> tuple[Accelerator, ...]
 
 def _read(text: str) -> tuple[int, list[int], int, int, dict[str, int]]:
     """(sockets, cores of each node of a socket, threads per core, bytes of memory per node, accelerators by kind)."""
+    wanted = f"read the machine {text!r}"
     counts: dict[str, int] = {}
     cores: list[int] = []
     for word in text.split():
@@ -121,7 +120,7 @@ def _read(text: str) -> tuple[int, list[int], int, int, dict[str, int]]:
         count = count or _ACCELERATORS.fullmatch(word)
         key = count[2] if count else "c" if core else "B"
         if key in counts:
-            raise RequestError(f"read the machine {text!r}", f"the {_NAMES[key]} stand there twice", EXAMPLE)
+            raise RequestError(wanted, f"the {_NAMES[key]} stand there twice", EXAMPLE)
         if count:
             counts[key] = int(count[1])
         elif core:
@@ -130,31 +129,20 @@ def _read(text: str) -> tuple[int, list[int], int, int, dict[str, int]]:
         elif memory:
             counts[key] = int(memory[1]) * MEMORY_UNITS[memory[2]]
         else:
-            raise RequestError(f"read the machine {text!r}", f"{word!r} is no word of such a sentence", EXAMPLE)
+            raise RequestError(wanted, f"{word!r} is no word of such a sentence", EXAMPLE)
         if not counts[key]:
-            raise RequestError(f"read the machine {text!r}", f"{word!r}: there must be at least 1", EXAMPLE)
+            raise RequestError(wanted, f"{word!r}: there must be at least 1", EXAMPLE)
     if not counts:
-        raise RequestError(f"read the machine {text!r}", "it is empty", EXAMPLE)
+        raise RequestError(wanted, "it is empty", EXAMPLE)
     sockets, nodes, threads = counts.get("s", 1), counts.get("n", 1), counts.get("t", 1)
     if len(cores) > 1 and counts.get("n", len(cores)) != len(cores):
-        raise RequestError(
-            f"read the machine {text!r}",
-            f"it says {nodes} nodes per socket and lists the cores of {len(cores)}",
-            f"leave out '{nodes}n'",
-        )
+        there = f"it says {nodes} nodes per socket and lists the cores of {len(cores)}"
+        raise RequestError(wanted, there, f"leave out '{nodes}n'")
     if len(cores) < 2:
         cores = (cores or [1]) * min(nodes, LARGEST_NODE_COUNT + 1)
-    if sockets * sum(cores) * threads > LARGEST_MACHINE:
-        raise RequestError(
-            f"read the machine {text!r}",
-            f"it has {sockets * sum(cores) * threads} cpus",
-            f"at most {LARGEST_MACHINE} can be described",
-        )
+    if (cpus := sockets * sum(cores) * threads) > LARGEST_MACHINE:
+        raise RequestError(wanted, f"it has {cpus} cpus", f"at most {LARGEST_MACHINE} can be described")
     if sockets * len(cores) > LARGEST_NODE_COUNT:
-        raise RequestError(
-            f"read the machine {text!r}",
-            f"it has more than {LARGEST_NODE_COUNT} nodes",
-            "no kernel has more",
-        )
+        raise RequestError(wanted, f"it has more than {LARGEST_NODE_COUNT} nodes", "no kernel has more")
     accelerators = {kind: counts[kind] for kind in _DEVICES if kind in counts}
     return sockets, cores, threads, counts.get("B", DEFAULT_MEMORY_BYTES), accelerators

@@ -38,11 +38,11 @@ def memory_words(memory_bytes: int) -> str:
     """
     if memory_bytes == 0:
         return "no memory"
-    if memory_bytes < GIB:
-        return f"{_short(memory_bytes / (1 << 20))} MiB"
-    if memory_bytes >= 10 << 40:
-        return f"{_short(memory_bytes / (1 << 40))} TiB"
-    return f"{_short(memory_bytes / GIB)} GiB"
+    unit, name = (
+        (1 << 20, "MiB") if memory_bytes < GIB else (GIB, "GiB") if memory_bytes < 10 << 40 else (1 << 40, "TiB")
+    )
+    amount = memory_bytes / unit
+    return f"{amount:.{int(amount < 1000)}f}".removesuffix(".0") + f" {name}"
 
 
 def memory_is_known(topology: Topology) -> bool:
@@ -50,21 +50,14 @@ def memory_is_known(topology: Topology) -> bool:
     return any(node.memory_bytes for node in topology.nodes)
 
 
-def _short(amount: float) -> str:
-    text = f"{amount:.1f}" if amount < 1000 else f"{amount:.0f}"
-    return text.removesuffix(".0")
-
-
 def thread_words(siblings: Iterable[int]) -> str:
-    """ "2 threads each" of cores that have so many cpus online; "1 or 2 threads each" where they differ.
+    """ "2 threads" of cores that have so many cpus online; "1 or 2 threads" where they differ.
 
     Args:
         siblings: online cpus of each core.
     """
     found = sorted(set(siblings))
-    if found == [1]:
-        return "1 thread each"
-    return " or ".join(str(count) for count in found) + " threads each"
+    return " or ".join(str(count) for count in found) + (" thread" if found == [1] else " threads")
 
 
 def machine_words(topology: Topology) -> tuple[str, ...]:
@@ -74,7 +67,7 @@ def machine_words(topology: Topology) -> tuple[str, ...]:
     if topology.nodes:
         facts.append(grouped(len(topology.nodes), "node"))
     cores = topology.cores.values()
-    facts.append(f"{grouped(len(cores), 'core')} of {thread_words(map(len, cores)).removesuffix(' each')}")
+    facts.append(f"{grouped(len(cores), 'core')} of {thread_words(map(len, cores))}")
     facts.append(grouped(len(topology.cpus), "cpu"))
     if memory_is_known(topology):
         facts.append(memory_words(sum(node.memory_bytes for node in topology.nodes)))

@@ -182,12 +182,22 @@ def _l3_facts(view: _View, cpus: Sequence[Cpu]) -> tuple[str, ...]:
         return ()
     if len(domains) > 1:
         return ("an L3 for each core",) if _is_l3_per_core(cpus) else ()
-    nodes = {cpu.node for cpu in cpus}
-    others = {cpu.node for cpu in view.topology.cpus if cpu.l3 in domains and cpu.node is not None} - nodes
-    if others:
-        noun = "node" if len(others) == 1 else "nodes"
-        return (f"L3 shared with {noun} {format_list(node for node in others if node is not None)}",)
+    if others := l3_sharers(view.topology, cpus):
+        return (f"L3 shared with {others}",)
     return ("one L3",) if len({cpu.core for cpu in cpus}) > 1 else ()
+
+
+def l3_sharers(topology: Topology, cpus: Iterable[Cpu]) -> str:
+    """ "node 1", "nodes 1-3": who else uses L3 caches of these cpus; "" for nobody.
+
+    Args:
+        topology: the machine.
+        cpus: those of one place.
+    """
+    domains, nodes = {cpu.l3 for cpu in cpus} - {None}, {cpu.node for cpu in cpus}
+    beside = {cpu.node for cpu in topology.cpus if cpu.l3 in domains and cpu.node is not None} - nodes
+    others = format_list(node for node in beside if node is not None)
+    return others and f"node{'s' * (len(beside) > 1)} {others}"
 
 
 def _is_l3_per_core(cpus: Iterable[Cpu]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.distances import distance_lines
+from ipexlaunch.machine.pictures.parts import l3_sharers
 from ipexlaunch.machine.text_table import table_text
 from ipexlaunch.machine.topology import Cpu, Topology
 from ipexlaunch.machine.wording import device_words, heading_lines, kind_words, memory_is_known, memory_words
@@ -66,11 +67,8 @@ def _l3_words(topology: Topology, cpus: list[Cpu]) -> str:
     for cpu in cpus:
         if cpu.l3 is not None:
             cores.setdefault(cpu.l3, set()).add(cpu.core)
-    nodes = {cpu.node for cpu in cpus}
-    others = {cpu.node for cpu in topology.cpus if cpu.l3 in domains and cpu.node is not None} - nodes
-    if others:
-        noun = "node" if len(others) == 1 else "nodes"
-        return f"{len(domains)}, with {noun} {format_list(node for node in others if node is not None)}"
+    if others := l3_sharers(topology, cpus):
+        return f"{len(domains)}, with {others}"
     sizes = sorted({len(some) for some in cores.values()})
     if len(domains) == 1:
         return "1"

@@ -55,7 +55,7 @@ def _grow(tree: Tree, part: Part) -> None:
 def _core_words(part: Part) -> str:
     """ "8 cores of 2 threads, cpus 0-7,128-135"."""
     count = grouped(len(part.cores), "core")
-    return f"{count} of {thread_words(map(len, part.cores)).removesuffix(' each')}, {_cpu_words(part)}"
+    return f"{count} of {thread_words(map(len, part.cores))}, {_cpu_words(part)}"
 
 
 def _cpu_words(part: Part) -> str:

@@ -12,7 +12,7 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import RequestError
@@ -134,20 +134,22 @@ def _clean_status(content: bytes) -> bytes:
 def _clean_groups(content: bytes) -> bytes:
     """Hierarchies of other controllers are not looked at, and name what runs here."""
     lines = content.decode("utf-8", "surrogateescape").splitlines()
-    kept = [line for line in lines if {"", *USED_OPTIONS} & set(line.split(":", 2)[1].split(","))]
-    return "".join(f"{line}\n" for line in kept or [""]).encode("utf-8", "surrogateescape")
+    return _table(line for line in lines if {"", *USED_OPTIONS} & set(line.split(":", 2)[1].split(",")))
 
 
 def _clean_mountinfo(content: bytes) -> bytes:
     mounts = parse_mountinfo(content.decode("utf-8", "surrogateescape"))
-    lines = (f"0 0 0:0 {_escape(m.inside)} {_escape(m.point)} rw - {m.kind} none {_options(m)}" for m in mounts)
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape") or b"\n"
+    return _table(f"0 0 0:0 {_escape(m.inside)} {_escape(m.point)} rw - {m.kind} none {_options(m)}" for m in mounts)
 
 
 def _clean_mounts(content: bytes) -> bytes:
     mounts = parse_mounts(content.decode("utf-8", "surrogateescape"))
-    lines = (f"none {_escape(m.point)} {m.kind} {_options(m)} 0 0" for m in mounts)
-    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape") or b"\n"
+    return _table(f"none {_escape(m.point)} {m.kind} {_options(m)} 0 0" for m in mounts)
+
+
+def _table(lines: Iterable[str]) -> bytes:
+    """At least one line, though an empty one: a table without lines would count as missing."""
+    return "".join(f"{line}\n" for line in [*lines] or [""]).encode("utf-8", "surrogateescape")
 
 
 def _options(mount: Mount) -> str:
@@ -181,7 +183,6 @@ def _without_host(kept: dict[str, bytes], host: str) -> dict[str, bytes]:
         folder, slash, name = path.rpartition("/")
         if path in (OWN_GROUPS, OWN_CPUSET, MOUNTINFO, MOUNTS):
             lines = content.decode("utf-8", "surrogateescape").splitlines()
-            words = "".join(" ".join(map(renamed, line.split(" "))) + "\n" for line in lines)
-            content = words.encode("utf-8", "surrogateescape")
+            content = _table(" ".join(map(renamed, line.split(" "))) for line in lines) if lines else b""
         clean[renamed(folder) + slash + name] = content
     return clean

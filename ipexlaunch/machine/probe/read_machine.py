@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from ipexlaunch.errors import TopologyError
 from ipexlaunch.machine.cpulist import format_list
@@ -62,12 +62,14 @@ def _read(tree: Tree, source: str) -> Topology:
     present = tree.optional_ids(f"{CPU}/present")
     possible = tree.optional_ids(f"{CPU}/possible")
     cpus = read_cpus(tree, online, node_of, model.compute_units)
-    known_nodes = frozenset(node.id for node in nodes)
+    cpusets = [(limit.file, limit.cpus) for limit in limits if limit.kind != "view"]
+    node_sets = [(limit.file, limit.nodes) for limit in limits if nodes]
+    with_memory = nodes_with_memory(tree, nodes)
     return Topology(
         cpus=cpus,
         nodes=nodes,
-        allowed_cpus=_allowed_cpus(tree, online, limits),
-        allowed_nodes=_allowed_nodes(tree, nodes_with_memory(tree, nodes), known_nodes, limits),
+        allowed_cpus=_narrowed(tree, online, cpusets, "cpus", "of which none is online and allowed"),
+        allowed_nodes=_narrowed(tree, with_memory, node_sets, "nodes", "and of these none has memory"),
         cpu_quota=tightest_quota(limits),
         memory_limit_bytes=tightest_memory(limits),
         isa=model.isa,
@@ -111,27 +113,16 @@ def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits
         )
 
 
-def _allowed_cpus(tree: Tree, online: frozenset[int], limits: tuple[Limit, ...]) -> frozenset[int]:
-    allowed = online
-    for limit in limits:
-        if limit.cpus is not None and limit.kind != "view":
-            allowed &= limit.cpus
-            if not allowed:
-                raise tree.problem(
-                    limit.file, f"it allows cpus {format_list(limit.cpus)}, of which none is online and allowed"
-                )
-    return allowed
-
-
-def _allowed_nodes(
-    tree: Tree, with_memory: frozenset[int], nodes: frozenset[int], limits: tuple[Limit, ...]
+def _narrowed(
+    tree: Tree, ids: frozenset[int], lists: Iterable[tuple[str, frozenset[int] | None]], noun: str, none_left: str
 ) -> frozenset[int]:
-    allowed = with_memory
-    for limit in limits:
-        if limit.nodes is not None and nodes:
-            allowed &= limit.nodes
-            if not allowed:
-                raise tree.problem(
-                    limit.file, f"it allows nodes {format_list(limit.nodes)}, and of these none has memory"
-                )
-    return allowed
+    """What every file allows of the ids.
+
+    Raises:
+        TopologyError: nothing; it names the file that takes the last ones away.
+    """
+    for file, allowed in lists:
+        ids = ids if allowed is None else ids & allowed
+        if allowed is not None and not ids:
+            raise tree.problem(file, f"it allows {noun} {format_list(allowed)}, {none_left}")
+    return ids

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import os
+from dataclasses import replace
 
 import ipexlaunch
 from ipexlaunch.errors import DocumentError, RequestError
@@ -30,20 +32,17 @@ def open_topology(source: str) -> Topology:
         RequestError: there is no such source.
     """
     if source == "live":
-        return _probe(DirectoryFiles("/"), "live")
+        return probe(DirectoryFiles("/"), "live")
     found = _open(source)
     if isinstance(found, bytes):
         return _parse(found, source)
     if found is not None:
-        return _probe(found, f"sysfs:{source}")
-
+        return probe(found, f"sysfs:{source}")
     if is_sentence(source):
         return machine_from_sentence(source)
     shipped = shipped_machines()
     if source in shipped:
         return _parse(_read(shipped[source]), shipped[source])
-    import difflib
-
     close = [name for name in shipped if source and source in name][:3]
     close = close or difflib.get_close_matches(source, shipped, n=3)
     raise RequestError(
@@ -51,10 +50,6 @@ def open_topology(source: str) -> Topology:
         "it is no file, no directory, no sentence, and no name in topologies/",
         f"did you mean {' or '.join(close)}?" if close else 'try "live", a saved tree, a YAML file, or "2s 2n 28c 2t"',
     )
-
-
-def _probe(root: Files, source: str) -> Topology:
-    return probe(root, source)
 
 
 def files_of(source: str) -> Files | None:
@@ -107,8 +102,6 @@ def _read(path: str) -> bytes:
 
 
 def _parse(data: bytes, path: str) -> Topology:
-    from dataclasses import replace
-
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:

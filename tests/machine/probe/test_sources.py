@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import ipexlaunch.machine.probe
 from ipexlaunch.errors import DocumentError, IpexLaunchError, RequestError, TopologyError
 from ipexlaunch.machine.probe import open_topology, probe
 from ipexlaunch.machine.probe import sources as module
@@ -24,11 +23,6 @@ def test_the_live_machine_is_the_one_this_process_runs_on() -> None:
     assert live.allowed_cpus == os.sched_getaffinity(0)
     assert probe("/") == probe() == live
     assert isinstance(files_of("live"), DirectoryFiles)
-
-
-def test_a_name_that_the_package_does_not_have_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match=r"'ipexlaunch\.machine\.probe' has no attribute 'prob'"):
-        ipexlaunch.machine.probe.prob  # noqa: B018 (asking for it is the test)
 
 
 def test_documents_in_either_form_and_from_a_pipe(tmp_path: Path) -> None:
