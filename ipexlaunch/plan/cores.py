@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -64,13 +65,11 @@ def usable_cores(topology: Topology, request: Request) -> Usable:
         RequestError: a malformed list.
         PlanError: a cpu or node that is not there, or nothing left.
     """
-    allowed = sorted(cpu for cpu in topology.allowed_cpus if cpu in topology.by_cpu)
+    allowed = sorted(topology.allowed_cpus & topology.by_cpu.keys())
     if not allowed:
-        raise PlanError(
-            "plan any instance",
-            f"none of the {len(topology.cpus)} online cpus is allowed",
-            "check the affinity mask and the cpuset of this shell (taskset -p $$, Cpus_allowed_list)",
-        )
+        there = f"none of the {len(topology.cpus)} online cpus is allowed"
+        hint = "check the affinity mask and the cpuset of this shell (taskset -p $$, Cpus_allowed_list)"
+        raise PlanError("plan any instance", there, hint)
     out: dict[int, Reason] = {}
     cpus = [topology.by_cpu[cpu] for cpu in allowed]
     named: frozenset[int] = frozenset()
@@ -81,18 +80,14 @@ def usable_cores(topology: Topology, request: Request) -> Usable:
     if request.nodes_list is not None:
         nodes = _listed_nodes(topology, request.nodes_list)
         if request.cores_list is not None and (outside := [cpu.id for cpu in cpus if cpu.node not in nodes]):
-            raise PlanError(
-                f"use --cores-list {request.cores_list} together with --nodes-list {request.nodes_list}",
-                f"cpus {format_list(outside)} are on other nodes",
-                "leave out --nodes-list, or the cpus outside it",
-            )
+            wanted = f"use --cores-list {request.cores_list} together with --nodes-list {request.nodes_list}"
+            hint = "leave out --nodes-list, or the cpus outside it"
+            raise PlanError(wanted, f"cpus {format_list(outside)} are on other nodes", hint)
         cpus = _keep(cpus, lambda cpu: cpu.node in nodes, "nodes-list", out)
         if not cpus:
-            raise PlanError(
-                f"use the cpus of --nodes-list {request.nodes_list}",
-                "none of their cpus is allowed (or they have memory only)",
-                f"nodes with allowed cpus are {format_list(_nodes_with_cpus(topology, allowed))}",
-            )
+            there = "none of their cpus is allowed (or they have memory only)"
+            hint = f"nodes with allowed cpus are {format_list(topology.nodes_of_allowed_cpus)}"
+            raise PlanError(f"use the cpus of --nodes-list {request.nodes_list}", there, hint)
     if not request.use_e_cores and any(cpu.kind != "efficiency" for cpu in cpus):
         cpus = _keep(cpus, lambda cpu: cpu.kind != "efficiency" or cpu.id in named, "efficiency", out)
     cores = _whole_cores(cpus, request.use_logical_cores, out)
@@ -102,15 +97,8 @@ def usable_cores(topology: Topology, request: Request) -> Usable:
 
 
 def _keep(cpus: list[Cpu], wanted: Callable[[Cpu], bool], reason: Reason, out: dict[int, Reason]) -> list[Cpu]:
-    kept = [cpu for cpu in cpus if wanted(cpu)]
-    if len(kept) < len(cpus):
-        ids = {cpu.id for cpu in kept}
-        out.update((cpu.id, reason) for cpu in cpus if cpu.id not in ids)
-    return kept
-
-
-def _nodes_with_cpus(topology: Topology, allowed: list[int]) -> set[int]:
-    return {node for cpu in allowed if (node := topology.by_cpu[cpu].node) is not None}
+    out.update((cpu.id, reason) for cpu in cpus if not wanted(cpu))
+    return [cpu for cpu in cpus if wanted(cpu)]
 
 
 def _listed_nodes(topology: Topology, text: str) -> frozenset[int]:
@@ -122,18 +110,14 @@ def _listed_nodes(topology: Topology, text: str) -> frozenset[int]:
 
 def _whole_cores(cpus: list[Cpu], logical: bool, out: dict[int, Reason]) -> list[Core]:
     """One Core per physical core, ascending; without `logical` only its lowest usable cpu, the others are out."""
-    siblings: dict[int, list[int]] = {}
-    first: dict[int, Cpu] = {}
+    siblings: dict[int, list[Cpu]] = {}
     for cpu in cpus:  # ascending by id
-        siblings.setdefault(cpu.core, []).append(cpu.id)
-        first.setdefault(cpu.core, cpu)
+        siblings.setdefault(cpu.core, []).append(cpu)
     cores: list[Core] = []
-    for core in sorted(siblings):
-        ids, cpu = siblings[core], first[core]
-        if not logical and len(ids) > 1:
-            out.update((sibling, "sibling") for sibling in ids[1:])
-            ids = ids[:1]
-        cores.append(Core(core, tuple(ids), cpu.socket, cpu.node, cpu.l3, cpu.l2, cpu.kind == "efficiency"))
+    for core, (first, *others) in sorted(siblings.items()):
+        ids = (first.id, *(cpu.id for cpu in others if logical))
+        out.update((cpu.id, "sibling") for cpu in others if not logical)
+        cores.append(Core(core, ids, first.socket, first.node, first.l3, first.l2, first.kind == "efficiency"))
     return cores
 
 
@@ -143,16 +127,15 @@ def _without_reserved(cores: list[Core], count: int, out: dict[int, Reason]) -> 
     Source: MLPerf Inference v4.1, Intel's ResNet-50 server run, excludes the first core of each node and its sibling.
     """
     kept: list[Core] = []
-    seen: dict[int | None, int] = {}
+    seen: Counter[int | None] = Counter()
     for core in cores:
-        seen[core.node] = seen.get(core.node, 0) + 1
+        seen[core.node] += 1
         if seen[core.node] > count:
             kept.append(core)
         else:
             out.update((cpu, "reserved") for cpu in core.cpus)
     if not kept:
-        sizes = ", ".join(
-            f"{n} on node {node}" if node is not None else str(n) for node, n in sorted(seen.items(), key=str)
-        )
-        raise PlanError(f"reserve {count} cores per node", f"that leaves no core (usable: {sizes})", "reserve fewer")
+        sizes = [str(n) if node is None else f"{n} on node {node}" for node, n in sorted(seen.items(), key=str)]
+        what = f"that leaves no core (usable: {', '.join(sizes)})"
+        raise PlanError(f"reserve {count} cores per node", what, "reserve fewer")
     return kept

@@ -15,7 +15,7 @@ from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core, Usable, usable_cores
 from ipexlaunch.plan.cpuset_syntax import read_ids
-from ipexlaunch.plan.groups import Group, place_groups
+from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.memory import MemoryMap, nearest
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.request import Device, Request
@@ -65,17 +65,12 @@ def asked_accelerators(topology: Topology, request: Request, device: Device) -> 
     return {number: there[number] for number in sorted(listed)}
 
 
-def homes_of(
-    topology: Topology, accelerators: Mapping[int, Accelerator], nodes: frozenset[int | None]
-) -> dict[int, int | None]:
+def _homes_of(topology: Topology, accelerators: Mapping[int, Accelerator], usable: Usable) -> dict[int, int | None]:
     """Number to the node whose cores serve it: its own; the nearest where that has none; dealt evenly where unknown.
 
-    Args:
-        topology: the machine, for distances.
-        accelerators: by their numbers.
-        nodes: those with cores to plan with; None stands for a machine without nodes.
+    The nodes are those with cores to plan with; None stands for a machine without nodes.
     """
-    with_cores = sorted(node for node in nodes if node is not None)
+    with_cores = sorted({core.node for core in usable.cores if core.node is not None})
     if not with_cores:
         return dict.fromkeys(accelerators)
     homes: dict[int, int | None] = {}
@@ -107,23 +102,20 @@ def place_by_device(
         PlanError: no such accelerator, a number of instances that does not divide by them, or too few cores.
     """
     found = asked_accelerators(topology, request, device)
-    homes = homes_of(topology, found, frozenset(core.node for core in usable.cores))
+    homes = _homes_of(topology, found, usable)
     each = _instances_of_each(request, homes, device)
     on_node: dict[int | None, list[int]] = {}
     for number, count in each.items():
         on_node.setdefault(homes[number], []).extend([number] * count)
     size = _cores_of_each(request, usable, on_node)
-    groups = [_group(node, len(numbers), size) for node, numbers in on_node.items()]
+    groups = [
+        parse_group(f"{len(numbers)}x{size}" + ("" if node is None else f"@node{node}"))
+        for node, numbers in on_node.items()
+    ]
     slices = place_groups(topology, groups, usable.cores, memory, request.memory_per_instance_bytes)
     numbers = [number for own in on_node.values() for number in own]
     order = sorted(range(len(slices)), key=lambda at: (numbers[at], at))
     return [slices[at] for at in order], [f"{device}:{numbers[at]}" for at in order]
-
-
-def _group(node: int | None, count: int, cores: int) -> Group:
-    nodes = None if node is None else frozenset({node})
-    where = "" if node is None else f"@node{node}"
-    return Group(text=f"{count}x{cores}{where}", count=count, cores=cores, nodes=nodes, sockets=None)
 
 
 def _instances_of_each(request: Request, homes: Mapping[int, int | None], device: Device) -> dict[int, int]:
@@ -133,12 +125,9 @@ def _instances_of_each(request: Request, homes: Mapping[int, int | None], device
         order = sorted(homes) if request.strategy == "close" else _dealt(homes)
         return dict.fromkeys(sorted(order[:count]), 1)
     if count % there:
-        few, many = count - count % there, count - count % there + there
-        raise PlanError(
-            f"plan {counted(count, 'instance')} on {counted(there, NAMES[device])}",
-            "each accelerator serves equally many",
-            f"ask for {few} or {many}",
-        )
+        few = count - count % there
+        wanted = f"plan {counted(count, 'instance')} on {counted(there, NAMES[device])}"
+        raise PlanError(wanted, "each accelerator serves equally many", f"ask for {few} or {few + there}")
     return dict.fromkeys(homes, count // there)
 
 
@@ -183,7 +172,7 @@ def misplaced(topology: Topology, plan: Plan) -> list[tuple[int, PlanError]]:
         ]
     try:
         there = asked_accelerators(topology, plan.request, device)
-        homes = homes_of(topology, there, frozenset(c.node for c in usable_cores(topology, plan.request).cores))
+        homes = _homes_of(topology, there, usable_cores(topology, plan.request))
     except IpexLaunchError as error:
         return [(0, PlanError(error.wanted, error.available, error.hint))]
     names = {f"{device}:{number}": number for number in there}
@@ -248,7 +237,7 @@ def explain_devices(topology: Topology, request: Request, device: Device, usable
         usable: the cores that it was planned with.
     """
     found = asked_accelerators(topology, request, device)
-    homes = homes_of(topology, found, frozenset(core.node for core in usable.cores))
+    homes = _homes_of(topology, found, usable)
     lines = [
         f"{counted(len(found), NAMES[device])}, by PCI address; each is served by cores of its node, where that has any"
     ]

@@ -37,19 +37,15 @@ def map_memory(topology: Topology, tier: MemoryTier | None) -> MemoryMap:
     Raises:
         PlanError: no allowed node has memory, or there is no such tier.
     """
-    sockets: dict[int, int] = {}
-    for cpu in topology.cpus:
-        if cpu.node is not None:
-            sockets[cpu.node] = min(cpu.socket, sockets.get(cpu.node, cpu.socket))
+    by_socket = sorted(topology.cpus, key=lambda cpu: cpu.socket, reverse=True)
+    sockets = {cpu.node: cpu.socket for cpu in by_socket if cpu.node is not None}  # the lowest of each node
     if not topology.nodes or not sockets:
         return MemoryMap({})
     usable = nodes_with_memory(topology)
     if not usable:
-        raise PlanError(
-            "place the memory of any instance",
-            f"none of the allowed nodes ({format_list(topology.allowed_nodes) or 'none'}) has memory",
-            "check cpuset.mems of this shell (Mems_allowed_list in /proc/self/status)",
-        )
+        there = f"none of the allowed nodes ({format_list(topology.allowed_nodes) or 'none'}) has memory"
+        hint = "check cpuset.mems of this shell (Mems_allowed_list in /proc/self/status)"
+        raise PlanError("place the memory of any instance", there, hint)
     expanders = {} if tier is None else {node: initiators(topology, node) for node in topology.memory_only_nodes}
     fast = frozenset(node for node, near in expanders.items() if _is_fast(topology, topology.by_node[node], near))
     if tier == "hbm":
