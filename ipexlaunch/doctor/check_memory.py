@@ -250,7 +250,7 @@ def _of_files(machine: Topology, files: Sequence[CachedFile]) -> Finding:
     total = sum(by_node.values())
     if not total:
         return finding("unknown", "The kernel tells no node for the cached pages", *seen)
-    workers_nodes = machine.nodes_of_allowed_cpus
+    workers_nodes = machine.nodes_of(machine.allowed_cpus)
     fullest = max(by_node, key=by_node.__getitem__)
     share = by_node[fullest] / total
     spread = ", ".join(f"node {node}: {pages / total:.0%}" for node, pages in sorted(by_node.items()))

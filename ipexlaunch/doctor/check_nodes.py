@@ -55,7 +55,7 @@ def check_node_cores(facts: Facts) -> Finding:
 def check_memoryless_nodes(facts: Facts) -> Finding:
     """Whether cpus have no memory of their own."""
     machine = facts.machine
-    with_cpus = machine.nodes_of_allowed_cpus
+    with_cpus = machine.nodes_of(machine.allowed_cpus)
     bare = [node.id for node in machine.nodes if node.memory_bytes == 0 and node.id in with_cpus]
     if bare:
         readings = {node: facts.files.read(NODE_MEMORY.replace("*", str(node))) for node in bare}
@@ -98,7 +98,7 @@ def check_node_memory_size(facts: Facts) -> Finding:
 def check_node_memory_free(facts: Facts) -> Finding:
     """Whether the memory that is left is spread evenly; counts file cache that can be dropped as left."""
     machine = facts.machine
-    ours = machine.nodes_of_allowed_cpus & machine.allowed_nodes
+    ours = machine.nodes_of(machine.allowed_cpus) & machine.allowed_nodes
     readings = {node: r for r in facts.files.matching(NODE_MEMORY) if (node := _node_id(r)) in ours}
     if not readings:
         raise CannotTell("no node tells its memory", Evidence(NODE_MEMORY, "no such file"))

@@ -114,7 +114,7 @@ def check_allowed_memory(facts: Facts) -> Finding:
     seen = _status(facts, "Mems_allowed_list")
     if not machine.nodes:
         return finding("ok", "The machine has no nodes", Evidence("/sys/devices/system/node", "no nodes"))
-    ours = machine.nodes_of_allowed_cpus
+    ours = machine.nodes_of(machine.allowed_cpus)
     remote = sorted(node for node in ours - machine.allowed_nodes if machine.by_node[node].memory_bytes > 0)
     if not remote:
         return finding("ok", "The memory next to every allowed cpu may be used", seen)

@@ -6,7 +6,7 @@ siblings; *thread* a software thread; *node* a NUMA node, never a host; *socket*
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Literal
@@ -155,10 +155,14 @@ class Topology:
             siblings.setdefault(cpu.core, set()).add(cpu.id)
         return {core: frozenset(siblings[core]) for core in sorted(siblings)}
 
-    @cached_property
-    def nodes_of_allowed_cpus(self) -> frozenset[int]:
-        """Nodes that have a cpu that we may use."""
-        return frozenset(cpu.node for cpu in self.cpus if cpu.id in self.allowed_cpus and cpu.node is not None)
+    def cores_of(self, cpus: Iterable[int]) -> frozenset[int]:
+        """The cores that some cpus are on; those that are not online are left out."""
+        return frozenset(self.by_cpu[cpu].core for cpu in cpus if cpu in self.by_cpu)
+
+    def nodes_of(self, cpus: Iterable[int]) -> frozenset[int]:
+        """The nodes that some cpus are on; those without a node, or not online, are left out."""
+        found = (self.by_cpu[cpu].node for cpu in cpus if cpu in self.by_cpu)
+        return frozenset(node for node in found if node is not None)
 
     @cached_property
     def memory_only_nodes(self) -> frozenset[int]:

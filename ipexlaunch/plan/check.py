@@ -145,10 +145,7 @@ def _of_memory(machine: _Machine, where: Place, name: str, instance: Instance) -
 
 def _of_equality(topology: Topology, plan: Plan) -> Iterator[Problem]:
     """Equal in cores and in cpus; the odd one out is named."""
-    sizes = [
-        (len({topology.by_cpu[cpu].core for cpu in i.cpus if cpu in topology.by_cpu}), len(i.cpus))
-        for i in plan.instances
-    ]
+    sizes = [(len(topology.cores_of(instance.cpus)), len(instance.cpus)) for instance in plan.instances]
     if len(set(sizes)) > 1:
         usual = Counter(sizes).most_common(1)[0][0]
         at = next(at for at, size in enumerate(sizes) if size != usual)
@@ -188,7 +185,7 @@ def _of_accelerators(topology: Topology, plan: Plan) -> Iterator[Problem]:
 
 
 def _of_idle(machine: _Machine, plan: Plan) -> Iterator[Problem]:
-    idle = machine.allowed - frozenset().union(*(instance.cpus for instance in plan.instances))
+    idle = machine.allowed - plan.used_cpus
     if idle != plan.idle_cpus:
         what = f"leave cpus {format_list(plan.idle_cpus) or '(none)'} idle"
         there = "allowed cpus that no instance uses are " + (format_list(idle) or "(none)")

@@ -63,8 +63,7 @@ def _defects(topology: Topology, plan: Plan, pools: tuple[Pool, ...]) -> list[st
     }
     if memoryless and any(node.memory_bytes for node in topology.nodes):
         found.append(f"it binds memory to node {format_list(memoryless)}, which has none")
-    ours = len({topology.by_cpu[cpu].core for i in plan.instances for cpu in i.cpus})
-    theirs = len({topology.by_cpu[cpu].core for cpu in used})
+    ours, theirs = len(topology.cores_of(plan.used_cpus)), len(topology.cores_of(used))
     if theirs < ours:
         found.append(f"it uses {theirs} cores, the plan {ours}")
     return found

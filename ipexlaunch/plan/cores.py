@@ -86,7 +86,7 @@ def usable_cores(topology: Topology, request: Request) -> Usable:
         cpus = _keep(cpus, lambda cpu: cpu.node in nodes, "nodes-list", out)
         if not cpus:
             there = "none of their cpus is allowed (or they have memory only)"
-            hint = f"nodes with allowed cpus are {format_list(topology.nodes_of_allowed_cpus)}"
+            hint = f"nodes with allowed cpus are {format_list(topology.nodes_of(topology.allowed_cpus))}"
             raise PlanError(f"use the cpus of --nodes-list {request.nodes_list}", there, hint)
     if not request.use_e_cores and any(cpu.kind != "efficiency" for cpu in cpus):
         cpus = _keep(cpus, lambda cpu: cpu.kind != "efficiency" or cpu.id in named, "efficiency", out)

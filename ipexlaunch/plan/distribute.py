@@ -45,18 +45,6 @@ def capacity(sizes: Sequence[int], cores: int, room: Room) -> int:
     return sum(min(count, most) for count, most in zip(held, room.instances, strict=True))
 
 
-def largest_equal_size(sizes: Sequence[int], count: int, room: Room) -> int:
-    """The largest number of cores that `count` instances can all have without crossing a domain; 0 where none fits."""
-    low, high = 0, max(sizes, default=0)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if capacity(sizes, middle, room) >= count:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
 def spread(sizes: Sequence[int], cores: int, count: int, room: Room, strategy: Strategy) -> list[int]:
     """How many of `count` instances of `cores` cores each domain gets; the caller knows that they fit.
 

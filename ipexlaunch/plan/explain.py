@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
@@ -41,15 +41,14 @@ def explain_plan(topology: Topology, plan: Plan) -> tuple[str, ...]:
     request = plan.request
     if request.lists_instances:
         lines = [f"--cores-list names the cpus of {counted(len(plan.instances), 'instance')}; nothing was decided here"]
-        return (*lines, *_memory(topology, plan), *_limits(topology, plan), *_idle_of_lists(plan))
-    usable = usable_cores(topology, request)
+        idle = [f"idle: cpus {format_list(plan.idle_cpus)}: not in --cores-list"] if plan.idle_cpus else []
+        return (*lines, *_memory(topology, plan), *_limits(topology, plan), *idle)
+    usable, layout = usable_cores(topology, request), None
     lines = [_usable(topology, usable)]
     if request.device is not None:
         lines += explain_devices(topology, request, request.device, usable)
-        layout = None
     elif request.groups:
         lines.append("--group says the sizes; each instance stays inside a node where one holds it")
-        layout = None
     else:
         layout = layout_for(topology, request, usable, map_memory(topology, request.memory))
         lines += _size(layout, plan)
@@ -114,15 +113,13 @@ def _better_count(layout: Layout, count: int, used: int) -> tuple[int, int] | No
     total = sum(layout.sizes)
     if used == total:
         return None
-    others = sorted(
-        range(max(1, count - SEARCHED), min(total, count + SEARCHED) + 1), key=lambda n: (abs(n - count), -n)
-    )
+    numbers = range(max(len(layout.domains), count - SEARCHED), min(total, count + SEARCHED) + 1)
     best: tuple[int, int] | None = None
-    for other in others:
-        cores = layout.largest_size(other) if other >= len(layout.domains) else 0
-        if cores * other > (used if best is None else best[0] * best[1]):
-            best = (other, cores)
-            if cores * other == total:
+    for other in sorted(numbers, key=lambda n: (abs(n - count), -n)):
+        cores = layout.largest_size(other)
+        if cores * other > used:
+            best, used = (other, cores), cores * other
+            if used == total:
                 break
     return best
 
@@ -130,8 +127,7 @@ def _better_count(layout: Layout, count: int, used: int) -> tuple[int, int] | No
 def _where(topology: Topology, layout: Layout, plan: Plan) -> list[str]:
     """Which rule decided where instances are."""
     noun = NOUNS[layout.scope]
-    nodes = [{topology.by_cpu[cpu].node for cpu in instance.cpus} for instance in plan.instances]
-    crossing = [instance.index for instance, own in zip(plan.instances, nodes, strict=True) if len(own) > 1]
+    crossing = [instance.index for instance in plan.instances if len(topology.nodes_of(instance.cpus)) > 1]
     strategy = plan.request.strategy or "scatter"
     found = []
     if crossing and layout.scope in ("node", "l3"):
@@ -142,9 +138,8 @@ def _where(topology: Topology, layout: Layout, plan: Plan) -> list[str]:
         found.append(f"--scope {layout.scope} lets instances {format_list(crossing)} cross nodes")
     elif len(layout.domains) > 1:
         how = "as evenly as the sizes allow" if strategy == "scatter" else "filling the first ones"
-        found.append(
-            f"no instance crosses {A_DOMAIN[layout.scope]}; they are dealt to the {noun}s {how} (--strategy {strategy})"
-        )
+        dealt = f"they are dealt to the {noun}s {how} (--strategy {strategy})"
+        found.append(f"no instance crosses {A_DOMAIN[layout.scope]}; {dealt}")
     caches = {(cpu.node, cpu.l3) for cpu in topology.cpus}
     if len(caches) > len({cpu.node for cpu in topology.cpus}):
         found.append(_caches(topology, plan))
@@ -152,23 +147,15 @@ def _where(topology: Topology, layout: Layout, plan: Plan) -> list[str]:
 
 
 def _caches(topology: Topology, plan: Plan) -> str:
-    users: dict[tuple[int | None, int | None], set[int]] = {}
-    for instance in plan.instances:
-        for cpu in instance.cpus:
-            users.setdefault((topology.by_cpu[cpu].node, topology.by_cpu[cpu].l3), set()).add(instance.index)
-    spans = [sum(instance.index in own for own in users.values()) for instance in plan.instances]
-    shared = sum(len(own) > 1 for own in users.values())
-    apart = (
-        "no two instances share an L3"
-        if not shared
-        else f"{counted(shared, 'L3 domain')} of {len(users)} in use serve several instances"
-    )
-    return f"{apart}; each instance is on {_range(spans)} L3 domain{'' if max(spans) == 1 else 's'}"
-
-
-def _range(numbers: Iterable[int]) -> str:
-    low, high = min(numbers := list(numbers)), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"
+    own = [{(topology.by_cpu[cpu].node, topology.by_cpu[cpu].l3) for cpu in i.cpus} for i in plan.instances]
+    users = Counter(cache for caches in own for cache in caches)
+    shared = sum(number > 1 for number in users.values())
+    apart = "no two instances share an L3"
+    if shared:
+        apart = f"{counted(shared, 'L3 domain')} of {len(users)} in use serve several instances"
+    fewest, most = min(map(len, own)), max(map(len, own))
+    span = str(most) if fewest == most else f"{fewest} to {most}"
+    return f"{apart}; each instance is on {span} L3 domain{'' if most == 1 else 's'}"
 
 
 def _memory(topology: Topology, plan: Plan) -> list[str]:
@@ -177,15 +164,14 @@ def _memory(topology: Topology, plan: Plan) -> list[str]:
         return ["this machine has no NUMA nodes: memory is not bound"]
     found = []
     usable = nodes_with_memory(topology)
-    homes = {node for i in plan.instances for cpu in i.cpus if (node := topology.by_cpu[cpu].node) is not None}
-    if plan.request.memory is None and (poor := homes - usable):
+    if plan.request.memory is None and (poor := topology.nodes_of(plan.used_cpus) - usable):
         has = "has" if len(poor) == 1 else "have"
         found.append(f"node {format_list(poor)} {has} no memory that may be used: the nearest that has is taken")
     kinds = expander_kinds(topology)
     if plan.request.memory is not None and kinds:
         names = ", ".join(f"node {node} as {kind}" for node, kind in sorted(kinds.items()))
         found.append(f"--memory {plan.request.memory}: memory-only nodes count as follows: {names}")
-    elif kinds and (unused := (kinds.keys() & usable) - frozenset().union(*(i.nodes for i in plan.instances))):
+    elif kinds and (unused := (kinds.keys() & usable).difference(*(i.nodes for i in plan.instances))):
         found.append(f"memory-only nodes {format_list(unused)} are not used; --memory hbm or --memory all takes them")
     return found
 
@@ -195,21 +181,15 @@ def _limits(topology: Topology, plan: Plan) -> list[str]:
     paid = cpus_paid_for(topology)
     if paid is None or threads <= paid:
         return []
-    return [
-        f"warning: the cgroup's cpu quota is {topology.cpu_quota:g} cpus and the plan runs {threads} threads: "
-        "they will be throttled"
-    ]
-
-
-def _idle_of_lists(plan: Plan) -> list[str]:
-    return [f"idle: cpus {format_list(plan.idle_cpus)}: not in --cores-list"] if plan.idle_cpus else []
+    quota = f"the cgroup's cpu quota is {topology.cpu_quota:g} cpus"
+    return [f"warning: {quota} and the plan runs {threads} threads: they will be throttled"]
 
 
 def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None) -> list[str]:
     """One line for each reason, with its cpus; every idle cpu is in exactly one of them."""
     if not plan.idle_cpus:
         return ["no allowed cpu is idle"]
-    busy = {topology.by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus}
+    busy = topology.cores_of(plan.used_cpus)
     by_reason: dict[tuple[str, str], set[int]] = {}
     places: dict[tuple[str, str], list[Domain]] = {}
     left_over = {} if layout is None else _left_over(topology, plan, layout)
@@ -240,7 +220,7 @@ def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None)
 
 def _left_over(topology: Topology, plan: Plan, layout: Layout) -> dict[int, tuple[Domain, str, str]]:
     """For each usable core in no instance: its domain, how many cores are left there, and why."""
-    used = {topology.by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus}
+    used = topology.cores_of(plan.used_cpus)
     size = max(_cores_of_each(topology, plan))
     paid, threads = cpus_paid_for(topology), sum(instance.threads for instance in plan.instances)
     found: dict[int, tuple[Domain, str, str]] = {}
@@ -261,4 +241,4 @@ def _left_over(topology: Topology, plan: Plan, layout: Layout) -> dict[int, tupl
 
 
 def _cores_of_each(topology: Topology, plan: Plan) -> list[int]:
-    return [len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in plan.instances]
+    return [len(topology.cores_of(instance.cpus)) for instance in plan.instances]

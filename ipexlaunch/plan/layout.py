@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.distribute import Room, capacity, cover, cut_evenly, largest_equal_size, spread
+from ipexlaunch.plan.distribute import Room, capacity, cover, cut_evenly, spread
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, distance_table
 from ipexlaunch.plan.limits import MemoryAllowed
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
@@ -78,9 +79,8 @@ class Layout:
         """How many groups of whole small domains, at most `wanted`, hold an instance each."""
         small = self._small(members, cores)
         for count in range(min(wanted, sum(self.sizes[at] for at in small) // cores), 0, -1):
-            if cover([self.sizes[at] for at in small], count, cores) is not None and self.groups_have_memory(
-                self._near(small, count, cores)
-            ):
+            covered = cover([self.sizes[at] for at in small], count, cores) is not None
+            if covered and self.groups_have_memory(self._near(small, count, cores)):
                 return count
         return 0
 
@@ -110,14 +110,8 @@ class Layout:
 
     def largest_size(self, count: int) -> int:
         """The most cores that `count` equal instances can have; 0 where they do not fit at all."""
-        low, high = 0, sum(self.sizes) // count
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.fits(count, middle):
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        sizes = range(1, sum(self.sizes) // count + 1)
+        return bisect_left(sizes, True, key=lambda cores: not self.fits(count, cores))
 
     def alike_groups(self, count: int, best: int) -> tuple[int, list[list[int]]] | None:
         """Cores, and groups of equally many whole domains, where that wastes little against the best size.
@@ -135,11 +129,9 @@ class Layout:
         if groups is None or not self.groups_have_memory(groups):
             return None
         cores = min(sum(self.sizes[at] for at in group) for group in groups)
-        enough = cores * WORTHWHILE >= best * (WORTHWHILE - 1) and cores >= self._largest_inside(count)
+        larger_inside = capacity(self.sizes, cores + 1, self.room) >= count
+        enough = cores * WORTHWHILE >= best * (WORTHWHILE - 1) and not larger_inside
         return (cores, groups) if enough else None
-
-    def _largest_inside(self, count: int) -> int:
-        return largest_equal_size(self.sizes, count, self.room)
 
     def share_parents(self, count: int, cores: int, strategy: Strategy) -> list[int]:
         """How many of the instances each parent gets."""
@@ -166,15 +158,11 @@ class Layout:
         hint = "ask for " + " or ".join(hints) if hints else ""
         if cores and count * cores <= sum(self.sizes) and self.scope != "machine":
             hint += f", or add --scope machine to let instances cross {noun}s"
-        crossing = (
-            f" without crossing {A_DOMAIN[self.scope]}" if len(self.domains) > 1 and count >= len(self.domains) else ""
-        )
+        inside = len(self.domains) > 1 and count >= len(self.domains)
+        crossing = f" without crossing {A_DOMAIN[self.scope]}" if inside else ""
         fitting = f"so {most} fit{'s' if most == 1 else ''}{crossing}" if most else "too few for one"
-        return PlanError(
-            f"fit {counted(count, 'instance')} of {counted(cores or 1, 'core')}",
-            f"{describe_sizes(self.domains)}{self.left_out}, {fitting}",
-            hint,
-        )
+        wanted = f"fit {counted(count, 'instance')} of {counted(cores or 1, 'core')}"
+        return PlanError(wanted, f"{describe_sizes(self.domains)}{self.left_out}, {fitting}", hint)
 
     def only(self, members: Sequence[int]) -> Layout:
         """The same layout with some of the domains only."""
@@ -183,16 +171,14 @@ class Layout:
 
     def without_memory_limit(self) -> Layout:
         """The same layout for instances that need no memory."""
-        return replace(
-            self, room=Room(), memory_allowed=None, request=replace(self.request, memory_per_instance_bytes=None)
-        )
+        request = replace(self.request, memory_per_instance_bytes=None)
+        return replace(self, room=Room(), memory_allowed=None, request=request)
 
     def _too_little_memory(self, count: int, cores: int | None, each: int) -> PlanError:
         most = capacity(self.sizes, cores or 1, self.room)
         nodes = self.memory.nodes(core.node for domain in self.domains for core in domain.cores)
-        there = ", ".join(
-            f"node {node} has {format_bytes(self.topology.by_node[node].memory_bytes)}" for node in sorted(nodes)
-        )
+        sizes = {node: format_bytes(self.topology.by_node[node].memory_bytes) for node in sorted(nodes)}
+        there = ", ".join(f"node {node} has {size}" for node, size in sizes.items())
         hint = f"ask for {counted(most, 'instance')} at most" if most else "ask for less memory per instance"
         fitting = f"so {most} fit{'s' if most == 1 else ''}" if most else "too little for one"
         return PlanError(f"fit {counted(count, 'instance')} of {format_bytes(each)} each", f"{there}, {fitting}", hint)

@@ -35,10 +35,8 @@ def _of_request(topology: Topology, plan: Plan) -> Iterator[str]:
         return
     usable = usable_cores(topology, request)
     slow_cpus = frozenset(cpu for cpu, reason in usable.out.items() if reason == "efficiency")
-    there = {core.id for core in usable.cores} | _cores(
-        topology, slow_cpus
-    )  # nobody need be told what else is left out
-    used = _cores(topology, frozenset().union(*(instance.cpus for instance in plan.instances)))
+    there = topology.cores_of(slow_cpus).union(core.id for core in usable.cores)  # nobody need be told what else is out
+    used = topology.cores_of(plan.used_cpus)
     enough = len(used) * 100 >= len(there) * ENOUGH_PERCENT
     nodes = len({core.node for core in usable.cores})
     if request.ninstances is not None:
@@ -76,7 +74,7 @@ def _of_nodes_left(layout: Layout, plan: Plan) -> Iterator[str]:
     """With fewer instances than nodes: which numbers would use all."""
     domains, count = len(layout.domains), len(plan.instances)
     total = sum(layout.sizes)
-    used = sum(len(_cores(layout.topology, instance.cpus)) for instance in plan.instances)
+    used = sum(len(layout.topology.cores_of(instance.cpus)) for instance in plan.instances)
     whole = [n for n in range(1, domains + 1) if n * _size(layout, n) == total]
     below = max((n for n in whole if n < count), default=None)
     above = min((n for n in whole if n > count), default=None)
@@ -97,14 +95,8 @@ def _of_quota(topology: Topology, plan: Plan) -> Iterator[str]:
     threads = sum(instance.threads for instance in plan.chosen)
     paid = cpus_paid_for(topology)
     if paid is not None and threads > paid:
-        yield (
-            f"{quota_words(topology)} does not pay for the {threads} threads of this plan: the kernel stops them "
-            f"for part of each period; {counted(paid, 'thread')} would run all the time"
-        )
-
-
-def _cores(topology: Topology, cpus: frozenset[int]) -> set[int]:
-    return {topology.by_cpu[cpu].core for cpu in cpus}
+        stopped = f"does not pay for the {threads} threads of this plan: the kernel stops them for part of each period"
+        yield f"{quota_words(topology)} {stopped}; {counted(paid, 'thread')} would run all the time"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -40,6 +40,11 @@ class Plan:
     """Allowed cpus that no instance uses."""
 
     @property
+    def used_cpus(self) -> frozenset[int]:
+        """The cpus of all instances."""
+        return frozenset().union(*(instance.cpus for instance in self.instances))
+
+    @property
     def chosen(self) -> tuple[Instance, ...]:
         """The instances to start: those that --instance-idx names, or all."""
         text = self.request.instance_idx

@@ -43,11 +43,8 @@ def idle_line(plan: Plan, topology: Topology | None = None) -> str:
     """
     if not plan.idle_cpus:
         return "idle: none, every allowed cpu is used"
-    used: set[int] = set()
-    if topology is not None:
-        by_cpu = topology.by_cpu
-        cores = {by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus if cpu in by_cpu}
-        used = {cpu for cpu in plan.idle_cpus if cpu in by_cpu and by_cpu[cpu].core in cores}
+    cores = frozenset() if topology is None else topology.cores_of(plan.used_cpus)
+    used = {cpu for cpu in plan.idle_cpus if topology is not None and topology.cores_of([cpu]) & cores}
     whole = plan.idle_cpus - used
     words = [f"{grouped(len(whole), 'cpu')} ({format_list(whole)})"] if whole else []
     words += [f"{grouped(len(used), 'sibling')} of used cores ({format_list(used)})"] if used else []
@@ -57,9 +54,7 @@ def idle_line(plan: Plan, topology: Topology | None = None) -> str:
 def _row(instance: Instance, topology: Topology | None) -> list[str]:
     row = [str(instance.index), format_list(instance.cpus)]
     if topology is not None:
-        homes = [topology.by_cpu[cpu] for cpu in instance.cpus if cpu in topology.by_cpu]
-        row.append(str(len({cpu.core for cpu in homes})))
-        row.append(format_list(cpu.node for cpu in homes if cpu.node is not None))
+        row += [str(len(topology.cores_of(instance.cpus))), format_list(topology.nodes_of(instance.cpus))]
     row.append(memory_phrase(instance.memory, instance.nodes))
     return [*row, str(instance.threads)]
 

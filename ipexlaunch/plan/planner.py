@@ -44,8 +44,7 @@ def make_plan(topology: Topology, request: Request) -> Plan:
         _instance(topology, request, memory, index, cpus, accelerators[index] if accelerators else "")
         for index, cpus in enumerate(slices)
     )
-    used = frozenset().union(*(instance.cpus for instance in instances))
-    idle = (topology.allowed_cpus & topology.by_cpu.keys()) - used
+    idle = (topology.allowed_cpus & topology.by_cpu.keys()).difference(*slices)
     plan = Plan(topology=topology.fingerprint, request=request, instances=instances, idle_cpus=frozenset(idle))
     if problems := find_problems(topology, plan):
         raise RuntimeError(f"the planner made a plan that its own check refuses: {problems[0].error}")
@@ -67,7 +66,7 @@ def _check_cgroup_memory(topology: Topology, request: Request, count: int) -> No
 def _instance(
     topology: Topology, request: Request, memory: MemoryMap, index: int, cpus: frozenset[int], accelerator: str
 ) -> Instance:
-    nodes = memory.nodes(topology.by_cpu[cpu].node for cpu in cpus)
+    nodes = memory.nodes(topology.nodes_of(cpus))
     policy = (request.memory_policy or "bind") if nodes else "none"
     return Instance(index=index, cpus=cpus, nodes=nodes, memory=policy, threads=len(cpus), accelerator=accelerator)
 
@@ -103,7 +102,7 @@ def _listed_slices(topology: Topology, request: Request) -> list[frozenset[int]]
         raise PlanError(wanted, f"the list names {len(parts)} instances", "leave out --ninstances")
     owner: dict[int, int] = {}
     for i, cpus in enumerate(slices):
-        cores = {topology.by_cpu[cpu].core for cpu in cpus}
+        cores = topology.cores_of(cpus)
         if request.ncores_per_instance and len(cores) != request.ncores_per_instance:
             wanted = f"give {request.ncores_per_instance} cores to each instance of --cores-list {text}"
             raise PlanError(wanted, f"{parts[i]!r} names {len(cores)} cores", "leave out --ncores-per-instance")
