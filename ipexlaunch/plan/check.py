@@ -168,10 +168,8 @@ def _of_straddling(topology: Topology, plan: Plan) -> Iterator[Problem]:
         yield _problem(("request",), error.wanted, error.available, error.hint)
         return
     for at, instance in enumerate(plan.instances if len(plan.instances) >= len(usable) else ()):
-        nodes = {topology.by_cpu[cpu].node for cpu in instance.cpus if cpu in topology.by_cpu}
-        if len(nodes) > 1:
-            crossed = format_list(node for node in nodes if node is not None)
-            there = f"its cpus are on nodes {crossed}, and there are as many instances as nodes"
+        if len(nodes := topology.nodes_of(instance.cpus)) > 1:
+            there = f"its cpus are on nodes {format_list(nodes)}, and there are as many instances as nodes"
             hint = 'write "scope: machine" in the request if that is meant'
             what = f"keep instance {instance.index} inside one node"
             yield _problem(("instances", at, "cpus"), what, there, hint)

@@ -7,7 +7,7 @@ An accelerator is called by torch's word for its kind and its number among those
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
@@ -17,23 +17,13 @@ from ipexlaunch.plan.cores import Core, Usable, usable_cores
 from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.memory import MemoryMap, nearest
-from ipexlaunch.plan.plan import Plan
+from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.request import Device, Request
 
 VENDORS: dict[Device, str] = {"xpu": "intel", "cuda": "nvidia"}
 """Device to the vendor as the probe calls it."""
 
 NAMES: dict[Device, str] = {"xpu": "Intel accelerator", "cuda": "NVIDIA accelerator"}
-
-
-def accelerators_of(topology: Topology, device: Device) -> tuple[Accelerator, ...]:
-    """All of that kind; their places here are their numbers.
-
-    Args:
-        topology: the machine, whose accelerators are ascending by address.
-        device: the kind.
-    """
-    return tuple(found for found in topology.accelerators if found.vendor == VENDORS[device])
 
 
 def asked_accelerators(topology: Topology, request: Request, device: Device) -> dict[int, Accelerator]:
@@ -48,7 +38,8 @@ def asked_accelerators(topology: Topology, request: Request, device: Device) -> 
         RequestError: a malformed list.
         PlanError: there is none, or the list names one that is not there.
     """
-    there = dict(enumerate(accelerators_of(topology, device)))
+    of_kind = (found for found in topology.accelerators if found.vendor == VENDORS[device])
+    there = dict(enumerate(of_kind))  # ascending by address
     if not there:
         others = Counter(found.vendor for found in topology.accelerators)
         words = " and ".join(f"{count} of {vendor}" for vendor, count in sorted(others.items()))
@@ -156,7 +147,7 @@ def _cores_of_each(request: Request, usable: Usable, on_node: Mapping[int | None
     return wanted or most
 
 
-def misplaced(topology: Topology, plan: Plan) -> list[tuple[int, PlanError]]:
+def misplaced(topology: Topology, plan: Plan) -> Iterator[tuple[int, PlanError]]:
     """Places of instances in a plan, and what is wrong with their accelerators.
 
     Args:
@@ -165,33 +156,29 @@ def misplaced(topology: Topology, plan: Plan) -> list[tuple[int, PlanError]]:
     """
     device = plan.request.device
     if device is None:
-        return [
-            (at, _wrong(instance.index, instance.accelerator, "the request asks for no device", 'write "device: ..."'))
-            for at, instance in enumerate(plan.instances)
-            if instance.accelerator
-        ]
+        for at, instance in enumerate(plan.instances):
+            if instance.accelerator:
+                yield at, _wrong(instance, "the request asks for no device", 'write "device: ..."')
+        return
     try:
         there = asked_accelerators(topology, plan.request, device)
         homes = _homes_of(topology, there, usable_cores(topology, plan.request))
     except IpexLaunchError as error:
-        return [(0, PlanError(error.wanted, error.available, error.hint))]
+        yield 0, PlanError(error.wanted, error.available, error.hint)
+        return
     names = {f"{device}:{number}": number for number in there}
-    found = []
     for at, instance in enumerate(plan.instances):
         if instance.accelerator not in names:
-            said = instance.accelerator or "no accelerator"
-            found.append((at, _wrong(instance.index, said, f"there are {', '.join(names)}", "name one of them")))
+            yield at, _wrong(instance, f"there are {', '.join(names)}", "name one of them")
             continue
-        home = homes[names[instance.accelerator]]
-        nodes = {topology.by_cpu[cpu].node for cpu in instance.cpus if cpu in topology.by_cpu}
+        home, nodes = homes[names[instance.accelerator]], topology.nodes_of(instance.cpus)
         if nodes - {home}:
-            away = f"node {home} serves it, and cpus are on node {format_list(n for n in nodes if n is not None)}"
-            found.append((at, _wrong(instance.index, instance.accelerator, away, f"take cpus of node {home}")))
-    return found
+            away = f"node {home} serves it, and cpus are on node {format_list(nodes)}"
+            yield at, _wrong(instance, away, f"take cpus of node {home}")
 
 
-def _wrong(index: int, accelerator: str, there: str, hint: str) -> PlanError:
-    return PlanError(f"give {accelerator} to instance {index}", there, hint)
+def _wrong(instance: Instance, there: str, hint: str) -> PlanError:
+    return PlanError(f"give {instance.accelerator or 'no accelerator'} to instance {instance.index}", there, hint)
 
 
 def device_variables(accelerator: str) -> dict[str, str]:

@@ -45,13 +45,8 @@ def parse_group(text: str) -> Group:
     if not count or not cores:
         raise RequestError(f"read --group {quoted(text)}", "it counts instances and cores from 1", GROUP_HINT)
     ids = parse_list(place, f"--group {text!r}: the list") if kind else None
-    return Group(
-        text=text.strip(),
-        count=count,
-        cores=cores,
-        nodes=ids if kind == "node" else None,
-        sockets=ids if kind == "socket" else None,
-    )
+    nodes, sockets = (ids, None) if kind == "node" else (None, ids)
+    return Group(text=text.strip(), count=count, cores=cores, nodes=nodes, sockets=sockets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +106,13 @@ def place_groups(
 def _places(group: Group, domains: Sequence[Domain]) -> tuple[int, ...]:
     if group.nodes is None and group.sockets is None:
         return tuple(range(len(domains)))
-    wanted = group.nodes if group.nodes is not None else group.sockets or frozenset()
-    noun = "node" if group.nodes is not None else "socket"
-
-    def number(domain: Domain) -> int | None:
-        return domain.node if noun == "node" else domain.socket
-
-    there = {found for domain in domains if (found := number(domain)) is not None}
+    noun, wanted = ("socket", group.sockets or frozenset()) if group.nodes is None else ("node", group.nodes)
+    numbers = [domain.socket if group.nodes is None else domain.node for domain in domains]
+    there = {number for number in numbers if number is not None}
     if missing := wanted - there:
-        raise PlanError(
-            f"place --group {group.text}",
-            f"{noun} {format_list(missing)} has no usable core",
-            f"{noun}s with usable cores are {format_list(there) or '(none)'}",
-        )
-    return tuple(at for at, domain in enumerate(domains) if number(domain) in wanted)
+        hint = f"{noun}s with usable cores are {format_list(there) or '(none)'}"
+        raise PlanError(f"place --group {group.text}", f"{noun} {format_list(missing)} has no usable core", hint)
+    return tuple(at for at, number in enumerate(numbers) if number in wanted)
 
 
 def _fit(

@@ -9,7 +9,15 @@ import shlex
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.plan.exports.exported import Exported, Work, headline, refuse_accelerators, refuse_names, usage_check
+from ipexlaunch.plan.exports.exported import (
+    Exported,
+    Work,
+    headline,
+    refuse_accelerators,
+    refuse_names,
+    text_of,
+    usage_check,
+)
 from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import fill_template
 
@@ -28,7 +36,7 @@ def docker_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
         line = f"{shlex.join(_docker_words(plan, instance, work))} {work.shell_words(plan, instance)}"
         fill = work.fill_arguments(plan, instance)
         lines.append(f"(\n{fill}\n{line}\n)" if fill else line)
-    return (Exported("run-containers.sh", "\n".join(lines) + "\n", executable=True),)
+    return (Exported("run-containers.sh", text_of(lines), executable=True),)
 
 
 def _docker_words(plan: Plan, instance: Instance, work: Work) -> list[str]:
@@ -131,7 +139,7 @@ def kubernetes_manifest(plan: Plan, work: Work) -> tuple[Exported, ...]:
         f"            requests: {{cpu: {size}{memory}}}",
         f"            limits: {{cpu: {size}{memory}}}",
     ]
-    text = NOTE.format(headline=headline(plan), rows=rows) + "\n".join(lines) + "\n"
+    text = NOTE.format(headline=headline(plan), rows=rows) + text_of(lines)
     return (Exported("ipexlaunch.yaml", text),)
 
 
@@ -142,8 +150,5 @@ def _expanded(text: str) -> str:
 
 def _quoted(word: str) -> str:
     """A double-quoted scalar of YAML."""
-    parts = (
-        f"\\{character}" if character in '\\"' else character if character.isprintable() else f"\\U{ord(character):08x}"
-        for character in word
-    )
+    parts = (f"\\{c}" if c in '\\"' else c if c.isprintable() else f"\\U{ord(c):08x}" for c in word)
     return f'"{"".join(parts)}"'

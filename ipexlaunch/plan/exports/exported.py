@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ipexlaunch.errors import RequestError
@@ -33,16 +33,26 @@ class Work:
     """Of --env, which win over ours."""
     first_port: int = FIRST_PORT
 
+    def values(self, plan: Plan, instance: Instance) -> dict[str, str]:
+        """What `{index}` and its kind stand for."""
+        return values_of(instance, len(plan.instances), self.first_port)
+
     def words(self, plan: Plan, instance: Instance) -> tuple[str, ...]:
         """The program's words for one instance."""
-        values = values_of(instance, len(plan.instances), self.first_port)
-        return tuple(fill_template(word, values) for word in self.program)
+        return tuple(fill_template(word, self.values(plan, instance)) for word in self.program)
 
     def environment(self, plan: Plan, instance: Instance) -> dict[str, str]:
         """The variables of one instance's worker, as `ipexlaunch run` gives them."""
-        values = values_of(instance, len(plan.instances), self.first_port)
-        more = {name: fill_template(text, values) for name, text in self.variables.items()}
-        return {**environment(instance, len(plan.instances)), **more}
+        accelerator = instance.accelerator
+        return {
+            "OMP_NUM_THREADS": str(instance.threads),
+            "IPEXLAUNCH_INDEX": str(instance.index),
+            "IPEXLAUNCH_COUNT": str(len(plan.instances)),
+            "IPEXLAUNCH_CPUS": format_list(instance.cpus),
+            "IPEXLAUNCH_NODES": format_list(instance.nodes),
+            **({"IPEXLAUNCH_ACCELERATOR": accelerator, **device_variables(accelerator)} if accelerator else {}),
+            **{name: fill_template(text, self.values(plan, instance)) for name, text in self.variables.items()},
+        }
 
     def assignments(self, plan: Plan, instance: Instance) -> list[str]:
         """The same as NAME=VALUE words."""
@@ -54,7 +64,7 @@ class Work:
 
     def fill_arguments(self, plan: Plan, instance: Instance) -> str:
         """Shell text that fills the templates in the positional parameters; "" where the program is written already."""
-        return "" if self.program else fill_in_shell(values_of(instance, len(plan.instances), self.first_port))
+        return "" if self.program else fill_in_shell(self.values(plan, instance))
 
 
 def fill_in_shell(values: Mapping[str, str]) -> str:
@@ -69,28 +79,8 @@ def fill_in_shell(values: Mapping[str, str]) -> str:
     for name, value in values.items():
         rules += [f"s/{{{{{name}}}}}/{{:{name}:}}/g", f"s/{{{name}}}/{value}/g", f"s/{{:{name}:}}/{{{name}}}/g"]
     script = "; ".join(rules)
-    return (
-        "for word do shift; "
-        f"""word=$(printf '%s.' "$word" | sed '{script}'); set -- "$@" "${{word%.}}"; done"""
-    )
-
-
-def environment(instance: Instance, count: int) -> Mapping[str, str]:
-    """What every worker is told about itself, as `ipexlaunch run` tells it."""
-    return {
-        "OMP_NUM_THREADS": str(instance.threads),
-        "IPEXLAUNCH_INDEX": str(instance.index),
-        "IPEXLAUNCH_COUNT": str(count),
-        "IPEXLAUNCH_CPUS": format_list(instance.cpus),
-        "IPEXLAUNCH_NODES": format_list(instance.nodes),
-        **_of_accelerator(instance),
-    }
-
-
-def _of_accelerator(instance: Instance) -> Mapping[str, str]:
-    if not instance.accelerator:
-        return {}
-    return {"IPEXLAUNCH_ACCELERATOR": instance.accelerator, **device_variables(instance.accelerator)}
+    filled = f"""word=$(printf '%s.' "$word" | sed '{script}'); set -- "$@" "${{word%.}}\""""
+    return f"for word do shift; {filled}; done"
 
 
 def refuse_accelerators(plan: Plan, what: str) -> None:
@@ -123,15 +113,19 @@ def refuse_names(texts: Sequence[str], refused: Mapping[str, str], what: str) ->
         RequestError: one of them is there.
     """
     for name in (name for text in texts for name in sorted(names_in(text)) if name in refused):
-        raise RequestError(
-            f"export {{{name}}} to {what}", refused[name], f"leave it out, or write {{{{{name}}}}} for the word itself"
-        )
+        hint = f"leave it out, or write {{{{{name}}}}} for the word itself"
+        raise RequestError(f"export {{{name}}} to {what}", refused[name], hint)
 
 
 def headline(plan: Plan) -> str:
     """What the file is, for its first comment."""
     some = f"{len(plan.chosen)} of {counted(len(plan.instances), 'instance')}"
     return f"{some} planned by ipexlaunch for machine {plan.topology}"
+
+
+def text_of(lines: Iterable[str]) -> str:
+    """Lines as a text file."""
+    return "\n".join(lines) + "\n"
 
 
 def usage_check(program: Sequence[str], what: str = "PROGRAM [ARGUMENT...]") -> list[str]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from ipexlaunch.plan.exports.exported import Exported, Work, fill_in_shell, headline, usage_check
+from ipexlaunch.plan.exports.exported import Exported, Work, fill_in_shell, headline, text_of, usage_check
 from ipexlaunch.plan.numactl import memory_words
 from ipexlaunch.plan.plan import Instance, Plan
-from ipexlaunch.plan.templates import NAMES, values_of
+from ipexlaunch.plan.templates import NAMES
 
 MEMORY_BINDS = {"bind": "", "preferred": "prefer,"}
 
@@ -38,7 +38,7 @@ def slurm_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
         f"    {_memory_bind(chosen)} \\",
         "    bash -c " + shlex.quote(_task(plan, work)) + " ipexlaunch-task " + (shlex.join(work.program) or '"$@"'),
     ]
-    return (Exported("run-instances.sbatch", "\n".join(lines) + "\n", executable=True),)
+    return (Exported("run-instances.sbatch", text_of(lines), executable=True),)
 
 
 def _memory_bind(instances: Sequence[Instance]) -> str:
@@ -56,8 +56,7 @@ def _task(plan: Plan, work: Work) -> str:
     for number, instance in enumerate(plan.chosen):
         sets = " ".join(f"{k}={shlex.quote(v)}" for k, v in work.environment(plan, instance).items())
         words = shlex.join(memory_words(instance)) if by_numactl else ""
-        values = values_of(instance, len(plan.instances), work.first_port)
-        own = " ".join(f"own_{name}={value}" for name, value in values.items())
+        own = " ".join(f"own_{name}={value}" for name, value in work.values(plan, instance).items())
         lines.append(f"{number}) export {sets}; {own}; bind='{words}' ;;")
     # The quotes end and begin again around each name, so that the shell fills it in.
     fill = fill_in_shell({name: f"'$own_{name}'" for name in NAMES})

@@ -5,11 +5,11 @@ Source: systemd.exec(5) for NUMAPolicy, NUMAMask and CPUAffinity; systemd.resour
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.plan.exports.exported import Exported, Work, headline
+from ipexlaunch.plan.exports.exported import Exported, Work, headline, text_of
 from ipexlaunch.plan.plan import Instance, Plan
 
 NAME = "ipexlaunch"
@@ -38,12 +38,9 @@ def systemd_units(plan: Plan, work: Work) -> tuple[Exported, ...]:
     limits = ["[Slice]", f"AllowedCPUs={_spaced(cpus)}"]
     limits += [f"AllowedMemoryNodes={_spaced(nodes)}"] if nodes else []
     return (
-        Exported(f"{NAME}.target", _text(target)),
-        Exported(f"{NAME}.slice", _text(["[Unit]", "Description=Cpus and memory of the instances", "", *limits])),
-        *(
-            Exported(service, _text(_service(plan, instance, work)))
-            for service, instance in zip(services, plan.chosen, strict=True)
-        ),
+        Exported(f"{NAME}.target", text_of(target)),
+        Exported(f"{NAME}.slice", text_of(["[Unit]", "Description=Cpus and memory of the instances", "", *limits])),
+        *(Exported(s, text_of(_service(plan, i, work))) for s, i in zip(services, plan.chosen, strict=True)),
     )
 
 
@@ -90,7 +87,3 @@ def _escaped(word: str) -> str:
     """One word of ExecStart: specifiers, variables and quotes lose their meaning (systemd.service(5))."""
     text = _in_quotes(word).replace("$", "$$")
     return text if text and not set(text) & set(" \t;'\"\\") else f'"{text}"'
-
-
-def _text(lines: Sequence[str]) -> str:
-    return "\n".join(lines) + "\n"
