@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TextIO
 
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, Finding, Severity, worst
+from ipexlaunch.machine.topology import group_by
 from ipexlaunch.machine.wording import counted
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def print_findings(findings: Sequence[Finding], stream: TextIO, width: int, colo
             continue
         mark = marks[severity]
         if severity == "unknown":
-            lines = [line for group in _by_evidence(chosen) for line in _unknown(group, mark, columns)]
+            together = group_by(chosen, lambda finding: finding.evidence).values()  # that lack the same file or fact
+            lines = [line for group in together for line in _unknown(group, mark, columns)]
         else:
             names = max(len(finding.check) for finding in chosen)
             lines = [line for finding in chosen for line in _lines(finding, mark, columns, names)]
@@ -150,14 +152,6 @@ def _lines(finding: Finding, mark: str, columns: int, names: int) -> Iterator[Te
         yield from _labelled("do", finding.remedy, columns, "")
     if finding.command:
         yield _text((f"{INDENT}      $ {finding.command}", "bold"))
-
-
-def _by_evidence(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
-    """Findings that lack the same file or fact, together."""
-    groups: dict[tuple[Evidence, ...], list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.evidence, []).append(finding)
-    yield from groups.values()
 
 
 def _unknown(group: Sequence[Finding], mark: str, columns: int) -> Iterator[Text]:

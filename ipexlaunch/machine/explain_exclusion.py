@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Limit, Topology
+from ipexlaunch.machine.topology import Limit, Topology, group_by
 
 LIMIT_WORDS = {
     "affinity": "outside the affinity of this process",
@@ -105,9 +105,6 @@ def _memory_file(path: str) -> str:
 
 def _grouped(noun: str, reasons: dict[int, tuple[str, ...]]) -> Iterable[str]:
     """A line for each reason under a line for the ids that share all of them."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for number, why in reasons.items():
-        groups.setdefault(why, []).append(number)
-    for why, ids in groups.items():
+    for why, ids in group_by(reasons, reasons.__getitem__).items():
         yield f"  not {noun}{'s' if len(ids) > 1 else ''} {format_list(ids)}: {why[0]}"
         yield from (f"    and {reason}" for reason in why[1:])

@@ -6,10 +6,10 @@ siblings; *thread* a software thread; *node* a NUMA node, never a host; *socket*
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from ipexlaunch.documents.fields import Bounds, NonNegativeInt
 from ipexlaunch.machine.cpulist import Ids
@@ -18,6 +18,23 @@ Quota = Annotated[float, Bounds(gt=0)]
 Kind = Literal["performance", "efficiency"]
 LimitKind = Literal["affinity", "cpuset", "quota", "memory", "view"]
 """What narrows; a view narrows nothing, it is what a container is shown in place of a file of the host."""
+
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
+
+def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Each key to the items that have it, both in the order in which they come.
+
+    Args:
+        items: cpus, nodes or anything else.
+        key: of an item.
+    """
+    groups: dict[Key, list[Item]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +167,8 @@ class Topology:
     @cached_property
     def cores(self) -> Mapping[int, frozenset[int]]:
         """Core id to the ids of its online cpus, ascending by core id."""
-        siblings: dict[int, set[int]] = {}
-        for cpu in self.cpus:
-            siblings.setdefault(cpu.core, set()).add(cpu.id)
-        return {core: frozenset(siblings[core]) for core in sorted(siblings)}
+        siblings = group_by(self.cpus, lambda cpu: cpu.core)
+        return {core: frozenset(cpu.id for cpu in siblings[core]) for core in sorted(siblings)}
 
     def cores_of(self, cpus: Iterable[int]) -> frozenset[int]:
         """The cores that some cpus are on; those that are not online are left out."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.machine.topology import Cpu, Topology, group_by
 
 GIB = 1 << 30
 
@@ -113,11 +114,8 @@ def kind_words(cpus: Iterable[Cpu]) -> str:
     Args:
         cpus: those of one place.
     """
-    cores: dict[str, set[int]] = {}
-    for cpu in cpus:
-        if cpu.kind is not None:
-            cores.setdefault(cpu.kind, set()).add(cpu.core)
-    return ", ".join(f"{len(some)} {kind}" for kind, some in sorted(cores.items(), reverse=True))
+    kinds = group_by((cpu for cpu in cpus if cpu.kind is not None), lambda cpu: str(cpu.kind))
+    return ", ".join(f"{len({cpu.core for cpu in kinds[kind]})} {kind}" for kind in sorted(kinds, reverse=True))
 
 
 def device_words(topology: Topology, node_id: int | None) -> tuple[str, ...]:
@@ -127,8 +125,5 @@ def device_words(topology: Topology, node_id: int | None) -> tuple[str, ...]:
         topology: the machine.
         node_id: of the node; None for those that hang on none.
     """
-    counts: dict[str, int] = {}
-    for device in topology.accelerators:
-        if device.node == node_id:
-            counts[device.vendor] = counts.get(device.vendor, 0) + 1
+    counts = Counter(device.vendor for device in topology.accelerators if device.node == node_id)
     return tuple(grouped(count, f"{vendor} accelerator") for vendor, count in sorted(counts.items()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.machine.topology import Cpu, Topology, group_by
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.request import Request
@@ -110,11 +110,8 @@ def _listed_nodes(topology: Topology, text: str) -> frozenset[int]:
 
 def _whole_cores(cpus: list[Cpu], logical: bool, out: dict[int, Reason]) -> list[Core]:
     """One Core per physical core, ascending; without `logical` only its lowest usable cpu, the others are out."""
-    siblings: dict[int, list[Cpu]] = {}
-    for cpu in cpus:  # ascending by id
-        siblings.setdefault(cpu.core, []).append(cpu)
     cores: list[Core] = []
-    for core, (first, *others) in sorted(siblings.items()):
+    for core, (first, *others) in sorted(group_by(cpus, lambda cpu: cpu.core).items()):  # ascending by id
         ids = (first.id, *(cpu.id for cpu in others if logical))
         out.update((cpu.id, "sibling") for cpu in others if not logical)
         cores.append(Core(core, ids, first.socket, first.node, first.l3, first.l2, first.kind == "efficiency"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ipexlaunch.machine.topology import group_by
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.distribute import Room, capacity, cover, spread
 from ipexlaunch.plan.domains import Level, place_of
@@ -59,9 +60,7 @@ def _cut(cores: Sequence[Core], sizes: list[int], levels: tuple[Level, ...]) -> 
             slices.append(list(cores[at : at + size]))
             at += size
         return slices
-    bins: dict[int, list[Core]] = {}
-    for core in cores:
-        bins.setdefault(place_of(core, levels[0]), []).append(core)
+    bins = group_by(cores, lambda core: place_of(core, levels[0]))
     if len(bins) == 1 or len(bins) == len(cores):
         return _cut(cores, sizes, levels[1:])
     places = sorted(bins.values(), key=lambda inside: (place_of(inside[0], "node"), inside[0].id))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology import Topology, group_by
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.request import Scope
@@ -56,9 +56,7 @@ def domains_of(cores: Sequence[Core], scope: Scope) -> tuple[Domain, ...]:
         cores: ascending by id.
         scope: which kind of domain.
     """
-    members: dict[tuple[int, ...], list[Core]] = {}
-    for core in cores:
-        members.setdefault(tuple(place_of(core, level) for level in _LEVELS[scope]), []).append(core)
+    members = group_by(cores, lambda core: tuple(place_of(core, level) for level in _LEVELS[scope]))
     found = []
     for place in sorted(members):
         inside = members[place]
@@ -93,9 +91,7 @@ def _names(domains: Sequence[Domain]) -> str:
 
 def describe_sizes(domains: Sequence[Domain]) -> str:
     """ "nodes 0-1 have 28 cores each", "node 0 has 43 cores, node 1 has 42 cores": the sizes in few words."""
-    by_size: dict[int, list[Domain]] = {}
-    for domain in domains:
-        by_size.setdefault(len(domain.cores), []).append(domain)
+    by_size = group_by(domains, lambda domain: len(domain.cores))
     return ", ".join(
         f"{alike[0].name} has {counted(size, 'core')}"
         if len(alike) == 1

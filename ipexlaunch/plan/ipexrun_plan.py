@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.machine.topology import Cpu, Topology, group_by
 from ipexlaunch.plan.cpuset_syntax import read_ids
 from ipexlaunch.plan.request import LATENCY_MODE_CORES, Request
 
@@ -44,7 +44,8 @@ def predecessor_pools(topology: Topology, request: Request) -> tuple[Pool, ...]:
     if not count and each <= 0:
         slices = [cpus]
     elif bind:
-        slices = _cut_per_node(_by_node(cpus), count, each, request.strategy == "close")
+        nodes = group_by(cpus, lambda cpu: -1 if cpu.node is None else cpu.node)
+        slices = _cut_per_node([nodes[node] for node in sorted(nodes)], count, each, request.strategy == "close")
     else:
         slices = _cut_flat(cpus, count, each, request.strategy == "close")
     return tuple(
@@ -71,13 +72,6 @@ def _pool(topology: Topology, request: Request) -> list[Cpu]:
         if cpu.id in wanted and (logical or cpu.id == cpu.core) and not (hybrid and cpu.kind == "efficiency")
     ]
     return sorted(chosen, key=lambda cpu: (cpu.core, cpu.id))
-
-
-def _by_node(cpus: Sequence[Cpu]) -> list[list[Cpu]]:
-    members: dict[int, list[Cpu]] = {}
-    for cpu in cpus:
-        members.setdefault(-1 if cpu.node is None else cpu.node, []).append(cpu)
-    return [members[node] for node in sorted(members)]
 
 
 def _cut_flat(cpus: Sequence[Cpu], count: int, each: int, close: bool) -> list[list[Cpu]]:

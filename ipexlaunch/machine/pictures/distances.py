@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology import Topology, group_by
 from ipexlaunch.machine.wording import wrapped
 
 
@@ -28,10 +28,8 @@ def distance_rule(topology: Topology) -> str:
     Args:
         topology: the machine; a node without cpus, or with cpus of several sockets, has no rule.
     """
-    homes: dict[int, set[int]] = {}
-    for cpu in topology.cpus:
-        if cpu.node is not None:
-            homes.setdefault(cpu.node, set()).add(cpu.socket)
+    by_node = group_by(topology.cpus, lambda cpu: cpu.node)
+    homes = {node: {cpu.socket for cpu in cpus} for node, cpus in by_node.items()}
     if any(len(homes.get(node.id, ())) != 1 for node in topology.nodes):
         return ""
     found: dict[str, set[int | None]] = {}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Literal
 
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Cpu, Node, Topology
+from ipexlaunch.machine.topology import Cpu, Node, Topology, group_by
 from ipexlaunch.machine.wording import device_words, grouped, memory_is_known, memory_words
 
 What = Literal["socket", "node", "memory", "l3", "group", "row"]
@@ -68,18 +69,12 @@ def machine_parts(topology: Topology, assignment: Mapping[int, int] | None = Non
         assignment: cpu id to the index of its instance; allowed cpus that it leaves out are idle. None draws no plan.
     """
     view = _View(topology, assignment, not topology.allowed_cpus >= set(topology.by_cpu))
-    sockets: dict[int | None, set[int | None]] = {}
-    nodes: dict[int | None, set[int | None]] = {}
-    for cpu in topology.cpus:
-        sockets.setdefault(cpu.socket, set()).add(cpu.node)
-        nodes.setdefault(cpu.node, set()).add(cpu.socket)
-    node_outside = any(len(some) > 1 for node, some in nodes.items() if node is not None)
-    outer, inner = ("node", "socket") if node_outside else ("socket", "node")
+    nodes = group_by(topology.cpus, lambda cpu: cpu.node)
+    several = any(len({cpu.socket for cpu in cpus}) > 1 for node, cpus in nodes.items() if node is not None)
+    outer, inner = ("node", "socket") if several else ("socket", "node")
     memory = _homes_of_memory(topology, outer)
-    tops = []
-    for place in sorted(nodes if node_outside else sockets, key=_number):
-        cpus = [cpu for cpu in topology.cpus if getattr(cpu, outer) == place]
-        tops.append(_place(view, cpus, outer, inner, memory.get(place, ())))
+    places: dict[int | None, list[Cpu]] = group_by(topology.cpus, attrgetter(outer))
+    tops = [_place(view, places[at], outer, inner, memory.get(at, ())) for at in sorted(places, key=_number)]
     return _with_memory(view, tops, memory.get("apart", ()))
 
 
@@ -98,9 +93,7 @@ def _number(place: int | None) -> int:
 
 def _place(view: _View, cpus: Sequence[Cpu], outer: str, inner: str, memory: Sequence[Node]) -> Part:
     """A socket with its nodes, or a node with its sockets; merged into one part where there is one of each."""
-    within: dict[int | None, list[Cpu]] = {}
-    for cpu in cpus:
-        within.setdefault(getattr(cpu, inner), []).append(cpu)
+    within: dict[int | None, list[Cpu]] = group_by(cpus, attrgetter(inner))
     what: What = "socket" if outer == "socket" else "node"
     title = _name(outer, getattr(cpus[0], outer)) or "no node"
     if len(within) == 1:
@@ -160,14 +153,12 @@ def _memory_part(view: _View, node: Node, several: bool) -> Part:
 def _homes_of_memory(topology: Topology, outer: str) -> dict[int | str | None, list[Node]]:
     """Nodes without cpus, under the socket (or node) that they are nearest to; "apart" where that is not one."""
     with_cpus = {cpu.node: getattr(cpu, outer) for cpu in topology.cpus if cpu.node is not None}
-    homes: dict[int | str | None, list[Node]] = {}
-    for node in topology.nodes:
-        if node.id in with_cpus:
-            continue
-        nearest = {with_cpus[other] for other in topology.initiators(node.id)}
-        home: int | str | None = next(iter(nearest)) if len(nearest) == 1 else "apart"
-        homes.setdefault(home, []).append(node)
-    return homes
+
+    def home(node: Node) -> int | str | None:
+        nearest: set[int | None] = {with_cpus[other] for other in topology.initiators(node.id)}
+        return nearest.pop() if len(nearest) == 1 else "apart"
+
+    return group_by((node for node in topology.nodes if node.id not in with_cpus), home)
 
 
 def _is_one_l3(cpus: Iterable[Cpu]) -> bool:
@@ -201,17 +192,12 @@ def l3_sharers(topology: Topology, cpus: Iterable[Cpu]) -> str:
 
 
 def _is_l3_per_core(cpus: Iterable[Cpu]) -> bool:
-    cores: dict[int | None, set[int]] = {}
-    for cpu in cpus:
-        cores.setdefault(cpu.l3, set()).add(cpu.core)
-    return all(len(some) == 1 for some in cores.values())
+    return all(len({cpu.core for cpu in some}) == 1 for some in group_by(cpus, lambda cpu: cpu.l3).values())
 
 
 def _caches(view: _View, cpus: Sequence[Cpu]) -> tuple[Part, ...]:
     """The L3 caches of one place, or its cores where it has one cache or where nothing is known."""
-    domains: dict[int | None, list[Cpu]] = {}
-    for cpu in cpus:
-        domains.setdefault(cpu.l3, []).append(cpu)
+    domains = group_by(cpus, lambda cpu: cpu.l3)
     if len(domains) == 1 or _is_l3_per_core(cpus):
         return _groups(view, cpus)
     parts = []
@@ -235,17 +221,16 @@ def _merged(cache: Part) -> Part:
 
 def _groups(view: _View, cpus: Sequence[Cpu]) -> tuple[Part, ...]:
     """Runs of cores that are alike in kind, in number of siblings and in what their cpus are used for."""
-    cores: dict[int, list[Cpu]] = {}
-    for cpu in cpus:
-        cores.setdefault(cpu.core, []).append(cpu)
-    groups: dict[tuple[str | None, tuple[State, ...]], list[tuple[int, ...]]] = {}
-    for core in sorted(cores):
-        siblings = cores[core]
-        states = tuple(view.state(cpu.id) for cpu in siblings)
-        groups.setdefault((siblings[0].kind, states), []).append(tuple(cpu.id for cpu in siblings))
+    cores = [some for _, some in sorted(group_by(cpus, lambda cpu: cpu.core).items())]
+    groups = group_by(cores, lambda some: (some[0].kind, tuple(view.state(cpu.id) for cpu in some)))
     return tuple(
-        Part(what="group", title=_group_title(view, kind, states), cores=tuple(ids), states=states)
-        for (kind, states), ids in groups.items()
+        Part(
+            what="group",
+            title=_group_title(view, kind, states),
+            cores=tuple(tuple(cpu.id for cpu in core) for core in alike),
+            states=states,
+        )
+        for (kind, states), alike in groups.items()
     )
 
 

@@ -6,7 +6,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.distances import distance_lines
 from ipexlaunch.machine.pictures.parts import l3_sharers
 from ipexlaunch.machine.text_table import table_text
-from ipexlaunch.machine.topology import Cpu, Topology
+from ipexlaunch.machine.topology import Cpu, Topology, group_by
 from ipexlaunch.machine.wording import device_words, heading_lines, kind_words, memory_is_known, memory_words
 
 
@@ -63,14 +63,11 @@ def _l3_words(topology: Topology, cpus: list[Cpu]) -> str:
     domains = {cpu.l3 for cpu in cpus if cpu.l3 is not None}
     if not domains:
         return "-"
-    cores: dict[int, set[int]] = {}
-    for cpu in cpus:
-        if cpu.l3 is not None:
-            cores.setdefault(cpu.l3, set()).add(cpu.core)
     if others := l3_sharers(topology, cpus):
         return f"{len(domains)}, with {others}"
-    sizes = sorted({len(some) for some in cores.values()})
     if len(domains) == 1:
         return "1"
+    caches = group_by((cpu for cpu in cpus if cpu.l3 is not None), lambda cpu: cpu.l3)
+    sizes = sorted({len({cpu.core for cpu in some}) for some in caches.values()})
     each = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     return f"{len(domains)} of {each} core{'' if each == '1' else 's'}"

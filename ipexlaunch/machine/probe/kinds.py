@@ -7,11 +7,11 @@ cpu_core and cpu_atom of arch/x86/events/intel/core.c.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ipexlaunch.machine.probe.sysfs_paths import CPU
 from ipexlaunch.machine.probe.tree import Tree
-from ipexlaunch.machine.topology import Cpu, Kind
+from ipexlaunch.machine.topology import Cpu, Kind, group_by
 
 CAPACITY_MARGIN = (1078, 1024)
 """A cpu is of a larger kind where its capacity is more than 5 % larger (capacity_greater, kernel/sched/fair.c)."""
@@ -60,7 +60,8 @@ def unlike_cores(tree: Tree, cpus: Sequence[Cpu], hidden: bool) -> str:
     """
     if any(cpu.kind is not None for cpu in cpus):
         return ""
-    shared = Counter(len(cores) for cores in _cores_of_l2(cpus).values())
+    caches = group_by((cpu for cpu in cpus if cpu.l2 is not None), lambda cpu: cpu.l2)
+    shared = Counter(len({cpu.core for cpu in some}) for some in caches.values())
     if len(shared) > 1 and not hidden:
         sizes = ", ".join(f"{count} by {size} core{'s' * (size > 1)} each" for size, count in sorted(shared.items()))
         return f"L2 caches are shared unlike: {sizes}"
@@ -71,14 +72,6 @@ def unlike_cores(tree: Tree, cpus: Sequence[Cpu], hidden: bool) -> str:
     if rates and min(rates) < SLOWER * max(rates):
         return f"maximum frequencies go from {min(rates) / 1e6:.2g} to {max(rates) / 1e6:.2g} GHz"
     return ""
-
-
-def _cores_of_l2(cpus: Sequence[Cpu]) -> Mapping[int, set[int]]:
-    found: dict[int, set[int]] = {}
-    for cpu in cpus:
-        if cpu.l2 is not None:
-            found.setdefault(cpu.l2, set()).add(cpu.core)
-    return found
 
 
 def _maximum_khz(tree: Tree, cpu: int) -> int | None:
