@@ -16,9 +16,9 @@ from ipexlaunch.cli.options.check_files import FileCheckedCommand
 from ipexlaunch.cli.options.default_python import workers_python
 from ipexlaunch.cli.options.option_types import COUNT
 from ipexlaunch.cli.terminal import wants_color, width_of
-from ipexlaunch.doctor import findings_text
 from ipexlaunch.doctor import read as doctor
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, worst
+from ipexlaunch.doctor.findings_text import as_json, print_findings
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryLimit, MemoryPolicy
 from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.preloads import preloaded_in
@@ -93,9 +93,9 @@ def command(
     findings = examine(facts)
 
     if format_ == "json":
-        print(findings_text.as_json(findings), end="")
+        print(as_json(findings), end="")
     else:
-        findings_text.print_findings(findings, sys.stdout, width_of(sys.stdout), wants_color(sys.stdout))
+        print_findings(findings, sys.stdout, width_of(sys.stdout), wants_color(sys.stdout))
     bad = fail_on is not None and SEVERITIES.index(worst(findings)) >= SEVERITIES.index(fail_on)
     return EXIT_FINDINGS if bad else 0
 

@@ -42,14 +42,14 @@ def probe(
     """
     files = DirectoryFiles(root) if isinstance(root, str) else root
     try:
-        return _read(Tree(files, affinity), source)
+        return _described(Tree(files, affinity), source)
     except TopologyError:
         if files.where != "/":
             raise
-    return _read(Tree(files, affinity), source)
+    return _described(Tree(files, affinity), source)
 
 
-def _read(tree: Tree, source: str) -> Topology:
+def _described(tree: Tree, source: str) -> Topology:
     directories = cpu_directories(tree)
     limits = read_limits(tree)
     online, view = online_cpus(tree, directories, limits)

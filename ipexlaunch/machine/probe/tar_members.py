@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.machine.probe import unpack
 from ipexlaunch.machine.probe.kernel_text import shortened
-from ipexlaunch.machine.probe.unpack import Unpacked
+from ipexlaunch.machine.probe.unpack import LARGEST_ARCHIVE, Unpacked
 
 BLOCK = 512
 MOST_MEMBERS = 1 << 19
@@ -113,8 +112,8 @@ def _content(path: str, source: Unpacked, size: int) -> bytes:
 
 
 def _pass(path: str, source: Unpacked, size: int) -> None:
-    if source.count + size > unpack.LARGEST_ARCHIVE:
-        raise TopologyError(path, f"it holds more than {unpack.LARGEST_ARCHIVE} bytes, as no snapshot does")
+    if source.count + size > LARGEST_ARCHIVE:
+        raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
     if source.skip(size) < size:
         raise TopologyError(path, "it is cut off: the end of the archive is missing")
 
