@@ -8,7 +8,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.text_table import table_text
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import grouped, wrapped
-from ipexlaunch.plan import Instance, Plan
+from ipexlaunch.plan.plan import Instance, Plan
 
 
 def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100, color: bool = False) -> str:
