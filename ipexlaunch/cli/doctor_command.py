@@ -17,7 +17,7 @@ from ipexlaunch.cli.options.default_python import workers_python
 from ipexlaunch.cli.options.option_types import COUNT
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.doctor import read as doctor
-from ipexlaunch.doctor.finding import SEVERITIES, Evidence, worst
+from ipexlaunch.doctor.finding import SEVERITIES, Evidence, worst_severity
 from ipexlaunch.doctor.findings_text import as_json, print_findings
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryLimit, MemoryPolicy
 from ipexlaunch.doctor.host_files_read import Unread
@@ -96,7 +96,7 @@ def command(
         print(as_json(findings), end="")
     else:
         print_findings(findings, sys.stdout, width_of(sys.stdout), wants_color(sys.stdout))
-    bad = fail_on is not None and SEVERITIES.index(worst(findings)) >= SEVERITIES.index(fail_on)
+    bad = fail_on is not None and SEVERITIES.index(worst_severity(findings)) >= SEVERITIES.index(fail_on)
     return EXIT_FINDINGS if bad else 0
 
 

@@ -27,7 +27,7 @@ from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.compare import compare_with_predecessor
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.exports import Work, export_plan
+from ipexlaunch.plan.exports import Workload, export_plan
 from ipexlaunch.plan.notes import notes_on
 from ipexlaunch.plan.numactl import numactl_lines
 from ipexlaunch.plan.plan_file import write_plan
@@ -171,7 +171,7 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
 
 def _export(plan: Plan, options: dict[str, Any]) -> None:
     folder = options["export_dir"]
-    work = Work(program=options["program"], variables=variables_of(options["env"]), first_port=options["port"])
+    work = Workload(program=options["program"], variables=variables_of(options["env"]), first_port=options["port"])
     files = export_plan(options["export"], plan, work)
     if folder is None:
         for file in files:

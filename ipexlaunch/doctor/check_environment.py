@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
-from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, LoadedRuntimes, need
+from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, LoadedRuntimes, require
 from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.openmp_affinity import PINNING, collapsing, names_cpus
 from ipexlaunch.doctor.preloads import ALLOCATORS, conflict_of, openmp_family, preloaded_in
@@ -165,7 +165,7 @@ def _seen(variables: Variables, names: Iterable[str]) -> list[Evidence]:
 
 def check_allocator(facts: Facts) -> Finding:
     """Whether an allocator that scales over threads can be preloaded."""
-    every = [library for library in need(facts.libraries) if library.family in ALLOCATORS]
+    every = [library for library in require(facts.libraries) if library.family in ALLOCATORS]
     found, broken = [each for each in every if not each.why], [each for each in every if each.why]
     packages = facts.interpreter.packages if isinstance(facts.interpreter, Interpreter) else ()
     conflicts = [conflict for each in found if (conflict := conflict_of(each.family, packages)) is not None]
@@ -190,25 +190,25 @@ def check_allocator(facts: Facts) -> Finding:
 
 def check_openmp_runtime(facts: Facts) -> Finding:
     """Whether Intel's OpenMP runtime can be preloaded, the one whose threads can be pinned without loss."""
-    found = [library for library in need(facts.libraries) if library.family == "iomp5"]
+    found = [library for library in require(facts.libraries) if library.family == "iomp5"]
     if found and found[0].why:
         message = "libiomp5 is there, but no program starts with it preloaded"
         return finding("warning", message, *_found(found), remedy="install one that was built for this machine")
     if found:
         return finding("ok", "libiomp5 can be preloaded", *_found(found))
-    others = [library for library in need(facts.libraries) if library.kind == "openmp"]
+    others = [library for library in require(facts.libraries) if library.kind == "openmp"]
     return finding(
         "note",
         "libiomp5 is not installed: workers keep the OpenMP runtime that their packages bring",
         *(_found(others) or [Evidence("library search", "no libiomp5.so*")]),
         remedy="on x86, install it into the workers' environment",
-        command=f"{need(facts.interpreter).path} -m pip install intel-openmp",
+        command=f"{require(facts.interpreter).path} -m pip install intel-openmp",
     )
 
 
 def check_openmp_runtimes_together(facts: Facts) -> Sequence[Finding]:
     """Whether a worker can load, or a running one has loaded, two OpenMP runtimes."""
-    return [_bundled_runtimes(need(facts.libraries)), *(_loaded_runtimes(process) for process in facts.processes)]
+    return [_bundled_runtimes(require(facts.libraries)), *(_loaded_runtimes(process) for process in facts.processes)]
 
 
 def _bundled_runtimes(libraries: Sequence[Library]) -> Finding:
@@ -252,7 +252,7 @@ def _loaded_runtimes(process: LoadedRuntimes | Unread) -> Finding:
 
 def check_torch(facts: Facts) -> Sequence[Finding]:
     """Which torch the workers would import, and whether what is beside it fits."""
-    interpreter = need(facts.interpreter)
+    interpreter = require(facts.interpreter)
     python = Evidence(interpreter.path, f"Python {interpreter.version}" if interpreter.version else "version not found")
     packages = ("torch", "intel-extension-for-pytorch", "torchao")
     torch, ipex, ao = (interpreter.packages.get(name) for name in packages)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts
-from ipexlaunch.doctor.host_files_read import CannotTell, Reading
+from ipexlaunch.doctor.host_files_read import CannotTell, FileText
 from ipexlaunch.machine.cpulist import format_list
 
 POLICIES = "/sys/devices/system/cpu/cpufreq/policy*/"
@@ -41,7 +41,7 @@ def check_governor(facts: Facts) -> Finding:
     """Whether the governor holds the frequency up."""
     governors = _groups(facts.files.matching(GOVERNOR))
     if not governors:
-        facts.files.need_complete(GOVERNOR)
+        facts.files.require_live(GOVERNOR)
         return finding("note", NOT_VISIBLE, Evidence(GOVERNOR, "no such file"))
     drivers = _groups(facts.files.matching(DRIVER))
     seen = [*_evidence(GOVERNOR, governors), *_evidence(DRIVER, drivers)]
@@ -64,7 +64,7 @@ def check_energy_preference(facts: Facts) -> Finding:
     """Whether the processor itself is told to prefer speed over saving."""
     preferences = _groups(facts.files.matching(PREFERENCE))
     if not preferences:
-        facts.files.need_complete(PREFERENCE)
+        facts.files.require_live(PREFERENCE)
         return finding("ok", "The driver has no energy preference", Evidence(PREFERENCE, "no such file"))
     seen = _evidence(PREFERENCE, preferences)
     slow = sorted(set(preferences) - set(FAST_PREFERENCES))
@@ -85,11 +85,11 @@ def check_boost(facts: Facts) -> Finding:
     """Whether turbo frequencies are allowed."""
     no_turbo, boost = facts.files.read(NO_TURBO), facts.files.read(BOOST)
     if no_turbo.is_missing and boost.is_missing:
-        facts.files.need_complete(NO_TURBO, BOOST)
+        facts.files.require_live(NO_TURBO, BOOST)
         message = "Whether turbo is allowed cannot be seen: the firmware or the hypervisor decides"
         return finding("note", message, no_turbo.evidence, boost.evidence)
     decisive, on = (boost, True) if no_turbo.is_missing else (no_turbo, False)
-    if decisive.need_switch() == on:
+    if decisive.require_switch() == on:
         return finding("ok", "Turbo frequencies are allowed", decisive.evidence)
     return finding(
         "warning",
@@ -104,13 +104,13 @@ def check_frequency_limit(facts: Facts) -> Finding:
     """Whether somebody set a limit below what the hardware can do."""
     limits, highest = facts.files.matching(LIMIT), facts.files.matching(HIGHEST)
     if not limits or not highest:
-        facts.files.need_complete(LIMIT, HIGHEST)
+        facts.files.require_live(LIMIT, HIGHEST)
         return finding("ok", "No frequency limit is set", Evidence(LIMIT, "no such file"))
     tops = {_policy(reading): reading for reading in highest}
     lowered: dict[str, list[int]] = {}
     for reading in limits:
-        policy, khz = _policy(reading), reading.need_number()
-        most = tops.get(policy, Reading(HIGHEST.replace("*", str(policy)))).need_number()
+        policy, khz = _policy(reading), reading.require_number()
+        most = tops.get(policy, FileText(HIGHEST.replace("*", str(policy)))).require_number()
         if khz < most:
             lowered.setdefault(f"{khz} kHz of {most} kHz", []).append(policy)
     if not lowered:
@@ -127,7 +127,7 @@ def check_frequency_limit(facts: Facts) -> Finding:
 def check_clock_source(facts: Facts) -> Finding:
     """Whether reading the clock is cheap; workers and torch read it often."""
     current = facts.files.read(CLOCK)
-    name = current.need_text()
+    name = current.require_text()
     if not name:
         raise CannotTell("it is empty", current.evidence)
     if name not in SLOW_CLOCKS:
@@ -145,7 +145,7 @@ def check_clock_source(facts: Facts) -> Finding:
     )
 
 
-def _groups(readings: Sequence[Reading]) -> dict[str, list[int]]:
+def _groups(readings: Sequence[FileText]) -> dict[str, list[int]]:
     """Text to the policies whose file holds it.
 
     Raises:
@@ -153,7 +153,7 @@ def _groups(readings: Sequence[Reading]) -> dict[str, list[int]]:
     """
     groups: dict[str, list[int]] = {}
     for reading in readings:
-        text = reading.need_text()
+        text = reading.require_text()
         if not text:
             raise CannotTell("it is empty", reading.evidence)
         groups.setdefault(text, []).append(_policy(reading))
@@ -166,5 +166,5 @@ def _evidence(pattern: str, groups: Mapping[str, Sequence[int]]) -> list[Evidenc
     return [Evidence(pattern.replace("*", braced[text]), text) for text in groups]
 
 
-def _policy(reading: Reading) -> int:
+def _policy(reading: FileText) -> int:
     return int(reading.path.split("/policy")[1].split("/")[0])

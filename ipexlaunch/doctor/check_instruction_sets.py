@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
-from ipexlaunch.doctor.host_facts import Facts, need
+from ipexlaunch.doctor.host_facts import Facts, require
 from ipexlaunch.doctor.host_files_read import CannotTell
 from ipexlaunch.models.engines import instruction_sets as sets
 from ipexlaunch.models.engines.instruction_sets import InstructionSet, x86_set
@@ -36,7 +36,7 @@ AVX512_MODELS = AMX_MODELS | {("GenuineIntel", 6, model) for model in (85, 106, 
 """And Skylake, Cascade Lake, Cooper Lake (85) and Ice Lake servers."""
 
 
-class Answer(NamedTuple):
+class DtypeSupport(NamedTuple):
     """How one data type fares on a class of processors."""
 
     dtype: str
@@ -52,64 +52,64 @@ class Answer(NamedTuple):
         return "warning" if self.costly else "note" if self.remedy else "ok"
 
 
-_BF16_FASTER = Answer("fp32", "works, and bf16 is faster")
+_BF16_FASTER = DtypeSupport("fp32", "works, and bf16 is faster")
 _SLOW_FP16 = "is slow: every product is converted to fp32 and back"
 _AMX_ROWS = (
     _BF16_FASTER,
-    Answer("bf16", "is the fastest default, by AMX"),
-    Answer("int8", "is fast by AMX; compiled with max-autotune two to three times oneDNN's own"),
-    Answer("int4", "is fast by AMX for batches above 4 (torch.compile, bf16 activations)"),
-    Answer("IPEX int8 and int4 weights", "are fast: the kernels of IPEX 2.8 are built for these instructions"),
+    DtypeSupport("bf16", "is the fastest default, by AMX"),
+    DtypeSupport("int8", "is fast by AMX; compiled with max-autotune two to three times oneDNN's own"),
+    DtypeSupport("int4", "is fast by AMX for batches above 4 (torch.compile, bf16 activations)"),
+    DtypeSupport("IPEX int8 and int4 weights", "are fast: the kernels of IPEX 2.8 are built for these instructions"),
 )
-_IPEX_SLOW = Answer(
+_IPEX_SLOW = DtypeSupport(
     "IPEX int8 and int4 weights",
     "are slow: without avx512_fp16 IPEX 2.8 unpacks every weight at each call (up to 9 times slower than fp32)",
     "use torchao, or no weight-only quantisation",
 )
 _WITH_VNNI = (
-    Answer("int8", "is fast with torch 2.12 and torchao 0.18 or later; earlier ones take a slow path"),
-    Answer("int4", "is vectorised for bf16 activations only (weights int4, torch.compile)"),
+    DtypeSupport("int8", "is fast with torch 2.12 and torchao 0.18 or later; earlier ones take a slow path"),
+    DtypeSupport("int4", "is vectorised for bf16 activations only (weights int4, torch.compile)"),
     _IPEX_SLOW,
 )
 _FP32 = "use fp32"
 
-X86_DTYPES: Mapping[InstructionSet, tuple[Answer, ...]] = {
-    sets.AMX_FP16: (*_AMX_ROWS, Answer("fp16", "is fast by AMX (torch.compile needs gcc 13 or later)")),
-    sets.AMX: (*_AMX_ROWS, Answer("fp16", "works by avx512_fp16, and bf16 is faster")),
+X86_DTYPES: Mapping[InstructionSet, tuple[DtypeSupport, ...]] = {
+    sets.AMX_FP16: (*_AMX_ROWS, DtypeSupport("fp16", "is fast by AMX (torch.compile needs gcc 13 or later)")),
+    sets.AMX: (*_AMX_ROWS, DtypeSupport("fp16", "works by avx512_fp16, and bf16 is faster")),
     sets.AVX512_BF16: (
         _BF16_FASTER,
-        Answer("bf16", "is fast, by avx512_bf16"),
-        Answer("fp16", _SLOW_FP16, "use bf16"),
+        DtypeSupport("bf16", "is fast, by avx512_bf16"),
+        DtypeSupport("fp16", _SLOW_FP16, "use bf16"),
         *_WITH_VNNI,
     ),
     sets.AVX512_VNNI: (
-        Answer("fp32", "is a good default"),
-        Answer("bf16", "is slow to neutral: emulated, no avx512_bf16", _FP32),
-        Answer("fp16", _SLOW_FP16, _FP32),
+        DtypeSupport("fp32", "is a good default"),
+        DtypeSupport("bf16", "is slow to neutral: emulated, no avx512_bf16", _FP32),
+        DtypeSupport("fp16", _SLOW_FP16, _FP32),
         *_WITH_VNNI,
     ),
     sets.AVX512: (
-        Answer("fp32", "is the best choice here"),
-        Answer("bf16", "is slow: emulated, about half the speed of fp32", _FP32),
-        Answer("fp16", _SLOW_FP16, _FP32),
-        Answer("int8", "is slow to neutral, and needs reduced range against saturation", _FP32),
-        Answer("int4", "is vectorised for bf16 activations only, which are slow here", _FP32),
+        DtypeSupport("fp32", "is the best choice here"),
+        DtypeSupport("bf16", "is slow: emulated, about half the speed of fp32", _FP32),
+        DtypeSupport("fp16", _SLOW_FP16, _FP32),
+        DtypeSupport("int8", "is slow to neutral, and needs reduced range against saturation", _FP32),
+        DtypeSupport("int4", "is vectorised for bf16 activations only, which are slow here", _FP32),
         _IPEX_SLOW,
     ),
     sets.AVX2: (
-        Answer("fp32", "is the only fast type here"),
-        Answer("bf16", "is 44 to 499 times slower than fp32 (no bf16 instructions)", _FP32, costly=True),
-        Answer("fp16", "is 65 to 503 times slower than fp32 (no fp16 instructions)", _FP32, costly=True),
-        Answer("int8", "is slow, and needs reduced range against saturation", _FP32),
-        Answer("int4", "needs bf16 activations, which are catastrophic here", _FP32, costly=True),
+        DtypeSupport("fp32", "is the only fast type here"),
+        DtypeSupport("bf16", "is 44 to 499 times slower than fp32 (no bf16 instructions)", _FP32, costly=True),
+        DtypeSupport("fp16", "is 65 to 503 times slower than fp32 (no fp16 instructions)", _FP32, costly=True),
+        DtypeSupport("int8", "is slow, and needs reduced range against saturation", _FP32),
+        DtypeSupport("int4", "needs bf16 activations, which are catastrophic here", _FP32, costly=True),
         _IPEX_SLOW,
     ),
     sets.NO_AVX2: (
-        Answer("fp32", "is the only usable type here"),
-        Answer("bf16", "has no instructions here: far slower than fp32", _FP32, costly=True),
-        Answer("fp16", "has no instructions here: far slower than fp32", _FP32, costly=True),
-        Answer("int8", "has no vector instructions here: slower than fp32", _FP32, costly=True),
-        Answer("int4", "has no vector kernel here: slower than fp32", _FP32, costly=True),
+        DtypeSupport("fp32", "is the only usable type here"),
+        DtypeSupport("bf16", "has no instructions here: far slower than fp32", _FP32, costly=True),
+        DtypeSupport("fp16", "has no instructions here: far slower than fp32", _FP32, costly=True),
+        DtypeSupport("int8", "has no vector instructions here: slower than fp32", _FP32, costly=True),
+        DtypeSupport("int4", "has no vector kernel here: slower than fp32", _FP32, costly=True),
     ),
 }
 """How the data types fare on each of x86's sets."""
@@ -158,7 +158,7 @@ def check_amx(facts: Facts) -> Finding:
                 command="uname -r; tr ' ' '\\n' < /proc/cmdline | grep clearcpuid",
             )
         return finding("ok", "This processor has no AMX", seen)
-    numbers = release.need_text().split(".")[:2]
+    numbers = release.require_text().split(".")[:2]
     if len(numbers) < 2 or not all(part.isdecimal() for part in numbers):
         raise CannotTell("it is no kernel release", release.evidence)
     if tuple(map(int, numbers)) < AMX_KERNEL:
@@ -169,7 +169,7 @@ def check_amx(facts: Facts) -> Finding:
             release.evidence,
             remedy="boot a kernel of 5.16 or later",
         )
-    refusal = need(facts.amx_refusal)
+    refusal = require(facts.amx_refusal)
     asked = Evidence("arch_prctl(ARCH_REQ_XCOMP_PERM)", refusal or "granted to this process")
     if not refusal:
         return finding(
@@ -200,9 +200,9 @@ def _arm_dtypes(flags: frozenset[str]) -> list[Finding]:
     for dtype, wanted in (("bf16", {"bf16", "svebf16"}), ("fp16", {"asimdhp"}), ("int8", {"i8mm", "svei8mm"})):
         have = sorted(wanted & flags)
         seen = Evidence(CPUINFO, f"Features: {' '.join(have) or 'none of ' + ' '.join(sorted(wanted))}")
-        row = Answer(dtype, "has its instructions here", _MEASURE)
+        row = DtypeSupport(dtype, "has its instructions here", _MEASURE)
         if not have:
-            row = Answer(dtype, "has no instructions here, so it is emulated", _FP32, costly=True)
+            row = DtypeSupport(dtype, "has no instructions here, so it is emulated", _FP32, costly=True)
         found.append(finding(row.severity, f"{dtype} {row.text}", seen, remedy=row.remedy))
     return [finding("ok", "fp32 works", Evidence(CPUINFO, "Features")), *found]
 
@@ -210,7 +210,7 @@ def _arm_dtypes(flags: frozenset[str]) -> list[Finding]:
 def _flags(facts: Facts) -> tuple[frozenset[str], str]:
     """(flags of the first processor, the key they stand under: "flags" on x86, "Features" on ARM)."""
     reading = facts.files.read(CPUINFO)
-    lines = dict(reversed([line.partition(":")[::2] for line in reading.need_text().splitlines()]))
+    lines = dict(reversed([line.partition(":")[::2] for line in reading.require_text().splitlines()]))
     keys = {key.strip(): value for key, value in lines.items()}
     for key, sign in (("flags", "vendor_id"), ("Features", "CPU implementer")):
         if key in keys and sign in keys:  # other architectures have a line "features" with words of their own
@@ -222,7 +222,7 @@ def _flags(facts: Facts) -> tuple[frozenset[str], str]:
 
 def _model(facts: Facts) -> tuple[str, int, int]:
     reading = facts.files.read(CPUINFO)
-    vendor, family, model = (reading.need_field(name) for name in ("vendor_id", "cpu family", "model"))
+    vendor, family, model = (reading.require_field(name) for name in ("vendor_id", "cpu family", "model"))
     if not family.isdecimal() or not model.isdecimal():
         raise CannotTell("cpu family or model is no number", Evidence(CPUINFO, f"family {family} model {model}"))
     return vendor, int(family), int(model)

@@ -11,8 +11,8 @@ import math
 import re
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
-from ipexlaunch.doctor.host_facts import Facts, need
-from ipexlaunch.doctor.host_files_read import CannotTell, Reading
+from ipexlaunch.doctor.host_facts import Facts, require
+from ipexlaunch.doctor.host_files_read import CannotTell, FileText
 from ipexlaunch.machine.wording import counted, in_gib
 
 LOAD = "/proc/loadavg"
@@ -51,7 +51,7 @@ SMALL_STACK_BYTES = 1 << 20
 def check_other_load(facts: Facts) -> Finding:
     """Whether other programs are running now."""
     reading = facts.files.read(LOAD)
-    words = reading.need_text().split()
+    words = reading.require_text().split()
     try:
         load = float(words[0]) if len(words[0]) < 20 else math.nan
     except (IndexError, ValueError):
@@ -76,7 +76,7 @@ def check_other_load(facts: Facts) -> Finding:
     )
 
 
-def _cpus_of_load(facts: Facts, reading: Reading) -> int:
+def _cpus_of_load(facts: Facts, reading: FileText) -> int:
     """How many cpus the tasks share: the container's own, or all that are online on the host, shown here or not."""
     machine = facts.machine
     if reading.stand_in:
@@ -88,7 +88,7 @@ def _cpus_of_load(facts: Facts, reading: Reading) -> int:
 def check_stolen_time(facts: Facts) -> Finding:
     """Whether the hypervisor ran other guests while ours wanted to run."""
     reading = facts.files.read(TICKS)
-    words = reading.need_field("cpu", " ").split()
+    words = reading.require_field("cpu", " ").split()
     if reading.stand_in:
         raise CannotTell("it is the container's own", reading.evidence)
     if len(words) < 8 or not all(word.isdecimal() for word in words[:8]):
@@ -136,7 +136,7 @@ def check_cpu_quota(facts: Facts) -> Finding:
 
 def check_memory_limit(facts: Facts) -> Finding:
     """Whether a cgroup kills workers before the nodes are full."""
-    limit = need(facts.memory_limit)
+    limit = require(facts.memory_limit)
     usable = sum(node.memory_bytes for node in facts.machine.nodes if node.id in facts.machine.allowed_nodes)
     if limit is None:
         _need_groups(facts)
@@ -152,13 +152,13 @@ def check_memory_limit(facts: Facts) -> Finding:
 def _need_groups(facts: Facts) -> None:
     """A limit that was not found is none, unless a saved tree lacks what leads to the cgroups."""
     if facts.files.read(GROUPS).is_missing:
-        facts.files.need_complete(GROUPS)
+        facts.files.require_live(GROUPS)
 
 
 def check_priority(facts: Facts) -> Finding:
     """Whether workers start with a lower priority than other programs, as under Ray and cron."""
     reading = facts.files.read(STAT)
-    fields = reading.need_text().rpartition(")")[2].split()
+    fields = reading.require_text().rpartition(")")[2].split()
     nice, policy = _stat_field(fields, NICE_FIELD), _stat_field(fields, POLICY_FIELD)
     seen = Evidence(STAT, f"nice {nice}, scheduling policy {policy}")
     if policy in POLICIES:
@@ -185,7 +185,7 @@ def _stat_field(fields: list[str], place: int) -> int:
 def check_oom_score(facts: Facts) -> Finding:
     """Whether the kernel kills workers first when memory runs out."""
     reading = facts.files.read(OOM)
-    if reading.need_number() <= 0:
+    if reading.require_number() <= 0:
         return finding("ok", "Workers are not the first to be killed when memory runs out", reading.evidence)
     return finding(
         "warning",
@@ -251,7 +251,7 @@ def check_address_space(facts: Facts) -> Finding:
 
 def _limit(facts: Facts, name: str) -> tuple[float, float, Evidence]:
     """(soft, hard, evidence), infinite where unlimited."""
-    text = facts.files.read(LIMITS).need_text()
+    text = facts.files.read(LIMITS).require_text()
     match = re.search(rf"^{name}\s+(\d+|unlimited)\s+(\d+|unlimited)\b", text, re.MULTILINE)
     if match is None:
         raise CannotTell(f"it has no line {name!r}", Evidence(LIMITS, f"no line {name!r}"))

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Sequence
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
-from ipexlaunch.doctor.host_facts import CachedFile, Facts, need
+from ipexlaunch.doctor.host_facts import CachedFile, Facts, require
 from ipexlaunch.doctor.host_files_read import CannotTell, Unread
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
@@ -48,7 +48,7 @@ LOPSIDED_SHARE = 0.6
 def check_huge_pages_on_demand(facts: Facts) -> Finding:
     """Whether a worker may get transparent huge pages."""
     reading = facts.files.read(THP)
-    choice = reading.need_choice()
+    choice = reading.require_choice()
     if choice == "always":
         return finding("ok", "Every worker gets transparent huge pages where it can", reading.evidence)
     if choice == "madvise":
@@ -67,7 +67,7 @@ def check_huge_pages_on_demand(facts: Facts) -> Finding:
 def check_huge_page_defrag(facts: Facts) -> Finding:
     """Whether a page fault may stall to make a huge page."""
     reading = facts.files.read(DEFRAG)
-    if reading.need_choice() != "always":
+    if reading.require_choice() != "always":
         return finding("ok", "Workers that do not ask for huge pages never wait for one", reading.evidence)
     return finding(
         "note",
@@ -83,7 +83,7 @@ def check_numa_balancing(facts: Facts) -> Finding:
     reading = facts.files.read(BALANCING)
     if len(facts.machine.nodes) < 2:
         return finding("ok", "One node: there is nothing to balance", _nodes(facts))
-    mode = reading.need_number()
+    mode = reading.require_number()
     if mode == 0:
         return finding("ok", "The kernel leaves pages where they were placed", reading.evidence)
     if mode == 2:  # NUMA_BALANCING_MEMORY_TIERING (include/linux/sched/sysctl.h)
@@ -103,7 +103,7 @@ def check_zone_reclaim(facts: Facts) -> Finding:
     reading = facts.files.read(RECLAIM)
     if len(facts.machine.nodes) < 2:
         return finding("ok", "One node: there is nothing to reclaim for", _nodes(facts))
-    if reading.need_number() == 0:
+    if reading.require_number() == 0:
         return finding("ok", "A full node does not throw its file cache away", reading.evidence)
     return finding(
         "warning",
@@ -117,7 +117,7 @@ def check_zone_reclaim(facts: Facts) -> Finding:
 def check_swap(facts: Facts) -> Finding:
     """Whether memory has been, or may be, swapped out."""
     swaps, swappiness = facts.files.read(SWAPS), facts.files.read(SWAPPINESS)
-    head, *rows = [line.split() for line in swaps.need_text().splitlines()] or [[]]
+    head, *rows = [line.split() for line in swaps.require_text().splitlines()] or [[]]
     if head[:1] != ["Filename"]:
         raise CannotTell("it is not a table of swap areas", swaps.evidence)
     if not rows:
@@ -136,7 +136,7 @@ def check_swap(facts: Facts) -> Finding:
             remedy="stop what uses the memory, then empty the swap" + " on the host" * swaps.stand_in,
             command="" if swaps.stand_in else "sudo swapoff -a && sudo swapon -a",
         )
-    if swappiness.need_number() > EAGER_SWAPPINESS:
+    if swappiness.require_number() > EAGER_SWAPPINESS:
         return finding(
             "note",
             "Swap is there and the kernel may use it for idle weights while memory is still free",
@@ -151,11 +151,11 @@ def check_swap(facts: Facts) -> Finding:
 def check_reserved_huge_pages(facts: Facts) -> Finding:
     """Whether memory is locked away in huge pages that no worker will use."""
     reading = facts.files.read(MEMORY)
-    total = reading.need_count_of("MemTotal", " kB") * 1024
+    total = reading.require_count_of("MemTotal", " kB") * 1024
     if reading.stand_in:  # then it is the container's limit, and the pages are the host's
         total = sum(node.memory_bytes for node in facts.machine.nodes) or total
-    size = reading.need_count_of("Hugepagesize", " kB") * 1024
-    pages, free = reading.need_count_of("HugePages_Total"), reading.need_count_of("HugePages_Free")
+    size = reading.require_count_of("Hugepagesize", " kB") * 1024
+    pages, free = reading.require_count_of("HugePages_Total"), reading.require_count_of("HugePages_Free")
     seen = Evidence(MEMORY, f"HugePages_Total: {pages}, HugePages_Free: {free}, Hugepagesize: {size // 1024} kB")
     if pages == 0:
         return finding("ok", "No memory is reserved as huge pages", seen)
@@ -170,7 +170,7 @@ def check_reserved_huge_pages(facts: Facts) -> Finding:
 
 def check_shared_memory(facts: Facts) -> Finding:
     """Whether /dev/shm is large enough for the batches that worker processes hand over."""
-    space = need(facts.shared_memory)
+    space = require(facts.shared_memory)
     seen = Evidence(space.path, f"{in_gib(space.free_bytes)} free of {in_gib(space.total_bytes)}")
     if space.free_bytes >= SMALL_SHARED_MEMORY_BYTES:
         return finding("ok", "/dev/shm has room for batches that processes share", seen)
@@ -189,8 +189,8 @@ def _nodes(facts: Facts) -> Evidence:
 
 def check_memory_policy_allowed(facts: Facts) -> Finding:
     """Whether the kernel lets us bind memory to nodes."""
-    policy = need(facts.memory_policy)
-    seccomp = facts.files.read(STATUS).need_field("Seccomp")
+    policy = require(facts.memory_policy)
+    seccomp = facts.files.read(STATUS).require_field("Seccomp")
     seen = Evidence(STATUS, f"Seccomp: {seccomp} ({SECCOMP_MODES.get(seccomp, 'unknown mode')})")
     if not policy.refusal:
         return finding("ok", "Memory can be bound to nodes", Evidence("set_mempolicy(2)", policy.trial), seen)
@@ -206,7 +206,7 @@ def check_memory_policy_allowed(facts: Facts) -> Finding:
 
 def check_inherited_memory_policy(facts: Facts) -> Finding:
     """Whether a memory policy was handed down, as numactl and Slurm's --mem-bind do."""
-    policy = need(facts.memory_policy)
+    policy = require(facts.memory_policy)
     if not policy.policy:
         raise CannotTell(policy.refusal, Evidence("get_mempolicy(2)", policy.refusal))
     seen = Evidence(policy.source, policy.policy)

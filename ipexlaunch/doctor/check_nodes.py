@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
-from ipexlaunch.doctor.host_facts import Facts, need
-from ipexlaunch.doctor.host_files_read import CannotTell, Reading
+from ipexlaunch.doctor.host_facts import Facts, require
+from ipexlaunch.doctor.host_files_read import CannotTell, FileText
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted, in_gib
 
@@ -63,7 +63,10 @@ def check_memoryless_nodes(facts: Facts) -> Finding:
         return finding(
             "warning",
             f"Node {format_list(bare)} has cpus but no memory: all memory of its workers is remote",
-            *(Evidence(r.path, f"MemTotal: {r.need_field(f'Node {node} MemTotal')}") for node, r in readings.items()),
+            *(
+                Evidence(r.path, f"MemTotal: {r.require_field(f'Node {node} MemTotal')}")
+                for node, r in readings.items()
+            ),
             remedy="put memory modules into its channels, or leave its cpus out of the plan",
             command=f"ipexlaunch --nodes-list {format_list(rest)} ..." if rest else "",
         )
@@ -124,7 +127,7 @@ def check_node_memory_free(facts: Facts) -> Finding:
 
 def check_numa_package(facts: Facts) -> Finding:
     """Whether the `numa` package, where installed, counts the nodes as the kernel does."""
-    package = need(facts.numa_package) if facts.numa_package is not None else None
+    package = require(facts.numa_package) if facts.numa_package is not None else None
     if package is None:
         return finding("ok", "The optional package numa is not installed; nothing to cross-check", _topology(facts))
     nodes = facts.machine.nodes
@@ -145,15 +148,15 @@ def _topology(facts: Facts) -> Evidence:
     return Evidence(NODES, counted(len(facts.machine.nodes), "node"))
 
 
-def _node_id(reading: Reading) -> int:
+def _node_id(reading: FileText) -> int:
     return int(reading.path.split("/node/node")[1].split("/")[0])
 
 
-def _available(reading: Reading) -> int:
+def _available(reading: FileText) -> int:
     """MemFree and what can be dropped: file cache and reclaimable slabs."""
     return sum(_bytes(reading, name) for name in ("MemFree", "Active(file)", "Inactive(file)", "SReclaimable"))
 
 
-def _bytes(reading: Reading, name: str) -> int:
+def _bytes(reading: FileText, name: str) -> int:
     """A line such as "Node 0 MemTotal: 1024 kB", in bytes."""
-    return reading.need_count_of(name, " kB", f"Node {_node_id(reading)} ") * 1024
+    return reading.require_count_of(name, " kB", f"Node {_node_id(reading)} ") * 1024

@@ -34,7 +34,7 @@ def check_smt(facts: Facts) -> Finding:
         seen = Evidence("topology", f"{len(shared)} of {counted(len(facts.machine.cores), 'core')} with siblings")
         on = bool(shared)
     else:
-        seen, on = active.evidence, active.need_switch()
+        seen, on = active.evidence, active.require_switch()
     if not on:
         return finding("ok", "No two cpus share a core", seen, control.evidence)
     message = "SMT is on: two threads on one core are slower than on two, so workers get one thread per core"
@@ -45,18 +45,18 @@ def check_offline_cpus(facts: Facts) -> Finding:
     """Whether cpus that are in the machine are switched off."""
     present, online = facts.files.read(PRESENT), facts.files.read(ONLINE)
     for reading in (present, online):
-        if not reading.need_ids():
+        if not reading.require_ids():
             raise CannotTell("it names no cpu", reading.evidence)
     view = None if isinstance(facts.topology, Unread) else facts.topology.view
     if view is not None or online.stand_in:
-        ours = counted(len(online.need_ids()), "cpu")
-        message = f"This container is shown {ours}; the host's {len(present.need_ids())} are not its to switch"
+        ours = counted(len(online.require_ids()), "cpu")
+        message = f"This container is shown {ours}; the host's {len(present.require_ids())} are not its to switch"
         return finding("ok", message, present.evidence, online.evidence)
-    offline = sorted(present.need_ids() - online.need_ids())
+    offline = sorted(present.require_ids() - online.require_ids())
     if not offline:
         return finding("ok", "Every cpu of the machine is online", online.evidence)
     control = facts.files.read(SMT_CONTROL)
-    message = f"{counted(len(offline), 'cpu')} of {len(present.need_ids())} offline"
+    message = f"{counted(len(offline), 'cpu')} of {len(present.require_ids())} offline"
     if (control.text or "").strip() in ("off", "forceoff"):
         return finding("note", f"{message}: the siblings, because SMT is off", online.evidence, control.evidence)
     return finding(
@@ -72,7 +72,7 @@ def check_offline_cpus(facts: Facts) -> Finding:
 def check_isolated_cpus(facts: Facts) -> Finding:
     """Whether the kernel does not balance threads over some cpus: threads of one worker then pile up on one of them."""
     reading = facts.files.read(ISOLATED)
-    isolated = reading.need_ids()
+    isolated = reading.require_ids()
     if not isolated:
         return finding("ok", "No cpu is isolated from the scheduler", Evidence(ISOLATED, "(empty)"))
     usable = isolated & facts.machine.allowed_cpus
@@ -138,7 +138,7 @@ def check_slurm_cpus(facts: Facts) -> Finding:
         raise CannotTell("it is not set to a list such as 72(x2),36", seen)
     index = variables.get("SLURM_NODEID", "")
     owned = per_host[int(index)] if index.isdecimal() and int(index) < len(per_host) else min(per_host)
-    ours = len(facts.files.read(STATUS).need_ids_of("Cpus_allowed_list"))
+    ours = len(facts.files.read(STATUS).require_ids_of("Cpus_allowed_list"))
     affinity = _status(facts, "Cpus_allowed_list")
     if ours >= owned:
         return finding("ok", f"The Slurm step has all {counted(owned, 'cpu')} that the job owns here", seen, affinity)
@@ -176,4 +176,4 @@ def _affinity(facts: Facts) -> Evidence:
 
 
 def _status(facts: Facts, name: str) -> Evidence:
-    return Evidence(STATUS, f"{name}: {facts.files.read(STATUS).need_field(name)}")
+    return Evidence(STATUS, f"{name}: {facts.files.read(STATUS).require_field(name)}")

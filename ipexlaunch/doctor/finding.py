@@ -39,7 +39,7 @@ class Finding:
     """A line that can be pasted into a shell; empty where there is no such line."""
 
 
-def worst(findings: Iterable[Finding]) -> Severity:
+def worst_severity(findings: Iterable[Finding]) -> Severity:
     """The most costly severity among the findings; "ok" where there are none."""
     return max((finding.severity for finding in findings), key=SEVERITIES.index, default="ok")
 

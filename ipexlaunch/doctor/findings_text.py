@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, TextIO
 
-from ipexlaunch.doctor.finding import SEVERITIES, Evidence, Finding, Severity, worst
+from ipexlaunch.doctor.finding import SEVERITIES, Evidence, Finding, Severity, worst_severity
 from ipexlaunch.machine.topology import group_by
 from ipexlaunch.machine.wording import counted
 
@@ -47,7 +47,7 @@ def as_json(findings: Sequence[Finding]) -> str:
     counts = Counter(finding.severity for finding in findings)
     document = {
         "schema": SCHEMA,
-        "worst": worst(findings),
+        "worst": worst_severity(findings),
         "counts": {severity: counts[severity] for severity in reversed(SEVERITIES)},
         "findings": [asdict(finding) for finding in findings],
     }

@@ -67,7 +67,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class FileSystemSize:
     """Size of a file system in bytes."""
 
     path: str
@@ -118,7 +118,7 @@ class Facts:
     memory_policy: MemoryPolicy | Unread
     libraries: tuple[Library, ...] | Unread
     interpreter: Interpreter | Unread
-    shared_memory: Space | Unread
+    shared_memory: FileSystemSize | Unread
     numa_package: NumaPackage | Unread | None
     """None where no such package is installed."""
     memory_limit: MemoryLimit | Unread | None
@@ -139,7 +139,7 @@ class Facts:
         Raises:
             CannotTell: it could not be read.
         """
-        return need(self.environment)
+        return require(self.environment)
 
     @property
     def machine(self) -> Topology:
@@ -148,10 +148,10 @@ class Facts:
         Raises:
             CannotTell: it could not be read.
         """
-        return need(self.topology)
+        return require(self.topology)
 
 
-def need(fact: Fact | Unread) -> Fact:
+def require(fact: Fact | Unread) -> Fact:
     """The fact itself.
 
     Raises:

@@ -41,7 +41,7 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class FileText:
     """One file: its text, or why there is none."""
 
     path: str
@@ -67,7 +67,7 @@ class Reading:
             value = f"{OF_CONTAINER} {value}"
         return Evidence(self.path, value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
 
-    def need_text(self) -> str:
+    def require_text(self) -> str:
         """The text without surrounding white space.
 
         Raises:
@@ -77,54 +77,54 @@ class Reading:
             raise CannotTell(self.problem, self.evidence)
         return self.text.strip()
 
-    def need_number(self) -> int:
+    def require_number(self) -> int:
         """The whole number that is the file's only word.
 
         Raises:
             CannotTell: there is no text, or it is something else.
         """
-        text = self.need_text()
+        text = self.require_text()
         if not re.fullmatch(r"-?[0-9]{1,25}", text):
             raise CannotTell("it holds no number", self.evidence)
         return int(text)
 
-    def need_switch(self) -> bool:
+    def require_switch(self) -> bool:
         """Whether the file holds 1 and not 0.
 
         Raises:
             CannotTell: there is no text, or it is something else.
         """
-        number = self.need_number()
+        number = self.require_number()
         if number not in (0, 1):
             raise CannotTell("it holds neither 0 nor 1", self.evidence)
         return number == 1
 
-    def need_choice(self) -> str:
+    def require_choice(self) -> str:
         """The word in brackets of a text such as "always [madvise] never".
 
         Raises:
             CannotTell: there is no text, or not exactly one word in brackets.
         """
-        chosen = re.findall(r"\[([a-z+_-]+)\]", self.need_text())
+        chosen = re.findall(r"\[([a-z+_-]+)\]", self.require_text())
         if len(chosen) != 1:
             raise CannotTell("no word stands in brackets", self.evidence)
         return str(chosen[0])
 
-    def need_ids(self) -> frozenset[int]:
+    def require_ids(self) -> frozenset[int]:
         """The ids of a text such as "0-3,8".
 
         Raises:
             CannotTell: there is no text, or it is no such list.
         """
-        return self._ids(self.need_text().rstrip("\0"), self.evidence)
+        return self._ids(self.require_text().rstrip("\0"), self.evidence)
 
-    def need_ids_of(self, name: str) -> frozenset[int]:
+    def require_ids_of(self, name: str) -> frozenset[int]:
         """The ids on the line "NAME: 0-3,8".
 
         Raises:
             CannotTell: there is no such line, or it holds no such list.
         """
-        text = self.need_field(name)
+        text = self.require_field(name)
         return self._ids(text, Evidence(self.path, f"{name}: {text}"))
 
     def _ids(self, text: str, seen: Evidence) -> frozenset[int]:
@@ -133,7 +133,7 @@ class Reading:
         except RequestError as error:
             raise CannotTell(error.available, seen) from None
 
-    def need_count_of(self, name: str, unit: str = "", before: str = "") -> int:
+    def require_count_of(self, name: str, unit: str = "", before: str = "") -> int:
         """The number on the line "NAME: 1024 kB".
 
         Args:
@@ -144,19 +144,19 @@ class Reading:
         Raises:
             CannotTell: there is no such line, or no number on it.
         """
-        text = self.need_field(before + name)
+        text = self.require_field(before + name)
         number = text.removesuffix(unit)
         if not number.isdecimal():
             raise CannotTell(f"{name} is no number", Evidence(self.path, f"{name}: {text}"))
         return int(number)
 
-    def need_field(self, name: str, separator: str = ":") -> str:
+    def require_field(self, name: str, separator: str = ":") -> str:
         """What stands after NAME and the separator on the line that begins with NAME, as in /proc/self/status.
 
         Raises:
             CannotTell: there is no text, or no such line.
         """
-        for line in self.need_text().splitlines():
+        for line in self.require_text().splitlines():
             key, found, value = line.partition(separator)
             if found and key.strip() == name:
                 return value.strip()
@@ -166,7 +166,7 @@ class Reading:
 class HostFiles:
     """The readings of one host. A path outside the patterns that were read is a bug, not a missing file."""
 
-    def __init__(self, readings: Mapping[str, Reading], patterns: Sequence[str], *, live: bool) -> None:
+    def __init__(self, readings: Mapping[str, FileText], patterns: Sequence[str], *, live: bool) -> None:
         """Keep the readings.
 
         Args:
@@ -178,16 +178,16 @@ class HostFiles:
         self.patterns = patterns
         self.live = live
 
-    def read(self, path: str) -> Reading:
+    def read(self, path: str) -> FileText:
         """The reading of one path; one with the problem "it is missing" where there is no such file."""
         found = self.readings.get(path)
         if found is not None:
             return found
         if not any(fnmatchcase(path, pattern) for pattern in self.patterns):
             raise LookupError(f"{path} is in none of the patterns that the doctor reads")
-        return Reading(path)
+        return FileText(path)
 
-    def need_complete(self, *paths: str) -> None:
+    def require_live(self, *paths: str) -> None:
         """Take the absence of these files for a statement of the kernel.
 
         Raises:
@@ -196,7 +196,7 @@ class HostFiles:
         if not self.live:
             raise CannotTell("the saved tree has no such file", *(Evidence(path, "no such file") for path in paths))
 
-    def matching(self, pattern: str) -> tuple[Reading, ...]:
+    def matching(self, pattern: str) -> tuple[FileText, ...]:
         """The readings of one pattern, in the order of the numbers in their paths."""
         if pattern not in self.patterns:
             raise LookupError(f"{pattern} is not among the patterns that the doctor reads")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.ipexrun_plan import Pool, predecessor_pools
+from ipexlaunch.plan.ipexrun_plan import IpexrunInstance, predecessor_pools
 from ipexlaunch.plan.plan import Plan
 
 SHOWN = 16
@@ -33,11 +33,11 @@ def compare_with_predecessor(topology: Topology, plan: Plan) -> tuple[str, ...]:
     return (*lines, *(f"- {defect}" for defect in defects or ["other cpus, equally valid"]))
 
 
-def _cpus(pool: Pool) -> str:
+def _cpus(pool: IpexrunInstance) -> str:
     return f"cpus {format_list(pool.cpus)}" if pool.cpus else "no cpu at all"
 
 
-def _defects(topology: Topology, plan: Plan, pools: tuple[Pool, ...]) -> list[str]:
+def _defects(topology: Topology, plan: Plan, pools: tuple[IpexrunInstance, ...]) -> list[str]:
     """What is wrong with its instances, as the plan's rules see it."""
     found = []
     asked, planned = plan.request.ninstances, len(plan.instances)

@@ -16,7 +16,7 @@ LIST_HINT = 'write ids and ranges such as "0-3,8", "0-31:2", "!5", "+0-3" or "al
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedIds:
     """What a list means on one machine."""
 
     ids: frozenset[int]
@@ -29,7 +29,7 @@ def split_instances(text: str) -> list[str]:
     return [part.strip() for part in text.split("|")]
 
 
-def read_ids(text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]) -> Listed:
+def read_ids(text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]) -> ListedIds:
     """The ids that a list means on a machine.
 
     A leading "!" inverts the whole list within the allowed ids; a later item with "!" takes its ids away;
@@ -55,7 +55,7 @@ def read_ids(text: str, option: str, noun: str, allowed: frozenset[int], present
         named |= by_number
     if unknown := ids - allowed:
         _refuse(unknown, text, option, noun, allowed, present)
-    return Listed(frozenset(ids), frozenset(named & ids))
+    return ListedIds(frozenset(ids), frozenset(named & ids))
 
 
 def check_syntax(text: str, option: str) -> None:

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 from ipexlaunch.machine.topology import group_by
 from ipexlaunch.plan.cores import Core
-from ipexlaunch.plan.distribute import Room, capacity, cover, spread
+from ipexlaunch.plan.distribute import MemoryCapacity, capacity, cover, spread
 from ipexlaunch.plan.domains import Level, place_of
 
 WITHIN_NODE: tuple[Level, ...] = ("l3", "l2")
 WITHIN_SOCKET: tuple[Level, ...] = ("node", "l3", "l2")
 WITHIN_MACHINE: tuple[Level, ...] = ("socket", "node", "l3", "l2")
 
-NO_LIMIT = Room()
+NO_LIMIT = MemoryCapacity()
 
 
 def cut(cores: Sequence[Core], sizes: Sequence[int], levels: tuple[Level, ...]) -> list[list[Core]]:

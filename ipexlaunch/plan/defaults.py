@@ -22,7 +22,7 @@ MOST_PER_DOMAIN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class DefaultSplit:
     """What is planned where nothing was asked."""
 
     count: int
@@ -37,7 +37,7 @@ class Split:
     """Indices of the domains to use; empty for all."""
 
 
-def default_split(layout: Layout) -> Split:
+def default_split(layout: Layout) -> DefaultSplit:
     """The instances of a request that names neither their number nor their size.
 
     Args:
@@ -48,7 +48,7 @@ def default_split(layout: Layout) -> Split:
         most = min(most, layout.memory_allowed.instances(layout.request.memory_per_instance_bytes))
     split = _one_each(layout) if layout.request.throughput_mode else _by_nodes(layout, most)
     if most < split.count:
-        split = Split(
+        split = DefaultSplit(
             count=most,
             cores=None,
             rule=f"memory holds {counted(most, 'instance')} (--memory-per-instance)",
@@ -60,19 +60,19 @@ def default_split(layout: Layout) -> Split:
     return _within_quota(layout, split, paid, most)
 
 
-def _one_each(layout: Layout) -> Split:
+def _one_each(layout: Layout) -> DefaultSplit:
     noun = NOUNS[layout.scope]
     rule = f"one instance per {noun}, as large as the smallest {noun}: --throughput-mode"
-    return Split(count=len(layout.sizes), cores=min(layout.sizes), rule=rule, plain=True)
+    return DefaultSplit(count=len(layout.sizes), cores=min(layout.sizes), rule=rule, plain=True)
 
 
-def _by_nodes(layout: Layout, most: int) -> Split:
+def _by_nodes(layout: Layout, most: int) -> DefaultSplit:
     """One per domain where they are alike or nearly; else the rule for unlike ones."""
     sizes, noun = layout.sizes, NOUNS[layout.scope]
     fewest, total = len(sizes), sum(sizes)
     if len(set(sizes)) == 1 or most < fewest:
         rule = f"nothing else was asked for: one instance per {noun}, all equal"
-        return Split(count=fewest, cores=None, rule=rule, plain=True)
+        return DefaultSplit(count=fewest, cores=None, rule=rule, plain=True)
     last = min(MOST_PER_DOMAIN * fewest, most)
     used = {}
     for count in range(fewest, last + 1):
@@ -82,13 +82,15 @@ def _by_nodes(layout: Layout, most: int) -> Split:
             words = f"the first number from {fewest} on whose equal split inside {noun}s {enough}"
             if count == fewest:
                 words = f"one instance per {noun}, which {enough}"
-            return Split(count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=count == fewest)
+            return DefaultSplit(
+                count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=count == fewest
+            )
     count = max(used, key=lambda n: (used[n], -n))
     words = (
         f"no number of equal instances from {fewest} to {last} uses {ENOUGH_PERCENT} % of the cores inside {noun}s, "
         f"{count} uses most"
     )
-    return Split(count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=False)
+    return DefaultSplit(count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=False)
 
 
 def _unlike(layout: Layout, words: str, used: int) -> str:
@@ -109,7 +111,7 @@ def _part_of_unlike(layout: Layout, paid: int, most: int) -> tuple[int, int]:
     return best, each[best]
 
 
-def _within_quota(layout: Layout, split: Split, paid: int, most: int) -> Split:
+def _within_quota(layout: Layout, split: DefaultSplit, paid: int, most: int) -> DefaultSplit:
     """No more cores than the quota pays for.
 
     One instance per domain with an equal part of what is paid for; where that is less than a core, as many instances of
@@ -132,4 +134,6 @@ def _within_quota(layout: Layout, split: Split, paid: int, most: int) -> Split:
         members = tuple(groups[0]) if groups else ()
     threads = f" of {siblings} threads" if siblings > 1 else ""
     rule = f"{quota_words(layout.topology)} pays for {counted(paid, 'thread')}: {counted(count, 'instance')} of "
-    return Split(count=count, cores=each, rule=f"{rule}{counted(each, 'core')}{threads}", plain=False, members=members)
+    return DefaultSplit(
+        count=count, cores=each, rule=f"{rule}{counted(each, 'core')}{threads}", plain=False, members=members
+    )

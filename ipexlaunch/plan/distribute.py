@@ -15,7 +15,7 @@ COVER_PICKS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class MemoryCapacity:
     """How many instances each memory holds: domain to pool, pool to instances. No pools = no limit."""
 
     pools: tuple[int, ...] = ()
@@ -23,9 +23,9 @@ class Room:
     instances: tuple[int, ...] = ()
     """For each pool how many instances its memory holds."""
 
-    def of(self, domains: Sequence[int]) -> Room:
+    def of(self, domains: Sequence[int]) -> MemoryCapacity:
         """The same limits for some of the domains."""
-        return Room(tuple(self.pools[at] for at in domains), self.instances) if self.pools else self
+        return MemoryCapacity(tuple(self.pools[at] for at in domains), self.instances) if self.pools else self
 
     def holds(self, given: Sequence[int]) -> bool:
         """Whether so many instances in each domain have their memory."""
@@ -35,7 +35,7 @@ class Room:
         return all(count <= most for count, most in zip(used, self.instances, strict=True))
 
 
-def capacity(sizes: Sequence[int], cores: int, room: Room) -> int:
+def capacity(sizes: Sequence[int], cores: int, room: MemoryCapacity) -> int:
     """How many instances of `cores` cores fit when none crosses a domain."""
     if not room.pools:
         return sum(size // cores for size in sizes)
@@ -45,7 +45,7 @@ def capacity(sizes: Sequence[int], cores: int, room: Room) -> int:
     return sum(min(count, most) for count, most in zip(held, room.instances, strict=True))
 
 
-def spread(sizes: Sequence[int], cores: int, count: int, room: Room, strategy: Strategy) -> list[int]:
+def spread(sizes: Sequence[int], cores: int, count: int, room: MemoryCapacity, strategy: Strategy) -> list[int]:
     """How many of `count` instances of `cores` cores each domain gets; the caller knows that they fit.
 
     scatter: as even as the sizes allow, one more for the first domains. close: the first domains are filled.

@@ -20,7 +20,7 @@ GROUP_HINT = 'write e.g. "2x16", "2x16@node0", "4x8@node0-1" or "1x32@socket1"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class InstanceGroup:
     """Instances of one size."""
 
     text: str
@@ -32,7 +32,7 @@ class Group:
     sockets: frozenset[int] | None
 
 
-def parse_group(text: str) -> Group:
+def parse_group(text: str) -> InstanceGroup:
     """Read "COUNTxCORES" with an optional "@nodeLIST" or "@socketLIST".
 
     Raises:
@@ -46,7 +46,7 @@ def parse_group(text: str) -> Group:
         raise RequestError(f"read --group {quoted(text)}", "it counts instances and cores from 1", GROUP_HINT)
     ids = parse_list(place, f"--group {text!r}: the list") if kind else None
     nodes, sockets = (ids, None) if kind == "node" else (None, ids)
-    return Group(text=text.strip(), count=count, cores=cores, nodes=nodes, sockets=sockets)
+    return InstanceGroup(text=text.strip(), count=count, cores=cores, nodes=nodes, sockets=sockets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,15 @@ class _Demand:
     cores: int
     places: tuple[int, ...]
     """Indices of the domains it may use."""
-    group: Group
+    group: InstanceGroup
 
 
 def place_groups(
-    topology: Topology, groups: Sequence[Group], cores: Sequence[Core], memory: MemoryMap, memory_bytes: int | None
+    topology: Topology,
+    groups: Sequence[InstanceGroup],
+    cores: Sequence[Core],
+    memory: MemoryMap,
+    memory_bytes: int | None,
 ) -> list[list[Core]]:
     """The cores of each instance, in the order of the groups.
 
@@ -103,7 +107,7 @@ def place_groups(
     return slices
 
 
-def _places(group: Group, domains: Sequence[Domain]) -> tuple[int, ...]:
+def _places(group: InstanceGroup, domains: Sequence[Domain]) -> tuple[int, ...]:
     if group.nodes is None and group.sockets is None:
         return tuple(range(len(domains)))
     noun, wanted = ("socket", group.sockets or frozenset()) if group.nodes is None else ("node", group.nodes)

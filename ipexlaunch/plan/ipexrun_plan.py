@@ -16,14 +16,14 @@ from ipexlaunch.plan.request import LATENCY_MODE_CORES, Request
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class IpexrunInstance:
     """One instance as ipexrun would have started it."""
 
     cpus: tuple[int, ...]
     nodes: frozenset[int]
 
 
-def predecessor_pools(topology: Topology, request: Request) -> tuple[Pool, ...]:
+def predecessor_pools(topology: Topology, request: Request) -> tuple[IpexrunInstance, ...]:
     """The instances that `ipexrun` starts for this request; it knows nothing of what is allowed.
 
     Options that it does not have (goals, groups, scopes, reserved cores, memory) count as not given. Instances of
@@ -49,7 +49,7 @@ def predecessor_pools(topology: Topology, request: Request) -> tuple[Pool, ...]:
     else:
         slices = _cut_flat(cpus, count, each, request.strategy == "close")
     return tuple(
-        Pool(tuple(cpu.id for cpu in part), frozenset(cpu.node for cpu in part if cpu.node is not None))
+        IpexrunInstance(tuple(cpu.id for cpu in part), frozenset(cpu.node for cpu in part if cpu.node is not None))
         for part in slices
     )
 

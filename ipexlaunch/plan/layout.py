@@ -10,7 +10,7 @@ from functools import cached_property
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.distribute import Room, capacity, cover, cut_evenly, spread
+from ipexlaunch.plan.distribute import MemoryCapacity, capacity, cover, cut_evenly, spread
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, distance_table
 from ipexlaunch.plan.limits import MemoryAllowed
 from ipexlaunch.plan.memory import MemoryMap, memory_suffices
@@ -32,7 +32,7 @@ class Layout:
     domains: tuple[Domain, ...]
     parents: tuple[tuple[int, ...], ...]
     """Indices of domains that one instance may combine when it takes whole ones: all, or the L3 domains of a node."""
-    room: Room
+    room: MemoryCapacity
     memory: MemoryMap
     memory_allowed: MemoryAllowed | None = None
     """What the cgroup leaves to all instances together; None where it leaves all."""
@@ -54,15 +54,15 @@ class Layout:
         return capacity(self._most_in_parents(cores, count), 1, self._room_of_parents) >= count
 
     @cached_property
-    def _room_of_parents(self) -> Room:
+    def _room_of_parents(self) -> MemoryCapacity:
         """Memory limits between parents; inside the only one there is, its domains' own limits hold."""
-        return self.room.of([members[0] for members in self.parents]) if len(self.parents) > 1 else Room()
+        return self.room.of([members[0] for members in self.parents]) if len(self.parents) > 1 else MemoryCapacity()
 
     def _most_in_parents(self, cores: int, count: int) -> list[int]:
         """How many instances the cores of each parent hold, no more than `count` of them being of interest."""
         single = len(self.parents) == 1
         inside = [
-            capacity([self.sizes[at] for at in members], cores, self.room if single else Room())
+            capacity([self.sizes[at] for at in members], cores, self.room if single else MemoryCapacity())
             for members in self.parents
         ]
         if sum(inside) >= count or count >= len(self.domains):
@@ -172,7 +172,7 @@ class Layout:
     def without_memory_limit(self) -> Layout:
         """The same layout for instances that need no memory."""
         request = replace(self.request, memory_per_instance_bytes=None)
-        return replace(self, room=Room(), memory_allowed=None, request=request)
+        return replace(self, room=MemoryCapacity(), memory_allowed=None, request=request)
 
     def _too_little_memory(self, count: int, cores: int | None, each: int) -> PlanError:
         most = capacity(self.sizes, cores or 1, self.room)

@@ -27,7 +27,7 @@ def numactl_words(instance: Instance) -> list[str]:
     return ["numactl", f"--physcpubind={cpus}", *_memory_options(instance)]
 
 
-def memory_words(instance: Instance) -> list[str]:
+def memory_argv(instance: Instance) -> list[str]:
     """The command that sets the memory policy alone; nothing where there is none to set."""
     options = _memory_options(instance)
     return ["numactl", *options] if options else []

@@ -12,7 +12,7 @@ from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core, Usable
 from ipexlaunch.plan.cut_domain import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, cut
 from ipexlaunch.plan.defaults import default_split
-from ipexlaunch.plan.distribute import Room, apportion, capacity, cut_evenly, spread
+from ipexlaunch.plan.distribute import MemoryCapacity, apportion, capacity, cut_evenly, spread
 from ipexlaunch.plan.domains import Domain, Level, describe_sizes, domains_of
 from ipexlaunch.plan.goals import goal_size
 from ipexlaunch.plan.groups import parse_group, place_groups
@@ -31,7 +31,7 @@ LEVELS: dict[Scope, tuple[Level, ...]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
+class RequestedSize:
     """How many instances, of how many cores; None = as many, or as large, as fits."""
 
     count: int | None
@@ -77,15 +77,15 @@ def place(topology: Topology, request: Request, usable: Usable, memory: MemoryMa
     return slices
 
 
-def asked_size(request: Request, domains: Sequence[Domain]) -> Size:
+def asked_size(request: Request, domains: Sequence[Domain]) -> RequestedSize:
     """Read the options that say how many and how large: counts, modes, goals."""
     count, cores = request.ninstances, request.ncores_per_instance
     if request.latency_mode:
-        return Size(count=None, cores=LATENCY_MODE_CORES, greedy=False)
+        return RequestedSize(count=None, cores=LATENCY_MODE_CORES, greedy=False)
     if request.goal is not None or (cores == "auto" and count is None):
-        return Size(count=count, cores=goal_size(domains, request.goal or "throughput").cores, greedy=False)
+        return RequestedSize(count=count, cores=goal_size(domains, request.goal or "throughput").cores, greedy=False)
     wanted = cores if isinstance(cores, int) and cores > 0 else None
-    return Size(count=count, cores=wanted, greedy=request.greedy or cores == ALL_CORES)
+    return RequestedSize(count=count, cores=wanted, greedy=request.greedy or cores == ALL_CORES)
 
 
 def layout_for(topology: Topology, request: Request, usable: Usable, memory: MemoryMap) -> Layout:
@@ -96,7 +96,7 @@ def layout_for(topology: Topology, request: Request, usable: Usable, memory: Mem
 
 
 def _layout(
-    topology: Topology, request: Request, usable: Usable, memory: MemoryMap, scope: Scope, size: Size
+    topology: Topology, request: Request, usable: Usable, memory: MemoryMap, scope: Scope, size: RequestedSize
 ) -> Layout:
     """Domains for this request: with few or large instances L3 domains give way to nodes, or are combined in them."""
     domains = domains_of(usable.cores, scope)
@@ -121,11 +121,11 @@ def _layout(
     )
 
 
-def memory_room(topology: Topology, request: Request, domains: Sequence[Domain], memory: MemoryMap) -> Room:
+def memory_room(topology: Topology, request: Request, domains: Sequence[Domain], memory: MemoryMap) -> MemoryCapacity:
     """How many instances the memory of each domain holds, with --memory-per-instance."""
     each = request.memory_per_instance_bytes
     if each is None or not topology.nodes:
-        return Room()
+        return MemoryCapacity()
     pools: list[tuple[frozenset[int], list[int]]] = []
     for at, domain in enumerate(domains):
         nodes = memory.nodes(core.node for core in domain.cores)
@@ -134,10 +134,10 @@ def memory_room(topology: Topology, request: Request, domains: Sequence[Domain],
         pools.append((nodes.union(*(p[0] for p in touching)), [at, *(i for p in touching for i in p[1])]))
     held = [sum(topology.by_node[node].memory_bytes for node in nodes) // each for nodes, _ in pools]
     pool_of = {at: i for i, (_, members) in enumerate(pools) for at in members}
-    return Room(tuple(pool_of[at] for at in range(len(domains))), tuple(held))
+    return MemoryCapacity(tuple(pool_of[at] for at in range(len(domains))), tuple(held))
 
 
-def _equal(layout: Layout, size: Size) -> list[list[Core]]:
+def _equal(layout: Layout, size: RequestedSize) -> list[list[Core]]:
     """Slices of one size: inside domains where they fit, else of whole domains that are near each other."""
     sizes = layout.sizes
     count, each = size.count, size.cores
@@ -162,7 +162,7 @@ def _equal(layout: Layout, size: Size) -> list[list[Core]]:
     placed: list[tuple[int, list[list[Core]]]] = []
     for members, here in zip(layout.parents, layout.share_parents(count, each, strategy), strict=True):
         inner = [sizes[at] for at in members]
-        room = layout.room.of(members) if len(layout.parents) == 1 else Room()
+        room = layout.room.of(members) if len(layout.parents) == 1 else MemoryCapacity()
         inside = min(here, capacity(inner, each, room))
         for at, amount in zip(members, spread(inner, each, inside, room, strategy), strict=True):
             if amount:

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ipexlaunch.doctor.finding import Evidence, Finding
-from ipexlaunch.doctor.host_facts import CachedFile, Facts, Interpreter, Library, MemoryPolicy, Space
-from ipexlaunch.doctor.host_files_read import HostFiles, Reading
+from ipexlaunch.doctor.host_facts import CachedFile, Facts, FileSystemSize, Interpreter, Library, MemoryPolicy
+from ipexlaunch.doctor.host_files_read import FileText, HostFiles
 from ipexlaunch.doctor.run_checks import PATHS, examine
 from ipexlaunch.machine.topology import Cpu, Node, Topology
 
@@ -117,7 +117,7 @@ def host_files(changes: Mapping[str, str | None] | None = None, live: bool = Tru
             texts.pop(name, None)
             if text is not None:
                 texts[name] = text
-    return HostFiles({path: Reading(path, text) for path, text in texts.items()}, PATHS, live=live)
+    return HostFiles({path: FileText(path, text) for path, text in texts.items()}, PATHS, live=live)
 
 
 def facts(changes: Mapping[str, str | None] | None = None, **other: Any) -> Facts:
@@ -134,7 +134,7 @@ def facts(changes: Mapping[str, str | None] | None = None, **other: Any) -> Fact
         interpreter=Interpreter(
             path="/env/bin/python", version="3.11", packages={"torch": Evidence("/env/torch.dist-info", "2.13.0+cpu")}
         ),
-        shared_memory=Space("/dev/shm", 64 * GIB, 63 * GIB),
+        shared_memory=FileSystemSize("/dev/shm", 64 * GIB, 63 * GIB),
         numa_package=None,
         memory_limit=None,
         amx_refusal="",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.doctor.host_facts import MemoryLimit, MemoryPolicy, Space
+from ipexlaunch.doctor.host_facts import FileSystemSize, MemoryLimit, MemoryPolicy
 from ipexlaunch.machine.topology import Node
 from tests.doctor.hosts import GIB, STATUS, answer, machine
 
@@ -93,10 +93,10 @@ def test_a_memory_table_with_words_for_numbers_is_unknown() -> None:
 
 
 def test_dockers_default_shared_memory_is_too_small() -> None:
-    found = answer("shared-memory", shared_memory=Space("/dev/shm", 64 << 20, 64 << 20))
+    found = answer("shared-memory", shared_memory=FileSystemSize("/dev/shm", 64 << 20, 64 << 20))
     assert found.severity == "warning"
     assert "64 MiB" in found.message
-    assert answer("shared-memory", shared_memory=Space("/dev/shm", 2 * GIB, 2 * GIB)).severity == "ok"
+    assert answer("shared-memory", shared_memory=FileSystemSize("/dev/shm", 2 * GIB, 2 * GIB)).severity == "ok"
 
 
 @pytest.mark.parametrize(("limit_bytes", "severity"), [(128 * GIB, "ok"), (1 << 40, "ok"), (16 * GIB, "note")])

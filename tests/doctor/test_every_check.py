@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.doctor.finding import SEVERITIES, Finding, worst
+from ipexlaunch.doctor.finding import SEVERITIES, Finding, worst_severity
 from ipexlaunch.doctor.host_facts import Facts
-from ipexlaunch.doctor.host_files_read import HostFiles, Reading, Unread
+from ipexlaunch.doctor.host_files_read import FileText, HostFiles, Unread
 from ipexlaunch.doctor.run_checks import CHECKS, PATHS, examine
 from tests.doctor.hosts import HEALTHY, facts, host_files
 
@@ -170,14 +170,14 @@ def test_a_path_that_nobody_reads_is_a_bug_and_not_a_missing_file() -> None:
 
 def test_readings_come_in_the_order_of_their_numbers() -> None:
     paths = [f"/x/policy{number}/y" for number in (10, 2, 1)]
-    files = HostFiles({path: Reading(path, "1") for path in paths}, ["/x/policy*/y"], live=True)
+    files = HostFiles({path: FileText(path, "1") for path in paths}, ["/x/policy*/y"], live=True)
     assert [reading.path for reading in files.matching("/x/policy*/y")] == list(reversed(paths))
 
 
 def test_the_worst_severity_leads() -> None:
     found = [Finding(severity=severity, message="x") for severity in ("ok", "warning", "note")]
-    assert worst(found) == "warning"
-    assert worst([]) == "ok"
+    assert worst_severity(found) == "warning"
+    assert worst_severity([]) == "ok"
     assert list(SEVERITIES) == ["ok", "note", "unknown", "warning", "problem"]
 
 

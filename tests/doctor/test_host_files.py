@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor.host_files_read import MISSING, Reading, Unread
+from ipexlaunch.doctor.host_files_read import MISSING, FileText, Unread
 from ipexlaunch.doctor.read import read_environment, read_host_files
 from ipexlaunch.doctor.read.host_files import LONGEST_BYTES
 from ipexlaunch.doctor.run_checks import PATHS
@@ -17,7 +17,7 @@ from tests.doctor.trees import write_tree
 SWAPS = "/proc/swaps"
 
 
-def read(root: Path, path: str = SWAPS) -> Reading:
+def read(root: Path, path: str = SWAPS) -> FileText:
     return read_host_files(str(root), PATHS).read(path)
 
 
@@ -45,7 +45,7 @@ def test_a_root_with_wild_cards_in_its_name_is_a_name(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_missing(tmp_path: Path) -> None:
-    assert read(tmp_path) == Reading(SWAPS, problem=MISSING)
+    assert read(tmp_path) == FileText(SWAPS, problem=MISSING)
     assert read(tmp_path).is_missing
 
 
@@ -63,12 +63,12 @@ def test_a_file_that_is_no_text_or_endless_says_so(tmp_path: Path, data: bytes, 
 
 def test_of_the_long_files_the_beginning_is_enough(tmp_path: Path) -> None:
     write_tree(tmp_path, {"/proc/cpuinfo": "flags: avx2\n" * LONGEST_BYTES})
-    assert len(read(tmp_path, "/proc/cpuinfo").need_text()) <= LONGEST_BYTES
+    assert len(read(tmp_path, "/proc/cpuinfo").require_text()) <= LONGEST_BYTES
 
 
 def test_a_list_that_ends_in_a_nul_is_text(tmp_path: Path) -> None:
     write_tree(tmp_path, {"/sys/devices/system/cpu/online": b"0-3\n\0"})
-    assert read(tmp_path, "/sys/devices/system/cpu/online").need_ids() == frozenset(range(4))
+    assert read(tmp_path, "/sys/devices/system/cpu/online").require_ids() == frozenset(range(4))
 
 
 def test_a_folder_a_pipe_and_a_looping_link_say_so(tmp_path: Path) -> None:

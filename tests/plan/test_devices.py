@@ -16,7 +16,7 @@ from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.exports import Work, export_plan
+from ipexlaunch.plan.exports import Workload, export_plan
 from ipexlaunch.plan.numactl import numactl_lines
 from ipexlaunch.plan.plan_file import PlanFileError, read_checked_plan, read_plan, write_plan
 
@@ -195,12 +195,12 @@ def test_exports_carry_the_accelerator_where_numbers_mean_the_same() -> None:
     plan = made("2s 8c 2xpu", device="xpu")
     assert [line.split()[2] for line in numactl_lines(plan)] == ["ZE_AFFINITY_MASK=0", "ZE_AFFINITY_MASK=1"]
     for kind in ("numactl", "systemd", "slurm"):
-        text = "".join(file.text for file in export_plan(kind, plan, Work(program=("/usr/bin/python3", "a.py"))))
+        text = "".join(file.text for file in export_plan(kind, plan, Workload(program=("/usr/bin/python3", "a.py"))))
         assert "ZE_AFFINITY_MASK=1" in text
         assert "IPEXLAUNCH_ACCELERATOR=xpu:1" in text
     for kind in ("docker", "kubernetes"):
         with pytest.raises(RequestError, match="numbers the accelerators that it is given anew"):
-            export_plan(kind, plan, Work(program=("image",)))
+            export_plan(kind, plan, Workload(program=("image",)))
 
 
 def test_what_a_batch_system_hands_out_is_all_that_is_planned_with() -> None:

@@ -17,7 +17,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.probe.read_machine import probe
 from ipexlaunch.plan import Plan, Request, make_plan
-from ipexlaunch.plan.exports import EXPORTS, Work, export_plan
+from ipexlaunch.plan.exports import EXPORTS, Workload, export_plan
 from ipexlaunch.plan.numactl import numactl_lines, numactl_words
 from tests.plan.machines import machine
 from tests.plan.slurm import cluster
@@ -27,7 +27,7 @@ TOKENS = ["/usr/bin/env", "python3", "a b.py", "--x=$HOME", 'quo"te', "100%", "i
 
 
 def text_of(kind: str, plan: Plan = PLAN, program: list[str] | None = None, **variables: str) -> str:
-    (file,) = export_plan(kind, plan, Work(program=tuple(program or ()), variables=variables))
+    (file,) = export_plan(kind, plan, Workload(program=tuple(program or ()), variables=variables))
     return file.text
 
 
@@ -94,7 +94,7 @@ def test_lines_for_a_machine_without_nodes_use_taskset() -> None:
 @pytest.mark.parametrize("policy", ["bind", "preferred", "interleave", "local", "none", "weighted-interleave"])
 def test_systemd_accepts_the_units(policy: str, tmp_path: Path) -> None:
     plan = make_plan(machine([8, 8]), Request(ninstances=2, memory_policy=policy))  # type: ignore[arg-type]
-    files = export_plan("systemd", plan, Work(program=tuple(TOKENS)))
+    files = export_plan("systemd", plan, Workload(program=tuple(TOKENS)))
     assert [file.name for file in files] == [
         "ipexlaunch.target", "ipexlaunch.slice", "ipexlaunch-0.service", "ipexlaunch-1.service",
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def test_systemd_accepts_the_units(policy: str, tmp_path: Path) -> None:
 
 
 def test_systemd_units_name_cpus_and_nodes() -> None:
-    texts = {file.name: file.text for file in export_plan("systemd", PLAN, Work(program=("/bin/true",)))}
+    texts = {file.name: file.text for file in export_plan("systemd", PLAN, Workload(program=("/bin/true",)))}
     assert "AllowedCPUs=4-7\n" in texts["ipexlaunch-1.service"]
     assert "NUMAPolicy=bind\nNUMAMask=0\n" in texts["ipexlaunch-1.service"]
     assert "AllowedCPUs=0-15\n" in texts["ipexlaunch.slice"]
@@ -122,7 +122,7 @@ def test_systemd_units_name_cpus_and_nodes() -> None:
 @pytest.mark.parametrize("program", [[], ["python3"]])
 def test_systemd_needs_a_whole_path(program: list[str]) -> None:
     with pytest.raises(RequestError, match="whole path"):
-        export_plan("systemd", PLAN, Work(program=tuple(program)))
+        export_plan("systemd", PLAN, Workload(program=tuple(program)))
 
 
 def test_slurm_masks_are_the_cpus() -> None:
@@ -218,7 +218,7 @@ def test_the_kubernetes_manifest_asks_for_instances_of_this_size() -> None:
 def test_kubernetes_cannot_have_unequal_instances() -> None:
     plan = make_plan(machine([8, 8]), Request(ninstances=3, greedy=True))
     with pytest.raises(RequestError, match="4 to 8 cpus"):
-        export_plan("kubernetes", plan, Work())
+        export_plan("kubernetes", plan, Workload())
 
 
 def test_only_the_chosen_instances_are_exported() -> None:
@@ -266,7 +266,7 @@ def test_every_instance_has_its_own_words_and_variables(kind: str, tool: str, wr
 
 
 def test_systemd_units_have_their_own_words_and_variables() -> None:
-    work = Work(
+    work = Workload(
         program=("/bin/echo", "r-{index}", "100% $HOME"), variables={"OUT": 'o-{index} 5% $x "q"'}, first_port=7000
     )
     texts = {file.name: file.text for file in export_plan("systemd", PLAN, work)}

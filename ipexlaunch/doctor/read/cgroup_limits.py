@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import MemoryLimit
-from ipexlaunch.doctor.host_files_read import Reading, Unread
+from ipexlaunch.doctor.host_files_read import FileText, Unread
 from ipexlaunch.doctor.read.host_files import read_file
 
 NAMES = ("memory.max", "memory.high", "memory.limit_in_bytes")
@@ -57,5 +57,5 @@ def read_throttling(root: str, quota_files: Iterable[str]) -> Iterator[Evidence]
             yield Evidence(reading.path, ", ".join(stopped))
 
 
-def _read(root: str, path: str) -> Reading:
+def _read(root: str, path: str) -> FileText:
     return read_file(root.rstrip("/") + path, path)

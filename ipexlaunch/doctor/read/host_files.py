@@ -8,7 +8,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ipexlaunch.doctor.host_files_read import MISSING, HostFiles, Reading, Unread
+from ipexlaunch.doctor.host_files_read import MISSING, FileText, HostFiles, Unread
 from ipexlaunch.machine.proc_files import is_stand_in
 
 LONGEST_BYTES = 1 << 18
@@ -26,7 +26,7 @@ def read_host_files(root: str, patterns: Sequence[str]) -> HostFiles:
         patterns: paths as on the host, with `*` for one part of a name.
     """
     root, live = root.rstrip("/"), is_live(root)
-    readings: dict[str, Reading] = {}
+    readings: dict[str, FileText] = {}
     for pattern in patterns:
         found = glob.glob(glob.escape(root) + pattern) if "*" in pattern else [root + pattern]
         for path in found:
@@ -42,7 +42,7 @@ def is_live(root: str) -> bool:
     return os.path.realpath(root or "/") == "/"
 
 
-def read_file(path: str, shown: str) -> Reading:
+def read_file(path: str, shown: str) -> FileText:
     """One file.
 
     Args:
@@ -54,20 +54,20 @@ def read_file(path: str, shown: str) -> Reading:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return Reading(shown, problem="it is not a regular file")
+                return FileText(shown, problem="it is not a regular file")
             data = _read_some(descriptor)
         finally:
             os.close(descriptor)
     except FileNotFoundError:
-        return Reading(shown, problem=MISSING)
+        return FileText(shown, problem=MISSING)
     except OSError as error:
-        return Reading(shown, problem=f"it cannot be read ({error.strerror})")
+        return FileText(shown, problem=f"it cannot be read ({error.strerror})")
     if len(data) > LONGEST_BYTES and shown not in BEGINNING_IS_ENOUGH:
-        return Reading(shown, problem=f"it is longer than {LONGEST_BYTES} bytes")
+        return FileText(shown, problem=f"it is longer than {LONGEST_BYTES} bytes")
     data = data[:LONGEST_BYTES]
     if b"\0" in data.rstrip(b"\0\n"):
-        return Reading(shown, problem="it is not text")
-    return Reading(shown, text=data.rstrip(b"\0").decode(errors="replace"))
+        return FileText(shown, problem="it is not text")
+    return FileText(shown, text=data.rstrip(b"\0").decode(errors="replace"))
 
 
 def _read_some(descriptor: int) -> bytes:

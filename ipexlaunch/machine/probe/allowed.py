@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from ipexlaunch.machine.probe.cgroups import Group, own_groups
+from ipexlaunch.machine.probe.cgroups import Cgroup, own_groups
 from ipexlaunch.machine.probe.kernel_text import parse_ids, printable, shortened
 from ipexlaunch.machine.probe.tree import Tree
 from ipexlaunch.machine.topology import Limit
@@ -92,7 +92,7 @@ def _affinity(tree: Tree) -> Iterator[Limit]:
         yield Limit(kind="affinity", file=STATUS, cpus=cpus, nodes=nodes)
 
 
-def _cpuset(tree: Tree, group: Group) -> Limit | None:
+def _cpuset(tree: Tree, group: Cgroup) -> Limit | None:
     """The cpuset that holds the process: the nearest level that has files, because each lies in the one above."""
     if not group.controls("cpuset"):
         return None
@@ -104,7 +104,7 @@ def _cpuset(tree: Tree, group: Group) -> Limit | None:
     return Limit(kind="cpuset", file=printable(file or other), cpus=cpus, nodes=nodes)
 
 
-def _nearest(tree: Tree, group: Group, names: Collection[str], noun: str) -> tuple[frozenset[int] | None, str]:
+def _nearest(tree: Tree, group: Cgroup, names: Collection[str], noun: str) -> tuple[frozenset[int] | None, str]:
     """The ids in the nearest of a group's files of these names, and its path; None where there is none."""
     for directory in group.levels:
         for name in names:
@@ -117,7 +117,7 @@ def _nearest(tree: Tree, group: Group, names: Collection[str], noun: str) -> tup
     return None, ""
 
 
-def _quotas(tree: Tree, group: Group) -> Iterator[Limit]:
+def _quotas(tree: Tree, group: Cgroup) -> Iterator[Limit]:
     if not group.controls("cpu"):
         return
     for directory in group.levels:
@@ -150,7 +150,7 @@ def _legacy_quota(tree: Tree, directory: str, path: str) -> float | None:
     return quota / period
 
 
-def _memory(tree: Tree, group: Group) -> Iterator[Limit]:
+def _memory(tree: Tree, group: Cgroup) -> Iterator[Limit]:
     """Beyond memory.max the kernel kills, beyond memory.high it stops whoever asks for more."""
     if not group.controls("memory"):
         return
@@ -161,7 +161,7 @@ def _memory(tree: Tree, group: Group) -> Iterator[Limit]:
                 yield Limit(kind="memory", file=printable(f"{directory}/{name}"), memory_bytes=amount)
 
 
-def _huge_pages(tree: Tree, group: Group, page_sizes: Collection[int]) -> Iterator[Limit]:
+def _huge_pages(tree: Tree, group: Cgroup, page_sizes: Collection[int]) -> Iterator[Limit]:
     if not group.controls("hugetlb"):
         return
     for size in sorted(page_sizes):

@@ -26,7 +26,7 @@ LARGEST_PATH = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class Cgroup:
     """One hierarchy and our place in it."""
 
     unified: bool
@@ -77,7 +77,7 @@ USUAL_MOUNTS = {
 """A file to the mount that it gives away, for saved trees without a mount table."""
 
 
-def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Group, ...]:
+def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Cgroup, ...]:
     """Our place in every hierarchy that has one of the wanted controllers.
 
     A hierarchy may be mounted several times (containers inside containers, saved trees that hold one of the places):
@@ -88,7 +88,7 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Group,
         return ()
     paths = _own_paths(tree)
     assumed = not tree.live and not tree.tells(OWN_GROUPS)
-    found: dict[str, list[Group]] = {}
+    found: dict[str, list[Cgroup]] = {}
     for mount in mounts:
         unified = mount.kind == "cgroup2"
         controllers = frozenset(("cpuset",)) if mount.kind == "cpuset" else mount.options & wanted
@@ -101,7 +101,7 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Group,
         )
         if path is None and not assumed:
             continue
-        group = Group(
+        group = Cgroup(
             unified=unified,
             controllers=controllers,
             v2_mode="cpuset_v2_mode" in mount.options,
@@ -120,7 +120,7 @@ def assumed_groups(tree: Tree) -> bool:
     return any(group.assumed and any(map(has_files, group.levels)) for group in own_groups(tree))
 
 
-def _shown(tree: Tree, groups: list[Group]) -> Group:
+def _shown(tree: Tree, groups: list[Cgroup]) -> Cgroup:
     """Of one hierarchy's mounts the first that has files at our place or above it; the first where none has."""
     if len(groups) == 1:
         return groups[0]

@@ -39,7 +39,7 @@ def cpu_directories(tree: Tree) -> frozenset[int]:
     return ids
 
 
-def untold(tree: Tree, cpus: Sequence[Cpu]) -> str:
+def unknown_topology(tree: Tree, cpus: Sequence[Cpu]) -> str:
     """What no file tells of cores and sockets, and what is assumed instead; empty where they are told.
 
     gVisor has cpuN directories with nothing in them, some boards and cut trees no topology directories.

@@ -11,7 +11,7 @@ from ipexlaunch.machine.probe.accelerators import read_accelerators
 from ipexlaunch.machine.probe.allowed import STATUS, memory_limits, read_limits, tightest_memory, tightest_quota
 from ipexlaunch.machine.probe.cgroups import assumed_groups
 from ipexlaunch.machine.probe.cpu_model import read_cpu_model
-from ipexlaunch.machine.probe.cpus import cpu_directories, read_cpus, smt_control, untold
+from ipexlaunch.machine.probe.cpus import cpu_directories, read_cpus, smt_control, unknown_topology
 from ipexlaunch.machine.probe.kinds import unlike_cores
 from ipexlaunch.machine.probe.nodes import nodes_with_memory, read_nodes
 from ipexlaunch.machine.probe.online import online_cpus
@@ -88,7 +88,7 @@ def _described(tree: Tree, source: str) -> Topology:
 
 def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits: tuple[Limit, ...]) -> Iterator[str]:
     """What is not told, and what is assumed instead."""
-    sockets_and_cores = untold(tree, cpus)
+    sockets_and_cores = unknown_topology(tree, cpus)
     if tree.empty:
         files = sorted({re.sub(r"(?<=[a-z])\d+(?=/)", "*", path) for path in tree.empty})
         few = ", ".join(files[:MOST_NAMED]) + f" and {len(files) - MOST_NAMED} others" * (len(files) > MOST_NAMED)

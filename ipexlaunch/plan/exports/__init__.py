@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ipexlaunch.plan.exports.containers import docker_script, kubernetes_manifest
-from ipexlaunch.plan.exports.exported import Exported, Work
+from ipexlaunch.plan.exports.exported import ExportFile, Workload
 from ipexlaunch.plan.exports.shell import numactl_script
 from ipexlaunch.plan.exports.slurm import slurm_script
 from ipexlaunch.plan.exports.systemd import systemd_units
 from ipexlaunch.plan.plan import Plan
 
-__all__ = ["EXPORTS", "Exported", "Work", "export_plan"]
+__all__ = ["EXPORTS", "ExportFile", "Workload", "export_plan"]
 
-_WRITERS: dict[str, Callable[[Plan, Work], tuple[Exported, ...]]] = {
+_WRITERS: dict[str, Callable[[Plan, Workload], tuple[ExportFile, ...]]] = {
     "numactl": numactl_script,
     "systemd": systemd_units,
     "slurm": slurm_script,
@@ -24,7 +24,7 @@ _WRITERS: dict[str, Callable[[Plan, Work], tuple[Exported, ...]]] = {
 EXPORTS = tuple(_WRITERS)
 
 
-def export_plan(kind: str, plan: Plan, work: Work) -> tuple[Exported, ...]:
+def export_plan(kind: str, plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
     """The files that make another tool start the plan's instances.
 
     Args:

@@ -10,8 +10,8 @@ import shlex
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan.exports.exported import (
-    Exported,
-    Work,
+    ExportFile,
+    Workload,
     headline,
     refuse_accelerators,
     refuse_names,
@@ -22,7 +22,7 @@ from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import fill_template
 
 
-def docker_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
+def docker_script(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
     """A script that starts one container for each instance; the program is the image, with its command.
 
     --cpuset-mems binds memory without CAP_SYS_NICE, which set_mempolicy would need inside the container.
@@ -36,10 +36,10 @@ def docker_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
         line = f"{shlex.join(_docker_words(plan, instance, work))} {work.shell_words(plan, instance)}"
         fill = work.fill_arguments(plan, instance)
         lines.append(f"(\n{fill}\n{line}\n)" if fill else line)
-    return (Exported("run-containers.sh", text_of(lines), executable=True),)
+    return (ExportFile("run-containers.sh", text_of(lines), executable=True),)
 
 
-def _docker_words(plan: Plan, instance: Instance, work: Work) -> list[str]:
+def _docker_words(plan: Plan, instance: Instance, work: Workload) -> list[str]:
     words = ["docker", "run", "--detach", "--name", f"ipexlaunch-{instance.index}"]
     words.append(f"--cpuset-cpus={format_list(instance.cpus)}")
     if instance.nodes and instance.memory not in ("none", "local"):
@@ -78,7 +78,7 @@ OF_THE_POD = {"index": "$(IPEXLAUNCH_INDEX)", "count": "$(IPEXLAUNCH_COUNT)", "t
 """What `{index}` and its kind become: the kubelet puts in the pod's own variables."""
 
 
-def kubernetes_manifest(plan: Plan, work: Work) -> tuple[Exported, ...]:
+def kubernetes_manifest(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
     """A StatefulSet with as many pods as instances, and a note on what the kubelet must be told.
 
     Args:
@@ -140,7 +140,7 @@ def kubernetes_manifest(plan: Plan, work: Work) -> tuple[Exported, ...]:
         f"            limits: {{cpu: {size}{memory}}}",
     ]
     text = NOTE.format(headline=headline(plan), rows=rows) + text_of(lines)
-    return (Exported("ipexlaunch.yaml", text),)
+    return (ExportFile("ipexlaunch.yaml", text),)
 
 
 def _expanded(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Exported: one file of an export, and what all exports share."""
+"""One file of an export, and what all exports share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, value
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportFile:
     """One file."""
 
     name: str
@@ -24,7 +24,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Workload:
     """What every instance is to run; `{index}` and its kind stand for the instance's own, as in `ipexlaunch run`."""
 
     program: tuple[str, ...] = ()

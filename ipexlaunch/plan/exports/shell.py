@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from ipexlaunch.plan.exports.exported import Exported, Work, headline, usage_check
+from ipexlaunch.plan.exports.exported import ExportFile, Workload, headline, usage_check
 from ipexlaunch.plan.numactl import numactl_words
 from ipexlaunch.plan.plan import Instance, Plan
 
@@ -19,14 +19,14 @@ exit "$status"
 """
 
 
-def numactl_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
+def numactl_script(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
     """A script that starts every instance under numactl, waits for all, and fails if one fails."""
     body = [HEADER, f"# {headline(plan)}", *usage_check(work.program), "pids="]
     body += [f'{_start(plan, instance, work)} &\npids="$pids $!"' for instance in plan.chosen]
-    return (Exported("run-instances.sh", "\n".join(body) + "\n" + WAITING, executable=True),)
+    return (ExportFile("run-instances.sh", "\n".join(body) + "\n" + WAITING, executable=True),)
 
 
-def _start(plan: Plan, instance: Instance, work: Work) -> str:
+def _start(plan: Plan, instance: Instance, work: Workload) -> str:
     words = shlex.join(["env", *work.assignments(plan, instance), *numactl_words(instance)])
     fill = work.fill_arguments(plan, instance)
     line = f"{words} {work.shell_words(plan, instance)}"

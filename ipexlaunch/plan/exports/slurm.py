@@ -8,15 +8,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from ipexlaunch.plan.exports.exported import Exported, Work, fill_in_shell, headline, text_of, usage_check
-from ipexlaunch.plan.numactl import memory_words
+from ipexlaunch.plan.exports.exported import ExportFile, Workload, fill_in_shell, headline, text_of, usage_check
+from ipexlaunch.plan.numactl import memory_argv
 from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.templates import NAMES
 
 MEMORY_BINDS = {"bind": "", "preferred": "prefer,"}
 
 
-def slurm_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
+def slurm_script(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
     """A script for `sbatch run-instances.sbatch PROGRAM ...` on one whole host.
 
     Tasks differ in their threads and names, so a case on SLURM_PROCID sets each one's environment, and what
@@ -38,7 +38,7 @@ def slurm_script(plan: Plan, work: Work) -> tuple[Exported, ...]:
         f"    {_memory_bind(chosen)} \\",
         "    bash -c " + shlex.quote(_task(plan, work)) + " ipexlaunch-task " + (shlex.join(work.program) or '"$@"'),
     ]
-    return (Exported("run-instances.sbatch", text_of(lines), executable=True),)
+    return (ExportFile("run-instances.sbatch", text_of(lines), executable=True),)
 
 
 def _memory_bind(instances: Sequence[Instance]) -> str:
@@ -49,13 +49,13 @@ def _memory_bind(instances: Sequence[Instance]) -> str:
     return "--mem-bind=none"
 
 
-def _task(plan: Plan, work: Work) -> str:
+def _task(plan: Plan, work: Workload) -> str:
     """The shell program of every task: its environment and names by its number, then the real program."""
     by_numactl = _memory_bind(plan.chosen) == "--mem-bind=none"
     lines = ['case "$SLURM_PROCID" in']
     for number, instance in enumerate(plan.chosen):
         sets = " ".join(f"{k}={shlex.quote(v)}" for k, v in work.environment(plan, instance).items())
-        words = shlex.join(memory_words(instance)) if by_numactl else ""
+        words = shlex.join(memory_argv(instance)) if by_numactl else ""
         own = " ".join(f"own_{name}={value}" for name, value in work.values(plan, instance).items())
         lines.append(f"{number}) export {sets}; {own}; bind='{words}' ;;")
     # The quotes end and begin again around each name, so that the shell fills it in.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.plan.exports.exported import Exported, Work, headline, text_of
+from ipexlaunch.plan.exports.exported import ExportFile, Workload, headline, text_of
 from ipexlaunch.plan.plan import Instance, Plan
 
 NAME = "ipexlaunch"
@@ -19,7 +19,7 @@ _NEAREST = {"preferred-many": "preferred", "weighted-interleave": "interleave"}
 """systemd 252 has no word for these."""
 
 
-def systemd_units(plan: Plan, work: Work) -> tuple[Exported, ...]:
+def systemd_units(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
     """Units to copy into /etc/systemd/system; `systemctl start ipexlaunch.target` starts every instance.
 
     Raises:
@@ -38,13 +38,13 @@ def systemd_units(plan: Plan, work: Work) -> tuple[Exported, ...]:
     limits = ["[Slice]", f"AllowedCPUs={_spaced(cpus)}"]
     limits += [f"AllowedMemoryNodes={_spaced(nodes)}"] if nodes else []
     return (
-        Exported(f"{NAME}.target", text_of(target)),
-        Exported(f"{NAME}.slice", text_of(["[Unit]", "Description=Cpus and memory of the instances", "", *limits])),
-        *(Exported(s, text_of(_service(plan, i, work))) for s, i in zip(services, plan.chosen, strict=True)),
+        ExportFile(f"{NAME}.target", text_of(target)),
+        ExportFile(f"{NAME}.slice", text_of(["[Unit]", "Description=Cpus and memory of the instances", "", *limits])),
+        *(ExportFile(s, text_of(_service(plan, i, work))) for s, i in zip(services, plan.chosen, strict=True)),
     )
 
 
-def _service(plan: Plan, instance: Instance, work: Work) -> list[str]:
+def _service(plan: Plan, instance: Instance, work: Workload) -> list[str]:
     lines = [
         "[Unit]",
         f"Description=Instance {instance.index} of {len(plan.instances)}",
