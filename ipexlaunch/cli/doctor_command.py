@@ -19,7 +19,7 @@ from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.doctor import read as doctor
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, worst_severity
 from ipexlaunch.doctor.findings_text import as_json, print_findings
-from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryLimit, MemoryPolicy
+from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryPolicy
 from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.doctor.run_checks import PATHS, examine
@@ -29,8 +29,6 @@ from ipexlaunch.launch.find_libraries import NAMES, interpreter_prefixes, librar
 from ipexlaunch.launch.try_programs import libraries_that_start
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.probe import probe
-from ipexlaunch.machine.probe.cgroups import own_groups
-from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.software import PACKAGES
 from ipexlaunch.tune.dtypes.installed_packages import versions_told
@@ -123,7 +121,7 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...], pids: t
         interpreter=interpreter,
         shared_memory=doctor.read_shared_memory() if live else SAVED,
         numa_package=doctor.read_numa_package() if live else SAVED,
-        memory_limit=_memory_limit(root),
+        memory_limit=doctor.read_own_memory_limit(root),
         throttling=() if isinstance(topology, Unread) else _throttling(root, topology),
         amx_refusal=doctor.ask_for_amx() if live else SAVED,
         existing_paths=doctor.find_preloaded(preloaded_in(variables), variables, root),
@@ -164,14 +162,6 @@ def _topology(root: str) -> Topology | Unread:
         return Unread(error.path, error.problem)
     except IpexLaunchError as error:
         return Unread(root, str(error))
-
-
-def _memory_limit(root: str) -> MemoryLimit | Unread | None:
-    try:
-        groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
-    except TopologyError as error:
-        return Unread(error.path, error.problem)
-    return doctor.read_memory_limit(root, [level for group in groups for level in group.levels])
 
 
 def _throttling(root: str, topology: Topology) -> tuple[Evidence, ...]:

@@ -138,7 +138,7 @@ def check_slurm_cpus(facts: Facts) -> Finding:
         raise CannotTell("it is not set to a list such as 72(x2),36", seen)
     index = variables.get("SLURM_NODEID", "")
     owned = per_host[int(index)] if index.isdecimal() and int(index) < len(per_host) else min(per_host)
-    ours = len(facts.files.read(STATUS).require_ids_of("Cpus_allowed_list"))
+    ours = len(facts.files.read(STATUS).require_ids("Cpus_allowed_list"))
     affinity = _status(facts, "Cpus_allowed_list")
     if ours >= owned:
         return finding("ok", f"The Slurm step has all {counted(owned, 'cpu')} that the job owns here", seen, affinity)

@@ -110,27 +110,17 @@ class FileText:
             raise CannotTell("no word stands in brackets", self.evidence)
         return str(chosen[0])
 
-    def require_ids(self) -> frozenset[int]:
-        """The ids of a text such as "0-3,8".
+    def require_ids(self, name: str = "") -> frozenset[int]:
+        """The ids of a text such as "0-3,8", or of the line "NAME: 0-3,8".
 
         Raises:
-            CannotTell: there is no text, or it is no such list.
+            CannotTell: there is no such text or line, or it holds no such list.
         """
-        return self._ids(self.require_text().rstrip("\0"), self.evidence)
-
-    def require_ids_of(self, name: str) -> frozenset[int]:
-        """The ids on the line "NAME: 0-3,8".
-
-        Raises:
-            CannotTell: there is no such line, or it holds no such list.
-        """
-        text = self.require_field(name)
-        return self._ids(text, Evidence(self.path, f"{name}: {text}"))
-
-    def _ids(self, text: str, seen: Evidence) -> frozenset[int]:
+        text = self.require_field(name) if name else self.require_text().rstrip("\0")
         try:
             return parse_list(text, self.path)
         except RequestError as error:
+            seen = Evidence(self.path, f"{name}: {text}") if name else self.evidence
             raise CannotTell(error.available, seen) from None
 
     def require_count_of(self, name: str, unit: str = "", before: str = "") -> int:

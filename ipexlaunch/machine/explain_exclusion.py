@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Limit, Topology, group_by
@@ -16,24 +16,20 @@ UNTOLD = "left out by the description of the machine"
 
 def reasons_against_cpus(topology: Topology) -> dict[int, tuple[str, ...]]:
     """Every cpu that is present or has a directory and is not allowed, ascending, to all reasons against it."""
-    online = frozenset(cpu.id for cpu in topology.cpus)
-    reasons: dict[int, tuple[str, ...]] = {}
-    for cpu in sorted((topology.present_cpus | topology.offline_cpus | online) - topology.allowed_cpus):
-        if cpu not in online and topology.view is not None:
-            reasons[cpu] = (_hidden(topology, topology.view),)
-            continue
-        if cpu not in online:
-            reasons[cpu] = ("offline" if cpu in topology.offline_cpus else "not online, without a directory",)
-            continue
-        found = [
-            f"{LIMIT_WORDS[limit.kind]} ({limit.file}: {format_list(limit.cpus)})"
-            for limit in topology.limits
-            if limit.kind in LIMIT_WORDS and limit.cpus is not None and cpu not in limit.cpus
-        ]
-        if cpu in topology.isolated_cpus:
-            found.append("isolated at boot, which keeps it out of the affinity that processes start with")
-        reasons[cpu] = tuple(found) or (UNTOLD,)
-    return reasons
+    known = topology.present_cpus | topology.offline_cpus | topology.by_cpu.keys()
+    return {cpu: tuple(_reasons_against(topology, cpu)) or (UNTOLD,) for cpu in sorted(known - topology.allowed_cpus)}
+
+
+def _reasons_against(topology: Topology, cpu: int) -> Iterator[str]:
+    if cpu not in topology.by_cpu:
+        offline = "offline" if cpu in topology.offline_cpus else "not online, without a directory"
+        yield offline if topology.view is None else _hidden(topology, topology.view)
+        return
+    for limit in topology.limits:
+        if limit.kind in LIMIT_WORDS and limit.cpus is not None and cpu not in limit.cpus:
+            yield f"{LIMIT_WORDS[limit.kind]} ({limit.file}: {format_list(limit.cpus)})"
+    if cpu in topology.isolated_cpus:
+        yield "isolated at boot, which keeps it out of the affinity that processes start with"
 
 
 def reasons_against_nodes(topology: Topology) -> dict[int, tuple[str, ...]]:

@@ -4,7 +4,7 @@ Nothing on the machine is changed by it. The judgements are in `ipexlaunch.docto
 """
 
 from ipexlaunch.doctor.read.cached_pages import read_cached_file
-from ipexlaunch.doctor.read.cgroup_limits import read_memory_limit, read_throttling
+from ipexlaunch.doctor.read.cgroup_limits import read_memory_limit, read_own_memory_limit, read_throttling
 from ipexlaunch.doctor.read.host_files import is_live, read_environment, read_host_files
 from ipexlaunch.doctor.read.inherited_policy import NUMA_MAPS, read_inherited_policy
 from ipexlaunch.doctor.read.interpreter_files import read_bundled_openmp, read_interpreter
@@ -28,6 +28,7 @@ __all__ = [
     "read_loaded_runtimes",
     "read_memory_limit",
     "read_numa_package",
+    "read_own_memory_limit",
     "read_shared_memory",
     "read_throttling",
 ]

@@ -12,12 +12,28 @@ from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import MemoryLimit
 from ipexlaunch.doctor.host_files_read import FileText, Unread
 from ipexlaunch.doctor.read.host_files import read_file
+from ipexlaunch.errors import TopologyError
+from ipexlaunch.machine.probe.cgroups import own_groups
+from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
 
 NAMES = ("memory.max", "memory.high", "memory.limit_in_bytes")
 """In cgroup v2 and v1."""
 
 NO_LIMIT_BYTES = 1 << 62
 """cgroup v1 writes its "no limit" as the largest number of whole pages, near 2**63."""
+
+
+def read_own_memory_limit(root: str) -> MemoryLimit | Unread | None:
+    """The tightest limit of this process's cgroups; `Unread` also where they cannot be told.
+
+    Args:
+        root: "/" or the folder of a saved tree.
+    """
+    try:
+        groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
+    except TopologyError as error:
+        return Unread(error.path, error.problem)
+    return read_memory_limit(root, [level for group in groups for level in group.levels])
 
 
 def read_memory_limit(root: str, folders: Iterable[str]) -> MemoryLimit | Unread | None:

@@ -16,12 +16,9 @@ from typing import Any
 from ipexlaunch import __version__
 from ipexlaunch.doctor.host_facts import Interpreter, MemoryLimit
 from ipexlaunch.doctor.host_files_read import HostFiles
-from ipexlaunch.doctor.read import read_host_files, read_interpreter, read_memory_limit
+from ipexlaunch.doctor.read import read_host_files, read_interpreter, read_own_memory_limit
 from ipexlaunch.documents.secret_values import is_secret_name, mask_variables, masked
-from ipexlaunch.errors import TopologyError
 from ipexlaunch.launch.find_libraries import interpreter_prefixes
-from ipexlaunch.machine.probe.cgroups import own_groups
-from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
 from ipexlaunch.machine.topology import Topology
 
 SCHEMA = "ipexlaunch/environment/1"
@@ -107,11 +104,7 @@ def _governors(files: HostFiles) -> dict[str, int]:
 
 
 def _memory_limit(root: str) -> MemoryLimit | None:
-    try:
-        groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
-    except TopologyError:
-        return None  # the doctor says what is wrong with it; here it is only noted down
-    found = read_memory_limit(root, [level for group in groups for level in group.levels])
+    found = read_own_memory_limit(root)  # the doctor says what is wrong with it; here it is only noted down
     return found if isinstance(found, MemoryLimit) else None
 
 
