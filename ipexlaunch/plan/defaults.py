@@ -27,11 +27,11 @@ class DefaultSplit:
 
     count: int
     """0 where not even one instance has its memory."""
-    cores: int | None
+    cores: int | None = None
     """Of each instance; None for the largest that all can have."""
     rule: str
     """Which rule decided, as a sentence."""
-    plain: bool
+    plain: bool = False
     """Whether it is one per node, and all that these have."""
     members: tuple[int, ...] = ()
     """Indices of the domains to use; empty for all."""
@@ -43,17 +43,10 @@ def default_split(layout: Layout) -> DefaultSplit:
     Args:
         layout: the domains, and what fits into them.
     """
-    most = capacity(layout.sizes, 1, layout.room)
-    if layout.memory_allowed is not None and layout.request.memory_per_instance_bytes:
-        most = min(most, layout.memory_allowed.instances(layout.request.memory_per_instance_bytes))
+    most = layout.at_most(capacity(layout.sizes, 1, layout.room))
     split = _one_each(layout) if layout.request.throughput_mode else _by_nodes(layout, most)
     if most < split.count:
-        split = DefaultSplit(
-            count=most,
-            cores=None,
-            rule=f"memory holds {counted(most, 'instance')} (--memory-per-instance)",
-            plain=False,
-        )
+        split = DefaultSplit(count=most, rule=f"memory holds {counted(most, 'instance')} (--memory-per-instance)")
     paid = cpus_paid_for(layout.topology)
     if layout.request.throughput_mode or not split.count or paid is None:
         return split
@@ -72,7 +65,7 @@ def _by_nodes(layout: Layout, most: int) -> DefaultSplit:
     fewest, total = len(sizes), sum(sizes)
     if len(set(sizes)) == 1 or most < fewest:
         rule = f"nothing else was asked for: one instance per {noun}, all equal"
-        return DefaultSplit(count=fewest, cores=None, rule=rule, plain=True)
+        return DefaultSplit(count=fewest, rule=rule, plain=True)
     last = min(MOST_PER_DOMAIN * fewest, most)
     used = {}
     for count in range(fewest, last + 1):
@@ -82,15 +75,10 @@ def _by_nodes(layout: Layout, most: int) -> DefaultSplit:
             words = f"the first number from {fewest} on whose equal split inside {noun}s {enough}"
             if count == fewest:
                 words = f"one instance per {noun}, which {enough}"
-            return DefaultSplit(
-                count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=count == fewest
-            )
+            return DefaultSplit(count=count, rule=_unlike(layout, words, used[count]), plain=count == fewest)
     count = max(used, key=lambda n: (used[n], -n))
-    words = (
-        f"no number of equal instances from {fewest} to {last} uses {ENOUGH_PERCENT} % of the cores inside {noun}s, "
-        f"{count} uses most"
-    )
-    return DefaultSplit(count=count, cores=None, rule=_unlike(layout, words, used[count]), plain=False)
+    words = f"no number of equal instances from {fewest} to {last} uses {ENOUGH_PERCENT} % of the cores inside {noun}s"
+    return DefaultSplit(count=count, rule=_unlike(layout, f"{words}, {count} uses most", used[count]))
 
 
 def _unlike(layout: Layout, words: str, used: int) -> str:
@@ -133,7 +121,6 @@ def _within_quota(layout: Layout, split: DefaultSplit, paid: int, most: int) -> 
         groups = nearest_groups(layout.sizes, layout.distances, 1, 1, members=[count])
         members = tuple(groups[0]) if groups else ()
     threads = f" of {siblings} threads" if siblings > 1 else ""
-    rule = f"{quota_words(layout.topology)} pays for {counted(paid, 'thread')}: {counted(count, 'instance')} of "
-    return DefaultSplit(
-        count=count, cores=each, rule=f"{rule}{counted(each, 'core')}{threads}", plain=False, members=members
-    )
+    size_words = f"{counted(count, 'instance')} of {counted(each, 'core')}{threads}"
+    rule = f"{quota_words(layout.topology)} pays for {counted(paid, 'thread')}: {size_words}"
+    return DefaultSplit(count=count, cores=each, rule=rule, members=members)

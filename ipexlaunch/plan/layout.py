@@ -169,6 +169,11 @@ class Layout:
         kept = tuple(self.domains[at] for at in members)
         return replace(self, domains=kept, parents=(tuple(range(len(kept))),), room=self.room.of(members))
 
+    def at_most(self, count: int) -> int:
+        """So many instances, or what the cgroup's memory holds of them."""
+        each = self.request.memory_per_instance_bytes
+        return count if each is None or self.memory_allowed is None else min(count, self.memory_allowed.instances(each))
+
     def without_memory_limit(self) -> Layout:
         """The same layout for instances that need no memory."""
         request = replace(self.request, memory_per_instance_bytes=None)

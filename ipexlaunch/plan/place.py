@@ -59,21 +59,18 @@ def place(topology: Topology, request: Request, usable: Usable, memory: MemoryMa
     domains = domains_of(cores, scope)
     size = asked_size(request, domains)
     if size.count is not None and size.count > len(cores):
-        raise PlanError(
-            f"plan {counted(size.count, 'instance')}",
-            f"{describe_sizes(domains)}{usable.left_out()}",
-            f"ask for {counted(len(cores), 'instance')} at most: a core serves one instance",
-        )
+        hint = f"ask for {counted(len(cores), 'instance')} at most: a core serves one instance"
+        there = f"{describe_sizes(domains)}{usable.left_out()}"
+        raise PlanError(f"plan {counted(size.count, 'instance')}", there, hint)
     layout = layout_for(topology, request, usable, memory)
-    slices = _greedy(layout, size.count or _greedy_count(layout)) if size.greedy else _equal(layout, size)
+    slices = _greedy(layout, size.count) if size.greedy else _equal(layout, size)
     each = request.memory_per_instance_bytes
     needs = [memory.nodes(core.node for core in part) for part in slices]
     if each is not None and topology.nodes and not memory_suffices(topology, needs, each):
-        raise PlanError(  # nodes that share a memory node, in ways that the arithmetic of domains does not see
-            f"give {format_bytes(each)} to each of {counted(len(slices), 'instance')}",
-            f"they share the memory of nodes {format_list(frozenset().union(*needs))}",
-            "ask for fewer instances, or less memory for each",
-        )
+        # Nodes share a memory node, in ways that the arithmetic of domains does not see.
+        wanted = f"give {format_bytes(each)} to each of {counted(len(slices), 'instance')}"
+        there = f"they share the memory of nodes {format_list(frozenset().union(*needs))}"
+        raise PlanError(wanted, there, "ask for fewer instances, or less memory for each")
     return slices
 
 
@@ -148,7 +145,7 @@ def _equal(layout: Layout, size: RequestedSize) -> list[list[Core]]:
             layout = layout.only(split.members)
             sizes = layout.sizes
     elif count is None and each is not None:
-        count = _at_most(layout, capacity(sizes, each, layout.room) or layout.most_groups(each))
+        count = layout.at_most(capacity(sizes, each, layout.room) or layout.most_groups(each))
     if not count:
         raise layout.does_not_fit(1, each)
     if each is None:
@@ -181,29 +178,12 @@ def _cores_of(layout: Layout, group: Sequence[int]) -> list[Core]:
     return sorted((core for at in group for core in layout.domains[at].cores), key=lambda core: core.id)
 
 
-def _at_most(layout: Layout, count: int) -> int:
-    """So many instances, or what the cgroup's memory holds of them."""
-    each = layout.request.memory_per_instance_bytes
-    if each is None or layout.memory_allowed is None:
-        return count
-    return min(count, layout.memory_allowed.instances(each))
-
-
-def _greedy_count(layout: Layout) -> int:
-    """One per domain, as far as the cgroup's memory holds them.
-
-    Raises:
-        PlanError: it holds none.
-    """
-    count = _at_most(layout, len(layout.domains))
-    if not count:
-        raise layout.does_not_fit(1, None)
-    return count
-
-
-def _greedy(layout: Layout, count: int) -> list[list[Core]]:
+def _greedy(layout: Layout, asked: int | None) -> list[list[Core]]:
     """Slices that use every core, their sizes as near each other as the domains allow."""
     sizes = layout.sizes
+    count = asked or layout.at_most(len(sizes))
+    if not count:
+        raise layout.does_not_fit(1, None)
     if count >= len(sizes):
         given = apportion(sizes, count)
         if not layout.room.holds(given):
