@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Topology
+from ipexlaunch.machine.topology import Topology, group_by
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Usable, usable_cores
 from ipexlaunch.plan.defaults import default_split
@@ -190,31 +190,25 @@ def _idle(topology: Topology, plan: Plan, usable: Usable, layout: Layout | None)
     if not plan.idle_cpus:
         return ["no allowed cpu is idle"]
     busy = topology.cores_of(plan.used_cpus)
-    by_reason: dict[tuple[str, str], set[int]] = {}
-    places: dict[tuple[str, str], list[Domain]] = {}
     left_over = {} if layout is None else _left_over(topology, plan, layout)
-    for cpu in sorted(plan.idle_cpus):
-        core = topology.by_cpu[cpu].core
-        reason = usable.out.get(cpu, "")
-        domain = None
+
+    def why(cpu: int) -> tuple[str, str]:
+        """How many cores of its domain are left over, or "", and the reason."""
+        core, reason = topology.by_cpu[cpu].core, usable.out.get(cpu, "")
         if reason in OUT:
-            key = ("", OUT[reason])
-        elif core in busy:
-            added = reason == "sibling"
-            key = ("", SIBLING if added else "siblings that would make instances unequal")
-        elif core in left_over:
-            domain, *words = left_over[core]
-            key = (words[0], words[1])
-        else:
-            key = ("", "in no group" if plan.request.groups else "in no instance of this plan")
-        by_reason.setdefault(key, set()).add(cpu)
-        if domain is not None and domain not in places.setdefault(key, []):
-            places[key].append(domain)
+            return "", OUT[reason]
+        if core in busy:
+            return "", SIBLING if reason == "sibling" else "siblings that would make instances unequal"
+        if core in left_over:
+            return left_over[core][1:]
+        return "", "in no group" if plan.request.groups else "in no instance of this plan"
+
     lines = []
-    for key, cpus in sorted(by_reason.items(), key=lambda item: min(item[1])):
-        amount, why = key
-        where = f"left over, {amount} of {name_domains(places[key])}, " if key in places else ""
-        lines.append(f"idle: cpu{'s' if len(cpus) > 1 else ''} {format_list(cpus)}: {where}{why}")
+    for (amount, reason), cpus in group_by(sorted(plan.idle_cpus), why).items():
+        places = (left_over[topology.by_cpu[cpu].core][0] for cpu in cpus if amount)
+        domains = {domain.name: domain for domain in places}
+        where = f"left over, {amount} of {name_domains([*domains.values()])}, " if domains else ""
+        lines.append(f"idle: cpu{'s' if len(cpus) > 1 else ''} {format_list(cpus)}: {where}{reason}")
     return lines
 
 
