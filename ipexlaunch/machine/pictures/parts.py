@@ -15,6 +15,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Node, Topology, group_by
 from ipexlaunch.machine.wording import device_words, grouped, memory_is_known, memory_words
 
+Outer = Literal["socket", "node"]
 What = Literal["socket", "node", "memory", "l3", "group", "row"]
 """A "memory" is a node without cpus; a "row" only keeps together what it holds."""
 
@@ -71,7 +72,8 @@ def machine_parts(topology: Topology, assignment: Mapping[int, int] | None = Non
     view = _View(topology, assignment, not topology.allowed_cpus >= set(topology.by_cpu))
     nodes = group_by(topology.cpus, lambda cpu: cpu.node)
     several = any(len({cpu.socket for cpu in cpus}) > 1 for node, cpus in nodes.items() if node is not None)
-    outer, inner = ("node", "socket") if several else ("socket", "node")
+    order: tuple[Outer, Outer] = ("node", "socket") if several else ("socket", "node")
+    outer, inner = order
     memory = _homes_of_memory(topology, outer)
     places: dict[int | None, list[Cpu]] = group_by(topology.cpus, attrgetter(outer))
     tops = [_place(view, places[at], outer, inner, memory.get(at, ())) for at in sorted(places, key=_number)]
@@ -91,16 +93,15 @@ def _number(place: int | None) -> int:
     return -1 if place is None else place
 
 
-def _place(view: _View, cpus: Sequence[Cpu], outer: str, inner: str, memory: Sequence[Node]) -> Part:
+def _place(view: _View, cpus: Sequence[Cpu], outer: Outer, inner: Outer, memory: Sequence[Node]) -> Part:
     """A socket with its nodes, or a node with its sockets; merged into one part where there is one of each."""
     within: dict[int | None, list[Cpu]] = group_by(cpus, attrgetter(inner))
-    what: What = "socket" if outer == "socket" else "node"
     title = _name(outer, getattr(cpus[0], outer)) or "no node"
     if len(within) == 1:
         (place,) = within
         title = f"{title}, {_name(inner, place)}" if place is not None else title
         facts = (*_core_facts(cpus), *_memory_facts(view, cpus[0].node), *_l3_facts(view, cpus))
-        return Part(what=what, title=title, facts=facts, parts=_with_memory(view, _caches(view, cpus), memory))
+        return Part(what=outer, title=title, facts=facts, parts=_with_memory(view, _caches(view, cpus), memory))
     shared = _is_one_l3(cpus)
     parts = []
     for place in sorted(within, key=_number):
@@ -108,15 +109,11 @@ def _place(view: _View, cpus: Sequence[Cpu], outer: str, inner: str, memory: Seq
         facts = _core_facts(some) if len(some) > 1 else ()
         facts = (*facts, *(_memory_facts(view, place) if inner == "node" else ()))
         facts = (*facts, *(() if shared else _l3_facts(view, some)))
-        kind: What = "node" if inner == "node" else "socket"
-        parts.append(Part(what=kind, title=_name(inner, place), facts=facts, parts=_caches(view, some)))
+        parts.append(Part(what=inner, title=_name(inner, place), facts=facts, parts=_caches(view, some)))
     facts = (*_core_facts(cpus), *(_memory_facts(view, cpus[0].node) if outer == "node" else ()))
-    facts = (*facts, *((f"one L3 for {_both_or_all(len(within))} {inner}s",) if shared else ()))
-    return Part(what=what, title=title, facts=facts, parts=_with_memory(view, parts, memory))
-
-
-def _both_or_all(count: int) -> str:
-    return "both" if count == 2 else f"all {count}"
+    every = "both" if len(within) == 2 else f"all {len(within)}"
+    facts = (*facts, *((f"one L3 for {every} {inner}s",) if shared else ()))
+    return Part(what=outer, title=title, facts=facts, parts=_with_memory(view, parts, memory))
 
 
 def _name(what: str, number: int | None) -> str:

@@ -38,13 +38,10 @@ def parse_ids(text: str) -> frozenset[int]:
         first, dash, last = part.partition("-")
         if not (first.isdigit() and first.isascii()) or (dash and not (last.isdigit() and last.isascii())):
             raise ValueError(f"it holds {shortened(part)}, which is no id or range")
-        low, high = _whole(first), _whole(last) if dash else _whole(first)
+        low, high = _whole(first), _whole(last if dash else first)
         if high < low:
             raise ValueError(f"it holds the range {shortened(part)}, which ends before it begins")
-        if dash:
-            ids.update(range(low, high + 1))
-        else:
-            ids.add(low)
+        ids.update(range(low, high + 1))
     return frozenset(ids)
 
 
