@@ -12,7 +12,7 @@ from ipexlaunch.batch.input.lines import TO_UTF_8, TooLong, bad_line, not_utf_8,
 from ipexlaunch.batch.items import Item
 from ipexlaunch.documents.typed_text import quoted
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.plan.words import counted
+from ipexlaunch.machine.wording import counted
 
 
 class _Texts:
