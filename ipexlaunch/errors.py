@@ -30,6 +30,21 @@ class IpexLaunchError(Exception):
         return f"{text}; {self.hint}" if self.hint else text
 
 
+class UsageError(IpexLaunchError):
+    """Words of the command line that mean nothing together; the way to --help is said with it."""
+
+    def __init__(self, text: str) -> None:
+        """Keep the whole message.
+
+        Args:
+            text: what is wrong, and what would work.
+        """
+        super().__init__("", text)
+
+    def __str__(self) -> str:
+        return self.available
+
+
 class RequestError(IpexLaunchError):
     """A request that contradicts itself or cannot be read: a malformed list, two options that exclude each other."""
 

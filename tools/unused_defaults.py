@@ -33,6 +33,9 @@ FAKES = (
 RULES = ("Patience", "Rule", "BatchRules", "FeedRules")
 """Classes that keep the constants of one policy together; tests try others."""
 
+BY_NAME = ("Request",)
+"""Classes that are made of the command line's values by the names of their fields."""
+
 ALLOWED = {
     "main.argv": "the entry point takes the process's own words",
     "GivenIds.most": "a bound on memory; tests have a small one",
@@ -88,7 +91,7 @@ def main() -> int:
 
 def _problems(each: Defaulted, uses: Uses) -> list[str]:
     label = f"{each.owner}.{each.name}"
-    if label in ALLOWED or each.owner in RULES or (not each.is_field and each.name in FAKES):
+    if label in ALLOWED or each.owner in (*RULES, *BY_NAME) or (not each.is_field and each.name in FAKES):
         return []
     passed = each.position is not None and uses.positional.get(each.owner, 0) > each.position
     found = []

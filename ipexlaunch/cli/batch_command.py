@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -18,25 +19,23 @@ from ipexlaunch.batch.input.look_at_items import look_at_items
 from ipexlaunch.batch.input.open_items import ItemSource
 from ipexlaunch.batch.input.threaded_reader import FILE_READ_AHEAD, FirstItems, InputWatcher, ReadApart, first_items
 from ipexlaunch.batch.output.output_rules import OutputRules
-from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.batch.work_queue import WorkQueue
-from ipexlaunch.cli.batch_output import BatchOutput, check_output, open_output
-from ipexlaunch.cli.batch_summary import conclude
-from ipexlaunch.cli.options.batch_input import batch_rules, find_input
-from ipexlaunch.cli.options.batch_options import batch_options, output_rules
-from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps, program_reads
-from ipexlaunch.cli.options.model_options import model_job, resolved
-from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.batch_output import BatchOutput, check_output, conclude, open_output
+from ipexlaunch.cli.options.batch_input import batch_rules, find_input, output_rules
+from ipexlaunch.cli.options.batch_options import BatchOptions, FedOptions, batch_options
+from ipexlaunch.cli.options.check_files import check_overlaps, checked_command, program_arguments, program_reads
+from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
+from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
 from ipexlaunch.cli.run.built_in_workers import built_in_job
-from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.run.plan_to_run import plan_to_run
-from ipexlaunch.cli.run.replay import job_to_replay, tell_changes
+from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
+from ipexlaunch.cli.run.model_program import model_job, resolved
 from ipexlaunch.cli.run.run_launch import Feeding, run_launch
-from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import masked
-from ipexlaunch.launch.job import Job, shell_line
+from ipexlaunch.errors import UsageError
+from ipexlaunch.launch.job import Job
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.candidate import Candidate
@@ -50,21 +49,12 @@ LOST_TIME = 1.0
 """The results are what is wanted, and who else used the cores does not make them wrong."""
 
 
-@click.command(
-    name="batch",
-    cls=FileCheckedCommand,
-    context_settings={
-        "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
-        "token_normalize_func": lambda token: token.replace("_", "-"),
-    },
-)
+@checked_command("batch", takes_program=True)
 @batch_options
 @plan_options
 @run_options_where_fed(LOST_TIME)
-@click.argument("program", type=click.UNPROCESSED, required=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **options: Any) -> int:
+@program_arguments
+def batch_command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
     """Put every item of an input through a model or PROGRAM, on all instances, and write each result once.
 
     \b
@@ -75,77 +65,85 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     kills its workers goes to OUTPUT.dead.jsonl.
     """
     replayed, notes = None, tuple[str, ...]()
-    if options["replay"] is not None:
-        replayed = job_to_replay(context, program, options)
-    elif not options["input_file"]:
+    if values["replay"] is not None:
+        recorded, values = recorded_values(context, program, values)
+        replayed = job_to_replay(values["replay"], recorded)
+    elif not values["input_file"]:
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
-    elif (program is None) == (options["model"] is None):
+    elif (program is None) == (values["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
+    options = options_of(BatchOptions, context, values)
     rules = output_rules(options)
     plan, topology = plan_to_run(options)
     if replayed is None and program is not None:
         job = job_from_options(program, arguments, options)
     source = find_input(options)
     # Outside of a run a signal ends the launcher; but the interpreter takes none while it waits for a disk itself.
-    disk = DiskPatience(0.0, lambda: False, _tell)
+    disk = DiskPatience(0.0, lambda: False, tell)
     look = f"look at {rules.path}"
-    stream = None if options["dry_run"] else disk.have(lambda: check_output(rules, options), look)
-    items = None if options["dry_run"] else _checked_items(source, rules, options)
+    stream = None if options.dry_run else disk.have(lambda: check_output(rules, options), look)
+    items = None if options.dry_run else _checked_items(source, rules, options)
     if replayed is not None:
-        check_overlaps(options, program_reads(replayed))
-        tell_changes(options["replay"], replayed)
+        check_overlaps(values, program_reads(replayed))
+        tell_changes(values["replay"], replayed)
         job = replayed
-    elif program is None:
-        job, notes = model_program(plan, topology, options)
-    launch = launch_from_options(plan, job, options)
-    launch = replace(launch, notes=(*launch.notes, *notes))
-    if options["dry_run"]:
-        for worker in launch.workers:
-            click.echo(shell_line(worker))
-        return 0
+    elif options.model is not None:
+        goes_on = options.resume or options.retry_dead
+        former = partial(_candidate_of_before, options) if goes_on else None
+        job, notes = model_program(options.model, plan, topology, options, former)
+    launch = launch_from_options(plan, job, options, notes)
+    if options.dry_run:
+        return show_commands(launch)
     identity = _identity(job, source, rules, options)
-    output = disk.have(lambda: open_output(rules, stream, identity, options, _tell), f"open {rules.path}")
-    if options["retry_dead"] and not (output.journal.again and output.journal.again.count):
+    output = disk.have(lambda: open_output(rules, stream, identity, options), f"open {rules.path}")
+    if options.retry_dead and not (output.journal.again and output.journal.again.count):
         return disk.have(output.nothing_to_retry, f"finish {rules.path}")
-    if output.journal.progress.complete and not options["retry_dead"]:
+    if output.journal.progress.complete and not options.retry_dead:
         return disk.have(output.finish_former, f"finish {rules.path}")
     feeding = _feeding(source, output, items, len(launch.workers), options)
-    options["live"] = not options["no_progress"] and not output.draws_on_terminal
+    options = replace(options, live=not options.no_progress and not output.draws_on_terminal)
     return run_launch(launch, topology, options, feeding).exit_code
 
 
-def model_program(plan: Plan, topology: Topology, options: dict[str, Any]) -> tuple[Job, tuple[str, ...]]:
+def model_program(
+    model: str,
+    plan: Plan,
+    topology: Topology,
+    options: FedOptions,
+    former: Callable[[], Candidate | None] | None = None,
+) -> tuple[Job, tuple[str, ...]]:
     """The built-in worker with its model; and which candidates for it were not to be had, for the report.
 
     Args:
+        model: a transformers directory, or random:NAME.
         plan: the instances.
         topology: the machine.
-        options: the command's keyword arguments.
+        options: of the command.
+        former: what a job that is gone on with was begun with, if it may be that again.
 
     Raises:
         IpexLaunchError: the model cannot be run here.
         UsageError: the task has no results.
     """
-    described = model_job(options)
+    described = model_job(model, options, options.batch_size)
     if described.task == "forward":
-        raise click.UsageError("--task forward has no results to write; give embed, classify or generate")
-    if options.get("input_format") == "openai":
+        raise UsageError("--task forward has no results to write; give embed, classify or generate")
+    if options.input_format == "openai":
         if described.task not in TASKS:
-            raise click.UsageError(f"--format openai goes with --task {' or '.join(TASKS)}, not {described.task}")
+            raise UsageError(f"--format openai goes with --task {' or '.join(TASKS)}, not {described.task}")
         described = replace(described, requests=True)
     program = built_in_job(WORKER, options)
-    goes_on = options.get("resume") or options.get("retry_dead")
-    if goes_on and plan.request.device is None and "auto" in (options["engine"], options["dtype"]):
-        former = _candidate_of_before(options)
-        if former is not None:
-            _tell(f"{former.name}: what the job began with")
-            return replace(program, arguments=(replace(described, candidate=former).to_json(),)), ()
+    if former is not None and plan.request.device is None and "auto" in (options.engine, options.dtype):
+        candidate = former()
+        if candidate is not None:
+            tell(f"{candidate.name}: what the job began with")
+            return replace(program, arguments=(replace(described, candidate=candidate).to_json(),)), ()
     found = resolved(described, program, plan, topology, options)
-    _tell(f"{found.choice.candidate.name}: {found.choice.why}")
+    tell(f"{found.choice.candidate.name}: {found.choice.why}")
     return replace(program, arguments=(found.job.to_json(),)), found.choice.left_out
 
 
-def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
+def _candidate_of_before(options: BatchOptions) -> Candidate | None:
     """The engine and dtype that were chosen when the job began, where they are among those that may be chosen now.
 
     Another measurement may find another one the fastest by little, and a job that is gone on with may not change it.
@@ -155,26 +153,26 @@ def _candidate_of_before(options: dict[str, Any]) -> Candidate | None:
         candidate = ModelJob.from_json(before["arguments"][0]).candidate if isinstance(before, dict) else None
     except (ValueError, TypeError, KeyError, IndexError):
         return None  # of a program, or of another version: the comparison with this job says so
-    if candidate is None or options["engine"] not in ("auto", candidate.engine):
+    if candidate is None or options.engine not in ("auto", candidate.engine):
         return None
-    return candidate if options["dtype"] in ("auto", candidate.dtype) else None
+    return candidate if options.dtype in ("auto", candidate.dtype) else None
 
 
-def _checked_items(source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> FirstItems[Any] | None:
+def _checked_items(source: ItemSource, rules: OutputRules, options: BatchOptions) -> FirstItems[Any] | None:
     """Look at the input before any work, while all is as it was; a pipe's first items come back."""
-    bury_bad = options["on_bad_line"] == "dead-letter"
+    bury_bad = options.on_bad_line == "dead-letter"
     if not source.may_wait:
         source.look()
-        goes_on = options["resume"] or options["retry_dead"]
+        goes_on = options.resume or options.retry_dead
         look_at_items(lambda bury: source.items(bury_bad=bury), bury_bad=bury_bad, resume=goes_on)
         return None
     apart = ReadApart(source.items(bury_bad=bury_bad))
-    replaces = options["overwrite"] and os.path.exists(rules.path)
-    return first_items(apart, patient=replaces, tell=_tell)
+    replaces = options.overwrite and os.path.exists(rules.path)
+    return first_items(apart, patient=replaces, tell=tell)
 
 
 def _feeding(
-    source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: dict[str, Any]
+    source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: BatchOptions
 ) -> Feeding:
     """What makes the run a batch job."""
     again, done = output.journal.again, output.journal.progress.done
@@ -184,7 +182,7 @@ def _feeding(
         items = chain(piped.items, piped.rest)
     elif again is None:
         # What this run does it never reads again, so that a copy will do: the thread of the journal changes the other.
-        items = source.items(deepcopy(done).__contains__, bury_bad=options["on_bad_line"] == "dead-letter")
+        items = source.items(deepcopy(done).__contains__, bury_bad=options.on_bad_line == "dead-letter")
     else:
         # Every one that is wanted gives an item or, once more, a letter; what comes after the last is not read.
         items = islice(source.items(lambda number: number not in again, bury_bad=True), again.count)
@@ -194,7 +192,9 @@ def _feeding(
     else:
         rows = items = ReadApart(items, **FILE_READ_AHEAD)
     journal = JournalApart(output.journal, output.rules.path)
-    feeder = _feeder(items, journal, output.stream, workers, options, is_file=piped is None)
+    queue = WorkQueue(batch_rules(workers, options, attempts=options.attempts))
+    patience = FeedRules(stall_timeout_s=options.stall_timeout)
+    feeder = QueueFeeder(queue, items, journal, patience, output.stream, is_file=piped is None)
 
     def progress() -> BatchProgress:
         ended = feeder.queue.ended and feeder.input_error is None
@@ -210,29 +210,15 @@ def _feeding(
     return Feeding(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
-        stall_timeout_s=options["stall_timeout"],
-        conclude=lambda disk: conclude(feeder, output, _tell, disk, resumable=piped is None and output.stream is None),
+        stall_timeout_s=options.stall_timeout,
+        conclude=lambda disk: conclude(feeder, output, disk, resumable=piped is None and output.stream is None),
         progress=progress,
         watchers=(InputWatcher(rows, feeder.input_came),),
         takes_stdout=output.takes_stdout,
     )
 
 
-def _feeder(
-    items: Any,
-    journal: JournalApart,
-    stream: StandardOutput | None,
-    workers: int,
-    options: dict[str, Any],
-    *,
-    is_file: bool,
-) -> QueueFeeder:
-    rules = batch_rules(workers, options, attempts=options["attempts"])
-    patience = FeedRules(stall_timeout_s=options["stall_timeout"])
-    return QueueFeeder(WorkQueue(rules), items, journal, patience, stream, is_file=is_file)
-
-
-def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[str, Any]) -> dict[str, object]:
+def _identity(job: Job, source: ItemSource, rules: OutputRules, options: BatchOptions) -> dict[str, object]:
     """What the results depend on: a job that is gone on with must be the same in all of it."""
     program: dict[str, object] = {"kind": job.kind, "name": job.program, "arguments": list(job.arguments)}
     if job.kind == "script":
@@ -241,16 +227,12 @@ def _identity(job: Job, source: ItemSource, rules: OutputRules, options: dict[st
             program["sha256"] = hashlib.sha256(file.read()).hexdigest()
     if job.environment:
         program["environment"] = dict(job.environment)
-    named = ("id_field", "text_field")
-    kept = {f"--{name.replace('_', '-')}": options[name] for name in named}
+    kept = {"--id-field": options.id_field, "--text-field": options.text_field}
     program = masked(program)
-    kept |= {f"--{name}": options[name] for name in ("delimiter", "quote") if options[name] not in (None, '"')}
+    form = {"--delimiter": options.delimiter, "--quote": options.quote}
+    kept |= {name: value for name, value in form.items() if value not in (None, '"')}
     return {
         "input": source.identity or {"pipe": source.name},
         "program": program,
         "options": {**kept, "--keep-order": rules.keep_order, "--output-format parquet": rules.parquet},
     }
-
-
-def _tell(text: str) -> None:
-    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

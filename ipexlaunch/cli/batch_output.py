@@ -1,15 +1,15 @@
-"""Where the results of `ipexlaunch batch` go: a file with its ledger, or standard output."""
+"""Where the results of `ipexlaunch batch` go, a file with its ledger or standard output; and how its job went."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-from ipexlaunch.batch.feed import Journal
+from ipexlaunch.batch.counts import BatchSummary, summary_of
+from ipexlaunch.batch.feed import Journal, QueueFeeder
 from ipexlaunch.batch.feed.dead_letters import DEAD
 from ipexlaunch.batch.feed.open_job import open_job, open_pipe, refuse_existing
 from ipexlaunch.batch.output.appended_file import AppendedFile
@@ -17,8 +17,11 @@ from ipexlaunch.batch.output.finalize import finish_output, order_to_pipe
 from ipexlaunch.batch.output.output_rules import STDOUT, OutputRules
 from ipexlaunch.batch.output.parquet_file import require_pyarrow
 from ipexlaunch.batch.output.standard_output import StandardOutput
+from ipexlaunch.cli.options.batch_options import BatchOptions
+from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.write_file import is_stream, open_stream
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors import BadRowError, IpexLaunchError, LaunchError
+from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.wording import counted
 
 
@@ -28,7 +31,6 @@ class BatchOutput:
 
     rules: OutputRules
     journal: Journal
-    tell: Callable[[str], None]
     stream: StandardOutput | None = None
     """Where results cannot be taken back: standard output, a pipe, a device; None for a file."""
     folder: str = ""
@@ -58,7 +60,7 @@ class BatchOutput:
                 keep = (rules.parquet or rules.openai) and self.journal.progress.dead > 0
                 note = finish_output(rules, length, keep_gathered=keep)
                 if note:
-                    self.tell(note)
+                    tell(note)
         elif self.folder:
             order_to_pipe(os.path.join(self.folder, GATHERED), length, self.stream)
 
@@ -70,16 +72,16 @@ class BatchOutput:
         given_up = f", {progress.dead} of them given up" if progress.dead else ""
         done = progress.done.count
         are = "the one item is" if done == 1 else f"all {counted(done, 'item')} are"
-        self.tell(f"{are} done already{given_up}")
+        tell(f"{are} done already{given_up}")
         return self._former_code()
 
     def nothing_to_retry(self) -> int:
         """Say that no item was given up; the exit code of the job."""
         progress = self.journal.progress
         self.journal.close()
-        self.tell("no item was given up: there is nothing to try again")
+        tell("no item was given up: there is nothing to try again")
         if not progress.complete:
-            self.tell("INVALID: items are left that were not done; go on with --resume")
+            tell("INVALID: items are left that were not done; go on with --resume")
             return INVALID
         self.finish()
         return self._former_code()
@@ -87,7 +89,7 @@ class BatchOutput:
     def _former_code(self) -> int:
         dead = self.journal.progress.dead
         if dead:
-            self.tell(f"INVALID: {given_up(dead, self.rules.path)}")
+            tell(f"INVALID: {given_up(dead, self.rules.path)}")
         return INVALID if dead else 0
 
     def discard(self) -> None:
@@ -122,8 +124,7 @@ def open_output(
     rules: OutputRules,
     stream: StandardOutput | None,
     job: Mapping[str, object],
-    options: dict[str, Any],
-    tell: Callable[[str], None],
+    options: BatchOptions,
 ) -> BatchOutput:
     """Open the output as the options ask.
 
@@ -131,8 +132,7 @@ def open_output(
         rules: where results go.
         stream: what `check_output` gave.
         job: what the results depend on.
-        options: the command's keyword arguments.
-        tell: says a line to the user.
+        options: of the command.
 
     Raises:
         IpexLaunchError: it is there already, another job holds it, or it cannot be written.
@@ -142,19 +142,19 @@ def open_output(
         journal = open_job(
             rules,
             job,
-            resume=options["resume"],
-            overwrite=options["overwrite"],
-            rebuild=options["rebuild"],
-            retry_dead=options["retry_dead"],
+            resume=options.resume,
+            overwrite=options.overwrite,
+            rebuild=options.rebuild,
+            retry_dead=options.retry_dead,
         )
-        return BatchOutput(rules=rules, journal=journal, tell=tell)
+        return BatchOutput(rules=rules, journal=journal)
     # Dead letters of a stream are lines of JSON on standard error.
     if not rules.keep_order:
-        return BatchOutput(rules=rules, journal=open_pipe(stream, StandardOutput(2)), tell=tell, stream=stream)
+        return BatchOutput(rules=rules, journal=open_pipe(stream, StandardOutput(2)), stream=stream)
     folder = tempfile.mkdtemp(prefix="ipexlaunch-")
     gathered = AppendedFile(os.path.join(folder, GATHERED))
     journal = open_pipe(gathered, StandardOutput(2))
-    return BatchOutput(rules=rules, journal=journal, tell=tell, stream=stream, folder=folder)
+    return BatchOutput(rules=rules, journal=journal, stream=stream, folder=folder)
 
 
 def _stream_of(rules: OutputRules) -> StandardOutput | None:
@@ -170,14 +170,14 @@ def _stream_of(rules: OutputRules) -> StandardOutput | None:
         raise LaunchError(f"write the results to {rules.path}", str(error.strerror), hint) from None
 
 
-def check_output(rules: OutputRules, options: dict[str, Any]) -> StandardOutput | None:
+def check_output(rules: OutputRules, options: BatchOptions) -> StandardOutput | None:
     """Find out before any work that results could not be written as the options say; no file is touched.
 
     What takes them is given back where they go to a stream: a reader must not see it closed again.
 
     Args:
         rules: where results go.
-        options: the command's keyword arguments.
+        options: of the command.
 
     Raises:
         IpexLaunchError: there are results already, another job is at work on them, or a library is missing.
@@ -185,7 +185,7 @@ def check_output(rules: OutputRules, options: dict[str, Any]) -> StandardOutput 
     if rules.parquet:
         require_pyarrow()
     stream = _stream_of(rules)
-    if stream is None and not any(options[name] for name in ("resume", "retry_dead", "overwrite")):
+    if stream is None and not (options.resume or options.retry_dead or options.overwrite):
         refuse_existing(rules)
     return stream
 
@@ -196,3 +196,66 @@ def _make_folder(path: str) -> None:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise LaunchError(f"write the results to {path}", str(error.strerror), f"make {folder}") from None
+
+
+def conclude(
+    feeder: QueueFeeder, output: BatchOutput, disk: DiskPatience, *, resumable: bool
+) -> tuple[list[str], BatchSummary]:
+    """Finish the output where all is done; (why the run is INVALID, the report's figures of the job).
+
+    Args:
+        feeder: after its run.
+        output: where the results are.
+        disk: how long the output's may hang.
+        resumable: whether --resume can go on with the job: its input and its output are files.
+    """
+    standing = feeder.journal.standing
+    summary = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
+    reasons = _reasons(feeder, output, resumable=resumable)
+
+    def finish() -> None:
+        try:
+            if standing.complete:
+                output.finish()
+        finally:
+            output.discard()
+
+    try:
+        hint = "every result is there; --resume finishes it once that answers" if resumable else ""
+        disk.have(finish, f"finish {output.rules.path}", hint)
+    except IpexLaunchError as error:
+        reasons.append(str(error))
+    tell(words_of(summary))
+    return reasons, summary
+
+
+def words_of(summary: BatchSummary) -> str:
+    """The line that sums a job up."""
+    waste = f", {summary.padding_waste:.1%} of the work padding" if summary.padding_waste else ""
+    unread = f" ({summary.unreadable} of them unreadable now)" if summary.unreadable else ""
+    return (
+        f"{counted(summary.items_done, 'item')} done "
+        f"({summary.items_now} now in {counted(summary.batches, 'batch', 'batches')}{waste}), "
+        f"{summary.requeued} given again, {summary.items_dead} given up{unread}, "
+        f"{summary.tail_idle_s:.2f} s of workers idle at the end"
+    )
+
+
+def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> list[str]:
+    standing = feeder.journal.standing
+    reasons = [feeder.problem] if feeder.problem else []
+    if feeder.input_error is not None:
+        reasons.append(f"{feeder.input_error}{_way_on(feeder.input_error) if resumable else ''}")
+    elif not feeder.problem and not standing.complete:
+        further = "go on with --resume" if resumable else "they are gone with the pipe"
+        reasons.append(f"items are left that were not done; {further}")
+    if standing.dead:
+        reasons.append(given_up(standing.dead, STDOUT if output.stream is not None else output.rules.path))
+    return reasons
+
+
+def _way_on(error: IpexLaunchError) -> str:
+    """After an input that cannot be read to its end; nothing where dead letters would not help."""
+    if not isinstance(error, BadRowError):
+        return ""
+    return "; what was read before is done; to go on and give bad lines up: --resume --on-bad-line dead-letter"

@@ -14,7 +14,7 @@ import click
 
 from ipexlaunch.cli.options.check_files import FileCheckedCommand
 from ipexlaunch.cli.options.default_python import workers_python
-from ipexlaunch.cli.options.option_types import COUNT
+from ipexlaunch.cli.options.option_types import COUNT, valued
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.doctor import read as doctor
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, worst_severity
@@ -43,10 +43,10 @@ FAIL_ON = ("unknown", "warning", "problem")
 
 @click.command("doctor", cls=FileCheckedCommand)
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option(
+@valued(
     "--fail-on",
-    type=click.Choice(FAIL_ON),
-    help=f"Exit with {EXIT_FINDINGS} if there is a finding that bad or worse (default: exit with 0 whatever is found).",
+    f"Exit with {EXIT_FINDINGS} if there is a finding that bad or worse (default: exit with 0 whatever is found).",
+    FAIL_ON,
 )
 @click.option(
     "--model",
@@ -63,11 +63,11 @@ FAIL_ON = ("unknown", "warning", "problem")
     metavar="PID",
     help="A running worker: say whether it has threads of two OpenMP runtimes. May be given several times.",
 )
-@click.option(
+@valued(
     "--python",
-    metavar="PATH",
-    help="Interpreter of the workers; it is started to say its version under what can be preloaded  "
+    "Interpreter of the workers; it is started to say its version under what can be preloaded  "
     "[default: the active environment's].",
+    metavar="PATH",
 )
 @click.option(
     "--root",
@@ -75,7 +75,7 @@ FAIL_ON = ("unknown", "warning", "problem")
     metavar="DIR",
     help="Read sys/ and proc/ of a saved machine in this folder instead of this host.",
 )
-def command(
+def doctor_command(
     format_: str, fail_on: str | None, models: tuple[str, ...], pids: tuple[int, ...], python: str | None, root: str
 ) -> int:
     """Say what stands between this host and full speed.
@@ -89,7 +89,6 @@ def command(
         )
     facts = gather_facts(root, python, files_of(models), pids)
     findings = examine(facts)
-
     if format_ == "json":
         print(as_json(findings), end="")
     else:
@@ -174,7 +173,6 @@ def _interpreter(
     """The workers' interpreter, and the libraries that can be preloaded or that its packages bring."""
     if python is None and not live:
         return SAVED, SAVED
-
     # A name without a slash is looked up as a shell would.
     path = (shutil.which(python) or python) if python else workers_python()
     prefixes = interpreter_prefixes(path)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import click
 
-from ipexlaunch.cli.options.check_files import FileCheckedCommand
+from ipexlaunch.cli.options import JobOptions, made_of
+from ipexlaunch.cli.options.check_files import checked_command
 from ipexlaunch.cli.options.default_python import workers_python
-from ipexlaunch.cli.options.model_options import task_of
-from ipexlaunch.cli.options.option_types import COUNT, SECONDS
-from ipexlaunch.cli.options.plan_options import plan_options
-from ipexlaunch.cli.options.run_options import run_options
+from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued
+from ipexlaunch.cli.options.plan_options import options_of, plan_of, plan_options
+from ipexlaunch.cli.options.run_options import env_option, run_options
 from ipexlaunch.cli.run.built_in_workers import built_in_job
-from ipexlaunch.cli.run.plan_to_run import plan_from_options
-from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
+from ipexlaunch.cli.run.model_program import task_of
+from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.sources import open_topology
@@ -25,7 +26,8 @@ from ipexlaunch.machine.wording import grouped
 from ipexlaunch.models.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
 from ipexlaunch.models.engines.measuring_job import FEW_LAYERS
 from ipexlaunch.models.engines.measuring_job import SECONDS as MEASURED_S
-from ipexlaunch.models.engines.model_job import TASKS, ModelJob
+from ipexlaunch.models.engines.model_job import TASKS, ModelJob, Task
+from ipexlaunch.plan import Request
 from ipexlaunch.report.tables.dtypes_table import dtypes_table
 from ipexlaunch.tune.dtypes import WORKER, Ground, decide, make_ground, measure_known
 
@@ -40,25 +42,36 @@ when a decoder makes one token after the other."""
 SCHEMA = "ipexlaunch/dtypes/1"
 
 
-@click.command(
-    name="dtypes",
-    cls=FileCheckedCommand,
-    context_settings={"token_normalize_func": lambda token: token.replace("_", "-")},
-)
+@dataclass(frozen=True, kw_only=True)
+class DtypesOptions:
+    """Those of `dtypes`, but for what is shown."""
+
+    request: Request
+    plan_file: str | None
+    model: str | None
+    task: Task
+    batch_size: int | None
+    input_tokens: int | None
+    new_tokens: int
+    pythons: tuple[str, ...]
+    env: tuple[str, ...]
+    seconds: float
+    no_cache: bool
+
+
+@checked_command("dtypes")
 @plan_options
-@click.option("--plan", "plan_file", metavar="FILE", help="Measure on the plan in FILE instead of making one.")
-@click.option(
-    "--engine", type=click.Choice(ENGINE_WORDS), default="auto", show_default=True, help="One engine, or all there are."
-)
-@click.option(
+@valued("--plan", "Measure on the plan in FILE instead of making one.", metavar="FILE", dest="plan_file")
+@valued("--engine", "One engine, or all there are.", ENGINE_WORDS, "auto")
+@valued(
     "--model",
+    f"The model whose layers are measured  [default: {FEW_LAYERS} layers of {DEFAULT_MODEL}].",
     metavar="DIR|random:NAME",
-    help=f"The model whose layers are measured  [default: {FEW_LAYERS} layers of {DEFAULT_MODEL}].",
 )
-@click.option("--task", type=click.Choice(TASKS), default="forward", show_default=True, help="What a call does.")
-@click.option("--batch-size", type=COUNT, metavar="N", help="Inputs of a call  [default: 8, and a call of 1].")
-@click.option("--input-tokens", type=COUNT, metavar="N", help="Of each input  [default: 128, and 16 of the 1].")
-@click.option("--new-tokens", type=COUNT.at_least(2), default=32, show_default=True, help="With --task generate.")
+@valued("--task", "What a call does.", TASKS, "forward")
+@valued("--batch-size", "Inputs of a call  [default: 8, and a call of 1].", COUNT, metavar="N")
+@valued("--input-tokens", "Of each input  [default: 128, and 16 of the 1].", COUNT, metavar="N")
+@valued("--new-tokens", "With --task generate.", COUNT.at_least(2), 32)
 @click.option(
     "--python",
     "pythons",
@@ -66,26 +79,26 @@ SCHEMA = "ipexlaunch/dtypes/1"
     metavar="PATH",
     help="Interpreter of the workers; several, to see several environments  [default: the active environment's].",
 )
-@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable for the workers (repeatable).")
-@click.option(
-    "--seconds", type=SECONDS.at_least(0.05), default=MEASURED_S, show_default=True, help="To time each candidate."
-)
-@click.option("--no-cache", is_flag=True, help="Measure again, and keep nothing.")
+@env_option
+@valued("--seconds", "To time each candidate.", SECONDS.at_least(0.05), MEASURED_S)
+@flag("--no-cache", "Measure again, and keep nothing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def command(engine: EngineWord, model: str | None, form: str, **options: Any) -> int:
+@click.pass_context
+def dtypes_command(context: click.Context, /, engine: EngineWord, form: str, **values: Any) -> int:
     """Show which engine and numbers are fast on this host: what is known of them, and what is measured.
 
     Every candidate is measured on the planned instances, all at once, in turn with fp32; what was measured before is
     remembered for this host, these versions, this plan and this model.
     """
-    layers = None if model else FEW_LAYERS
-    if model is not None:
-        task_of(model)
-    grounds = [_ground(python, options) for python in options["pythons"] or (workers_python(),)]
+    options = options_of(DtypesOptions, context, values)
+    layers = None if options.model else FEW_LAYERS
+    if options.model is not None:
+        task_of(options.model)
+    grounds = [_ground(python, options) for python in options.pythons or (workers_python(),)]
     tables = [
-        Table(job, layers, ground, _measured(job, engine, ground, layers, options["seconds"]))
+        Table(job, layers, ground, _measured(job, engine, ground, layers, options.seconds))
         for ground in grounds
-        for job in _jobs(model, options)
+        for job in _jobs(options)
     ]
     if form == "json":
         print(json.dumps(_document(tables), indent=2))
@@ -103,33 +116,32 @@ class Table(NamedTuple):
     known: tuple[Weighed, ...]
 
 
-def _jobs(model: str | None, options: dict[str, Any]) -> list[ModelJob]:
+def _jobs(options: DtypesOptions) -> list[ModelJob]:
     """A large call and a small one, which unlike candidates win; the one that is asked for where sizes are given."""
-    given = (options["batch_size"], options["input_tokens"])
-    sizes = [(given[0] or LARGE_CALL[0], given[1] or LARGE_CALL[1])]
-    if given == (None, None) and options["task"] != "generate":
+    sizes = [(options.batch_size or LARGE_CALL[0], options.input_tokens or LARGE_CALL[1])]
+    if options.batch_size is None and options.input_tokens is None and options.task != "generate":
         sizes.append(SMALL_CALL)
     return [
         ModelJob(
-            model=model or DEFAULT_MODEL,
-            task=options["task"],
+            model=options.model or DEFAULT_MODEL,
+            task=options.task,
             batch_size=batch_size,
             input_tokens=input_tokens,
-            new_tokens=options["new_tokens"],
+            new_tokens=options.new_tokens,
         )
         for batch_size, input_tokens in sizes
     ]
 
 
-def _ground(python: str, options: dict[str, Any]) -> Ground:
+def _ground(python: str, options: DtypesOptions) -> Ground:
     topology = open_topology("live")
-    plan = plan_from_options(topology, options)
+    plan = plan_of(topology, options.request, options.plan_file)
     if plan.request.device is not None:
         raise RequestError(
             f"measure dtypes on {plan.request.device}", "the table is one of processors", "leave out --device"
         )
     return make_ground(
-        topology, plan, workers_job(python, options["env"]), os.environ, _tell, use_cache=not options["no_cache"]
+        topology, plan, workers_job(python, options.env), os.environ, tell, use_cache=not options.no_cache
     )
 
 
@@ -141,8 +153,8 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
     def plain_run() -> None:
         """Stands for `run` with no option given."""
 
-    defaults = plain_run.make_context("run", []).params
-    return built_in_job(WORKER, {**defaults, "python": python, "env": variables})
+    defaults = made_of(JobOptions, plain_run.make_context("run", []).params)
+    return built_in_job(WORKER, replace(defaults, python=python, env=variables))
 
 
 def _measured(
@@ -225,7 +237,3 @@ def _row(each: Weighed, known: tuple[Weighed, ...]) -> dict[str, object]:
         "logit_error": answers.logit_error if answers else None,
         "notes": list(measured.notes) if measured else [],
     }
-
-
-def _tell(text: str) -> None:
-    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

@@ -19,18 +19,16 @@ from ipexlaunch.batch.loadgen.load_test import VERDICT, BeginWhenReady, require_
 from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_command import model_program
-from ipexlaunch.cli.batch_summary import words_of
+from ipexlaunch.cli.batch_output import words_of
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input
-from ipexlaunch.cli.options.batch_options import loadgen_options
-from ipexlaunch.cli.options.check_files import FileCheckedCommand
-from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.options.batch_options import LoadgenOptions, loadgen_options
+from ipexlaunch.cli.options.check_files import checked_command, program_arguments
+from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
-from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.run.plan_to_run import plan_to_run
+from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import Feeding, run_launch
-from ipexlaunch.cli.terminal import spoken
+from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import RequestError
-from ipexlaunch.launch.job import shell_line
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
 
 LAST_WORDS_S = 30.0
@@ -40,21 +38,12 @@ AHEAD = 1 << 20
 """Queries that may wait: in Offline all of them come at once."""
 
 
-@click.command(
-    name="loadgen",
-    cls=FileCheckedCommand,
-    context_settings={
-        "allow_interspersed_args": False,
-        "token_normalize_func": lambda token: token.replace("_", "-"),
-    },
-)
+@checked_command("loadgen", takes_program=True)
 @loadgen_options
 @plan_options
 @run_options_where_fed(LOST_TIME_ALLOWED)
-@click.argument("program", type=click.UNPROCESSED, required=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **options: Any) -> int:
+@program_arguments
+def loadgen_command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
     """Let MLPerf LoadGen measure a model or PROGRAM on all instances, and print its own summary.
 
     \b
@@ -62,29 +51,27 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
 
     PROGRAM takes its items from ipexlaunch.worker.batches(), as under `ipexlaunch batch`.
     """
-    if (program is None) == (options["model"] is None):
+    if (program is None) == (values["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
+    options = options_of(LoadgenOptions, context, values)
     plan, topology = plan_to_run(options)
-    if not options["dry_run"]:
+    if not options.dry_run:
         require_loadgen()
-    samples = [] if options["dry_run"] else _samples(options)
+    samples = [] if options.dry_run else _samples(options)
     notes: tuple[str, ...] = ()
-    if program is None:
-        job, notes = model_program(plan, topology, options)
-    else:
+    if options.model is not None:
+        job, notes = model_program(options.model, plan, topology, options)
+    elif program is not None:
         job = job_from_options(program, arguments, options)
-    launch = launch_from_options(plan, job, options)
-    launch = replace(launch, notes=(*launch.notes, *notes))
-    if options["dry_run"]:
-        for worker in launch.workers:
-            click.echo(shell_line(worker))
-        return 0
-    folder = options["loadgen_log_dir"] or tempfile.mkdtemp(prefix="ipexlaunch-loadgen-")
+    launch = launch_from_options(plan, job, options, notes)
+    if options.dry_run:
+        return show_commands(launch)
+    folder = options.loadgen_log_dir or tempfile.mkdtemp(prefix="ipexlaunch-loadgen-")
     os.makedirs(folder, exist_ok=True)
     test = LoadTest(samples, _rules(folder, options))
-    options["live"] = not options["no_progress"]
+    options = replace(options, live=not options.no_progress)
     report = run_launch(launch, topology, options, _feeding(test, len(launch.workers), options))
-    _tell(f"LoadGen's logs are in {folder}")
+    tell(f"LoadGen's logs are in {folder}")
     if test.begun and not test.over:
         # Its thread waits in LoadGen for answers that will never come, and nothing can call it back.
         sys.stdout.flush()
@@ -93,7 +80,7 @@ def command(context: click.Context, /, program: str | None, arguments: tuple[str
     return report.exit_code
 
 
-def _samples(options: dict[str, Any]) -> list[Item]:
+def _samples(options: LoadgenOptions) -> list[Item]:
     source = find_input(options)
     samples = [item for item in source.items() if isinstance(item, Item)]
     if not samples:
@@ -101,22 +88,22 @@ def _samples(options: dict[str, Any]) -> list[Item]:
     return samples
 
 
-def _rules(folder: str, options: dict[str, Any]) -> LoadRules:
+def _rules(folder: str, options: LoadgenOptions) -> LoadRules:
     return LoadRules(
-        scenario=options["scenario"],
-        qps=options["qps"],
-        min_duration_s=options["min_duration"],
-        min_queries=options["min_queries"] or (1 if options["scenario"] == "Offline" else 100),
-        target_latency_ms=options["target_latency_ms"],
+        scenario=options.scenario,
+        qps=options.qps,
+        min_duration_s=options.min_duration,
+        min_queries=options.min_queries or (1 if options.scenario == "Offline" else 100),
+        target_latency_ms=options.target_latency_ms,
         folder=folder,
     )
 
 
-def _feeding(test: LoadTest, workers: int, options: dict[str, Any]) -> Feeding:
-    stall = options["stall_timeout"]
+def _feeding(test: LoadTest, workers: int, options: LoadgenOptions) -> Feeding:
+    stall = options.stall_timeout
     answered = Answered(test.complete)
     # A query that waits in one worker's reserve while another has nothing to do would only be answered later.
-    rules = batch_rules(workers, options, **({"in_flight": 1} if options["scenario"] == "Server" else {}))
+    rules = batch_rules(workers, options, **({"in_flight": 1} if options.scenario == "Server" else {}))
     queries = ReadApart(test.items(), AHEAD)
     feeder = QueueFeeder(WorkQueue(rules), queries, answered, FeedRules(commit_s=0.0, stall_timeout_s=stall))
 
@@ -151,9 +138,5 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
         if f"{VERDICT}VALID" not in summary:
             reasons.append("LoadGen says: Result is INVALID")
     figures = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
-    _tell(words_of(figures))
+    tell(words_of(figures))
     return reasons, figures
-
-
-def _tell(text: str) -> None:
-    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

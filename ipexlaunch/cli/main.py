@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from ipexlaunch import __version__
-from ipexlaunch.cli.commands import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
+from ipexlaunch.cli import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
 from ipexlaunch.launch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
@@ -41,7 +41,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"ipexlaunch.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = module.command
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = error.format_message()
         if isinstance(error, click.NoSuchOption):
             # --help and the other commands need nothing of a run's options.
-            from ipexlaunch.cli.options.run_options import explain_absent
+            from ipexlaunch.cli.options.run_options import explain_absent  # only then
 
             message = explain_absent(message)
         return _complain(f"{message} (try '{name} --help')", error.exit_code)
@@ -105,7 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # the boundary: whatever else escapes is our bug, said as such, or the system's refusal
         if refusal := _refusal(error):
             return _complain(refusal, IpexLaunchError.exit_code)
-
         traceback.print_exc()
         return _complain(f"this is a bug in ipexlaunch {__version__}; please report it with the lines above", EXIT_BUG)
     return result if isinstance(result, int) else 0

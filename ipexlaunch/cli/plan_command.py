@@ -1,30 +1,37 @@
-"""`ipexlaunch plan`: show, store, check, explain, compare and export the instances that a request gives."""
+"""`ipexlaunch topology`: show the machine; `ipexlaunch plan`: show, store, check, explain, compare and export the
+instances that a request gives.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps
+from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps, checked_command
 from ipexlaunch.cli.options.named_files import Written
-from ipexlaunch.cli.options.option_types import PORT
-from ipexlaunch.cli.options.plan_options import plan_options
+from ipexlaunch.cli.options.option_types import PORT, flag, valued
+from ipexlaunch.cli.options.plan_options import options_of, plan_of, plan_options, read_plan_file
 from ipexlaunch.cli.run.make_job import variables_of
-from ipexlaunch.cli.run.plan_to_run import plan_from_options, read_plan_file
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
-from ipexlaunch.documents.visible_text import visible
+from ipexlaunch.documents.visible_text import visible, visible_lines
 from ipexlaunch.documents.write_file import check_writable, write_file
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.explain_exclusion import explanation
 from ipexlaunch.machine.pictures.drawing import machine_drawing
 from ipexlaunch.machine.pictures.svg import machine_svg
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.pictures.table import machine_table
+from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.probe.capture import save_snapshot
+from ipexlaunch.machine.probe.sources import files_of, open_topology
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.plan import Plan
+from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
+from ipexlaunch.plan import Plan, Request
 from ipexlaunch.plan.compare import compare_with_predecessor
 from ipexlaunch.plan.explain import explain_plan
 from ipexlaunch.plan.exports import Workload, export_plan
@@ -33,6 +40,59 @@ from ipexlaunch.plan.numactl import numactl_lines
 from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.plan.plan_table import plan_table
 from ipexlaunch.plan.templates import FIRST_PORT
+
+PICTURES = {"table": machine_table, "tree": machine_tree, "drawing": machine_drawing}
+SOURCE_HELP = (
+    "The machine: live (default), a directory with sys/ and proc/, a tar archive of one, a YAML or JSON document, "
+    "a name in topologies/, or a sentence such as '2s 2n 28c 2t'."
+)
+SAVE_HELP = (
+    "Write the files that describe the machine to FILE.tar.gz, without host name, serial numbers and addresses, "
+    "for a bug report; --topology FILE.tar.gz reads them back."
+)
+FORMAT = click.Choice([*PICTURES, "svg", "yaml", "json"])
+
+
+@click.command("topology", cls=FileCheckedCommand)
+@click.option("--topology", "source", default="live", metavar="SRC", help=SOURCE_HELP)
+@valued("--format", "How to show it.", FORMAT, "table", dest="form")
+@flag("--explain", "Say why each cpu and node that is present may not be used.")
+@valued("--save", SAVE_HELP, metavar="FILE.tar.gz")
+def topology_command(source: str, form: str, explain: bool, save: str | None) -> None:
+    """Show the machine: sockets, nodes, cores, memory, what is allowed."""
+    if save is not None:
+        _save(source, save)
+        return
+    topology = open_topology(source)
+    if not explain:
+        for gap in topology.gaps:
+            click.echo(f"ipexlaunch: {gap}", err=True)
+    if explain:
+        click.echo(visible_lines(explanation(topology)), nl=False)
+        return
+    text = _text(topology, form)
+    click.echo(text, nl=not text.endswith("\n"))
+
+
+def _text(topology: Topology, form: str) -> str:
+    if form in PICTURES:
+        text = PICTURES[form](topology, width=width_of(sys.stdout), color=wants_color(sys.stdout))
+        return showable(text, sys.stdout)
+    if form == "svg":
+        return machine_svg(topology)
+    return topology_to_json(topology) if form == "json" else topology_to_yaml(topology)
+
+
+def _save(source: str, path: str) -> None:
+    files = files_of(source)
+    if files is None:
+        open_topology(source)  # says what is wrong with it where it is no source at all
+        raise RequestError(
+            f"save the files of {source!r}", "it is a description, not a machine", "print it with --format yaml"
+        )
+    count = save_snapshot(files, path)
+    click.echo(f"saved {count} files of {'this machine' if source == 'live' else source} in {path}", err=True)
+
 
 if TYPE_CHECKING:
     Choice = click.Choice[str]  # older ones are not generic at run time
@@ -60,14 +120,26 @@ class ExportKind(Choice):
         return kind
 
 
-@click.command(
-    name="plan",
-    cls=FileCheckedCommand,
-    context_settings={
-        "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
-        "token_normalize_func": lambda token: token.replace("_", "-"),
-    },
-)
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Those of `plan`."""
+
+    request: Request
+    source: str
+    plan_file: str | None
+    check_file: str | None
+    any_machine: bool
+    form: str
+    explain: bool
+    compare: str | None
+    export: str | None
+    export_dir: str | None
+    env: tuple[str, ...]
+    port: int
+    program: tuple[str, ...]
+
+
+@checked_command("plan", takes_program=True)
 @plan_options
 @click.option(
     "--topology",
@@ -77,66 +149,56 @@ class ExportKind(Choice):
     help='The machine: live, a tree or archive with sys/ and proc/, a topology file, a shipped name, or "2s 2n 28c 2t" '
     "[default: live].",
 )
-@click.option("--plan", "plan_file", metavar="FILE", help="Show the plan in FILE instead of making one.")
-@click.option("--check", "check_file", metavar="FILE", help="Check the plan in FILE; say every mistake with its line.")
-@click.option("--any-machine", is_flag=True, help="Accept a plan that was made for another machine.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="What to print.")
-@click.option("--explain", is_flag=True, help="Say which rules decided, and why each left-over cpu is idle.")
-@click.option("--compare", type=click.Choice(["ipexrun"]), help="Show beside it what ipexrun's rule gives.")
-@click.option("--export", type=ExportKind(EXPORTS), help="Write it for another tool, for PROGRAM or any program.")
-@click.option("--export-dir", metavar="DIR", help="Write the export's files there instead of printing them.")
+@valued("--plan", "Show the plan in FILE instead of making one.", metavar="FILE", dest="plan_file")
+@valued("--check", "Check the plan in FILE; say every mistake with its line.", metavar="FILE", dest="check_file")
+@flag("--any-machine", "Accept a plan that was made for another machine.")
+@valued("--format", "What to print.", FORMATS, "table", dest="form")
+@flag("--explain", "Say which rules decided, and why each left-over cpu is idle.")
+@valued("--compare", "Show beside it what ipexrun's rule gives.", ("ipexrun",))
+@valued("--export", "Write it for another tool, for PROGRAM or any program.", ExportKind(EXPORTS))
+@valued("--export-dir", "Write the export's files there instead of printing them.", metavar="DIR")
 @click.option(
     "--env", multiple=True, metavar="NAME=VALUE", help="With --export: variable for the workers (repeatable)."
 )
-@click.option(
-    "--port",
-    type=PORT,
-    default=FIRST_PORT,
-    show_default=True,
-    help="With --export: what {port} is for instance 0; one more for each further one.",
-)
+@valued("--port", "With --export: what {port} is for instance 0; one more for each further one.", PORT, FIRST_PORT)
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
-def command(source: str, check_file: str | None, any_machine: bool, **options: Any) -> int:
+@click.pass_context
+def plan_command(context: click.Context, /, **values: Any) -> int:
     """Show the instances that a request gives, without starting anything.
 
     PROGRAM and its arguments are for --export only. In them and in --env, {index} {count} {cpus} {nodes} {threads}
     {port} stand for the instance's own.
     """
-    _refuse_useless(options)
+    if values["program"] and not values["export"]:
+        word = values["program"][0]
+        raise click.UsageError(
+            f"{word!r} is no option of plan; a PROGRAM goes with --export (start it with ipexlaunch run)"
+        )
+    options = options_of(PlanOptions, context, values)
     gc.disable()  # a document is read and one is printed: looking for garbage takes 15 ms and finds none
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it would look through every installed package
     try:
-        return _run(open_topology(source), check_file, any_machine, options)
+        return _run(open_topology(options.source), options)
     finally:
         gc.enable()
 
 
-def _run(topology: Topology, check_file: str | None, any_machine: bool, options: dict[str, Any]) -> int:
-    if check_file is not None:
-        return _check(check_file, topology, any_machine)
-
-    plan = plan_from_options(topology, options, any_machine)
-    if options["export"]:
-        _export(plan, options)
+def _run(topology: Topology, options: PlanOptions) -> int:
+    if options.check_file is not None:
+        return _check(options.check_file, topology, options.any_machine)
+    plan = plan_of(topology, options.request, options.plan_file, options.any_machine)
+    if options.export:
+        _export(plan, options.export, options)
     else:
-        click.echo(_shown(topology, plan, options["form"]), nl=False)
+        click.echo(_shown(topology, plan, options.form), nl=False)
     _say_more(topology, plan, options)
-
-    notes = notes_on(topology, plan, stored=options["plan_file"] is not None)
+    notes = notes_on(topology, plan, stored=options.plan_file is not None)
     if len(plan.chosen) < len(plan.instances):
         chosen = format_list(instance.index for instance in plan.chosen)
         notes = (*notes, f"of these {len(plan.instances)} only --instance-idx {chosen} is started")
     for note in notes:
         click.echo(f"ipexlaunch: {note}", err=True)
     return 0
-
-
-def _refuse_useless(options: dict[str, Any]) -> None:
-    if options["program"] and not options["export"]:
-        word = options["program"][0]
-        raise click.UsageError(
-            f"{word!r} is no option of plan; a PROGRAM goes with --export (start it with ipexlaunch run)"
-        )
 
 
 def _check(path: str, topology: Topology, any_machine: bool) -> int:
@@ -165,24 +227,22 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
     if form == "drawing":
         return showable(machine_drawing(topology, assignment, width=width, color=color), sys.stdout)
-
     return showable(plan_table(plan, topology, width=width, color=color), sys.stdout)
 
 
-def _export(plan: Plan, options: dict[str, Any]) -> None:
-    folder = options["export_dir"]
-    work = Workload(program=options["program"], variables=variables_of(options["env"]), first_port=options["port"])
-    files = export_plan(options["export"], plan, work)
+def _export(plan: Plan, kind: str, options: PlanOptions) -> None:
+    folder = options.export_dir
+    work = Workload(program=options.program, variables=variables_of(options.env), first_port=options.port)
+    files = export_plan(kind, plan, work)
     if folder is None:
         for file in files:
             if len(files) > 1:
                 click.echo(f"# {file.name}")
             click.echo(file.text)
         return
-
     paths = [os.path.join(folder, file.name) for file in files]
     written = [Written(what="an exported file", path=path, kind="file") for path in paths]
-    check_overlaps(click.get_current_context().params, more_writes=written)
+    check_overlaps(vars(options), more_writes=written)
     for path in paths:
         check_writable(path, "an exported file", regular=True)
     try:
@@ -193,17 +253,17 @@ def _export(plan: Plan, options: dict[str, Any]) -> None:
         raise RequestError(f"write to {folder}", (error.strerror or str(error)).lower()) from None
 
 
-def _say_more(topology: Topology, plan: Plan, options: dict[str, Any]) -> None:
+def _say_more(topology: Topology, plan: Plan, options: PlanOptions) -> None:
     """Explanation and comparison: below a table or drawing, as comments in YAML, else on standard error."""
     lines: list[str] = []
-    if options["explain"]:
+    if options.explain:
         lines += explain_plan(topology, plan)
-    if options["compare"]:
+    if options.compare:
         lines += ["", *compare_with_predecessor(topology, plan)] if lines else compare_with_predecessor(topology, plan)
     if not lines:
         return
-    document = options["export"] is None and options["form"] in ("table", "drawing", "yaml")
-    mark = "# " if options["form"] == "yaml" else ""
+    document = options.export is None and options.form in ("table", "drawing", "yaml")
+    mark = "# " if options.form == "yaml" else ""
     if document and not mark:
         click.echo("")
     for line in lines:

@@ -1,31 +1,46 @@
-"""`ipexlaunch report`: runs that are over, as tables or as one page."""
+"""`ipexlaunch report`: runs that are over, as tables or as one page; `ipexlaunch top`: those that go on."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from ipexlaunch.cli.options.check_files import FileCheckedCommand
-from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
+from ipexlaunch.cli.options.option_types import SECONDS, flag, valued
+from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.documents.secret_values import mask_variables
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError, RequestError
+from ipexlaunch.launch.guard_streams import failed
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.measure.compare_runs import Compared, Configuration, compare
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch, open_runs
+from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.sample_usage import UsageSampler
+from ipexlaunch.report.live.status_file import write_top
+from ipexlaunch.report.live.status_socket.ask import Answer, ask_runs
+from ipexlaunch.report.live.table import lines_wanted, live_table, live_text
+from ipexlaunch.report.live.usage import Usage
 from ipexlaunch.report.page.intervals import scipy_intervals
 from ipexlaunch.report.page.page import page
 from ipexlaunch.report.tables.comparison_table import comparison_table
 from ipexlaunch.report.tables.report_table import report_table
 from ipexlaunch.report.tables.tuning_table import tuning_text
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 
 @click.command("report", cls=FileCheckedCommand)
 @click.argument("paths", metavar="RUN...", nargs=-1, required=True)
-@click.option("--html", "page_file", metavar="FILE", help="Write one page with charts that needs no network.")
-def command(paths: tuple[str, ...], page_file: str | None) -> int:
+@valued("--html", "Write one page with charts that needs no network.", metavar="FILE", dest="page_file")
+def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     """Show runs again, and compare several.
 
     RUN is a directory that --run-dir made, or a file that --report wrote, that of `tune` too. Runs of the same program
@@ -39,7 +54,6 @@ def command(paths: tuple[str, ...], page_file: str | None) -> int:
     opened = open_runs(paths)
     runs = tuple(each for each in opened if isinstance(each, OpenedRun))
     searches = tuple(each for each in opened if isinstance(each, OpenedSearch))
-
     intervals = scipy_intervals() if len(runs) > 1 else None
     compared = [
         Compared(
@@ -82,16 +96,138 @@ def _write_page(
         import matplotlib as _  # noqa: F401, TID251 - asked for before anything is drawn
     except ImportError:
         raise RequestError("draw the page", "matplotlib is not installed", "pip install 'ipexlaunch[report]'") from None
-
     text = page(runs, configurations, searches)
     content = text.encode(errors="backslashreplace")  # a name may hold half a surrogate pair
     wanted = f"write the page to {path}"
     try:
         # A signal ends the program at once, but not while the interpreter itself waits for a disk that hangs.
-        DiskPatience(0.0, lambda: False, _tell).have(lambda: write_file(path, content), wanted)
+        DiskPatience(0.0, lambda: False, tell).have(lambda: write_file(path, content), wanted)
     except OSError as error:
         raise IpexLaunchError(wanted, str(error.strerror)) from None
 
 
-def _tell(text: str) -> None:
-    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
+Sampler = UsageSampler[tuple[RunIdentity, int]]
+
+FIRST_LOOK_S = 0.5
+"""Cpu use is what was used between two looks; with --once the second comes so much later."""
+
+Run = tuple[Answer, Mapping[int, Usage]]
+
+
+@click.command("top", cls=FileCheckedCommand)
+@flag("--once", "Print once and end; the same where the output is no terminal.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@valued("--interval", "Time between two pictures.", SECONDS.at_least(0.2), 1.0, metavar="SECONDS")
+def top_command(once: bool, form: str, interval: float) -> int:
+    """Show your runs on this host: rate, cpu use and memory of each instance (Ctrl-C ends it).
+
+    --format json prints once, for programs.
+    """
+    sampler: Sampler = UsageSampler()
+    if once or form == "json" or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        runs, notes = _look_twice(sampler)
+        _print(runs, notes, form)
+        return 0
+    return _refresh(sampler, interval)
+
+
+def _look(sampler: Sampler) -> tuple[list[Run], list[str]]:
+    """Every run with what its workers use, and what is to be said about those that do not answer."""
+    notes: list[str] = []
+    answers = ask_runs(os.environ, os.getuid(), note=notes.append)
+    pids = {
+        (answer.identity, worker.index): worker.pid
+        for answer in answers
+        if answer.same_processes
+        for worker in answer.snapshot.workers
+        if worker.pid is not None
+    }
+    usages = sampler.sample(pids)
+    return [(answer, _of(answer.identity, usages)) for answer in answers], notes
+
+
+def _of(identity: RunIdentity, usages: Mapping[tuple[RunIdentity, int], Usage]) -> dict[int, Usage]:
+    return {index: usage for (run, index), usage in usages.items() if run == identity}
+
+
+def _look_twice(sampler: Sampler) -> tuple[list[Run], list[str]]:
+    runs, notes = _look(sampler)
+    if not runs:
+        return runs, notes
+    time.sleep(FIRST_LOOK_S)
+    return _look(sampler)
+
+
+def _print(runs: list[Run], notes: list[str], form: str) -> None:
+    if form == "json":
+        sys.stdout.write(write_top((answer.identity, answer.snapshot, usages) for answer, usages in runs))
+    else:
+        width, color = width_of(sys.stdout), wants_color(sys.stdout)
+        texts = [
+            live_text(
+                answer.snapshot,
+                usages,
+                width=width,
+                title=_title(answer),
+                color=color,
+                local_share_required=answer.identity.local_share_required,
+            )
+            for answer, usages in runs
+        ]
+        if texts or not notes:
+            print(showable("\n".join(texts), sys.stdout) if texts else f"{NO_RUNS}\n", end="")
+    for note in notes:
+        tell(note)
+
+
+NO_RUNS = "no run of yours is going on on this host"
+
+
+def _title(answer: Answer) -> str:
+    return f"launcher {answer.identity.pid}: {answer.identity.program}"
+
+
+def _refresh(sampler: Sampler, interval: float) -> int:
+    from rich.console import Console
+    from rich.live import Live
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the screen has to be given back
+    console = Console(no_color=not wants_color(sys.stdout), highlight=False, emoji=False)
+    try:
+        runs, notes = _look(sampler)
+        if not runs:
+            _print(runs, notes, "table")
+            return 0
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            while (runs or notes) and not failed(sys.stdout):  # who does not answer now may answer next time
+                live.update(_picture(runs, notes, *console.size), refresh=True)
+                time.sleep(interval)
+                runs, notes = _look(sampler)
+    except KeyboardInterrupt:
+        return 0
+    _print([], notes, "table")
+    return 0
+
+
+def _picture(runs: list[Run], notes: list[str], width: int, height: int) -> RenderableType:
+    """All runs in one screen: each has its share of the lines, and what one leaves the later ones get."""
+    from rich.console import Group
+    from rich.text import Text
+
+    left = height - len(notes)
+    parts: list[RenderableType] = []
+    for place, (answer, usages) in enumerate(runs):
+        share = left // (len(runs) - place)
+        parts.append(
+            live_table(
+                answer.snapshot,
+                usages,
+                width=width,
+                height=share - 1,
+                title=_title(answer),
+                local_share_required=answer.identity.local_share_required,
+            )
+        )
+        parts.append(Text())
+        left -= min(share, lines_wanted(answer.snapshot) + 1)
+    return Group(*parts, *(Text(note, no_wrap=True, overflow="ellipsis") for note in notes))

@@ -1,4 +1,4 @@
-"""`ipexlaunch run`: plan, launch, supervise, report."""
+"""`ipexlaunch run`: plan, launch, supervise, report; `ipexlaunch bench`: the same, the built-in worker with a model."""
 
 from __future__ import annotations
 
@@ -7,65 +7,99 @@ from typing import Any
 
 import click
 
-from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps, program_reads
-from ipexlaunch.cli.options.plan_options import plan_options
-from ipexlaunch.cli.options.profile_options import apply_profile, profile_option, program_key, with_batch_size
-from ipexlaunch.cli.options.run_options import run_options
-from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.run.plan_to_run import plan_to_run
-from ipexlaunch.cli.run.replay import job_to_replay, tell_changes
+from ipexlaunch.cli import use_profile
+from ipexlaunch.cli.options import RunOptions
+from ipexlaunch.cli.options.check_files import check_overlaps, checked_command, program_arguments, program_reads
+from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
+from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
+from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options, script_options
+from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
+from ipexlaunch.cli.run.built_in_workers import built_in_job, script_runner
+from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
+from ipexlaunch.cli.run.model_program import model_job, resolved, task_of, text_of
 from ipexlaunch.cli.run.run_launch import run_launch
-from ipexlaunch.cli.run.script_options import script_options, script_runner
-from ipexlaunch.cli.run.solo_run import baseline_option
-from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile
-from ipexlaunch.launch.job import shell_line
+from ipexlaunch.cli.terminal import tell
 
 
-@click.command(
-    name="run",
-    cls=FileCheckedCommand,
-    context_settings={
-        "allow_interspersed_args": False,  # what follows PROGRAM is the program's, whatever it looks like
-        "token_normalize_func": lambda token: token.replace("_", "-"),  # ipexrun takes --log_dir as well as --log-dir
-    },
-)
+@checked_command("run", takes_program=True)
 @plan_options
 @run_options
 @baseline_option
 @profile_option
 @script_options
 @click.option("--replay", metavar="DIR", help="Repeat the run that --run-dir kept in DIR, on this machine.")
-@click.argument("program", type=click.UNPROCESSED, required=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_context
-def command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **options: Any) -> int:
+@program_arguments
+def run_command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
     """Start one pinned, memory-bound worker per instance, wait for all, and report the throughput.
 
     PROGRAM is a Python script (a module with -m, any executable with --no-python). In its ARGUMENTS and in --env,
     {index} {count} {cpus} {nodes} {threads} {port} stand for the instance's own.
     """
-    profile, typed = None, arguments
-    if options["replay"] is not None:
-        job = job_to_replay(context, program, options)
-        check_overlaps(options, program_reads(job))
+    known, profile, typed = None, None, arguments
+    if values["replay"] is not None:
+        recorded, values = recorded_values(context, program, values)
+        options = options_of(RunOptions, context, values)
+        job = job_to_replay(values["replay"], recorded)
+        check_overlaps(values, program_reads(job))
         plan, topology = plan_to_run(options)
-        tell_changes(options["replay"], job)
+        tell_changes(values["replay"], job)
     elif program is None:
         raise click.MissingParameter(ctx=context, param_hint="'PROGRAM'", param_type="argument")
     else:
-        if options["profile"]:
-            profile = apply_profile(context, options, program_key(program, options))
-            arguments = with_batch_size(arguments, profile.setting.batch_size, profile.batch_size_option)
+        options = options_of(RunOptions, context, values)
+        if options.profile:
+            options, profile = use_profile.with_profile(context, options, use_profile.program_key(program, options))
+            size, option = profile.setting.batch_size, profile.batch_size_option
+            arguments = use_profile.with_batch_size(arguments, size, option)
         plan, topology = plan_to_run(options)
         job = job_from_options(program, arguments, options)
-        job = replace(job, runner=script_runner(job, topology, options))
+        job = replace(job, runner=script_runner(job, topology, options, options.dtype))
     launch = launch_from_options(plan, job, options)
-    if options["dry_run"]:
-        for worker in launch.workers:
-            click.echo(shell_line(worker))
-        return 0
-    known = None
-    if profile is not None and not options["baseline"]:
-        known = baseline_of_profile(profile, launch.job, typed)
-    report = run_launch(launch, topology, options, known=known)
-    return report.exit_code
+    if options.dry_run:
+        return show_commands(launch)
+    if profile is not None and not options.baseline:
+        known = use_profile.baseline_of_profile(profile, job, typed)
+    return run_launch(launch, topology, options, known=known).exit_code
+
+
+WORKER = "ipexlaunch.models.run_model"
+
+
+@checked_command("bench")
+@bench_options
+@plan_options
+@run_options
+@baseline_option
+@profile_option
+@click.pass_context
+def bench_command(context: click.Context, /, **values: Any) -> int:
+    """Run a model on every instance and report throughput, latencies, and how long it took to be ready.
+
+    \b
+      ipexlaunch bench --model ./all-MiniLM-L6-v2
+      ipexlaunch bench --ninstances 2 --model random:llama-160m --engine torch --dtype bf16
+    """
+    options = options_of(BenchOptions, context, values)
+    known = profile = None
+    if options.profile:
+        key = use_profile.model_key(options.model, options.task or task_of(options.model))
+        options, profile = use_profile.with_profile(context, options, key)
+    job = model_job(
+        options.model,
+        options,
+        options.batch_size,
+        text=text_of(options.text),
+        warmup_batches=options.warmup,
+        seconds=options.duration,
+    )
+    plan, topology = plan_to_run(options)
+    program = built_in_job(WORKER, options)
+    found = resolved(job, program, plan, topology, options)
+    program = replace(program, arguments=(found.job.to_json(),))
+    launch = launch_from_options(plan, program, options, found.choice.left_out)
+    if options.dry_run:
+        return show_commands(launch)
+    tell(f"{found.choice.candidate.name}: {found.choice.why}")
+    if profile is not None and not options.baseline:
+        known = use_profile.baseline_of_profile(profile, launch.job, model=found.job)
+    return run_launch(launch, topology, options, known=known).exit_code

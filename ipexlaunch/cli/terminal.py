@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -54,6 +55,15 @@ def spoken(text: str) -> str:
         text: which may quote what was typed, a document or a program.
     """
     return visible(mask_text(text))
+
+
+def tell(text: str) -> None:
+    """Say a line to the user, on standard error.
+
+    Args:
+        text: see `spoken`.
+    """
+    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
 
 
 def showable(drawing: str, stream: TextIO) -> str:

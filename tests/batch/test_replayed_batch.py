@@ -8,11 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
-from ipexlaunch.cli.batch_command import command
-from ipexlaunch.cli.run.replay import SETTLED
-from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS
+from ipexlaunch.cli.batch_command import batch_command as command
+from ipexlaunch.cli.options import REPEATED, KeepingOptions, names_of
+from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
+from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
+from ipexlaunch.cli.replay import SETTLED
+from ipexlaunch.cli.run_command import run_command as run
 from ipexlaunch.report.kept_runs.read_run_directory import read_recorded, read_run_directory
 from tests.batch.check_results import problems_of
 from tests.batch.test_batch_command import DOUBLE, ROOT, doubled, write_input
@@ -98,9 +102,16 @@ def test_a_run_is_no_batch_job(tmp_path: Path) -> None:
 
 
 def test_every_option_of_batch_alone_is_settled_or_free() -> None:
-    from ipexlaunch.cli.run_command import command as run
-
     others = {parameter.name for parameter in run.params}
     own = {parameter.name for parameter in command.params if parameter.name not in others}
     assert own - set(SETTLED) == FREE - others
-    assert set(BATCH_OPTIONS) - {"output_format"} <= set(SETTLED)
+    assert set(REPEATED_BY_BATCH) - {"output_format"} <= set(SETTLED)
+
+
+def test_every_option_of_run_is_settled_or_repeated_or_said_anew() -> None:
+    planned = {*REQUEST_OPTIONS, "any_machine"}
+    anew = {*names_of(KeepingOptions), "dry_run", "topology", "profile", "replay", "multi_instance"}
+    fates = [{*SETTLED}, {*REPEATED}, planned, anew]
+    options = {each.name or "" for each in run.params if isinstance(each, click.Option)}
+    assert options <= set.union(*fates)
+    assert sum(len(each & options) for each in fates) == len(options)

@@ -14,30 +14,31 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.dtypes_command import _jobs
+from ipexlaunch.cli.dtypes_command import DtypesOptions, _jobs
 from ipexlaunch.cli.loadgen_command import _rules
 from ipexlaunch.cli.main import ipexlaunch, main
-from ipexlaunch.cli.options.batch_input import batch_rules, find_input
-from ipexlaunch.cli.options.batch_options import output_rules
+from ipexlaunch.cli.options import JobOptions, LaunchOptions, RunOptions
+from ipexlaunch.cli.options.batch_input import batch_rules, find_input, output_rules
+from ipexlaunch.cli.options.batch_options import BatchOptions, FedOptions, LoadgenOptions
 from ipexlaunch.cli.options.check_options import check_options
-from ipexlaunch.cli.options.live_options import log_directory
-from ipexlaunch.cli.options.model_options import form_from_options, model_job, text_of
+from ipexlaunch.cli.options.model_options import BenchOptions, ModelOptions, TuneOptions
 from ipexlaunch.cli.options.named_files import written_files
 from ipexlaunch.cli.options.option_types import Number
-from ipexlaunch.cli.options.plan_options import request_from_options
-from ipexlaunch.cli.options.tune_options import rule_from_options
+from ipexlaunch.cli.options.plan_options import options_of as made_options
+from ipexlaunch.cli.options.plan_options import plan_of
+from ipexlaunch.cli.run.built_in_workers import asked_of_scripts
 from ipexlaunch.cli.run.choose_preloads import asked_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, variables_of
-from ipexlaunch.cli.run.plan_to_run import plan_from_options
+from ipexlaunch.cli.run.model_program import form_from_options, model_job, text_of
+from ipexlaunch.cli.run.open_views import log_directory
 from ipexlaunch.cli.run.run_launch import limits_from_options
-from ipexlaunch.cli.run.script_options import asked_of_scripts
-from ipexlaunch.cli.tune_command import _limits
+from ipexlaunch.cli.tune_command import _limits, rule_of
 from ipexlaunch.launch.job import Job, shell_line
 from ipexlaunch.machine.topology import Topology
 
 State = dict[str, str]
 
-NOTHING_PRELOADED = dict.fromkeys(
+NOTHING_PRELOADED: dict[str, Any] = dict.fromkeys(
     ("enable_tcmalloc", "enable_jemalloc", "use_default_allocator", "disable_iomp", "benchmark"), False
 ) | {"memory_allocator": "default", "omp_runtime": "default"}
 
@@ -57,7 +58,7 @@ VALUES = {
     "ncores_per_instance": "2", "cores_list": "0-3", "nodes_list": "0", "groups": "1x4@node0", "instance_idx": "0",
     "on_failure": "restart:2", "env": "A=b", "throughput_regex": r"(\d+)", "python": "/bin/sh", "device": "xpu",
     "accelerators": "0", "local_pages": "0.5", "lost_time": "0.5", "port": "4000", "grace": "3", "proof_interval": "2",
-    "ninstances": "2", "node_id": "1", "reserve_cores": "1", "memory_per_instance": "1GiB", "warmup_calls": "4",
+    "ninstances": "2", "node_id": "1", "reserve_cores": "1", "memory_per_instance_bytes": "1GiB", "warmup_calls": "4",
     "delimiter": ";", "quote": "'", "batch_sizes": "1,2", "group_size": "64", "input_format": "csv", "engine": "ipex",
     "dtype": "bf16", "quantization": "dynamic", "look_ahead": "64", "scenario": "Server", "log_file_prefix": "my",
     "memory": "all", "lowp_mode": "BF16", "qps": "9", "batch_size_option": "--batch", "pythons": "/bin/sh",
@@ -105,29 +106,36 @@ def with_more(base: click.Context, more: Iterable[Mapping[str, Any]]) -> click.C
     return merged
 
 
+KINDS = {
+    "run": RunOptions, "batch": BatchOptions, "loadgen": LoadgenOptions, "bench": BenchOptions, "tune": TuneOptions,
+    "dtypes": DtypesOptions,
+}  # fmt: skip
+
+
 def state_of(context: click.Context, topology: Topology) -> State:
     """Everything that follows from the words of a command; raises where they are refused."""
-    name, options = context.command.name or "", context.params
+    values = context.params
     with context:
         check_options(context)
-        found: dict[str, Any] = {key: options[key] for key in HANDED_ON if key in options}
-        found |= _each("request", request_from_options(options))
-        found |= {f"writes {written.what} {written.path}": written for written in written_files(options)}
-        if "python" in options:
-            found |= _started(name, options, topology)
-        else:  # dtypes
-            plan = plan_from_options(topology, options)
-            found |= {"plan": plan.chosen, "jobs": _jobs(options["model"], options), "model": options["model"]}
-            found |= {f"variable {key}": value for key, value in variables_of(options["env"]).items()}
-        if "input_file" in options:
+        options: Any = made_options(KINDS[context.command.name or ""], context, values)
+        found: dict[str, Any] = {key: values[key] for key in HANDED_ON if key in values}
+        found |= _each("request", options.request)
+        found |= {f"writes {written.what} {written.path}": written for written in written_files(values)}
+        if isinstance(options, DtypesOptions):
+            plan = plan_of(topology, options.request, options.plan_file)
+            found |= {"plan": plan.chosen, "jobs": _jobs(options), "model": options.model}
+            found |= {f"variable {key}": value for key, value in variables_of(options.env).items()}
+        else:
+            found |= _started(values.get("program"), values.get("arguments", ()), options, topology)
+        if isinstance(options, FedOptions):
             found |= _fed(options)
-        if "scenario" in options:
+        if isinstance(options, LoadgenOptions):
             found |= _loadgen(options)
-        if "budget" in options:
-            found["dtype"] = options["dtype"]
-            found |= _each("race", rule_from_options(options)) | _each("limits", _limits(options))
-        if "model" in options and options["model"] is not None and name != "dtypes":
-            found |= _model(options)
+        if isinstance(options, TuneOptions):
+            found["dtype"] = options.dtype
+            found |= _each("race", rule_of(options)) | _each("limits", _limits(options))
+        if isinstance(options, ModelOptions) and options.model is not None:
+            found |= _model(options.model, options)
     return {key: repr(value) for key, value in found.items()}
 
 
@@ -136,60 +144,61 @@ def _each(what: str, value: Any) -> dict[str, Any]:
     return {f"{what} {name}": getattr(value, name) for name in names}
 
 
-def _started(name: str, options: dict[str, Any], topology: Topology) -> dict[str, Any]:
+def _started(
+    program: str | None, arguments: tuple[str, ...], options: LaunchOptions, topology: Topology
+) -> dict[str, Any]:
     by_name, wanted = asked_libraries(options, {})
-    job = _job(options, {each: f"/lib/lib{each}.so" for each in wanted})
-    plan = plan_from_options(topology, options, options["any_machine"])
-    launch = launch_from_options(plan, replace(job, benchmark=options["benchmark"]), options)
+    job = _job(program, arguments, options, {each: f"/lib/lib{each}.so" for each in wanted})
+    plan = plan_of(topology, options.request, options.plan_file, options.any_machine)
+    launch = launch_from_options(plan, replace(job, benchmark=options.benchmark), options)
     memory = {worker.instance.memory for worker in launch.workers} - {"none"}
     logs = log_directory(options)
     found = {
         "preloaded by name": by_name,
         "preloaded": wanted,
         "workers": tuple(map(shell_line, launch.workers)),
-        "started": [worker.instance.index for worker in launch.workers] if options["instance_idx"] else None,
+        "started": [each.instance.index for each in launch.workers] if options.request.instance_idx else None,
         "cpus are bound": any(worker.instance.cpus for worker in launch.workers),
         "memory": memory,
-        "memory must be bound": memory and options["strict"],
-        "memory that is local": memory and options["local_pages"],
+        "memory must be bound": memory and options.strict,
+        "memory that is local": memory and options.local_pages,
         "kind": job.kind,
         "interpreter": job.python if job.kind != "executable" else None,
         "jemalloc": launch.workers[0].environment.get("MALLOC_CONF"),
-        "machine": options["topology"] if options["dry_run"] else "live",
+        "machine": options.topology if options.dry_run else "live",
         "logs": logs,
-        "logs' names": logs and options["log_file_prefix"],
-        "logs' size": logs and options["log_max_mb"],
-        "metrics": options["metrics_port"],
-        "metrics' address": options["metrics_port"] is not None and options["metrics_address"],
+        "logs' names": logs and options.log_file_prefix,
+        "logs' size": logs and options.log_max_mb,
+        "metrics": options.metrics_port,
+        "metrics' address": options.metrics_port is not None and options.metrics_address,
     }
     found |= {f"variable {key}": value for key, value in job.environment.items()}
     found |= _each("limits", limits_from_options(options))
-    if "count_calls" in options:
-        dtype = options["dtype"] if name == "run" or options["dtype"] != "auto" else None
-        words = asked_of_scripts({**options, "dtype": dtype}).words() if job.kind != "executable" else ()
+    if isinstance(options, RunOptions | TuneOptions):
+        dtype = options.dtype if options.dtype != "auto" else None
+        words = asked_of_scripts(options, dtype).words() if job.kind != "executable" else ()
         pairs = zip_longest(words, words[1:], fillvalue="")
         found |= {f"script {one}": "" if two.startswith("--") else two for one, two in pairs if one.startswith("--")}
-        found["script is forced"] = "--auto-ipex" in words and dtype is not None and options["force_dtype"]
+        found["script is forced"] = "--auto-ipex" in words and dtype is not None and options.force_dtype
     return found
 
 
-def _job(options: dict[str, Any], libraries: Mapping[str, str]) -> Job:
+def _job(program: str | None, arguments: tuple[str, ...], options: JobOptions, libraries: Mapping[str, str]) -> Job:
     """The program's; that of a worker of ours where there is a model."""
-    program, arguments = options.get("program"), options.get("arguments", ())
     if program is None:
-        program, options = "json.tool", {**options, "module": True}
-    elif options["no_python"]:
+        program, options = "json.tool", replace(options, module=True)
+    elif options.no_python:
         program = "/bin/sh"
-    elif options["module"]:
+    elif options.module:
         program = "json.tool"
-    return replace(job_from_options(program, arguments, {**options, **NOTHING_PRELOADED}), libraries=libraries)
+    return replace(job_from_options(program, arguments, replace(options, **NOTHING_PRELOADED)), libraries=libraries)
 
 
-def _fed(options: dict[str, Any]) -> dict[str, Any]:
+def _fed(options: FedOptions) -> dict[str, Any]:
     source = find_input(options)
     rules = source.files[0].rules
-    attempts = {"attempts": options["attempts"]} if "attempts" in options else {}
-    found = {"inputs": [file.path for file in source.files]}
+    attempts = {"attempts": options.attempts} if isinstance(options, BatchOptions) else {}
+    found: dict[str, Any] = {"inputs": [file.path for file in source.files]}
     found |= _each("input", rules) | _each("batches", batch_rules(2, options, **attempts))
     means_nothing = {
         "delimiter": rules.format not in ("csv", "tsv"), "quote": rules.format not in ("csv", "tsv"),
@@ -198,13 +207,13 @@ def _fed(options: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     for name in (name for name, is_so in means_nothing.items() if is_so):
         del found[f"input {name}"]
-    if "output_file" in options:
+    if isinstance(options, BatchOptions):
         found |= _each("output", output_rules(options))
-        found["ledger is made anew"] = options["resume"] and options["rebuild"]
+        found["ledger is made anew"] = options.resume and options.rebuild
     return found
 
 
-def _loadgen(options: dict[str, Any]) -> dict[str, Any]:
+def _loadgen(options: LoadgenOptions) -> dict[str, Any]:
     rules = _rules("", options)
     found = _each("loadgen", rules)
     if rules.scenario != "Server":
@@ -212,23 +221,24 @@ def _loadgen(options: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _model(options: dict[str, Any]) -> dict[str, Any]:
-    more = {"text": text_of(options["text"]), "warmup_batches": options["warmup"]} if "text" in options else {}
-    seconds = {"seconds": options.get("duration") or options.get("seconds")} if "text" in options else {}
-    size = {} if "batch_size" in options else {"batch_size": 8}
-    job = model_job({**options, **size}, **more, **seconds)
-    found = {**_each("model", job), "dtype": options["dtype"]}
+def _model(model: str, options: ModelOptions) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if isinstance(options, BenchOptions | TuneOptions):
+        seconds = options.duration if isinstance(options, BenchOptions) else options.seconds
+        more = {"text": text_of(options.text), "warmup_batches": options.warmup, "seconds": seconds}
+    job = model_job(model, options, getattr(options, "batch_size", 8), **more)
+    found = {**_each("model", job), "dtype": options.dtype}
     if job.task != "generate":
         del found["model new_tokens"]
-    if options["device"] in (None, "cpu"):
-        found["forced"] = options["dtype"] != "auto" and options["force_dtype"]
-        if options["dtype"] in ("auto", "int8", "int4"):
+    if isinstance(options, LaunchOptions) and options.request.device is None:
+        found["forced"] = options.dtype != "auto" and options.force_dtype
+        if options.dtype in ("auto", "int8", "int4"):
             form = form_from_options(options)
-            weight_only, ipex = form.scheme != "dynamic", options["engine"] in ("auto", "ipex")
+            weight_only, ipex = form.scheme != "dynamic", options.engine in ("auto", "ipex")
             found["form scheme"] = form.scheme
-            found["form group"] = form.group_size if weight_only and not options["checkpoint"] else None
+            found["form group"] = form.group_size if weight_only and not options.checkpoint else None
             found["form mode"] = form.lowp_mode if weight_only and ipex else None
-        if options["dtype"] not in ("auto", "int4") or options["engine"] not in ("auto", "ipex"):
+        if options.dtype not in ("auto", "int4") or options.engine not in ("auto", "ipex"):
             del found["model checkpoint"]
     return found
 

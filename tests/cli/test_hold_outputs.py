@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.batch.ledger import Ledger
-from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.hold_outputs import HELD, HELD_OTHERWISE
 from ipexlaunch.cli.options.named_files import FOLDERS, WRITES

@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import pytest
 
-from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.check_files import FileCheckedCommand
-from ipexlaunch.cli.options.named_files import FOLDERS, NEITHER, READS, WRITES
+from ipexlaunch.cli.options.named_files import FOLDERS, READS, WRITES
 from ipexlaunch.cli.options.option_types import Number, Size
 
 NO_TEXT = (click.Choice, click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType, Number, Size)
@@ -41,9 +41,19 @@ INSIDE = {
 }
 """A file in a directory that an option names."""
 
+NEITHER = frozenset(
+    {
+        "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cores_list", "delimiter", "env",
+        "groups", "id_field", "instance_idx", "log_file_prefix", "memory_per_instance_bytes", "metrics_address",
+        "ncores_per_instance", "nodes_list", "on_failure", "quote", "seconds_option", "text_field", "throughput_regex",
+        "tokens_field",
+    }
+)  # fmt: skip
+"""Keyword arguments that take a text which names no file."""
+
 
 def command(name: str) -> click.Command:
-    found: click.Command = importlib.import_module(f"ipexlaunch.cli.{COMMANDS[name][0]}").command
+    found: click.Command = getattr(importlib.import_module(f"ipexlaunch.cli.{COMMANDS[name][0]}"), f"{name}_command")
     return found
 
 

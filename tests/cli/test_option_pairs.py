@@ -11,7 +11,7 @@ from typing import Any
 import click
 import pytest
 
-from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.options.option_table import REFUSED
 from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 from ipexlaunch.errors import IpexLaunchError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 import pytest
 
-from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule

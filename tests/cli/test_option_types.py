@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import ipexlaunch, main
 from ipexlaunch.cli.options.option_types import (
     COUNT,

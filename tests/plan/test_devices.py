@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.cli.run.plan_to_run import visible_only
+from ipexlaunch.cli.options.plan_options import visible_only
 from ipexlaunch.errors import IpexLaunchError, PlanError, RequestError
 from ipexlaunch.launch.job import Job, make_launch, shell_line
 from ipexlaunch.machine.synthetic import machine_from_sentence

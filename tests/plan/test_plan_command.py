@@ -101,7 +101,7 @@ def test_planning_loads_nothing_heavy() -> None:
     """`make_plan` is on the way of every start."""
     code = (
         "import sys; from ipexlaunch.plan import Request, make_plan; "
-        "from ipexlaunch.cli.options import plan_options; from ipexlaunch.cli.run import plan_to_run as plan_file; "
+        "from ipexlaunch.cli.options import plan_options; "
         "print(sorted({'pydantic', 'yaml', 'rich', 'psutil', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cli.solo_rate_of_profile import baseline_of_profile, measure_solo, same_arguments
+from ipexlaunch.cli.use_profile import baseline_of_profile, measure_solo, same_arguments
 from ipexlaunch.launch.job import Job, Launch, make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.run_record import Run, WorkerRecord

@@ -1,1 +1,129 @@
-"""What every command's options are, take, need, exclude, read and write."""
+"""What a command's options come to: frozen values, made once of what click has read and passed on from there.
+
+The class in which an option stands says what becomes of it under --replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from ipexlaunch.launch.throughput_regex import LineRule
+from ipexlaunch.plan.request import Request
+
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """What is started, and on which plan."""
+
+    plan_file: str | None
+    python: str | None
+    module: bool
+    no_python: bool
+    env: tuple[str, ...]
+    port: int
+    memory_allocator: str
+    omp_runtime: str
+    benchmark: bool
+    enable_tcmalloc: bool
+    enable_jemalloc: bool
+    use_default_allocator: bool
+    disable_iomp: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisionOptions:
+    """What decides how a run goes and is judged."""
+
+    multi_task_manager: str
+    disable_numactl: bool
+    disable_taskset: bool
+    strict: bool
+    local_pages: float
+    lost_time: float
+    ready_timeout: float | None
+    compile_timeout: float | None
+    timeout: float | None
+    grace: float
+    stall_timeout: float | None
+    stagger: float
+    on_failure: str
+    proof_interval: float
+    throughput_regex: LineRule | None
+    baseline: bool = False
+    """Of `run` and `bench` alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepingOptions:
+    """What shows a run and keeps it."""
+
+    report_file: str | None
+    run_dir: str | None
+    log_dir: str | None
+    log_path: str | None
+    log_file_prefix: str
+    log_max_mb: float | None
+    timestamps: bool
+    live: bool
+    metrics_port: int | None
+    metrics_address: str
+    metrics_file: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchOptions(JobOptions, SupervisionOptions, KeepingOptions):
+    """Those of every command that starts workers."""
+
+    command: str
+    """Its name."""
+    request: Request
+    """What the planner's options ask for."""
+    any_machine: bool
+    dry_run: bool
+    topology: str | None
+    cache_dir: str | None = None
+    no_cache: bool = False
+    """These two of commands that run models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptOptions:
+    """Of scripts that know nothing of ipexlaunch."""
+
+    count_calls: bool
+    warmup_calls: int | None
+    auto_ipex: bool
+    disable_ipex_graph_mode: bool
+    auto_ipex_verbose: bool
+    force_dtype: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(LaunchOptions, ScriptOptions):
+    """Those of `run`."""
+
+    dtype: str | None
+    profile: bool
+
+
+def made_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """The options of a command.
+
+    Args:
+        kind: their class.
+        values: click's keyword arguments, and what the class has beside them; others are left out.
+    """
+    return kind(**{name: values[name] for name in names_of(kind) if name in values})
+
+
+def names_of(*kinds: type) -> tuple[str, ...]:
+    """The options that stand in these classes."""
+    return tuple(dict.fromkeys(each.name for kind in kinds for each in fields(kind)))
+
+
+REPEATED = names_of(SupervisionOptions)
+"""What is kept with a run and holds again unless it is typed anew."""

@@ -1,23 +1,83 @@
-"""The options of `ipexlaunch batch` beyond those of `run`, and what they say of the input and the output."""
+"""The options of `ipexlaunch batch` and `loadgen` beyond those of every launch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import click
 
-from ipexlaunch.batch.output.output_rules import PARQUET_SUFFIXES, STDOUT, UNWRITTEN_SUFFIXES, OutputRules
-from ipexlaunch.cli.options.batch_input import BYTES_PER_TOKEN, LOOK_AHEAD
-from ipexlaunch.cli.options.model_options import MODEL_OPTIONS
-from ipexlaunch.cli.options.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, SECONDS
-from ipexlaunch.documents.write_file import descriptor_of, is_stream
-from ipexlaunch.errors import RequestError
+from ipexlaunch.cli.options import LaunchOptions, names_of
+from ipexlaunch.cli.options.model_options import MODEL_OPTIONS, ModelOptions
+from ipexlaunch.cli.options.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, adding, flag, seconds, valued
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+LOOK_AHEAD = 4096
+
+BYTES_PER_TOKEN = 4
+"""Of English text: 4.2 with the tokenizer of all-MiniLM-L6-v2 on examples/sentences.txt."""
 
 
-def _input(*, required: bool) -> Callable[[Function], Function]:
+@dataclass(frozen=True, kw_only=True)
+class ItemOptions:
+    """What the items of a batch job are, and how they are put together."""
+
+    input_file: tuple[str, ...]
+    input_format: str
+    delimiter: str | None
+    quote: str | None
+    id_field: str | None
+    text_field: str | None
+    tokens_field: str | None
+    max_line_mb: float
+    batch_size: int
+    batch_tokens: int | None
+    look_ahead: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultOptions:
+    """What becomes of the items, but for where."""
+
+    keep_order: bool
+    on_bad_line: str
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedOptions(LaunchOptions, ItemOptions, ModelOptions):
+    """Those of the commands that give workers items."""
+
+    stall_timeout: float
+    no_progress: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(FedOptions, ResultOptions):
+    """Those of `batch`."""
+
+    output_file: str
+    output_format: str
+    errors_file: str | None
+    resume: bool
+    overwrite: bool
+    rebuild: bool
+    retry_dead: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadgenOptions(FedOptions):
+    """Those of `loadgen`."""
+
+    scenario: Literal["Offline", "Server"]
+    qps: float
+    min_duration: float
+    min_queries: int | None
+    target_latency_ms: float
+    loadgen_log_dir: str | None
+
+
+def _input(*, required: bool) -> Callable[[Any], Any]:
     return click.option(
         "--input",
         "input_file",
@@ -43,13 +103,12 @@ def _quote(_context: click.Context, _option: click.Parameter, text: str | None) 
 
 
 _ITEMS = (
-    click.option(
+    valued(
         "--format",
-        "input_format",
-        type=click.Choice(["auto", "jsonl", "text", "csv", "tsv", "parquet", "openai"]),
-        default="auto",
-        show_default=True,
-        help="Of the input; auto goes by the end of its name, - is jsonl; openai is a file for OpenAI's batch API.",
+        "Of the input; auto goes by the end of its name, - is jsonl; openai is a file for OpenAI's batch API.",
+        ("auto", "jsonl", "text", "csv", "tsv", "parquet", "openai"),
+        "auto",
+        dest="input_format",
     ),
     click.option(
         "--delimiter",
@@ -63,146 +122,66 @@ _ITEMS = (
         callback=_quote,
         help='Around fields of csv and tsv that hold delimiters; none where quotes mean nothing  [default: "].',
     ),
-    click.option("--id-field", metavar="NAME", help="Field of an item's id  [default: the number of its line]."),
-    click.option("--text-field", metavar="NAME", help="Field that is given to the program  [default: the whole item]."),
-    click.option("--tokens-field", metavar="NAME", help="Field with an item's length  [default: its bytes]."),
-    click.option(
-        "--max-line-mb",
-        type=MEGABYTES,
-        default=64.0,
-        show_default=True,
-        metavar="MB",
-        help="A longer line is a bad one.",
-    ),
-    click.option("--batch-size", type=COUNT, default=32, show_default=True, help="Items of a batch."),
-    click.option(
+    valued("--id-field", "Field of an item's id  [default: the number of its line].", metavar="NAME"),
+    valued("--text-field", "Field that is given to the program  [default: the whole item].", metavar="NAME"),
+    valued("--tokens-field", "Field with an item's length  [default: its bytes].", metavar="NAME"),
+    valued("--max-line-mb", "A longer line is a bad one.", MEGABYTES, 64.0, metavar="MB"),
+    valued("--batch-size", "Items of a batch.", COUNT, 32),
+    valued(
         "--batch-tokens",
-        type=COUNT,
-        metavar="N",
-        help=f"Items times the longest of them in a batch, at most; without --tokens-field {BYTES_PER_TOKEN} bytes are "
+        f"Items times the longest of them in a batch, at most; without --tokens-field {BYTES_PER_TOKEN} bytes are "
         "taken for a token.",
+        COUNT,
+        metavar="N",
     ),
-    click.option(
+    valued(
         "--look-ahead",
-        type=COUNT,
+        f"Items that are put in order of length together  [default: {LOOK_AHEAD}].",
+        COUNT,
         metavar="ITEMS",
-        help=f"Items that are put in order of length together  [default: {LOOK_AHEAD}].",
     ),
-    click.option("--no-progress", is_flag=True, help="Show no progress, neither a bar nor a line every 10 s."),
+    flag("--no-progress", "Show no progress, neither a bar nor a line every 10 s."),
 )
 """Of every command that gives workers items."""
 
 _OWN = (
     click.option("--output", "output_file", required=True, metavar="FILE", help="The results; - for standard output."),
-    click.option(
-        "--output-format",
-        type=click.Choice(["auto", "jsonl", "parquet"]),
-        default="auto",
-        show_default=True,
-        help="Of the output; auto goes by the end of its name.",
-    ),
-    click.option(
+    valued("--output-format", "Of the output; auto goes by the end of its name.", ("auto", "jsonl", "parquet"), "auto"),
+    valued(
         "--errors",
-        "errors_file",
+        "With --format openai: rows of requests that could not be answered; else they stand in OUTPUT.",
         metavar="FILE",
-        help="With --format openai: rows of requests that could not be answered; else they stand in OUTPUT.",
+        dest="errors_file",
     ),
-    click.option("--keep-order", is_flag=True, help="Write results in the order of the input, not as they finish."),
-    click.option(
+    flag("--keep-order", "Write results in the order of the input, not as they finish."),
+    valued(
         "--on-bad-line",
-        type=click.Choice(["stop", "dead-letter"]),
-        default="stop",
-        show_default=True,
-        help="What a line that cannot be read does: read no further, or go to OUTPUT.dead.jsonl.",
+        "What a line that cannot be read does: read no further, or go to OUTPUT.dead.jsonl.",
+        ("stop", "dead-letter"),
+        "stop",
     ),
-    click.option(
+    valued(
         "--attempts",
-        type=COUNT,
-        default=2,
-        show_default=True,
-        help="How often workers may fail on a batch before it is cut in two, or given up where it is one item.",
+        "How often workers may fail on a batch before it is cut in two, or given up where it is one item.",
+        COUNT,
+        2,
     ),
-    click.option("--resume", is_flag=True, help="Go on where a former job of the same kind ended."),
-    click.option("--overwrite", is_flag=True, help="Begin anew though there is an output already."),
-    click.option("--rebuild", is_flag=True, help="With --resume: make a lost or damaged ledger from the output."),
-    click.option(
-        "--retry-dead",
-        is_flag=True,
-        help="Try again what a former job gave up, with this program or a mended one, and nothing else.",
-    ),
-    click.option("--replay", metavar="DIR", help="Repeat the job that --run-dir kept in DIR, with another --output."),
+    flag("--resume", "Go on where a former job of the same kind ended."),
+    flag("--overwrite", "Begin anew though there is an output already."),
+    flag("--rebuild", "With --resume: make a lost or damaged ledger from the output."),
+    flag("--retry-dead", "Try again what a former job gave up, with this program or a mended one, and nothing else."),
+    valued("--replay", "Repeat the job that --run-dir kept in DIR, with another --output.", metavar="DIR"),
 )
 
 
 _MODEL = (
-    click.option(
+    valued(
         "--model",
+        "Run this model with the built-in worker instead of a PROGRAM: a transformers directory.",
         metavar="DIR|random:NAME",
-        help="Run this model with the built-in worker instead of a PROGRAM: a transformers directory.",
     ),
-    click.option(
-        "--input-tokens",
-        type=COUNT,
-        default=256,
-        show_default=True,
-        help="With --model: longer texts are cut to so many tokens.",
-    ),
+    valued("--input-tokens", "With --model: longer texts are cut to so many tokens.", COUNT, 256),
 )
-
-
-def batch_options(function: Function) -> Function:
-    """Add the options of the job, and those of a model."""
-    for option in reversed((_input(required=False), *_ITEMS, *_OWN, *_MODEL, *MODEL_OPTIONS)):
-        function = option(function)
-    return function
-
-
-def output_rules(options: dict[str, Any]) -> OutputRules:
-    """Where the options say that results go.
-
-    Raises:
-        RequestError: options that exclude each other.
-    """
-    path, form = options["output_file"], options["output_format"]
-    path = STDOUT if descriptor_of(path) == 1 else path
-    streamed = path == STDOUT or is_stream(path)
-    parquet = form == "parquet" or (form == "auto" and path.lower().endswith(PARQUET_SUFFIXES))
-    if form == "auto" and not streamed and path.lower().endswith(UNWRITTEN_SUFFIXES):
-        raise RequestError(
-            f"write {path}",
-            "results are JSON lines or Parquet",
-            "give --output FILE.jsonl or FILE.parquet, or --output-format jsonl for that name",
-        )
-    if streamed and parquet:
-        where = "standard output" if path == STDOUT else path
-        raise RequestError(f"write Parquet to {where}", "its index is at its end", "give --output FILE.parquet")
-    goes_on = options["resume"] or options["retry_dead"]
-    for name, piped in (("output", streamed), ("input", "-" in options["input_file"])):
-        if goes_on and piped:
-            raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
-    openai = options["input_format"] == "openai"
-    if openai:
-        _check_openai(options, path if streamed else "", parquet)
-    return OutputRules(
-        path=path, keep_order=options["keep_order"], parquet=parquet, openai=openai, errors=options["errors_file"]
-    )
-
-
-def _check_openai(options: dict[str, Any], stream: str, parquet: bool) -> None:
-    """Answers of OpenAI's batch API are a model's, and JSON lines.
-
-    Args:
-        options: the command's keyword arguments.
-        stream: the output, where it is a pipe or a device; else "".
-        parquet: whether the output is Parquet.
-    """
-    if options["model"] is None:
-        raise click.UsageError("--format openai needs --model, which answers the requests")
-    if stream or parquet:
-        where = "standard output" if stream == STDOUT else stream or "Parquet"
-        raise RequestError(
-            f"write answers to {where}", "OpenAI's batch files are JSON lines", "give --output FILE.jsonl"
-        )
 
 
 _LOADGEN = (
@@ -214,28 +193,15 @@ _LOADGEN = (
         metavar="RATE",
         help="Offline: samples a second that you expect, which say how many are issued; Server: queries a second.",
     ),
-    click.option(
-        "--min-duration",
-        type=SECONDS,
-        default=600.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Of the test; 600 s is what MLPerf asks for.",
-    ),
-    click.option("--min-queries", type=COUNT, help="At least  [default: Offline 1, Server 100]."),
-    click.option(
-        "--target-latency-ms",
-        type=MILLISECONDS,
-        default=100.0,
-        show_default=True,
-        help="Server: 99 % of the queries must be answered within it.",
-    ),
-    click.option("--loadgen-log-dir", metavar="DIR", help="Where LoadGen writes its logs  [default: a new one]."),
+    seconds("--min-duration", "Of the test; 600 s is what MLPerf asks for.", 600.0),
+    valued("--min-queries", "At least  [default: Offline 1, Server 100].", COUNT),
+    valued("--target-latency-ms", "Server: 99 % of the queries must be answered within it.", MILLISECONDS, 100.0),
+    valued("--loadgen-log-dir", "Where LoadGen writes its logs  [default: a new one].", metavar="DIR"),
 )
 
+batch_options = adding(_input(required=False), *_ITEMS, *_OWN, *_MODEL, *MODEL_OPTIONS)
 
-def loadgen_options(function: Function) -> Function:
-    """Add the options of a test by LoadGen, and those of its items and its model."""
-    for option in reversed((*_LOADGEN, _input(required=True), *_ITEMS, *_MODEL, *MODEL_OPTIONS)):
-        function = option(function)
-    return function
+loadgen_options = adding(*_LOADGEN, _input(required=True), *_ITEMS, *_MODEL, *MODEL_OPTIONS)
+
+REPEATED_BY_BATCH = (*names_of(ItemOptions, ResultOptions), "output_format", "model")
+"""What is kept with a batch job beside `REPEATED`; all but the output's form is settled then."""

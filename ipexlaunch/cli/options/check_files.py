@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
@@ -14,9 +14,10 @@ from click.core import ParameterSource
 from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of, refuse_taken
 from ipexlaunch.cli.options.named_files import READS, WRITES, Written, read_files, written_files
+from ipexlaunch.cli.options.option_types import Decorated, adding
 from ipexlaunch.cli.options.refuse_overlaps import refuse_overlaps
 from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of
-from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.errors import LaunchError, RequestError, UsageError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.report.live.metrics import check_name, require_client
 
@@ -25,17 +26,41 @@ class FileCheckedCommand(click.Command):
     """A command whose options and files are checked as soon as they are read, and whose outputs are its own then."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Check, hold, then run."""
-        _refuse_empty(ctx)
-        check_overlaps(ctx.params)
-        if not ctx.params.get("replay"):  # else with what the kept run says (`job_to_replay`)
-            check_options(ctx)
-        if ctx.params.get("dry_run"):
-            return super().invoke(ctx)
-        check_outputs(ctx.params)
-        refuse_taken(ctx.params)
-        with outputs_held(outputs_of(ctx.params)):
-            return super().invoke(ctx)
+        """Check, hold, then run; what is wrong with the words is said with the way to this command's --help."""
+        try:
+            _refuse_empty(ctx)
+            check_overlaps(ctx.params)
+            if not ctx.params.get("replay"):  # else with what the kept run says (`recorded_values`)
+                check_options(ctx)
+            if ctx.params.get("dry_run"):
+                return super().invoke(ctx)
+            check_outputs(ctx.params)
+            refuse_taken(ctx.params)
+            with outputs_held(outputs_of(ctx.params)):
+                return super().invoke(ctx)
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from None
+
+
+def checked_command(name: str, *, takes_program: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command whose options may be spelled with underscores, as ipexrun takes --log_dir as well as --log-dir.
+
+    Args:
+        name: of the command.
+        takes_program: whether what follows PROGRAM is the program's, whatever it looks like.
+    """
+    settings = {
+        "allow_interspersed_args": not takes_program,
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    }
+    return click.command(name=name, cls=FileCheckedCommand, context_settings=settings)
+
+
+def program_arguments(function: Decorated) -> Decorated:
+    """Add PROGRAM and its arguments, and hand the context over."""
+    program = click.argument("program", type=click.UNPROCESSED, required=False)
+    arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    return adding(program, arguments, click.pass_context)(function)
 
 
 def _refuse_empty(ctx: click.Context) -> None:
@@ -114,7 +139,7 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
             raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
     if options.get("run_dir"):
-        from ipexlaunch.report.kept_runs.run_directory import refuse_held
+        from ipexlaunch.report.kept_runs.run_directory import refuse_held  # pydantic: only kept runs need it
 
         refuse_held(options["run_dir"])
     if options.get("metrics_file") is not None or options.get("metrics_port") is not None:

@@ -31,7 +31,7 @@ def check_options(
     """
     command, values = context.command, {**context.params, **settled}
     parameters = {each.name or "": each for each in command.params}
-    given = {name for name in parameters if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    given = {name for name in parameters if is_typed(context, name)}
 
     def holds(terms: str) -> bool:
         return all(map(one_holds, terms.split("+")))
@@ -65,7 +65,6 @@ def check_options(
             if known and not any(map(holds, known)):
                 needed = " or ".join(map(words, known))
                 raise click.UsageError(f"{words(option)} needs {needed}: {rule.why}", context)
-
     if "port" in given and not any("port" in names_in(word) for word in _words_of(context)):
         raise click.UsageError(
             "--port needs {port} among the program's arguments or in --env: nothing else is told it",
@@ -105,3 +104,8 @@ def _words_of(context: click.Context) -> list[str]:
 
 def _flag(parameter: click.Parameter) -> str:
     return next((name for name in parameter.opts if name.startswith("--")), parameter.opts[0])
+
+
+def is_typed(context: click.Context, name: str) -> bool:
+    """Whether an option stands on the command line."""
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE

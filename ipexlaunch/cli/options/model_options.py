@@ -1,248 +1,178 @@
-"""The options of commands that run a model with the built-in worker, and the job that they describe."""
+"""The options of the commands that run a model: how it is run, and what `bench` and `tune` have beside that."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import click
 
-from ipexlaunch.cli.options.check_options import check_settled
-from ipexlaunch.cli.options.option_types import COUNT, COUNT_FROM_0, SEED
-from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.errors import RequestError
-from ipexlaunch.launch.job import Job
-from ipexlaunch.machine.topology import Topology
-from ipexlaunch.models.engines.candidate import DTYPES, ENGINES, floating
-from ipexlaunch.models.engines.choose import Choice
-from ipexlaunch.models.engines.default_task import natural_task
-from ipexlaunch.models.engines.model_job import TASKS, Device, ModelJob, Task
-from ipexlaunch.models.engines.model_shapes import is_random, shape_of
-from ipexlaunch.models.engines.quantized_form import QuantizedForm
-from ipexlaunch.plan import Plan
-from ipexlaunch.tune.dtypes import Resolved, make_ground, resolve_candidate
-from ipexlaunch.tune.dtypes.context import cache_directory
+from ipexlaunch.cli.options import LaunchOptions, ScriptOptions
+from ipexlaunch.cli.options.option_types import (
+    COUNT,
+    COUNT_FROM_0,
+    MILLISECONDS,
+    SECONDS,
+    SEED,
+    adding,
+    flag,
+    seconds,
+    valued,
+)
+from ipexlaunch.models.engines.candidate import DTYPES, ENGINES
+from ipexlaunch.models.engines.choose import DtypeWord, EngineWord
+from ipexlaunch.models.engines.model_job import TASKS, Task
 
-FLOATING = ("fp32", "bf16", "fp16")
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a model is run by the built-in worker."""
+
+    model: str | None
+    task: Task | None
+    engine: EngineWord
+    dtype: DtypeWord
+    quantization: Literal["auto", "dynamic", "weight-only"]
+    group_size: int
+    lowp_mode: str | None
+    checkpoint: str
+    force_dtype: bool
+    input_tokens: int
+    new_tokens: int
+    seed: int | None
+    no_check: bool
+    cache_dir: str | None
+    no_cache: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions(LaunchOptions, ModelOptions):
+    """Those of `bench`."""
+
+    model: str
+    batch_size: int
+    text: str
+    warmup: int
+    duration: float
+    profile: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneOptions(LaunchOptions, ModelOptions, ScriptOptions):
+    """Those of `tune`."""
+
+    budget: float
+    seconds: float
+    latency_limit_ms: float | None
+    batch_sizes: tuple[int, ...] | None
+    batch_size_option: str
+    seconds_option: str
+    exhaustive: bool
+    fresh: bool
+    write_plan: str | None
+    text: str
+    warmup: int
+
 
 MODEL_OPTIONS = (
-    click.option(
-        "--task",
-        type=click.Choice(TASKS),
-        help="What the model does  [default: generate for decoders, embed for others].",
-    ),
-    click.option(
+    valued("--task", "What the model does  [default: generate for decoders, embed for others].", TASKS),
+    valued(
         "--engine",
-        type=click.Choice(("auto", *ENGINES)),
-        default="auto",
-        show_default=True,
-        help="ipex, torch (compiled), eager; auto: the fastest that the workers' interpreter has.",
+        "ipex, torch (compiled), eager; auto: the fastest that the workers' interpreter has.",
+        ("auto", *ENGINES),
+        "auto",
     ),
-    click.option(
+    valued(
         "--dtype",
-        type=click.Choice(("auto", *DTYPES)),
-        default="auto",
-        show_default=True,
-        help="Numbers to run in; auto: the fastest that keeps the accuracy bound, measured on this host.",
+        "Numbers to run in; auto: the fastest that keeps the accuracy bound, measured on this host.",
+        ("auto", *DTYPES),
+        "auto",
     ),
-    click.option(
-        "--quantization",
-        type=click.Choice(("auto", "dynamic", "weight-only")),
-        default="auto",
-        show_default=True,
-        help="How int8 and int4 are used.",
-    ),
-    click.option("--group-size", type=COUNT_FROM_0, default=0, help="Weights that share a scale (int4)."),
-    click.option(
+    valued("--quantization", "How int8 and int4 are used.", ("auto", "dynamic", "weight-only"), "auto"),
+    valued("--group-size", "Weights that share a scale (int4).", COUNT_FROM_0, 0),
+    valued(
         "--lowp-mode",
-        type=click.Choice(("NONE", "FP16", "BF16", "INT8")),
-        help="IPEX: what weight-only products are done in  [default: IPEX's choice].",
+        "IPEX: what weight-only products are done in  [default: IPEX's choice].",
+        ("NONE", "FP16", "BF16", "INT8"),
     ),
-    click.option(
-        "--checkpoint",
-        default="",
-        metavar="FILE",
-        help="IPEX: a GPTQ or AWQ checkpoint of the model with int4 weights.",
+    valued(
+        "--checkpoint", "IPEX: a GPTQ or AWQ checkpoint of the model with int4 weights.", default="", metavar="FILE"
     ),
-    click.option("--force-dtype", is_flag=True, help="Run the asked dtype though it is slower than fp32 here."),
-    click.option(
-        "--new-tokens",
-        type=COUNT,
-        default=32,
-        show_default=True,
-        help="Tokens generated for each input (task generate).",
-    ),
-    click.option("--seed", type=SEED, help="Of random weights and generated text  [default: 0]."),
-    click.option("--no-check", is_flag=True, help="Do not compare the answers with eager fp32 before the start."),
-    click.option(
+    flag("--force-dtype", "Run the asked dtype though it is slower than fp32 here."),
+    valued("--new-tokens", "Tokens generated for each input (task generate).", COUNT, 32),
+    valued("--seed", "Of random weights and generated text  [default: 0].", SEED),
+    flag("--no-check", "Do not compare the answers with eager fp32 before the start."),
+    valued(
         "--cache-dir",
+        "Where compiled kernels are kept  [default: ~/.cache/ipexlaunch, where measurements are in any case].",
         metavar="DIR",
-        help="Where compiled kernels are kept  [default: ~/.cache/ipexlaunch, where measurements are in any case].",
     ),
-    click.option("--no-cache", is_flag=True, help="Compile and measure anew, and keep nothing."),
+    flag("--no-cache", "Compile and measure anew, and keep nothing."),
 )
 """All but --model itself, which one command needs and another can do without."""
 
+_TEXTS = (
+    valued("--input-tokens", "Tokens of each input.", COUNT, 128),
+    valued("--text", "Inputs, one a line  [default: generated by token count].", default="", metavar="FILE"),
+    valued("--warmup", "Calls before the common start.", COUNT_FROM_0, 3),
+)
+"""What the built-in worker is measured with."""
 
-def model_job(options: dict[str, Any], **more: Any) -> ModelJob:
-    """The job that the options describe, but for the candidate.
-
-    Args:
-        options: the command's keyword arguments.
-        more: fields of the job that only one of the commands knows.
-
-    Raises:
-        RequestError: the model or the checkpoint is not there.
-        UsageError: an option says nothing of this model's task, or changes nothing.
-    """
-    model: str = options["model"]
-    task = options["task"] or task_of(model)
-    check_settled(task=task)
-    if options["seed"] is not None and not (is_random(model) or options.get("text") == ""):
-        raise click.UsageError(
-            "--seed changes nothing: the weights are the model's and the texts are given; leave it out"
-        )
-    if not options["checkpoint"]:
-        _check_weights(model)
-    return ModelJob(
-        model=model if is_random(model) else os.path.abspath(model),
-        task=task,
-        batch_size=options["batch_size"],
-        input_tokens=options["input_tokens"],
-        new_tokens=options["new_tokens"],
-        checkpoint=path_of(options["checkpoint"], "read the checkpoint"),
-        seed=options["seed"] or 0,
-        cache="" if options["no_cache"] else _cache_directory(options["cache_dir"]),
-        check=not options["no_check"],
-        **more,
-    )
+_BENCH = (
+    click.option(
+        "--model",
+        required=True,
+        metavar="DIR|random:NAME",
+        help="A transformers directory, or a published shape with random weights, e.g. random:bert-base.",
+    ),
+    valued("--batch-size", "Inputs of one call.", COUNT, 8),
+    *_TEXTS,
+    seconds("--duration", "How long to measure.", 10.0),
+)
 
 
-def task_of(model: str) -> Task:
-    """What the model is for, by its config.json; the worker says what else is wrong with a directory.
-
-    Args:
-        model: a transformers directory, or random:NAME.
-
-    Raises:
-        RequestError: it has no config.json that can be read.
-    """
-    if is_random(model):
-        return "generate" if shape_of(model).decoder else "embed"
-    path = os.path.join(model, "config.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = json.load(file)
-    except OSError as error:
-        hint = "give a directory that transformers' save_pretrained wrote, or random:NAME"
-        raise RequestError(f"load the model {model}", f"{path}: {(error.strerror or '').lower()}", hint) from None
-    except ValueError as error:
-        raise RequestError(f"load the model {model}", f"{path} is not JSON: {error}") from None
-    architectures = config.get("architectures") if isinstance(config, dict) else None
-    return natural_task(str(architectures[0]) if architectures else "")
+def _sizes(context: click.Context, option: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    return tuple(sorted({COUNT.convert(part, option, context) for part in text.split(",")}))
 
 
-def _check_weights(model: str) -> None:
-    """Find out before a worker is started that a directory has no weights; the worker says what else is wrong."""
-    if is_random(model) or any(name.endswith(".safetensors") for name in os.listdir(model)):
-        return
-    hint = "write them with transformers' save_pretrained(DIR, safe_serialization=True)"
-    raise RequestError(f"load the model {model}", "it has no weights (*.safetensors)", hint)
+_TUNE = (
+    valued("--model", "Tune the built-in worker with this model, as `bench` runs it.", metavar="DIR|random:NAME"),
+    valued("--budget", "For all runs together.", SECONDS, "10m", metavar="TIME"),
+    valued(
+        "--seconds",
+        "Measured in a run of the race; runs that look around take a third of it.",
+        SECONDS.at_least(0.1),
+        5.0,
+    ),
+    valued(
+        "--latency-limit-ms", "A setting whose p99 of a call is above this does not count.", MILLISECONDS, metavar="MS"
+    ),
+    click.option(
+        "--batch-sizes",
+        callback=_sizes,
+        metavar="LIST",
+        help="Inputs of one call to try  [default: 1,2,4,8,16,32,64 for models].",
+    ),
+    valued(
+        "--batch-size-option",
+        "The program's option for its batch size; or write {batch_size} among its arguments.",
+        default="",
+        metavar="OPTION",
+    ),
+    valued(
+        "--seconds-option",
+        "The program's option for its duration; or write {seconds}. Without it, runs are cut short.",
+        default="",
+        metavar="OPTION",
+    ),
+    flag("--exhaustive", "Run every setting at full length instead of searching."),
+    flag("--fresh", "Forget what former searches with this command have tried."),
+    valued("--write-plan", "Write the plan of the best setting there too.", metavar="FILE"),
+    *_TEXTS,
+)
 
+bench_options = adding(*_BENCH, *MODEL_OPTIONS)
 
-def path_of(path: str, wanted: str) -> str:
-    """The absolute path of a file that must be there and readable; "" for none."""
-    if not path:
-        return ""
-    try:
-        with open(path, "rb"):
-            return os.path.abspath(path)
-    except FileNotFoundError:
-        raise RequestError(f"{wanted} {path}", "there is no such file") from None
-    except OSError as error:
-        raise RequestError(f"{wanted} {path}", (error.strerror or str(error)).lower()) from None
-
-
-def text_of(path: str) -> str:
-    """The absolute path of a text with at least one line that is not empty; "" for none.
-
-    Args:
-        path: of the file.
-
-    Raises:
-        RequestError: it cannot be read, is not UTF-8, or is empty.
-    """
-    found = path_of(path, "read the text")
-    try:
-        if path and not any(map(str.strip, _lines_of(path))):
-            raise RequestError(f"use the text {path}", "it has no line with text", "give one input a line")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"use the text {path}", f"it is not UTF-8 ({error.reason})", "convert it: iconv") from None
-    return found
-
-
-def _lines_of(path: str) -> Iterator[str]:
-    """The lines of a file of UTF-8."""
-    with open(path, encoding="utf-8") as file:
-        yield from file
-
-
-def _cache_directory(asked: str | None) -> str:
-    return os.path.abspath(asked) if asked else os.path.join(os.path.dirname(cache_directory(os.environ)), "compiled")
-
-
-def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, options: dict[str, Any]) -> Resolved:
-    """The job with the candidate that runs, measured on this host where that is asked for.
-
-    Args:
-        job: with any candidate.
-        program: its worker.
-        plan: the instances.
-        topology: the machine.
-        options: the command's keyword arguments.
-
-    Raises:
-        IpexLaunchError: no candidate of that kind runs here.
-        UsageError: options that exclude each other.
-    """
-    if plan.request.device is not None:
-        return _on_accelerator(job, plan.request.device, options)
-
-    ground = make_ground(topology, plan, program, os.environ, _tell, use_cache=not options["no_cache"])
-    form, force = form_from_options(options), options["force_dtype"]
-    return resolve_candidate(job, options["engine"], options["dtype"], ground, form=form, force=force)
-
-
-def form_from_options(options: Mapping[str, Any]) -> QuantizedForm:
-    """How the options ask for integers to be used.
-
-    Args:
-        options: the command's keyword arguments.
-    """
-    return QuantizedForm(
-        scheme=options["quantization"], group_size=options["group_size"], lowp_mode=options["lowp_mode"] or ""
-    )
-
-
-def _on_accelerator(job: ModelJob, device: Device, options: dict[str, Any]) -> Resolved:
-    """The job on an accelerator: nothing is measured beforehand, and torch runs it as it is."""
-    engine, dtype = options["engine"], options["dtype"]
-    if engine not in ("auto", "eager"):
-        raise RequestError(f"run engine {engine} on {device}", "only eager torch runs there", "use --engine eager")
-    if dtype not in ("auto", *FLOATING):
-        raise RequestError(
-            f"run {dtype} on {device}", f"{', '.join(FLOATING)} run there", "quantise in a script of your own"
-        )
-    candidate = floating("eager", "bf16" if dtype == "auto" else dtype)
-    why = f"on {device} nothing is measured beforehand" + ("; its matrix units are for bf16" * (dtype == "auto"))
-    return Resolved(
-        job=replace(job, candidate=candidate, device=device), choice=Choice(candidate=candidate, why=why), known=()
-    )
-
-
-def _tell(text: str) -> None:
-    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
+tune_options = adding(*_TUNE, *MODEL_OPTIONS)

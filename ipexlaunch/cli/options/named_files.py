@@ -1,7 +1,7 @@
 """Which files the options of a command name, and what it does with them: one table for all commands.
 
-A test goes through every option of every command that takes a text: each stands here in one of the three groups, so
-that none that is added later can be forgotten.
+A test goes through every option of every command that takes a text: each stands here in one of two groups, or among
+those of the test that name no file, so that none that is added later can be forgotten.
 """
 
 from __future__ import annotations
@@ -55,16 +55,6 @@ WRITES: Mapping[str, str] = {
     "write_plan": "the plan",
 }
 """The same for what is written."""
-
-NEITHER = frozenset(
-    {
-        "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cores_list", "delimiter", "env",
-        "groups", "id_field", "instance_idx", "log_file_prefix", "memory_per_instance", "metrics_address",
-        "ncores_per_instance", "nodes_list", "on_failure", "quote", "seconds_option", "text_field", "throughput_regex",
-        "tokens_field",
-    }
-)  # fmt: skip
-"""Keyword arguments that take a text which names no file."""
 
 FOLDERS = frozenset({"cache_dir", "export_dir", "loadgen_log_dir", "log_dir", "log_path", "run_dir"})
 """Those of WRITES that name a directory."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ipexlaunch.cli.options import names_of
+from ipexlaunch.cli.options.model_options import ModelOptions
 from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 
 
@@ -29,10 +31,7 @@ class Rule:
     """Of which the rule is; () for all that have the options."""
 
 
-MODEL = (
-    "task", "engine", "dtype", "quantization", "group_size", "lowp_mode", "checkpoint", "force_dtype", "new_tokens",
-    "seed", "no_check", "cache_dir", "no_cache", "input_tokens",
-)  # fmt: skip
+MODEL = tuple(name for name in names_of(ModelOptions) if name != "model")
 """What says how a model is run."""
 
 ASKED = tuple(name for name in REQUEST_OPTIONS if name != "instance_idx")
@@ -48,185 +47,96 @@ UNBOUND = ("multi_task_manager=none", "multi_task_manager=taskset", "disable_num
 LOOSE = ("multi_task_manager=none", "disable_numactl=True+disable_taskset=True")
 """Nothing is bound."""
 
-FED = ("batch", "loadgen")
+
+def _rule(
+    options: str | tuple[str, ...],
+    why: str,
+    needs: str | tuple[str, ...] = (),
+    excludes: str | tuple[str, ...] = (),
+    commands: str = "",
+) -> Rule:
+    """A rule whose terms stand in one text."""
+    parts = [tuple(each.split()) if isinstance(each, str) else each for each in (options, needs, excludes, commands)]
+    return Rule(options=parts[0], needs=parts[1], excludes=parts[2], why=why, commands=parts[3])
+
 
 RULES = (
     # run and its kind
-    Rule(options=("metrics_address",), needs=("metrics_port",), why="it says where that port listens"),
-    Rule(
-        options=("log_max_mb", "log_file_prefix"),
-        needs=("log_dir", "log_path", "run_dir"),
-        why="it is about log files",
-    ),
-    Rule(options=("log_dir",), excludes=("log_path",), why="both name the directory of the logs"),
-    Rule(options=("any_machine",), needs=("plan_file", "replay", "check_file"), why="it is about a plan from a file"),
-    Rule(options=("no_python",), excludes=("python", "module"), why="no interpreter is put before the program"),
-    Rule(options=("topology",), needs=("dry_run",), why="it describes a machine that is not this one"),
-    Rule(
-        options=("memory_policy", "memory", "strict", "local_pages"),
-        excludes=UNBOUND,
-        why="memory is not bound then",
-    ),
-    Rule(
-        options=("strategy", "bind_numa_node", "skip_cross_node_cores"),
-        excludes=LOOSE,
-        why="nothing is bound then",
-    ),
-    Rule(
-        options=("disable_numactl", "disable_taskset"),
-        excludes=("multi_task_manager",),
-        why="both say what is bound",
-    ),
-    Rule(options=("disable_iomp",), excludes=("omp_runtime",), why="both say which OpenMP runtime is preloaded"),
-    Rule(
-        options=("benchmark",),
-        excludes=(
-            "memory_allocator=default", "memory_allocator=tcmalloc", "enable_tcmalloc", "use_default_allocator"
-        ),
-        why="it is about jemalloc",
-    ),
-    Rule(
-        options=(
-            "memory_allocator=tcmalloc", "memory_allocator=jemalloc", "enable_tcmalloc", "enable_jemalloc",
-            "omp_runtime=intel", "benchmark",
-        ),
-        excludes=("env=LD_PRELOAD",),
-        why="both say what is preloaded",
-    ),
-    Rule(options=("benchmark",), excludes=("env=MALLOC_CONF",), why="both say jemalloc's settings"),
-    Rule(options=("device=xpu",), excludes=("env=ZE_AFFINITY_MASK",), why="both say what a worker sees"),
-    Rule(options=("device=cuda",), excludes=("env=CUDA_VISIBLE_DEVICES",), why="both say what a worker sees"),
-    Rule(options=("plan_file", "replay"), excludes=ASKED, why="the plan says what the instances are"),
-    Rule(options=("strict", "local_pages"), excludes=("memory_policy=none",), why="memory is not bound then"),
-    Rule(options=("profile",), excludes=("plan_file", "replay", *ASKED), why="both say what the instances are"),
-    Rule(options=("profile",), excludes=("topology",), why="a profile is of this machine"),
+    _rule("metrics_address", needs="metrics_port", why="it says where that port listens"),
+    _rule("log_max_mb log_file_prefix", needs="log_dir log_path run_dir", why="it is about log files"),
+    _rule("log_dir", excludes="log_path", why="both name the directory of the logs"),
+    _rule("any_machine", needs="plan_file replay check_file", why="it is about a plan from a file"),
+    _rule("no_python", excludes="python module", why="no interpreter is put before the program"),
+    _rule("topology", needs="dry_run", why="it describes a machine that is not this one"),
+    _rule("memory_policy memory strict local_pages", excludes=UNBOUND, why="memory is not bound then"),
+    _rule("strategy bind_numa_node skip_cross_node_cores", excludes=LOOSE, why="nothing is bound then"),
+    _rule("disable_numactl disable_taskset", excludes="multi_task_manager", why="both say what is bound"),
+    _rule("disable_iomp", excludes="omp_runtime", why="both say which OpenMP runtime is preloaded"),
+    _rule("benchmark",
+          excludes="memory_allocator=default memory_allocator=tcmalloc enable_tcmalloc use_default_allocator",
+          why="it is about jemalloc"),
+    _rule("memory_allocator=tcmalloc memory_allocator=jemalloc enable_tcmalloc enable_jemalloc omp_runtime=intel "
+          "benchmark", excludes="env=LD_PRELOAD", why="both say what is preloaded"),
+    _rule("benchmark", excludes="env=MALLOC_CONF", why="both say jemalloc's settings"),
+    _rule("device=xpu", excludes="env=ZE_AFFINITY_MASK", why="both say what a worker sees"),
+    _rule("device=cuda", excludes="env=CUDA_VISIBLE_DEVICES", why="both say what a worker sees"),
+    _rule("plan_file replay", excludes=ASKED, why="the plan says what the instances are"),
+    _rule("strict local_pages", excludes="memory_policy=none", why="memory is not bound then"),
+    _rule("profile", excludes=("plan_file", "replay", *ASKED), why="both say what the instances are"),
+    _rule("profile", excludes="topology", why="a profile is of this machine"),
     # scripts that know nothing of us
-    Rule(options=("warmup_calls",), needs=("count_calls",), why="it says how that works"),
-    Rule(
-        options=("dtype", "force_dtype"),
-        needs=("auto_ipex",),
-        why="it says how that works",
-        commands=("run",),
-    ),
-    Rule(
-        options=("disable_ipex_graph_mode", "auto_ipex_verbose"), needs=("auto_ipex",), why="it says how that works"
-    ),
-    Rule(
-        options=("count_calls", "auto_ipex"),
-        excludes=("no_python",),
-        why="it watches Python programs; for other programs there is --throughput-regex",
-    ),
-    Rule(options=("count_calls",), excludes=("throughput_regex",), why="both would count"),
+    _rule("warmup_calls", needs="count_calls", why="it says how that works"),
+    _rule("dtype force_dtype", needs="auto_ipex", why="it says how that works", commands="run"),
+    _rule("disable_ipex_graph_mode auto_ipex_verbose", needs="auto_ipex", why="it says how that works"),
+    _rule("count_calls auto_ipex", excludes="no_python",
+          why="it watches Python programs; for other programs there is --throughput-regex"),
+    _rule("count_calls", excludes="throughput_regex", why="both would count"),
     # models
-    Rule(
-        options=MODEL,
-        needs=("model", "replay"),
-        why="it says how a model is run",
-        commands=FED,
-    ),
-    Rule(
-        options=(*(name for name in MODEL if name not in ("dtype", "force_dtype")), "text", "warmup"),
-        needs=("model",),
-        why="it says how a model is run",
-        commands=("tune",),
-    ),
-    Rule(
-        options=("dtype", "force_dtype"),
-        needs=("model", "auto_ipex"),
-        why="it says what a model runs in",
-        commands=("tune",),
-    ),
-    Rule(
-        options=("module", "no_python", "count_calls", "auto_ipex", "batch_size_option", "seconds_option"),
-        excludes=("model",),
-        why="it is about programs, and a model has its own worker",
-    ),
-    Rule(options=("cache_dir",), excludes=("no_cache",), why="nothing is kept then"),
-    Rule(
-        options=("lowp_mode", "checkpoint"),
-        excludes=("engine=torch", "engine=eager"),
-        why="only the engine ipex has it",
-    ),
-    Rule(
-        options=("new_tokens",),
-        excludes=("task=embed", "task=classify", "task=forward"),
-        why="only --task generate makes tokens",
-    ),
-    Rule(
-        options=("quantization", "group_size", "lowp_mode"),
-        excludes=("dtype=fp32", "dtype=bf16", "dtype=fp16"),
-        why="it is about int8 and int4",
-    ),
-    Rule(
-        options=("checkpoint",),
-        excludes=("dtype=fp32", "dtype=bf16", "dtype=fp16", "dtype=int8", "quantization=dynamic"),
-        why="its weights are int4",
-    ),
-    Rule(
-        options=("group_size", "lowp_mode"),
-        excludes=("quantization=dynamic",),
-        why="it is about weight-only integers",
-    ),
-    Rule(options=("group_size",), excludes=("checkpoint",), why="the checkpoint has groups of its own"),
-    Rule(
-        options=("quantization", "group_size", "lowp_mode", "checkpoint", "force_dtype"),
-        excludes=("device=xpu", "device=cuda"),
-        why="nothing is quantised, nor measured beforehand, on accelerators",
-    ),
-    Rule(
-        options=("force_dtype",),
-        needs=("dtype", "profile"),
-        why="it overrules what is said of that dtype",
-        commands=("bench", *FED),
-    ),
-    Rule(
-        options=("force_dtype",),
-        needs=("dtype",),
-        why="it overrules what is said of that dtype",
-        commands=("run", "tune"),
-    ),
+    _rule(MODEL, needs="model replay", why="it says how a model is run", commands="batch loadgen"),
+    _rule((*(name for name in MODEL if name not in ("dtype", "force_dtype")), "text", "warmup"), needs="model",
+          why="it says how a model is run", commands="tune"),
+    _rule("dtype force_dtype", needs="model auto_ipex", why="it says what a model runs in", commands="tune"),
+    _rule("module no_python count_calls auto_ipex batch_size_option seconds_option", excludes="model",
+          why="it is about programs, and a model has its own worker"),
+    _rule("cache_dir", excludes="no_cache", why="nothing is kept then"),
+    _rule("lowp_mode checkpoint", excludes="engine=torch engine=eager", why="only the engine ipex has it"),
+    _rule("new_tokens", excludes="task=embed task=classify task=forward", why="only --task generate makes tokens"),
+    _rule("quantization group_size lowp_mode", excludes="dtype=fp32 dtype=bf16 dtype=fp16",
+          why="it is about int8 and int4"),
+    _rule("checkpoint", excludes="dtype=fp32 dtype=bf16 dtype=fp16 dtype=int8 quantization=dynamic",
+          why="its weights are int4"),
+    _rule("group_size lowp_mode", excludes="quantization=dynamic", why="it is about weight-only integers"),
+    _rule("group_size", excludes="checkpoint", why="the checkpoint has groups of its own"),
+    _rule("quantization group_size lowp_mode checkpoint force_dtype", excludes="device=xpu device=cuda",
+          why="nothing is quantised, nor measured beforehand, on accelerators"),
+    _rule("force_dtype", needs="dtype profile", why="it overrules what is said of that dtype",
+          commands="bench batch loadgen"),
+    _rule("force_dtype", needs="dtype", why="it overrules what is said of that dtype", commands="run tune"),
     # items
-    Rule(options=("rebuild",), needs=("resume",), why="it goes with --resume"),
-    Rule(options=("resume",), excludes=("overwrite", "retry_dead"), why="each says what becomes of a former job"),
-    Rule(options=("retry_dead",), excludes=("overwrite",), why="each says what becomes of a former job"),
-    Rule(
-        options=("id_field", "text_field", "tokens_field"),
-        excludes=("input_format=text",),
-        why="a line of text has no fields",
-    ),
-    Rule(
-        options=("id_field", "text_field", "tokens_field"),
-        excludes=("input_format=openai",),
-        why="a request says by itself what it is",
-    ),
-    Rule(
-        options=("delimiter", "quote"),
-        excludes=tuple(f"input_format={form}" for form in ("jsonl", "text", "parquet", "openai")),
-        why="only csv and tsv have it",
-    ),
-    Rule(options=("errors_file",), needs=("input_format=openai",), why="only requests have error rows"),
-    Rule(options=("max_line_mb",), excludes=("input_format=parquet",), why="it has no lines"),
-    Rule(options=("input_format=openai",), needs=("model",), why="a model answers the requests"),
-    Rule(options=("target_latency_ms",), needs=("scenario=Server",), why="only that scenario has a bound"),
+    _rule("rebuild", needs="resume", why="it goes with --resume"),
+    _rule("resume", excludes="overwrite retry_dead", why="each says what becomes of a former job"),
+    _rule("retry_dead", excludes="overwrite", why="each says what becomes of a former job"),
+    _rule("id_field text_field tokens_field", excludes="input_format=text", why="a line of text has no fields"),
+    _rule("id_field text_field tokens_field", excludes="input_format=openai",
+          why="a request says by itself what it is"),
+    _rule("delimiter quote", excludes=tuple(f"input_format={form}" for form in ("jsonl", "text", "parquet", "openai")),
+          why="only csv and tsv have it"),
+    _rule("errors_file", needs="input_format=openai", why="only requests have error rows"),
+    _rule("max_line_mb", excludes="input_format=parquet", why="it has no lines"),
+    _rule("input_format=openai", needs="model", why="a model answers the requests"),
+    _rule("target_latency_ms", needs="scenario=Server", why="only that scenario has a bound"),
     # plan
-    Rule(options=("export_dir", "env", "port"), needs=("export",), why="give --export too", commands=("plan",)),
-    Rule(options=("export",), excludes=("form",), why="both say what to print"),
-    Rule(
-        options=("check_file",),
-        excludes=("plan_file", "export", "form", "explain", "compare", *REQUEST_OPTIONS),
-        why="it reads a file and makes no plan",
-    ),
+    _rule("export_dir env port", needs="export", why="give --export too", commands="plan"),
+    _rule("export", excludes="form", why="both say what to print"),
+    _rule("check_file", excludes=("plan_file", "export", "form", "explain", "compare", *REQUEST_OPTIONS),
+          why="it reads a file and makes no plan"),
     # others
-    Rule(options=("models",), excludes=("root",), why="files are in the page cache of this host"),
-    Rule(options=("pids",), excludes=("root",), why="a saved machine has no running processes"),
-    Rule(options=("save",), excludes=("form", "explain"), why="one prints and the other writes a file"),
-    Rule(
-        options=("explain",), excludes=("form",), why="the explanation has a form of its own", commands=("topology",)
-    ),
-    Rule(options=("interval",), excludes=("once", "form=json"), why="it prints once then"),
-    Rule(
-        options=("new_tokens",), needs=("task=generate",), why="only that task makes tokens", commands=("dtypes",)
-    ),
+    _rule("models", excludes="root", why="files are in the page cache of this host"),
+    _rule("pids", excludes="root", why="a saved machine has no running processes"),
+    _rule("save", excludes="form explain", why="one prints and the other writes a file"),
+    _rule("explain", excludes="form", why="the explanation has a form of its own", commands="topology"),
+    _rule("interval", excludes="once form=json", why="it prints once then"),
+    _rule("new_tokens", needs="task=generate", why="only that task makes tokens", commands="dtypes"),
 )  # fmt: skip
 """Every other pair of a command's options shows both effects (a test tries them)."""
 

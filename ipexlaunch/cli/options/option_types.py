@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     ParamType = click.ParamType[Any]  # older ones are not generic at run time
 else:
     ParamType = click.ParamType
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _DIGITS = r"(\d+(?:\.\d*)?|\.\d+)"
 _PLAIN = re.compile(rf"[+-]?{_DIGITS}(?:e[+-]?\d{{1,3}})?", re.IGNORECASE)
@@ -172,3 +174,66 @@ SEED = Number("whole number", _count, -LARGEST_AMOUNT, LARGEST_AMOUNT, "0 or 123
 PORT = Number("port", _count, 1, 65535, "29500")
 
 PORT_OR_FREE = Number("port", _count, 0, 65535, "9400, or 0 for one that is free")
+
+
+def seconds(name: str, text: str, default: float | None = None, *, zero: bool = False) -> Callable[[Any], Any]:
+    """An option that takes a time.
+
+    Args:
+        name: of the option.
+        text: for --help.
+        default: None for none; shown but for 0.
+        zero: whether 0 is taken.
+    """
+    kind = SECONDS_FROM_0 if zero else SECONDS
+    return click.option(name, type=kind, default=default, show_default=bool(default), metavar="SECONDS", help=text)
+
+
+def valued(
+    name: str,
+    text: str,
+    kind: ParamType | Sequence[str] | None = None,
+    default: object = None,
+    *,
+    metavar: str | None = None,
+    dest: str | None = None,
+) -> Callable[[Any], Any]:
+    """An option that takes a value, and shows its default, but for one that stands for nothing (0, "").
+
+    Args:
+        name: of the option.
+        text: for --help.
+        kind: the texts or numbers that are taken; None for any text.
+        default: None for none.
+        metavar: what stands for the value in --help.
+        dest: the keyword argument; None for the name's own.
+    """
+    names = (name,) if dest is None else (name, dest)
+    values = kind if kind is None or isinstance(kind, click.ParamType) else click.Choice(kind)
+    shown = bool(default)
+    return click.option(*names, type=values, default=default, show_default=shown, metavar=metavar, help=text)
+
+
+def flag(name: str, text: str) -> Callable[[Any], Any]:
+    """An option that is given or not.
+
+    Args:
+        name: of the option.
+        text: for --help.
+    """
+    return click.option(name, is_flag=True, help=text)
+
+
+def adding(*options: Callable[[Any], Any]) -> Callable[[Decorated], Decorated]:
+    """What adds options to a command.
+
+    Args:
+        options: in the order of --help.
+    """
+
+    def add(function: Decorated) -> Decorated:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add

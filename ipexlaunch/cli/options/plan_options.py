@@ -1,19 +1,28 @@
-"""The options that say how to split the machine, for `plan` and `run`, and the Request that they make.
+"""The options that say how to split the machine, the Request that they make, and the plan that a command works with.
 
 Every option of `ipexrun cpu` and of `torch.backends.xeon.run_cpu` that concerns placement is here.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 
-from ipexlaunch.cli.options.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER
-from ipexlaunch.errors import RequestError
+from ipexlaunch.cli.options import LaunchOptions, Options, made_of, names_of
+from ipexlaunch.cli.options.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER, flag, valued
+from ipexlaunch.documents.read_text import read_text
+from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.plan import Plan, make_plan
 from ipexlaunch.plan.cpuset_syntax import check_syntax
+from ipexlaunch.plan.plan_file import read_checked_plan
+from ipexlaunch.plan.planner import check_instance_idx
 from ipexlaunch.plan.request import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -31,7 +40,7 @@ def _core_count(_context: click.Context, _option: click.Parameter, value: str | 
 
 
 _OPTIONS = (
-    click.option("--ninstances", type=WHOLE_NUMBER, metavar="N", help="Instances, exactly  [default: one per node]."),
+    valued("--ninstances", "Instances, exactly  [default: one per node].", WHOLE_NUMBER, metavar="N"),
     click.option(
         "--ncores-per-instance",
         "--ncore-per-instance",
@@ -53,85 +62,50 @@ _OPTIONS = (
         is_flag=True,
         help="All SMT siblings of each core, not only the first.",
     ),
-    click.option("--use-e-cores", is_flag=True, help="The efficiency cores of a hybrid machine too."),
-    click.option(
-        "--goal", type=click.Choice(GOALS), help="Pick the cores per instance by published practice (a guess)."
-    ),
-    click.option("--latency-mode", is_flag=True, help="Instances of 4 physical cores, as many as fit."),
-    click.option("--throughput-mode", is_flag=True, help="One instance per node."),
-    click.option(
+    flag("--use-e-cores", "The efficiency cores of a hybrid machine too."),
+    valued("--goal", "Pick the cores per instance by published practice (a guess).", GOALS),
+    flag("--latency-mode", "Instances of 4 physical cores, as many as fit."),
+    flag("--throughput-mode", "One instance per node."),
+    valued(
         "--strategy",
-        type=click.Choice(STRATEGIES),
-        help="Where instances go when cores are left: spread over the nodes, or the first nodes  [default: scatter].",
+        "Where instances go when cores are left: spread over the nodes, or the first nodes  [default: scatter].",
+        STRATEGIES,
     ),
-    click.option(
-        "--scope",
-        type=click.Choice(SCOPES),
-        help="What no instance crosses while there are as many instances  [default: node].",
-    ),
-    click.option("--bind-numa-node", is_flag=True, help="Keep instances inside nodes (that is the default)."),
-    click.option("--skip-cross-node-cores", is_flag=True, help="The same."),
-    click.option("--greedy", is_flag=True, help="Use every core; instances may be unequal."),
+    valued("--scope", "What no instance crosses while there are as many instances  [default: node].", SCOPES),
+    flag("--bind-numa-node", "Keep instances inside nodes (that is the default)."),
+    flag("--skip-cross-node-cores", "The same."),
+    flag("--greedy", "Use every core; instances may be unequal."),
     click.option(
         "--group", "groups", multiple=True, metavar="NxC[@nodeK]", help='Unlike instances: "2x16@node0" (repeatable).'
     ),
-    click.option(
-        "--reserve-cores", type=COUNT_FROM_0, default=0, metavar="N", help="Cores per node left to the system."
-    ),
-    click.option(
+    valued("--reserve-cores", "Cores per node left to the system.", COUNT_FROM_0, 0, metavar="N"),
+    valued(
         "--memory-per-instance",
-        type=SIZE,
+        'Cap the instances of each node by its memory, e.g. "24GiB".',
+        SIZE,
         metavar="SIZE",
-        help='Cap the instances of each node by its memory, e.g. "24GiB".',
+        dest="memory_per_instance_bytes",
     ),
-    click.option(
+    valued(
         "--memory",
-        type=click.Choice(MEMORY_TIERS),
-        help="High-bandwidth nodes, ordinary ones, or all near ones  [default: the instance's own nodes].",
+        "High-bandwidth nodes, ordinary ones, or all near ones  [default: the instance's own nodes].",
+        MEMORY_TIERS,
     ),
-    click.option(
-        "--memory-policy", type=click.Choice(MEMORY_POLICIES), help="How memory keeps to its nodes  [default: bind]."
-    ),
-    click.option(
+    valued("--memory-policy", "How memory keeps to its nodes  [default: bind].", MEMORY_POLICIES),
+    valued(
         "--device",
-        type=click.Choice(["cpu", *DEVICES]),
-        help="Plan by accelerator: equally many instances for each, on cores of its node  [default: cpu].",
+        "Plan by accelerator: equally many instances for each, on cores of its node  [default: cpu].",
+        ("cpu", *DEVICES),
     ),
-    click.option(
-        "--accelerators", metavar="LIST", help="With --device: which of them, counted by PCI address, e.g. 0,2-3."
-    ),
+    valued("--accelerators", "With --device: which of them, counted by PCI address, e.g. 0,2-3.", metavar="LIST"),
     click.option(
         "--instance-idx", "--rank", metavar="LIST", help="Start only these instances of the plan; -1 starts all."
     ),
 )
 
 
-REQUEST_OPTIONS = (
-    "ninstances",
-    "ncores_per_instance",
-    "cores_list",
-    "nodes_list",
-    "node_id",
-    "use_logical_cores",
-    "use_e_cores",
-    "goal",
-    "latency_mode",
-    "throughput_mode",
-    "strategy",
-    "scope",
-    "bind_numa_node",
-    "skip_cross_node_cores",
-    "greedy",
-    "groups",
-    "reserve_cores",
-    "memory_per_instance",
-    "memory",
-    "memory_policy",
-    "device",
-    "accelerators",
-    "instance_idx",
-)
-"""The keyword arguments that `plan_options` adds to a command."""
+REQUEST_OPTIONS = (*names_of(Request), "node_id", "skip_cross_node_cores")
+"""The keyword arguments that `plan_options` adds to a command: the Request's fields, two of them in other words too."""
 
 
 def plan_options(function: Function) -> Function:
@@ -144,42 +118,25 @@ def plan_options(function: Function) -> Function:
     return function
 
 
-def request_from_options(options: Mapping[str, Any]) -> Request:
+def request_from_options(values: Mapping[str, Any]) -> Request:
     """The Request that the options ask for.
 
     Args:
-        options: the command's keyword arguments; those that concern something else are ignored.
+        values: the command's keyword arguments; those that concern something else are ignored.
 
     Raises:
         RequestError: malformed values, or options that exclude each other.
     """
-    nodes_list = options["nodes_list"]
-    if options["node_id"] not in (None, NOT_ASKED):
+    nodes_list = values["nodes_list"]
+    if values["node_id"] not in (None, NOT_ASKED):
         if nodes_list is not None:
             raise RequestError("use --nodes-list together with --node-id", "both name nodes", "leave out one of them")
-        nodes_list = str(options["node_id"])
-    request = Request(
-        ninstances=options["ninstances"],
-        ncores_per_instance=options["ncores_per_instance"],
-        cores_list=options["cores_list"],
+        nodes_list = str(values["node_id"])
+    request = replace(
+        made_of(Request, values),
         nodes_list=nodes_list,
-        use_logical_cores=options["use_logical_cores"],
-        use_e_cores=options["use_e_cores"],
-        strategy=options["strategy"],
-        scope=options["scope"],
-        bind_numa_node=options["bind_numa_node"] or options["skip_cross_node_cores"],
-        instance_idx=options["instance_idx"],
-        latency_mode=options["latency_mode"],
-        throughput_mode=options["throughput_mode"],
-        goal=options["goal"],
-        reserve_cores=options["reserve_cores"],
-        memory_per_instance_bytes=options["memory_per_instance"],
-        greedy=options["greedy"],
-        groups=tuple(options["groups"]),
-        memory=options["memory"],
-        memory_policy=options["memory_policy"],
-        device=None if options["device"] == "cpu" else options["device"],
-        accelerators=options["accelerators"],
+        bind_numa_node=values["bind_numa_node"] or values["skip_cross_node_cores"],
+        device=None if values["device"] == "cpu" else values["device"],
     )
     lists = (request.cores_list, "--cores-list"), (request.nodes_list, "--nodes-list")
     for text, option in (*lists, (request.accelerators, "--accelerators")):
@@ -187,3 +144,99 @@ def request_from_options(options: Mapping[str, Any]) -> Request:
             check_syntax(text, option)
     request.check()
     return request
+
+
+def options_of(kind: type[Options], context: click.Context, values: Mapping[str, Any]) -> Options:
+    """The options of a command that plans.
+
+    Args:
+        kind: their class.
+        context: of the command.
+        values: its keyword arguments.
+
+    Raises:
+        RequestError: see `request_from_options`.
+    """
+    more = {"command": context.info_name or "run", "request": request_from_options(values)}
+    return made_of(kind, {**values, **more})
+
+
+def plan_of(topology: Topology, request: Request, path: str | None, any_machine: bool = False) -> Plan:
+    """The plan that a request gives, or that of a file.
+
+    Args:
+        topology: the machine that it is to run on.
+        request: what the options ask for; of a file's plan, which instances.
+        path: the file; None where there is none.
+        any_machine: accept a file that was made for another machine.
+
+    Raises:
+        PlanError: the machine cannot give what was asked for.
+        DocumentError: the file cannot be read, or breaks a rule.
+    """
+    if path is None:
+        return make_plan(topology, visible_only(request, topology, os.environ))
+    plan = read_plan_file(path, topology, any_machine)
+    if request.instance_idx is None:
+        return plan
+    chosen = replace(plan, request=replace(plan.request, instance_idx=request.instance_idx))
+    check_instance_idx(chosen)
+    return chosen
+
+
+VISIBLE = {"xpu": "ZE_AFFINITY_MASK", "cuda": "CUDA_VISIBLE_DEVICES"}
+"""Variables by which a batch system or an administrator hands out accelerators."""
+
+
+def visible_only(request: Request, topology: Topology, environment: Mapping[str, str]) -> Request:
+    """The request with the accelerators that this process may see, where it names none itself.
+
+    Args:
+        request: any.
+        topology: the machine; variables say nothing of another than this one.
+        environment: the process's variables.
+
+    Raises:
+        RequestError: the variable names parts of accelerators, or names them by something else than numbers.
+    """
+    variable = VISIBLE.get(request.device or "", "")
+    text = environment.get(variable)
+    if text is None or request.accelerators is not None or topology.source != "live":
+        return request
+    if not all(word.strip().isdecimal() for word in text.split(",")):
+        raise RequestError(
+            f"take the accelerators of {variable}={text}",
+            "only whole ones that are named by numbers can be planned for",
+            "name them with --accelerators, counted by PCI address",
+        )
+    return replace(request, accelerators=text)
+
+
+def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> Plan:
+    """The plan in a file, if it fits the machine and keeps the promises.
+
+    Args:
+        path: the file, YAML or JSON.
+        topology: the machine that it is to run on.
+        any_machine: accept a plan that was made for another machine, as long as everything it names is here.
+
+    Raises:
+        DocumentError: it cannot be read, or breaks a rule; with the line.
+    """
+    text = read_text(path, "write one with: ipexlaunch plan --format yaml > FILE")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise DocumentError(path, "", "it is not UTF-8 text")
+    return read_checked_plan(text, path, topology, any_machine)
+
+
+def plan_to_run(options: LaunchOptions) -> tuple[Plan, Topology]:
+    """The plan of a launch, and the machine that it is for.
+
+    Args:
+        options: of the command.
+
+    Raises:
+        IpexLaunchError: the machine cannot be read, or does not give what is asked for.
+    """
+    topology = open_topology(options.topology or "live")
+    return plan_of(topology, options.request, options.plan_file, options.any_machine), topology

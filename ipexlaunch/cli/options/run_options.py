@@ -1,27 +1,34 @@
-"""The options of `ipexlaunch run` beyond those of the planner: its own, and those of ipexrun and run_cpu."""
+"""The options of `ipexlaunch run` beyond the planner's: its own, those of ipexrun and run_cpu, those for scripts."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable
+from typing import Any, Literal
 
 import click
 
-from ipexlaunch.cli.options.live_options import LIVE_OPTIONS
-from ipexlaunch.cli.options.option_types import MEGABYTES, PORT, SECONDS, SECONDS_FROM_0, SHARE
+from ipexlaunch.cli.options.option_types import (
+    COUNT_FROM_0,
+    MEGABYTES,
+    PORT,
+    PORT_OR_FREE,
+    SHARE,
+    Decorated,
+    adding,
+    flag,
+    seconds,
+    valued,
+)
 from ipexlaunch.launch.throughput_regex import LineRule, read_rule
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def _line_rule(_context: click.Context, _parameter: click.Parameter, text: str | None) -> LineRule | None:
     """The rule of --throughput-regex; an expression that is none is refused before anything else is looked at."""
     if text is None:
         return None
-
     return read_rule(text)
 
 
@@ -38,24 +45,26 @@ def _name_prefix(_context: click.Context, _parameter: click.Parameter, text: str
     return text
 
 
+env_option = click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable for the workers (repeatable).")
+
 OWN = (
-    click.option("--python", metavar="PATH", help="Interpreter of the workers  [default: the active environment's]."),
+    valued("--python", "Interpreter of the workers  [default: the active environment's].", metavar="PATH"),
     click.option("-m", "--module", is_flag=True, help="PROGRAM is a module, as in `python -m`."),
-    click.option("--no-python", is_flag=True, help="PROGRAM is any executable; do not put an interpreter before it."),
-    click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable for the workers (repeatable)."),
-    click.option("--plan", "plan_file", metavar="FILE", help="Run the plan in FILE instead of making one."),
-    click.option("--any-machine", is_flag=True, help="Run a plan that was made for another machine."),
-    click.option("--dry-run", is_flag=True, help="Print one shell line per instance and start nothing."),
-    click.option("--topology", metavar="SRC", help="With --dry-run: plan for this machine instead of the live one."),
+    flag("--no-python", "PROGRAM is any executable; do not put an interpreter before it."),
+    env_option,
+    valued("--plan", "Run the plan in FILE instead of making one.", metavar="FILE", dest="plan_file"),
+    flag("--any-machine", "Run a plan that was made for another machine."),
+    flag("--dry-run", "Print one shell line per instance and start nothing."),
+    valued("--topology", "With --dry-run: plan for this machine instead of the live one.", metavar="SRC"),
     click.option(
         "--throughput-regex",
         metavar="REGEX",
         callback=_line_rule,
         help="Count work in what the program prints: a group items, total, item or rate, perhaps tokens.",
     ),
-    click.option("--report", "report_file", metavar="FILE", help="Write the report as JSON."),
-    click.option("--run-dir", metavar="DIR", help="Keep everything about the run in DIR; --replay DIR repeats it."),
-    click.option("--log-dir", metavar="DIR", help="Keep each worker's output in a file of its own."),
+    valued("--report", "Write the report as JSON.", metavar="FILE", dest="report_file"),
+    valued("--run-dir", "Keep everything about the run in DIR; --replay DIR repeats it.", metavar="DIR"),
+    valued("--log-dir", "Keep each worker's output in a file of its own.", metavar="DIR"),
     click.option(
         "--log-file-prefix",
         default="run",
@@ -63,169 +72,133 @@ OWN = (
         callback=_name_prefix,
         help="How the names of those files begin.",
     ),
-    click.option("--strict", is_flag=True, help="Refuse to run where memory cannot be bound as planned."),
-    click.option(
+    flag("--strict", "Refuse to run where memory cannot be bound as planned."),
+    valued(
         "--local-pages",
-        type=SHARE,
-        default=0.95,
-        show_default=True,
+        "Share of a worker's anonymous memory that must be on its nodes for a VALID run.",
+        SHARE,
+        0.95,
         metavar="SHARE",
-        help="Share of a worker's anonymous memory that must be on its nodes for a VALID run.",
     ),
-    click.option(
-        "--ready-timeout",
-        type=SECONDS,
-        metavar="SECONDS",
-        help="Stop when a worker is not ready by then; compilation does not count.",
-    ),
-    click.option(
-        "--compile-timeout",
-        type=SECONDS,
-        metavar="SECONDS",
-        help="Stop when a worker compiles, or waits for a compilation, for so long.",
-    ),
-    click.option(
-        "--timeout",
-        type=SECONDS,
-        metavar="SECONDS",
-        help="Stop when the run has not ended by then.",
-    ),
-    click.option(
-        "--grace",
-        type=SECONDS_FROM_0,
-        default=10.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="Time between asking workers to end and killing them.",
-    ),
-    click.option(
-        "--stagger",
-        type=SECONDS_FROM_0,
-        default=0.0,
-        metavar="SECONDS",
-        help="Time between the start of one worker and the next  [default: all at once].",
-    ),
-    click.option(
+    seconds("--ready-timeout", "Stop when a worker is not ready by then; compilation does not count."),
+    seconds("--compile-timeout", "Stop when a worker compiles, or waits for a compilation, for so long."),
+    seconds("--timeout", "Stop when the run has not ended by then."),
+    seconds("--grace", "Time between asking workers to end and killing them.", 10.0, zero=True),
+    seconds("--stagger", "Time between the start of one worker and the next  [default: all at once].", 0.0, zero=True),
+    seconds(
         "--proof-interval",
-        type=SECONDS_FROM_0,
-        default=10.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="How often running workers' cpus and memory are read back; 0: after warm-up and at the end only.",
+        "How often running workers' cpus and memory are read back; 0: after warm-up and at the end only.",
+        10.0,
+        zero=True,
     ),
-    click.option("--timestamps", is_flag=True, help="Put the time before each line of output."),
-    click.option(
-        "--log-max-mb",
-        type=MEGABYTES,
-        metavar="MB",
-        help="Begin a log file anew at this size (the former one is kept as .1).",
+    flag("--timestamps", "Put the time before each line of output."),
+    valued(
+        "--log-max-mb", "Begin a log file anew at this size (the former one is kept as .1).", MEGABYTES, metavar="MB"
     ),
-    click.option(
-        "--port",
-        type=PORT,
-        default=29500,
-        show_default=True,
-        help="What {port} is for instance 0; one more for each further one.",
-    ),
+    valued("--port", "What {port} is for instance 0; one more for each further one.", PORT, 29500),
 )
 
+_LIVE = (
+    flag("--live", "Show each instance while it runs; a line every 10 s without a terminal."),
+    valued(
+        "--metrics-port",
+        "Serve figures to Prometheus on this port (0: one that is free).",
+        PORT_OR_FREE,
+        metavar="PORT",
+    ),
+    valued(
+        "--metrics-address",
+        "Where --metrics-port listens; anybody who reaches it can read the figures.",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+    ),
+    valued("--metrics-file", "Write figures for node_exporter's textfile collector every 15 s.", metavar="FILE.prom"),
+)
+
+
+_RUN_CPU_FLAGS = (
+    "enable-tcmalloc", "enable-jemalloc", "use-default-allocator", "disable-iomp", "disable-numactl", "disable-taskset",
+    "multi-instance",
+)  # fmt: skip
+
 COMPATIBLE = (
-    click.option(
+    valued(
         "--memory-allocator",
-        type=click.Choice(["auto", "default", "tcmalloc", "jemalloc"]),
-        default="auto",
-        show_default=True,
-        help="Preload this allocator; auto takes tcmalloc, then jemalloc, if found.",
+        "Preload this allocator; auto takes tcmalloc, then jemalloc, if found.",
+        ("auto", "default", "tcmalloc", "jemalloc"),
+        "auto",
     ),
-    click.option(
-        "--omp-runtime",
-        type=click.Choice(["auto", "default", "intel"]),
-        default="auto",
-        show_default=True,
-        help="Preload Intel's OpenMP runtime; auto if found.",
-    ),
-    click.option(
+    valued("--omp-runtime", "Preload Intel's OpenMP runtime; auto if found.", ("auto", "default", "intel"), "auto"),
+    valued(
         "--multi-task-manager",
-        type=click.Choice(["auto", "numactl", "taskset", "none"]),
-        default="auto",
-        show_default=True,
-        help="auto, numactl: bind cpus and memory; taskset: cpus only; none: nothing.",
+        "auto, numactl: bind cpus and memory; taskset: cpus only; none: nothing.",
+        ("auto", "numactl", "taskset", "none"),
+        "auto",
     ),
-    click.option("--benchmark", is_flag=True, help="Preload jemalloc with settings that never return memory."),
-    click.option("--enable-tcmalloc", is_flag=True, hidden=True),
-    click.option("--enable-jemalloc", is_flag=True, hidden=True),
-    click.option("--use-default-allocator", is_flag=True, hidden=True),
-    click.option("--disable-iomp", is_flag=True, hidden=True),
-    click.option("--disable-numactl", is_flag=True, hidden=True),
-    click.option("--disable-taskset", is_flag=True, hidden=True),
-    click.option("--multi-instance", is_flag=True, hidden=True),
+    flag("--benchmark", "Preload jemalloc with settings that never return memory."),
+    *(click.option(f"--{name}", is_flag=True, hidden=True) for name in _RUN_CPU_FLAGS),
     click.option("--log-path", metavar="DIR", hidden=True),
 )
 """Those of ipexrun, then (hidden) those of torch.backends.xeon.run_cpu that are spelled otherwise."""
 
-ABSENT = {
-    "--nnodes": "one host",
-    "--nprocs-per-node": "one host",
-    "--ccl-worker-count": "one host",
-    "--logical-cores-for-ccl": "one host",
-    "--master-addr": "one host",
-    "--master-port": "one host",
-    "--hostfile": "one host",
-    "--extra-mpi-params": "one host",
-}
-"""Options of ipexrun that are not there, and which of the reasons below says so."""
+SCRIPT_DTYPES = {
+    "fp32": "fp32", "bf16": "bf16", "fp16": "fp16", "float32": "fp32", "bfloat16": "bf16", "float16": "fp16",
+    "int8": "int8", "int4": "int4",
+}  # fmt: skip
+"""Ours, then ipexrun's words for them, then those that are refused with what would work."""
 
-REASONS = {
-    "one host": "ipexlaunch runs on one host; start it once per host, with srun or mpirun --map-by ppr:1:node",
-}
+_SCRIPT = (
+    flag("--count-calls", "A rate for a script that counts nothing: count the calls of its model."),
+    valued(
+        "--warmup-calls",
+        "With --count-calls: as many warm-up calls as the script makes; the common start comes at their end  "
+        "[default: the first call of each model is its warm-up].",
+        COUNT_FROM_0,
+        metavar="N",
+    ),
+    flag("--auto-ipex", "Have IPEX optimise the models that the script calls."),
+    flag("--disable-ipex-graph-mode", "With --auto-ipex: do not record graphs of the models."),
+    flag("--auto-ipex-verbose", "With --auto-ipex: print a profile of one call."),
+)
+"""The words of ipexrun where it has them."""
+
+_SCRIPT_DTYPE = (
+    valued(
+        "--dtype",
+        "With --auto-ipex: the numbers to run in  [default: fp32].",
+        click.Choice(list(SCRIPT_DTYPES)),
+        metavar="fp32|bf16|fp16",
+    ),
+    flag("--force-dtype", "Run the asked dtype though this processor has no kernel for it."),
+)
+
+ABSENT = (
+    "--nnodes", "--nprocs-per-node", "--ccl-worker-count", "--logical-cores-for-ccl", "--master-addr", "--master-port",
+    "--hostfile", "--extra-mpi-params",
+)  # fmt: skip
+"""Options of ipexrun for several hosts."""
 
 
 def explain_absent(message: str) -> str:
     """A parser's complaint about an option, with the way that leads on where ipexrun had it and we have not."""
-    for option, reason in ABSENT.items():
+    for option in ABSENT:
         if f"'{option}'" in message.replace("_", "-"):
-            return f"no option '{option}': {REASONS[reason]}"
+            way = "start it once per host, with srun or mpirun --map-by ppr:1:node"
+            return f"no option '{option}': ipexlaunch runs on one host; {way}"
     return message
 
 
-def run_options(function: Decorated) -> Decorated:
-    """Add every option of `run` that is not the planner's."""
-    on_failure = click.option(
-        "--on-failure",
-        callback=_failure_words,
-        default="stop",
-        show_default=True,
-        metavar="stop|continue|restart[:N]",
-        help="What a worker's failure does; restart tries it N times again (3), with growing waits.",
-    )
-    stall = click.option(
-        "--stall-timeout", type=SECONDS, metavar="SECONDS", help="Stop when a worker counts nothing for so long."
-    )
-    return _with(function, (_lost_time(LOST_TIME_ALLOWED), on_failure, stall))
+script_options = adding(*_SCRIPT, *_SCRIPT_DTYPE)
+"""Adds those for scripts that know nothing of ipexlaunch."""
 
+script_options_beside_a_models = adding(*_SCRIPT)
+"""The same for a command that has --dtype and --force-dtype for models already."""
 
-def run_options_where_fed(lost_time: float) -> Callable[[Decorated], Decorated]:
-    """The same for a command that gives the workers items, and restarts them as long as there are any.
+baseline_option = flag(
+    "--baseline", "Run the first instance alone before the others, for the scaling efficiency; takes as long again."
+)
 
-    Args:
-        lost_time: the default of --lost-time.
-    """
-    stall = click.option(
-        "--stall-timeout",
-        type=SECONDS,
-        default=STALL_TIMEOUT_S,
-        show_default=True,
-        metavar="SECONDS",
-        help="A worker that has a batch for so long is killed; others do it.",
-    )
-    on_failure = click.option("--on-failure", default="stop", hidden=True)  # refused, with the reason
-    return lambda function: _with(function, (_lost_time(lost_time), on_failure, stall))
-
-
-def _with(function: Decorated, more: Sequence[Callable[[Any], Any]]) -> Decorated:
-    for option in reversed((*OWN, *more, *LIVE_OPTIONS, *COMPATIBLE)):
-        function = option(function)
-    return function
+profile_option = flag("--profile", "Use what `ipexlaunch tune` found best for this program on this machine.")
 
 
 STALL_TIMEOUT_S = 600.0
@@ -248,19 +221,30 @@ def _lost_time(default: float) -> Callable[[Any], Any]:
     )
 
 
-def allocator(options: Mapping[str, Any]) -> str:
-    """Which allocator is asked for: auto, default, tcmalloc or jemalloc, which is what --benchmark is about.
+def run_options(function: Decorated) -> Decorated:
+    """Add every option of `run` that is not the planner's."""
+    on_failure = click.option(
+        "--on-failure",
+        callback=_failure_words,
+        default="stop",
+        show_default=True,
+        metavar="stop|continue|restart[:N]",
+        help="What a worker's failure does; restart tries it N times again (3), with growing waits.",
+    )
+    stall = seconds("--stall-timeout", "Stop when a worker counts nothing for so long.")
+    return adding(*OWN, _lost_time(LOST_TIME_ALLOWED), on_failure, stall, *_LIVE, *COMPATIBLE)(function)
 
-    Raises:
-        UsageError: two options ask for different ones.
+
+def run_options_where_fed(lost_time: float) -> Callable[[Decorated], Decorated]:
+    """The same for a command that gives the workers items, and restarts them as long as there are any.
+
+    Args:
+        lost_time: the default of --lost-time.
     """
-    flags = {"enable_tcmalloc": "tcmalloc", "enable_jemalloc": "jemalloc", "use_default_allocator": "default"}
-    asked = {name: f"--{flag.replace('_', '-')}" for flag, name in flags.items() if options[flag]}
-    if options["memory_allocator"] != "auto":
-        asked.setdefault(options["memory_allocator"], f"--memory-allocator {options['memory_allocator']}")
-    if len(asked) > 1:
-        raise click.UsageError(f"{' and '.join(asked.values())} exclude each other; give one of them")
-    return next(iter(asked), "jemalloc" if options["benchmark"] else "auto")
+    text = "A worker that has a batch for so long is killed; others do it."
+    stall = seconds("--stall-timeout", text, STALL_TIMEOUT_S)
+    on_failure = click.option("--on-failure", default="stop", hidden=True)  # refused, with the reason
+    return adding(*OWN, _lost_time(lost_time), on_failure, stall, *_LIVE, *COMPATIBLE)
 
 
 def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:
@@ -278,11 +262,3 @@ def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:
 
 
 DEFAULT_RESTARTS = 3
-
-
-def task_manager(options: dict[str, Any]) -> str:
-    """What is bound: both ("auto"), cpus only ("taskset"), or nothing ("none")."""
-    asked: str = options["multi_task_manager"]
-    if options["disable_numactl"] and asked in ("auto", "taskset"):
-        return "none" if options["disable_taskset"] else "taskset"
-    return "auto" if asked == "numactl" else asked

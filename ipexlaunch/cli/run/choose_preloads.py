@@ -6,16 +6,13 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import click
-
+from ipexlaunch.cli.options import JobOptions
 from ipexlaunch.cli.options.check_options import variables_named
-from ipexlaunch.cli.options.run_options import allocator
 from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.preloads import ALLOCATORS, Conflict, conflict_of, kinds_in, preloaded_in
 from ipexlaunch.doctor.read import read_interpreter
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors import LaunchError, UsageError
 from ipexlaunch.launch.find_libraries import interpreter_prefixes
 from ipexlaunch.launch.try_programs import libraries_that_start
 
@@ -45,13 +42,13 @@ class Preload:
     remarks: tuple[str, ...] = ()
 
 
-def preload_from_options(python: str, kind: str, options: dict[str, Any]) -> Preload:
+def preload_from_options(python: str, kind: str, options: JobOptions) -> Preload:
     """The libraries that --memory-allocator, --omp-runtime and their former names ask for, each tried first.
 
     Args:
         python: the workers' interpreter.
         kind: of the program: an executable is not started for the trial, nor an interpreter.
-        options: the command's keyword arguments.
+        options: of the command.
 
     Raises:
         LaunchError: one that is asked for by name is not there, or a trivial program does not start under it.
@@ -62,7 +59,7 @@ def preload_from_options(python: str, kind: str, options: dict[str, Any]) -> Pre
         return Preload(libraries={})
     found, refused, conflicts = usable_libraries(python, kind, wanted)
     for name in by_name:
-        aim = f"preload {name}{' for --benchmark' if options['benchmark'] and name == 'jemalloc' else ''}"
+        aim = f"preload {name}{' for --benchmark' if options.benchmark and name == 'jemalloc' else ''}"
         if name in refused:
             raise LaunchError(aim, refused[name], f"mend it, or {WITHOUT[name]}")
         if name not in found:
@@ -79,28 +76,47 @@ def preload_from_options(python: str, kind: str, options: dict[str, Any]) -> Pre
     return Preload(libraries=found, remarks=tuple(dict.fromkeys(remarks)))
 
 
-def asked_libraries(options: Mapping[str, Any], inherited: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def asked_libraries(options: JobOptions, inherited: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """What must be preloaded, as it is asked for by name, and all that may be, where it is there.
 
     Args:
-        options: the command's keyword arguments.
+        options: of the command.
         inherited: the launcher's own variables.
 
     Raises:
         UsageError: two options exclude each other, or the environment has settings in the place of --benchmark's.
     """
-    which, runtime = allocator(options), options["omp_runtime"]
-    if options["disable_iomp"]:
+    which, runtime = allocator(options), options.omp_runtime
+    if options.disable_iomp:
         runtime = "default"
     by_name = [*(["iomp5"] if runtime == "intel" else []), *([which] if which in ALLOCATORS else [])]
-    if options["benchmark"] and "MALLOC_CONF" in inherited:
-        raise click.UsageError("--benchmark sets MALLOC_CONF, which the environment has already; unset it")
-    if "LD_PRELOAD" in variables_named(options["env"]):
+    if options.benchmark and "MALLOC_CONF" in inherited:
+        raise UsageError("--benchmark sets MALLOC_CONF, which the environment has already; unset it")
+    if "LD_PRELOAD" in variables_named(options.env):
         return [], []  # the user has said what is preloaded
     own = kinds_in(preloaded_in(inherited))  # the caller has chosen
     free = [*(["iomp5"] if runtime == "auto" else []), *(ALLOCATORS if which == "auto" else ())]
     free = [name for name in free if ("openmp" if name == "iomp5" else "allocator") not in own]
     return by_name, [name for name in ("iomp5", *ALLOCATORS) if name in (*by_name, *free)]
+
+
+def allocator(options: JobOptions) -> str:
+    """Which allocator is asked for: auto, default, tcmalloc or jemalloc, which is what --benchmark is about.
+
+    Raises:
+        UsageError: two options ask for different ones.
+    """
+    flags = (
+        (options.enable_tcmalloc, "tcmalloc", "--enable-tcmalloc"),
+        (options.enable_jemalloc, "jemalloc", "--enable-jemalloc"),
+        (options.use_default_allocator, "default", "--use-default-allocator"),
+    )
+    asked = {name: flag for given, name, flag in flags if given}
+    if options.memory_allocator != "auto":
+        asked.setdefault(options.memory_allocator, f"--memory-allocator {options.memory_allocator}")
+    if len(asked) > 1:
+        raise UsageError(f"{' and '.join(asked.values())} exclude each other; give one of them")
+    return next(iter(asked), "jemalloc" if options.benchmark else "auto")
 
 
 def usable_libraries(

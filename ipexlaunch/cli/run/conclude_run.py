@@ -2,39 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ipexlaunch.cli.commands import EXIT_UNSHOWN
+from ipexlaunch import __version__
+from ipexlaunch.batch.counts import BatchSummary
+from ipexlaunch.cli import EXIT_UNSHOWN
+from ipexlaunch.cli.options import LaunchOptions
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
+from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.guard_streams import say_unshown, wait_until_shown
+from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.wait_for_disk import DiskPatience, HungDiskError
-from ipexlaunch.measure.report import Report
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.measure.report import (
+    Report,
+    aggregate,  # here, where no worker waits for the import
+)
 from ipexlaunch.measure.report_file import write_report
+from ipexlaunch.measure.solo_baseline import Baseline
 from ipexlaunch.report.tables.report_table import report_table
 
 if TYPE_CHECKING:
     from ipexlaunch.cli.run.keep_run import RunKeeper
 
 
-def conclude_run(report: Report, run: Run, path: str | None, keeper: RunKeeper | None, disk: DiskPatience) -> Report:
-    """Keep and show a report; the one that holds, which says so too where not everything could be shown.
+def conclude_run(
+    run: Run,
+    launch: Launch,
+    topology: Topology,
+    options: LaunchOptions,
+    keeper: RunKeeper | None,
+    disk: DiskPatience,
+    reasons: Sequence[str] = (),
+    batch: BatchSummary | None = None,
+    baseline: Baseline | None = None,
+) -> Report:
+    """Keep and show the report of a run; the one that holds, which says so too where not everything could be shown.
 
     Args:
-        report: of the run.
         run: what happened.
-        path: of the file that --report names; None for none.
+        launch: what was started.
+        topology: the machine.
+        options: of the command.
         keeper: keeps the run in a directory; None where nobody asked for that.
-        disk: how long the disks of both may hang.
+        disk: how long the disks of the report's file and the directory may hang.
+        reasons: why the run is INVALID, beside what happened.
+        batch: figures of a batch job.
+        baseline: what one instance does alone.
 
     Raises:
         IpexLaunchError: it cannot be kept; it has been shown.
     """
+    path = options.report_file
+    report = aggregate(run, _provenance(launch, topology), options.local_pages, reasons, baseline, options.lost_time)
+    report = replace(report, batch=batch)
     keep = None if keeper is None else lambda report: keeper.finish(run, report)
     troubles = list(_troubles(report, path, keep, disk))
     _show(report)
@@ -72,3 +101,16 @@ def _troubles(
 def _show(report: Report) -> None:
     table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
     sys.stderr.write(showable(table, sys.stderr))
+
+
+def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
+    return {
+        "ipexlaunch": __version__,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kernel": os.uname().release,
+        "machine": os.uname().machine,
+        "topology": topology.fingerprint,
+        "program": list(mask_words([launch.job.program, *launch.job.arguments])),
+        "python": launch.job.python if launch.job.kind != "executable" else None,
+        "preloaded": list(launch.job.libraries.values()),
+    }

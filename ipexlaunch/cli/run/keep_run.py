@@ -7,9 +7,9 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from ipexlaunch import __version__
+from ipexlaunch.cli.options import REPEATED, LaunchOptions
+from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
 from ipexlaunch.documents.secret_values import mask_text, mask_variables, mask_words
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Job, Launch
@@ -19,7 +19,7 @@ from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import Means
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
-from ipexlaunch.report.kept_runs.command import BATCH_OPTIONS, REPLAYED_OPTIONS, RecordedRun
+from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.describe_host import read_host
 from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries
 from ipexlaunch.report.kept_runs.run_directory import (
@@ -35,30 +35,30 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
-def begin_keeping(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper:
+def begin_keeping(launch: Launch, topology: Topology, path: str, options: LaunchOptions) -> RunKeeper:
     """Make the run's directory.
 
     Args:
         launch: what is about to start.
         topology: the machine.
-        options: the command's keyword arguments.
+        path: of the directory.
+        options: of the command.
 
     Raises:
         HeldError: another launch keeps its run there.
         LaunchError: the directory holds a run already, or cannot be written.
     """
-    path = os.path.abspath(options["run_dir"])
-    command = click.get_current_context().info_name or "run"
-    names = (*REPLAYED_OPTIONS, *(BATCH_OPTIONS if command == "batch" else ()))
+    names = (*REPEATED, *(REPEATED_BY_BATCH if options.command == "batch" else ()))
+    values = {name: getattr(options, name) for name in names}
     recorded = RecordedRun(
-        command=command,
+        command=options.command,
         directory=os.getcwd(),
         job=_masked(launch.job),
-        options={name: _plain(options[name]) for name in names if options.get(name) is not None},
+        options={name: _plain(value) for name, value in values.items() if value is not None},
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         ipexlaunch=__version__,
     )
-    made = make_run_directory(path, recorded, launch.planned or launch.plan, topology)
+    made = make_run_directory(os.path.abspath(path), recorded, launch.planned or launch.plan, topology)
     return RunKeeper(made, launch, topology)
 
 

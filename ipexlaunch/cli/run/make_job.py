@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
-
-import click
 
 import ipexlaunch
-from ipexlaunch.cli.commands import COMMANDS
+from ipexlaunch.cli import COMMANDS
+from ipexlaunch.cli.options import JobOptions, LaunchOptions
 from ipexlaunch.cli.options.default_python import workers_python
-from ipexlaunch.cli.options.run_options import task_manager
 from ipexlaunch.cli.run.choose_preloads import preload_from_options
-from ipexlaunch.errors import LaunchError
-from ipexlaunch.launch.job import Job, Launch, make_launch
+from ipexlaunch.errors import LaunchError, UsageError
+from ipexlaunch.launch.job import Job, Launch, make_launch, shell_line
 from ipexlaunch.launch.try_programs import lacks_module, python_version
 from ipexlaunch.plan import Plan
 from ipexlaunch.tune.dtypes.context import cache_directory
@@ -30,28 +28,45 @@ OLDEST_FOR_SCRIPTS = (3, 6)
 """For `ipexlaunch.worker`."""
 
 
-def launch_from_options(plan: Plan, job: Job, options: dict[str, Any]) -> Launch:
+def launch_from_options(plan: Plan, job: Job, options: LaunchOptions, notes: tuple[str, ...] = ()) -> Launch:
     """The launch of a job on a plan, with the binding that --multi-task-manager leaves: both, cpus only, or none.
 
     Args:
         plan: the instances.
         job: the program.
-        options: the command's keyword arguments.
+        options: of the command.
+        notes: what else is to be said of it.
 
     Raises:
         RequestError: a variable name of --env is not one.
     """
     if plan.request.device is not None:
         job = replace(job, kernel_cache=_kernel_cache(options))
-    bound = _bound_as_asked(plan, task_manager(options))
-    return replace(make_launch(bound, job, os.environ), planned=plan)
+    bound = _bound_as_asked(plan, _task_manager(options))
+    launch = make_launch(bound, job, os.environ)
+    return replace(launch, planned=plan, notes=(*launch.notes, *notes))
 
 
-def _kernel_cache(options: dict[str, Any]) -> str:
-    if options.get("no_cache"):
+def show_commands(launch: Launch) -> int:
+    """Print what --dry-run does not start, a shell line each; the exit code."""
+    for worker in launch.workers:
+        print(shell_line(worker))
+    return 0
+
+
+def _kernel_cache(options: LaunchOptions) -> str:
+    if options.no_cache:
         return ""
-    kept: str = os.path.abspath(options.get("cache_dir") or os.path.dirname(cache_directory(os.environ)))
+    kept = os.path.abspath(options.cache_dir or os.path.dirname(cache_directory(os.environ)))
     return os.path.join(kept, "kernels")
+
+
+def _task_manager(options: LaunchOptions) -> str:
+    """What is bound: both ("auto"), cpus only ("taskset"), or nothing ("none")."""
+    asked = options.multi_task_manager
+    if options.disable_numactl and asked in ("auto", "taskset"):
+        return "none" if options.disable_taskset else "taskset"
+    return "auto" if asked == "numactl" else asked
 
 
 def _bound_as_asked(plan: Plan, manager: str) -> Plan:
@@ -63,27 +78,27 @@ def _bound_as_asked(plan: Plan, manager: str) -> Plan:
     return replace(plan, instances=tuple(memory_only))
 
 
-def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str, Any]) -> Job:
+def job_from_options(program: str, arguments: tuple[str, ...], options: JobOptions) -> Job:
     """The job that the words and options of `run` ask for; what cannot be started is found out here.
 
     Args:
         program: script, module or executable.
         arguments: of the program.
-        options: the command's keyword arguments.
+        options: of the command.
 
     Raises:
         LaunchError: a program, an interpreter or a library to preload is not there.
         UsageError: two options exclude each other, or --env is malformed.
     """
-    kind = "module" if options["module"] else "executable" if options["no_python"] else "script"
-    python = options["python"] or workers_python()
+    kind = "module" if options.module else "executable" if options.no_python else "script"
+    python = options.python or workers_python()
     if kind == "executable":
         check_executable(program)
     else:
         check_executable(python, "the interpreter ")
     if kind == "script":
         _check_script(program)
-    variables = variables_of(options["env"])
+    variables = variables_of(options.env)
     remarks: tuple[str, ...] = ()
     if program.startswith(OWN_WORKERS):
         refuse_old_python(python, "the built-in worker", variables)
@@ -101,9 +116,9 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: dict[str
         libraries=preload.libraries,
         remarks=(*remarks, *preload.remarks),
         path_first="" if kind == "executable" else first_of_path(python, os.environ),
-        benchmark=options["benchmark"],
+        benchmark=options.benchmark,
         module_path=workers_module_path(),
-        first_port=options["port"],
+        first_port=options.port,
     )
 
 
@@ -143,9 +158,9 @@ def variables_of(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise click.UsageError(f"--env takes NAME=VALUE, not {text!r}")
+            raise UsageError(f"--env takes NAME=VALUE, not {text!r}")
         if name in variables:
-            raise click.UsageError(f"--env gives {name} twice; give it once")
+            raise UsageError(f"--env gives {name} twice; give it once")
         variables[name] = value
     return variables
 
@@ -235,8 +250,6 @@ def _check_module(program: str, python: str, variables: Mapping[str, str]) -> No
 
 def _program_hint(program: str) -> str:
     """What was probably meant where the script does not exist."""
-    import difflib
-
     close = difflib.get_close_matches(program, COMMANDS, n=1)
     if close:
         return f"did you mean `ipexlaunch {close[0]}`?"

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import count
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ipexlaunch import __version__
 from ipexlaunch.batch.counts import BatchSummary
 from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
-from ipexlaunch.cli.options.live_options import log_directory, open_views
 from ipexlaunch.cli.options.named_files import Written
 from ipexlaunch.cli.options.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.conclude_run import conclude_run
 from ipexlaunch.cli.run.observe_host import RunWatch
+from ipexlaunch.cli.run.open_views import log_directory, open_views
 from ipexlaunch.cli.run.solo_run import run_alone, with_doubts
-from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.documents.secret_values import mask_words
+from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.count_oom_kills import count_oom_kills
@@ -41,9 +37,8 @@ from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.proc_files import is_stand_in
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.measure.report import Report, aggregate
+from ipexlaunch.measure.report import Report
 from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
-from ipexlaunch.plan import Instance
 from ipexlaunch.plan.notes import notes_on
 from ipexlaunch.worker import BATCHES_VARIABLE
 
@@ -83,7 +78,7 @@ class Feeding:
 def run_launch(
     launch: Launch,
     topology: Topology,
-    options: dict[str, Any],
+    options: LaunchOptions,
     feeding: Feeding | None = None,
     known: Baseline | None = None,
 ) -> Report:
@@ -92,7 +87,7 @@ def run_launch(
     Args:
         launch: what to start.
         topology: the machine.
-        options: the command's keyword arguments.
+        options: of the command.
         feeding: gives the workers their items.
         known: what one instance does alone, where nobody asks to measure it.
 
@@ -110,7 +105,7 @@ def run_launch(
 def _run(
     launch: Launch,
     topology: Topology,
-    options: dict[str, Any],
+    options: LaunchOptions,
     feeding: Feeding | None,
     known: Baseline | None,
     held: ExitStack,
@@ -128,45 +123,46 @@ def _run(
             stall_timeout_s=feeding.stall_timeout_s,
         )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
-    options["log_dir"] = log_directory(options)
+    options = replace(options, log_dir=log_directory(options))
     logs = _log_paths(launch, options)
     keeper = _keeper(launch, topology, options)
     if keeper is not None:
         held.callback(keeper.close)
-    _make_directory_of_logs(options["log_dir"])
+    _make_directory_of_logs(options.log_dir)
+    inspector = Inspector()
     means = Means(
-        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options["strict"]),
-        inspect=lambda pid: _eye().inspector(pid),
-        glance=lambda pid: _eye().inspector.glance(pid),
-        descendants=lambda pid: _eye().descendants(pid),
+        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
+        inspect=inspector,
+        glance=inspector.glance,
+        descendants=descendants,
         oom_kills=count_oom_kills,
-        tell=_tell,
+        tell=tell,
     )
     if keeper is not None:
         means = keeper.noting_libraries(means)
     adopt_orphans()
     gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
     gc.enable()
-    interval = options["proof_interval"] or None
+    interval = options.proof_interval or None
     showing = Showing(
         logs=logs,
-        largest_log_bytes=int(options["log_max_mb"] * MB) if options["log_max_mb"] else None,
-        stamp=_stamp if options["timestamps"] else None,
-        line_rule=options.get("throughput_regex"),
-        long_phase_s=None if options["live"] else LONG_PHASE_S,
+        largest_log_bytes=int(options.log_max_mb * MB) if options.log_max_mb else None,
+        stamp=_stamp if options.timestamps else None,
+        line_rule=options.throughput_regex,
+        long_phase_s=None if options.live else LONG_PHASE_S,
     )
-    if keeper is not None and options.get("baseline"):
+    if keeper is not None and options.baseline:
         keeper.begin()
-    solo = _solo(launch, topology, means, limits, showing, options)
+    solo = run_alone(launch, topology, means, limits, showing, interval) if options.baseline else None
     if keeper is not None and solo is not None:
         keeper.keep_baseline(solo)
     if solo is not None and solo.exit_code:
-        _tell("the baseline failed; the run is not started")
-        return _ended(solo, launch, topology, options, keeper, DiskPatience(limits.grace_s, lambda: True, _tell))
+        tell("the baseline failed; the run is not started")
+        return conclude_run(solo, launch, topology, options, keeper, DiskPatience(limits.grace_s, lambda: True, tell))
     progress = feeding.progress if feeding is not None else None
-    views = open_views(launch.job.program, launch.job.arguments, len(launch.workers), options, _tell, progress)
-    for line in _start_lines(launch, topology, stored=options["plan_file"] is not None):
-        _tell(line)
+    views = open_views(launch, options, progress)
+    for line in _start_lines(launch, topology, stored=options.plan_file is not None):
+        tell(line)
     feeder = feeding.feeder if feeding is not None else None
     watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
@@ -181,85 +177,50 @@ def _run(
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
-            run, known = with_doubts(run, solo, options["lost_time"]), _baseline(solo)
-        return _ended(run, launch, topology, options, keeper, disk, reasons, batch, known)
+            run, known = with_doubts(run, solo, options.lost_time), _baseline(solo)
+        return conclude_run(run, launch, topology, options, keeper, disk, reasons, batch, known)
 
 
-def limits_from_options(options: dict[str, Any]) -> Limits:
+def limits_from_options(options: SupervisionOptions) -> Limits:
     """The time limits that the options say, and what a failure does.
 
     Args:
-        options: the command's keyword arguments.
+        options: of the command.
 
     Raises:
         UsageError: --on-failure is none of its words.
     """
-    mode, restarts = on_failure(options["on_failure"])
+    mode, restarts = on_failure(options.on_failure)
     return Limits(
-        grace_s=options["grace"],
-        ready_timeout_s=options["ready_timeout"],
-        timeout_s=options["timeout"],
-        compile_timeout_s=options["compile_timeout"],
-        stall_timeout_s=options["stall_timeout"],
-        stagger_s=options["stagger"],
+        grace_s=options.grace,
+        ready_timeout_s=options.ready_timeout,
+        timeout_s=options.timeout,
+        compile_timeout_s=options.compile_timeout,
+        stall_timeout_s=options.stall_timeout,
+        stagger_s=options.stagger,
         on_failure=mode,
         restarts=restarts,
     )
 
 
-def _solo(
-    launch: Launch, topology: Topology, means: Means, limits: Limits, showing: Showing, options: dict[str, Any]
-) -> Run | None:
-    """What one instance does alone, where that is asked for."""
-    if not options.get("baseline"):
-        return None
-
-    return run_alone(launch, topology, means, limits, showing, options["proof_interval"] or None)
-
-
 def _baseline(solo: Run) -> Baseline | None:
     found = baseline_of(solo)
     if found is None:
-        _tell("no efficiency: the instance that ran alone counted nothing")
+        tell("no efficiency: the instance that ran alone counted nothing")
     return found
 
 
-def _ended(
-    run: Run,
-    launch: Launch,
-    topology: Topology,
-    options: dict[str, Any],
-    keeper: RunKeeper | None,
-    disk: DiskPatience,
-    reasons: Sequence[str] = (),
-    batch: BatchSummary | None = None,
-    baseline: Baseline | None = None,
-) -> Report:
-    """The report of what happened, shown and kept."""
-    report = aggregate(
-        run, _provenance(launch, topology), options["local_pages"], reasons, baseline, options["lost_time"]
-    )
-    report = replace(report, batch=batch)
-    return conclude_run(report, run, options["report_file"], keeper, disk)
-
-
-def _keeper(launch: Launch, topology: Topology, options: dict[str, Any]) -> RunKeeper | None:
+def _keeper(launch: Launch, topology: Topology, options: LaunchOptions) -> RunKeeper | None:
     """What keeps the run in a directory, where that is asked for."""
-    if options["run_dir"] is None:
+    if options.run_dir is None:
         return None
-    from ipexlaunch.cli.run.keep_run import begin_keeping
+    from ipexlaunch.cli.run.keep_run import begin_keeping  # pydantic: only kept runs need it
 
-    return begin_keeping(launch, topology, options)
-
-
-@lru_cache(maxsize=1)
-def _eye() -> SimpleNamespace:
-    """What looks at workers, imported when the first is looked at: until then they need not wait for it."""
-    return SimpleNamespace(inspector=Inspector(), descendants=descendants)
+    return begin_keeping(launch, topology, options.run_dir, options)
 
 
 def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str]:
-    instances, idle = _instances(launch), len(launch.plan.idle_cpus)
+    instances, idle = [worker.instance for worker in launch.workers], len(launch.plan.idle_cpus)
     sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
     size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
     lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
@@ -276,26 +237,22 @@ def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[st
     return [*lines, *notes, *untold, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
 
 
-def _instances(launch: Launch) -> list[Instance]:
-    """Those that are started: all of the plan, or what --instance-idx chose."""
-    return [worker.instance for worker in launch.workers]
-
-
-def _log_paths(launch: Launch, options: dict[str, Any]) -> dict[int, str]:
-    directory, prefix = options["log_dir"], options["log_file_prefix"]
+def _log_paths(launch: Launch, options: LaunchOptions) -> dict[int, str]:
+    directory, prefix = options.log_dir, options.log_file_prefix
     if not directory:
         return {}
     begun = time.strftime("%Y%m%d%H%M%S")
     for again in count(1):
         stamp = begun if again == 1 else f"{begun}-{again}"  # another run has begun in the same second
-        names = {i.index: f"{prefix}_{stamp}_instance_{i.index}.log" for i in _instances(launch)}
+        indices = [worker.instance.index for worker in launch.workers]
+        names = {index: f"{prefix}_{stamp}_instance_{index}.log" for index in indices}
         paths = {index: os.path.join(directory, name) for index, name in names.items()}
         if not any(map(os.path.lexists, paths.values())):
             break
-    alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.get("baseline")]
+    alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.baseline]
     every = [*paths.values(), *alone]
     written = [Written(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
-    check_overlaps(options, program_reads(launch.job), written)
+    check_overlaps(vars(options), program_reads(launch.job), written)
     return paths
 
 
@@ -308,22 +265,5 @@ def _make_directory_of_logs(path: str | None) -> None:
         raise LaunchError(f"keep logs in {path}", str(error.strerror), "give a directory that can be made") from None
 
 
-def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
-    return {
-        "ipexlaunch": __version__,
-        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "kernel": os.uname().release,
-        "machine": os.uname().machine,
-        "topology": topology.fingerprint,
-        "program": list(mask_words([launch.job.program, *launch.job.arguments])),
-        "python": launch.job.python if launch.job.kind != "executable" else None,
-        "preloaded": list(launch.job.libraries.values()),
-    }
-
-
 def _stamp() -> bytes:
     return time.strftime("%H:%M:%S ").encode()
-
-
-def _tell(text: str) -> None:
-    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)

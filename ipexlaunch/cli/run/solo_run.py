@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeVar
-
-import click
 
 from ipexlaunch.cli.run.observe_host import RunWatch
 from ipexlaunch.launch.job import Launch
@@ -16,14 +12,6 @@ from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import Means, Showing, supervise
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.disturbance import disturbance_of, judge
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-
-def baseline_option(function: Decorated) -> Decorated:
-    """Add the option to a command."""
-    words = "Run the first instance alone before the others, for the scaling efficiency; takes as long again."
-    return click.option("--baseline", is_flag=True, help=words)(function)
 
 
 def run_alone(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ipexlaunch.cli.report_command import command
+from ipexlaunch.cli.report_command import report_command as command
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.report.kept_runs.open_runs import open_runs
 from ipexlaunch.tune.next_step import Rule

@@ -1,26 +1,117 @@
-"""The rate of one instance alone that a profile knows: measured at the end of `tune`, compared with by later runs."""
+"""The profile that `tune` leaves of a program or a model: what it is filed under, what it says of a run's options, and
+the rate of one instance alone, which is measured at the end of `tune` and compared with by later runs.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import sys
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
-from ipexlaunch.cli.terminal import spoken
-from ipexlaunch.cli.tune_space import BATCH_SIZE, SECONDS
+import click
+
+from ipexlaunch.cli.options import JobOptions, LaunchOptions, names_of
+from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.check_options import check_options, is_typed
+from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.launch.job import Job
+from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.solo_baseline import Baseline
 from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
 from ipexlaunch.tune.profile import Profile, Solo
+from ipexlaunch.tune.profile_store import find_profile, plan_path, profile_path
 from ipexlaunch.tune.run_trial import TrialGround, try_alone
 from ipexlaunch.tune.space import Setting
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+Options = TypeVar("Options", bound=LaunchOptions)
+
+BATCH_SIZE = "{batch_size}"
+SECONDS = "{seconds}"
+"""What stands among a program's arguments for what the search sets."""
+
+
+def program_key(program: str, options: JobOptions) -> str:
+    """What a profile of a program is filed under, beside the machine.
+
+    Args:
+        program: script, module or executable.
+        options: of the command.
+    """
+    if options.module:
+        return f"module:{program}"
+    if options.no_python:
+        return f"executable:{os.path.realpath(shutil.which(program) or program)}"
+    return f"script:{os.path.realpath(program)}"
+
+
+def model_key(model: str, task: str) -> str:
+    """The same for a model.
+
+    Args:
+        model: directory or random:NAME.
+        task: what it does.
+    """
+    return f"model:{identity_of(model)}:{task}"
+
+
+def with_profile(context: click.Context, options: Options, key: str) -> tuple[Options, Profile]:
+    """The options with what a profile says, but for those that were given on the command line; and the profile.
+
+    Args:
+        context: of the command.
+        options: of the command.
+        key: from `program_key` or `model_key`.
+
+    Raises:
+        RequestError: there is no profile for this program on this machine, or it would be written over.
+        UsageError: an option goes with none of what the profile says.
+        DocumentError: it cannot be read.
+    """
+    path = profile_path(os.environ, open_topology("live").fingerprint, key)
+    profile = find_profile(path, key)
+    setting = profile.setting
+    wanted: dict[str, Any] = {
+        "plan_file": plan_path(path),
+        "memory_allocator": setting.allocator,
+        "omp_runtime": setting.runtime,
+        "batch_size": setting.batch_size or None,
+        "engine": profile.engine or None,
+        "dtype": profile.dtype or None,
+        "quantization": profile.quantization or None,
+        # They were measured by the search: to weigh them against fp32 once more would only delay the start.
+        "force_dtype": bool(profile.dtype),
+    }
+    said = {
+        name: value
+        for name, value in wanted.items()
+        if name in names_of(type(options)) and value is not None and not is_typed(context, name)
+    }
+    options = replace(options, **said)
+    check_options(context, vars(options))
+    check_overlaps(vars(options), [("the profile", path)])
+    tell(f"profile of {profile.written}: {setting.words}, {format_number(profile.rate)} items/s then")
+    return options, profile
+
+
+def with_batch_size(arguments: tuple[str, ...], batch_size: int, option: str) -> tuple[str, ...]:
+    """The program's arguments with its batch size: in place of {batch_size}, and after the option where it has one.
+
+    Args:
+        arguments: as they were typed.
+        batch_size: 0 leaves them alone.
+        option: "" for none.
+    """
+    if not batch_size:
+        return arguments
+    words = (*arguments, *((option, str(batch_size)) if option else ()))
+    return tuple(word.replace(BATCH_SIZE, str(batch_size)) for word in words)
 
 
 def measure_solo(
@@ -46,10 +137,10 @@ def measure_solo(
         and (former.setting, former.solo.conditions) == (best, conditions)
     ):
         return former.solo
-    _tell(f"one instance of {best.words} alone, for the scaling efficiency")
+    tell(f"one instance of {best.words} alone, for the scaling efficiency")
     found = try_alone(ground, launch, seconds)
     if isinstance(found, str):
-        _tell(f"no scaling efficiency: {found}")
+        tell(f"no scaling efficiency: {found}")
         return None
     return Solo(rate=found.rate, items=found.items, seconds=found.seconds, conditions=conditions, measured=now)
 
@@ -69,10 +160,10 @@ def baseline_of_profile(
     if solo is None:
         return None
     if model is None and not same_arguments(profile, tuple(arguments)):
-        _tell("no scaling efficiency: the profile knows the rate of one instance alone with other arguments")
+        tell("no scaling efficiency: the profile knows the rate of one instance alone with other arguments")
         return None
     if solo.conditions != _conditions(job, model):
-        _tell("no scaling efficiency: the profile knows the rate of one instance alone with other options or variables")
+        tell("no scaling efficiency: the profile knows the rate of one instance alone with other options or variables")
         return None
     return Baseline(index=0, rate=solo.rate, items=solo.items, seconds=solo.seconds, measured=solo.measured)
 
@@ -120,7 +211,3 @@ def _conditions(job: Job, model: ModelJob | None) -> str:
         sort_keys=True,
     )
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _tell(text: str) -> None:
-    print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
