@@ -132,11 +132,7 @@ def _search(path: str, subject: Subject, space: Space, rule: Rule, topology: Top
 
 
 def rule_of(options: TuneOptions) -> Rule:
-    """How long to look, and how sure to be.
-
-    Args:
-        options: of the command.
-    """
+    """How long to look, and how sure to be."""
     return brief(Rule(budget_s=options.budget, exhaustive=options.exhaustive), options.seconds)
 
 

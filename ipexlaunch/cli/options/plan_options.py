@@ -232,9 +232,6 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
 def plan_to_run(options: LaunchOptions) -> tuple[Plan, Topology]:
     """The plan of a launch, and the machine that it is for.
 
-    Args:
-        options: of the command.
-
     Raises:
         IpexLaunchError: the machine cannot be read, or does not give what is asked for.
     """

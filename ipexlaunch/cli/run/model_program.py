@@ -155,11 +155,7 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
 
 
 def form_from_options(options: ModelOptions) -> QuantizedForm:
-    """How the options ask for integers to be used.
-
-    Args:
-        options: of the command.
-    """
+    """How the options ask for integers to be used."""
     return QuantizedForm(scheme=options.quantization, group_size=options.group_size, lowp_mode=options.lowp_mode or "")
 
 

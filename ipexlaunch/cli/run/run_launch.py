@@ -184,9 +184,6 @@ def _run(
 def limits_from_options(options: SupervisionOptions) -> Limits:
     """The time limits that the options say, and what a failure does.
 
-    Args:
-        options: of the command.
-
     Raises:
         UsageError: --on-failure is none of its words.
     """
