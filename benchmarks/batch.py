@@ -92,7 +92,8 @@ from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder
 from ipexlaunch.batch.feed.open_job import open_job
-from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.job import Job, make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request

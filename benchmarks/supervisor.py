@@ -24,8 +24,10 @@ LAUNCHER = """
 import json, os, resource, sys, time
 from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.count_oom_kills import count_oom_kills
-from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
-from ipexlaunch.report.kept_runs.run_directory import GrowingEvents
+from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.read_threads import descendants
+from ipexlaunch.cli.run.keep_run import EventsObserver
+from ipexlaunch.launch.background_writer import WritingThread
 from ipexlaunch.launch.job import Job, make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
@@ -38,12 +40,13 @@ launch = make_launch(plan, Job(program="sh", arguments=("-c", script), kind="exe
 adopt_orphans()
 inspector = Inspector()
 means = Means(hold=held_to, inspect=inspector, glance=inspector.glance, descendants=descendants,
-              oom_kills=count_oom_kills, tell=print, note=GrowingEvents(folder).add if folder else None)
+              oom_kills=count_oom_kills, tell=print)
+observers = [EventsObserver(folder, WritingThread("events"), lambda: None, print)] if folder else []
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 before = used()
-run = supervise(launch, means, os.environ, Limits(), Showing(outputs=(1, 1)), proof_interval_s=interval or None)
+run = supervise(launch, means, os.environ, Limits(), Showing(outputs=(1, 1)), observers, interval or None)
 peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
 figures = {"cpu_s": used() - before, "wall_s": run.ended - run.started, "peak_mb": int(peak.split()[1]) / 1024}
 os.write(2, json.dumps(figures).encode())

@@ -29,6 +29,10 @@ BEYOND = 1 << 63
 
 NonNegativeInt = Annotated[int, Bounds(ge=0, lt=BEYOND)]
 PositiveInt = Annotated[int, Bounds(ge=1, lt=BEYOND)]
+AnyInt = Annotated[int, Bounds(gt=-BEYOND, lt=BEYOND)]
+AnyFloat = Annotated[float, Bounds(ge=-1e300, le=1e300)]
+Seconds = Annotated[float, Bounds(ge=-1e15, le=1e15)]
+"""Of any clock that there is; sums and differences of them stay numbers."""
 
 
 class OneOf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 REASONS_KEPT = 10
@@ -61,16 +62,21 @@ class Told:
                 seconds[span.name] = seconds.get(span.name, 0.0) + span.end - span.begin
         return seconds
 
-    def add_durations(self, name: str, values_s: list[float]) -> None:
+    def add_durations(self, name: str, values_s: Iterable[float]) -> None:
         """Append durations of one kind."""
         self.durations_s.setdefault(name, array("d")).extend(values_s)
 
+    def kept_reason(self, reason: str) -> str:
+        """How a reason is kept; "" where it is not new, or there are enough."""
+        if reason in self.invalid or len(self.invalid) > REASONS_KEPT:
+            return ""
+        return reason if len(self.invalid) < REASONS_KEPT else MORE_REASONS
+
     def add_invalid(self, reason: str) -> bool:
         """Keep a reason; False where it is not new, or there are enough."""
-        if reason in self.invalid or len(self.invalid) > REASONS_KEPT:
-            return False
-        self.invalid.append(reason if len(self.invalid) < REASONS_KEPT else MORE_REASONS)
-        return True
+        if kept := self.kept_reason(reason):
+            self.invalid.append(kept)
+        return bool(kept)
 
     def begin_attempt(self) -> None:
         """The worker is started again: its phases and facts begin anew; what it counted and doubted stays."""

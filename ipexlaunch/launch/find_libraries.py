@@ -26,29 +26,15 @@ ELF_CLASS = 4
 """Offsets of e_machine and EI_CLASS: elf(5)."""
 
 
-def find_libraries(
+def libraries_there(
     python: str, environment: Mapping[str, str], root: str = "/", wanted: Iterable[str] = tuple(NAMES)
-) -> dict[str, str]:
-    """Path of each library that is there and fits the interpreter's architecture; absent ones are left out.
+) -> dict[str, list[str]]:
+    """Every file of each library that fits the interpreter's architecture, the preferred one first.
 
     Args:
         python: the worker's interpreter; its environment is searched first, even when it is not activated.
         environment: the variables of the caller (CONDA_PREFIX, VIRTUAL_ENV, HOME).
         root: where the file system begins; another directory in tests.
-        wanted: keys of NAMES.
-    """
-    return {library: paths[0] for library, paths in libraries_there(python, environment, root, wanted).items()}
-
-
-def libraries_there(
-    python: str, environment: Mapping[str, str], root: str = "/", wanted: Iterable[str] = tuple(NAMES)
-) -> dict[str, list[str]]:
-    """Every file of each library, the preferred one first; see `find_libraries`.
-
-    Args:
-        python: the worker's interpreter.
-        environment: the variables of the caller.
-        root: where the file system begins.
         wanted: keys of NAMES.
     """
     architecture = _architecture(os.path.realpath(python)) or _architecture("/proc/self/exe")

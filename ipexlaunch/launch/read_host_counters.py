@@ -77,6 +77,7 @@ class HostWatch:
         self._threads: dict[int, _Threads] = {}
         """Of each worker, by its process."""
         self.readings: list[HostReading] = []
+        self._told = 0
 
     def look(self, pid: int | None = None, *, running: Collection[int] = (), must: bool = False) -> None:
         """Read now, unless that would be too often.
@@ -90,7 +91,8 @@ class HostWatch:
         if began < self._not_before and not must:
             if pid is not None and self.readings:
                 last = self.readings[-1]
-                if pid in last.used_s:  # what it had used then is needed too
+                # What it had used then is needed too, and what was told stays.
+                if pid in last.used_s or self._told == len(self.readings):
                     self.readings.append(self._with_workers(replace(last, time=began), [pid]))
                 else:
                     self.readings[-1] = self._with_workers(last, [pid])
@@ -98,6 +100,11 @@ class HostWatch:
         self.readings.append(self._with_workers(self._read(began), [*running, *([] if pid is None else [pid])]))
         ended = self._clock()
         self._not_before = ended + (ended - began) / LARGEST_SHARE
+
+    def news(self) -> list[HostReading]:
+        """The readings since the last call."""
+        told, self._told = self._told, len(self.readings)
+        return self.readings[told:]
 
     def _with_workers(self, reading: HostReading, pids: Collection[int]) -> HostReading:
         used, waits = dict(reading.used_s), dict(reading.waits)

@@ -27,6 +27,17 @@ class Samples:
         self.tokens.append(tokens)
         self.latencies_s.append(latency_s)
 
+    def extend(self, more: Samples) -> None:
+        """Append every count of others."""
+        self.times.extend(more.times)
+        self.items.extend(more.items)
+        self.tokens.extend(more.tokens)
+        self.latencies_s.extend(more.latencies_s)
+
+    def since(self, begin: int) -> Samples:
+        """The counts from the one with this number on."""
+        return Samples(self.times[begin:], self.items[begin:], self.tokens[begin:], self.latencies_s[begin:])
+
 
 @dataclass(slots=True)
 class Tally:

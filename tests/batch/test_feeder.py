@@ -17,7 +17,7 @@ from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Progress
 from ipexlaunch.batch.output.appended_file import WriteError
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.supervise.feeder_protocol import Count, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import Said
 from ipexlaunch.launch.wait_for_disk import DiskThread, HungDiskError
 
@@ -76,6 +76,13 @@ class Case:
         self.journal = JournalApart(journal, "out.jsonl")
         self.feeder = QueueFeeder(queue, self.items(count), self.journal, FeedRules(**rules))
         self.time = 0.0
+        self.commands: list[FeederCommand] = []
+
+    def take(self, kind: type[Any]) -> list[Any]:
+        """The commands of a kind since the last call."""
+        taken = [command for command in self.commands if isinstance(command, kind)]
+        self.commands = [command for command in self.commands if not isinstance(command, kind)]
+        return taken
 
     def go_on_after(self, numbers: list[int]) -> None:
         """As if these had been done by an earlier run."""
@@ -93,26 +100,26 @@ class Case:
 
     def tell(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
         """The same without waiting for the disk."""
-        self.feeder.said(worker, Said(event, number=number, **fields), self.time)
+        self.commands += self.feeder.said(worker, Said(event, number=number, **fields), self.time)
         return self.sent()
 
     def wait(self) -> None:
         """Until the disk has done what it was asked for."""
         while self.journal.busy:
             wait(self.journal.disk)
-            self.feeder.tick(self.time)
+            self.commands += self.feeder.tick(self.time)
 
     def close(self, time: float) -> None:
-        self.feeder.close(time, wait)
+        self.commands += self.feeder.close(time, wait)
 
     def sent(self) -> list[tuple[int, dict[str, Any]]]:
-        return [(worker, json.loads(line)) for worker, line in self.feeder.take_lines()]
+        return [(worker, json.loads(line)) for worker, line in self.take(Send)]
 
     def tick(self, time: float) -> None:
         self.time = time
         due = self.feeder.due()
         if due is not None and due <= time:
-            self.feeder.tick(time)
+            self.commands += self.feeder.tick(time)
         self.wait()
 
 
@@ -126,10 +133,10 @@ def test_what_is_done_is_appended_then_kept_in_the_ledger_and_only_then_counts()
     assert first["items"] == [{"id": "d99", "value": 99}, {"id": "d98", "value": 98}]
     case.say(0, "done", first["batch"], results=["x", "y"], latency_s=0.25)
     assert case.order == []
-    assert case.feeder.take_counts() == []
+    assert case.take(Count) == []
     case.tick(0.1)
     assert case.order == ["output", "ledger"]
-    assert case.feeder.take_counts() == [Count(0, 0.0, 2, 0.25)]
+    assert case.take(Count) == [Count(0, 0.0, 2, 0.25)]
     assert case.output.rows == [
         {"id": "d99", "number": 99, "result": "x"},
         {"id": "d98", "number": 98, "result": "y"},
@@ -163,7 +170,7 @@ def test_workers_are_sent_home_once_everything_is_durable() -> None:
 def test_a_worker_that_comes_back_when_all_is_done_is_sent_home_too() -> None:
     case = Case()
     run_to_the_end(case)
-    case.feeder.lost(1, "died", 1.0)
+    case.commands += case.feeder.lost(1, "died", 1.0)
     assert case.say(1, "want", 2) == [(1, {"command": "end"})]
 
 
@@ -171,7 +178,7 @@ def test_what_a_dead_worker_had_goes_to_one_that_waits() -> None:
     case = Case(count=1)
     assert len(case.say(0, "want", 2)) == 1
     assert case.say(1, "want", 2) == []
-    case.feeder.lost(0, "died", 1.0)
+    case.commands += case.feeder.lost(0, "died", 1.0)
     ((worker, message),) = case.sent()
     assert worker == 1
     assert message["items"] == [{"id": "d0", "value": 0}]
@@ -194,7 +201,7 @@ def test_what_was_given_up_is_a_dead_letter_with_its_reason() -> None:
     assert case.dead.rows == [{"id": "d0", "number": 0, "reason": "too long", "attempts": 2, "value": 0}]
     assert case.order == ["output", "dead", "ledger"]
     assert case.book.progress.dead == 1
-    assert case.feeder.take_notes() == ["item 'd0' was given up after 2 attempts: too long"]
+    assert [notice.text for notice in case.take(Notice)] == ["item 'd0' was given up after 2 attempts: too long"]
 
 
 def test_while_a_disk_hangs_workers_get_more_up_to_a_bound_and_nothing_counts() -> None:
@@ -209,14 +216,16 @@ def test_while_a_disk_hangs_workers_get_more_up_to_a_bound_and_nothing_counts() 
         assert given < 1000
     row = len(b'{"id":"d999","number":999,"result":"xxxxxxxxxxxxxxxxxxxx"}\n')
     assert 4 < given <= 2 * 200 // row + 4
-    assert case.feeder.take_counts() == []
+    assert case.take(Count) == []
     assert not case.feeder.over
     assert case.feeder.rest_s() == 0.0
-    case.feeder.tick(20.0)
-    assert case.feeder.take_notes() == ["results wait for their disk: writing them has taken 10 s so far"]
+    case.commands += case.feeder.tick(20.0)
+    assert [notice.text for notice in case.take(Notice)] == [
+        "results wait for their disk: writing them has taken 10 s so far"
+    ]
     case.output.answers.set()
     case.wait()
-    assert sum(count.items for count in case.feeder.take_counts()) == case.book.committed > 0
+    assert sum(count.items for count in case.take(Count)) == case.book.committed > 0
     assert case.sent()  # it goes on
 
 
@@ -228,9 +237,9 @@ def test_a_disk_that_hangs_at_the_end_is_left_alone_and_nothing_of_that_commit_c
     (_, message), *_ = case.say(0, "want", 1)
     case.output.answers.clear()
     case.tell(0, "done", message["batch"], results=[1])
-    case.feeder.close(1.0, give_up)
+    case.commands += case.feeder.close(1.0, give_up)
     assert case.feeder.problem == f"cannot write out.jsonl: it hangs; {HINT}"
-    assert case.feeder.take_counts() == []
+    assert case.take(Count) == []
     assert case.journal.standing == CommittedCounts(done=0, dead=0, complete=False)
     case.output.answers.set()
     wait(case.journal.disk)
@@ -244,7 +253,7 @@ def test_a_full_disk_stops_the_job_and_nothing_of_that_commit_counts() -> None:
     case.say(0, "done", first["batch"], results=[1, 2])
     case.tick(0.1)
     assert "No space left on device" in case.feeder.problem
-    assert case.feeder.take_counts() == []
+    assert case.take(Count) == []
     assert case.say(1, "want", 2) == []
     case.output.full = False
     case.close(1.0)
@@ -258,11 +267,11 @@ def test_who_has_a_batch_for_too_long_is_named_once() -> None:
     case.tick(50.0)
     case.say(0, "done", first["batch"], results=[1, 2])
     case.tick(100.0)
-    assert case.feeder.take_stuck() == []
+    assert case.take(Kill) == []
     case.tick(110.0)
-    assert case.feeder.take_stuck() == [(0, "had a batch for 60 s (--stall-timeout)")]
+    assert case.take(Kill) == [(0, "had a batch for 60 s (--stall-timeout)")]
     case.tick(111.0)
-    assert case.feeder.take_stuck() == []
+    assert case.take(Kill) == []
 
 
 def test_the_launcher_rests_while_every_worker_has_enough_to_do() -> None:
@@ -275,7 +284,7 @@ def test_the_launcher_rests_while_every_worker_has_enough_to_do() -> None:
             for _, more in case.say(worker, "done", message["batch"], results=[1], latency_s=0.05):
                 assert more["command"] == "batch"
     assert case.feeder.rest_s() > 0.0
-    case.feeder.lost(1, "died", 1.0)
+    case.commands += case.feeder.lost(1, "died", 1.0)
     assert case.feeder.rest_s() > 0.0  # who is not there needs nothing
     case.say(1, "want", 1)
     assert case.feeder.rest_s() == 0.0  # it has no reserve
@@ -286,7 +295,7 @@ def test_the_launcher_rests_while_every_worker_has_enough_to_do() -> None:
 def die(case: Case, worker: int, reason: str = "ended with exit code 1") -> None:
     case.say(worker, "want", 2)
     assert not case.feeder.problem
-    case.feeder.lost(worker, reason, 1.0)
+    case.commands += case.feeder.lost(worker, reason, 1.0)
 
 
 def test_a_program_on_which_every_worker_dies_is_given_up() -> None:
@@ -337,7 +346,7 @@ def test_batches_that_all_hold_a_poisoned_item_are_still_searched_for_it(workers
             continue
         ids = [item["id"] for item in message["items"]]
         if poisoned & set(ids):
-            case.feeder.lost(worker, "was killed by SIGKILL", 1.0)
+            case.commands += case.feeder.lost(worker, "was killed by SIGKILL", 1.0)
             waiting += [*case.sent(), *case.say(worker, "want", 1)]
         else:
             done.update(ids)
@@ -360,7 +369,7 @@ def test_workers_that_always_end_before_they_ask_are_given_up() -> None:
     case = Case(count=1000, workers=2)
     for number in range(10):
         assert not case.feeder.problem
-        case.feeder.lost(number % 2, "ended with exit code 1", 1.0)
+        case.commands += case.feeder.lost(number % 2, "ended with exit code 1", 1.0)
     assert case.feeder.problem == "workers ended 10 times before they asked for items, at last: ended with exit code 1"
 
 
@@ -368,7 +377,7 @@ def test_who_is_asked_to_end_because_nothing_is_left_is_no_reason_to_give_up() -
     case = Case()
     run_to_the_end(case)
     for _ in range(30):
-        case.feeder.lost(0, "was killed by SIGTERM", 1.0)
+        case.commands += case.feeder.lost(0, "was killed by SIGTERM", 1.0)
     assert not case.feeder.problem
 
 
@@ -377,7 +386,7 @@ def test_deaths_with_work_done_in_between_are_no_reason_to_give_up() -> None:
     for _ in range(100):
         (_, first), *_ = case.say(0, "want", 1)
         case.say(0, "done", first["batch"], results=[1])
-        case.feeder.lost(0, "died", 1.0)
+        case.commands += case.feeder.lost(0, "died", 1.0)
         case.sent()
     assert not case.feeder.problem
 
@@ -402,7 +411,7 @@ def test_the_batch_that_failed_is_given_up_and_not_the_one_that_the_worker_had_n
     ((_, second),) = case.say(0, "done", done["batch"], results=[1])
     case.say(0, "begin", first["batch"])
     case.say(0, "failed", first["batch"], text="it is bad")
-    case.feeder.lost(0, "was killed by SIGKILL", 1.0)
+    case.commands += case.feeder.lost(0, "was killed by SIGKILL", 1.0)
     assert [batch["id"] for batch in case.dead.rows] == []  # not committed yet
     (_, again), *_ = case.say(0, "want", 2)
     assert again["items"] == second["items"]
@@ -414,7 +423,7 @@ def test_who_was_asked_to_end_speaks_against_nothing() -> None:
     case = Case(count=1000, largest=1, workers=1, attempts=1)
     for _ in range(50):
         case.say(0, "want", 2)
-        case.feeder.lost(0, "was killed by SIGTERM", 1.0, is_blamed=False)
+        case.commands += case.feeder.lost(0, "was killed by SIGTERM", 1.0, is_blamed=False)
     case.close(2.0)
     assert (case.feeder.problem, case.dead.data) == ("", b"")
 
@@ -424,7 +433,7 @@ def test_who_is_killed_for_taking_too_long_has_died_of_that() -> None:
     (_, first), *_ = case.say(0, "want", 2)
     case.say(0, "begin", first["batch"])
     case.tick(60.0)
-    case.feeder.lost(0, "was killed by SIGKILL", 61.0)
+    case.commands += case.feeder.lost(0, "was killed by SIGKILL", 61.0)
     case.wait()
     assert [row["reason"] for row in case.dead.rows] == ["had a batch for 60 s (--stall-timeout) and was killed"]
 
@@ -435,5 +444,5 @@ def test_workers_that_end_each_time_that_there_is_nothing_for_them_are_given_up(
     for number in range(10):
         assert not case.feeder.problem
         case.say(number % 2, "want", 2)
-        case.feeder.lost(number % 2, "ended with exit code 0", 1.0)
+        case.commands += case.feeder.lost(number % 2, "ended with exit code 0", 1.0)
     assert "10 times before there were items for them" in case.feeder.problem

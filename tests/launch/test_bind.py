@@ -10,7 +10,8 @@ import pytest
 
 from ipexlaunch.errors import BindError
 from ipexlaunch.launch.bind import held_to, memory_policy, set_memory_policy
-from ipexlaunch.launch.placement.inspect_workers import descendants, inspect_placement
+from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.read_threads import descendants
 
 pytestmark = pytest.mark.process
 
@@ -110,7 +111,7 @@ def test_where_a_process_is_includes_its_threads_and_children() -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        placement = inspect_placement(process.pid)
+        placement = Inspector()(process.pid)
         below = descendants(process.pid)
         process.communicate(b"\n")
     assert placement is not None
@@ -124,4 +125,4 @@ def test_where_a_process_is_includes_its_threads_and_children() -> None:
 
 
 def test_a_process_that_is_gone_is_nowhere(tmp_path: Path) -> None:
-    assert inspect_placement(1, str(tmp_path)) is None
+    assert Inspector(str(tmp_path))(1) is None

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.find_libraries import _directories, find_libraries, interpreter_prefixes
+from ipexlaunch.launch.find_libraries import _directories, interpreter_prefixes, libraries_there
 
 ELF_HEAD = Path("/proc/self/exe").read_bytes()[:64]
 
@@ -26,7 +26,8 @@ def library(path: Path, head: bytes = ELF_HEAD) -> str:
 
 
 def find(place: Path, **variables: str) -> dict[str, str]:
-    return find_libraries(str(place / "env/bin/python"), variables, str(place / "root"))
+    found = libraries_there(str(place / "env/bin/python"), variables, str(place / "root"))
+    return {name: paths[0] for name, paths in found.items()}
 
 
 def test_nothing_is_found_where_nothing_is(environment: Path) -> None:

@@ -18,13 +18,14 @@ from ipexlaunch.launch.bind import held_to
 from ipexlaunch.launch.count_oom_kills import count_oom_kills
 from ipexlaunch.launch.job import Job, Worker, make_launch
 from ipexlaunch.launch.lifecycle import Event, Limits, begin, step
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.launch.supervise import Means, Showing, supervise
-from ipexlaunch.launch.supervise.observer import Watcher
-from ipexlaunch.launch.supervise.run_record_so_far import account
+from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances
 from ipexlaunch.launch.supervise.worker_process import Child
 from ipexlaunch.launch.throughput_regex import read_rule
 from ipexlaunch.measure.report import aggregate
@@ -54,7 +55,7 @@ def run_workers(
     count: int = 2,
     limits: Limits | None = None,
     kind: str = "script",
-    watchers: Sequence[Watcher] = (),
+    watchers: Sequence[Observer] = (),
     showing: Mapping[str, Any] | None = None,
     proof_interval_s: float | None = None,
     chosen: str | None = None,
@@ -236,11 +237,10 @@ def test_what_befell_one_worker_again_and_again_is_one_note() -> None:
         for code in codes:
             state, _ = step(state, Event("tick", 1000.0))
             state, _ = step(state, Event("exited", 0.0, 0, code))
-        waiting = account([child], state, 9.0, ["first"], {})
-        assert waiting.notes == ("first", note)
-        assert {failure.index for failure in waiting.recovered} == {4}
+        assert closing_notes([child], state, {}) == [note]
+        assert {failure.index for failure in of_instances(state.recovered, [child])} == {4}
         stopped, _ = step(state, Event("signalled", 1.0, code=15))
-        (_, last) = account([child], stopped, 9.0, ["first"], {}).notes
+        (last,) = closing_notes([child], stopped, {})
         assert not last.endswith("each time")
 
 
@@ -294,7 +294,7 @@ def test_the_time_can_stand_before_each_line(tmp_path: Path) -> None:
     assert out == "12:34:56 [0] a\n12:34:56 [0] b\n"
 
 
-class Recorder:
+class Recorder(Observer):
     """A watcher that keeps what it is told."""
 
     interval_s: float | None = 0.05

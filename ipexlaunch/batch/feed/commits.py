@@ -8,7 +8,7 @@ from ipexlaunch.batch.feed.commit_log import Answered, Journal, Uncommitted
 from ipexlaunch.batch.items import DeadLetter
 from ipexlaunch.batch.output.standard_output import MOST_WAITING_BYTES, StandardOutput
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.supervise.feeder_protocol import Count, Notice
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
 
 HINT = "what was committed before stays; go on with --resume once it answers"
@@ -134,7 +134,14 @@ ResultLog = JournalApart | Answered
 class Commits:
     """One commit after the other; what is done meanwhile gathers in the journal."""
 
-    def __init__(self, journal: ResultLog, commit_s: float, commit_bytes: int, pipe: StandardOutput | None) -> None:
+    def __init__(
+        self,
+        journal: ResultLog,
+        commit_s: float,
+        commit_bytes: int,
+        pipe: StandardOutput | None,
+        want: Callable[[Count | Notice], None],
+    ) -> None:
         """Begin with nothing to commit.
 
         Args:
@@ -142,11 +149,9 @@ class Commits:
             commit_s: what is gathered waits at most so long for others to be committed with it, ...
             commit_bytes: ... or until there is so much of it.
             pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
+            want: takes what has become durable, and what the user should know.
         """
-        self.counts: list[Count] = []
-        """What has become durable; whoever takes it empties the list."""
-        self.notes: list[str] = []
-        """What the user should know; likewise."""
+        self._want = want
         self._journal = journal
         self._commit_s = commit_s
         self._commit_bytes = commit_bytes
@@ -262,13 +267,14 @@ class Commits:
         journal = self._journal
         if journal.answered:
             self._began = None
-            self.counts += journal.take_counts()
+            for count in journal.take_counts():
+                self._want(count)
             if self._pipe is not None and self._looked_at_pipe is None:
                 self._looked_at_pipe = 0.0
             return True
         if self._began is not None and journal.disk is not None and now >= self._looked_at_disk + DISK_LOOK_S:
             journal.disk.silent_s()  # so that it can tell since when
             if self._looked_at_disk - self._began < NOTICE_S <= now - self._began:
-                self.notes.append(f"results wait for their disk: writing them has taken {NOTICE_S:g} s so far")
+                self._want(Notice(f"results wait for their disk: writing them has taken {NOTICE_S:g} s so far"))
             self._looked_at_disk = now
         return False

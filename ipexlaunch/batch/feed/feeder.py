@@ -13,7 +13,7 @@ from ipexlaunch.batch.output.result_rows import encode_rows
 from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.supervise.feeder_protocol import Count, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import Said, command_line
 from ipexlaunch.launch.wait_for_disk import DiskThread
 from ipexlaunch.machine.wording import counted
@@ -60,7 +60,9 @@ class QueueFeeder:
         self.problem = ""
         self.last_done: dict[int, float] = {}
         """When each worker had done its last batch."""
-        self._input = ReadAhead(items, queue, journal)
+        self._commands: list[FeederCommand] = []
+        """What is to be done, for the answer to the present call."""
+        self._input = ReadAhead(items, queue, journal, self._notice)
         self._came = False
         self._rules = rules
         self._wanted = dict.fromkeys(range(queue.rules.workers), 0)
@@ -69,14 +71,11 @@ class QueueFeeder:
         """When each worker began with the batch that it works on."""
         self._batch_s: dict[int, float] = {}
         """How long each worker takes for a batch, of late."""
-        self._lines: list[tuple[int, bytes]] = []
-        self._stuck: list[tuple[int, str]] = []
         self._killed: dict[int, str] = {}
         """Why workers are being killed."""
-        self._notes: list[str] = []
         self._told_end: set[int] = set()
         self._faults = Suspicion(queue.rules.workers, rules.patience)
-        self._commits = Commits(journal, rules.commit_s, rules.commit_bytes, pipe)
+        self._commits = Commits(journal, rules.commit_s, rules.commit_bytes, pipe, self._commands.append)
 
     @property
     def input_error(self) -> IpexLaunchError | None:
@@ -98,7 +97,7 @@ class QueueFeeder:
         """Commits what is done: readable when `tick` is wanted."""
         return self.journal.disk
 
-    def said(self, index: int, said: Said, now: float) -> None:
+    def said(self, index: int, said: Said, now: float) -> list[FeederCommand]:
         """Act on what a worker says of its batches."""
         if said.event == "want":
             self._wanted[index] = said.number
@@ -109,9 +108,9 @@ class QueueFeeder:
             self._done(index, said, now)
         elif said.event == "failed":
             self._failed(index, said.number, said.text, now)
-        self._finish(now)
+        return self._finish(now)
 
-    def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> None:
+    def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> list[FeederCommand]:
         """Take back what a worker had that has ended; whoever was asked to end is blamed for nothing."""
         asked, self._wanted[index] = self._wanted[index], 0
         self._since.pop(index, None)
@@ -125,9 +124,9 @@ class QueueFeeder:
                 was_any_done = self.queue.figures.items_done > 0 or standing.done > standing.dead
                 self._give_up(self._faults.died(index, len(suspect.items), reason, was_any_done=was_any_done))
             self._hand_out_to_all(now)
-            self._finish(now)
         elif is_blamed and was_new and not self.queue.over:
             self._give_up(self._faults.died_idle(reason, asked=asked > 0))
+        return self._finish(now)
 
     def input_came(self) -> None:
         """There are items after a None; `tick` takes them."""
@@ -154,7 +153,7 @@ class QueueFeeder:
         ]
         return REST_S if min(spare, default=0.0) >= 2 * REST_S and not self.problem else 0.0
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> list[FeederCommand]:
         """Commit what has waited long enough, name who has taken too long, give out what has come."""
         try:
             self._came = self._commits.look(now) or self._came
@@ -169,32 +168,11 @@ class QueueFeeder:
             for index in [index for index, since in self._since.items() if now >= since + limit]:
                 del self._since[index]
                 reason = f"had a batch for {limit:g} s (--stall-timeout)"
-                self._stuck.append((index, reason))
+                self._commands.append(Kill(index, reason))
                 self._killed[index] = f"{reason} and was killed"
-        self._finish(now)
+        return self._finish(now)
 
-    def take_lines(self) -> list[tuple[int, bytes]]:
-        """What is to be sent, and to whom."""
-        lines, self._lines = self._lines, []
-        return lines
-
-    def take_counts(self) -> list[Count]:
-        """What has been made durable since the last call."""
-        counts, self._commits.counts = self._commits.counts, []
-        return counts
-
-    def take_stuck(self) -> list[tuple[int, str]]:
-        """Workers to be killed, and why."""
-        stuck, self._stuck = self._stuck, []
-        return stuck
-
-    def take_notes(self) -> list[str]:
-        """What the user should know."""
-        notes = [*self._input.notes, *self._notes, *self._commits.notes]
-        self._input.notes, self._notes, self._commits.notes = [], [], []
-        return notes
-
-    def close(self, now: float, wait: Callable[[DiskThread], None]) -> None:
+    def close(self, now: float, wait: Callable[[DiskThread], None]) -> list[FeederCommand]:
         """Make durable what is not yet, and let go of the files, or leave them to a thread that hangs.
 
         Args:
@@ -210,6 +188,7 @@ class QueueFeeder:
             self._commits.let_go(now, wait, complete=complete, settle=not self.problem)
         except IpexLaunchError as error:
             self._give_up(str(error))
+        return self._taken()
 
     def _done(self, index: int, said: Said, now: float) -> None:
         batch = next((held for held in self.queue.held_by(index) if held.number == said.number), None)
@@ -264,7 +243,7 @@ class QueueFeeder:
             if batch is None:
                 return
             items = [{"id": item.id, "value": item.value} for item in batch.items]
-            self._lines.append((index, command_line("batch", batch=batch.number, items=items)))
+            self._commands.append(Send(index, command_line("batch", batch=batch.number, items=items)))
             self._since.setdefault(index, now)
 
     def _record_dead(self, now: float) -> None:
@@ -275,17 +254,26 @@ class QueueFeeder:
         self.journal.add_dead(letters, now)
         for letter in letters[: max(0, NOTES_OF_DEAD - self.queue.figures.dead + len(letters))]:
             tried = f"item {shown(letter.item.id)} was given up after {counted(letter.attempts, 'attempt')}"
-            self._notes.append(f"{tried}: {letter.reason}")
+            self._notice(f"{tried}: {letter.reason}")
         self._give_up(self._faults.gave_up(len(letters), letters[-1].reason))
 
-    def _finish(self, now: float) -> None:
-        """Once all is done: commit without waiting for more, and send the workers home."""
+    def _finish(self, now: float) -> list[FeederCommand]:
+        """Once all is done: commit without waiting for more, and send the workers home; what is to be done."""
         if self.queue.over:
             self._commit(now, must=True)
         if self.over:
             asked = [index for index, wanted in self._wanted.items() if wanted and index not in self._told_end]
-            self._lines += [(index, command_line("end")) for index in asked]
+            self._commands += [Send(index, command_line("end")) for index in asked]
             self._told_end.update(asked)
+        return self._taken()
+
+    def _taken(self) -> list[FeederCommand]:
+        commands = self._commands.copy()
+        self._commands.clear()
+        return commands
+
+    def _notice(self, text: str) -> None:
+        self._commands.append(Notice(text))
 
     def _commit(self, now: float, *, must: bool = False) -> None:
         """Begin a commit where it is time for one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from ipexlaunch.batch.feed.commits import ResultLog
@@ -17,23 +17,29 @@ NOTES_OF_DEAD = 10
 class ReadAhead:
     """Reads rows as they are needed; one that gives no item is a dead letter, for which no worker is to blame."""
 
-    def __init__(self, rows: Iterator[Item | DeadLetter | None], queue: WorkQueue, journal: ResultLog) -> None:
+    def __init__(
+        self,
+        rows: Iterator[Item | DeadLetter | None],
+        queue: WorkQueue,
+        journal: ResultLog,
+        notice: Callable[[str], None],
+    ) -> None:
         """Begin with nothing read.
 
         Args:
             rows: of the input, in its order; None where it has nothing yet.
             queue: takes the items.
             journal: takes the dead letters.
+            notice: takes what the user should know.
         """
         self.rows = 0
         """That were read."""
         self.error: IpexLaunchError | None = None
         """Where the input ended before its end; what was read before is done all the same."""
-        self.notes: list[str] = []
-        """What the user should know; whoever takes it empties the list."""
         self._rows = rows
         self._queue = queue
         self._journal = journal
+        self._notice = notice
 
     def fill(self, now: float) -> bool:
         """Keep the look-ahead filled; false while more comes.
@@ -59,7 +65,7 @@ class ReadAhead:
                     bad.append(row)
         except IpexLaunchError as error:
             self.error = error
-            self.notes.append(f"the input is not read further: {error}")
+            self._notice(f"the input is not read further: {error}")
         self.rows += len(items) + len(bad)
         queue.add(items)
         if len(items) + len(bad) < wanted and not paused:
@@ -72,6 +78,6 @@ class ReadAhead:
         figures = self._queue.figures
         for letter in letters[: max(0, NOTES_OF_DEAD - figures.unreadable)]:
             place = f"line {letter.line} of {letter.file or 'the input'}"
-            self.notes.append(f"{place} gives no item: {letter.reason}")
+            self._notice(f"{place} gives no item: {letter.reason}")
         figures.unreadable += len(letters)
         self._journal.add_dead(letters, now)

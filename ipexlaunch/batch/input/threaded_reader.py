@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from ipexlaunch.launch.observer import Observer
+
 Row = TypeVar("Row")
 
 FIRST_ITEM_S = 1.0
@@ -148,10 +150,8 @@ def first_items(rows: ReadApart[Row], *, patient: bool, tell: Callable[[str], No
             tell("waiting for the first item; until it is there the old output stays")
 
 
-class InputWatcher:
-    """Lets the supervisor's loop wait for rows (see `ipexlaunch.launch.supervise.observer`)."""
-
-    interval_s: float | None = None
+class InputWatcher(Observer):
+    """Lets the supervisor's loop wait for rows."""
 
     def __init__(self, rows: ReadApart[Row], came: Callable[[], None]) -> None:
         """Begin with nothing heard.
@@ -171,9 +171,3 @@ class InputWatcher:
         """There is something to take."""
         self._rows.heard()
         self._came()
-
-    def tick(self, snapshot: object) -> None:
-        """Never called."""
-
-    def close(self) -> None:
-        """The thread goes with the process."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.snapshot import Snapshot
 
 Scenario = Literal["Offline", "Server"]
@@ -136,7 +137,7 @@ class LoadTest:
         self._queries.put(None)
 
 
-class BeginWhenReady:
+class BeginWhenReady(Observer):
     """Starts the test when every worker waits for work, so that loading is not measured (a watcher of the run)."""
 
     interval_s: float | None = BEGIN_INTERVAL_S
@@ -149,22 +150,12 @@ class BeginWhenReady:
         """
         self._test = test
 
-    def fileno(self) -> int | None:
-        """Nothing to wait for."""
-        return None
-
-    def ready(self, now: object) -> None:
-        """Never called."""
-
     def tick(self, snapshot: Snapshot) -> None:
         """Start it, if it is time."""
         phases = {worker.phase for worker in snapshot.workers}
         # One that could not be started for good is not waited for; the report names it.
         if not self._test.begun and "running" in phases and phases <= {"running", "exited"}:
             self._test.begin()
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 def _nothing(indices: Sequence[int]) -> None:

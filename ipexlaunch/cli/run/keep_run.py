@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ipexlaunch import __version__
 from ipexlaunch.cli.options import REPEATED, LaunchOptions
@@ -13,26 +14,27 @@ from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
 from ipexlaunch.documents.secret_values import mask_text, mask_variables, mask_words
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Job, Launch
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.observer import Observer
+from ipexlaunch.launch.run_events import RunEvent, WorkerStarted
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.supervise import Means
+from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
 from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.describe_host import read_host
+from ipexlaunch.report.kept_runs.events_file import EventLines
 from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries
 from ipexlaunch.report.kept_runs.run_directory import (
-    GrowingEvents,
     MadeDirectory,
+    append_events,
     finish_run_directory,
     keep_baseline,
     keep_report,
     make_run_directory,
 )
 
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+INTERVAL_S = 5.0
+"""What a launcher that is killed had not noted is lost."""
 
 
 def begin_keeping(launch: Launch, topology: Topology, path: str, options: LaunchOptions) -> RunKeeper:
@@ -80,6 +82,55 @@ def _plain(value: Any) -> Any:
     return value.pattern.pattern if hasattr(value, "pattern") else value
 
 
+class EventsObserver(Observer):
+    """Has the events of a run appended to a file, at most INTERVAL_S late; a full disk does not end the run."""
+
+    interval_s: float | None = INTERVAL_S
+
+    def __init__(
+        self, path: str, thread: WritingThread, begun: Callable[[], None], tell: Callable[[str], None]
+    ) -> None:
+        """Begin with no file.
+
+        Args:
+            path: the run's directory.
+            thread: writes them.
+            begun: called once a worker is started.
+            tell: says a line to the user.
+        """
+        self._path = path
+        self._lines = EventLines()
+        self._thread = thread
+        self._begun = begun
+        self._tell = tell
+        self._full = False
+
+    def on_event(self, event: RunEvent) -> None:
+        """Keep it for the next line."""
+        if isinstance(event, WorkerStarted) and event.time:
+            self._begun()
+        if not self._full:
+            self._lines.add(event)
+
+    def tick(self, snapshot: Snapshot) -> None:
+        """Write, as an interval has passed."""
+        self.write()
+
+    def write(self) -> None:
+        """Have written what is new; a disk that hangs gets all of it later."""
+        if not self._full and not self._thread.waiting_bytes:
+            self._thread.add(self._append, "".join(self._lines.take()).encode())
+
+    def _append(self, data: memoryview) -> None:
+        if self._full:
+            return
+        try:
+            append_events(self._path, data)
+        except OSError as error:
+            self._full = True
+            self._tell(f"the events are not kept any further in {self._path}: {error.strerror}")
+
+
 class RunKeeper:
     """Notes what only running workers can tell, and writes everything at the end."""
 
@@ -96,58 +147,20 @@ class RunKeeper:
         self._begun = False
         self._launch = launch
         self._topology = topology
-        self._libraries = MappedLibraries()
+        self.libraries = MappedLibraries()
         self._events_thread = WritingThread("ipexlaunch-events")
 
     def begin(self) -> None:
         """Note that workers are about to be started: from now on the directory stays, whatever happens."""
         self._begun = True
 
-    def noting_libraries(self, means: Means) -> Means:
-        """The same means, whose looks at workers note their libraries too.
+    def events(self, tell: Callable[[str], None]) -> EventsObserver:
+        """What has the events of the run written down while they happen.
 
         Args:
-            means: of the supervisor.
+            tell: says a line to the user.
         """
-
-        def inspect(pid: int) -> Placement | None:
-            self._libraries.look(pid)
-            return means.inspect(pid)
-
-        def glance(pid: int) -> Placement | None:
-            self._libraries.look(pid, seldom=True)
-            return means.glance(pid)
-
-        return replace(means, inspect=inspect, glance=glance)
-
-    def noting_events(self, means: Means) -> Means:
-        """The same means, which have what happens written down while it happens.
-
-        Args:
-            means: of the supervisor.
-        """
-        growing = GrowingEvents(self._path)
-        thread, full = self._events_thread, False
-
-        def append(data: memoryview) -> None:
-            nonlocal full
-            if full:
-                return
-            try:
-                growing.append(data)
-            except OSError as error:  # a full disk must not end the run
-                full = True
-                means.tell(f"the events are not kept any further in {self._path}: {error.strerror}")
-
-        def note(run: Run) -> None:
-            if not full and not thread.waiting_bytes:  # a disk that hangs gets all of it later
-                thread.add(append, growing.news(run))
-
-        def hold(cpus: frozenset[int], policy: str, nodes: frozenset[int]) -> AbstractContextManager[Binding]:
-            self.begin()  # a worker is started within
-            return means.hold(cpus, policy, nodes)
-
-        return replace(means, note=note, hold=hold)
+        return EventsObserver(self._path, self._events_thread, self.begin, tell)
 
     def keep_baseline(self, solo: Run) -> None:
         """Write what happened when one instance ran alone.
@@ -185,7 +198,7 @@ class RunKeeper:
                 "index": record.instance.index,
                 "pid": record.pid,
                 "environment": mask_variables(worker.environment),
-                "libraries": list(self._libraries.by_pid.get(record.pid or 0, ())),
+                "libraries": list(self.libraries.by_pid.get(record.pid or 0, ())),
             }
             for record, worker in zip(run.records, self._launch.workers, strict=False)  # one, where only it ran
         ]

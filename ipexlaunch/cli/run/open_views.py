@@ -17,7 +17,7 @@ from ipexlaunch.cli.options import KeepingOptions, LaunchOptions
 from ipexlaunch.cli.terminal import spoken, tell, wants_color
 from ipexlaunch.documents.secret_values import mask_text, mask_words
 from ipexlaunch.launch.job import Launch
-from ipexlaunch.launch.supervise.observer import Watcher
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.report.kept_runs.run_files import LOGS
 from ipexlaunch.report.live.metrics import MetricsFile, MetricsServer
 from ipexlaunch.report.live.run_identity import RunIdentity
@@ -32,7 +32,7 @@ LARGEST_SMALL_DESCRIPTOR = 9
 class Views:
     """What follows from the options."""
 
-    watchers: tuple[Watcher, ...]
+    watchers: tuple[Observer, ...]
     """For the supervisor; each is closed by it."""
     tell: Callable[[str], None]
     """Says a line to the user without tearing a picture."""
@@ -74,7 +74,7 @@ def open_views(launch: Launch, options: LaunchOptions, progress: Callable[[], Ba
     )
     with _small_descriptors_kept():
         metrics = _metrics(job.program, identity, options)  # first: what is refused leaves no socket behind
-        watchers: list[Watcher] = [StatusSocket(identity, os.environ, os.getuid(), note=tell), *metrics]
+        watchers: list[Observer] = [StatusSocket(identity, os.environ, os.getuid(), note=tell), *metrics]
         if draws_table(options):
             count, color = len(launch.workers), wants_color(sys.stderr)
             table = LiveTable(identity, count, sys.stderr, color=color, progress=progress)
@@ -92,8 +92,8 @@ def _say_above(table: LiveTable, text: str) -> None:
     table.say(f"ipexlaunch: {spoken(text)}")
 
 
-def _metrics(program: str, identity: RunIdentity, options: KeepingOptions) -> list[Watcher]:
-    watchers: list[Watcher] = []
+def _metrics(program: str, identity: RunIdentity, options: KeepingOptions) -> list[Observer]:
+    watchers: list[Observer] = []
     if options.metrics_file is not None:
         watchers.append(MetricsFile(identity, options.metrics_file, tell))
     if options.metrics_port is not None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import TYPE_CHECKING
 
 from ipexlaunch.batch.counts import BatchSummary
 from ipexlaunch.batch.progress import BatchProgress
@@ -18,7 +17,8 @@ from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
 from ipexlaunch.cli.options.named_files import Written
 from ipexlaunch.cli.options.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.conclude_run import conclude_run
-from ipexlaunch.cli.run.observe_host import RunWatch
+from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
+from ipexlaunch.cli.run.observe_host import HostObserver
 from ipexlaunch.cli.run.open_views import log_directory, open_views
 from ipexlaunch.cli.run.solo_run import run_alone, with_doubts
 from ipexlaunch.cli.terminal import tell
@@ -27,12 +27,13 @@ from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.count_oom_kills import count_oom_kills
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
-from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.observer import Observer
+from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.read_host_counters import STAT, UNTOLD
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
 from ipexlaunch.launch.supervise.feeder_protocol import Feeder
-from ipexlaunch.launch.supervise.observer import Watcher
 from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.proc_files import is_stand_in
@@ -41,9 +42,6 @@ from ipexlaunch.measure.report import Report
 from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
 from ipexlaunch.plan.notes import notes_on
 from ipexlaunch.worker import BATCHES_VARIABLE
-
-if TYPE_CHECKING:
-    from ipexlaunch.cli.run.keep_run import RunKeeper
 
 MB = 1_000_000
 
@@ -67,7 +65,7 @@ class Feeding:
     waited for with that patience."""
     progress: Callable[[], BatchProgress]
     """How far the job is."""
-    watchers: Sequence[Watcher] = ()
+    watchers: Sequence[Observer] = ()
     """Further ones that the loop waits for."""
     together: bool = False
     """Whether no worker begins before all have loaded."""
@@ -138,8 +136,6 @@ def _run(
         oom_kills=count_oom_kills,
         tell=tell,
     )
-    if keeper is not None:
-        means = keeper.noting_libraries(means)
     adopt_orphans()
     gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
     gc.enable()
@@ -153,7 +149,8 @@ def _run(
     )
     if keeper is not None and options.baseline:
         keeper.begin()
-    solo = run_alone(launch, topology, means, limits, showing, interval) if options.baseline else None
+    libraries = () if keeper is None else (keeper.libraries,)
+    solo = run_alone(launch, topology, means, limits, showing, libraries, interval) if options.baseline else None
     if keeper is not None and solo is not None:
         keeper.keep_baseline(solo)
     if solo is not None and solo.exit_code:
@@ -164,15 +161,14 @@ def _run(
     for line in _start_lines(launch, topology, stored=options.plan_file is not None):
         tell(line)
     feeder = feeding.feeder if feeding is not None else None
-    watchers = (*views.watchers, *feeding.watchers) if feeding is not None else views.watchers
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
     means, showing = replace(means, tell=views.tell), replace(showing, outputs=outputs)
+    host = HostObserver(launch, topology)
+    observers = [*views.watchers, *(feeding.watchers if feeding is not None else ()), host, *libraries]
     if keeper is not None:
-        means = keeper.noting_events(means)
-    watch = RunWatch(launch, topology, means)
+        observers.append(keeper.events(means.tell))
     with signals_put_off(means.tell) as came:
-        run = supervise(launch, watch.means, environment, limits, showing, (*watchers, watch), interval, feeder)
-        run = watch.with_readings(run)
+        run = supervise(launch, means, environment, limits, showing, observers, interval, feeder, host.cpus)
         is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
@@ -211,8 +207,6 @@ def _keeper(launch: Launch, topology: Topology, options: LaunchOptions) -> RunKe
     """What keeps the run in a directory, where that is asked for."""
     if options.run_dir is None:
         return None
-    from ipexlaunch.cli.run.keep_run import begin_keeping  # pydantic: only kept runs need it
-
     return begin_keeping(launch, topology, options.run_dir, options)
 
 

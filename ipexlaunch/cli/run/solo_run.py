@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 
-from ipexlaunch.cli.run.observe_host import RunWatch
+from ipexlaunch.cli.run.observe_host import HostObserver
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import Means, Showing, supervise
 from ipexlaunch.machine.topology import Topology
@@ -15,7 +17,13 @@ from ipexlaunch.measure.disturbance import disturbance_of, judge
 
 
 def run_alone(
-    launch: Launch, topology: Topology, means: Means, limits: Limits, showing: Showing, proof_interval_s: float | None
+    launch: Launch,
+    topology: Topology,
+    means: Means,
+    limits: Limits,
+    showing: Showing,
+    observers: Sequence[Observer],
+    proof_interval_s: float | None,
 ) -> Run:
     """Run the first worker of a launch to its end, with everything as it will be, but the other cores idle.
 
@@ -25,6 +33,7 @@ def run_alone(
         means: as for the run.
         limits: as for the run.
         showing: as for the run; the baseline's log stands beside that of the instance.
+        observers: told what happens.
         proof_interval_s: as for the run.
 
     Raises:
@@ -35,8 +44,10 @@ def run_alone(
     means.tell(f"baseline: instance {index} alone")
     alone = replace(launch, workers=(worker,), notes=())
     showing = replace(showing, logs={index: _beside(showing.logs[index])} if index in showing.logs else {})
-    watch = RunWatch(alone, topology, means)
-    return watch.with_readings(supervise(alone, watch.means, os.environ, limits, showing, (watch,), proof_interval_s))
+    host = HostObserver(alone, topology)
+    return supervise(
+        alone, means, os.environ, limits, showing, (host, *observers), proof_interval_s, host_cpus=host.cpus
+    )
 
 
 def with_doubts(run: Run, solo: Run, lost_time_allowed: float) -> Run:

@@ -11,58 +11,23 @@ import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import NamedTuple
 
-from ipexlaunch.doctor.thread_pools import owner_of
 from ipexlaunch.launch.placement import proc_text
-from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement, crowd_of
-from ipexlaunch.launch.placement.proc_text import Memory, ThreadStat
+from ipexlaunch.launch.placement.placement import Placement, crowd_of
+from ipexlaunch.launch.placement.proc_text import Memory
+from ipexlaunch.launch.placement.read_threads import Thread, grouped, threads_of, with_owners
 from ipexlaunch.machine.find_thread_starts import ThreadStarts
-from ipexlaunch.machine.proc_files import children_of, line_of, names_in, text_of
+from ipexlaunch.machine.proc_files import children_of, names_in, text_of
 
 THREADS_SHARE = 0.005
 PAGES_SHARE = 0.001
 """Most of one core's time that looks at running workers may take, all workers together: threads, pages."""
-
-OWNERS_SHARE = 0.1
-"""Whose threads had less of a crowd's cpu time are not named."""
 
 ADOPTED_S = 1.0
 """How old the list of the launcher's own children may be at a glance."""
 
 WORKER_INDEX = "IPEXLAUNCH_INDEX"
 """Variable that a worker's descendants inherit; it tells whose a daemon is."""
-
-
-def inspect_placement(pid: int, proc: str = "/proc") -> Placement | None:
-    """What the kernel says of a process and its descendants now; None where it is gone.
-
-    Args:
-        pid: the worker's process id.
-        proc: root of procfs; another directory in tests.
-    """
-    return Inspector(proc)(pid)
-
-
-def descendants(pid: int, proc: str = "/proc") -> list[int]:
-    """Every process below this one, parents first; a process that ends meanwhile is left out.
-
-    Source: proc(5), /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN).
-    """
-    found = [pid]
-    for member in found:
-        for thread in names_in(f"{proc}/{member}/task"):
-            found.extend(children_of(f"{proc}/{member}/task/{thread}"))
-    return found[1:]
-
-
-class _Thread(NamedTuple):
-    """One thread at this look."""
-
-    process: int
-    number: int
-    affinity: frozenset[int]
-    stat: ThreadStat | None
 
 
 class _Known:
@@ -142,8 +107,8 @@ class Inspector:
             for other in [other for other in self._known if not os.path.exists(f"{self._proc}/{other}")]:
                 del self._known[other]
             known = self._known[pid] = _Known()
-        processes, threads = self._family([pid])
-        daemons, their_threads = self._family(self._daemons(pid, afresh=whole))
+        processes, threads = threads_of([pid], self._proc, self._affinity)
+        daemons, their_threads = threads_of(self._daemons(pid, afresh=whole), self._proc, self._affinity)
         processes, threads = processes + daemons, threads + their_threads
         main = next((thread for thread in threads if thread.number == pid), None)
         alive = [thread for thread in threads if thread.stat is None or thread.stat.state not in "ZX"]
@@ -157,7 +122,7 @@ class Inspector:
             crowd = crowd_of([(thread.affinity, seconds) for thread, seconds in used], now - known.looked_at)
         if crowd is not None:
             busy = [(thread, seconds) for thread, seconds in used if seconds and thread.affinity <= crowd.cpus]
-            crowd = self._with_owners(crowd, busy)
+            crowd = with_owners(crowd, busy, self._proc)
         with_pages = whole or self._due(known.pages_at, known.pages_cost_s, PAGES_SHARE)
         known.looked_at, known.threads_cost_s = now, self._cpu_clock() - begun
         affinities = {thread.affinity for thread in alive}
@@ -171,7 +136,7 @@ class Inspector:
             page_looks=0,
             processes=len({thread.process for thread in alive}),
             daemons=len(daemons),
-            affinities=_grouped(alive),
+            affinities=grouped(alive),
             last_cpus=frozenset(thread.stat.last_cpu for thread in alive if thread.stat is not None),
             crowd=crowd,
             crowded_looks=int(crowd is not None),
@@ -193,43 +158,7 @@ class Inspector:
         known.last = seen
         return seen
 
-    def _with_owners(self, crowd: Crowd, busy: list[tuple[_Thread, float]]) -> Crowd:
-        """The crowd with whose threads they are: of each process that of its pool, or the program itself."""
-        total = sum(seconds for _, seconds in busy)
-        shares: dict[str, float] = {}
-        members = {thread.process for thread, _ in busy}
-        weighty: set[int] = set()
-        for process in members:
-            starts = ThreadStarts(process, self._proc)
-            own: dict[str, float] = {}
-            for thread, seconds in busy:
-                if thread.process == process:
-                    name = thread.stat.name if thread.stat is not None else ""
-                    owner = owner_of(starts.begins_in(thread.number), name, starts.program, starts.mapped)
-                    own[owner] = own.get(owner, 0.0) + seconds
-            rest = own.pop("", 0.0)
-            if not own:
-                own[self._program_of(starts, many=len(members) > 1)] = 0.0
-            most = max(own, key=lambda name: own[name])
-            own[most] += rest  # a main thread works for the pool that it has started
-            for owner, seconds in own.items():
-                shares[owner] = shares.get(owner, 0.0) + seconds
-            if sum(own.values()) >= OWNERS_SHARE * total / len(members):
-                weighty.add(process)
-        names = sorted(
-            (name for name in shares if shares[name] >= OWNERS_SHARE * total), key=lambda name: -shares[name]
-        )
-        return replace(crowd, owners=tuple(filter(None, names)), processes=len(weighty))
-
-    @staticmethod
-    def _program_of(starts: ThreadStarts, *, many: bool) -> str:
-        """Whose threads are those that no library or name tells."""
-        if starts.is_go():
-            return "Go"
-        name = starts.program.rpartition("/")[2]
-        return (owner_of(starts.program, "", starts.program, ()) if many else "") or name
-
-    def _with_pages(self, seen: Placement, processes: list[int], threads: list[_Thread]) -> Placement:
+    def _with_pages(self, seen: Placement, processes: list[int], threads: list[Thread]) -> Placement:
         """What is read of whole processes: their pages and mapped files."""
         memories: list[Memory] = []
         unread, told = 0, True
@@ -266,7 +195,7 @@ class Inspector:
             openmp_clashes=frozenset(clashes),
         )
 
-    def _with_the_rest(self, seen: Placement, processes: list[int], threads: list[_Thread]) -> Placement:
+    def _with_the_rest(self, seen: Placement, processes: list[int], threads: list[Thread]) -> Placement:
         """What is dear and good to know, but judges nothing: left to whole looks."""
         texts = [text_of(f"{self._proc}/{process}/smaps_rollup") for process in processes]
         sizes = [size for text in texts if (size := proc_text.transparent_huge_bytes_of(text or "")) is not None]
@@ -277,14 +206,14 @@ class Inspector:
             migrations=sum(moves) if moves else None,
         )
 
-    def _migrations(self, thread: _Thread) -> int | None:
+    def _migrations(self, thread: Thread) -> int | None:
         text = text_of(f"{self._proc}/{thread.process}/task/{thread.number}/sched")
         return None if text is None else proc_text.migrations_of(text)
 
-    def _used(self, known: _Known, threads: list[_Thread]) -> list[tuple[_Thread, float]]:
+    def _used(self, known: _Known, threads: list[Thread]) -> list[tuple[Thread, float]]:
         """Every thread with its cpu time since the look before; all of it for one that is new since."""
         ticks: dict[tuple[int, int], int] = {}
-        used: list[tuple[_Thread, float]] = []
+        used: list[tuple[Thread, float]] = []
         for thread in threads:
             if thread.stat is not None:
                 key = thread.number, thread.stat.started
@@ -292,23 +221,6 @@ class Inspector:
                 used.append((thread, (thread.stat.ticks - known.ticks.get(key, 0)) * self._tick_s))
         known.ticks = ticks
         return used
-
-    def _family(self, processes: list[int]) -> tuple[list[int], list[_Thread]]:
-        """These processes with all below them, parents first, and the threads of all."""
-        found, threads = list(processes), []
-        for process in found:
-            tasks = f"{self._proc}/{process}/task"
-            for name in names_in(tasks):
-                try:
-                    affinity = frozenset(self._affinity(int(name)))
-                    text = line_of(f"{tasks}/{name}/stat")
-                except (FileNotFoundError, ProcessLookupError):
-                    continue  # it ended between the listing and the reading
-                except OSError:
-                    affinity, text = frozenset(), ""  # not ours to ask: a gap, which is told
-                threads.append(_Thread(process, int(name), affinity, proc_text.thread_stat(text)))
-                found += children_of(f"{tasks}/{name}")
-        return found, threads
 
     def _daemons(self, pid: int, *, afresh: bool) -> list[int]:
         """Processes that this worker's descendants left behind: the launcher's children that carry its index."""
@@ -342,15 +254,3 @@ FROM_PAGES = (
     "migrations",
 )
 """Fields of a placement that a look without pages takes over from the look before."""
-
-
-def _grouped(threads: list[_Thread]) -> tuple[Affinity, ...]:
-    groups: dict[frozenset[int], list[_Thread]] = {}
-    for thread in threads:
-        groups.setdefault(thread.affinity, []).append(thread)
-    return tuple(Affinity(cpus, len(group), _name(group[0])) for cpus, group in groups.items())
-
-
-def _name(thread: _Thread) -> str:
-    name = thread.stat.name if thread.stat is not None else "?"
-    return f"thread {thread.number} {name!r} of process {thread.process}"

@@ -35,34 +35,19 @@ KERNEL_WORDS = {
 """Policy names to the words of numa_maps (policy_modes in mm/mempolicy.c)."""
 
 
-def misplacements(
-    instance: Instance, placement: Placement, binding: Binding, local_share_required: float = LOCAL_SHARE_REQUIRED
-) -> list[str]:
-    """Every way in which a worker is not where the plan says, each as a reason for INVALID; empty where it is.
-
-    Args:
-        instance: the plan.
-        placement: what was read back.
-        binding: what the kernel accepted at the start; memory that was refused is not judged again here.
-        local_share_required: 0 to 1.
-    """
-    found = (_strayed(instance, placement), _been(instance, placement))
-    remote = _remote(instance, placement, binding, local_share_required)
-    return [reason for reason in (*found, remote) if reason]
-
-
 def misplacements_at_worst(
     instance: Instance,
     placements: Sequence[Placement],
     binding: Binding,
     local_share_required: float = LOCAL_SHARE_REQUIRED,
 ) -> list[str]:
-    """The same over all looks at a worker, with each way told once, as the look has it where it was worst.
+    """Every way in which a worker is not where the plan says, each as a reason for INVALID, told once, as the look has
+    it where it was worst; empty where it is.
 
     Args:
         instance: the plan.
         placements: what was read back, in the order of time.
-        binding: what the kernel accepted at the start.
+        binding: what the kernel accepted at the start; memory that was refused is not judged again here.
         local_share_required: 0 to 1.
     """
     if not placements:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ipexlaunch.launch.samples import Samples, Tally
+from ipexlaunch.launch.samples import Samples
 from ipexlaunch.launch.throughput_regex import Doubt, LineRule, too_slow
 
 LONGEST_PARTIAL_LINE_BYTES = 64 << 10
@@ -13,6 +13,15 @@ LONGEST_PARTIAL_LINE_BYTES = 64 << 10
 
 LONGEST_TAKE_S = 0.5
 """Of the processor, for the lines of one reading: many that take long hold the launcher up as one does."""
+
+
+def of_printed(problem: str) -> str:
+    """What is wrong with a worker's lines, as a reason why the run is INVALID.
+
+    Args:
+        problem: of the line.
+    """
+    return f"--throughput-regex found what it cannot count: {problem}"
 
 
 class PrintedCounts:
@@ -36,7 +45,6 @@ class PrintedCounts:
             cpu_clock: seconds of the processor that this thread has used.
         """
         self.samples = Samples()
-        self.tally = Tally()
         self.claimed_rate: float | None = None
         """What the worker said last of its own rate; None where it said none."""
         self.matched = False
@@ -56,12 +64,16 @@ class PrintedCounts:
         """What takes the bytes of one stream."""
         return PrintedLines(self)
 
-    def begin(self) -> None:
-        """The worker is ready: what it has printed until now was the warm-up, unless it was measured before."""
-        if not self._begun:
-            self.samples, self.tally = Samples(), Tally()
+    def begin(self) -> bool:
+        """The worker is ready: what it has printed until now was the warm-up, unless it was measured before; whether
+        it was.
+        """
+        is_first = not self._begun
+        if is_first:
+            self.samples = Samples()
             self.doubt = self.doubt if self._rule is None else ""
         self._begun, self._paused = True, False
+        return is_first
 
     def begin_attempt(self) -> None:
         """The worker is started again: if it takes part in the common start, it warms up first."""

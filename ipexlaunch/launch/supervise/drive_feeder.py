@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ipexlaunch.launch.lifecycle import Event
+from ipexlaunch.launch.samples import Samples
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.feeder_protocol import Feeder
+from ipexlaunch.launch.supervise.feeder_protocol import Count, Feeder, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import Said
 from ipexlaunch.launch.supervise.read_output import Listener
 from ipexlaunch.launch.supervise.worker_set import Crew
@@ -35,13 +36,11 @@ class TendedFeeder:
         """A worker wants batches, or has begun one, or done one, or failed on one."""
         if said.event == "failed" and self._crew.state.stopping:
             return  # it was asked to end in the middle of a batch, which is no fault of the batch
-        self._feeder.said(place, said, now)
-        self._obey()
+        self._obey(self._feeder.said(place, said, now))
 
     def lost(self, place: int, reason: str, now: float) -> None:
         """A worker has ended, after its last words were heard; one that was asked to end is blamed for nothing."""
-        self._feeder.lost(place, reason, now, is_blamed=not self._crew.state.stopping)
-        self._obey()
+        self._obey(self._feeder.lost(place, reason, now, is_blamed=not self._crew.state.stopping))
         self._end_where_over(now)
 
     def mind(self, now: float) -> None:
@@ -49,8 +48,7 @@ class TendedFeeder:
         feeder, state = self._feeder, self._crew.state
         due = feeder.due()
         if due is not None and now >= due:
-            feeder.tick(now)
-        self._obey()
+            self._obey(feeder.tick(now))
         if feeder.problem and not state.stopping:
             self._crew.means.tell(feeder.problem)  # the report has it among its reasons
             self._feed(Event("abandoned", now))
@@ -63,23 +61,26 @@ class TendedFeeder:
         Args:
             wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
         """
-        self._feeder.close(self._crew.clock(), wait)
-        self._obey()
+        self._obey(self._feeder.close(self._crew.clock(), wait))
 
     def _end_where_over(self, now: float) -> None:
         """Tell the life of the run that nothing is left: who ends well after that is not started again."""
         if self._feeder.over and not self._crew.state.drained:
             self._feed(Event("drained", now))
 
-    def _obey(self) -> None:
-        feeder, crew = self._feeder, self._crew
-        for place, line in feeder.take_lines():
-            if not crew.state.stopping:
-                self._listener.send(place, crew.children[place], line)
-        for count in feeder.take_counts():
-            crew.children[count.worker].samples.add(count.time, count.items, 0, count.latency_s)
-        for note in feeder.take_notes():
-            crew.note(note)
-        for place, reason in feeder.take_stuck():
-            self._feed(Event("stuck", crew.clock(), place, detail=reason))
-            children.signal_group(crew.children[place], signal.SIGKILL)
+    def _obey(self, commands: Sequence[FeederCommand]) -> None:
+        crew = self._crew
+        for command in commands:
+            match command:
+                case Send(place, line):
+                    if not crew.state.stopping:
+                        self._listener.send(place, crew.children[place], line)
+                case Count():
+                    samples = Samples()
+                    samples.add(command.time, command.items, 0, command.latency_s)
+                    crew.count(command.worker, samples)
+                case Notice(text):
+                    crew.note(text)
+                case Kill(place, reason):
+                    self._feed(Event("stuck", crew.clock(), place, detail=reason))
+                    children.signal_group(crew.children[place], signal.SIGKILL)

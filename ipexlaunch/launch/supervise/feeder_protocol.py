@@ -19,10 +19,32 @@ class Count(NamedTuple):
     latency_s: float
 
 
-class Feeder(Protocol):
-    """Something that is told what workers say of their batches and how they end; it must not fail the loop.
+class Send(NamedTuple):
+    """A line is to be sent to a worker."""
 
-    What it wants done it keeps until it is asked: the loop asks after each call.
+    worker: int
+    line: bytes
+
+
+class Kill(NamedTuple):
+    """A worker is to be killed."""
+
+    worker: int
+    reason: str
+
+
+class Notice(NamedTuple):
+    """Something that the user should know."""
+
+    text: str
+
+
+FeederCommand = Count | Send | Kill | Notice
+
+
+class Feeder(Protocol):
+    """Something that is told what workers say of their batches and how they end, and answers with what is to be done;
+    it must not fail the loop.
     """
 
     longest_message_bytes: int
@@ -40,10 +62,10 @@ class Feeder(Protocol):
     def problem(self) -> str:
         """Why the run must stop though items are left; "" where it need not."""
 
-    def said(self, index: int, said: Said, now: float) -> None:
+    def said(self, index: int, said: Said, now: float) -> Sequence[FeederCommand]:
         """A worker wants batches, or has begun one, or done one, or failed on one."""
 
-    def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> None:
+    def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> Sequence[FeederCommand]:
         """A worker has ended, after its last words were heard; `is_blamed` unless it was asked to."""
 
     def due(self) -> float | None:
@@ -52,20 +74,8 @@ class Feeder(Protocol):
     def rest_s(self) -> float:
         """How long every worker can do without the feeder, in seconds: it has enough to do until then."""
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> Sequence[FeederCommand]:
         """The time that `due` named has come."""
 
-    def take_lines(self) -> Sequence[tuple[int, bytes]]:
-        """What is to be sent, and to whom."""
-
-    def take_counts(self) -> Sequence[Count]:
-        """What has been made durable since the last call."""
-
-    def take_stuck(self) -> Sequence[tuple[int, str]]:
-        """Workers to be killed, and why."""
-
-    def take_notes(self) -> Sequence[str]:
-        """What the user should know."""
-
-    def close(self, now: float, wait: Callable[[DiskThread], None]) -> None:
+    def close(self, now: float, wait: Callable[[DiskThread], None]) -> Sequence[FeederCommand]:
         """Every worker has ended: make durable what is not yet; `wait` raises where a disk hangs for too long."""

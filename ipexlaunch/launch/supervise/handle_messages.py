@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ipexlaunch.launch.announced import Told
+from ipexlaunch.launch.announced import COUNTED_NOTHING
 from ipexlaunch.launch.lifecycle import Event
-from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.run_events import PhaseSeen, WorkerFinished
+from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, of_printed
 from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
 from ipexlaunch.launch.supervise.long_phases import LongPhases
 from ipexlaunch.launch.supervise.message_protocol import Said
 from ipexlaunch.launch.supervise.read_output import Listener
+from ipexlaunch.launch.supervise.uncounted import UNWATCHED, what_ran_below
 from ipexlaunch.launch.supervise.worker_set import Crew
-
-
-def of_printed(problem: str) -> str:
-    """What is wrong with a worker's lines, as a reason why the run is INVALID.
-
-    Args:
-        problem: of the line.
-    """
-    return f"--throughput-regex found what it cannot count: {problem}"
+from ipexlaunch.launch.throughput_regex import LineRule
 
 
 class Announcements:
@@ -61,21 +55,28 @@ class Announcements:
             now: seconds of the supervisor's clock.
         """
         crew, child = self._crew, self._crew.children[place]
+        crew.take_arrived(place)
+        record = crew.record(place)
         if said.problem:
             crew.complain_once(place, f"said something that is not understood: {said.problem}")
         elif said.event == "progress":
             self._counted(place, now)
-        elif said.event in ("phase", "invalid") and child.told is not None:
-            self._keep_told(place, child.told, said, now)
-        elif said.event == "ready" and child.ready is None:
+        elif said.event == "invalid":
+            below = what_ran_below(child) if COUNTED_NOTHING in said.text else ""
+            if reason := crew.doubt(place, said.text + below + UNWATCHED * bool(below)):
+                short = said.text if below and reason.startswith(said.text) else reason
+                crew.means.tell(f"instance {crew.index(place)} is not to be believed: {short}")
+        elif said.event == "phase":
+            self._phase(place, said, now)
+        elif said.event == "ready" and record.ready is None:
             if child.printed is not None:
                 self._listener.take_printed(child)  # what came before does not count
-            children.begin_measurement(child, now)
-            crew.look_at(child)
+            crew.begin_measurement(place, now)
+            crew.look_at(place)
             self._feed(Event("ready", crew.clock(), place))  # the common start is not before the look is over
-        elif said.event == "finished" and child.finished is None:
-            child.finished = now
-            crew.look_at(child)
+        elif said.event == "finished" and record.finished is None:
+            crew.add(WorkerFinished(crew.index(place), now))
+            crew.look_at(place)
             self._feed(Event("finished", now, place))
         elif said.event in ("want", "done", "failed"):
             if self._feeder is not None:
@@ -85,13 +86,24 @@ class Announcements:
             else:
                 crew.complain_once(place, "asks for items, but there are none: `ipexlaunch batch` gives them")
 
-    def printed(self, place: int) -> None:
-        """A worker has printed what counts."""
-        self._counted(place, self._crew.clock())
+    def count_lines(self, place: int, rule: LineRule) -> None:
+        """Count in what a worker prints.
 
-    def printed_oddly(self, place: int, problem: str) -> None:
-        """A worker has printed what should count and does not; the report says so at the end."""
-        self._crew.means.tell(f"instance {self._crew.index(place)}: {of_printed(problem)}")
+        Args:
+            place: the worker's.
+            rule: what a line counts.
+        """
+        crew, child = self._crew, self._crew.children[place]
+
+        def counted() -> None:
+            crew.count_printed(place, printed.samples)
+            self._counted(place, crew.clock())
+
+        def complain(problem: str) -> None:
+            """The report says so at the end."""
+            crew.means.tell(f"instance {crew.index(place)}: {of_printed(problem)}")
+
+        child.printed = printed = PrintedCounts(rule, crew.clock, counted, complain)
 
     def follow_phases(self, now: float) -> None:
         """Say what workers have been busy with for long, and note when the next line is due."""
@@ -111,18 +123,16 @@ class Announcements:
         if self._crew.limits.stall_timeout_s is not None:
             self._feed(Event("counted", now, place))
 
-    def _keep_told(self, place: int, told: Told, said: Said, now: float) -> None:
-        """Keep a phase or a doubt that a worker announced."""
-        crew, child = self._crew, self._crew.children[place]
-        if said.event == "invalid":
-            if told.add_invalid(said.text):
-                crew.means.tell(f"instance {crew.index(place)} is not to be believed: {told.invalid[-1]}")
-        elif child.ready is None:
-            # A clock of its own, such as that of a time namespace, would make phases longer than the run.
-            begun = told.phases[-1].begin if told.phases else child.started
-            told.begin_phase(said.text, said.time if begun <= said.time <= now else now)
-            if self._long_phases is None and self._long_phase_s is not None:
-                self._long_phases = LongPhases(self._long_phase_s)
-            self._feed(Event("phase", now, place, detail=said.text))
-        else:
+    def _phase(self, place: int, said: Said, now: float) -> None:
+        """Keep a phase that a worker announced."""
+        crew, record = self._crew, self._crew.record(place)
+        if record.ready is not None:
             crew.complain_once(place, f"announced the phase {said.text!r} after it was ready; that is not reported")
+            return
+        # A clock of its own, such as that of a time namespace, would make phases longer than the run.
+        begun = record.told.phases[-1].begin if record.told and record.told.phases else record.started
+        begin = said.time if begun <= said.time <= now else now
+        crew.add(PhaseSeen(crew.index(place), said.text, begin))
+        if self._long_phases is None and self._long_phase_s is not None:
+            self._long_phases = LongPhases(self._long_phase_s)
+        self._feed(Event("phase", now, place, detail=said.text))

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.placement.binding import Binding
 from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.throughput_regex import LineRule
 
 if TYPE_CHECKING:
     Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
-
 
 LONG_PHASE_S = 5.0
 """What is over sooner is not worth a line."""
@@ -39,10 +37,6 @@ class Means:
     """Says a line to the user."""
     clock: Callable[[], float] = time.monotonic
     """Seconds, the same clock as the workers'."""
-    note: Callable[[Run], None] | None = None
-    """Is told at intervals what has happened so far; None where nobody wants to know."""
-    ended: Callable[[int], None] | None = None
-    """May look a last time at a worker's process that has ended and is not forgotten yet; None where nobody does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,14 @@ import os
 import selectors
 from collections.abc import Callable
 
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.background_writer import LAST_WORDS_S
 from ipexlaunch.launch.guard_streams import is_standard, outlets
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.message_protocol import LONGEST_MESSAGE_BYTES, Said, read_messages
+from ipexlaunch.launch.supervise.message_protocol import (  # with json: not before the workers are started
+    LONGEST_MESSAGE_BYTES,
+    Said,
+    read_messages,
+)
 from ipexlaunch.launch.supervise.output_streams import Log, Stream
 from ipexlaunch.launch.supervise.worker_process import Child
 
@@ -159,10 +162,9 @@ class Listener:
         longest = self._longest or LONGEST_MESSAGE_BYTES
         if b"\n" not in data and len(child.buffer) <= longest:
             return  # looked at once it is whole: a line of 256 MB comes in thousands of pieces
-        child.told = child.told or Told()
         now = self._clock()
         fed = self._longest is not None  # only a feeder asks for longer ones
-        for said in read_messages(child.buffer, child.samples, child.told, now, longest, fed=fed):
+        for said in read_messages(child.buffer, child.arrived, child.told, now, longest, fed=fed):
             self._heard(index, said, now)
 
 

@@ -28,10 +28,8 @@ class Collector:
         guardian: Guardian,
         feed: Callable[[Event], None],
         feeder: TendedFeeder | None,
-        own_peak_kb: int,
-        oom_kills: int | None,
     ) -> None:
-        """Begin with nothing collected.
+        """Begin with nothing collected; no worker is started yet.
 
         Args:
             crew: the workers.
@@ -39,16 +37,14 @@ class Collector:
             guardian: is told whom it need not watch over any more.
             feed: tells the life of the run what happened.
             feeder: gives the workers their items; None where they have their own.
-            own_peak_kb: the launcher's largest resident set before the first worker was started.
-            oom_kills: how many processes the kernel had killed for want of memory then; None where it does not tell.
         """
         self._crew = crew
         self._listener = listener
         self._guardian = guardian
         self._feed = feed
         self._feeder = feeder
-        self._own_peak_kb = own_peak_kb
-        self._oom_kills = oom_kills
+        self._own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._oom_kills = crew.means.oom_kills()
         self._over = False
 
     def reap(self) -> None:
@@ -61,8 +57,8 @@ class Collector:
                 return
             if found is None:
                 return
-            if found.si_pid in by_pid and self._crew.means.ended is not None:
-                self._crew.means.ended(found.si_pid)
+            if found.si_pid in by_pid:
+                self._crew.process_ended(found.si_pid)
             pid, status, usage = os.wait4(found.si_pid, 0)
             if pid == self._guardian.pid:
                 self._guardian.reaped(status, again=not self._over)
@@ -108,8 +104,6 @@ class Collector:
         if usage.ru_maxrss > self._own_peak_kb:
             child.peak_memory_bytes = usage.ru_maxrss * 1024
         self._listener.drain(place, child)
-        if child.told is not None:
-            child.told.end_phase(crew.clock())
         child.exited = crew.clock()
         child.group_is_gone = children.group_is_gone(child)
         if child.process is not None and child.group_is_gone:

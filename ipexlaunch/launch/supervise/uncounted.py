@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from ipexlaunch.documents.secret_values import mask_words
-from ipexlaunch.launch.announced import COUNTED_NOTHING, Told
+from ipexlaunch.launch.announced import COUNTED_NOTHING
+from ipexlaunch.launch.supervise.counts_in_output import of_printed
 from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.supervise.worker_set import Crew
 from ipexlaunch.machine.proc_files import text_of
 
 LOOK_S = 1.0
@@ -20,73 +20,76 @@ NAMES_TOLD = 3
 LONGEST_NAME = 60
 
 
-class Below:
+UNWATCHED = ", which it does not watch"
+
+
+class DescendantWatch:
     """Remembers what runs below each worker that has counted nothing so far."""
 
-    def __init__(
-        self,
-        children: Sequence[Child],
-        descendants: Callable[[int], list[int]],
-        clock: Callable[[], float],
-        proc: str = "/proc",
-    ) -> None:
+    def __init__(self, crew: Crew, proc: str = "/proc") -> None:
         """Begin with nothing seen.
 
         Args:
-            children: the workers.
-            descendants: the processes below a process.
-            clock: seconds, monotonic.
+            crew: the workers.
             proc: root of procfs.
         """
-        self._children, self._descendants, self._clock, self._proc = children, descendants, clock, proc
-        self._due = clock()
+        self._crew, self._proc = crew, proc
+        self._due = crew.clock()
 
-    def look(self, now: float) -> None:
-        """Look once more, unless the looks so far have cost too much.
-
-        Args:
-            now: seconds of the clock.
-        """
+    def look(self) -> None:
+        """Look once more, unless the looks so far have cost too much."""
+        crew = self._crew
+        now = crew.clock()
         if now < self._due:
             return
-        for child in self._children:
-            if child.process is None or child.exited is not None or child.counts[0].times:
+        for place, child in enumerate(crew.children):
+            if child.process is None or child.exited is not None or crew.record(place).samples.times:
                 continue
-            for pid in self._descendants(child.process.pid):
+            for pid in crew.means.descendants(child.process.pid):
                 name = _command_of(text_of(f"{self._proc}/{pid}/cmdline") or "")
                 if name:
                     child.below[pid] = name
-        ended = self._clock()
+        ended = crew.clock()
         self._due = ended + max(0.0, ended - now) / SHARE
 
 
-def doubt_uncounted(child: Child, option: str) -> None:
-    """Have a worker's results doubted that was asked for a rate, ended well, and counted nothing.
-
-    Args:
-        child: the worker, after its end.
-        option: that asked for the rate.
-    """
-    told = child.told if child.told is not None else Told()
-    samples, claimed = child.counts[0], child.printed.claimed_rate if child.printed is not None else None
-    if samples.times or claimed is not None:
-        return
+def what_ran_below(child: Child) -> str:
+    """The processes that were seen below a worker, as the end of a sentence; "" for none."""
     names = list(dict.fromkeys(child.below.values()))
     more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
-    below = f"; below it ran {', '.join(names[:NAMES_TOLD])}{more}" if names else ""
-    said = next((reason for reason in told.invalid if COUNTED_NOTHING in reason), "")
-    if said:
-        told.invalid[told.invalid.index(said)] = said + (f"{below}, which it does not watch" if names else "")
+    return f"; below it ran {', '.join(names[:NAMES_TOLD])}{more}" if names else ""
+
+
+def doubt_counts(crew: Crew, asked_by: str) -> None:
+    """Have the results doubted of workers that were asked for a rate, ended well, and counted nothing, or printed what
+    cannot be counted.
+
+    Args:
+        crew: the workers, after their end.
+        asked_by: the option that asked for rates; "" for none.
+    """
+    crew.add_claims()
+    for place, (child, worker) in enumerate(zip(crew.children, crew.state.workers, strict=True)):
+        if asked_by and worker.exit_code == 0:
+            _doubt_uncounted(crew, place, asked_by)
+        if child.printed is not None and child.printed.doubt and not child.counts_itself:
+            crew.doubt(place, of_printed(child.printed.doubt))
+
+
+def _doubt_uncounted(crew: Crew, place: int, option: str) -> None:
+    child, record = crew.children[place], crew.record(place)
+    if record.samples.times or record.claimed_rate is not None:
+        return
+    below = what_ran_below(child)
+    if record.told is not None and any(COUNTED_NOTHING in reason for reason in record.told.invalid):
         return
     if child.printed is None:
-        why = f"no model (torch.nn.Module) was called in this process{below}"
-        why += ", which it does not watch" if names else ""
+        why = f"no model (torch.nn.Module) was called in this process{below}{UNWATCHED * bool(below)}"
     elif child.printed.matched:
         why = f"what it matched was before the program was ready, or counted 0{below}"
     else:
-        why = f"it matched no line of the program's output{below}{': is their output redirected?' if names else ''}"
-    told.add_invalid(f"{option} {COUNTED_NOTHING}: {why}")
-    child.told = told
+        why = f"it matched no line of the program's output{below}{': is their output redirected?' if below else ''}"
+    crew.doubt(place, f"{option} {COUNTED_NOTHING}: {why}")
 
 
 def _command_of(cmdline: str) -> str:

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.job import Worker
 from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.placement.verify import thinned
 from ipexlaunch.launch.samples import Samples, Tally
 from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
 from ipexlaunch.launch.supervise.output_streams import Stream
@@ -40,18 +38,19 @@ class Child:
     buffer: bytearray = field(default_factory=bytearray)
     unsent: bytearray = field(default_factory=bytearray)
     """What its channel has not taken yet."""
-    samples: Samples = field(default_factory=Samples)
-    told: Told | None = None
-    """None until its first message."""
+    arrived: Samples = field(default_factory=Samples)
+    """Counts that were read and are not among the run's events yet."""
+    told: Told = field(default_factory=Told)
+    """Durations and facts likewise, and how much it has sent."""
+    counts_itself: bool = False
+    """Whether it has sent counts of its own: what its output says does not hold then."""
     tally: Tally = field(default_factory=Tally)
     printed: PrintedCounts | None = None
     """What its output counts, where a rule for that was given."""
-    placements: list[Placement] = field(default_factory=list)
     last_line: str = ""
     """What it printed last: a whole line, or what stands after it."""
-    ready: float | None = None
-    finished: float | None = None
     exited: float | None = None
+    """When its process was collected."""
     cpu_s: float = 0.0
     peak_memory_bytes: int = 0
     group_is_gone: bool = False
@@ -60,13 +59,6 @@ class Child:
     """Processes that were seen below it while it had counted nothing, to their commands."""
     warned: bool = False
     """Whether a line that is no message has been complained about."""
-
-    @property
-    def counts(self) -> tuple[Samples, Tally]:
-        """What counts: its own messages, and only where there are none what its output says."""
-        if self.printed is None or self.samples.times:
-            return self.samples, self.tally
-        return self.printed.samples, self.printed.tally
 
 
 def start(
@@ -141,33 +133,12 @@ def make_room_for(workers: int) -> FileLimit | None:
     return soft, hard
 
 
-def keep(child: Child, placement: Placement | None) -> None:
-    """Keep what a look at the worker has shown; of a long series what matters."""
-    if placement is not None:
-        child.placements.append(placement)
-        if len(child.placements) > LOOKS_KEPT:
-            child.placements = thinned(child.placements, child.worker.instance)
-
-
-LOOKS_KEPT = 16
-
-
-def begin_measurement(child: Child, now: float) -> None:
-    """The worker is ready: what it was busy with is over, and what it prints counts from now on."""
-    child.ready = now
-    if child.told is not None:
-        child.told.end_phase(now)
-    if child.printed is not None:
-        child.printed.begin()
-
-
 def begin_attempt(child: Child) -> None:
     """The worker is started again: forget what belongs to the former attempt alone."""
     child.buffer.clear()
     child.unsent.clear()
-    child.ready = child.finished = None
-    if child.told is not None:
-        child.told.begin_attempt()
+    child.exited = None
+    child.told.begin_attempt()
     if child.printed is not None:
         child.printed.begin_attempt()
 

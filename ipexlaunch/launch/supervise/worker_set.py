@@ -1,25 +1,61 @@
-"""What the parts of the loop share: the workers of a run, how it stands, and how the user is told."""
+"""What the parts of the loop share: the workers of a run, how it stands, its events, and how the user is told."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
+from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.job import Launch
-from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.lifecycle import Failure, Limits, State
+from ipexlaunch.launch.observer import Observer
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_events import (
+    DoubtTold,
+    DurationsTold,
+    FactTold,
+    FailureRecovered,
+    FailureSeen,
+    ItemsCounted,
+    NoteAdded,
+    RunBegan,
+    RunEnded,
+    RunEvent,
+    RunSignalled,
+    StartGiven,
+    ToldAnew,
+    WorkerExited,
+    WorkerInspected,
+    WorkerReady,
+    WorkerStarted,
+)
+from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.run_so_far import RunSoFar
+from ipexlaunch.launch.samples import Samples, Tally
 from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.interfaces import Means
+from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances, snapshot
 from ipexlaunch.launch.supervise.worker_process import Child
 
 
 class Crew:
     """The workers of one run; a worker's place is its number among them, which need not be its instance's index."""
 
-    def __init__(self, launch: Launch, means: Means, limits: Limits, inherited: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        means: Means,
+        limits: Limits,
+        inherited: Mapping[str, str],
+        observers: Sequence[Observer],
+        host_cpus: int,
+        logs: Mapping[int, str],
+    ) -> None:
         """Begin with all of them waiting to be started.
 
         Args:
@@ -27,22 +63,152 @@ class Crew:
             means: acts that are needed from elsewhere.
             limits: time limits and what a failure does.
             inherited: the environment that the workers get beside their own.
+            observers: told of each event.
+            host_cpus: how many cpus the readings of the host are for.
+            logs: instance index to the path of its log file.
         """
         self.means = means
         self.clock = means.clock
         self.limits = limits
         self.children = [Child(worker=worker) for worker in launch.workers]
-        self.notes: list[str] = [mask_text(note) for note in launch.notes]
-        """What the report says beside its figures."""
         self.preloads_by_request = tuple(launch.job.libraries.values())
-        self._inherited = inherited
+        self.so_far = RunSoFar()
+        """The run, as its events make it."""
         self.by_pid: dict[int, int] = {}
         """Of the workers that run, to their places."""
         self.state = lifecycle.begin(len(self.children), limits, self.clock())
+        self._inherited = inherited
+        self._observers = observers
+        self._logs = logs
+        for observer in observers:
+            observer.begin(self.add)
+        self.add(RunBegan(self.state.started, limits.fed, limits.fed_together, host_cpus))
+        for note in launch.notes:
+            self.add(NoteAdded(mask_text(note)))
+        for child in self.children:
+            self.add(WorkerStarted(0.0, None, child.worker.instance, None))
 
     def index(self, place: int) -> int:
         """The index of a worker's instance, as people read it."""
         return self.children[place].worker.instance.index
+
+    def record(self, place: int) -> WorkerRecord:
+        """What is known of a worker."""
+        return self.so_far.workers[self.index(place)]
+
+    def add(self, event: RunEvent) -> None:
+        """Something has happened."""
+        self.so_far.add(event)
+        for observer in self._observers:
+            observer.on_event(event)
+
+    def add_transition(self, before: State, ended: int | None) -> None:
+        """The state of the run has changed.
+
+        Args:
+            before: how it was.
+            ended: the place of a worker whose process has ended.
+        """
+        state = self.state
+        if state.go is not None and before.go is None:
+            self.add(StartGiven(state.go))
+        if state.signalled is not None and before.signalled is None:
+            self.add(RunSignalled(state.signalled, state.signal or 0))
+        self._add_failures(state.failures[len(before.failures) :], recovered=False)
+        self._add_failures(state.recovered[len(before.recovered) :], recovered=True)
+        for old, new in zip(before.workers, state.workers, strict=True):
+            if new.exit_code != old.exit_code or new.index == ended:
+                self.add_exit(new.index)
+
+    def _add_failures(self, failures: Sequence[Failure], *, recovered: bool) -> None:
+        kind = FailureRecovered if recovered else FailureSeen
+        for failure in of_instances(failures, self.children):
+            self.add(kind(**asdict(failure)))
+
+    def add_start(self, place: int) -> None:
+        """A worker has been started, or could not be."""
+        child = self.children[place]
+        pid = child.process.pid if child.process is not None else None
+        self.add(WorkerStarted(child.started, pid, child.worker.instance, child.binding))
+        self.add_exit(place)
+
+    def add_exit(self, place: int) -> None:
+        """What is known of a worker's end has changed."""
+        child, index = self.children[place], self.index(place)
+        event = WorkerExited(
+            index=index,
+            time=child.started if child.exited is None else child.exited,
+            code=self.state.workers[place].exit_code or 0,
+            seen=child.exited is not None,
+            cpu_s=child.cpu_s,
+            peak_memory_bytes=child.peak_memory_bytes,
+            claimed_rate=child.printed.claimed_rate if child.printed is not None else None,
+            log=self._logs.get(index, ""),
+        )
+        self.add(event)
+
+    def add_claims(self) -> None:
+        """Take over what workers have printed of their own rates."""
+        for place, child in enumerate(self.children):
+            if child.printed is not None and child.printed.claimed_rate != self.record(place).claimed_rate:
+                self.add_exit(place)
+
+    def begin_attempt(self, place: int) -> None:
+        """A worker is started again: of the former attempt its counts and its doubts stay."""
+        children.begin_attempt(self.children[place])
+        doubts = list((self.record(place).told or Told()).invalid)
+        self.add(ToldAnew(self.index(place), "worker"))
+        for doubt in doubts:
+            self.add(DoubtTold(self.index(place), doubt))
+
+    def doubt(self, place: int, reason: str) -> str:
+        """Have a worker's results doubted; how the reason is kept, "" where it is not new, or there are enough."""
+        kept = (self.record(place).told or Told()).kept_reason(reason)
+        if kept:
+            self.add(DoubtTold(self.index(place), kept))
+        return kept
+
+    def take_arrived(self, place: int) -> None:
+        """Take over what a worker has counted and told beside its announcements."""
+        child, index = self.children[place], self.index(place)
+        if child.arrived.times:
+            self.count(place, child.arrived)
+            child.arrived = Samples()
+        told = child.told
+        for name, values_s in told.durations_s.items():
+            self.add(DurationsTold(index, name, list(values_s)))
+        if told.facts:
+            known = (self.record(place).told or Told()).facts
+            for name, value in told.facts.items():
+                if name not in known or known[name] != value:
+                    self.add(FactTold(index, name, value))
+        told.durations_s, told.facts = {}, {}
+
+    def count(self, place: int, samples: Samples) -> None:
+        """A worker has counted; what its output counts holds only until then."""
+        child = self.children[place]
+        if not child.counts_itself:
+            child.counts_itself = True
+            self._forget_counts(place)
+        self.add(ItemsCounted(self.index(place), samples))
+
+    def count_printed(self, place: int, printed: Samples) -> None:
+        """A worker's output has counted something."""
+        if not self.children[place].counts_itself:
+            known = len(self.record(place).samples.times)
+            self.add(ItemsCounted(self.index(place), printed.since(known)))
+
+    def begin_measurement(self, place: int, now: float) -> None:
+        """The worker is ready: what it was busy with is over, and what it prints counts from now on."""
+        child = self.children[place]
+        self.add(WorkerReady(self.index(place), now))
+        if child.printed is not None and child.printed.begin() and not child.counts_itself:
+            self._forget_counts(place)
+
+    def _forget_counts(self, place: int) -> None:
+        if self.record(place).samples.times:
+            self.children[place].tally = Tally()
+            self.add(ToldAnew(self.index(place), "counts"))
 
     def preloads_of(self, place: int) -> list[str]:
         """The libraries that were preloaded into a worker, by us or by the user."""
@@ -51,7 +217,7 @@ class Crew:
     def note(self, text: str) -> None:
         """Say it now and keep it for the report, without secrets."""
         text = mask_text(text)
-        self.notes.append(text)
+        self.add(NoteAdded(text))
         self.means.tell(text)
 
     def note_of(self, place: int, text: str) -> None:
@@ -67,27 +233,42 @@ class Crew:
 
     def now(self) -> Snapshot:
         """How the run stands."""
-        from ipexlaunch.launch.supervise.run_record_so_far import snapshot  # not before the workers are started
+        return snapshot(self.children, self.state, self.so_far.workers, self.clock())
 
-        return snapshot(self.children, self.state, self.clock())
-
-    def look_at(self, child: Child) -> None:
+    def look_at(self, place: int) -> None:
         """Read back where a worker is that waits for our answer meanwhile, so that nothing moves."""
-        if child.process is not None:
-            children.keep(child, self.means.inspect(child.process.pid))
+        self._look(place, self.means.inspect, waits=True)
 
-    def look_at_all(self, _: float) -> None:
+    def look_at_all(self) -> None:
         """Read back where every worker is that runs or never says a word, as far as that may cost."""
-        for child, worker in zip(self.children, self.state.workers, strict=True):
-            if worker.phase in ("starting", "running") and child.process is not None:
-                children.keep(child, self.means.glance(child.process.pid))
+        self.glance_at([worker.index for worker in self.state.workers if worker.phase in ("starting", "running")])
 
-    def look_before_end(self, places: Sequence[int]) -> None:
-        """Look at those that are to be ended: what memory they had at most is not told afterwards."""
+    def glance_at(self, places: Sequence[int]) -> None:
+        """Look at these; before their end, because what memory they had at most is not told afterwards."""
         for place in places:
-            child = self.children[place]
-            if child.process is not None:
-                children.keep(child, self.means.glance(child.process.pid))
+            self._look(place, self.means.glance, waits=False)
+
+    def _look(self, place: int, read: Callable[[int], Placement | None], *, waits: bool) -> None:
+        process = self.children[place].process
+        if process is not None:
+            for observer in self._observers:
+                observer.on_looked(process.pid, waits=waits)
+            placement = read(process.pid)
+            if placement is not None:
+                self.add(WorkerInspected(self.index(place), placement))
+
+    def process_ended(self, pid: int) -> None:
+        """A worker's process has ended and is not forgotten yet."""
+        for observer in self._observers:
+            observer.on_ended(pid)
+
+    def end(self) -> Run:
+        """The run is over; everything that happened."""
+        for note in closing_notes(self.children, self.state, self.so_far.workers):
+            self.add(NoteAdded(note))
+        now = self.clock()
+        self.add(RunEnded(now, lifecycle.exit_code(self.state), tuple(self.so_far.notes)))
+        return self.so_far.run(now)
 
     def signal_all(self, places: Sequence[int], number: signal.Signals) -> None:
         """Signal the process groups of these workers; a stopped one must run to be able to end."""

@@ -1,20 +1,42 @@
-"""The events of a run as objects: what a line of an events document holds. docs/run-directory.md has every key."""
+"""The events of a run as objects and back: what a line of an events document holds. docs/run-directory.md has every
+key.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from typing import Any
+from array import array
+from collections.abc import Iterator
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, cast
 
-from ipexlaunch.launch.announced import Told
+from ipexlaunch.documents.codec import from_plain, to_plain
+from ipexlaunch.documents.fields import NonNegativeInt, Seconds
 from ipexlaunch.launch.host_counters import HostReading
-from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
-from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.report.kept_runs.placement_rows import placement_row
+from ipexlaunch.launch.run_events import (
+    DoubtTold,
+    DurationsTold,
+    FactTold,
+    FailureRecovered,
+    FailureSeen,
+    ItemsCounted,
+    NoteAdded,
+    OfWorker,
+    PhaseSeen,
+    RunBegan,
+    RunEnded,
+    RunEvent,
+    RunSignalled,
+    StartGiven,
+    ToldAnew,
+    WorkerExited,
+    WorkerFinished,
+    WorkerInspected,
+    WorkerReady,
+    WorkerStarted,
+)
+from ipexlaunch.launch.samples import UNKNOWN, Samples
 
 Row = dict[str, Any]
 
@@ -22,116 +44,107 @@ ROWS_A_LINE = 4096
 """Counts in one line: a line stays under a megabyte."""
 
 
-def begin_row(run: Run) -> Row:
-    """The run begins."""
-    together = {"fed_together": True} if run.fed_together else {}
-    return {"event": "begin", "time": run.started, "fed": run.fed, **together, "host_cpus": run.host_cpus}
+@dataclass(frozen=True, slots=True)
+class _Counts(OfWorker):
+    """How counts stand there: in columns."""
+
+    times: list[Seconds]
+    items: list[NonNegativeInt]
+    tokens: list[NonNegativeInt]
+    latencies_s: list[Seconds | None]
 
 
-def moment_rows(run: Run) -> Iterator[Row]:
-    """The common start and the request to end, as far as they came."""
-    if run.go is not None:
-        yield {"event": "go", "time": run.go}
-    if run.signal is not None:
-        yield {"event": "signal", "time": run.ended if run.signalled is None else run.signalled, "number": run.signal}
+KINDS: dict[str, type] = {
+    "begin": RunBegan,
+    "go": StartGiven,
+    "signal": RunSignalled,
+    "end": RunEnded,
+    "note": NoteAdded,
+    "failure": FailureSeen,
+    "recovered": FailureRecovered,
+    "host": HostReading,
+    "start": WorkerStarted,
+    "ready": WorkerReady,
+    "finished": WorkerFinished,
+    "phase": PhaseSeen,
+    "exit": WorkerExited,
+    "placement": WorkerInspected,
+    "counts": ItemsCounted,
+    "samples": DurationsTold,
+    "fact": FactTold,
+    "invalid": DoubtTold,
+    "anew": ToldAnew,
+}
+
+_NAMES = {kind: name for name, kind in KINDS.items()}
 
 
-def host_row(reading: HostReading) -> Row:
-    """A reading of the host."""
-    row = asdict(reading)
-    by_process = {name: {str(pid): found for pid, found in row[name].items()} for name in ("used_s", "waits")}
-    return {"event": "host", **row, **by_process}
+def rows_of(event: RunEvent) -> Iterator[Row]:
+    """An event as rows: one, or as many as keep a line short.
+
+    Args:
+        event: any.
+    """
+    name = {"event": _NAMES[type(event)]}
+    match event:
+        case ItemsCounted(index, samples):
+            for at in range(0, len(samples.times), ROWS_A_LINE):
+                part = slice(at, at + ROWS_A_LINE)
+                yield {
+                    **name,
+                    "index": index,
+                    "times": samples.times[part].tolist(),
+                    "items": samples.items[part].tolist(),
+                    "tokens": samples.tokens[part].tolist(),
+                    "latencies_s": [None if math.isnan(s) else s for s in samples.latencies_s[part]],
+                }
+        case DurationsTold(index, kind, values_s):
+            for at in range(0, len(values_s), ROWS_A_LINE):
+                yield {**name, "index": index, "name": kind, "values_s": values_s[at : at + ROWS_A_LINE]}
+        case WorkerInspected(index, placement):
+            yield {**name, "index": index, **to_plain(placement)}
+        case WorkerStarted():
+            row = to_plain(event)
+            yield {**name, "index": row["planned"].pop("index"), **row}
+        case _:
+            yield {**name, **to_plain(event)}
 
 
-def failure_rows(event: str, failures: Iterable[Failure]) -> Iterator[Row]:
-    """Failures of one kind of event, "failure" or "recovered"."""
-    for f in failures:
-        yield {"event": event, "time": f.time, "index": f.index, "stage": f.stage, "code": f.code, "message": f.message}
+def event_of(row: Any) -> RunEvent:
+    """The event that a row holds.
+
+    Args:
+        row: as `rows_of` made it, or a former version.
+
+    Raises:
+        ValueError: it is no event of ours, or a key is missing, unknown or of another kind; the message has its place.
+    """
+    name = row.get("event") if isinstance(row, dict) else None
+    if not isinstance(name, str) or name not in KINDS:
+        raise ValueError(f"there is no event {name!r}" if isinstance(row, dict) else "it is no object")
+    values = {key: value for key, value in row.items() if key != "event"}
+    if name == "placement":
+        return WorkerInspected(_index_of(values), from_plain(values, Placement))
+    if name == "start" and isinstance(values.get("planned"), dict):
+        values["planned"] = {"index": values.pop("index", None), **values["planned"]}
+    kind = _Counts if name == "counts" else KINDS[name]
+    for entry in fields(kind):
+        if entry.name not in values and entry.default is entry.default_factory is MISSING:
+            raise ValueError(f"{entry.name}: field required")
+    if unknown := values.keys() - {entry.name for entry in fields(kind)}:
+        raise ValueError(f"{name} has no key {min(unknown)!r}")
+    event: Any = from_plain(values, kind)
+    return _counted(event) if isinstance(event, _Counts) else cast(RunEvent, event)
 
 
-def end_row(run: Run) -> Row:
-    """The run is over."""
-    return {"event": "end", "time": run.ended, "code": run.exit_code, "notes": list(run.notes)}
+def _index_of(values: Row) -> int:
+    """The worker's, taken out."""
+    return from_plain({"index": values.pop("index", None)}, OfWorker).index
 
 
-def worker_rows(record: WorkerRecord) -> Iterator[Row]:
-    """What one worker did that has a time, but for its counts."""
-    instance, binding, index = record.instance, record.binding, record.instance.index
-    yield {
-        "event": "start",
-        "time": record.started,
-        "index": index,
-        "pid": record.pid,
-        "planned": {
-            "cpus": format_list(instance.cpus),
-            "nodes": format_list(instance.nodes),
-            "memory": instance.memory,
-            "threads": instance.threads,
-            **({"accelerator": instance.accelerator} if instance.accelerator else {}),
-        },
-        "bound": None
-        if binding is None
-        else {
-            "cpus": format_list(binding.cpus),
-            "nodes": format_list(binding.nodes),
-            "memory": binding.memory,
-            "refused": binding.refused,
-        },
-    }
-    for span in record.told.phases if record.told else ():
-        yield {"event": "phase", "time": span.begin, "index": index, "name": span.name, "end": span.end}
-    if record.ready is not None:
-        yield {"event": "ready", "time": record.ready, "index": index}
-    if record.finished is not None:
-        yield {"event": "finished", "time": record.finished, "index": index}
-    yield exit_row(record)
-
-
-def exit_row(record: WorkerRecord) -> Row:
-    """A worker's process has ended, where it was seen to."""
-    return {
-        "event": "exit",
-        "time": record.started if record.exited is None else record.exited,
-        "index": record.instance.index,
-        "code": record.exit_code,
-        "seen": record.exited is not None,
-        "cpu_s": record.cpu_s,
-        "peak_memory_bytes": record.peak_memory_bytes,
-        "claimed_rate": record.claimed_rate,
-        "log": record.log,
-    }
-
-
-def placement_rows(index: int, placements: Iterable[Placement]) -> Iterator[Row]:
-    """Looks at one worker."""
-    for placement in placements:
-        yield {"event": "placement", "index": index, **placement_row(placement)}
-
-
-def told_rows(index: int, told: Told) -> Iterator[Row]:
-    """Facts and doubts of one worker."""
-    for name, value in told.facts.items():
-        yield {"event": "fact", "index": index, "name": name, "value": value}
-    for reason in told.invalid:
-        yield {"event": "invalid", "index": index, "reason": reason}
-
-
-def duration_rows(index: int, name: str, values_s: Iterable[float]) -> Iterator[Row]:
-    """Durations of one kind of one worker."""
-    values = list(values_s)
-    for at in range(0, len(values), ROWS_A_LINE):
-        yield {"event": "samples", "index": index, "name": name, "values_s": values[at : at + ROWS_A_LINE]}
-
-
-def count_rows(index: int, samples: Samples, begin: int = 0) -> Iterator[Row]:
-    """The counts of one worker, from the one with this number on."""
-    for at in range(begin, len(samples.times), ROWS_A_LINE):
-        part = slice(at, at + ROWS_A_LINE)
-        yield {
-            "event": "counts",
-            "index": index,
-            "times": samples.times[part].tolist(),
-            "items": samples.items[part].tolist(),
-            "tokens": samples.tokens[part].tolist(),
-            "latencies_s": [None if math.isnan(s) else s for s in samples.latencies_s[part]],
-        }
+def _counted(row: _Counts) -> ItemsCounted:
+    if len({len(column) for column in (row.times, row.items, row.tokens, row.latencies_s)}) > 1:
+        raise ValueError("its columns are not of one length")
+    latencies_s = [UNKNOWN if latency is None else latency for latency in row.latencies_s]
+    columns = (array("d", row.times), array("q", row.items), array("q", row.tokens), array("d", latencies_s))
+    return ItemsCounted(row.index, Samples(*columns))

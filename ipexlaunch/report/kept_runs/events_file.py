@@ -6,13 +6,22 @@ Times are seconds of the monotonic clock of the host. docs/run-directory.md has 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ipexlaunch.documents.text import DEEPEST, is_deeper
 from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.launch.run_events import (
+    DurationsTold,
+    ItemsCounted,
+    RunEvent,
+    ToldAnew,
+)
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.report.kept_runs import event_rows
-from ipexlaunch.report.kept_runs.events_reader import EventsReading
+from ipexlaunch.launch.run_so_far import RunSoFar, events_of
+from ipexlaunch.launch.samples import Samples
+from ipexlaunch.report.kept_runs.event_rows import event_of, rows_of
 
 SCHEMA = "ipexlaunch/events/1"
 
@@ -23,38 +32,58 @@ def write_events(run: Run) -> Iterator[str]:
     Args:
         run: what happened.
     """
-    yield first_line()
-    rows = [event_rows.begin_row(run), *event_rows.moment_rows(run)]
-    rows += [event_rows.host_row(reading) for reading in run.host]
-    rows += event_rows.failure_rows("failure", run.failures)
-    rows += event_rows.failure_rows("recovered", run.recovered)
-    rows.append(event_rows.end_row(run))
-    for record in run.records:
-        rows += event_rows.worker_rows(record)
-    rows.sort(key=lambda row: row["time"])
-    yield from map(line_of, rows)
-    for record in run.records:
-        index = record.instance.index
-        yield from map(line_of, event_rows.placement_rows(index, record.placements))
-        if record.told is not None:
-            yield from map(line_of, event_rows.told_rows(index, record.told))
-            for name, values_s in record.told.durations_s.items():
-                yield from map(line_of, event_rows.duration_rows(index, name, values_s))
-        yield from map(line_of, event_rows.count_rows(index, record.samples))
+    yield _FIRST_LINE
+    yield from _lines_of(sorted(events_of(run), key=lambda event: getattr(event, "time", math.inf)))
 
 
-def first_line() -> str:
-    """What every events document begins with."""
-    return line_of({"schema": SCHEMA, "clock": "CLOCK_MONOTONIC, seconds"})
+class EventLines:
+    """The lines of a run that lasts: each event once, in the order in which they became known.
 
-
-def line_of(row: Mapping[str, Any]) -> str:
-    """An event as a line.
-
-    Args:
-        row: the event.
+    What is many is gathered, so that a line holds many counts; nothing of an event is kept once its line was taken.
     """
+
+    def __init__(self) -> None:
+        """Begin with the first line."""
+        self._lines = [_FIRST_LINE]
+        self._events: list[RunEvent] = []
+        self._counts: dict[int, Samples] = {}
+        self._durations: dict[tuple[int, str], list[float]] = {}
+
+    def add(self, event: RunEvent) -> None:
+        """Take an event.
+
+        Args:
+            event: the next.
+        """
+        match event:
+            case ItemsCounted(index, samples):
+                self._counts.setdefault(index, Samples()).extend(samples)
+            case DurationsTold(index, name, values_s):
+                self._durations.setdefault((index, name), []).extend(values_s)
+            case _:
+                if isinstance(event, ToldAnew) and event.of == "counts":
+                    self._counts.pop(event.index, None)
+                self._events.append(event)
+
+    def take(self) -> list[str]:
+        """What has come since the last call; all of it, in this order, is what `read_events_so_far` takes."""
+        lines, events, counts, durations = self._lines, self._events, self._counts, self._durations
+        self._lines, self._events, self._counts, self._durations = [], [], {}, {}
+        lines += _lines_of(events)
+        lines += _lines_of(DurationsTold(index, name, values_s) for (index, name), values_s in durations.items())
+        lines += _lines_of(ItemsCounted(index, samples) for index, samples in counts.items())
+        return lines
+
+
+def _lines_of(events: Iterable[RunEvent]) -> Iterator[str]:
+    return (_line_of(row) for event in events for row in rows_of(event))
+
+
+def _line_of(row: Mapping[str, Any]) -> str:
     return json.dumps(row, separators=(",", ":")) + "\n"  # in ASCII: paths may hold bytes that are no text
+
+
+_FIRST_LINE = _line_of({"schema": SCHEMA, "clock": "CLOCK_MONOTONIC, seconds"})
 
 
 def read_events(lines: Iterable[str], source: str) -> Run:
@@ -67,11 +96,15 @@ def read_events(lines: Iterable[str], source: str) -> Run:
     Raises:
         DocumentError: it is no such file, or a line is no event of this version; the message has the line's number.
     """
-    return _read(lines, source, whole=True).run(source)
+    run = _read(lines, source, whole=True)
+    if not run.over:
+        raise DocumentError(source, "", "it has no event 'begin' or no event 'end'", "it was cut off")
+    return run
 
 
 def read_events_so_far(lines: Iterable[str], source: str) -> Run:
-    """The run that the events tell which `EventsSoFar` has given; half a line at their end is left out.
+    """The run that the events tell which `EventLines` has given, as far as it was told; it ends with the last thing
+    that has a time. Half a line at their end is left out.
 
     Args:
         lines: of the file, each with its end.
@@ -80,15 +113,11 @@ def read_events_so_far(lines: Iterable[str], source: str) -> Run:
     Raises:
         DocumentError: it is no such file, or a line is no event of this version; the message has the line's number.
     """
-    return _read(lines, source, whole=False).run_so_far(source)
+    return _read(lines, source, whole=False)
 
 
-def _read(lines: Iterable[str], source: str, *, whole: bool) -> EventsReading:
-    from ipexlaunch.documents.text import DEEPEST, is_deeper
-    from ipexlaunch.report.kept_runs.events_schema import check_event  # pydantic: only who reads needs it
-
-    reading = EventsReading()
-    number = 0
+def _read(lines: Iterable[str], source: str, *, whole: bool) -> Run:
+    so_far, latest, number = RunSoFar(), 0.0, 0
     for number, line in enumerate(lines, start=1):
         if not whole and not line.endswith("\n"):
             break  # it was being written
@@ -99,20 +128,26 @@ def _read(lines: Iterable[str], source: str, *, whole: bool) -> EventsReading:
             if number == 1:
                 _check_schema(row)
             else:
-                check_event(row)
-                reading.take(row)
+                so_far.add(event_of(row))
+                latest = max(latest, row.get("time", 0.0), *row.get("times", ()))
         except RecursionError:
             raise DocumentError(source, f"line {number}", f"it nests deeper than {DEEPEST} levels") from None
         except json.JSONDecodeError as error:
             raise DocumentError(source, f"line {number}", f"it is not JSON: {error.msg}") from None
         except RequestError as error:
             raise DocumentError(source, f"line {number}", error.available) from None
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+        except ValueError as error:
             problem = f"it is no event of {SCHEMA}: {error}"
             raise DocumentError(source, f"line {number}", problem) from None
     if not number:
         raise DocumentError(source, "", "it is empty", f"its first line should have the schema {SCHEMA}")
-    return reading
+    if so_far.began is None:
+        needed = "it has no event 'begin' or no event 'end'" if whole else "it has no event 'begin'"
+        raise DocumentError(source, "", needed, "it was cut off")
+    unknown = [index for index in so_far.workers if index not in so_far.started]
+    if unknown:
+        raise DocumentError(source, "", f"it has no event 'start' of worker {unknown[0]}")
+    return so_far.run(latest)
 
 
 def _check_schema(row: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.machine.proc_files import text_of
 
 FEW_LOOKS = 3
 """At each worker: before the start and at its end the worker waits; between them a look holds up page faults."""
 
 
-class MappedLibraries:
+class MappedLibraries(Observer):
     """Remembers, by process, the shared libraries of its memory map."""
 
     def __init__(self, proc: str = "/proc") -> None:
@@ -22,16 +23,12 @@ class MappedLibraries:
         self.by_pid: dict[int, tuple[str, ...]] = {}
         """Process id to paths, in the order of the last look."""
 
-    def look(self, pid: int, seldom: bool = False) -> None:
-        """Read a worker's map; a worker that is gone keeps what was read of it before.
-
-        Args:
-            pid: its process id.
-            seldom: the worker is at work: leave it alone after FEW_LOOKS.
+    def on_looked(self, pid: int, *, waits: bool) -> None:
+        """Read a worker's map, one at work no more than FEW_LOOKS times; one that is gone keeps what was read before.
 
         Source: proc(5), /proc/PID/maps.
         """
-        if seldom and self._looks.get(pid, 0) >= FEW_LOOKS:
+        if not waits and self._looks.get(pid, 0) >= FEW_LOOKS:
             return
         self._looks[pid] = self._looks.get(pid, 0) + 1
         found = libraries_in(text_of(f"{self._proc}/{pid}/maps") or "")

@@ -21,7 +21,6 @@ from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.command_file import write_recorded_run
 from ipexlaunch.report.kept_runs.events_file import write_events
-from ipexlaunch.report.kept_runs.events_incremental import EventsSoFar
 from ipexlaunch.report.kept_runs.run_files import (
     BASELINE_EVENTS,
     ENVIRONMENT,
@@ -160,49 +159,19 @@ def _held_in(path: str) -> str:
     return "it holds one already" if REPORT in held else "its run did not come to its end, but it holds one already"
 
 
-class GrowingEvents:
-    """The file that holds the events of a run while it lasts."""
+def append_events(path: str, data: bytes | memoryview) -> None:
+    """Append lines to the events of a run that lasts.
 
-    def __init__(self, path: str) -> None:
-        """Begin with no file.
+    Args:
+        path: the run's directory.
+        data: whole lines.
 
-        Args:
-            path: the run's directory.
-        """
-        self._path = os.path.join(path, SO_FAR)
-        self._events = EventsSoFar()
-
-    def add(self, run: Run) -> None:
-        """Append what is new.
-
-        Args:
-            run: what has happened so far.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        self.append(self.news(run))
-
-    def news(self, run: Run) -> bytes:
-        """What is new since the last call, for `append`.
-
-        Args:
-            run: what has happened so far.
-        """
-        return "".join(self._events.lines(run)).encode("utf-8", "surrogateescape")
-
-    def append(self, data: bytes | memoryview) -> None:
-        """Append what `news` gave.
-
-        Args:
-            data: all of it.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with open(os.open(self._path, flags, PRIVATE), "ab") as file:
-            file.write(data)
+    Raises:
+        OSError: it cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(os.path.join(path, SO_FAR), flags, PRIVATE), "ab") as file:
+        file.write(data)
 
 
 def keep_baseline(path: str, solo: Run) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ipexlaunch.documents.write_file import check_writable, write_file
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.lifecycle import Phase
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.report.live.background_thread import Apart
@@ -162,10 +163,8 @@ def _registry(figures: _Figures) -> CollectorRegistry:
     return registry
 
 
-class MetricsServer:
+class MetricsServer(Observer):
     """An HTTP server in threads of its own; each scrape has the supervisor make a snapshot, and nothing else does."""
-
-    interval_s: float | None = None
 
     def __init__(self, run: str, identity: RunIdentity, address: str, port: int) -> None:
         """Listen; do this before workers are started (see `run_apart`).
@@ -230,7 +229,7 @@ class MetricsServer:
         return self._newest
 
 
-class MetricsFile:
+class MetricsFile(Observer):
     """A file for node_exporter's textfile collector, replaced whole each time; missing directories are made."""
 
     interval_s: float | None = FILE_INTERVAL_S
@@ -255,13 +254,6 @@ class MetricsFile:
         self._newest: Snapshot | None = None
         self._registry = _registry(_Figures(name.removesuffix(".prom"), identity, lambda: self._newest))
         self._apart = Apart(self._write, "ipexlaunch-metrics")
-
-    def fileno(self) -> int | None:
-        """Nothing to wait for."""
-        return None
-
-    def ready(self, now: Callable[[], Snapshot]) -> None:
-        """Never called."""
 
     def tick(self, snapshot: Snapshot) -> None:
         """Write it soon."""

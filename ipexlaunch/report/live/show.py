@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from ipexlaunch.batch.progress import BatchProgress
 from ipexlaunch.launch.guard_streams import is_standard, outlet_of, text_for
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.report.live.background_thread import Apart
 from ipexlaunch.report.live.progress_bar import batch_bar, batch_words
@@ -40,7 +41,7 @@ def table_interval_s(rows: int) -> float:
     return 0.5 if rows <= 32 else 1.0 if rows <= 128 else 2.0
 
 
-class _Looker:
+class _Looker(Observer):
     """Takes what is newest and shows it, in a thread of its own, together with what the workers use."""
 
     def __init__(self, name: str, progress: Callable[[], BatchProgress] | None) -> None:
@@ -51,13 +52,6 @@ class _Looker:
         self._closing = False
         self._sampler: UsageSampler[int] | None = None
         self._apart = Apart(self._show, name)
-
-    def fileno(self) -> int | None:
-        """Nothing to wait for."""
-        return None
-
-    def ready(self, now: Callable[[], Snapshot]) -> None:
-        """Never called."""
 
     def tick(self, snapshot: Snapshot) -> None:
         """Show this soon, unless something newer comes first."""

@@ -10,7 +10,8 @@ from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.count_oom_kills import count_oom_kills
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
-from ipexlaunch.launch.placement.inspect_workers import Inspector, descendants
+from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import Means, Showing, supervise
 from ipexlaunch.launch.supervise.signal_wakeup import ENDING

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.placement.inspect_workers import PAGES_SHARE, THREADS_SHARE, Inspector, inspect_placement
+from ipexlaunch.launch.placement.inspect_workers import PAGES_SHARE, THREADS_SHARE, Inspector
 from ipexlaunch.launch.placement.placement import Crowd, Placement
 from ipexlaunch.machine.find_thread_starts import ThreadStarts
 
@@ -271,7 +271,7 @@ Started = list[subprocess.Popen[bytes]]
 def test_the_last_cpu_of_a_real_thread_is_one_that_it_may_run_on(started: Started) -> None:
     cpu = max(os.sched_getaffinity(0))
     started.append(run(f"import os; os.sched_setaffinity(0, [{cpu}])"))
-    placement = seen(inspect_placement(started[0].pid))
+    placement = seen(Inspector()(started[0].pid))
     assert placement.last_cpus == placement.cpus == {cpu}
 
 
@@ -287,7 +287,7 @@ def test_the_kinds_of_a_real_processes_memory_are_told_apart(started: Started) -
             "    kept.append(memory)\n"
         )
     )
-    placement = seen(inspect_placement(started[0].pid))
+    placement = seen(Inspector()(started[0].pid))
     assert placement.pages is not None
     assert 48 << 20 < sum(placement.pages.values()) < 80 << 20
     assert sum(placement.shared_pages.values()) == 24 << 20
@@ -322,7 +322,7 @@ def test_two_openmp_runtimes_clash_only_where_threads_of_both_are_there(
     started: Started, tmp_path: Path, started_in: int
 ) -> None:
     started.append(run(two_runtimes(tmp_path, started_in)))
-    placement = seen(inspect_placement(started[0].pid))
+    placement = seen(Inspector()(started[0].pid))
     assert len(placement.openmp) == 2
     assert placement.threads == 1 + 2 * started_in
     assert placement.openmp_clashes == ({tuple(sorted(placement.openmp))} if started_in == 2 else set())
@@ -368,7 +368,7 @@ def test_a_stopped_process_can_be_looked_at(started: Started) -> None:
     started.append(run(""))
     os.kill(started[0].pid, signal.SIGSTOP)
     try:
-        assert seen(inspect_placement(started[0].pid)).threads == 1
+        assert seen(Inspector()(started[0].pid)).threads == 1
     finally:
         os.kill(started[0].pid, signal.SIGCONT)
 

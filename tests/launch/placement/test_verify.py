@@ -9,7 +9,6 @@ from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement, cr
 from ipexlaunch.launch.placement.verify import (
     affinity_collapsed,
     doubts,
-    misplacements,
     misplacements_at_worst,
     proof_of,
     thinned,
@@ -25,6 +24,10 @@ def placed(cpus: set[int], pages: dict[int, int] | None, main: set[int] | None =
     return Placement(
         cpus=frozenset(cpus), threads=2, pinned_threads=0, main_thread_cpus=frozenset(main or cpus), pages=pages
     )
+
+
+def misplacements(instance: Instance, placement: Placement, binding: Binding, *required: float) -> list[str]:
+    return misplacements_at_worst(instance, [placement], binding, *required)
 
 
 def test_a_worker_in_its_place_gives_no_reason() -> None:

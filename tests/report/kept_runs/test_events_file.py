@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.announced import PhaseSpan, Told
 from ipexlaunch.launch.host_counters import HostReading, Throttling
@@ -22,7 +23,6 @@ from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.kept_runs.event_rows import ROWS_A_LINE
 from ipexlaunch.report.kept_runs.events_file import read_events, write_events
-from ipexlaunch.report.kept_runs.placement_rows import placement_of, placement_row
 
 TIMES = st.floats(0, 1e6)
 IDS = st.frozensets(st.integers(0, 300), max_size=5)
@@ -51,8 +51,8 @@ def told(draw: st.DrawFn) -> Told:
     made = Told()
     at = 0.0
     for name in draw(st.lists(NAMES, max_size=3)):
-        at += draw(st.floats(0.001, 10))
-        made.phases.append(PhaseSpan(name, at, draw(st.one_of(st.none(), st.just(at + 1)))))
+        at += 1 + draw(st.floats(0.001, 10))
+        made.phases.append(PhaseSpan(name, at, at + 1))
     made.facts.update(draw(st.dictionaries(NAMES, st.one_of(st.none(), st.integers(), NAMES), max_size=2)))
     made.invalid += draw(st.lists(NAMES, max_size=2, unique=True))
     durations = st.lists(st.floats(0, 9), min_size=1, max_size=3).map(lambda values: array("d", values))
@@ -204,5 +204,5 @@ def test_what_is_no_record_of_a_run_is_refused_with_the_line(lines: list[str], w
 
 
 def test_a_crowd_of_a_former_version_has_no_owner() -> None:
-    row = placement_row(Placement(cpus=frozenset({0}), threads=1, pinned_threads=0, main_thread_cpus=frozenset({0})))
-    assert placement_of({**row, "crowd": ["0-1", 8]}).crowd == Crowd(frozenset({0, 1}), 8)
+    row = to_plain(Placement(cpus=frozenset({0}), threads=1, pinned_threads=0, main_thread_cpus=frozenset({0})))
+    assert from_plain({**row, "crowd": ["0-1", 8]}, Placement).crowd == Crowd(frozenset({0, 1}), 8)

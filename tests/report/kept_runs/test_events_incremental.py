@@ -9,102 +9,95 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.cli.run.keep_run import RunKeeper
+from ipexlaunch.cli.run.keep_run import EventsObserver
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.announced import Told
-from ipexlaunch.launch.bind import held_to
-from ipexlaunch.launch.hold_place import Hold
-from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.background_writer import WritingThread
 from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.run_events import (
+    DoubtTold,
+    DurationsTold,
+    FactTold,
+    ItemsCounted,
+    NoteAdded,
+    PhaseSeen,
+    RunBegan,
+    RunEvent,
+    RunSignalled,
+    StartGiven,
+    ToldAnew,
+    WorkerExited,
+    WorkerFinished,
+    WorkerInspected,
+    WorkerReady,
+    WorkerStarted,
+)
 from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import UNKNOWN, Samples
-from ipexlaunch.launch.supervise import Means
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.launch.run_so_far import INSPECTIONS_KEPT, RunSoFar, events_of
+from ipexlaunch.launch.samples import Samples
 from ipexlaunch.measure.report import Report, aggregate
-from ipexlaunch.plan import Instance, Request, make_plan
-from ipexlaunch.report.kept_runs.events_file import read_events_so_far, write_events
-from ipexlaunch.report.kept_runs.events_incremental import EventsSoFar
+from ipexlaunch.plan import Instance
+from ipexlaunch.report.kept_runs.events_file import EventLines, read_events_so_far, write_events
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, open_runs
 from ipexlaunch.report.kept_runs.read_run_directory import read_run_directory
-from ipexlaunch.report.kept_runs.run_directory import GrowingEvents, MadeDirectory
 from ipexlaunch.report.kept_runs.run_files import SO_FAR
-from tests.report.kept_runs.test_events_file import PLACEMENTS, records, runs
+from tests.report.kept_runs.test_events_file import NAMES, PLACEMENTS, samples
 from tests.report.page.made_runs import keep_made_run
 
 ROOT = Path(__file__).parents[3]
 
 
-def course(draw: Callable[..., Any]) -> Iterator[Run]:
-    """A run at several moments: lists grow, all else of a worker may have changed, objects are the same ones."""
-    final = draw(runs())
-    samples = [Samples() for _ in final.records]
-    told = [Told() for _ in final.records]
-    looks = [draw(st.lists(PLACEMENTS, max_size=5)) for _ in final.records]
-    moments = draw(st.integers(1, 4))
-    for moment in range(1, moments + 1):
-        part = moment / moments
-        made = []
-        for place, record in enumerate(final.records):
-            if draw(st.integers(0, 3)) == 0:  # what it printed is put aside, because it counts itself
-                samples[place] = Samples()
-            for _ in range(draw(st.integers(0, 3))):
-                samples[place].add(draw(st.floats(0, 1e6)), 1, 0, draw(st.sampled_from((UNKNOWN, 0.5))))
-            changed = draw(records(record.instance.index))
-            if changed.told is not None:
-                told[place].begin_attempt()
-                told[place].phases.extend(changed.told.phases)
-                told[place].facts.update(changed.told.facts)
-                told[place].invalid.append(f"doubt {moment}")
-                told[place].add_durations("first_token", [0.5] * draw(st.integers(1, 2)))
-            seen = looks[place][: round(part * len(looks[place]))]
-            if draw(st.integers(0, 3)) == 0:
-                seen = seen[1:]  # thinned out
-            made.append(
-                replace(
-                    changed,
-                    instance=record.instance,
-                    samples=samples[place],
-                    told=told[place],
-                    placements=tuple(seen),
-                    exit_code=0 if changed.exited is None else changed.exit_code,
-                )
-            )
-        last = moment == moments
-        yield replace(
-            final,
-            records=tuple(made),
-            go=final.go if moment > 1 else None,
-            signal=final.signal if last else None,
-            signalled=final.signalled if last else None,
-            failures=final.failures[: round(part * len(final.failures))],
-            recovered=final.recovered[: round(part * len(final.recovered))],
-            host=final.host[: round(part * len(final.host))],
-            notes=final.notes[: round(part * len(final.notes))],
-            exit_code=0,
-            over=False,
-        )
+INDICES = st.integers(0, 2)
+NEW_EVENTS = st.one_of(
+    st.builds(StartGiven, st.just(3.0)),
+    st.builds(RunSignalled, st.just(4.0), st.just(15)),
+    st.builds(NoteAdded, NAMES),
+    st.builds(WorkerReady, INDICES, st.floats(0, 1e6)),
+    st.builds(WorkerFinished, INDICES, st.floats(0, 1e6)),
+    st.builds(PhaseSeen, INDICES, NAMES, st.floats(0, 1e6)),
+    st.builds(WorkerInspected, INDICES, PLACEMENTS),
+    st.builds(ItemsCounted, INDICES, samples()),
+    st.builds(DurationsTold, INDICES, NAMES, st.lists(st.floats(0, 9), min_size=1)),
+    st.builds(FactTold, INDICES, NAMES, st.one_of(st.none(), st.integers(), NAMES)),
+    st.builds(DoubtTold, INDICES, NAMES),
+    st.builds(ToldAnew, INDICES, st.sampled_from(("worker", "counts", "placements"))),
+    st.builds(
+        WorkerExited,
+        index=INDICES,
+        time=st.floats(0, 1e6),
+        code=st.integers(0, 255),
+        seen=st.booleans(),
+        cpu_s=st.floats(0, 1e6),
+        peak_memory_bytes=st.integers(0, 1 << 50),
+        claimed_rate=st.one_of(st.none(), st.floats(0, 1e6)),
+        log=st.sampled_from(("", "logs/x.log", "logs/\udcff.log")),
+    ),
+)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.data())
-def test_what_was_told_at_several_moments_is_the_run_at_the_last(data: st.DataObject) -> None:
-    events, lines, last = EventsSoFar(), list[str](), None
-    for last in course(data.draw):
-        lines += events.lines(last)
-        back = read_events_so_far(lines, "events")
-        assert [comparable(record) for record in back.records] == [comparable(record) for record in last.records]
-        assert replace(back, records=(), ended=0.0) == replace(last, records=(), ended=0.0)
-    assert last is not None
-    assert list(events.lines(last)) == []
+@given(st.lists(st.lists(NEW_EVENTS, max_size=12), min_size=1, max_size=4))
+def test_what_was_told_at_several_moments_is_the_run_at_the_last(moments: list[list[RunEvent]]) -> None:
+    told, so_far, lines = EventLines(), RunSoFar(), list[str]()
+    begin: list[RunEvent] = [RunBegan(1.0, fed=False)]
+    begin += [WorkerStarted(2.0, 7, replace(RECORD.instance, index=index), None) for index in range(3)]
+    for moment in (begin, *moments):
+        for event in moment:
+            told.add(event)
+            so_far.add(event)
+        lines += told.take()
+        back, run = read_events_so_far(lines, "events"), so_far.run(0.0)
+        assert [comparable(record) for record in back.records] == [comparable(record) for record in run.records]
+        assert replace(back, records=(), ended=0.0) == replace(run, records=(), ended=0.0)
+    assert told.take() == []
 
 
 def comparable(record: WorkerRecord) -> tuple[object, ...]:
@@ -130,8 +123,27 @@ def run_of(*times: float) -> Run:
     )  # fmt: skip
 
 
+def lines_of(run: Run) -> list[str]:
+    told = EventLines()
+    for event in events_of(run):
+        told.add(event)
+    return told.take()
+
+
+def test_a_long_series_of_inspections_stays_short() -> None:
+    so_far = RunSoFar()
+    so_far.add(WorkerStarted(2.0, 7, RECORD.instance, None))
+    cpus = RECORD.instance.cpus
+    placement = Placement(cpus=cpus, threads=1, pinned_threads=1, main_thread_cpus=cpus)
+    for _ in range(10_000):
+        so_far.add(WorkerInspected(RECORD.instance.index, placement))
+    [record] = so_far.run(9.0).records
+    assert len(record.placements) <= INSPECTIONS_KEPT
+    assert sum(placement.looks for placement in record.placements) == 10_000
+
+
 def test_it_ends_with_the_last_that_is_known_and_says_so() -> None:
-    lines = list(EventsSoFar().lines(run_of(21.0, 25.0)))
+    lines = lines_of(run_of(21.0, 25.0))
     back = read_events_so_far(lines, "events")
     assert back.ended == 25.0
     report = aggregate(back)
@@ -140,15 +152,16 @@ def test_it_ends_with_the_last_that_is_known_and_says_so() -> None:
 
 
 def test_a_binding_that_became_known_later_is_told() -> None:
-    events, run = EventsSoFar(), run_of()
-    lines = list(events.lines(run))
+    run, told = run_of(), EventLines()
+    lines = lines_of(run)
     bound = Binding(cpus=frozenset({4}), memory="bind", nodes=frozenset({0}))
-    lines += events.lines(replace(run, records=(replace(run.records[0], binding=bound),)))
+    told.add(WorkerStarted(10.0, 7, RECORD.instance, bound))
+    lines += told.take()[1:]
     assert read_events_so_far(lines, "events").records[0].binding == bound
 
 
 def test_half_a_line_is_left_out_and_anything_else_is_refused() -> None:
-    lines = list(EventsSoFar().lines(run_of(21.0, 25.0)))
+    lines = lines_of(run_of(21.0, 25.0))
     whole = read_events_so_far(lines[:-1], "events")
     for length in range(len(lines[-1]) - 1):
         assert read_events_so_far([*lines[:-1], lines[-1][:length]], "events") == whole
@@ -180,7 +193,7 @@ def test_a_run_whose_report_is_missing_is_computed_again(tmp_path: Path) -> None
     (tmp_path / "run/events.jsonl").unlink()
     with pytest.raises(DocumentError, match="did not come to its end; repeat it: run --replay"):
         open_runs([str(tmp_path / "run")])
-    GrowingEvents(str(tmp_path / "run")).add(replace(run, over=False))
+    Path(tmp_path / "run", SO_FAR).write_text("".join(lines_of(replace(run, over=False))))
     cut = report_in(tmp_path / "run")
     assert (cut.valid, cut.throughput) == (False, whole.throughput)
 
@@ -254,18 +267,12 @@ def test_a_run_that_ends_has_its_events_once(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_does_not_end_the_run(tmp_path: Path) -> None:
-    topology = machine_from_sentence("1s 1n 2c 1t")
-    launch = make_launch(make_plan(topology, Request(ninstances=1)), Job(program="x"), {})
     told: list[str] = []
-    means = Means(
-        hold=held_to, inspect=lambda _: None, glance=lambda _: None, descendants=lambda _: [], oom_kills=lambda: None,
-        tell=told.append,
-    )  # fmt: skip
-    made = MadeDirectory(str(tmp_path / "missing"), Hold(""), was_there=False)
-    note = RunKeeper(made, launch, topology).noting_events(means).note
-    assert note is not None
-    note(run_of(21.0))
+    observer = EventsObserver(str(tmp_path / "missing"), WritingThread("events"), lambda: None, told.append)
+    observer.on_event(RunBegan(1.0, fed=False))
+    observer.write()
     while not told:
         time.sleep(0.01)  # a thread writes them
-    note(run_of(21.0))
+    observer.on_event(StartGiven(2.0))
+    observer.write()
     assert told == [f"the events are not kept any further in {tmp_path}/missing: No such file or directory"]

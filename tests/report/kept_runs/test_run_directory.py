@@ -134,10 +134,10 @@ def test_libraries_are_those_of_the_memory_map(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7/maps").write_text(MAPS)
     libraries = MappedLibraries(str(tmp_path))
-    libraries.look(7)
+    libraries.on_looked(7, waits=True)
     (tmp_path / "7/maps").unlink()
-    libraries.look(7)
-    libraries.look(8)
+    libraries.on_looked(7, waits=True)
+    libraries.on_looked(8, waits=True)
     assert libraries.by_pid == {7: (gomp, torch)}
 
 

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import DocumentError
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.snapshot import Snapshot
-from ipexlaunch.launch.supervise.observer import Watcher
 from ipexlaunch.report.live.status_file import read_status, write_status
 from ipexlaunch.report.live.status_socket.ask import Answer, ask_runs
 from ipexlaunch.report.live.status_socket.paths import directories
@@ -39,7 +39,7 @@ def root(short_path: Path) -> Path:
 
 
 @contextmanager
-def served(watcher: Watcher, snapshot: Snapshot) -> Iterator[None]:
+def served(watcher: Observer, snapshot: Snapshot) -> Iterator[None]:
     """A loop as the supervisor's, in a thread, until the context ends."""
     reader, writer = os.pipe()
 

@@ -9,6 +9,7 @@ import select
 import socket
 from collections.abc import Callable, Mapping
 
+from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.snapshot import Snapshot
 from ipexlaunch.report.live.run_identity import RunIdentity
 from ipexlaunch.report.live.status_file import write_status
@@ -18,14 +19,12 @@ MOST_WAITING = 16
 """Connections that may be half answered; with one more the oldest is dropped."""
 
 
-class StatusSocket:
+class StatusSocket(Observer):
     """The socket of one run, as something that the supervisor's loop waits for.
 
     An epoll instance stands for the listening socket and the connections that do not take their answer at once, so the
     loop waits for one descriptor and is never held up by who asks.
     """
-
-    interval_s: float | None = None
 
     def __init__(
         self,
@@ -111,9 +110,6 @@ class StatusSocket:
                 self._accept(now)
             elif descriptor in self._answers:
                 self._send(descriptor)
-
-    def tick(self, snapshot: Snapshot) -> None:
-        """Nothing: it answers when it is asked."""
 
     def close(self) -> None:
         """Stop listening and remove the socket; a second call does nothing."""
