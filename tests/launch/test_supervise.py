@@ -70,9 +70,9 @@ def run_workers(
     with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
         inspector = Inspector()
         means = Means(
-            hold=hold,
-            inspect=inspector,
-            glance=inspector.glance,
+            bind_thread=hold,
+            read_placement=inspector,
+            read_placement_if_cheap=inspector.glance,
             descendants=descendants,
             oom_kills=count_oom_kills,
             tell=told.append,

@@ -129,9 +129,9 @@ def _run(
     _make_directory_of_logs(options.log_dir)
     inspector = Inspector()
     means = Means(
-        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
-        inspect=inspector,
-        glance=inspector.glance,
+        bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
+        read_placement=inspector,
+        read_placement_if_cheap=inspector.glance,
         descendants=descendants,
         oom_kills=count_oom_kills,
         tell=tell,

@@ -6,14 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.placement.binding import Binding
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.throughput_regex import LineRule
 
-if TYPE_CHECKING:
-    Hold = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
+BindThread = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
 
 LONG_PHASE_S = 5.0
 """What is over sooner is not worth a line."""
@@ -23,11 +21,11 @@ LONG_PHASE_S = 5.0
 class Means:
     """The acts that the supervisor needs from elsewhere, each a function, so that a test can give its own."""
 
-    hold: Hold
+    bind_thread: BindThread
     """Binds the calling thread to (cpus, memory policy, nodes) within a context."""
-    inspect: Callable[[int], Placement | None]
+    read_placement: Callable[[int], Placement | None]
     """Reads back where a process is, whatever it costs; None where it is gone."""
-    glance: Callable[[int], Placement | None]
+    read_placement_if_cheap: Callable[[int], Placement | None]
     """The same within a fixed share of a core; None where it is gone or not due."""
     descendants: Callable[[int], list[int]]
     """The processes below a process."""

@@ -220,7 +220,7 @@ class _Loop:
         self.prepare(place)
         child.started = now
         try:
-            with self.means.hold(instance.cpus, instance.memory, instance.nodes) as child.binding:
+            with self.means.bind_thread(instance.cpus, instance.memory, instance.nodes) as child.binding:
                 children.start(child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
         except OSError as error:
             remedy = remedy_of(error)

@@ -237,7 +237,7 @@ class Crew:
 
     def look_at(self, place: int) -> None:
         """Read back where a worker is that waits for our answer meanwhile, so that nothing moves."""
-        self._look(place, self.means.inspect, waits=True)
+        self._look(place, self.means.read_placement, waits=True)
 
     def look_at_all(self) -> None:
         """Read back where every worker is that runs or never says a word, as far as that may cost."""
@@ -246,7 +246,7 @@ class Crew:
     def glance_at(self, places: Sequence[int]) -> None:
         """Look at these; before their end, because what memory they had at most is not told afterwards."""
         for place in places:
-            self._look(place, self.means.glance, waits=False)
+            self._look(place, self.means.read_placement_if_cheap, waits=False)
 
     def _look(self, place: int, read: Callable[[int], Placement | None], *, waits: bool) -> None:
         process = self.children[place].process

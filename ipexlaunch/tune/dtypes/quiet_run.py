@@ -44,9 +44,9 @@ def run_quietly(
     """
     inspector = Inspector()
     means = Means(
-        hold=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=False),
-        inspect=inspector,
-        glance=inspector.glance,
+        bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=False),
+        read_placement=inspector,
+        read_placement_if_cheap=inspector.glance,
         descendants=descendants,
         oom_kills=count_oom_kills,
         tell=tell,
