@@ -107,8 +107,8 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 job = Job(program=script, arguments=(speeds, source), python=sys.executable)
 adopt_orphans()
 inspector = Inspector()
-means = Means(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance, descendants=descendants,
-              oom_kills=lambda: None, tell=lambda text: print(text, file=sys.stderr))
+means = Means(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+              descendants=descendants, oom_kills=lambda: None, tell=lambda text: print(text, file=sys.stderr))
 feeder = None
 environment = dict(os.environ)
 if queued:

@@ -39,8 +39,8 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 launch = make_launch(plan, Job(program="sh", arguments=("-c", script), kind="executable"), os.environ)
 adopt_orphans()
 inspector = Inspector()
-means = Means(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance, descendants=descendants,
-              oom_kills=count_oom_kills, tell=print)
+means = Means(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+              descendants=descendants, oom_kills=count_oom_kills, tell=print)
 observers = [EventsObserver(folder, WritingThread("events"), lambda: None, print)] if folder else []
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
