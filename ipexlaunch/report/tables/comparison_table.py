@@ -8,7 +8,7 @@ from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.report.live.wording import plain_line
 
-COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
+COMPARED_COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
 
 
 def comparison_table(configurations: Sequence[Configuration], *, width: int = 100, color: bool = False) -> str:
@@ -28,7 +28,7 @@ def comparison_table(configurations: Sequence[Configuration], *, width: int = 10
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in COLUMNS:
+    for name in COMPARED_COLUMNS:
         left = name == "configuration"
         table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold")
     for configuration in configurations:
@@ -39,7 +39,7 @@ def comparison_table(configurations: Sequence[Configuration], *, width: int = 10
 
 
 def row(configuration: Configuration) -> tuple[str, ...]:
-    """The cells of one configuration, in the order of COLUMNS."""
+    """The cells of one configuration, in the order of COMPARED_COLUMNS."""
     left_out = f" (+{configuration.left_out} INVALID)" if configuration.left_out else ""
     return (
         plain_line(configuration.label),

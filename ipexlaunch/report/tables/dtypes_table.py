@@ -9,7 +9,7 @@ from ipexlaunch.machine.wording import wrapped
 from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.choose import Weighed, call_ms, verdict
 
-HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "verdict")
+DTYPES_HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "verdict")
 
 
 def dtypes_table(known: Sequence[Weighed], *, width: int = 100, color: bool = False) -> str:
@@ -20,13 +20,13 @@ def dtypes_table(known: Sequence[Weighed], *, width: int = 100, color: bool = Fa
         width: columns of the terminal.
         color: with ANSI colours.
     """
-    rows = [_row(each, known) for each in known]
-    text = table_text(HEADS, rows, right=("ms a call", "x fp32", "answers"), width=width, color=color)
-    remarks = [line for remark in _remarks(known) for line in wrapped(remark, width)]
+    rows = [_dtype_row(each, known) for each in known]
+    text = table_text(DTYPES_HEADS, rows, right=("ms a call", "x fp32", "answers"), width=width, color=color)
+    remarks = [line for remark in _dtype_remarks(known) for line in wrapped(remark, width)]
     return text + ("\n" + "\n".join(remarks) + "\n" if remarks else "")
 
 
-def _row(each: Weighed, known: Sequence[Weighed]) -> list[str]:
+def _dtype_row(each: Weighed, known: Sequence[Weighed]) -> list[str]:
     measured = each.measurement
     milliseconds = call_ms(each, known)
     took = "" if milliseconds is None else _three_digits(milliseconds)
@@ -50,7 +50,7 @@ def _figures(answers: AnswerSimilarity | None) -> str:
     return ", ".join(filter(None, (agreement, error)))
 
 
-def _remarks(known: Sequence[Weighed]) -> Iterator[str]:
+def _dtype_remarks(known: Sequence[Weighed]) -> Iterator[str]:
     """What the figures are, then why candidates are not what one would hope for, those of one reason together."""
     answers = [each.measurement.answers for each in known if each.measurement and each.measurement.answers]
     if any(each.cosine is not None for each in answers):
