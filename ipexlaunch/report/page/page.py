@@ -17,7 +17,7 @@ from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch
 from ipexlaunch.report.page import charts, time_charts
 from ipexlaunch.report.page.theme import style_variables
 from ipexlaunch.report.page.tuning_charts import course_chart, map_chart
-from ipexlaunch.report.tables.comparison_table import COLUMNS, row
+from ipexlaunch.report.tables.comparison_table import COMPARED_COLUMNS, row
 from ipexlaunch.report.tables.tuning_table import HEADS as SETTING_HEADS
 from ipexlaunch.report.tables.tuning_table import setting_rows
 from ipexlaunch.tune.outcome import Outcome
@@ -116,7 +116,7 @@ def _comparison(configurations: Sequence[Configuration]) -> list[str]:
         f"ratios; they need two runs at least.</p><ul>{names}</ul>"
     )
     return [
-        _card("Comparison", _table(COLUMNS, rows) + told),
+        _card("Comparison", _table(COMPARED_COLUMNS, rows) + told),
         _chart("Scaling", charts.scaling_chart(configurations)),
     ]
 
