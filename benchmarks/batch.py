@@ -87,7 +87,7 @@ worker.finish()
 MANY = """
 import os, sys, json
 from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.output.result_rows import OutputRules
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder

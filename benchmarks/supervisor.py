@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LAUNCHER = """
 import json, os, resource, sys, time
 from ipexlaunch.launch.bind import adopt_orphans, held_to
-from ipexlaunch.launch.count_oom_kills import count_oom_kills
+from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.cli.run.keep_run import EventsObserver

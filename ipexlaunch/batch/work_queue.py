@@ -22,8 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from ipexlaunch.batch.counts import BatchFigures
-from ipexlaunch.batch.items import Batch, DeadLetter, Item
+from ipexlaunch.batch.items import Batch, BatchFigures, DeadLetter, Item
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,11 +15,10 @@ import click
 
 from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder
 from ipexlaunch.batch.feed.open_job import recorded_job
-from ipexlaunch.batch.input.look_at_items import look_at_items
-from ipexlaunch.batch.input.open_items import ItemSource
+from ipexlaunch.batch.input.open_items import ItemSource, look_at_items
 from ipexlaunch.batch.input.threaded_reader import FILE_READ_AHEAD, FirstItems, InputWatcher, ReadApart, first_items
-from ipexlaunch.batch.output.output_rules import OutputRules
-from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.batch.items import BatchProgress
+from ipexlaunch.batch.output.result_rows import OutputRules
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, conclude, open_output
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input, output_rules
@@ -28,9 +27,8 @@ from ipexlaunch.cli.options.check_files import check_overlaps, checked_command, 
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
-from ipexlaunch.cli.run.built_in_workers import built_in_job
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
-from ipexlaunch.cli.run.model_program import model_job, resolved
 from ipexlaunch.cli.run.run_launch import Feeding, run_launch
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import masked

@@ -8,15 +8,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ipexlaunch.batch.counts import BatchSummary, summary_of
 from ipexlaunch.batch.feed import Journal, QueueFeeder
 from ipexlaunch.batch.feed.dead_letters import DEAD
 from ipexlaunch.batch.feed.open_job import open_job, open_pipe, refuse_existing
-from ipexlaunch.batch.output.appended_file import AppendedFile
+from ipexlaunch.batch.items import BatchSummary, summary_of
+from ipexlaunch.batch.output.append_results import AppendedFile, StandardOutput
 from ipexlaunch.batch.output.finalize import finish_output, order_to_pipe
-from ipexlaunch.batch.output.output_rules import STDOUT, OutputRules
 from ipexlaunch.batch.output.parquet_file import require_pyarrow
-from ipexlaunch.batch.output.standard_output import StandardOutput
+from ipexlaunch.batch.output.result_rows import STDOUT, OutputRules
 from ipexlaunch.cli.options.batch_options import BatchOptions
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.write_file import is_stream, open_stream

@@ -13,25 +13,23 @@ from typing import Literal
 import click
 
 from ipexlaunch.cli.options.check_files import FileCheckedCommand
-from ipexlaunch.cli.options.default_python import workers_python
+from ipexlaunch.cli.options.named_files import workers_python
 from ipexlaunch.cli.options.option_types import COUNT, valued
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.doctor import read as doctor
-from ipexlaunch.doctor.finding import SEVERITIES, Evidence, worst_severity
-from ipexlaunch.doctor.findings_text import as_json, print_findings
+from ipexlaunch.doctor.finding import SEVERITIES, Evidence, as_json, print_findings, worst_severity
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryPolicy
 from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.doctor.run_checks import PATHS, examine
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
 from ipexlaunch.launch import bind
-from ipexlaunch.launch.find_libraries import NAMES, interpreter_prefixes, libraries_there
-from ipexlaunch.launch.try_programs import libraries_that_start
+from ipexlaunch.launch.preload_libraries import NAMES, interpreter_prefixes, libraries_that_start, libraries_there
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.probe import probe
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.models.engines.software import PACKAGES
-from ipexlaunch.tune.dtypes.installed_packages import versions_told
+from ipexlaunch.models.engines.expectations import PACKAGES
+from ipexlaunch.tune.dtypes.context import versions_told
 
 EXIT_FINDINGS = 1
 """There are findings at or above --fail-on; 2 stays a bad request."""

@@ -12,23 +12,21 @@ import click
 
 from ipexlaunch.cli.options import JobOptions, made_of
 from ipexlaunch.cli.options.check_files import checked_command
-from ipexlaunch.cli.options.default_python import workers_python
+from ipexlaunch.cli.options.named_files import workers_python
 from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued
 from ipexlaunch.cli.options.plan_options import options_of, plan_of, plan_options
 from ipexlaunch.cli.options.run_options import env_option, run_options
-from ipexlaunch.cli.run.built_in_workers import built_in_job
-from ipexlaunch.cli.run.model_program import task_of
+from ipexlaunch.cli.run.built_in_workers import built_in_job, task_of
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.wording import grouped
 from ipexlaunch.models.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
-from ipexlaunch.models.engines.measuring_job import FEW_LAYERS
-from ipexlaunch.models.engines.measuring_job import SECONDS as MEASURED_S
-from ipexlaunch.models.engines.model_job import TASKS, ModelJob, Task
+from ipexlaunch.models.engines.model_job import FEW_LAYERS, TASKS, ModelJob, Task
+from ipexlaunch.models.engines.model_job import SECONDS as MEASURED_S
 from ipexlaunch.plan import Request
-from ipexlaunch.report.tables.dtypes_table import dtypes_table
+from ipexlaunch.report.tables.tuning_tables import dtypes_table
 from ipexlaunch.tune.dtypes import WORKER, Ground, decide, make_ground, measure_known
 
 DEFAULT_MODEL = "random:bert-base"

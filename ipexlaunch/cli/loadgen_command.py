@@ -10,13 +10,10 @@ from typing import Any
 
 import click
 
-from ipexlaunch.batch.counts import BatchSummary, summary_of
 from ipexlaunch.batch.feed import Answered, FeedRules, QueueFeeder
 from ipexlaunch.batch.input.threaded_reader import InputWatcher, ReadApart
-from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.loadgen import LoadRules, LoadTest
-from ipexlaunch.batch.loadgen.load_test import VERDICT, BeginWhenReady, require_loadgen
-from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.batch.items import BatchProgress, BatchSummary, Item, summary_of
+from ipexlaunch.batch.loadgen import VERDICT, BeginWhenReady, LoadRules, LoadTest, require_loadgen
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_command import model_program
 from ipexlaunch.cli.batch_output import words_of

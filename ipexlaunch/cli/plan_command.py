@@ -25,21 +25,19 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.explain_exclusion import explanation
 from ipexlaunch.machine.pictures.drawing import machine_drawing
 from ipexlaunch.machine.pictures.svg import machine_svg
-from ipexlaunch.machine.pictures.table import machine_table
-from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.pictures.table import machine_table, machine_tree
 from ipexlaunch.machine.probe.capture import save_snapshot
 from ipexlaunch.machine.probe.sources import files_of, open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 from ipexlaunch.plan import Plan, Request
-from ipexlaunch.plan.compare import compare_with_predecessor
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.exports import Workload, export_plan
-from ipexlaunch.plan.notes import notes_on
-from ipexlaunch.plan.numactl import numactl_lines
+from ipexlaunch.plan.export_plan import Workload, export_plan
+from ipexlaunch.plan.export_scripts import numactl_lines
+from ipexlaunch.plan.ipexrun_plan import compare_with_predecessor
+from ipexlaunch.plan.plan import FIRST_PORT
 from ipexlaunch.plan.plan_file import write_plan
-from ipexlaunch.plan.plan_table import plan_table
-from ipexlaunch.plan.templates import FIRST_PORT
+from ipexlaunch.plan.planner import notes_on, plan_table
 
 PICTURES = {"table": machine_table, "tree": machine_tree, "drawing": machine_drawing}
 SOURCE_HELP = (

@@ -11,18 +11,18 @@ import click
 
 from ipexlaunch.cli.options import REPEATED, JobOptions, ScriptOptions, names_of
 from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH, ItemOptions, ResultOptions
-from ipexlaunch.cli.options.check_options import check_options, is_typed
 from ipexlaunch.cli.options.model_options import ModelOptions
 from ipexlaunch.cli.options.named_files import WRITES
+from ipexlaunch.cli.options.option_table import check_options, is_typed
 from ipexlaunch.cli.run.built_in_workers import run_script
 from ipexlaunch.cli.run.make_job import OWN_WORKERS, check_executable, first_of_path, workers_module_path
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import mask_variables, with_secrets
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.launch.job import Job
-from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.describe_host import interpreter_row, kept_variables
-from ipexlaunch.report.kept_runs.run_files import PLAN, RUN
+from ipexlaunch.report.kept_runs.run_directory import PLAN, RUN
+from ipexlaunch.report.kept_runs.run_documents import RecordedRun
 
 SETTLED = names_of(JobOptions, ScriptOptions, ModelOptions, ItemOptions, ResultOptions)
 """What a kept run has decided; another value would be another run."""
@@ -79,7 +79,7 @@ def recorded_values(
 
 def _recorded(kept: str, command: str | None) -> RecordedRun:
     """The command of a kept run, if this one can repeat it."""
-    from ipexlaunch.report.kept_runs.read_run_directory import read_recorded  # pydantic: only kept runs need it
+    from ipexlaunch.report.kept_runs.open_runs import read_recorded  # pydantic: only kept runs need it
 
     recorded = read_recorded(kept)
     wanted, of = f"repeat the run in {kept}", recorded.command
@@ -186,7 +186,7 @@ def tell_changes(kept: str, job: Job) -> None:
         kept: the run directory.
         job: as `job_to_replay` gave it.
     """
-    from ipexlaunch.report.kept_runs.read_run_directory import read_environment  # pydantic: only kept runs need it
+    from ipexlaunch.report.kept_runs.open_runs import read_environment  # pydantic: only kept runs need it
 
     for line in _changes(read_environment(kept), job):
         tell(line)

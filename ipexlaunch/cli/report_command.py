@@ -21,17 +21,13 @@ from ipexlaunch.launch.guard_streams import failed
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.measure.compare_runs import Compared, Configuration, compare
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch, open_runs
-from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.ask_status import Answer, ask_runs
 from ipexlaunch.report.live.sample_usage import UsageSampler
-from ipexlaunch.report.live.status_file import write_top
-from ipexlaunch.report.live.status_socket.ask import Answer, ask_runs
+from ipexlaunch.report.live.status import RunIdentity, Usage, write_top
 from ipexlaunch.report.live.table import lines_wanted, live_table, live_text
-from ipexlaunch.report.live.usage import Usage
-from ipexlaunch.report.page.intervals import scipy_intervals
-from ipexlaunch.report.page.page import page
-from ipexlaunch.report.tables.comparison_table import comparison_table
-from ipexlaunch.report.tables.report_table import report_table
-from ipexlaunch.report.tables.tuning_table import tuning_text
+from ipexlaunch.report.page.page import page, scipy_intervals
+from ipexlaunch.report.tables.report_table import comparison_table, report_table
+from ipexlaunch.report.tables.tuning_tables import tuning_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -14,9 +14,8 @@ from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options, script_options
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
-from ipexlaunch.cli.run.built_in_workers import built_in_job, script_runner
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, script_runner, task_of, text_of
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
-from ipexlaunch.cli.run.model_program import model_job, resolved, task_of, text_of
 from ipexlaunch.cli.run.run_launch import run_launch
 from ipexlaunch.cli.terminal import tell
 

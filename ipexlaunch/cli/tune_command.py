@@ -23,25 +23,23 @@ from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.cli.tune_space import Subject, job_of, launch_of, model_to_tune, program_to_tune, space_from_options
 from ipexlaunch.cli.use_profile import measure_solo
 from ipexlaunch.documents.secret_values import mask_words
+from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.documents.write_file import check_directory, check_writable
 from ipexlaunch.launch.job import Job
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import EXIT_INVALID
 from ipexlaunch.plan.plan_file import write_plan
-from ipexlaunch.report.tables.tuning_table import tuning_text
+from ipexlaunch.report.tables.tuning_tables import tuning_text
 from ipexlaunch.tune.next_step import Rule, brief
-from ipexlaunch.tune.outcome import Outcome, median_rate
 from ipexlaunch.tune.profile import Profile
 from ipexlaunch.tune.profile_store import former_profile, keep_profile, plan_path, profile_path, study_path, write_whole
 from ipexlaunch.tune.run_trial import TrialGround, try_setting
 from ipexlaunch.tune.search import search
 from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.trial import Tried, by_setting
-from ipexlaunch.tune.tuning_file import write_tuning
+from ipexlaunch.tune.trial import Outcome, Tried, by_setting, median_rate, write_tuning
 
 UNWRITABLE = "give a path that can be written"
 

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ipexlaunch.cli.options.model_options import TuneOptions
-from ipexlaunch.cli.run.built_in_workers import built_in_job, script_runner
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, script_runner, text_of
 from ipexlaunch.cli.run.choose_preloads import allocator, usable_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.run.model_program import model_job, resolved, text_of
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.cli.use_profile import BATCH_SIZE, SECONDS, model_key, program_key, with_batch_size
 from ipexlaunch.doctor.preloads import ALLOCATORS
@@ -21,8 +20,7 @@ from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan import make_plan
-from ipexlaunch.tune.space import AS_IS, Setting, Space
-from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.space import AS_IS, Setting, Space, splits_of
 
 WORKER = "ipexlaunch.models.run_model"
 

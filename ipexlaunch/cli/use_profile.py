@@ -16,15 +16,15 @@ import click
 
 from ipexlaunch.cli.options import JobOptions, LaunchOptions, names_of
 from ipexlaunch.cli.options.check_files import check_overlaps
-from ipexlaunch.cli.options.check_options import check_options, is_typed
+from ipexlaunch.cli.options.option_table import check_options, is_typed
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import mask_words
+from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.sources import open_topology
-from ipexlaunch.measure.format_number import format_number
-from ipexlaunch.measure.solo_baseline import Baseline
+from ipexlaunch.measure.validity import Baseline
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
+from ipexlaunch.tune.dtypes.context import identity_of
 from ipexlaunch.tune.profile import Profile, Solo
 from ipexlaunch.tune.profile_store import find_profile, plan_path, profile_path
 from ipexlaunch.tune.run_trial import TrialGround, try_alone

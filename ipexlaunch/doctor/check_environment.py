@@ -15,9 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, LoadedRuntimes, require
 from ipexlaunch.doctor.host_files_read import Unread
-from ipexlaunch.doctor.openmp_affinity import PINNING, collapsing, names_cpus
 from ipexlaunch.doctor.preloads import ALLOCATORS, conflict_of, openmp_family, preloaded_in
-from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, PINNING, collapsing, names_cpus
 from ipexlaunch.machine.wording import counted
 
 SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast,
 
 from ipexlaunch.documents.fields import KEY, LACKING, OMITTED, AsList, Encoded
 from ipexlaunch.documents.text import Document, line_of, nearest, place_of, shortened
-from ipexlaunch.documents.typed_text import ascii_escapes
+from ipexlaunch.documents.visible_text import ascii_escapes
 from ipexlaunch.errors import DocumentError
 
 if TYPE_CHECKING:

@@ -1,7 +1,13 @@
-"""Text from elsewhere as it can stand in a terminal: nothing in it moves the cursor, sets colours or turns letters."""
+"""Text from elsewhere as it can stand in a terminal: nothing in it moves the cursor, sets colours or turns letters.
+
+Text that people typed: its digits as a number, and itself as it can stand in a message.
+
+Numbers as people read them.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -72,3 +78,53 @@ def _visible_value(value: Any) -> Any:
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     return {9: "\\t", 10: "\\n", 13: "\\r"}.get(code) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+BEYOND = 10**18
+"""What stands for every larger number: beyond any limit of ours, and quick to convert, print and multiply."""
+
+LONGEST_QUOTE = 60
+"""Characters of a quoted text; a message is one line."""
+
+
+def whole_number(text: str) -> int | None:
+    """The number that ASCII digits give, at most BEYOND; None for any other text, the empty one too.
+
+    Python itself refuses to convert more than 4,300 digits, and takes digits of every script.
+
+    Args:
+        text: without sign or white space.
+    """
+    if not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0")
+    return BEYOND if len(digits) > 18 else int(digits or "0")
+
+
+def quoted(text: str) -> str:
+    """The text in quotes, with escapes for what cannot be shown, and cut where it is long.
+
+    Args:
+        text: anything.
+    """
+    return ascii_escapes(repr(text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 3] + "..."))
+
+
+def ascii_escapes(text: str) -> str:
+    """The text with bytes that are no text as escapes, so that every stream takes it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def format_number(value: float | None) -> str:
+    """About four significant digits, never an exponent; "-" for what is not known.
+
+    Args:
+        value: the number.
+    """
+    if value is None:
+        return "-"
+    if value >= 1000:
+        return f"{value:.0f}"
+    if 0 < value < 0.01:
+        return f"{value:.{1 - math.floor(math.log10(value))}f}"
+    return f"{value:.{3 if value < 1 else 2 if value < 10 else 1}f}"

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from ipexlaunch.errors import BindError
-from ipexlaunch.launch.placement.binding import Binding
+from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.machine.cpulist import format_list
 
 MODES = {

@@ -10,17 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ipexlaunch.doctor.openmp_affinity import collapsing
 from ipexlaunch.doctor.preloads import library_name, preloaded_in
-from ipexlaunch.doctor.thread_pools import shell_counts
+from ipexlaunch.doctor.thread_pools import collapsing, shell_counts
 from ipexlaunch.documents import secret_values
 from ipexlaunch.documents.fields import in_documents
 from ipexlaunch.errors import RequestError
-from ipexlaunch.launch.process_starters import processes_of, starter_of, unwrapped
+from ipexlaunch.launch.programs import processes_of, starter_of, unwrapped
 from ipexlaunch.plan.devices import cache_variables, device_variables
-from ipexlaunch.plan.numactl import numactl_words
-from ipexlaunch.plan.plan import Instance, Plan
-from ipexlaunch.plan.templates import FIRST_PORT, fill_template, names_in, values_of
+from ipexlaunch.plan.export_scripts import numactl_words
+from ipexlaunch.plan.plan import FIRST_PORT, Instance, Plan, fill_template, names_in, values_of
 
 ProgramKind = Literal["script", "module", "executable"]
 

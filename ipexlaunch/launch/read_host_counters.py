@@ -2,6 +2,8 @@
 
 A reading takes about a millisecond (more with thousands of cpus); readings never take more than LARGEST_SHARE of the
 launcher's time, but for the first and the last.
+
+How many processes the kernel has killed for want of memory since it started.
 """
 
 from __future__ import annotations
@@ -188,3 +190,22 @@ def _sum(numbers: list[int]) -> int | None:
 
 def _mean(khz: list[int]) -> float | None:
     return sum(khz) / len(khz) / 1000 if khz else None
+
+
+def count_oom_kills(proc: str = "/proc") -> int | None:
+    """The kernel's own count; None where it does not tell (before Linux 4.13, or a masked /proc).
+
+    Args:
+        proc: root of procfs; another directory in tests.
+
+    Source: oom_kill in /proc/vmstat (mm/oom_kill.c, __oom_kill_process); it counts every kind, a memory policy's or a
+    cgroup's too.
+    """
+    try:
+        with open(f"{proc}/vmstat", "rb") as file:
+            for line in file:
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+    except OSError:
+        return None
+    return None

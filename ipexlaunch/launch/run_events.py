@@ -8,9 +8,8 @@ from typing import Any, Literal
 from ipexlaunch.documents.fields import OMITTED, AnyFloat, AnyInt, NonNegativeInt, Seconds
 from ipexlaunch.launch.host_counters import HostReading
 from ipexlaunch.launch.lifecycle import Stage
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.placement.placement import Binding, Placement
+from ipexlaunch.launch.run_record import Samples
 from ipexlaunch.plan.plan import Instance
 
 

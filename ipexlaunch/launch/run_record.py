@@ -1,17 +1,151 @@
-"""What the supervisor writes down of each worker while it runs: the raw facts that the report is computed from."""
+"""What a worker has counted, as it comes in: raw facts in columns.
+
+What a worker has told of itself beyond its counts, as it comes in: phases, durations, facts, doubts.
+
+What the supervisor writes down of each worker while it runs: the raw facts that the report is computed from.
+
+How a run stands at one moment: what the live view, `ipexlaunch top` and the metrics show.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.host_counters import HostReading
-from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.lifecycle import Failure, Phase
+from ipexlaunch.launch.placement.placement import Binding, Placement
+from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.plan.plan import Instance
+
+UNKNOWN = float("nan")
+"""A latency that was not reported."""
+
+
+@dataclass(slots=True)
+class Samples:
+    """Every count of one worker, in columns of 8 bytes, so that an hour of ten counts a second is 1 MB."""
+
+    times: array[float] = field(default_factory=lambda: array("d"))
+    """When the items were done, seconds of the monotonic clock."""
+    items: array[int] = field(default_factory=lambda: array("q"))
+    tokens: array[int] = field(default_factory=lambda: array("q"))
+    latencies_s: array[float] = field(default_factory=lambda: array("d"))
+    """How long the call took; NaN where it was not reported."""
+
+    def add(self, time: float, items: int, tokens: int = 0, latency_s: float = UNKNOWN) -> None:
+        """Append one count."""
+        self.times.append(time)
+        self.items.append(items)
+        self.tokens.append(tokens)
+        self.latencies_s.append(latency_s)
+
+    def extend(self, more: Samples) -> None:
+        """Append every count of others."""
+        self.times.extend(more.times)
+        self.items.extend(more.items)
+        self.tokens.extend(more.tokens)
+        self.latencies_s.extend(more.latencies_s)
+
+    def since(self, begin: int) -> Samples:
+        """The counts from the one with this number on."""
+        return Samples(self.times[begin:], self.items[begin:], self.tokens[begin:], self.latencies_s[begin:])
+
+
+@dataclass(slots=True)
+class Tally:
+    """Running totals of samples, so that a look at a long run does not add them all up again."""
+
+    items: int = 0
+    tokens: int = 0
+    seen: int = 0
+    """How many samples are in the totals."""
+
+    def update(self, samples: Samples) -> None:
+        """Add what has come since the last call."""
+        self.items += sum(samples.items[self.seen :])
+        self.tokens += sum(samples.tokens[self.seen :])
+        self.seen = len(samples.items)
+
+
+REASONS_KEPT = 10
+"""Of one worker; more of them say nothing new."""
+
+COUNTED_NOTHING = "counted nothing"
+"""Words of the reason that a rate was asked for and nothing was counted, from whoever gives it."""
+
+MORE_REASONS = "... and more reasons of that worker"
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSpan:
+    """What a worker was busy with before it was ready, and how long; times are seconds of the monotonic clock."""
+
+    name: str
+    begin: float
+    end: float | None = None
+    """None while it lasts."""
+
+
+@dataclass(slots=True)
+class Told:
+    """All of one worker's announcements that are kept."""
+
+    phases: list[PhaseSpan] = field(default_factory=list)
+    """Of the present attempt, in order, one after the other; the last has no end while it lasts."""
+    durations_s: dict[str, array[float]] = field(default_factory=dict)
+    """Kind, such as "first_token", to seconds each."""
+    facts: dict[str, object] = field(default_factory=dict)
+    """Of the present attempt; values are what JSON can hold."""
+    invalid: list[str] = field(default_factory=list)
+    """Why its results must not be believed, each reason once."""
+    sent_items: int = 0
+    """Counted by the present attempt itself, not by children that it forked; it tells its own total at its end."""
+    sent_tokens: int = 0
+
+    def begin_phase(self, name: str, time: float) -> None:
+        """The worker is busy with something else from now on; the same name again changes nothing."""
+        if self.phases and self.phases[-1].end is None and self.phases[-1].name == name:
+            return
+        self.end_phase(time)
+        self.phases.append(PhaseSpan(name, time))
+
+    def end_phase(self, time: float) -> None:
+        """The present phase, if there is one, is over: the worker is ready, or has exited."""
+        if self.phases and self.phases[-1].end is None:
+            last = self.phases[-1]
+            self.phases[-1] = PhaseSpan(last.name, last.begin, max(time, last.begin))
+
+    def phase_seconds(self) -> dict[str, float]:
+        """Seconds of each phase that is over, by name; one that was entered several times has its sum."""
+        seconds: dict[str, float] = {}
+        for span in self.phases:
+            if span.end is not None:
+                seconds[span.name] = seconds.get(span.name, 0.0) + span.end - span.begin
+        return seconds
+
+    def add_durations(self, name: str, values_s: Iterable[float]) -> None:
+        """Append durations of one kind."""
+        self.durations_s.setdefault(name, array("d")).extend(values_s)
+
+    def kept_reason(self, reason: str) -> str:
+        """How a reason is kept; "" where it is not new, or there are enough."""
+        if reason in self.invalid or len(self.invalid) > REASONS_KEPT:
+            return ""
+        return reason if len(self.invalid) < REASONS_KEPT else MORE_REASONS
+
+    def add_invalid(self, reason: str) -> bool:
+        """Keep a reason; False where it is not new, or there are enough."""
+        if kept := self.kept_reason(reason):
+            self.invalid.append(kept)
+        return bool(kept)
+
+    def begin_attempt(self) -> None:
+        """The worker is started again: its phases and facts begin anew; what it counted and doubted stays."""
+        self.sent_items = self.sent_tokens = 0
+        self.phases.clear()
+        self.facts.clear()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +213,59 @@ class Run:
     def saw_end_of(self, record: WorkerRecord) -> bool:
         """Whether a worker's end is known, or is as good as known because the run is over."""
         return self.over or record.exited is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSnapshot:
+    """One worker now."""
+
+    index: int
+    pid: int | None
+    phase: Phase
+    cpus: Ids
+    """Planned."""
+    nodes: Ids
+    """Planned nodes of its memory."""
+    memory: str
+    """Policy as the kernel accepted it."""
+    items: int
+    """Counted so far."""
+    tokens: int
+    rate: float | None
+    """Items per second over the last RATE_WINDOW_S; None before the first count."""
+    local_pages: float | None
+    """Share of local anonymous memory at the last look, 0 to 1."""
+    last_line: str
+    """What it printed last, without its end: a whole line, or what stands after it, such as a progress bar."""
+    exit_code: int | None
+    restarts: int = 0
+    stopped: bool = False
+    """Whether it exited because it was asked to, so that its exit code is no failure of its own."""
+    busy_with: str = ""
+    """What it has announced to be busy with before it is ready, e.g. "compiling"; "" for nothing."""
+    busy_s: float | None = None
+    """For how long."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it exited with a code other than 0 of its own accord, or by a limit that it broke."""
+        return bool(self.exit_code) and not self.stopped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The whole run now."""
+
+    elapsed_s: float
+    """Since the start of the run."""
+    measured_s: float | None
+    """Since the common start; None before it."""
+    rate: float | None
+    """Sum of the workers' present rates, items per second."""
+    failures: tuple[str, ...] = ()
+    """Messages, earliest first."""
+    workers: tuple[WorkerSnapshot, ...]
+
+
+RATE_WINDOW_S = 5.0
+"""Present rates are averages over the last five seconds."""

@@ -4,6 +4,8 @@ Definitions (docs/report.md): the headline is work / makespan from the common st
 scenario has it, or from the first worker's start where each begins as it gets ready (`batch`); the steady rate is the
 work done while every worker was working / that window; the naive sum adds the workers' own rates and is shown only to
 be compared.
+
+Report to JSON (schema ipexlaunch/report/1) and back.
 """
 
 from __future__ import annotations
@@ -12,18 +14,18 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ipexlaunch.batch.counts import BatchSummary
+from ipexlaunch.batch.items import BatchSummary
+from ipexlaunch.documents.codec import dump_json, read_value, to_plain
 from ipexlaunch.documents.fields import LATER, OMITTED
+from ipexlaunch.documents.text import parse_document
 from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
-from ipexlaunch.measure.percentiles import Distribution, distribution
-from ipexlaunch.measure.rates import Rate, Throughput, rate_of, throughput_of, work_began
-from ipexlaunch.measure.solo_baseline import Baseline, Scaling, scaling_of
-from ipexlaunch.measure.validity import reasons_of, warnings_of
+from ipexlaunch.measure.rates import Distribution, Rate, Throughput, distribution, rate_of, throughput_of, work_began
+from ipexlaunch.measure.validity import Baseline, Scaling, reasons_of, scaling_of, warnings_of
 
 EXIT_INVALID = 4
 
@@ -211,3 +213,24 @@ def _facts(record: WorkerRecord) -> dict[str, object]:
 def _worst_share(nodes: frozenset[int], placements: Iterable[Placement]) -> float | None:
     shares = [share for placement in placements if (share := placement.local_share(nodes)) is not None]
     return min(shares, default=None)
+
+
+SCHEMA = "ipexlaunch/report/1"
+
+
+def write_report(report: Report) -> str:
+    """The report as JSON text; `read_report` gives the same value back."""
+    return dump_json({"schema": SCHEMA, **to_plain(report)})
+
+
+def read_report(text: str, source: str) -> Report:
+    """The report that the text holds.
+
+    Args:
+        text: JSON (or YAML).
+        source: the file's name, for messages.
+
+    Raises:
+        DocumentError: it is not such a document; the message names the place.
+    """
+    return read_value(parse_document(text, source, {"report": [1]}), Report, complete=True)

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.models.engines.candidate import REFERENCE
-from ipexlaunch.models.engines.measuring_job import MeasuringJob
+from ipexlaunch.models.engines.model_job import MeasuringJob
 from ipexlaunch.models.run.prepare import import_engine
 from ipexlaunch.models.run.timing import Barrier
 

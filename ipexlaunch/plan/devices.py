@@ -13,8 +13,7 @@ from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import Core, Usable, usable_cores
-from ipexlaunch.plan.cpuset_syntax import read_ids
+from ipexlaunch.plan.cores import Core, Usable, read_ids, usable_cores
 from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.memory import MemoryMap, nearest
 from ipexlaunch.plan.plan import Instance, Plan

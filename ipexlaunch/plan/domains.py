@@ -1,4 +1,10 @@
-"""Domains: what an instance does not cross (an L3, a node, a socket, the machine), and how near they are."""
+"""Domains: what an instance does not cross (an L3, a node, a socket, the machine), and how near they are.
+
+Cutting a domain into slices that share no cache when they need not: nodes, then L3 domains, then L2 clusters.
+
+Rules, at each level: slices get domains of their own while there are enough; else no slice is split while whole
+places are left; else each takes whole domains first, and the remainders go where something is split already.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +16,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology, group_by
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core
+from ipexlaunch.plan.distribute import MemoryCapacity, capacity, cover, spread
 from ipexlaunch.plan.request import Scope
 
 UNKNOWN = -1
@@ -119,3 +126,155 @@ def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[i
             apart = 0 if domains[i].socket == domains[j].socket else 1
             table[i][j] = table[j][i] = (mean * 2 + apart) * 4096 + (j - i)
     return table
+
+
+WITHIN_NODE: tuple[Level, ...] = ("l3", "l2")
+WITHIN_SOCKET: tuple[Level, ...] = ("node", "l3", "l2")
+WITHIN_MACHINE: tuple[Level, ...] = ("socket", "node", "l3", "l2")
+
+NO_LIMIT = MemoryCapacity()
+
+
+def cut(cores: Sequence[Core], sizes: Sequence[int], levels: tuple[Level, ...]) -> list[list[Core]]:
+    """One slice of cores for each size; slices are disjoint, and what is left over is left over.
+
+    Performance and efficiency cores of a hybrid machine are dealt out alike: slices of one size are of one speed.
+
+    Args:
+        cores: the domain's cores, ascending by id.
+        sizes: cores of each slice; their sum is at most the number of cores.
+        levels: what to respect inside the domain, from the largest to the smallest.
+    """
+    fast = [core for core in cores if not core.efficiency]
+    slow = [core for core in cores if core.efficiency]
+    if not fast or not slow:
+        return _cut(cores, list(sizes), levels)
+    shares = _deal_fast(len(fast), sizes)
+    from_fast = _cut(fast, shares, levels)
+    from_slow = _cut(slow, [size - share for size, share in zip(sizes, shares, strict=True)], levels)
+    return [a + b for a, b in zip(from_fast, from_slow, strict=True)]
+
+
+def _deal_fast(fast: int, sizes: Sequence[int]) -> list[int]:
+    """Performance cores of each slice: in proportion to its size, by cumulative rounding, so that they sum up."""
+    total = sum(sizes)
+    used = min(fast, total)
+    shares, given, seen = [], 0, 0
+    for size in sizes:
+        seen += size
+        upto = used * seen // total if total else 0
+        shares.append(upto - given)
+        given = upto
+    return shares
+
+
+def _cut(cores: Sequence[Core], sizes: list[int], levels: tuple[Level, ...]) -> list[list[Core]]:
+    if not levels:
+        slices, at = [], 0
+        for size in sizes:
+            slices.append(list(cores[at : at + size]))
+            at += size
+        return slices
+    bins = group_by(cores, lambda core: place_of(core, levels[0]))
+    if len(bins) == 1 or len(bins) == len(cores):
+        return _cut(cores, sizes, levels[1:])
+    places = sorted(bins.values(), key=lambda inside: (place_of(inside[0], "node"), inside[0].id))
+    takes = assign([len(inside) for inside in places], sizes)
+    slices = [[] for _ in sizes]
+    for at, inside in enumerate(places):
+        here = [i for i, take in enumerate(takes) if take.get(at)]
+        for i, piece in zip(here, _cut(inside, [takes[i][at] for i in here], levels[1:]), strict=True):
+            slices[i].extend(piece)
+    return slices
+
+
+def assign(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, int]]:
+    """For each slice how many cores it takes from which bin.
+
+    Args:
+        bins: cores of each bin.
+        sizes: cores of each slice, their sum at most that of the bins.
+    """
+    wanted = [size for size in sizes if size]
+    if not wanted:
+        return [{} for _ in sizes]
+    if min(wanted) == max(wanted):
+        size = wanted[0]
+        equal = _apart(bins, size, len(wanted)) or _unsplit(bins, size, len(wanted))
+        if equal is not None:
+            following = iter(equal)
+            return [next(following) if wants else {} for wants in sizes]
+    return _whole_first(bins, sizes)
+
+
+def _apart(bins: Sequence[int], size: int, count: int) -> list[dict[int, int]] | None:
+    """Each slice in bins of its own."""
+    if len(bins) < count:
+        return None
+    groups = _neighbours(bins, size, count) or cover(bins, count, size)
+    if groups is None:
+        return None
+    takes = []
+    for group in sorted(sorted(group) for group in groups):
+        take, missing = {}, size
+        for at in sorted(group, key=lambda at: (-min(bins[at], size), at)):
+            take[at] = min(bins[at], missing)
+            missing -= take[at]
+        takes.append({at: amount for at, amount in take.items() if amount})
+    return takes
+
+
+def _neighbours(bins: Sequence[int], size: int, count: int) -> list[list[int]] | None:
+    """Groups of bins that follow each other, where that is enough."""
+    groups: list[list[int]] = []
+    group: list[int] = []
+    total = 0
+    for at, amount in enumerate(bins):
+        if amount >= size:
+            groups.append([at])
+            continue
+        group.append(at)
+        total += amount
+        if total >= size:
+            groups.append(group)
+            group, total = [], 0
+    if len(groups) < count:
+        return None
+    return sorted(groups, key=lambda group: (len(group), group))[:count]
+
+
+def _unsplit(bins: Sequence[int], size: int, count: int) -> list[dict[int, int]] | None:
+    """Several slices in one bin, but none in two."""
+    if capacity(bins, size, NO_LIMIT) < count:
+        return None
+    given = spread(bins, size, count, NO_LIMIT, "scatter")
+    return [{at: size} for at, here in enumerate(given) for _ in range(here)]
+
+
+def _whole_first(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, int]]:
+    """Whole bins first; then remainders, large ones first, where they fit in one piece."""
+    left = list(bins)
+    missing = list(sizes)
+    takes: list[dict[int, int]] = [{} for _ in sizes]
+
+    def take(i: int, at: int, amount: int) -> None:
+        takes[i][at] = takes[i].get(at, 0) + amount
+        left[at] -= amount
+        missing[i] -= amount
+
+    for i in range(len(sizes)):
+        while whole := [at for at, size in enumerate(bins) if left[at] == size and 0 < size <= missing[i]]:
+            at = max(whole, key=lambda at: (bins[at], -at))
+            take(i, at, bins[at])
+    waiting = sorted((i for i in range(len(sizes)) if missing[i]), key=lambda i: (-missing[i], i))
+    for turn, i in enumerate(waiting):
+        free = [at for at, size in enumerate(bins) if left[at] == size >= missing[i]]
+        split = [at for at, size in enumerate(bins) if size > left[at] >= missing[i]]
+        enough = len(free) >= len(waiting) - turn
+        choice = free if free and (enough or not split) else split
+        if choice:
+            take(i, min(choice, key=lambda at: (left[at], at)), missing[i])
+        while missing[i]:
+            at = max(range(len(bins)), key=lambda at: (left[at], -at))
+            take(i, at, min(left[at], missing[i]))
+    return takes

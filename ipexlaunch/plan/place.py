@@ -10,17 +10,22 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.cores import Core, Usable
-from ipexlaunch.plan.cut_domain import WITHIN_MACHINE, WITHIN_NODE, WITHIN_SOCKET, cut
-from ipexlaunch.plan.defaults import default_split
+from ipexlaunch.plan.defaults import default_split, goal_size
 from ipexlaunch.plan.distribute import MemoryCapacity, apportion, capacity, cut_evenly, spread
-from ipexlaunch.plan.domains import Domain, Level, describe_sizes, domains_of
-from ipexlaunch.plan.goals import goal_size
+from ipexlaunch.plan.domains import (
+    WITHIN_MACHINE,
+    WITHIN_NODE,
+    WITHIN_SOCKET,
+    Domain,
+    Level,
+    cut,
+    describe_sizes,
+    domains_of,
+)
 from ipexlaunch.plan.groups import parse_group, place_groups
-from ipexlaunch.plan.layout import Layout
-from ipexlaunch.plan.limits import memory_allowed
-from ipexlaunch.plan.memory import MemoryMap, memory_suffices
+from ipexlaunch.plan.layout import Layout, memory_allowed
+from ipexlaunch.plan.memory import MemoryMap, format_bytes, memory_suffices
 from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
-from ipexlaunch.plan.sizes import format_bytes
 
 LEVELS: dict[Scope, tuple[Level, ...]] = {
     "l3": WITHIN_NODE,

@@ -13,10 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.tune.memory_fits import fits, running_settings
-from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.splits import Split
-from ipexlaunch.tune.successive_rounds import Standing, rounds_of, standings
+from ipexlaunch.tune.space import Setting, Space, Split
+from ipexlaunch.tune.successive_rounds import Standing, fits, rounds_of, running_settings, standings
 from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, estimates, failed_settings, lasted, log_rate
 
 

@@ -12,8 +12,7 @@ from ipexlaunch.errors import IpexLaunchError, LaunchError, RequestError
 from ipexlaunch.models.user_directory import distrust, user_directory
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan_file import write_plan
-from ipexlaunch.tune.profile import Profile
-from ipexlaunch.tune.profile_file import read_profile, write_profile
+from ipexlaunch.tune.profile import Profile, read_profile, write_profile
 
 
 def profile_path(environment: Mapping[str, str], topology: str, program: str) -> str:

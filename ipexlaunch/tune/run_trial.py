@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.errors import BindError
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.throughput_regex import LineRule
-from ipexlaunch.measure.format_number import format_number
 from ipexlaunch.measure.report import Report, aggregate
-from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
+from ipexlaunch.measure.validity import Baseline, baseline_of
 from ipexlaunch.tune.dtypes.quiet_run import last_words, run_quietly
 from ipexlaunch.tune.next_step import Measure
 from ipexlaunch.tune.space import Setting

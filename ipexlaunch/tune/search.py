@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.tune.memory_fits import fits
 from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, next_step
 from ipexlaunch.tune.optuna_study import OptunaStudy
 from ipexlaunch.tune.space import Setting, Space
+from ipexlaunch.tune.successive_rounds import fits
 from ipexlaunch.tune.trial import Tried
 
 

@@ -1,14 +1,21 @@
-"""What was tried: one row for each run, and what the rows say of a setting."""
+"""What was tried: one row for each run, and what the rows say of a setting.
+
+What came of a search: every run of it, the pick, and why it ended.
+
+Outcome of a search to and from JSON (schema ipexlaunch/tuning/1).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Annotated
 
-from ipexlaunch.documents.fields import Bounds, NonNegativeInt
+from ipexlaunch.documents.codec import dump_json, read_value, to_plain
+from ipexlaunch.documents.fields import LATER, Bounds, NonNegativeInt
+from ipexlaunch.documents.text import parse_document, problem_at
 from ipexlaunch.measure.rates import Rate
 from ipexlaunch.tune.space import Setting
 
@@ -79,3 +86,65 @@ def log_rate(run: Tried) -> float:
 def lasted(history: Iterable[Tried]) -> float:
     """Seconds that all runs took."""
     return sum(run.cost_s for run in history)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A search that is over, or was interrupted."""
+
+    best: Setting | None
+    """The pick; None where nothing ran."""
+    why: str
+    """It ended."""
+    settings: int
+    """That might have been tried."""
+    runs: tuple[Tried, ...]
+    """In their order."""
+    left_out: tuple[str, ...] = field(default=(), metadata=LATER)
+    """Engines and dtypes that could not be tried at all, and why, a line for each reason."""
+
+    @property
+    def rate(self) -> float | None:
+        """Items per second of the pick; None where nothing ran."""
+        return None if self.best is None else median_rate(by_setting(self.runs)[self.best])
+
+
+def median_rate(runs: Sequence[Tried]) -> float:
+    """Items per second of a setting: the median of its longest runs.
+
+    Args:
+        runs: of the setting; one at least.
+    """
+    longest = max(run.seconds for run in runs)
+    return median(run.rate or 0.0 for run in runs if run.seconds == longest)
+
+
+KIND = "tuning"
+VERSIONS = (1,)
+SCHEMA = f"ipexlaunch/{KIND}/{VERSIONS[-1]}"
+
+
+def write_tuning(outcome: Outcome) -> str:
+    """The outcome as JSON text; `read_tuning` gives the same value back."""
+    data = to_plain(outcome)
+    return dump_json({"schema": SCHEMA, "best": data.pop("best"), "rate": outcome.rate, **data})
+
+
+def read_tuning(text: str, source: str) -> Outcome:
+    """The outcome that the text holds.
+
+    Args:
+        text: JSON or YAML.
+        source: the file's name, for messages.
+
+    Raises:
+        DocumentError: it is not such a document; the message names the line and the place.
+    """
+    document = parse_document(text, source, {KIND: VERSIONS})
+    told = {key: value for key, value in document.data.items() if key != "rate"}  # it follows from the runs
+    outcome = read_value(replace(document, data=told), Outcome, complete=True)
+    if outcome.best is not None and not any(run.setting == outcome.best for run in outcome.runs):
+        raise problem_at(document, ("best",), "no run has this setting", "")
+    if outcome.best is not None and outcome.best not in usable(outcome.runs):
+        raise problem_at(document, ("best",), "a run of this setting does not count", "")
+    return outcome

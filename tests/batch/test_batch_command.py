@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.measure.report_file import read_report
+from ipexlaunch.measure.report import read_report
 from tests.batch.check_results import problems_of, rows_of
 
 pytestmark = pytest.mark.process

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.measure.report_file import read_report, write_report
+from ipexlaunch.measure.report import read_report, write_report
 from tests.batch.check_results import rows_of
 from tests.batch.test_batch_command import COUNT, ROOT, rows_are_written, wait_until
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_files import InputFile
 from ipexlaunch.batch.input.input_rules import InputRules
 from ipexlaunch.batch.input.open_items import ItemSource
-from ipexlaunch.batch.progress import BatchProgress
-from ipexlaunch.machine.text_table import rendered
-from ipexlaunch.report.live.progress_bar import batch_bar, batch_words
+from ipexlaunch.batch.items import BatchProgress
+from ipexlaunch.machine.wording import rendered
+from ipexlaunch.report.live.cells import batch_bar, batch_words
 from tests.batch.test_batch_command import COUNT, DOUBLE, write_input
 from tests.report.live.snapshots import run_of, worker
 from tests.report.live.test_real_runs import Terminal

@@ -19,10 +19,9 @@ from ipexlaunch.batch.feed.commit_log import Uncommitted
 from ipexlaunch.batch.feed.open_job import FORMER, open_job
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.batch.ledger import Ledger
-from ipexlaunch.batch.output.output_rules import OutputRules
-from ipexlaunch.batch.output.result_rows import encode_rows
+from ipexlaunch.batch.output.result_rows import OutputRules, encode_rows
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.supervise.interfaces import Count
 from tests.batch.check_results import rows_of
 
 JOB: dict[str, object] = {"input": {"bytes": 12}, "program": {"name": "p.py", "sha256": "1"}}

@@ -14,10 +14,10 @@ from ipexlaunch.batch.feed.commits import HINT
 from ipexlaunch.batch.feed.fault_limits import Patience
 from ipexlaunch.batch.items import Item
 from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Progress
-from ipexlaunch.batch.output.appended_file import WriteError
+from ipexlaunch.batch.output.append_results import WriteError
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.launch.supervise.feeder_protocol import Count, FeederCommand, Kill, Notice, Send
+from ipexlaunch.launch.supervise.interfaces import Count, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import Said
 from ipexlaunch.launch.wait_for_disk import DiskThread, HungDiskError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.measure.report_file import read_report
+from ipexlaunch.measure.report import read_report
 from tests.batch.test_batch_command import COUNT, ROOT
 
 pytestmark = pytest.mark.process

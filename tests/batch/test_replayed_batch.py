@@ -17,7 +17,7 @@ from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
 from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 from ipexlaunch.cli.replay import SETTLED
 from ipexlaunch.cli.run_command import run_command as run
-from ipexlaunch.report.kept_runs.read_run_directory import read_recorded, read_run_directory
+from ipexlaunch.report.kept_runs.open_runs import read_recorded, read_run_directory
 from tests.batch.check_results import problems_of
 from tests.batch.test_batch_command import DOUBLE, ROOT, doubled, write_input
 

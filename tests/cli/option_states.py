@@ -20,18 +20,17 @@ from ipexlaunch.cli.main import ipexlaunch, main
 from ipexlaunch.cli.options import JobOptions, LaunchOptions, RunOptions
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input, output_rules
 from ipexlaunch.cli.options.batch_options import BatchOptions, FedOptions, LoadgenOptions
-from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.options.model_options import BenchOptions, ModelOptions, TuneOptions
 from ipexlaunch.cli.options.named_files import written_files
+from ipexlaunch.cli.options.option_table import check_options
 from ipexlaunch.cli.options.option_types import Number
 from ipexlaunch.cli.options.plan_options import options_of as made_options
 from ipexlaunch.cli.options.plan_options import plan_of
-from ipexlaunch.cli.run.built_in_workers import asked_of_scripts
+from ipexlaunch.cli.run.built_in_workers import asked_of_scripts, form_from_options, model_job, text_of
 from ipexlaunch.cli.run.choose_preloads import asked_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, variables_of
-from ipexlaunch.cli.run.model_program import form_from_options, model_job, text_of
-from ipexlaunch.cli.run.open_views import log_directory
 from ipexlaunch.cli.run.run_launch import limits_from_options
+from ipexlaunch.cli.run.watch_run import log_directory
 from ipexlaunch.cli.tune_command import _limits, rule_of
 from ipexlaunch.launch.job import Job, shell_line
 from ipexlaunch.machine.topology import Topology

@@ -9,8 +9,7 @@ import pytest
 
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
-from ipexlaunch.cli.options.check_options import check_options
-from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule
+from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule, check_options
 from tests.cli.option_states import options_of, parsed, words_for
 
 

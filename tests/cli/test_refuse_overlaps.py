@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.cli.options.refuse_overlaps import refuse_overlaps
+from ipexlaunch.cli.options.check_files import refuse_overlaps
 from ipexlaunch.errors import RequestError
 
 

@@ -11,8 +11,7 @@ import pytest
 from ipexlaunch.doctor.host_facts import CachedFile
 from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.read import read_cached_file
-from ipexlaunch.doctor.read.cached_pages import PART_BYTES, PARTS, is_told
-from ipexlaunch.doctor.read.system_calls import ask_for_amx, mapped
+from ipexlaunch.doctor.read.system_calls import PART_BYTES, PARTS, ask_for_amx, is_told, mapped
 
 PAGE = mmap.PAGESIZE
 

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from ipexlaunch.cli.doctor_command import gather_facts
-from ipexlaunch.doctor.finding import SEVERITIES
-from ipexlaunch.doctor.findings_text import print_findings
+from ipexlaunch.doctor.finding import SEVERITIES, print_findings
 from ipexlaunch.doctor.run_checks import CHECKS, examine
 from ipexlaunch.launch import bind
 from tests.doctor.hosts import HEALTHY, STATUS, facts, machine

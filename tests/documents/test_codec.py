@@ -229,7 +229,7 @@ def test_unknown_keys_can_be_passed_over() -> None:
 def test_pydantic_and_yaml_are_loaded_when_something_is_read() -> None:
     program = (
         "import sys; from ipexlaunch.documents.codec import dump_json, to_plain\n"
-        "from ipexlaunch.measure.report_file import read_report\n"
+        "from ipexlaunch.measure.report import read_report\n"
         "from ipexlaunch.plan import Plan\n"
         "dump_json(to_plain(Plan(topology='', instances=())))\n"
         "print({'pydantic', 'pydantic_core', 'yaml'} & set(sys.modules))"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.documents.strict_json import DEEPEST, read_json, read_message
+from ipexlaunch.documents.read_text import DEEPEST, read_json, read_message
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES: st.SearchStrategy[Any] = st.recursive(

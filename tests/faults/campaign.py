@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipexlaunch.cli import EXIT_UNSHOWN
-from ipexlaunch.measure.report_file import read_report
+from ipexlaunch.measure.report import read_report
 from tests.batch.hanging_disk import HangingDisk, hanging_disk, has_ended
 from tests.faults.programs import DAEMONS, HIDDEN, MANY, STUBBORN, WORKER
 

@@ -43,8 +43,8 @@ MANY = """
 import os, sys
 sys.path.insert(0, os.environ["ROOT"])
 from ipexlaunch.launch.bind import adopt_orphans, held_to
-from ipexlaunch.launch.count_oom_kills import count_oom_kills
-from ipexlaunch.measure.report_file import write_report
+from ipexlaunch.launch.read_host_counters import count_oom_kills
+from ipexlaunch.measure.report import write_report
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.job import Job, make_launch

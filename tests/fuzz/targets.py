@@ -15,28 +15,26 @@ import yaml
 
 from ipexlaunch.cli.main import main
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.launch.announced import Told
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Samples, Told
 from ipexlaunch.launch.supervise.message_protocol import read_messages
 from ipexlaunch.launch.throughput_regex import read_rule
 from ipexlaunch.machine.cpulist import parse_list
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.measure.compare_runs import Compared, compare
-from ipexlaunch.measure.report import aggregate
-from ipexlaunch.measure.report_file import read_report, write_report
+from ipexlaunch.measure.report import aggregate, read_report, write_report
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.cpuset_syntax import read_ids
+from ipexlaunch.plan.cores import read_ids
+from ipexlaunch.plan.memory import parse_bytes
 from ipexlaunch.plan.plan_file import read_checked_plan, write_plan
-from ipexlaunch.plan.sizes import parse_bytes
-from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
 from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far
-from ipexlaunch.report.kept_runs.read_run_directory import read_run_directory
-from ipexlaunch.report.live.status_file import read_status, write_status
+from ipexlaunch.report.kept_runs.open_runs import read_run_directory
+from ipexlaunch.report.kept_runs.run_documents import read_recorded_run, write_recorded_run
+from ipexlaunch.report.live.status import read_status, write_status
 from ipexlaunch.report.live.table import live_text
 from ipexlaunch.report.tables.report_table import report_table
-from ipexlaunch.report.tables.tuning_table import tuning_text
-from ipexlaunch.tune.profile_file import read_profile, write_profile
-from ipexlaunch.tune.tuning_file import read_tuning, write_tuning
+from ipexlaunch.report.tables.tuning_tables import tuning_text
+from ipexlaunch.tune.profile import read_profile, write_profile
+from ipexlaunch.tune.trial import read_tuning, write_tuning
 from tests.fuzz.mutate import TOKENS, VALUES, mutated_data, mutated_text
 from tests.machine.probe.fuzz import KINDS as MACHINE_KINDS
 from tests.report.live.snapshots import IDENTITY, run_of, worker

@@ -1,6 +1,6 @@
 """What a worker tells of itself, kept: phases end with the next one, reasons are kept once."""
 
-from ipexlaunch.launch.announced import MORE_REASONS, REASONS_KEPT, PhaseSpan, Told
+from ipexlaunch.launch.run_record import MORE_REASONS, REASONS_KEPT, PhaseSpan, Told
 
 
 def test_a_phase_ends_with_the_next_and_the_last_with_what_ends_it() -> None:

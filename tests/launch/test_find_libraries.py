@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.find_libraries import _directories, interpreter_prefixes, libraries_there
+from ipexlaunch.launch.preload_libraries import _directories, interpreter_prefixes, libraries_there
 
 ELF_HEAD = Path("/proc/self/exe").read_bytes()[:64]
 

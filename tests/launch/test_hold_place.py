@@ -17,7 +17,7 @@ import pytest
 
 from ipexlaunch.errors import HeldError
 from ipexlaunch.launch.hold_place import hold_place
-from ipexlaunch.report.kept_runs.run_files import RUN
+from ipexlaunch.report.kept_runs.run_directory import RUN
 
 ROOT = Path(__file__).parents[2]
 SLOW = "import time\nfrom ipexlaunch import worker\nworker.ready()\nworker.count()\ntime.sleep(60)\n"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import IOMP_AFFINITY, Job, make_launch, shell_line
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.plan.templates import fill_template
+from ipexlaunch.plan.plan import fill_template
 
 
 def plan(*cpus: set[int], memory: str = "bind") -> Plan:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ipexlaunch.launch.exit_status import describe_exit
 from ipexlaunch.launch.lifecycle import Command, Event, Limits, State, begin, exit_code, next_deadline, step
+from ipexlaunch.launch.programs import describe_exit
 
 
 def ready(index: int, time: float) -> Event:

@@ -1,6 +1,6 @@
 """When a phase that lasts is worth a line, as histories."""
 
-from ipexlaunch.launch.supervise.long_phases import LongPhases
+from ipexlaunch.launch.supervise.handle_messages import LongPhases
 
 
 def lines(*busy: tuple[int, str, float], until: float) -> list[tuple[float, str]]:

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.launch.announced import Told
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Samples, Told
 from ipexlaunch.launch.supervise.message_protocol import LONGEST_MESSAGE_BYTES, LONGEST_REASON, Said, read_messages
-from ipexlaunch.launch.supervise.read_output import Listener
+from ipexlaunch.launch.supervise.selector import Listener
 from ipexlaunch.launch.supervise.worker_process import Child
 
 

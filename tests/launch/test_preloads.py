@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.doctor.preloads import ALLOCATORS, DIES_EARLY_S, conflict_of, doubt_of_death, kinds_in
-from ipexlaunch.launch.find_libraries import libraries_there
-from ipexlaunch.launch.try_programs import why_not
+from ipexlaunch.launch.preload_libraries import libraries_there, why_not
 from tests.cli.test_run_command import ipexlaunch
 
 ELF_HEAD = Path("/proc/self/exe").read_bytes()[:64]

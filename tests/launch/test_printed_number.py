@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.launch.printed_number import read_number
-from ipexlaunch.launch.throughput_regex import Doubt, Finding, read_rule
+from ipexlaunch.launch.throughput_regex import Doubt, Finding, read_number, read_rule
 
 WHOLE = [
     ("1000", 1000), ("1,234", 1234), ("1.234", 1234), ("12,345,678", 12345678), ("12.345.678", 12345678),

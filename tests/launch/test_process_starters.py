@@ -3,7 +3,7 @@
 import pytest
 
 from ipexlaunch.launch.job import Job, make_launch
-from ipexlaunch.launch.process_starters import processes_of, starter_of
+from ipexlaunch.launch.programs import processes_of, starter_of
 from tests.launch.test_job import plan
 
 

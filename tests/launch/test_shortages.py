@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.shortages import remedy_of
+from ipexlaunch.launch.programs import remedy_of
 
 pytestmark = pytest.mark.process
 

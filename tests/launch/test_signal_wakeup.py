@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from ipexlaunch.launch.supervise.signal_wakeup import Wakeup, signals_put_off
+from ipexlaunch.launch.supervise.selector import Wakeup, signals_put_off
 
 
 @pytest.mark.parametrize("is_looked_for", [False, True])

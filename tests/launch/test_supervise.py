@@ -15,21 +15,19 @@ from typing import Any
 import pytest
 
 from ipexlaunch.launch.bind import held_to
-from ipexlaunch.launch.count_oom_kills import count_oom_kills
 from ipexlaunch.launch.job import Job, Worker, make_launch
 from ipexlaunch.launch.lifecycle import Event, Limits, begin, step
-from ipexlaunch.launch.observer import Observer
-from ipexlaunch.launch.placement.binding import Binding
 from ipexlaunch.launch.placement.inspect_workers import Inspector
+from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.launch.placement.read_threads import descendants
-from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.read_host_counters import count_oom_kills
+from ipexlaunch.launch.run_record import Run, Snapshot
+from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import Means, Showing, supervise
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances
 from ipexlaunch.launch.supervise.worker_process import Child
 from ipexlaunch.launch.throughput_regex import read_rule
-from ipexlaunch.measure.report import aggregate
-from ipexlaunch.measure.report_file import read_report
+from ipexlaunch.measure.report import aggregate, read_report
 from ipexlaunch.plan import Instance, Plan, Request
 
 pytestmark = pytest.mark.process

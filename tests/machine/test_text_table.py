@@ -7,7 +7,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipexlaunch.machine.text_table import table_text
+from ipexlaunch.machine.wording import table_text
 
 CELLS = st.text(alphabet="ab0,-", max_size=8)
 

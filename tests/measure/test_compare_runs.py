@@ -12,8 +12,8 @@ import pytest
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.measure.compare_runs import Compared, Intervals, compare
 from ipexlaunch.measure.report import Report, aggregate
-from ipexlaunch.measure.solo_baseline import Baseline
-from ipexlaunch.report.tables.comparison_table import comparison_table
+from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.report.tables.report_table import comparison_table
 from tests.report.page.made_runs import made_run
 
 MACHINE = machine_from_sentence("1s 2n 8c 1t")
@@ -92,7 +92,7 @@ def test_efficiency_and_the_rate_alone_are_medians_of_those_measured() -> None:
 
 def test_scipys_intervals_are_those_of_the_textbook() -> None:
     pytest.importorskip("scipy")
-    from ipexlaunch.report.page.intervals import scipy_intervals
+    from ipexlaunch.report.page.page import scipy_intervals
 
     intervals = scipy_intervals()
     assert intervals is not None

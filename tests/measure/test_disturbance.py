@@ -22,13 +22,11 @@ from ipexlaunch.launch.host_counters import (
     throttling_in,
 )
 from ipexlaunch.launch.read_host_counters import HostWatch
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.machine.topology import Limit, Topology
 from ipexlaunch.measure.disturbance import Disturbance, disturbance_of, judge
-from ipexlaunch.measure.report import aggregate
-from ipexlaunch.measure.report_file import read_report, write_report
+from ipexlaunch.measure.report import aggregate, read_report, write_report
 from ipexlaunch.plan import Instance
 
 STAT = """\

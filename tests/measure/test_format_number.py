@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.measure.format_number import format_number
+from ipexlaunch.documents.visible_text import format_number
 
 
 @pytest.mark.parametrize(

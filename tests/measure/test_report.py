@@ -7,15 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
-from ipexlaunch.measure.percentiles import Distribution, percentile
-from ipexlaunch.measure.report import EXIT_INVALID, Report, aggregate
-from ipexlaunch.measure.report_file import read_report, write_report
+from ipexlaunch.launch.placement.placement import Binding, Placement
+from ipexlaunch.launch.run_record import Run, Samples, Told, WorkerRecord
+from ipexlaunch.measure.rates import Distribution, percentile
+from ipexlaunch.measure.report import EXIT_INVALID, Report, aggregate, read_report, write_report
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.tables.report_table import report_table
 

@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
 from ipexlaunch.measure.rates import items_by_time
-from ipexlaunch.measure.report import aggregate
-from ipexlaunch.measure.report_file import read_report, write_report
-from ipexlaunch.measure.solo_baseline import baseline_of, scaling_of
+from ipexlaunch.measure.report import aggregate, read_report, write_report
+from ipexlaunch.measure.validity import baseline_of, scaling_of
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.tables.report_table import report_table
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.notes import notes_on
+from ipexlaunch.plan.planner import notes_on
 
 HERE = Path(__file__).with_name("naive")
 VARIABLE = "IPEXLAUNCH_TOPOLOGIES"

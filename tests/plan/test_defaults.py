@@ -14,7 +14,7 @@ from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Limit, Node, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.notes import notes_on
+from ipexlaunch.plan.planner import notes_on
 from tests.plan.machines import GIB, machine
 
 

@@ -16,8 +16,8 @@ from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.exports import Workload, export_plan
-from ipexlaunch.plan.numactl import numactl_lines
+from ipexlaunch.plan.export_plan import Workload, export_plan
+from ipexlaunch.plan.export_scripts import numactl_lines
 from ipexlaunch.plan.plan_file import PlanFileError, read_checked_plan, read_plan, write_plan
 
 

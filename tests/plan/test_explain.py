@@ -14,8 +14,8 @@ from ipexlaunch.machine.cpulist import parse_list
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.compare import compare_with_predecessor
 from ipexlaunch.plan.explain import explain_plan
+from ipexlaunch.plan.ipexrun_plan import compare_with_predecessor
 from tests.plan.machines import GIB, SHAPES, machine
 from tests.plan.requests import requests
 from tests.strategies import topologies

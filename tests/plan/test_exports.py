@@ -15,10 +15,10 @@ import yaml
 from ipexlaunch.cli import plan_command
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.probe.read_machine import probe
+from ipexlaunch.machine.probe.sources import probe
 from ipexlaunch.plan import Plan, Request, make_plan
-from ipexlaunch.plan.exports import EXPORTS, Workload, export_plan
-from ipexlaunch.plan.numactl import numactl_lines, numactl_words
+from ipexlaunch.plan.export_plan import EXPORTS, Workload, export_plan
+from ipexlaunch.plan.export_scripts import numactl_lines, numactl_words
 from tests.plan.machines import machine
 from tests.plan.slurm import cluster
 

@@ -8,8 +8,7 @@ import random
 import pytest
 
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.distribute import cover
-from ipexlaunch.plan.nearest_groups import nearest_groups
+from ipexlaunch.plan.distribute import cover, nearest_groups
 from tests.plan.machines import machine
 
 

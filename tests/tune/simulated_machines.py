@@ -16,8 +16,7 @@ from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Instance, Request
 from ipexlaunch.tune.next_step import Measure
-from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.space import Setting, Space, splits_of
 from ipexlaunch.tune.trial import Tried
 
 GB = 1e9

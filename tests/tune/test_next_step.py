@@ -9,10 +9,9 @@ import pytest
 from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
-from ipexlaunch.tune.memory_fits import fits
 from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, brief, next_step, pick, starting_settings
-from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.space import Setting, Space, splits_of
+from ipexlaunch.tune.successive_rounds import fits
 from ipexlaunch.tune.trial import EXPLORING, Tried
 
 MACHINE = machine_from_sentence("2s 1n 4c 1t 16GiB")

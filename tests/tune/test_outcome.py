@@ -11,14 +11,11 @@ from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.plan_file import read_plan
-from ipexlaunch.report.tables.tuning_table import tuning_text
-from ipexlaunch.tune.outcome import Outcome
-from ipexlaunch.tune.profile import Profile, Solo
-from ipexlaunch.tune.profile_file import read_profile, write_profile
+from ipexlaunch.report.tables.tuning_tables import tuning_text
+from ipexlaunch.tune.profile import Profile, Solo, read_profile, write_profile
 from ipexlaunch.tune.profile_store import find_profile, keep_profile, plan_path, profile_path, study_path
 from ipexlaunch.tune.space import Setting
-from ipexlaunch.tune.trial import Tried
-from ipexlaunch.tune.tuning_file import read_tuning, write_tuning
+from ipexlaunch.tune.trial import Outcome, Tried, read_tuning, write_tuning
 
 BEST, NEXT, BRIEF, BAD = (Setting(split=name, batch_size=8) for name in ("4x2", "2x4", "1x8", "8x1"))
 HISTORY = [

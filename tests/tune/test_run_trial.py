@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import BindError
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.job import Job, Launch, make_launch
 from ipexlaunch.launch.lifecycle import Failure, Limits
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Run, Samples, Told, WorkerRecord
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request, make_plan

@@ -11,8 +11,7 @@ import pytest
 from ipexlaunch.cli.use_profile import baseline_of_profile, measure_solo, same_arguments
 from ipexlaunch.launch.job import Job, Launch, make_launch
 from ipexlaunch.launch.lifecycle import Limits
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.models.engines.candidate import floating
 from ipexlaunch.models.engines.model_job import ModelJob

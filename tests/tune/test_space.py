@@ -7,8 +7,7 @@ from dataclasses import replace
 from ipexlaunch.documents.codec import to_plain
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
-from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.space import Setting, Space, splits_of
 
 MACHINE = machine_from_sentence("2s 1n 4c 2t")
 SPACE = Space(

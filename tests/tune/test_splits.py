@@ -9,7 +9,7 @@ from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, check_plan
-from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.space import splits_of
 from tests.strategies import topologies
 
 

@@ -12,8 +12,7 @@ from ipexlaunch.errors import LaunchError
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.plan import Request
 from ipexlaunch.tune.optuna_study import open_study
-from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.splits import splits_of
+from ipexlaunch.tune.space import Setting, Space, splits_of
 from ipexlaunch.tune.trial import Tried
 
 SPACE = Space(splits=splits_of(machine_from_sentence("2s 1n 4c 1t"), Request()), batch_sizes=(1, 8, 64))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch import worker
-from ipexlaunch.launch.try_programs import python_version
+from ipexlaunch.launch.preload_libraries import python_version
 
 OLD_ENOUGH = (3, 6)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.announced import Told
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Samples, Told
 from ipexlaunch.launch.supervise.message_protocol import read_messages
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Protocol
 from ipexlaunch.batch.items import DeadLetter
 from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Letters, Progress, WithoutLedger
 from ipexlaunch.batch.output.result_rows import encode_dead
-from ipexlaunch.launch.supervise.feeder_protocol import Count
+from ipexlaunch.launch.supervise.interfaces import Count
 
 COUNTS_KEPT = 8
 """Samples of one worker in one commit; more are put together, so that hours of tiny batches stay small in memory."""

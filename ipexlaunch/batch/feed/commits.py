@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from ipexlaunch.batch.feed.commit_log import Answered, Journal, Uncommitted
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.output.standard_output import MOST_WAITING_BYTES, StandardOutput
+from ipexlaunch.batch.output.append_results import MOST_WAITING_BYTES, StandardOutput
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.launch.supervise.feeder_protocol import Count, Notice
+from ipexlaunch.launch.supervise.interfaces import Count, Notice
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
 
 HINT = "what was committed before stays; go on with --resume once it answers"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 from ipexlaunch.batch.job_state import DoneItems, Letters
 from ipexlaunch.batch.ledger import Ledger
-from ipexlaunch.batch.output.appended_file import AppendedFile, WriteError
+from ipexlaunch.batch.output.append_results import AppendedFile, WriteError
 from ipexlaunch.documents.write_file import sync_directory
 from ipexlaunch.errors import IpexLaunchError
 

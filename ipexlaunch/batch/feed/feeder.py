@@ -9,11 +9,11 @@ from ipexlaunch.batch.feed.fault_limits import FeedRules, Suspicion
 from ipexlaunch.batch.feed.read_ahead import NOTES_OF_DEAD, ReadAhead
 from ipexlaunch.batch.input.input_rules import shown
 from ipexlaunch.batch.items import DeadLetter, Item
+from ipexlaunch.batch.output.append_results import StandardOutput
 from ipexlaunch.batch.output.result_rows import encode_rows
-from ipexlaunch.batch.output.standard_output import StandardOutput
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.launch.supervise.feeder_protocol import Count, FeederCommand, Kill, Notice, Send
+from ipexlaunch.launch.supervise.interfaces import Count, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import Said, command_line
 from ipexlaunch.launch.wait_for_disk import DiskThread
 from ipexlaunch.machine.wording import counted
@@ -29,7 +29,7 @@ REST_S = 0.01
 
 
 class QueueFeeder:
-    """The feeder of a batch job (see `ipexlaunch.launch.supervise.feeder_protocol`)."""
+    """The feeder of a batch job (see `ipexlaunch.launch.supervise.interfaces`)."""
 
     longest_message_bytes = LONGEST_RESULTS_BYTES
 

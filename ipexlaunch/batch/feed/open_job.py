@@ -18,8 +18,8 @@ from ipexlaunch.batch.feed.dead_letters import (
 )
 from ipexlaunch.batch.job_state import DoneItems, Progress, WithoutLedger
 from ipexlaunch.batch.ledger import DamagedLedgerError, Ledger, LedgerError
-from ipexlaunch.batch.output.appended_file import AppendedFile, WriteError
-from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.output.append_results import AppendedFile, WriteError
+from ipexlaunch.batch.output.result_rows import OutputRules
 from ipexlaunch.documents.secret_values import masked
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import RequestError

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ipexlaunch.launch.observer import Observer
+from ipexlaunch.launch.run_so_far import Observer
 
 Row = TypeVar("Row")
 

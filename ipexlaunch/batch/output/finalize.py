@@ -1,20 +1,51 @@
-"""What is done with the results when all are there: put in order, made Parquet, and given their name."""
+"""What is done with the results when all are there: put in order, made Parquet, and given their name.
+
+The output and the error file of an OpenAI batch, made of the results that were gathered.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from typing import BinaryIO
 
-from ipexlaunch.batch.output.appended_file import WriteError
-from ipexlaunch.batch.output.openai_files import write_openai
-from ipexlaunch.batch.output.output_rules import OutputRules
+from ipexlaunch.batch.output.append_results import StandardOutput, WriteError
 from ipexlaunch.batch.output.parquet_file import write_parquet
-from ipexlaunch.batch.output.result_rows import number_of
-from ipexlaunch.batch.output.standard_output import StandardOutput
-from ipexlaunch.documents.write_file import replaced_file
+from ipexlaunch.batch.output.result_rows import OutputRules, encode_row, number_of
+from ipexlaunch.documents.write_file import replaced_file, write_file
+from ipexlaunch.models.engines.openai_rows import is_error
+
+
+def write_openai(lines: Iterable[bytes], output: BinaryIO, errors: str | None) -> None:
+    """Write each result, which is a row of that API, without what we know of it beside.
+
+    Args:
+        lines: of results.
+        output: the file that becomes the output.
+        errors: of the file of error rows, written whole before the output is; None: they stand in the output.
+
+    Raises:
+        OSError: one of them cannot be written.
+    """
+    kept: list[str] = []
+
+    def rows() -> Iterator[bytes]:
+        for line in lines:
+            row = json.loads(line)["result"]
+            encoded = encode_row(row)
+            if errors is not None and is_error(row):
+                kept.append(encoded.decode())
+            else:
+                yield encoded
+
+    output.writelines(rows())
+    if errors is not None:
+        write_file(errors, kept)
+
 
 PLACE = struct.Struct("=QQ")
 """Of a line in the file: where it begins, and its length."""

@@ -7,11 +7,10 @@ from dataclasses import replace
 
 import click
 
-from ipexlaunch.batch.input.find_inputs import find_inputs, format_of
-from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_files import InputFile, find_inputs, format_of
 from ipexlaunch.batch.input.input_rules import InputFormat, InputRules
 from ipexlaunch.batch.input.open_items import ItemSource
-from ipexlaunch.batch.output.output_rules import PARQUET_SUFFIXES, STDOUT, UNWRITTEN_SUFFIXES, OutputRules
+from ipexlaunch.batch.output.result_rows import PARQUET_SUFFIXES, STDOUT, UNWRITTEN_SUFFIXES, OutputRules
 from ipexlaunch.batch.work_queue import BatchRules
 from ipexlaunch.cli.options.batch_options import (
     BYTES_PER_TOKEN,
@@ -20,7 +19,7 @@ from ipexlaunch.cli.options.batch_options import (
     FedOptions,
     ItemOptions,
 )
-from ipexlaunch.cli.options.check_options import check_settled
+from ipexlaunch.cli.options.option_table import check_settled
 from ipexlaunch.documents.write_file import descriptor_of, is_stream
 from ipexlaunch.errors import RequestError, UsageError
 

@@ -1,4 +1,7 @@
-"""Before a command does anything: nothing that it reads is written by it, and what it writes can be written."""
+"""Nothing that a command reads may be written, replaced or removed by it; found out before anything is touched.
+
+Before a command does anything: nothing that it reads is written by it, and what it writes can be written.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,56 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.options.check_options import check_options
 from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of, refuse_taken
 from ipexlaunch.cli.options.named_files import READS, WRITES, Written, read_files, written_files
+from ipexlaunch.cli.options.option_table import check_options
 from ipexlaunch.cli.options.option_types import Decorated, adding
-from ipexlaunch.cli.options.refuse_overlaps import refuse_overlaps
 from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of
 from ipexlaunch.errors import LaunchError, RequestError, UsageError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.report.live.metrics import check_name, require_client
+
+
+def refuse_overlaps(reads: Iterable[tuple[str, str | None]], writes: Iterable[tuple[str, str | None]]) -> None:
+    """Compare every file that a command reads with every one that it writes, and those that it writes with each other.
+
+    Files are the same where device and inode are (another path, a link); files that do not exist yet, where their
+    resolved paths are. Devices and pipes are streams and may be named twice.
+
+    Args:
+        reads: (what it is, as words of a message such as "the input"; its path, None where there is none).
+        writes: the same for everything that is written, replaced or removed, files beside an output included.
+
+    Raises:
+        RequestError: one file has two uses; nothing has been touched.
+    """
+    seen: dict[object, tuple[str, str]] = {}
+    for what, path in reads:
+        if path is not None and (identity := _identity(path)) is not None:
+            seen.setdefault(identity, (what, path))
+    for what, path in writes:
+        if path is None or (identity := _identity(path)) is None:
+            continue
+        former = seen.setdefault(identity, (what, path))
+        if former != (what, path):
+            same = "" if former[1] == path else f" ({former[1]})"
+            raise RequestError(f"write {what} to {path}", f"it is {former[0]}{same}", "give another path")
+
+
+def _identity(path: str) -> object:
+    """What tells one file from another; None for what is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        folder, name = os.path.split(os.path.realpath(path))
+        try:
+            above = os.stat(folder)  # which may be mounted in two places
+        except OSError:
+            return os.path.join(folder, name)
+        return (above.st_dev, above.st_ino, name)
+    if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+        return (status.st_dev, status.st_ino)
+    return None
 
 
 class FileCheckedCommand(click.Command):

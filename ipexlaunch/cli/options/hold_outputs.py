@@ -14,9 +14,9 @@ from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, Written, written_b
 from ipexlaunch.documents.write_file import is_stream
 from ipexlaunch.errors import HeldError, LaunchError
 from ipexlaunch.launch.hold_place import hold_place
-from ipexlaunch.launch.supervise.signal_wakeup import ENDING
+from ipexlaunch.launch.supervise.selector import ENDING
 from ipexlaunch.launch.wait_for_disk import let_go
-from ipexlaunch.report.kept_runs.run_files import HOLD, LOGS, RUN_FILES
+from ipexlaunch.report.kept_runs.run_directory import HOLD, LOGS, RUN_FILES
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -1,4 +1,6 @@
-"""Which files the options of a command name, and what it does with them: one table for all commands.
+"""Which Python runs the workers where none is named.
+
+Which files the options of a command name, and what it does with them: one table for all commands.
 
 A test goes through every option of every command that takes a text: each stands here in one of two groups, or among
 those of the test that name no file, so that none that is added later can be forgotten.
@@ -10,15 +12,25 @@ import fnmatch
 import glob
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from ipexlaunch.cli.options.default_python import workers_python
 from ipexlaunch.documents.write_file import is_stream
-from ipexlaunch.models.engines.model_shapes import is_random
-from ipexlaunch.report.kept_runs.run_files import LOGS, RUN_FILES
+from ipexlaunch.models.engines.model_job import is_random
+from ipexlaunch.report.kept_runs.run_directory import LOGS, RUN_FILES
+
+
+def workers_python() -> str:
+    """The active environment's interpreter, else the launcher's own."""
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        python = os.path.join(os.environ.get(variable, ""), "bin", "python")
+        if os.environ.get(variable) and os.access(python, os.X_OK):
+            return python
+    return sys.executable
+
 
 READS: Mapping[str, str] = {
     "check_file": "the plan",

@@ -2,26 +2,38 @@
 
 Nothing there is looked up by name: not in the current folder, not on PYTHONPATH, not among what the interpreter has
 installed. So workers run the code of the launcher that started them.
+
+The job of the built-in worker with a model: what the options say of it, found readable, and measured where asked.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import ipexlaunch
 from ipexlaunch.cli.options import JobOptions, ScriptOptions
+from ipexlaunch.cli.options.model_options import ModelOptions
+from ipexlaunch.cli.options.option_table import check_settled
 from ipexlaunch.cli.options.run_options import SCRIPT_DTYPES
 from ipexlaunch.cli.run.make_job import job_from_options, refuse_old_python
-from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.cli.terminal import tell
+from ipexlaunch.errors import LaunchError, RequestError, UsageError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.models.engines.candidate import Dtype, floating
+from ipexlaunch.models.engines.candidate import Dtype, QuantizedForm, floating
+from ipexlaunch.models.engines.choose import Choice
 from ipexlaunch.models.engines.expectations import expect
 from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
+from ipexlaunch.models.engines.model_job import Device, ModelJob, Task, is_random, natural_task, shape_of
 from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, IPEX_DTYPES
 from ipexlaunch.models.scripts.runner_arguments import ScriptOptions as RunnerOptions
-from ipexlaunch.tune.dtypes.installed_packages import software_of
+from ipexlaunch.plan import Plan
+from ipexlaunch.tune.dtypes import Resolved, make_ground, resolve_candidate
+from ipexlaunch.tune.dtypes.context import cache_directory, software_of
 
 _RUN_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(ipexlaunch.__file__)), "models", "run_script.py")
 
@@ -111,3 +123,154 @@ def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
             f"slower than fp32 here: {expected.reason} ({expected.source})",
             "use --dtype fp32, or --force-dtype",
         )
+
+
+FLOATING = ("fp32", "bf16", "fp16")
+
+
+def model_job(model: str, options: ModelOptions, batch_size: int, **more: Any) -> ModelJob:
+    """The job that the options describe, but for the candidate.
+
+    Args:
+        model: a transformers directory, or random:NAME.
+        options: of the command.
+        batch_size: inputs of a call, at most.
+        more: fields of the job that only one of the commands knows.
+
+    Raises:
+        RequestError: the model or the checkpoint is not there.
+        UsageError: an option says nothing of this model's task, or changes nothing.
+    """
+    task = options.task or task_of(model)
+    check_settled(task=task)
+    if options.seed is not None and not (is_random(model) or more.get("text") == ""):
+        raise UsageError("--seed changes nothing: the weights are the model's and the texts are given; leave it out")
+    if not options.checkpoint:
+        _check_weights(model)
+    return ModelJob(
+        model=model if is_random(model) else os.path.abspath(model),
+        task=task,
+        batch_size=batch_size,
+        input_tokens=options.input_tokens,
+        new_tokens=options.new_tokens,
+        checkpoint=path_of(options.checkpoint, "read the checkpoint"),
+        seed=options.seed or 0,
+        cache="" if options.no_cache else _cache_directory(options.cache_dir),
+        check=not options.no_check,
+        **more,
+    )
+
+
+def task_of(model: str) -> Task:
+    """What the model is for, by its config.json; the worker says what else is wrong with a directory.
+
+    Args:
+        model: a transformers directory, or random:NAME.
+
+    Raises:
+        RequestError: it has no config.json that can be read.
+    """
+    if is_random(model):
+        return "generate" if shape_of(model).decoder else "embed"
+    path = os.path.join(model, "config.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            config = json.load(file)
+    except OSError as error:
+        hint = "give a directory that transformers' save_pretrained wrote, or random:NAME"
+        raise RequestError(f"load the model {model}", f"{path}: {(error.strerror or '').lower()}", hint) from None
+    except ValueError as error:
+        raise RequestError(f"load the model {model}", f"{path} is not JSON: {error}") from None
+    architectures = config.get("architectures") if isinstance(config, dict) else None
+    return natural_task(str(architectures[0]) if architectures else "")
+
+
+def _check_weights(model: str) -> None:
+    """Find out before a worker is started that a directory has no weights; the worker says what else is wrong."""
+    if is_random(model) or any(name.endswith(".safetensors") for name in os.listdir(model)):
+        return
+    hint = "write them with transformers' save_pretrained(DIR, safe_serialization=True)"
+    raise RequestError(f"load the model {model}", "it has no weights (*.safetensors)", hint)
+
+
+def path_of(path: str, wanted: str) -> str:
+    """The absolute path of a file that must be there and readable; "" for none."""
+    if not path:
+        return ""
+    try:
+        with open(path, "rb"):
+            return os.path.abspath(path)
+    except FileNotFoundError:
+        raise RequestError(f"{wanted} {path}", "there is no such file") from None
+    except OSError as error:
+        raise RequestError(f"{wanted} {path}", (error.strerror or str(error)).lower()) from None
+
+
+def text_of(path: str) -> str:
+    """The absolute path of a text with at least one line that is not empty; "" for none.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        RequestError: it cannot be read, is not UTF-8, or is empty.
+    """
+    found = path_of(path, "read the text")
+    try:
+        if path and not any(map(str.strip, _lines_of(path))):
+            raise RequestError(f"use the text {path}", "it has no line with text", "give one input a line")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"use the text {path}", f"it is not UTF-8 ({error.reason})", "convert it: iconv") from None
+    return found
+
+
+def _lines_of(path: str) -> Iterator[str]:
+    """The lines of a file of UTF-8."""
+    with open(path, encoding="utf-8") as file:
+        yield from file
+
+
+def _cache_directory(asked: str | None) -> str:
+    return os.path.abspath(asked) if asked else os.path.join(os.path.dirname(cache_directory(os.environ)), "compiled")
+
+
+def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, options: ModelOptions) -> Resolved:
+    """The job with the candidate that runs, measured on this host where that is asked for.
+
+    Args:
+        job: with any candidate.
+        program: its worker.
+        plan: the instances.
+        topology: the machine.
+        options: of the command.
+
+    Raises:
+        IpexLaunchError: no candidate of that kind runs here.
+        UsageError: options that exclude each other.
+    """
+    if plan.request.device is not None:
+        return _on_accelerator(job, plan.request.device, options)
+    ground = make_ground(topology, plan, program, os.environ, tell, use_cache=not options.no_cache)
+    form, force = form_from_options(options), options.force_dtype
+    return resolve_candidate(job, options.engine, options.dtype, ground, form=form, force=force)
+
+
+def form_from_options(options: ModelOptions) -> QuantizedForm:
+    """How the options ask for integers to be used."""
+    return QuantizedForm(scheme=options.quantization, group_size=options.group_size, lowp_mode=options.lowp_mode or "")
+
+
+def _on_accelerator(job: ModelJob, device: Device, options: ModelOptions) -> Resolved:
+    """The job on an accelerator: nothing is measured beforehand, and torch runs it as it is."""
+    engine, dtype = options.engine, options.dtype
+    if engine not in ("auto", "eager"):
+        raise RequestError(f"run engine {engine} on {device}", "only eager torch runs there", "use --engine eager")
+    if dtype not in ("auto", *FLOATING):
+        raise RequestError(
+            f"run {dtype} on {device}", f"{', '.join(FLOATING)} run there", "quantise in a script of your own"
+        )
+    candidate = floating("eager", "bf16" if dtype == "auto" else dtype)  # type: ignore[arg-type]  # one of FLOATING
+    why = f"on {device} nothing is measured beforehand" + ("; its matrix units are for bf16" * (dtype == "auto"))
+    return Resolved(
+        job=replace(job, candidate=candidate, device=device), choice=Choice(candidate=candidate, why=why), known=()
+    )

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ipexlaunch.cli.options import JobOptions
-from ipexlaunch.cli.options.check_options import variables_named
+from ipexlaunch.cli.options.option_table import variables_named
 from ipexlaunch.doctor.host_files_read import Unread
 from ipexlaunch.doctor.preloads import ALLOCATORS, Conflict, conflict_of, kinds_in, preloaded_in
 from ipexlaunch.doctor.read import read_interpreter
 from ipexlaunch.errors import LaunchError, UsageError
-from ipexlaunch.launch.find_libraries import interpreter_prefixes
-from ipexlaunch.launch.try_programs import libraries_that_start
+from ipexlaunch.launch.preload_libraries import interpreter_prefixes, libraries_that_start
 
 LIBRARY_HINTS = {
     "iomp5": "install it into the workers' environment: pip install intel-openmp",

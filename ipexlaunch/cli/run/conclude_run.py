@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipexlaunch import __version__
-from ipexlaunch.batch.counts import BatchSummary
+from ipexlaunch.batch.items import BatchSummary
 from ipexlaunch.cli import EXIT_UNSHOWN
 from ipexlaunch.cli.options import LaunchOptions
 from ipexlaunch.cli.terminal import showable, wants_color, width_of
@@ -25,9 +25,9 @@ from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import (
     Report,
     aggregate,  # here, where no worker waits for the import
+    write_report,
 )
-from ipexlaunch.measure.report_file import write_report
-from ipexlaunch.measure.solo_baseline import Baseline
+from ipexlaunch.measure.validity import Baseline
 from ipexlaunch.report.tables.report_table import report_table
 
 if TYPE_CHECKING:

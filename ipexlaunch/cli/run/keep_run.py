@@ -14,16 +14,13 @@ from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
 from ipexlaunch.documents.secret_values import mask_text, mask_variables, mask_words
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Job, Launch
-from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.run_events import RunEvent, WorkerStarted
-from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.run_record import Run, Snapshot
+from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
-from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.describe_host import read_host
 from ipexlaunch.report.kept_runs.events_file import EventLines
-from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries
 from ipexlaunch.report.kept_runs.run_directory import (
     MadeDirectory,
     append_events,
@@ -32,6 +29,7 @@ from ipexlaunch.report.kept_runs.run_directory import (
     keep_report,
     make_run_directory,
 )
+from ipexlaunch.report.kept_runs.run_documents import MappedLibraries, RecordedRun
 
 INTERVAL_S = 5.0
 """What a launcher that is killed had not noted is lost."""

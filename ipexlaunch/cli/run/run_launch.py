@@ -10,37 +10,33 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import count
 
-from ipexlaunch.batch.counts import BatchSummary
-from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.batch.items import BatchProgress, BatchSummary
 from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
 from ipexlaunch.cli.options.named_files import Written
 from ipexlaunch.cli.options.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.conclude_run import conclude_run
 from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
-from ipexlaunch.cli.run.observe_host import HostObserver
-from ipexlaunch.cli.run.open_views import log_directory, open_views
-from ipexlaunch.cli.run.solo_run import run_alone, with_doubts
+from ipexlaunch.cli.run.watch_run import HostObserver, log_directory, open_views, run_alone, with_doubts
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
-from ipexlaunch.launch.count_oom_kills import count_oom_kills
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
-from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.placement.read_threads import descendants
-from ipexlaunch.launch.read_host_counters import STAT, UNTOLD
+from ipexlaunch.launch.read_host_counters import STAT, UNTOLD, count_oom_kills
 from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
-from ipexlaunch.launch.supervise.feeder_protocol import Feeder
+from ipexlaunch.launch.supervise.interfaces import Feeder
 from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.proc_files import is_stand_in
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
-from ipexlaunch.measure.solo_baseline import Baseline, baseline_of
-from ipexlaunch.plan.notes import notes_on
+from ipexlaunch.measure.validity import Baseline, baseline_of
+from ipexlaunch.plan.planner import notes_on
 from ipexlaunch.worker import BATCHES_VARIABLE
 
 MB = 1_000_000

@@ -1,14 +1,29 @@
-"""Read the files that the checks name, under one root, each with its text or the reason why there is none."""
+"""Read the files that the checks name, under one root, each with its text or the reason why there is none.
+
+The memory limit of the cgroups above this process, and how often a quota stopped what runs in them.
+
+Sources: Documentation/admin-guide/cgroup-v2.rst (memory.max, cpu.stat), cgroup-v1/memory.rst and
+scheduler/sched-bwc.rst of the Linux kernel.
+
+The memory policy of this process as /proc tells it, where a container's filter refuses get_mempolicy.
+
+How large /dev/shm is.
+"""
 
 from __future__ import annotations
 
 import glob
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from ipexlaunch.doctor.finding import Evidence
+from ipexlaunch.doctor.host_facts import FileSystemSize, MemoryLimit
 from ipexlaunch.doctor.host_files_read import MISSING, FileText, HostFiles, Unread
+from ipexlaunch.errors import TopologyError
+from ipexlaunch.machine.probe.cgroups import own_groups
+from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
 from ipexlaunch.machine.proc_files import is_stand_in
 
 LONGEST_BYTES = 1 << 18
@@ -98,3 +113,98 @@ def read_environment(root: str) -> dict[str, str] | Unread:
         return Unread(shown, f"it cannot be read ({error.strerror})")
     pairs = (os.fsdecode(part).partition("=") for part in data.split(b"\0"))
     return {name: value for name, equals, value in pairs if name and equals}
+
+
+NAMES = ("memory.max", "memory.high", "memory.limit_in_bytes")
+"""In cgroup v2 and v1."""
+
+NO_LIMIT_BYTES = 1 << 62
+"""cgroup v1 writes its "no limit" as the largest number of whole pages, near 2**63."""
+
+
+def read_own_memory_limit(root: str) -> MemoryLimit | Unread | None:
+    """The tightest limit of this process's cgroups; `Unread` also where they cannot be told.
+
+    Args:
+        root: "/" or the folder of a saved tree.
+    """
+    try:
+        groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
+    except TopologyError as error:
+        return Unread(error.path, error.problem)
+    return read_memory_limit(root, [level for group in groups for level in group.levels])
+
+
+def read_memory_limit(root: str, folders: Iterable[str]) -> MemoryLimit | Unread | None:
+    """The tightest limit; None where no level sets one, `Unread` where a file cannot be read or understood.
+
+    Args:
+        root: "/" or the folder of a saved tree.
+        folders: this process's memory cgroup and those above it, relative to the root.
+    """
+    limits: list[MemoryLimit] = []
+    for folder in folders:
+        for name in NAMES:
+            reading = _read(root, f"/{folder}/{name}")
+            if reading.is_missing:
+                continue  # the other version's name, or the root cgroup, which has no limit
+            text = (reading.text or "").strip()
+            if reading.text is None or not (text == "max" or text.isdecimal()):
+                return Unread(reading.path, reading.problem if reading.text is None else "it holds no limit")
+            if text != "max" and int(text) < NO_LIMIT_BYTES:
+                limits.append(MemoryLimit(reading.path, int(text)))
+    return min(limits, key=lambda limit: limit.limit_bytes, default=None)
+
+
+def read_throttling(root: str, quota_files: Iterable[str]) -> Iterator[Evidence]:
+    """How often each cgroup with a quota was stopped, from the cpu.stat beside the file that sets the quota.
+
+    Args:
+        root: "/" or the folder of a saved tree.
+        quota_files: e.g. "sys/fs/cgroup/job/cpu.max", relative to the root.
+    """
+    for file in quota_files:
+        reading = _read(root, f"/{file.rpartition('/')[0]}/cpu.stat")
+        stopped = [line for line in (reading.text or "").splitlines() if "throttled" in line]
+        if reading.text is None:
+            yield reading.evidence
+        elif stopped:
+            yield Evidence(reading.path, ", ".join(stopped))
+
+
+def _read(root: str, path: str) -> FileText:
+    return read_file(root.rstrip("/") + path, path)
+
+
+NUMA_MAPS = "/proc/self/numa_maps"
+
+
+def read_inherited_policy(root: str = "/") -> str:
+    """The policy of the stack, which is that of the process ("default", "bind:0"); empty where it cannot be read.
+
+    Args:
+        root: "/" or the folder of a saved tree.
+
+    Source: Documentation/filesystems/proc.rst (numa_maps) of the Linux kernel.
+    """
+    text = read_file(root.rstrip("/") + NUMA_MAPS, NUMA_MAPS).text or ""
+    for line in text.splitlines():
+        words = line.split()
+        if "stack" in words[2:]:
+            return words[1]
+    return ""
+
+
+def read_shared_memory(path: str = "/dev/shm") -> FileSystemSize | Unread:
+    """Size and free space of the file system there; `Unread` where it cannot be asked.
+
+    Args:
+        path: a folder.
+
+    Source: statvfs(3).
+    """
+    try:
+        answer = os.statvfs(path)
+    except OSError as error:
+        return Unread(path, f"it cannot be asked ({error.strerror})")
+    return FileSystemSize(path, answer.f_blocks * answer.f_frsize, answer.f_bavail * answer.f_frsize)

@@ -4,12 +4,15 @@ No clock, no processes, no signals: each event carries the time it happened, so 
 Times are seconds of one monotonic clock.
 """
 
-from ipexlaunch.launch.lifecycle.events import Command, CommandKind, Event, EventKind
 from ipexlaunch.launch.lifecycle.next_state import begin, end_in_words, step
 from ipexlaunch.launch.lifecycle.states import (
     LONGEST_RESTART_WAIT_S,
     SIGNAL_BASE,
     TIMED_OUT,
+    Command,
+    CommandKind,
+    Event,
+    EventKind,
     Failure,
     Limits,
     Phase,
@@ -17,8 +20,8 @@ from ipexlaunch.launch.lifecycle.states import (
     State,
     WorkerState,
     exit_code,
+    next_deadline,
 )
-from ipexlaunch.launch.lifecycle.time_limits import next_deadline
 
 __all__ = [
     "LONGEST_RESTART_WAIT_S",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ipexlaunch.launch.exit_status import describe_exit
-from ipexlaunch.launch.lifecycle.events import Command, Event
 from ipexlaunch.launch.lifecycle.states import (
     COMPILATION,
     LONGEST_RESTART_WAIT_S,
@@ -15,15 +13,19 @@ from ipexlaunch.launch.lifecycle.states import (
     SIGNAL_BASE,
     SIGTERM,
     TIMED_OUT,
+    Command,
+    Event,
     Failure,
     Limits,
     Phase,
     Stage,
     State,
     WorkerState,
+    late,
+    measured_enough,
     shell_code,
 )
-from ipexlaunch.launch.lifecycle.time_limits import late, measured_enough
+from ipexlaunch.launch.programs import describe_exit
 
 
 def begin(count: int, limits: Limits, time: float) -> State:

@@ -1,4 +1,9 @@
-"""What is known of a run and of each of its workers at one moment, and the limits that hold for it."""
+"""What happens to a run, and what is to be done about it.
+
+What is known of a run and of each of its workers at one moment, and the limits that hold for it.
+
+When a time limit of a run is over, and for whom.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,44 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ipexlaunch.documents.fields import in_documents
+
+EventKind = Literal[
+    "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned", "tick"
+]
+"""phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
+start; asked: it wants items that it is fed with; counted: it counted something; finished: it has counted its last item;
+stuck: it is killed for that; exited: its process ended; signalled: the launcher was asked to end; drained: no item is
+left for workers that are fed; abandoned: no more of them can be done; tick: time passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened."""
+
+    kind: EventKind
+    time: float
+    index: int = -1
+    """The worker, for phase, ready, asked, counted, finished, stuck and exited."""
+    code: int = 0
+    """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
+    detail: str = ""
+    """phase: its name; stuck: what it did, in words that follow "instance 3"; exited: what is known beyond the code,
+    e.g. why it could not be started."""
+
+
+CommandKind = Literal["start", "go", "release", "terminate", "kill", "done"]
+"""start: start the process; go: start the measurement now; release: let a finished worker leave; terminate, kill: TERM
+or KILL to the process groups; done: every worker has exited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Something to do."""
+
+    kind: CommandKind
+    indices: tuple[int, ...] = ()
+    """The workers to do it to."""
+
 
 Phase = Literal["waiting", "starting", "ready", "running", "finished", "exited"]
 """waiting: to be started (again); starting: loads, warms up, or never says a word; ready: waits for the common start;
@@ -152,3 +195,82 @@ def exit_code(state: State) -> int:
 def shell_code(code: int) -> int:
     """A process's return code as a shell would say it: 128 + signal for a signal."""
     return SIGNAL_BASE - code if code < 0 else code
+
+
+def next_deadline(state: State) -> float | None:
+    """When the next tick is due if nothing else happens; None where nothing is."""
+    if state.stopping:
+        return None if state.killed else state.deadline
+    limits = state.limits
+    times = [worker.start_at for worker in state.workers if worker.phase == "waiting"]
+    if limits.timeout_s is not None:
+        times.append(state.started + limits.timeout_s)
+    if limits.ready_timeout_s is not None and state.go is None and not limits.fed:
+        times += [time for worker in state.workers if (time := _ready_by(state, worker)) is not None]
+    if limits.compile_timeout_s is not None:
+        times += [time for worker in state.workers if (time := _compiled_by(state, worker)) is not None]
+    if limits.stall_timeout_s is not None and not limits.fed:
+        times += [worker.counted + limits.stall_timeout_s for worker in _counting(state) if worker.counted is not None]
+    if limits.measured_s is not None and state.go is not None:
+        times.append(state.go + limits.measured_s)
+    times += [worker.kill_at for worker in state.workers if worker.kill_at is not None]
+    return min(times, default=None)
+
+
+def measured_enough(state: State, time: float) -> bool:
+    """Whether the workers of a trial need not go on."""
+    limit = state.limits.measured_s
+    return limit is not None and state.go is not None and time >= state.go + limit
+
+
+def late(state: State, time: float) -> list[tuple[int, str]]:
+    """(worker, what it did not do in time) for every limit that is over."""
+    limits = state.limits
+    if limits.timeout_s is not None and time >= state.started + limits.timeout_s:
+        return [(index, f"did not end within {limits.timeout_s:g} s (--timeout)") for index in state.alive]
+    over = [
+        (worker.index, f"was still {worker.busy_with} after {limits.compile_timeout_s:g} s (--compile-timeout)")
+        for worker in state.workers
+        if (by := _compiled_by(state, worker)) is not None and time >= by
+    ]
+    if state.go is None and not limits.fed:
+        over += [
+            (worker.index, _not_ready(limits, worker))
+            for worker in state.workers
+            if (by := _ready_by(state, worker)) is not None and time >= by
+        ]
+    if over or limits.fed:  # one that is fed and late is killed alone
+        return over
+    if limits.stall_timeout_s is not None:
+        message = f"counted nothing for {limits.stall_timeout_s:g} s (--stall-timeout)"
+        return [
+            (worker.index, message)
+            for worker in _counting(state)
+            if worker.counted is not None and time >= worker.counted + limits.stall_timeout_s
+        ]
+    return []
+
+
+def _not_ready(limits: Limits, worker: WorkerState) -> str:
+    beside = f", {worker.compiled_s:.0f} s of compilation not counted" if worker.compiled_s >= 0.5 else ""
+    return f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout){beside}"
+
+
+def _ready_by(state: State, worker: WorkerState) -> float | None:
+    """When the worker must be ready; None where that is not counted now."""
+    limit = state.limits.ready_timeout_s
+    if limit is None or worker.phase not in ("waiting", "starting") or worker.busy_with in COMPILATION:
+        return None
+    return state.started + limit + worker.compiled_s
+
+
+def _compiled_by(state: State, worker: WorkerState) -> float | None:
+    """When the worker must be done with its compilation; None where there is none."""
+    limit = state.limits.compile_timeout_s
+    if limit is None or worker.busy_with not in COMPILATION:
+        return None
+    return worker.busy_since + limit - (worker.compiled_s - worker.compiled_before_s)
+
+
+def _counting(state: State) -> list[WorkerState]:
+    return [worker for worker in state.workers if worker.phase == "running"]

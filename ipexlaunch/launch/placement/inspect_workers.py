@@ -16,8 +16,7 @@ from ipexlaunch.launch.placement import proc_text
 from ipexlaunch.launch.placement.placement import Placement, crowd_of
 from ipexlaunch.launch.placement.proc_text import Memory
 from ipexlaunch.launch.placement.read_threads import Thread, grouped, threads_of, with_owners
-from ipexlaunch.machine.find_thread_starts import ThreadStarts
-from ipexlaunch.machine.proc_files import children_of, names_in, text_of
+from ipexlaunch.machine.proc_files import ThreadStarts, children_of, names_in, text_of
 
 THREADS_SHARE = 0.005
 PAGES_SHARE = 0.001

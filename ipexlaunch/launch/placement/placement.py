@@ -1,4 +1,6 @@
-"""Where a worker really is: what was read back of its threads and pages.
+"""What the kernel accepted of a worker's binding, cpus and memory apart.
+
+Where a worker really is: what was read back of its threads and pages.
 
 Pure: `bind.py` and `inspect_workers.py` read the machine, `proc_text.py` understands the kernel's texts.
 """
@@ -10,6 +12,21 @@ from dataclasses import dataclass, field
 
 from ipexlaunch.documents.fields import LATER, AsList, NonNegativeInt
 from ipexlaunch.machine.cpulist import Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binding:
+    """What the kernel accepted when a worker was started; cpus and memory are told apart."""
+
+    cpus: Ids
+    """Affinity as read back after setting it."""
+    memory: str
+    """Policy as read back: the planned one, a weaker one, or "none"."""
+    nodes: Ids
+    """Nodes of the policy as read back."""
+    refused: str = ""
+    """Why the memory policy is weaker than planned; empty where it is as planned."""
+
 
 NO_TIME_TO_SPARE = 0.9
 CROWDED = 1.25

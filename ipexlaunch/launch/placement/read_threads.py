@@ -9,8 +9,7 @@ from typing import NamedTuple
 from ipexlaunch.doctor.thread_pools import owner_of
 from ipexlaunch.launch.placement.placement import Affinity, Crowd
 from ipexlaunch.launch.placement.proc_text import ThreadStat, thread_stat
-from ipexlaunch.machine.find_thread_starts import ThreadStarts
-from ipexlaunch.machine.proc_files import children_of, line_of, names_in
+from ipexlaunch.machine.proc_files import ThreadStarts, children_of, line_of, names_in
 
 OWNERS_SHARE = 0.1
 """Whose threads had less of a crowd's cpu time are not named."""

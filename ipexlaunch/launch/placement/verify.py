@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ipexlaunch.doctor.thread_pools import cure_of
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Crowd, Placement
+from ipexlaunch.launch.placement.placement import Binding, Crowd, Placement
 from ipexlaunch.machine.cpulist import Ids, format_list
 from ipexlaunch.plan.plan import Instance
 

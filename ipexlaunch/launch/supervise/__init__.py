@@ -2,6 +2,6 @@
 
 from ipexlaunch.launch.supervise.interfaces import LONG_PHASE_S, Means, Showing
 from ipexlaunch.launch.supervise.loop import supervise
-from ipexlaunch.launch.supervise.signal_wakeup import signals_put_off
+from ipexlaunch.launch.supervise.selector import signals_put_off
 
 __all__ = ["LONG_PHASE_S", "Means", "Showing", "signals_put_off", "supervise"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import Samples
 from ipexlaunch.launch.throughput_regex import Doubt, LineRule, too_slow
 
 LONGEST_PARTIAL_LINE_BYTES = 64 << 10

@@ -1,20 +1,153 @@
-"""Act on what workers announce: that they are ready or finished, what they are busy with, what they have printed."""
+"""Which announced phases last long enough for a line to the user, and when: few lines, however many workers.
+
+Stand between the loop and the feeder: tell it what happens, do what it wants done, notice when it is over.
+
+Act on what workers announce: that they are ready or finished, what they are busy with, what they have printed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterable, Sequence
 
-from ipexlaunch.launch.announced import COUNTED_NOTHING
 from ipexlaunch.launch.lifecycle import Event
 from ipexlaunch.launch.run_events import PhaseSeen, WorkerFinished
+from ipexlaunch.launch.run_record import COUNTED_NOTHING, Samples
+from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, of_printed
-from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
-from ipexlaunch.launch.supervise.long_phases import LongPhases
+from ipexlaunch.launch.supervise.interfaces import Count, Feeder, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import Said
-from ipexlaunch.launch.supervise.read_output import Listener
+from ipexlaunch.launch.supervise.selector import Listener
 from ipexlaunch.launch.supervise.uncounted import UNWATCHED, what_ran_below
 from ipexlaunch.launch.supervise.worker_set import Crew
 from ipexlaunch.launch.throughput_regex import LineRule
+from ipexlaunch.launch.wait_for_disk import DiskThread
+
+LINE_INTERVAL_S = 30.0
+"""Between two lines about phases of one name, whoever is in them."""
+
+Busy = tuple[int, str, float]
+"""Instance index, what it is busy with, since when."""
+
+
+class LongPhases:
+    """Remembers what was told of which phase; it has no clock and tells nothing itself."""
+
+    def __init__(self, long_s: float) -> None:
+        """Begin with nothing told.
+
+        Args:
+            long_s: a phase that is over sooner is not worth a line.
+        """
+        self._long_s = long_s
+        self._told: dict[str, float] = {}
+        self._last: float | None = None
+
+    def due(self, busy: Iterable[Busy]) -> float | None:
+        """When the next line is due if nobody's phase changes; None where nobody is busy."""
+        return min((self._due_of(name, group) for name, group in _by_name(busy).items()), default=None)
+
+    def line(self, busy: Iterable[Busy], now: float) -> str:
+        """What is to be told now, such as "[0] compiling, 10 s" or "compiling: 3 workers, 41 s"; "" where nothing is.
+
+        A line that is due takes along the phases that are nearly long, so that all go on in step.
+        """
+        groups = _by_name(busy)
+        if all(self._due_of(name, group) > now for name, group in groups.items()):
+            return ""
+        parts = []
+        for name, group in groups.items():
+            seconds = now - min(since for _, since in group)
+            if seconds < self._long_s / 2:
+                continue
+            self._told[name] = self._last = now
+            who = f"[{group[0][0]}] {name}" if len(group) == 1 else f"{name}: {len(group)} workers"
+            parts.append(f"{who}, {seconds:.0f} s")
+        return "; ".join(parts)
+
+    def _due_of(self, name: str, group: list[tuple[int, float]]) -> float:
+        due = min(since for _, since in group) + self._long_s
+        if self._last is not None:
+            due = max(due, self._last + self._long_s)
+        return max(due, self._told[name] + LINE_INTERVAL_S) if name in self._told else due
+
+
+def _by_name(busy: Iterable[Busy]) -> dict[str, list[tuple[int, float]]]:
+    groups: dict[str, list[tuple[int, float]]] = {}
+    for index, name, since in busy:
+        groups.setdefault(name, []).append((index, since))
+    return groups
+
+
+class TendedFeeder:
+    """A feeder whose wishes are carried out after each thing that it is told."""
+
+    def __init__(self, feeder: Feeder, crew: Crew, listener: Listener, feed: Callable[[Event], None]) -> None:
+        """Begin with nothing given out.
+
+        Args:
+            feeder: gives the workers their items.
+            crew: the workers.
+            listener: sends them what the feeder has for them.
+            feed: tells the life of the run what happened.
+        """
+        self._feeder = feeder
+        self._crew = crew
+        self._listener = listener
+        self._feed = feed
+
+    def said(self, place: int, said: Said, now: float) -> None:
+        """A worker wants batches, or has begun one, or done one, or failed on one."""
+        if said.event == "failed" and self._crew.state.stopping:
+            return  # it was asked to end in the middle of a batch, which is no fault of the batch
+        self._obey(self._feeder.said(place, said, now))
+
+    def lost(self, place: int, reason: str, now: float) -> None:
+        """A worker has ended, after its last words were heard; one that was asked to end is blamed for nothing."""
+        self._obey(self._feeder.lost(place, reason, now, is_blamed=not self._crew.state.stopping))
+        self._end_where_over(now)
+
+    def mind(self, now: float) -> None:
+        """Let the feeder do what is due, and tell the life of the run once nothing is left or it cannot go on."""
+        feeder, state = self._feeder, self._crew.state
+        due = feeder.due()
+        if due is not None and now >= due:
+            self._obey(feeder.tick(now))
+        if feeder.problem and not state.stopping:
+            self._crew.means.tell(feeder.problem)  # the report has it among its reasons
+            self._feed(Event("abandoned", now))
+        else:
+            self._end_where_over(now)
+
+    def end(self, wait: Callable[[DiskThread], None]) -> None:
+        """Everybody has ended: what was done and is not durable yet becomes so.
+
+        Args:
+            wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
+        """
+        self._obey(self._feeder.close(self._crew.clock(), wait))
+
+    def _end_where_over(self, now: float) -> None:
+        """Tell the life of the run that nothing is left: who ends well after that is not started again."""
+        if self._feeder.over and not self._crew.state.drained:
+            self._feed(Event("drained", now))
+
+    def _obey(self, commands: Sequence[FeederCommand]) -> None:
+        crew = self._crew
+        for command in commands:
+            match command:
+                case Send(place, line):
+                    if not crew.state.stopping:
+                        self._listener.send(place, crew.children[place], line)
+                case Count():
+                    samples = Samples()
+                    samples.add(command.time, command.items, 0, command.latency_s)
+                    crew.count(command.worker, samples)
+                case Notice(text):
+                    crew.note(text)
+                case Kill(place, reason):
+                    self._feed(Event("stuck", crew.clock(), place, detail=reason))
+                    children.signal_group(crew.children[place], signal.SIGKILL)
 
 
 class Announcements:

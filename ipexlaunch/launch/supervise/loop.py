@@ -17,20 +17,17 @@ from ipexlaunch.launch import lifecycle
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Command, Event, Limits
-from ipexlaunch.launch.observer import Observer
+from ipexlaunch.launch.programs import remedy_of
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.shortages import remedy_of
+from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.drive_feeder import TendedFeeder
-from ipexlaunch.launch.supervise.feeder_protocol import Feeder
 from ipexlaunch.launch.supervise.guardian import MARK, Guardian
-from ipexlaunch.launch.supervise.handle_messages import Announcements
-from ipexlaunch.launch.supervise.interfaces import Means, Showing
+from ipexlaunch.launch.supervise.handle_messages import Announcements, TendedFeeder
+from ipexlaunch.launch.supervise.interfaces import Feeder, Means, Showing
 from ipexlaunch.launch.supervise.message_protocol import command_line
 from ipexlaunch.launch.supervise.output_streams import Log
-from ipexlaunch.launch.supervise.read_output import Listener
 from ipexlaunch.launch.supervise.reap import Collector
-from ipexlaunch.launch.supervise.signal_wakeup import ENDING, Wakeup
+from ipexlaunch.launch.supervise.selector import ENDING, Listener, Wakeup
 from ipexlaunch.launch.supervise.uncounted import LOOK_S, DescendantWatch, doubt_counts
 from ipexlaunch.launch.supervise.worker_set import Crew
 from ipexlaunch.launch.wait_for_disk import DiskPatience

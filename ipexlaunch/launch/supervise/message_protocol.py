@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from ipexlaunch.documents.read_text import read_message
 from ipexlaunch.documents.secret_values import mask_text, masked
-from ipexlaunch.documents.strict_json import read_message
-from ipexlaunch.launch.announced import Told
-from ipexlaunch.launch.samples import UNKNOWN, Samples
+from ipexlaunch.launch.run_record import UNKNOWN, Samples, Told
 from ipexlaunch.machine.wording import counted
 
 LONGEST_MESSAGE_BYTES = 4 << 20

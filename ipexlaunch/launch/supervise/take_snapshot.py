@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ipexlaunch.documents.secret_values import mask_text
-from ipexlaunch.launch.announced import COUNTED_NOTHING
 from ipexlaunch.launch.lifecycle import Failure, State, WorkerState
-from ipexlaunch.launch.run_record import WorkerRecord
-from ipexlaunch.launch.snapshot import RATE_WINDOW_S, Snapshot, WorkerSnapshot
+from ipexlaunch.launch.run_record import COUNTED_NOTHING, RATE_WINDOW_S, Snapshot, WorkerRecord, WorkerSnapshot
 from ipexlaunch.launch.supervise.worker_process import Child
 from ipexlaunch.machine.cpulist import format_list
 

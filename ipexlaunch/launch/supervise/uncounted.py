@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipexlaunch.documents.secret_values import mask_words
-from ipexlaunch.launch.announced import COUNTED_NOTHING
+from ipexlaunch.launch.run_record import COUNTED_NOTHING
 from ipexlaunch.launch.supervise.counts_in_output import of_printed
 from ipexlaunch.launch.supervise.worker_process import Child
 from ipexlaunch.launch.supervise.worker_set import Crew

@@ -11,10 +11,9 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.job import Worker
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.samples import Samples, Tally
+from ipexlaunch.launch.placement.placement import Binding
+from ipexlaunch.launch.run_record import Samples, Tally, Told
 from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
 from ipexlaunch.launch.supervise.output_streams import Stream
 

@@ -9,10 +9,8 @@ from dataclasses import asdict
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Failure, Limits, State
-from ipexlaunch.launch.observer import Observer
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.run_events import (
     DoubtTold,
@@ -33,10 +31,8 @@ from ipexlaunch.launch.run_events import (
     WorkerReady,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.run_so_far import RunSoFar
-from ipexlaunch.launch.samples import Samples, Tally
-from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.run_record import Run, Samples, Snapshot, Tally, Told, WorkerRecord
+from ipexlaunch.launch.run_so_far import Observer, RunSoFar
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.interfaces import Means
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances, snapshot

@@ -6,9 +6,9 @@ import html
 from collections.abc import Iterator, Mapping
 
 from ipexlaunch.machine.pictures.box_layout import FRAMED, Arranger, Box, Metrics, row_notes
-from ipexlaunch.machine.pictures.distances import distance_rule
-from ipexlaunch.machine.pictures.palette import instance_color
+from ipexlaunch.machine.pictures.drawing import instance_color
 from ipexlaunch.machine.pictures.parts import State, machine_parts
+from ipexlaunch.machine.pictures.table import distance_rule
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import grouped, machine_words, wrapped
 

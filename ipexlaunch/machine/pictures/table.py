@@ -1,13 +1,90 @@
-"""The machine as a table: one line per node and socket, then the distances between nodes."""
+"""The machine as a table: one line per node and socket, then the distances between nodes.
+
+How far the nodes are from each other: one sentence where a rule says it all, a matrix where none does.
+
+The machine as a tree: sockets, their nodes, L3 caches, and cores with their cpus.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.pictures.distances import distance_lines
-from ipexlaunch.machine.pictures.parts import l3_sharers
-from ipexlaunch.machine.text_table import table_text
+from ipexlaunch.machine.pictures.parts import Part, l3_sharers, machine_parts
 from ipexlaunch.machine.topology import Cpu, Topology, group_by
-from ipexlaunch.machine.wording import device_words, heading_lines, kind_words, memory_is_known, memory_words
+from ipexlaunch.machine.wording import (
+    device_words,
+    grouped,
+    heading_lines,
+    kind_words,
+    memory_is_known,
+    memory_words,
+    rendered,
+    table_text,
+    thread_words,
+    wrapped,
+)
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+
+def distance_lines(topology: Topology, width: int) -> list[str]:
+    """Lines of at most `width` that give every distance; none where the kernel gives none.
+
+    Args:
+        topology: the machine.
+        width: columns.
+    """
+    known = [node for node in topology.nodes if node.distances]
+    if len(topology.nodes) < 2 or not known:
+        return []
+    rule = distance_rule(topology)
+    if rule:
+        return wrapped(f"distances: {rule}", width)
+    return [*wrapped("distances from node (row) to node (column):", width), *_matrix(topology, width)]
+
+
+def distance_rule(topology: Topology) -> str:
+    """ "10 within a node, 12 within a socket, 32 to another socket", or "" where the distances are not so regular.
+
+    Args:
+        topology: the machine; a node without cpus, or with cpus of several sockets, has no rule.
+    """
+    by_node = group_by(topology.cpus, lambda cpu: cpu.node)
+    homes = {node: {cpu.socket for cpu in cpus} for node, cpus in by_node.items()}
+    if any(len(homes.get(node.id, ())) != 1 for node in topology.nodes):
+        return ""
+    found: dict[str, set[int | None]] = {}
+    for node in topology.nodes:
+        for other in topology.nodes:
+            same = "within a socket" if homes[node.id] == homes[other.id] else "to another socket"
+            found.setdefault("within a node" if node is other else same, set()).add(node.distances.get(other.id))
+    if any(len(distances) > 1 or None in distances for distances in found.values()):
+        return ""
+    if found.get("within a socket") == found.get("to another socket"):
+        found = {"within a node": found["within a node"], "to any other": found["within a socket"]}
+    order = [
+        place for place in ("within a node", "to any other", "within a socket", "to another socket") if place in found
+    ]
+    return ", ".join(f"{next(iter(found[place]))} {place}" for place in order)
+
+
+def _matrix(topology: Topology, width: int) -> list[str]:
+    """The distances as rows and columns, in several bands of columns where they are too many for the width."""
+    ids = [node.id for node in topology.nodes]
+    cells = [str(far) for node in topology.nodes for far in node.distances.values()]
+    cell = max(len(text) for text in [*cells, *map(str, ids)]) + 1
+    head = max(len(str(node)) for node in ids) + 2
+    band = max(1, (width - head) // cell)
+    lines = []
+    for start in range(0, len(ids), band):
+        columns = ids[start : start + band]
+        lines.append(" " * head + "".join(str(node).rjust(cell) for node in columns))
+        for node in topology.nodes:
+            row = "".join(str(node.distances.get(other, "?")).rjust(cell) for other in columns)
+            lines.append(str(node.id).rjust(head - 1) + ":" + row)
+    return lines
 
 
 def machine_table(topology: Topology, *, width: int = 100, color: bool = False) -> str:
@@ -71,3 +148,52 @@ def _l3_words(topology: Topology, cpus: list[Cpu]) -> str:
     sizes = sorted({len({cpu.core for cpu in some}) for some in caches.values()})
     each = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     return f"{len(domains)} of {each} core{'' if each == '1' else 's'}"
+
+
+def machine_tree(topology: Topology, *, width: int = 100, color: bool = False) -> str:
+    """Sockets, nodes, L3 caches and cores, each under what holds it, every cpu on one line only.
+
+    Args:
+        topology: the machine.
+        width: columns of the terminal; longer lines are folded.
+        color: with ANSI colours.
+    """
+    from rich.text import Text
+    from rich.tree import Tree
+
+    root = Tree(Text("\n".join(heading_lines(topology, width))))
+    for part in machine_parts(topology):
+        _grow(root, part)
+    return rendered(root, width=width, color=color)
+
+
+def _grow(tree: Tree, part: Part) -> None:
+    from rich.text import Text
+
+    children = part.parts
+    if part.what == "row":
+        for child in children:
+            _grow(tree, child)
+        return
+    words = list(part.facts)
+    if len(children) == 1 and children[0].cores and not children[0].title:
+        words.append(_cpu_words(children[0]) if words else _core_words(children[0]))
+        children = ()
+    if part.cores:
+        words.append(_core_words(part))
+    text = Text(part.title, style="bold")
+    text.append((": " if part.title else "") + ", ".join(words), style="not bold")
+    branch = tree.add(text)
+    for child in children:
+        _grow(branch, child)
+
+
+def _core_words(part: Part) -> str:
+    """ "8 cores of 2 threads, cpus 0-7,128-135"."""
+    count = grouped(len(part.cores), "core")
+    return f"{count} of {thread_words(map(len, part.cores))}, {_cpu_words(part)}"
+
+
+def _cpu_words(part: Part) -> str:
+    cpus = [cpu for core in part.cores for cpu in core]
+    return f"{'cpus' if len(cpus) > 1 else 'cpu'} {format_list(cpus)}"

@@ -6,8 +6,7 @@ import errno
 from collections.abc import Iterable
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.machine.probe.tar_members import FOLDER, LINK, REGULAR, members_of
-from ipexlaunch.machine.probe.unpack import COMPRESSIONS, Unpacked
+from ipexlaunch.machine.probe.tar_members import COMPRESSIONS, FOLDER, LINK, REGULAR, Unpacked, members_of
 
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 """In the header of every tar archive since POSIX.1-1988."""

@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ipexlaunch.machine.probe.kernel_text import shortened
+from ipexlaunch.machine.cpulist import shortened
 from ipexlaunch.machine.probe.tree import Tree
 
 MOUNTINFO, MOUNTS = "proc/self/mountinfo", "proc/mounts"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ipexlaunch.machine.probe.kernel_text import numbers_of, shortened
-from ipexlaunch.machine.probe.kinds import read_kinds
-from ipexlaunch.machine.probe.sysfs_paths import CPU
+from ipexlaunch.machine.cpulist import CPU, numbers_of, shortened
+from ipexlaunch.machine.probe.cpu_model import read_kinds
 from ipexlaunch.machine.probe.tree import Tree
 from ipexlaunch.machine.topology import Cpu
 

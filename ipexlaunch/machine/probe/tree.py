@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.machine.probe.kernel_text import parse_ids, parse_mask, parse_number
+from ipexlaunch.machine.cpulist import parse_ids, parse_mask, parse_number
 
 LARGEST_FILE = 1 << 20
 """Bytes. sysfs lists and masks stay far below (8,192 cpus as single ids are 40 kB)."""

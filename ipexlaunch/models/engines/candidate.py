@@ -1,9 +1,18 @@
-"""A candidate: one engine with one dtype, the unit that is guarded, measured, chosen and run."""
+"""A candidate: one engine with one dtype, the unit that is guarded, measured, chosen and run.
+
+The candidates that are tried for each engine: few, each the best known form of its dtype.
+
+How the user wants integers to be used, and the candidates that are of that form.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
+
+from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.instruction_sets import Dispatch
 
 Engine = Literal["ipex", "torch", "eager"]
 """ipex: IPEX's optimize, llm.optimize and weight-only kernels; torch: torch.compile with freezing, and torchao; eager:
@@ -53,3 +62,95 @@ def floating(engine: Engine, dtype: Literal["fp32", "bf16", "fp16"]) -> Candidat
 
 REFERENCE = floating("eager", "fp32")
 """What every answer is compared with."""
+
+
+GROUP_SIZE = 32
+"""Weights that share a scale in int4. IPEX's own default of 128 leaves MiniLM's embeddings at a cosine of 0.90 with
+fp32's, 32 at 0.976; torchao's kernel takes 32, 64 and 128."""
+
+
+def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
+    """What one engine can run, floating-point dtypes first.
+
+    Args:
+        engine: which.
+        dispatch: integers are multiplied with bf16 activations where the processor has instructions for them, else
+            with fp32 ones, so that the rest of the network is not emulated.
+    """
+    plain = tuple(floating(engine, dtype) for dtype in ("fp32", "bf16", "fp16"))
+    if engine == "eager":
+        return plain
+    if engine == "ipex":
+        # Where IPEX has no kernel and unpacks weights at each call, bf16 activations give wrong answers (measured with
+        # 2.8 on a Zen 5: a cosine near 0, or no number), fp32 ones right ones.
+        own = "avx512_fp16" in dispatch.ipex & dispatch.onednn
+        return (*plain, _weights("ipex", "int8", own), _weights("ipex", "int4", own))
+    wide = bool({"avx512_bf16", "amx_bf16", "bf16"} & dispatch.aten & dispatch.onednn)
+    # Activations become int8 at each product: from fp32 it is the shorter way, with bf16 what lies between is faster.
+    dynamic = tuple(
+        Candidate(engine="torch", dtype="int8", scheme="dynamic", activations=each)
+        for each in (("fp32", "bf16") if wide else ("fp32",))
+    )
+    # int4 has a kernel for bf16 activations only.
+    return (*plain, *dynamic, _weights("torch", "int8", wide), _weights("torch", "int4", True))
+
+
+def _weights(engine: Engine, dtype: Literal["int8", "int4"], wide: bool) -> Candidate:
+    activations: Literal["bf16", "fp32"] = "bf16" if wide else "fp32"
+    group_size = GROUP_SIZE if dtype == "int4" else 0
+    return Candidate(engine=engine, dtype=dtype, scheme="weight-only", activations=activations, group_size=group_size)
+
+
+GROUP_SIZES = (32, 64, 128)
+"""torchao's int4 kernel for cpus takes these (prototype/quantization/int4); IPEX takes more, and every one of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantizedForm:
+    """What is asked of int8 and int4 beyond the dtype; floating-point candidates are untouched by it."""
+
+    scheme: Literal["auto", "dynamic", "weight-only"] = "auto"
+    group_size: int = 0
+    """Weights that share a scale; 0 for each candidate's own."""
+    lowp_mode: str = ""
+    """IPEX's low-precision mode; "" for its own choice."""
+
+    def of(self, candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+        """Those that are of this form, with its group size and mode.
+
+        Args:
+            candidates: as `candidates_of` lists them.
+
+        Raises:
+            RequestError: torchao has no such group size.
+        """
+        return tuple(self._applied(each) for each in candidates if self._allows(each))
+
+    def _allows(self, candidate: Candidate) -> bool:
+        if not candidate.scheme:
+            return True
+        if self.lowp_mode and candidate.engine != "ipex":
+            return False
+        if self.group_size and candidate.engine != "ipex" and candidate.dtype != "int4":
+            return False
+        return self.scheme in ("auto", candidate.scheme)
+
+    def _applied(self, candidate: Candidate) -> Candidate:
+        if not candidate.scheme:
+            return candidate
+        if self.group_size and candidate.engine == "torch" and self.group_size not in GROUP_SIZES:
+            sizes = ", ".join(map(str, GROUP_SIZES))
+            raise RequestError(
+                f"use groups of {self.group_size} weights on engine torch",
+                f"its int4 kernel takes {sizes}",
+                "use --group-size 128, or --engine ipex",
+            )
+        return replace(
+            candidate,
+            group_size=self.group_size or candidate.group_size,
+            lowp_mode=self.lowp_mode or candidate.lowp_mode,
+        )
+
+
+AS_IT_COMES = QuantizedForm()
+"""Nothing asked: every candidate as it is."""

@@ -8,13 +8,10 @@ from statistics import median
 from typing import Literal
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import ENGINES, Candidate, Engine
-from ipexlaunch.models.engines.candidates_of import candidates_of
-from ipexlaunch.models.engines.expectations import Expectation, expect
+from ipexlaunch.models.engines.candidate import AS_IT_COMES, ENGINES, Candidate, Engine, QuantizedForm, candidates_of
+from ipexlaunch.models.engines.expectations import Expectation, Software, expect
 from ipexlaunch.models.engines.instruction_sets import Dispatch
 from ipexlaunch.models.engines.measurement import Measurement
-from ipexlaunch.models.engines.quantized_form import AS_IT_COMES, QuantizedForm
-from ipexlaunch.models.engines.software import Software
 
 EngineWord = Literal["auto", "ipex", "torch", "eager"]
 DtypeWord = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]

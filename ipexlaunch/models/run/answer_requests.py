@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ipexlaunch import worker
-from ipexlaunch.models.engines.batch_shapes import BatchShapes
-from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.model_job import BatchShapes, ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
 from ipexlaunch.models.engines.openai_rows import Finish, answer_row, embedding_body, error_row, text_body
 from ipexlaunch.models.run.batches import TextBatches, make_inputs

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.batch_shapes import BatchShapes
-from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.model_job import BatchShapes, ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest
 from ipexlaunch.models.run.load_model import Loaded
 from ipexlaunch.models.run.prepare import Batch

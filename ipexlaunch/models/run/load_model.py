@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.default_task import natural_task
-from ipexlaunch.models.engines.model_job import ModelJob, Task
-from ipexlaunch.models.engines.model_shapes import is_random, shape_of
+from ipexlaunch.models.engines.model_job import ModelJob, Task, is_random, natural_task, shape_of
 
 if TYPE_CHECKING:
     import torch

@@ -15,9 +15,14 @@ import torch
 
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate
 from ipexlaunch.models.engines.measurement import Measurement
-from ipexlaunch.models.engines.measuring_job import FEW_LAYERS, LARGEST_WHOLE_MODEL, MeasuringJob
-from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.engines.model_shapes import is_random, shape_of
+from ipexlaunch.models.engines.model_job import (
+    FEW_LAYERS,
+    LARGEST_WHOLE_MODEL,
+    MeasuringJob,
+    ModelJob,
+    is_random,
+    shape_of,
+)
 from ipexlaunch.models.run.batches import Inputs, make_inputs
 from ipexlaunch.models.run.load_model import Loaded, load_model
 from ipexlaunch.models.run.prepare import Prepared, import_engine, prepare

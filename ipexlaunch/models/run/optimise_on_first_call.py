@@ -21,8 +21,8 @@ from torch.jit import TracerWarning
 import intel_extension_for_pytorch as ipex  # isort: skip (it wants torch first)
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.accuracy import AnswerSimilarity, judge
 from ipexlaunch.models.engines.candidate import Dtype
+from ipexlaunch.models.engines.measurement import AnswerSimilarity, judge
 from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.prepare import Context, torch_dtype
 from ipexlaunch.models.run.prepare_ipex import DECODER_LAYER, autocast, is_decoder, quietly

@@ -10,7 +10,7 @@ from statistics import median
 from time import monotonic
 
 from ipexlaunch import worker
-from ipexlaunch.models.engines.accuracy import judge
+from ipexlaunch.models.engines.measurement import judge
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run.batches import Inputs, make_inputs
 from ipexlaunch.models.run.load_model import Loaded, load_model

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE
+from ipexlaunch.models.engines.measurement import AnswerSimilarity
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.batches import special_tokens
 from ipexlaunch.models.run.prepare import Batch, Prepared

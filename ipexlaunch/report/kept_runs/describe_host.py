@@ -18,7 +18,7 @@ from ipexlaunch.doctor.host_facts import Interpreter, MemoryLimit
 from ipexlaunch.doctor.host_files_read import HostFiles
 from ipexlaunch.doctor.read import read_host_files, read_interpreter, read_own_memory_limit
 from ipexlaunch.documents.secret_values import is_secret_name, mask_variables, masked
-from ipexlaunch.launch.find_libraries import interpreter_prefixes
+from ipexlaunch.launch.preload_libraries import interpreter_prefixes
 from ipexlaunch.machine.topology import Topology
 
 SCHEMA = "ipexlaunch/environment/1"

@@ -36,7 +36,7 @@ from ipexlaunch.launch.run_events import (
     WorkerReady,
     WorkerStarted,
 )
-from ipexlaunch.launch.samples import UNKNOWN, Samples
+from ipexlaunch.launch.run_record import UNKNOWN, Samples
 
 Row = dict[str, Any]
 

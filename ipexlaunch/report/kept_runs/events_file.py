@@ -18,9 +18,8 @@ from ipexlaunch.launch.run_events import (
     RunEvent,
     ToldAnew,
 )
-from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.run_record import Run, Samples
 from ipexlaunch.launch.run_so_far import RunSoFar, events_of
-from ipexlaunch.launch.samples import Samples
 from ipexlaunch.report.kept_runs.event_rows import event_of, rows_of
 
 SCHEMA = "ipexlaunch/events/1"

@@ -1,4 +1,18 @@
-"""A run's directory: made before its start, filled at its end."""
+"""The names of the files in a run's directory.
+
+run.yaml          the command: program, arguments, environment additions, options (its schema is the directory's)
+plan.yaml         the instances
+topology.yaml     the machine
+environment.json  versions, libraries really mapped, kernel, limits, variables
+events.jsonl      the raw facts: every count, look, failure and signal, with its time
+events-so-far.jsonl  the same while the run lasts; it is left where the launcher was killed
+report.json       what was computed from them
+baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
+logs/             what the workers printed
+launcher.json     who keeps a run there, while it lasts
+
+A run's directory: made before its start, filled at its end.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +28,21 @@ from ipexlaunch.launch.hold_place import Hold, hold_place
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import topology_to_yaml
-from ipexlaunch.measure.report import Report
-from ipexlaunch.measure.report_file import write_report
+from ipexlaunch.measure.report import Report, write_report
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan_file import write_plan
-from ipexlaunch.report.kept_runs.command import RecordedRun
-from ipexlaunch.report.kept_runs.command_file import write_recorded_run
 from ipexlaunch.report.kept_runs.events_file import write_events
-from ipexlaunch.report.kept_runs.run_files import (
-    BASELINE_EVENTS,
-    ENVIRONMENT,
-    EVENTS,
-    HOLD,
-    LOGS,
-    PLAN,
-    REPORT,
-    RUN,
-    RUN_FILES,
-    SO_FAR,
-    TOPOLOGY,
-)
+from ipexlaunch.report.kept_runs.run_documents import RecordedRun, write_recorded_run
+
+RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
+ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
+SO_FAR = "events-so-far.jsonl"
+BASELINE_EVENTS = "baseline-events.jsonl"
+LOGS = "logs"
+HOLD = "launcher.json"
+RUN_FILES = (RUN, PLAN, TOPOLOGY, ENVIRONMENT, EVENTS, SO_FAR, REPORT, BASELINE_EVENTS)
+"""Every file that may stand in a run's directory itself."""
+
 
 PRIVATE = 0o600
 """Mode of every file: arguments, variables and output are nobody else's business."""

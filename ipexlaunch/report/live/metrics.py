@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, get_args
 from ipexlaunch.documents.write_file import check_writable, write_file
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.lifecycle import Phase
-from ipexlaunch.launch.observer import Observer
-from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.run_record import Snapshot
+from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.report.live.background_thread import Apart
-from ipexlaunch.report.live.run_identity import RunIdentity
 from ipexlaunch.report.live.sample_usage import UsageSampler
-from ipexlaunch.report.live.usage import Usage
+from ipexlaunch.report.live.status import RunIdentity, Usage
 from ipexlaunch.report.live.wording import local_share
 
 if TYPE_CHECKING:

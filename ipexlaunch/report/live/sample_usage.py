@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ipexlaunch.launch.placement import proc_text
 from ipexlaunch.launch.placement.read_threads import descendants
-from ipexlaunch.report.live.usage import Usage
+from ipexlaunch.report.live.status import Usage
 
 if TYPE_CHECKING:
     import psutil

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
-from ipexlaunch.batch.progress import BatchProgress
+from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.launch.guard_streams import is_standard, outlet_of, text_for
-from ipexlaunch.launch.observer import Observer
-from ipexlaunch.launch.snapshot import Snapshot
+from ipexlaunch.launch.run_record import Snapshot
+from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.report.live.background_thread import Apart
-from ipexlaunch.report.live.progress_bar import batch_bar, batch_words
-from ipexlaunch.report.live.run_identity import RunIdentity
+from ipexlaunch.report.live.cells import batch_bar, batch_words
 from ipexlaunch.report.live.sample_usage import UsageSampler
+from ipexlaunch.report.live.status import RunIdentity, Usage
 from ipexlaunch.report.live.table import live_line, live_table
-from ipexlaunch.report.live.usage import Usage
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
-from ipexlaunch.launch.snapshot import Snapshot, WorkerSnapshot
+from ipexlaunch.launch.run_record import Snapshot, WorkerSnapshot
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.text_table import rendered
+from ipexlaunch.machine.wording import rendered
 from ipexlaunch.report.live import wording
 from ipexlaunch.report.live.cells import GAP, Strayed, live_cells
-from ipexlaunch.report.live.usage import Usage
+from ipexlaunch.report.live.status import Usage
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from ipexlaunch.launch.snapshot import WorkerSnapshot
-from ipexlaunch.report.live.usage import Usage
+from ipexlaunch.launch.run_record import WorkerSnapshot
+from ipexlaunch.report.live.status import Usage
 
 ESCAPES = re.compile(
     r"""\x1b\[[0-?]*[ -/]*[@-~]          # CSI: colours, cursor

@@ -1,4 +1,7 @@
-"""One page for runs: a single HTML file that asks for nothing, on light and dark ground, wide and narrow."""
+"""Confidence intervals by scipy.
+
+One page for runs: a single HTML file that asks for nothing, on light and dark ground, wide and narrow.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,45 @@ import html
 from collections.abc import Iterable, Sequence
 
 from ipexlaunch import __version__
+from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.wording import grouped
-from ipexlaunch.measure.compare_runs import Configuration
-from ipexlaunch.measure.format_number import format_number
+from ipexlaunch.measure.compare_runs import Configuration, Interval, Intervals
 from ipexlaunch.measure.report import InstanceReport, Report
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch
 from ipexlaunch.report.page import charts, time_charts
-from ipexlaunch.report.page.theme import style_variables
-from ipexlaunch.report.page.tuning_charts import course_chart, map_chart
-from ipexlaunch.report.tables.comparison_table import COMPARED_COLUMNS, row
-from ipexlaunch.report.tables.tuning_table import HEADS as SETTING_HEADS
-from ipexlaunch.report.tables.tuning_table import setting_rows
-from ipexlaunch.tune.outcome import Outcome
+from ipexlaunch.report.page.chart_axes import style_variables
+from ipexlaunch.report.page.charts import course_chart, map_chart
+from ipexlaunch.report.tables.report_table import COMPARED_COLUMNS, row
+from ipexlaunch.report.tables.tuning_tables import HEADS as SETTING_HEADS
+from ipexlaunch.report.tables.tuning_tables import setting_rows
+from ipexlaunch.tune.trial import Outcome
+
+LEVEL = 0.95
+
+
+def scipy_intervals() -> Intervals | None:
+    """Student's and Welch's t intervals; None where scipy is not installed."""
+    try:
+        from scipy import stats
+    except ImportError:
+        return None
+
+    def of_mean(values: Sequence[float]) -> Interval:
+        if len(set(values)) == 1:
+            return values[0], values[0]  # no spread at all; scipy divides by it
+        found = stats.ttest_1samp(values, 0.0).confidence_interval(LEVEL)
+        return float(found.low), float(found.high)
+
+    def of_difference(first: Sequence[float], second: Sequence[float]) -> Interval:
+        if len(set(first)) == len(set(second)) == 1:
+            return first[0] - second[0], first[0] - second[0]
+        found = stats.ttest_ind(first, second, equal_var=False).confidence_interval(LEVEL)
+        return float(found.low), float(found.high)
+
+    return Intervals(of_mean=of_mean, of_difference=of_difference)
+
 
 _STYLE = """\
 * { box-sizing: border-box }

@@ -6,8 +6,20 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.measure.rates import STARTS, Window, items_by_time, start_kind, window_of, work_began
-from ipexlaunch.report.page.chart_axes import chart, label_instances, rows_height, show_legend, shown_name, whole_steps
-from ipexlaunch.report.page.theme import BAD, GRID, INK, INSTANCES, QUIET, SHADE
+from ipexlaunch.report.page.chart_axes import (
+    BAD,
+    GRID,
+    INK,
+    INSTANCES,
+    QUIET,
+    SHADE,
+    chart,
+    label_instances,
+    rows_height,
+    show_legend,
+    shown_name,
+    whole_steps,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

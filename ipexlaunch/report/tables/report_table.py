@@ -1,16 +1,20 @@
-"""The report as a table for people."""
+"""The report as a table for people.
+
+Several runs as a table for people.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted, wrapped
-from ipexlaunch.measure.format_number import format_number
+from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
-from ipexlaunch.measure.solo_baseline import Baseline
+from ipexlaunch.measure.validity import Baseline
 from ipexlaunch.report.live.wording import plain_line
 
 if TYPE_CHECKING:
@@ -217,3 +221,56 @@ def _joined(parts: Sequence[str], between: str, width: int, head: str = "") -> l
             lines[-1] += between.rstrip()
             lines.append(f"    {part}")
     return lines
+
+
+COMPARED_COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
+
+
+def comparison_table(configurations: Sequence[Configuration], *, width: int = 100, color: bool = False) -> str:
+    """Configurations as rows; ratios are to the first.
+
+    Args:
+        configurations: as `compare` gives them.
+        width: columns of the terminal.
+        color: whether to use ANSI colours.
+    """
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    out = StringIO()
+    console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in COMPARED_COLUMNS:
+        left = name == "configuration"
+        table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    for configuration in configurations:
+        table.add_row(*map(Text, row(configuration)))
+    console.print(table)
+    console.print(Text(f"rates are {configurations[0].unit} by makespan; ratios are to the first line"), soft_wrap=True)
+    return out.getvalue()
+
+
+def row(configuration: Configuration) -> tuple[str, ...]:
+    """The cells of one configuration, in the order of COMPARED_COLUMNS."""
+    left_out = f" (+{configuration.left_out} INVALID)" if configuration.left_out else ""
+    return (
+        plain_line(configuration.label),
+        f"{len(configuration.rates)}{left_out}",
+        format_number(configuration.median),
+        _interval(configuration.interval),
+        format_number(configuration.steady),
+        "-" if configuration.efficiency is None else f"{configuration.efficiency:.1%}",
+        "1" if configuration.ratio is None and configuration.rates else _ratio(configuration.ratio),
+        "-" if configuration.ratio_interval is None else " .. ".join(map(_ratio, configuration.ratio_interval)),
+    )
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{format_number(interval[0])} .. {format_number(interval[1])}"

@@ -12,8 +12,7 @@ from ipexlaunch.launch.job import Launch, make_launch
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.measurement import Measurement, averaged, from_row, merged
-from ipexlaunch.models.engines.measuring_job import SECONDS, MeasuringJob, in_order
-from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.model_job import SECONDS, MeasuringJob, ModelJob, in_order
 from ipexlaunch.tune.dtypes.context import Ground
 from ipexlaunch.tune.dtypes.quiet_run import last_words
 

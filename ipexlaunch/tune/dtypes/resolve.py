@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.candidate import AS_IT_COMES, Candidate, QuantizedForm
 from ipexlaunch.models.engines.choose import (
     Choice,
     DtypeWord,
@@ -18,13 +18,9 @@ from ipexlaunch.models.engines.choose import (
     left_out,
     worth_measuring,
 )
-from ipexlaunch.models.engines.measuring_job import SECONDS
-from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.engines.quantized_form import AS_IT_COMES, QuantizedForm
-from ipexlaunch.tune.dtypes.cache import check_place, recall, store_measurements
-from ipexlaunch.tune.dtypes.context import Ground
+from ipexlaunch.models.engines.model_job import SECONDS, ModelJob
+from ipexlaunch.tune.dtypes.context import Ground, check_place, identity_of, recall, store_measurements
 from ipexlaunch.tune.dtypes.measure import measure, measure_finals
-from ipexlaunch.tune.dtypes.model_fingerprint import identity_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ipexlaunch.batch.input.find_inputs import format_of
-from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_files import InputFile, format_of
 from ipexlaunch.batch.input.input_rules import InputRules
 from ipexlaunch.batch.input.open_items import ItemSource
 from ipexlaunch.batch.items import DeadLetter, Item

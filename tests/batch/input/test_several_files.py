@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batch.input.find_inputs import Inputs, find_inputs, format_of
-from ipexlaunch.batch.input.input_file import InputFile
+from ipexlaunch.batch.input.input_files import InputFile, Inputs, find_inputs, format_of
 from ipexlaunch.batch.input.input_rules import InputRules
-from ipexlaunch.batch.input.lines import blocks_of
 from ipexlaunch.batch.input.open_items import ItemSource
+from ipexlaunch.batch.input.read_lines import blocks_of
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.errors import DocumentError, LaunchError, RequestError
 

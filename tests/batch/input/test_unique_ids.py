@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.batch.input.unique_ids import GivenIds
+from ipexlaunch.batch.input.input_rules import GivenIds
 
 
 @given(st.lists(st.integers(-9, 9) | st.text(max_size=1)))

@@ -15,12 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.output.appended_file import WriteError
+from ipexlaunch.batch.output.append_results import StandardOutput, WriteError
 from ipexlaunch.batch.output.finalize import finish_output, lines_in_order
-from ipexlaunch.batch.output.output_rules import OutputRules
 from ipexlaunch.batch.output.parquet_file import write_parquet
-from ipexlaunch.batch.output.result_rows import encode_rows, number_of
-from ipexlaunch.batch.output.standard_output import StandardOutput
+from ipexlaunch.batch.output.result_rows import OutputRules, encode_rows, number_of
 
 IDS = st.integers() | st.text(max_size=8) | st.sampled_from(['"', "\\", '","number":7,', "\\\\", "1", '"1"', 1])
 VALUES: st.SearchStrategy[Any] = st.recursive(

@@ -13,7 +13,7 @@ import pytest
 
 from ipexlaunch.launch.placement.inspect_workers import PAGES_SHARE, THREADS_SHARE, Inspector
 from ipexlaunch.launch.placement.placement import Crowd, Placement
-from ipexlaunch.machine.find_thread_starts import ThreadStarts
+from ipexlaunch.machine.proc_files import ThreadStarts
 
 STAT = (
     "{tid} ({name}) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "

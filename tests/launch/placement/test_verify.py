@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement, crowd_of
+from ipexlaunch.launch.placement.placement import Affinity, Binding, Crowd, Placement, crowd_of
 from ipexlaunch.launch.placement.verify import (
     affinity_collapsed,
     doubts,

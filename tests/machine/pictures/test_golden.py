@@ -14,12 +14,11 @@ import pytest
 
 from ipexlaunch.machine.cpulist import parse_list
 from ipexlaunch.machine.pictures.drawing import machine_drawing
-from ipexlaunch.machine.pictures.table import machine_table
-from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.pictures.table import machine_table, machine_tree
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.plan.plan_table import plan_table
+from ipexlaunch.plan.planner import plan_table
 
 GOLDEN = Path(__file__).parent / "golden"
 MACHINES = {

@@ -10,12 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipexlaunch.machine.cpulist import parse_list
-from ipexlaunch.machine.pictures.ascii_text import ascii_text
-from ipexlaunch.machine.pictures.drawing import machine_drawing
+from ipexlaunch.machine.pictures.drawing import ascii_text, machine_drawing
 from ipexlaunch.machine.pictures.parts import Part, machine_parts
 from ipexlaunch.machine.pictures.svg import machine_svg
-from ipexlaunch.machine.pictures.table import machine_table
-from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.pictures.table import machine_table, machine_tree
 from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
 from ipexlaunch.machine.topology import Topology
 from tests.machine.pictures.machines import assignments, regular

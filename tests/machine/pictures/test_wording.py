@@ -8,17 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.machine.pictures.ascii_text import ascii_text
-from ipexlaunch.machine.pictures.distances import distance_lines, distance_rule
-from ipexlaunch.machine.pictures.drawing import machine_drawing
-from ipexlaunch.machine.pictures.palette import PALETTE, Color, instance_color
+from ipexlaunch.machine.pictures.drawing import PALETTE, Color, ascii_text, instance_color, machine_drawing
 from ipexlaunch.machine.pictures.parts import machine_parts
 from ipexlaunch.machine.pictures.svg import machine_svg
-from ipexlaunch.machine.pictures.table import machine_table
-from ipexlaunch.machine.pictures.tree import machine_tree
+from ipexlaunch.machine.pictures.table import distance_lines, distance_rule, machine_table, machine_tree
 from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.machine.wording import heading_lines, machine_words, memory_words, wrapped
-from ipexlaunch.plan.plan_table import memory_phrase
+from ipexlaunch.plan.planner import memory_phrase
 from tests.machine.pictures.machines import GIB, regular
 
 

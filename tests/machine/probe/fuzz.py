@@ -27,10 +27,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from ipexlaunch.errors import IpexLaunchError, TopologyError
+from ipexlaunch.machine.cpulist import CPU
 from ipexlaunch.machine.explain_exclusion import explanation
 from ipexlaunch.machine.probe import probe
 from ipexlaunch.machine.probe.archive import ArchiveFiles, open_archive
-from ipexlaunch.machine.probe.sysfs_paths import CPU
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import parse_topology, topology_to_json, topology_to_yaml

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.probe.kernel_text import parse_ids, parse_mask, parse_number, printable, shortened
+from ipexlaunch.machine.cpulist import format_list, parse_ids, parse_mask, parse_number, printable, shortened
 from tests.sysfs_writer import mask
 
 IDS = st.frozensets(st.integers(0, 9000))

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 
 from ipexlaunch.models.engines import instruction_sets as sets
 from ipexlaunch.models.engines.candidate import Candidate, Dtype, Engine, Scheme, floating
-from ipexlaunch.models.engines.expectations import Expectation
+from ipexlaunch.models.engines.expectations import Expectation, Software
 from ipexlaunch.models.engines.instruction_sets import Dispatch, dispatch
 from ipexlaunch.models.engines.measurement import Measurement
-from ipexlaunch.models.engines.software import Software
 
 COMMON = frozenset({"sse4_2", "avx", "avx2", "fma"})
 AVX512 = COMMON | {"avx512f", "avx512bw", "avx512vl", "avx512dq"}

@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from ipexlaunch.models.engines.accuracy import BOUNDS, AnswerSimilarity, judge
 from ipexlaunch.models.engines.candidate import DTYPES, Dtype
+from ipexlaunch.models.engines.measurement import BOUNDS, AnswerSimilarity, judge
 
 NAN = float("nan")
 

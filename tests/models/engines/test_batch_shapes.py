@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.models.engines.batch_shapes import BatchShapes
+from ipexlaunch.models.engines.model_job import BatchShapes
 
 
 @given(st.integers(1, 64), st.integers(1, 600), st.booleans(), st.data())

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.choose import Weighed, call_ms, choose, expected, finalists, verdict, worth_measuring
 from ipexlaunch.models.engines.expectations import Expectation
-from ipexlaunch.models.engines.measurement import Measurement, from_row, merged
+from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, from_row, merged
 from tests.models.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
 
 IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")

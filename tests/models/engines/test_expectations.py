@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.models.engines.candidate import ENGINES, Candidate, Dtype, floating
-from ipexlaunch.models.engines.candidates_of import candidates_of
-from ipexlaunch.models.engines.expectations import expect
-from ipexlaunch.models.engines.software import Software, at_least
+from ipexlaunch.models.engines.candidate import ENGINES, Candidate, Dtype, candidates_of, floating
+from ipexlaunch.models.engines.expectations import Software, at_least, expect
 from tests.models.engines.hosts import FLAGS, IPEX_ENV, PLAIN, TORCH_ENV, host, weights
 
 INT8_DYNAMIC = weights("torch", "int8", "dynamic")

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate, floating
-from ipexlaunch.models.engines.model_job import TASKS, ModelJob
-from ipexlaunch.models.engines.model_shapes import SHAPES, is_random, shape_of
+from ipexlaunch.models.engines.model_job import SHAPES, TASKS, ModelJob, is_random, shape_of
 
 
 def test_every_shape_is_found_by_its_name() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.models.engines.accuracy import AnswerSimilarity, judge
+from ipexlaunch.models.engines.measurement import AnswerSimilarity, judge
 from tests.examples.run_examples import run, torch_python
 
 pytestmark = [pytest.mark.torch, pytest.mark.process, pytest.mark.slow]

@@ -12,13 +12,10 @@ from hypothesis import strategies as st
 
 from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.launch.announced import PhaseSpan, Told
 from ipexlaunch.launch.host_counters import HostReading, Throttling
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Affinity, Crowd, Placement
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import UNKNOWN, Samples
+from ipexlaunch.launch.placement.placement import Affinity, Binding, Crowd, Placement
+from ipexlaunch.launch.run_record import UNKNOWN, PhaseSpan, Run, Samples, Told, WorkerRecord
 from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.kept_runs.event_rows import ROWS_A_LINE

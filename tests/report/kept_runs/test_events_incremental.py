@@ -18,10 +18,8 @@ from hypothesis import strategies as st
 
 from ipexlaunch.cli.run.keep_run import EventsObserver
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.background_writer import WritingThread
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.placement.placement import Binding, Placement
 from ipexlaunch.launch.run_events import (
     DoubtTold,
     DurationsTold,
@@ -40,15 +38,13 @@ from ipexlaunch.launch.run_events import (
     WorkerReady,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Run, WorkerRecord
+from ipexlaunch.launch.run_record import Run, Samples, Told, WorkerRecord
 from ipexlaunch.launch.run_so_far import INSPECTIONS_KEPT, RunSoFar, events_of
-from ipexlaunch.launch.samples import Samples
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.kept_runs.events_file import EventLines, read_events_so_far, write_events
-from ipexlaunch.report.kept_runs.open_runs import OpenedRun, open_runs
-from ipexlaunch.report.kept_runs.read_run_directory import read_run_directory
-from ipexlaunch.report.kept_runs.run_files import SO_FAR
+from ipexlaunch.report.kept_runs.open_runs import OpenedRun, open_runs, read_run_directory
+from ipexlaunch.report.kept_runs.run_directory import SO_FAR
 from tests.report.kept_runs.test_events_file import NAMES, PLACEMENTS, samples
 from tests.report.page.made_runs import keep_made_run
 

@@ -16,12 +16,16 @@ from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.report.kept_runs.command import RecordedRun
-from ipexlaunch.report.kept_runs.command_file import read_recorded_run, write_recorded_run
 from ipexlaunch.report.kept_runs.describe_host import kept_variables, read_host
-from ipexlaunch.report.kept_runs.mapped_libraries import MappedLibraries, libraries_in
-from ipexlaunch.report.kept_runs.read_run_directory import read_run_directory
+from ipexlaunch.report.kept_runs.open_runs import read_run_directory
 from ipexlaunch.report.kept_runs.run_directory import make_run_directory
+from ipexlaunch.report.kept_runs.run_documents import (
+    MappedLibraries,
+    RecordedRun,
+    libraries_in,
+    read_recorded_run,
+    write_recorded_run,
+)
 
 OLD = Path(__file__).parent / "version-1"
 ROOT = Path(__file__).parents[3]

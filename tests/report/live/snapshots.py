@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ipexlaunch.launch.snapshot import Snapshot, WorkerSnapshot
-from ipexlaunch.report.live.run_identity import RunIdentity
-from ipexlaunch.report.live.usage import Usage
+from ipexlaunch.launch.run_record import Snapshot, WorkerSnapshot
+from ipexlaunch.report.live.status import RunIdentity, Usage
 
 IDENTITY = RunIdentity(pid=4711, program="embed.py --seconds 10", started_at=1795251429.5, local_share_required=0.9)
 MIB = 1 << 20

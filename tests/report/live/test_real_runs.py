@@ -238,7 +238,7 @@ def test_without_the_options_nothing_of_it_is_loaded(directory: Path) -> None:
         check=True,
     )
     loaded = result.stderr[: result.stderr.index("ipexlaunch: 1 instance")]  # what shows the report comes later
-    assert "ipexlaunch.report.live.status_socket.serve" in loaded
+    assert "ipexlaunch.report.live.serve_status" in loaded
     for heavy in (
         "prometheus_client",
         "psutil",

@@ -20,12 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.launch.observer import Observer
-from ipexlaunch.launch.snapshot import Snapshot
-from ipexlaunch.report.live.status_file import read_status, write_status
-from ipexlaunch.report.live.status_socket.ask import Answer, ask_runs
-from ipexlaunch.report.live.status_socket.paths import directories
-from ipexlaunch.report.live.status_socket.serve import MOST_WAITING, StatusSocket
+from ipexlaunch.launch.run_record import Snapshot
+from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.report.live.ask_status import Answer, ask_runs
+from ipexlaunch.report.live.serve_status import MOST_WAITING, StatusSocket, directories
+from ipexlaunch.report.live.status import read_status, write_status
 from tests.report.live.snapshots import IDENTITY, eventful, many, run_of, worker
 
 USER = os.getuid()
@@ -139,8 +138,8 @@ def test_the_session_directory_is_preferred_and_every_place_is_searched(root: Pa
 @pytest.mark.process
 def test_the_socket_of_a_killed_launcher_is_removed(root: Path) -> None:
     program = (
-        "import os, sys; from ipexlaunch.report.live.run_identity import RunIdentity; "
-        "from ipexlaunch.report.live.status_socket.serve import StatusSocket; "
+        "import os, sys; from ipexlaunch.report.live.status import RunIdentity; "
+        "from ipexlaunch.report.live.serve_status import StatusSocket; "
         "StatusSocket(RunIdentity(pid=os.getpid(), program='x', started_at=0.0, local_share_required=0.95), {}, "
         "os.getuid(), note=print, "
         f"root={str(root)!r}); os.kill(os.getpid(), 9)"

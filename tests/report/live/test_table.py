@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ipexlaunch.report.live import wording
+from ipexlaunch.report.live.status import Usage
 from ipexlaunch.report.live.table import lines_wanted, live_line, live_text
-from ipexlaunch.report.live.usage import Usage
 from tests.report.live.snapshots import MIB, eventful, many, run_of, usage, worker
 
 GOLDEN = Path(__file__).parent / "golden"

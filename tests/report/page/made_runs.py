@@ -5,19 +5,16 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from ipexlaunch.launch.announced import Told
 from ipexlaunch.launch.job import Job
-from ipexlaunch.launch.placement.binding import Binding
-from ipexlaunch.launch.placement.placement import Placement
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.placement.placement import Binding, Placement
+from ipexlaunch.launch.run_record import Run, Samples, Told, WorkerRecord
 from ipexlaunch.machine.synthetic import machine_from_sentence
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import aggregate
-from ipexlaunch.measure.solo_baseline import Baseline
+from ipexlaunch.measure.validity import Baseline
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.report.kept_runs.command import RecordedRun
 from ipexlaunch.report.kept_runs.run_directory import finish_run_directory, make_run_directory
+from ipexlaunch.report.kept_runs.run_documents import RecordedRun
 
 MIB = 1 << 20
 

@@ -17,9 +17,8 @@ from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.report.kept_runs.open_runs import open_runs
 from ipexlaunch.tune.next_step import Rule
 from ipexlaunch.tune.optuna_study import open_study
-from ipexlaunch.tune.outcome import Outcome
 from ipexlaunch.tune.search import search
-from ipexlaunch.tune.tuning_file import write_tuning
+from ipexlaunch.tune.trial import Outcome, write_tuning
 from tests.report.page.made_runs import keep_made_run
 from tests.tune.simulated_machines import random_machine
 

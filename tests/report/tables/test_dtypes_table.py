@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
 from ipexlaunch.models.engines.choose import Weighed, expected
-from ipexlaunch.models.engines.measurement import Measurement
-from ipexlaunch.report.tables.dtypes_table import dtypes_table
+from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement
+from ipexlaunch.report.tables.tuning_tables import dtypes_table
 from tests.models.engines.hosts import IPEX_ENV, host, took
 
 TIMES = {"eager fp32": 50.0, "eager bf16": 30.0, "eager fp16": 310.0, "ipex fp32": 47.0, "ipex bf16": 17.0}

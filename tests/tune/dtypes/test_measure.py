@@ -11,19 +11,15 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import LaunchError, RequestError
-from ipexlaunch.launch.announced import PhaseSpan, Told
 from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.launch.samples import Samples
+from ipexlaunch.launch.run_record import PhaseSpan, Run, Samples, Told, WorkerRecord
 from ipexlaunch.machine.synthetic import machine_from_sentence
-from ipexlaunch.models.engines.accuracy import AnswerSimilarity
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
 from ipexlaunch.models.engines.choose import DtypeWord, EngineWord, choose, expected
-from ipexlaunch.models.engines.measurement import Measurement
-from ipexlaunch.models.engines.measuring_job import MeasuringJob
-from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.engines.software import Software
+from ipexlaunch.models.engines.expectations import Software
+from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement
+from ipexlaunch.models.engines.model_job import MeasuringJob, ModelJob
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.tune.dtypes import Ground, resolve_candidate
 from ipexlaunch.tune.dtypes.context import cache_directory

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.models.engines.accuracy import BOUNDS
+from ipexlaunch.models.engines.measurement import BOUNDS
 from tests.cpu_instructions import NO_INSTRUCTIONS
 from tests.examples.run_examples import LIMIT_S, ROOT, ipex_python, torch_python
 from tests.examples.status_channel import without_launcher

@@ -1,0 +1,245 @@
+"""Has the host read while a run lasts: once all workers are started, at every look at one, every few seconds, and at
+its end.
+
+--baseline: the first instance alone, on its own cores, before the run.
+
+What shows or serves a run while it lasts, from the options of `run`: the table, the metrics, the status socket.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ipexlaunch.batch.items import BatchProgress
+from ipexlaunch.cli.options import KeepingOptions, LaunchOptions
+from ipexlaunch.cli.terminal import spoken, tell, wants_color
+from ipexlaunch.documents.secret_values import mask_text, mask_words
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.read_host_counters import HostWatch
+from ipexlaunch.launch.run_events import RunEvent, WorkerStarted
+from ipexlaunch.launch.run_record import Run, Snapshot
+from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.machine.topology import Topology
+from ipexlaunch.measure.disturbance import disturbance_of, judge
+from ipexlaunch.report.kept_runs.run_directory import LOGS
+from ipexlaunch.report.live.metrics import MetricsFile, MetricsServer
+from ipexlaunch.report.live.serve_status import StatusSocket
+from ipexlaunch.report.live.show import LiveLines, LiveTable
+from ipexlaunch.report.live.status import RunIdentity
+
+INTERVAL_S = 5.0
+
+
+class HostObserver(Observer):
+    """Adds the readings of the host's counters to the events of a run."""
+
+    interval_s: float | None = INTERVAL_S
+
+    def __init__(self, launch: Launch, topology: Topology) -> None:
+        """Begin with nothing read.
+
+        Args:
+            launch: what is about to start.
+            topology: the machine.
+        """
+        planned = {cpu for worker in launch.workers for cpu in worker.instance.cpus}
+        self._host = HostWatch(topology, planned)
+        self._missing = len(launch.workers)
+        self._add: Callable[[RunEvent], None] | None = None
+
+    @property
+    def cpus(self) -> int:
+        """How many cpus the readings are for."""
+        return len(self._host.cpus)
+
+    def begin(self, add: Callable[[RunEvent], None]) -> None:
+        """Add readings there."""
+        self._add = add
+
+    def on_event(self, event: RunEvent) -> None:
+        """Read once all workers are started."""
+        if isinstance(event, WorkerStarted) and event.pid is not None:
+            self._missing -= 1
+            if not self._missing:
+                self._host.look(must=True)
+
+    def on_looked(self, pid: int, *, waits: bool) -> None:
+        """Read what the worker has used while nothing moves."""
+        if waits:
+            self._host.look(pid)
+
+    def on_ended(self, pid: int) -> None:
+        """What its first thread has run and waited is known for a moment more: all there is of a short worker's."""
+        self._host.look(pid)
+
+    def tick(self, snapshot: Snapshot) -> None:
+        """Read, as an interval has passed."""
+        self._host.look(running=[worker.pid for worker in snapshot.workers if worker.pid is not None])
+        self._add_news()
+
+    def close(self) -> None:
+        """Read a last time: every worker has ended."""
+        self._host.look(must=True)
+        self._add_news()
+
+    def _add_news(self) -> None:
+        if self._add is not None:
+            for reading in self._host.news():
+                self._add(reading)
+
+
+def run_alone(
+    launch: Launch,
+    topology: Topology,
+    means: Means,
+    limits: Limits,
+    showing: Showing,
+    observers: Sequence[Observer],
+    proof_interval_s: float | None,
+) -> Run:
+    """Run the first worker of a launch to its end, with everything as it will be, but the other cores idle.
+
+    Args:
+        launch: of all workers.
+        topology: the machine.
+        means: as for the run.
+        limits: as for the run.
+        showing: as for the run; the baseline's log stands beside that of the instance.
+        observers: told what happens.
+        proof_interval_s: as for the run.
+
+    Raises:
+        BindError: it could not be bound, and the run may not go on without.
+    """
+    worker = launch.workers[0]
+    index = worker.instance.index
+    means.tell(f"baseline: instance {index} alone")
+    alone = replace(launch, workers=(worker,), notes=())
+    showing = replace(showing, logs={index: _beside(showing.logs[index])} if index in showing.logs else {})
+    host = HostObserver(alone, topology)
+    return supervise(
+        alone, means, os.environ, limits, showing, (host, *observers), proof_interval_s, host_cpus=host.cpus
+    )
+
+
+def with_doubts(run: Run, solo: Run, lost_time_allowed: float) -> Run:
+    """The run with a note for each thing that disturbed its baseline.
+
+    Args:
+        run: of all instances.
+        solo: of the one alone.
+        lost_time_allowed: see `judge`.
+    """
+    verdict = judge(disturbance_of(solo), lost_time_allowed)
+    alone = f"while instance {solo.records[0].instance.index} ran alone"
+    doubts = [f"{alone}, {text}" for text in (*verdict.reasons, *verdict.warnings)]
+    return replace(run, notes=(*run.notes, *doubts))
+
+
+def _beside(log: str) -> str:
+    folder, name = os.path.split(log)
+    return os.path.join(folder, f"baseline_{name}")
+
+
+LARGEST_SMALL_DESCRIPTOR = 9
+"""XCU 2.7 of POSIX.1-2017 promises redirection of 0 to 9 only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """What follows from the options."""
+
+    watchers: tuple[Observer, ...]
+    """For the supervisor; each is closed by it."""
+    tell: Callable[[str], None]
+    """Says a line to the user without tearing a picture."""
+    outputs: tuple[int, int]
+    """Descriptors that the workers' stdout and stderr are shown on: /dev/null where the table stands instead."""
+
+
+def draws_table(options: KeepingOptions) -> bool:
+    """Whether --live means a table: standard error is a terminal that can move its cursor."""
+    return options.live and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def log_directory(options: KeepingOptions) -> str | None:
+    """Where the workers' output is kept: where the options say, else with the run; beside a table in any case."""
+    chosen = options.log_dir or options.log_path
+    if not chosen and options.run_dir:
+        chosen = os.path.join(os.path.abspath(options.run_dir), LOGS)
+    if chosen or not draws_table(options):
+        return chosen
+    return tempfile.mkdtemp(prefix="ipexlaunch-")
+
+
+def open_views(launch: Launch, options: LaunchOptions, progress: Callable[[], BatchProgress] | None = None) -> Views:
+    """Everything that looks on at this run; call it before workers are started (see `run_apart`).
+
+    Args:
+        launch: what is about to start.
+        options: of the command, log_dir as `log_directory` gives it.
+        progress: how far a batch job is; None where the run is none.
+
+    Raises:
+        LaunchError: metrics are asked for and cannot be had.
+    """
+    job, outputs = launch.job, (1, 2)
+    say: Callable[[str], None] = tell
+    title = shlex.join(mask_words([job.program, *job.arguments]))
+    identity = RunIdentity(
+        pid=os.getpid(), program=title, started_at=time.time(), local_share_required=options.local_pages
+    )
+    with _small_descriptors_kept():
+        metrics = _metrics(job.program, identity, options)  # first: what is refused leaves no socket behind
+        watchers: list[Observer] = [StatusSocket(identity, os.environ, os.getuid(), note=tell), *metrics]
+        if draws_table(options):
+            count, color = len(launch.workers), wants_color(sys.stderr)
+            table = LiveTable(identity, count, sys.stderr, color=color, progress=progress)
+            watchers.append(table)
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            outputs = (nowhere if sys.stdout.isatty() else 1, nowhere)
+            tell(f"the workers' output goes to {options.log_dir}")
+            say = partial(_say_above, table)
+        elif options.live:
+            watchers.append(LiveLines(tell, progress))
+    return Views(watchers=tuple(watchers), tell=say, outputs=outputs)
+
+
+def _say_above(table: LiveTable, text: str) -> None:
+    table.say(f"ipexlaunch: {spoken(text)}")
+
+
+def _metrics(program: str, identity: RunIdentity, options: KeepingOptions) -> list[Observer]:
+    watchers: list[Observer] = []
+    if options.metrics_file is not None:
+        watchers.append(MetricsFile(identity, options.metrics_file, tell))
+    if options.metrics_port is not None:
+        address = options.metrics_address
+        server = MetricsServer(mask_text(os.path.basename(program) or program), identity, address, options.metrics_port)
+        host = f"[{address}]" if ":" in address else address
+        tell(f"metrics on http://{host}:{server.port}/metrics")
+        watchers.append(server)
+    return watchers
+
+
+@contextlib.contextmanager
+def _small_descriptors_kept() -> Iterator[None]:
+    """Leave the descriptors below 10 to the workers' channel: a POSIX shell can redirect to no other."""
+    kept: list[int] = []
+    try:
+        while not kept or kept[-1] < LARGEST_SMALL_DESCRIPTOR:
+            kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        yield
+    finally:
+        for descriptor in kept:
+            os.close(descriptor)

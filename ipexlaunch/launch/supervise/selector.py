@@ -1,0 +1,284 @@
+"""Signals as something to wait for: handlers only note the number, every decision is made in the loop.
+
+Take what workers print and say, and show it, whenever a descriptor has something; never wait for one of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+
+from ipexlaunch.launch.background_writer import LAST_WORDS_S
+from ipexlaunch.launch.guard_streams import is_standard, outlets
+from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.message_protocol import (  # with json: not before the workers are started
+    LONGEST_MESSAGE_BYTES,
+    Said,
+    read_messages,
+)
+from ipexlaunch.launch.supervise.output_streams import Log, Stream
+from ipexlaunch.launch.supervise.worker_process import Child
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that ask the launcher to end."""
+
+
+class Wakeup:
+    """A socket that becomes readable when a signal arrives; handlers are in place within the context."""
+
+    def __init__(self) -> None:
+        """Make the socket; no handler is installed yet."""
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._before: dict[int, object] = {}
+        self._before_descriptor = -1
+        self._kept: list[int] = []
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._reader.fileno()
+
+    def __enter__(self) -> Wakeup:
+        """Install the handlers."""
+        self._before_descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        for number in (*ENDING, signal.SIGCHLD):
+            # nohup asks that SIGHUP be ignored; that stays.
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
+            self._before[number] = signal.signal(number, _noted)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Put back what was there, and give it the requests to end that came too late for the run."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal itself returned
+        signal.set_wakeup_fd(self._before_descriptor)
+        late = [number for number in (*self._kept, *self.arrived()) if number in ENDING]
+        self._reader.close()
+        self._writer.close()
+        for number in late:
+            signal.raise_signal(number)
+
+    def wait(self, seconds: float) -> None:
+        """Return when a signal has arrived, or the time is over."""
+        poller = select.poll()
+        poller.register(self._reader, select.POLLIN)
+        poller.poll(seconds * 1000)
+
+    def is_asked(self) -> bool:
+        """Whether a request to end has arrived since the last call of `arrived`."""
+        self._kept += self.arrived()
+        return any(number in ENDING for number in self._kept)
+
+    def arrived(self) -> list[int]:
+        """The signals since the last call, in order."""
+        try:
+            return list(self._reader.recv(4096))
+        except BlockingIOError:
+            return []
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """Do nothing: the wake-up descriptor carries the number."""
+
+
+@contextlib.contextmanager
+def signals_put_off(tell: Callable[[str], None]) -> Iterator[list[int]]:
+    """Within, a request to end that finds no run any more does not keep the report from being written; a second does.
+
+    What it gives lists the signals that came: a disk that hangs is not waited for any longer then.
+
+    People press Ctrl-C twice. A terminal that closes may send SIGHUP often, from its shell and from the kernel.
+
+    Args:
+        tell: says a line to the user.
+    """
+    before = {number: signal.getsignal(number) for number in ENDING}
+    came: list[int] = []
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def put_off(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        if number == signal.SIGHUP:
+            return
+        restore()
+        tell(
+            f"{signal.Signals(number).name}: the run is over; its report is still to be written, once more ends at once"
+        )
+
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, put_off)
+    try:
+        yield came
+    finally:
+        restore()
+
+
+READ_BYTES = 1 << 16
+
+LARGEST_PIPE_BYTES = 1 << 20
+"""What a pipe can hold (pipe-max-size in proc(5)); a new one holds 64 KiB."""
+
+LONGEST_WAIT_S = 86400.0
+"""Waking up once a day costs nothing; epoll_wait(2) takes no more than 2**31 milliseconds."""
+
+
+class Listener:
+    """Every descriptor of a run behind one selector; the data of a key is the function that deals with it."""
+
+    def __init__(
+        self,
+        outputs: tuple[int, int],
+        heard: Callable[[int, Said, float], None],
+        clock: Callable[[], float],
+        longest_message_bytes: int | None = None,
+    ) -> None:
+        """Begin with no worker.
+
+        Args:
+            outputs: descriptors that the workers' stdout and stderr are shown on.
+            heard: called with a worker's index, what it announced, and when.
+            clock: seconds, monotonic.
+            longest_message_bytes: where a line may be longer than usual.
+        """
+        self._longest = longest_message_bytes
+        self.selector = selectors.DefaultSelector()
+        self.outlets = outlets(*outputs)
+        for outlet in self.outlets:
+            outlet.thread.start()  # now, while this thread is not yet held to the cpus of a worker
+        self._heard = heard
+        self._clock = clock
+
+    def listen(
+        self, index: int, child: Child, prefix: bytes, log: Log | None, stamp: Callable[[], bytes] | None = None
+    ) -> None:
+        """Listen to a worker that has been started.
+
+        Args:
+            index: its place among the children.
+            child: gets its streams.
+            prefix: stands before each of its lines.
+            log: keeps its output.
+            stamp: makes the time that stands before the prefix; None for no time.
+        """
+        if child.process is None or child.channel is None:
+            return
+        for pipe, outlet in zip((child.process.stdout, child.process.stderr), self.outlets, strict=True):
+            if pipe is not None:
+                tap = child.printed.lines() if child.printed is not None else None
+                child.streams[pipe.fileno()] = Stream(prefix, outlet, log, child, stamp, tap)
+                self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
+        self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))
+
+    def send(self, index: int, child: Child, line: bytes) -> None:
+        """Send a command without waiting for the worker to take it."""
+        children.send(child, line)
+        self._select_channel(index, child)
+
+    def wait(self, timeout_s: float | None) -> None:
+        """Wait until something happens or the time is over, and deal with what happened."""
+        for key, _ in self.selector.select(None if timeout_s is None else min(timeout_s, LONGEST_WAIT_S)):
+            key.data(key.fd)
+
+    def drain(self, index: int, child: Child) -> None:
+        """Take the last words of a worker that has exited, as far as they are there.
+
+        A grandchild may still hold its pipes, so the end of the stream is not waited for.
+        """
+        if child.channel is not None:
+            while _readable(child.channel.fileno()):
+                self._take_messages(index, child)
+                if child.channel is None:
+                    break
+        self.take_printed(child)
+
+    def take_printed(self, child: Child) -> None:
+        """Take what a worker has printed so far; who goes on printing all the time is not waited for."""
+        for descriptor in list(child.streams):
+            for _ in range(0, LARGEST_PIPE_BYTES, READ_BYTES):
+                if descriptor in child.streams and _readable(descriptor):
+                    self._take_output(child, descriptor)
+
+    def forget(self, child: Child) -> None:
+        """Stop listening to a worker and show its last line; its descriptors may be closed now."""
+        for descriptor in list(child.streams):
+            child.streams.pop(descriptor).end()
+            self.selector.unregister(descriptor)
+        if child.channel is not None:
+            self.selector.unregister(child.channel)
+
+    def close(self) -> None:
+        """Close the selector; outputs that are not the launcher's own are given time to take what is left."""
+        self.selector.close()
+        for outlet in self.outlets:
+            if not is_standard(outlet):
+                outlet.wait(LAST_WORDS_S)
+
+    def _take_output(self, child: Child, descriptor: int) -> None:
+        if descriptor not in child.streams:
+            return  # drained to its end earlier in the same round
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            return
+        if data:
+            child.streams[descriptor].add(data)
+        else:
+            child.streams.pop(descriptor).end()
+            self.selector.unregister(descriptor)
+
+    def _select_channel(self, index: int, child: Child) -> None:
+        """Wait until a channel takes more only while there is something for it."""
+        if child.channel is not None:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if child.unsent else 0)
+            if self.selector.get_key(child.channel).events != events:
+                self.selector.modify(child.channel, events, lambda _: self._serve(index, child))
+
+    def _serve(self, index: int, child: Child) -> None:
+        if child.unsent:
+            children.send_more(child)
+            self._select_channel(index, child)
+        self._take_messages(index, child)
+
+    def _take_messages(self, index: int, child: Child) -> None:
+        if child.channel is None:
+            return
+        try:
+            data = child.channel.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.selector.unregister(child.channel)
+            child.channel.close()
+            child.channel = None
+            return
+
+        child.buffer += data
+        longest = self._longest or LONGEST_MESSAGE_BYTES
+        if b"\n" not in data and len(child.buffer) <= longest:
+            return  # looked at once it is whole: a line of 256 MB comes in thousands of pieces
+        now = self._clock()
+        fed = self._longest is not None  # only a feeder asks for longer ones
+        for said in read_messages(child.buffer, child.arrived, child.told, now, longest, fed=fed):
+            self._heard(index, said, now)
+
+
+def _readable(descriptor: int) -> bool:
+    with selectors.PollSelector() as poller:
+        poller.register(descriptor, selectors.EVENT_READ)
+        return bool(poller.select(0))

@@ -1,0 +1,154 @@
+"""What a search tried, as a table: the best first, then those that ran, then what failed and why.
+
+Candidates as a table: what is expected of each, what was measured, and what becomes of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from ipexlaunch.documents.visible_text import format_number
+from ipexlaunch.machine.wording import grouped, table_text, wrapped
+from ipexlaunch.models.engines.choose import Weighed, call_ms, verdict
+from ipexlaunch.models.engines.measurement import AnswerSimilarity
+from ipexlaunch.tune.space import Setting
+from ipexlaunch.tune.successive_rounds import Standing, standings
+from ipexlaunch.tune.trial import Outcome, Tried, by_setting, median_rate
+
+HEADS = ("setting", "runs", "items/s", "of the best", "p99 ms", "peak MB", "")
+
+SHOWN = 20
+"""More settings are summed up in a line; the JSON file has all."""
+
+
+def tuning_text(outcome: Outcome, *, width: int = 100, color: bool = False) -> str:
+    """What a search cost, and a line for each setting; no line of the table is longer than `width`.
+
+    Args:
+        outcome: the search.
+        width: columns of the terminal.
+        color: with ANSI colours.
+    """
+    tried = len({run.setting for run in outcome.runs})
+    cost_s = sum(run.cost_s for run in outcome.runs)
+    head = f"{grouped(len(outcome.runs), 'run')} of {tried} of {grouped(outcome.settings, 'setting')}, {cost_s:.0f} s"
+    rows, remarks = setting_rows(outcome)
+    right = ("runs", "items/s", "of the best", "p99 ms", "peak MB")
+    text = table_text(HEADS, rows, right=right, width=width, color=color) if rows else ""
+    return f"{head}\n\n{text}" + "".join(f"{line}\n" for remark in remarks for line in wrapped(remark, width))
+
+
+def setting_rows(outcome: Outcome) -> tuple[list[list[str]], list[str]]:
+    """(Rows of HEADS, one per setting by how near it comes to the best; what else is to be said.)
+
+    Args:
+        outcome: the search; who did not race stands behind those who did, by its short runs.
+    """
+    tried, best = by_setting(outcome.runs), outcome.best
+    raced = {each.setting: each for each in standings(outcome.runs)}
+    level = median_rate(tried[best]) if best is not None else math.nan
+    ran = [setting for setting, runs in tried.items() if all(run.counts for run in runs)]
+    ran.sort(key=lambda setting: (setting != best, setting not in raced, _behind(setting, raced, tried, level)))
+    rows = [_row(setting, tried[setting], raced.get(setting), level, setting == best) for setting in ran[:SHOWN]]
+    return rows, [*_remarks(ran, tried), *outcome.left_out]
+
+
+def _behind(setting: Setting, raced: dict[Setting, Standing], tried: dict[Setting, list[Tried]], level: float) -> float:
+    return raced[setting].behind if setting in raced else math.log(level / median_rate(tried[setting]))
+
+
+def _row(setting: Setting, runs: Sequence[Tried], standing: Standing | None, level: float, best: bool) -> list[str]:
+    rate = median_rate(runs)
+    share = math.exp(-standing.behind) if standing else rate / level
+    error = f" ±{standing.error:.1%}" if standing and standing.error else ""
+    latencies = [run.latency_ms for run in runs if run.latency_ms is not None]
+    peak = max(run.peak_bytes for run in runs)
+    return [
+        setting.words,
+        str(len(runs)),
+        format_number(rate),
+        "100 %" if best else f"{100 * share:.1f} %{error}",
+        format_number(median(latencies)) if latencies else "",
+        f"{peak / 1e6:,.0f}" if peak else "",
+        "best" if best else "" if standing else "short runs only",
+    ]
+
+
+def _remarks(ran: Sequence[Setting], tried: dict[Setting, list[Tried]]) -> Iterator[str]:
+    if len(ran) > SHOWN:
+        yield f"and {grouped(len(ran) - SHOWN, 'slower setting')}"
+    troubles: dict[str, list[str]] = {}
+    for setting, runs in tried.items():
+        for trouble in dict.fromkeys(run.trouble for run in runs if run.trouble):
+            troubles.setdefault(trouble, []).append(setting.words)
+    for trouble, names in troubles.items():
+        few = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
+        yield f"did not count: {few}: {trouble}"
+
+
+DTYPES_HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "verdict")
+
+
+def dtypes_table(known: Sequence[Weighed], *, width: int = 100, color: bool = False) -> str:
+    """One line per candidate, then why some are slow, wrong or missing; no line is longer than `width`.
+
+    Args:
+        known: all candidates of one interpreter.
+        width: columns of the terminal.
+        color: with ANSI colours.
+    """
+    rows = [_dtype_row(each, known) for each in known]
+    text = table_text(DTYPES_HEADS, rows, right=("ms a call", "x fp32", "answers"), width=width, color=color)
+    remarks = [line for remark in _dtype_remarks(known) for line in wrapped(remark, width)]
+    return text + ("\n" + "\n".join(remarks) + "\n" if remarks else "")
+
+
+def _dtype_row(each: Weighed, known: Sequence[Weighed]) -> list[str]:
+    measured = each.measurement
+    milliseconds = call_ms(each, known)
+    took = "" if milliseconds is None else _three_digits(milliseconds)
+    speed = "" if each.speed is None else f"{each.speed:.2f}"
+    answers = "" if measured is None else _figures(measured.answers)
+    return [each.candidate.name, each.expectation.fares, took, speed, answers, verdict(each, known)]
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def _figures(answers: AnswerSimilarity | None) -> str:
+    """The worst cosine, or agreement and logit error."""
+    if answers is None:
+        return ""
+    if answers.cosine is not None:
+        return f"{answers.cosine:.4f}"
+    agreement = "" if answers.agreement is None else f"{answers.agreement:.0%}"
+    error = "" if answers.logit_error is None else f"{answers.logit_error:.2g}"
+    return ", ".join(filter(None, (agreement, error)))
+
+
+def _dtype_remarks(known: Sequence[Weighed]) -> Iterator[str]:
+    """What the figures are, then why candidates are not what one would hope for, those of one reason together."""
+    answers = [each.measurement.answers for each in known if each.measurement and each.measurement.answers]
+    if any(each.cosine is not None for each in answers):
+        yield "answers: the worst cosine of an input's output with that of eager fp32"
+    elif answers:
+        yield "answers: share of choices that are those of eager fp32, and the relative error of the logits"
+    by_reason: dict[str, list[str]] = {}
+    for each in known:
+        for reason in _reasons(each):
+            by_reason.setdefault(reason, []).append(each.candidate.name)
+    for reason, names in by_reason.items():
+        yield f"{', '.join(names)}: {reason}"
+    for note in dict.fromkeys(note for each in known if each.measurement for note in each.measurement.notes):
+        yield f"note: {note}"
+
+
+def _reasons(each: Weighed) -> Iterator[str]:
+    expectation = each.expectation
+    if each.measurement is not None and each.trouble:
+        yield each.trouble
+    if expectation.fares in ("slow", "unavailable"):
+        yield expectation.reason + (f" ({expectation.source})" if expectation.source else "")
