@@ -90,7 +90,7 @@ from ipexlaunch.batch.items import Item
 from ipexlaunch.batch.output.result_rows import OutputRules
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.launch.bind import adopt_orphans, held_to
-from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed import FeedRules, ThreadedJournal, QueueFeeder
 from ipexlaunch.batch.feed.open_job import open_job
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.placement.read_threads import descendants
@@ -98,7 +98,7 @@ from ipexlaunch.launch.job import Job, make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.measure.report import aggregate
-from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise import SupervisorCallbacks, OutputOptions, supervise
 
 script, count, queued, speeds, source, output = sys.argv[1:]
 count, queued = int(count), queued == "queue"
@@ -107,7 +107,7 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 job = Job(program=script, arguments=(speeds, source), python=sys.executable)
 adopt_orphans()
 inspector = Inspector()
-means = Means(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+means = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
               descendants=descendants, oom_kills=lambda: None, tell=lambda text: print(text, file=sys.stderr))
 feeder = None
 environment = dict(os.environ)
@@ -115,10 +115,10 @@ if queued:
     queue = WorkQueue(BatchRules(workers=count, largest=8))
     lines = enumerate(open(source))
     items = (Item(number, number + 1, json.loads(line), len(line)) for number, line in lines)
-    journal = JournalApart(open_job(OutputRules(path=output), {}), output)
+    journal = ThreadedJournal(open_job(OutputRules(path=output), {}), output)
     feeder = QueueFeeder(queue, items, journal, FeedRules())
     environment["IPEXLAUNCH_BATCHES"] = str(queue.rules.in_flight)
-run = supervise(make_launch(plan, job, {}), means, environment, Limits(fed=queued), Showing(), feeder=feeder)
+run = supervise(make_launch(plan, job, {}), means, environment, Limits(fed=queued), OutputOptions(), feeder=feeder)
 report = aggregate(run)
 print(json.dumps({"seconds": report.throughput.seconds, "items": report.throughput.items, "valid": report.valid,
                   "why": report.reasons}))

@@ -24,10 +24,10 @@ from launch_overhead import ROOT, machine
 from ipexlaunch.cli.dtypes_command import workers_job
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.models.engines.candidate import Candidate
-from ipexlaunch.models.engines.choose import Weighed
+from ipexlaunch.models.engines.choose import CandidateResult
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.tune.dtypes import Ground, make_ground, measure_known, resolve_candidate
+from ipexlaunch.tune.dtypes import MeasureContext, fill_in_measurements, make_measure_context, resolve_candidate
 
 JOBS = (
     ModelJob(model="minilm", task="embed", batch_size=16, input_tokens=64),
@@ -79,10 +79,10 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_ground_for(python: str, ninstances: int) -> Ground:
+def make_ground_for(python: str, ninstances: int) -> MeasureContext:
     topology = open_topology("live")
     plan = make_plan(topology, Request(ninstances=ninstances))
-    return make_ground(topology, plan, workers_job(python, ()), os.environ, note, use_cache=False)
+    return make_measure_context(topology, plan, workers_job(python, ()), os.environ, note, use_cache=False)
 
 
 def minilm_of(python: str) -> str:
@@ -91,10 +91,10 @@ def minilm_of(python: str) -> str:
     return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def compare(name: str, job: ModelJob, ground: Ground, options: argparse.Namespace) -> dict[str, object]:
+def compare(name: str, job: ModelJob, ground: MeasureContext, options: argparse.Namespace) -> dict[str, object]:
     resolved = resolve_candidate(job, "auto", "auto", ground)
     rest = [each.candidate for each in resolved.known if each.expectation.fares == "slow"]
-    tried = [*resolved.known, *measure_known(job, select(resolved.known, rest), rest, ground)]
+    tried = [*resolved.known, *fill_in_measurements(job, select(resolved.known, rest), rest, ground)]
     right = list(dict.fromkeys(each.candidate for each in tried if each.right))
     rates: dict[Candidate, list[float]] = {candidate: [] for candidate in right}
     for number in range(options.rounds):
@@ -122,11 +122,11 @@ def compare(name: str, job: ModelJob, ground: Ground, options: argparse.Namespac
     }
 
 
-def select(known: tuple[Weighed, ...], candidates: list[Candidate]) -> list[Weighed]:
+def select(known: tuple[CandidateResult, ...], candidates: list[Candidate]) -> list[CandidateResult]:
     return [each for each in known if each.candidate in candidates]
 
 
-def rate_of(job: ModelJob, ground: Ground) -> float:
+def rate_of(job: ModelJob, ground: MeasureContext) -> float:
     """Items per second of one run of the built-in worker."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory, "report.json")

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the tree is written by a module of the tests, which is not installed
 
 from ipexlaunch.machine.probe import probe  # noqa: E402
-from ipexlaunch.machine.synthetic import machine_from_sentence  # noqa: E402
+from ipexlaunch.machine.synthetic import synthetic_machine  # noqa: E402
 from tests.sysfs_writer import write_sysfs  # noqa: E402
 
 SHAPE = "8s 4n 32c 2t"
@@ -48,7 +48,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         tree = options.tree or folder
         if not options.tree:
-            write_sysfs(machine_from_sentence(SHAPE), folder)
+            write_sysfs(synthetic_machine(SHAPE), folder)
         machine = probe(tree)
         costs = measured(tree, max(options.rounds, 7))
     print_table(f"{len(machine.cpus)} cpus, {len(machine.nodes)} nodes", costs)

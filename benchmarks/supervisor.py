@@ -31,7 +31,7 @@ from ipexlaunch.launch.background_writer import WritingThread
 from ipexlaunch.launch.job import Job, make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
-from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise import SupervisorCallbacks, OutputOptions, supervise
 
 script, count, interval, folder = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 instances = tuple(Instance(index=i, cpus=frozenset(), nodes=frozenset(), threads=1) for i in range(count))
@@ -39,14 +39,14 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 launch = make_launch(plan, Job(program="sh", arguments=("-c", script), kind="executable"), os.environ)
 adopt_orphans()
 inspector = Inspector()
-means = Means(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+means = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
               descendants=descendants, oom_kills=count_oom_kills, tell=print)
 observers = [EventsObserver(folder, WritingThread("events"), lambda: None, print)] if folder else []
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 before = used()
-run = supervise(launch, means, os.environ, Limits(), Showing(outputs=(1, 1)), observers, interval or None)
+run = supervise(launch, means, os.environ, Limits(), OutputOptions(outputs=(1, 1)), observers, interval or None)
 peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
 figures = {"cpu_s": used() - before, "wall_s": run.ended - run.started, "peak_mb": int(peak.split()[1]) / 1024}
 os.write(2, json.dumps(figures).encode())

@@ -30,7 +30,7 @@ FAKES = (
 )
 """Parameters that stand for the machine or its measures, so that tests need not patch."""
 
-RULES = ("Patience", "Rule", "BatchRules", "FeedRules")
+RULES = ("FaultLimits", "Rule", "BatchRules", "FeedRules")
 """Classes that keep the constants of one policy together; tests try others."""
 
 BY_NAME = ("Request",)
@@ -38,7 +38,7 @@ BY_NAME = ("Request",)
 
 ALLOWED = {
     "main.argv": "the entry point takes the process's own words",
-    "GivenIds.most": "a bound on memory; tests have a small one",
+    "UniqueIds.most": "a bound on memory; tests have a small one",
     "map_pages.advice": "a kernel that does not know the advice, for tests",
     "memory_of.huge_page_kb": "the line says it since Linux 3.15; older ones are told by tests",
     "get_seq_length._layer": "transformers calls it",

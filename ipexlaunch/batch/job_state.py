@@ -85,7 +85,7 @@ def _ones(bits: bytes | bytearray) -> int:
     return int.from_bytes(bits, "little").bit_count()
 
 
-class Letters(IntEnum):
+class DeadLetterFileState(IntEnum):
     """How the file of dead letters stands."""
 
     WHOLE = 0
@@ -97,7 +97,7 @@ class Letters(IntEnum):
 
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
+class JobState:
     """What a ledger says of its job."""
 
     done: DoneItems
@@ -110,7 +110,7 @@ class Progress:
     """Items that were given up."""
     complete: bool = False
     """Whether the job has come to its end."""
-    letters: Letters = Letters.WHOLE
+    letters: DeadLetterFileState = DeadLetterFileState.WHOLE
     """How the file of dead letters stands."""
     recovered: list[int] = field(default_factory=list)
     """Items that were given up and are done since, that are not committed yet."""
@@ -122,7 +122,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommittedCounts:
-    """How a job stood when something was last made durable; `Progress` may be ahead of it, in another thread."""
+    """How a job stood when something was last made durable; `JobState` may be ahead of it, in another thread."""
 
     done: int
     """Items that are in the output or among the dead letters."""
@@ -137,7 +137,7 @@ class WithoutLedger:
 
     def __init__(self) -> None:
         """Begin with nothing done."""
-        self.progress = Progress(done=DoneItems())
+        self.progress = JobState(done=DoneItems())
 
     def commit(self) -> None:
         """Forget what changed; nobody will read it."""

@@ -18,7 +18,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from ipexlaunch.batch.job_state import DoneItems, Letters, Progress
+from ipexlaunch.batch.job_state import DeadLetterFileState, DoneItems, JobState
 from ipexlaunch.errors import HeldError, IpexLaunchError
 
 APPLICATION_ID = 0x49504C42
@@ -73,7 +73,7 @@ class Ledger:
     """An open ledger, held against every other process until it is closed; use `create` or `resume`."""
 
     def __init__(
-        self, path: str, held: int, connection: sqlite3.Connection, job: Mapping[str, object], progress: Progress
+        self, path: str, held: int, connection: sqlite3.Connection, job: Mapping[str, object], progress: JobState
     ) -> None:
         """Keep the parts; see `create` and `resume`."""
         self.path = path
@@ -88,7 +88,7 @@ class Ledger:
         cls,
         path: str,
         job: Mapping[str, object],
-        read_progress: Callable[[], Progress] | None = None,
+        read_progress: Callable[[], JobState] | None = None,
         stale: Sequence[str] = (),
     ) -> Ledger:
         """Begin the ledger of a job that has none, replacing an old one that nobody holds.
@@ -109,7 +109,7 @@ class Ledger:
             undo.callback(os.close, held)
             if fresh:
                 undo.callback(_remove, path, f"{path}-wal")  # it would be taken for a former job's
-            progress = Progress(done=DoneItems()) if read_progress is None else read_progress()
+            progress = JobState(done=DoneItems()) if read_progress is None else read_progress()
             _remove(*stale)
             os.ftruncate(held, 0)
             _remove(f"{path}-wal")
@@ -147,8 +147,8 @@ class Ledger:
                     "SELECT mark, output_bytes, dead_bytes, dead, complete, letters FROM progress"
                 ).fetchone()
                 chunks = dict(connection.execute("SELECT number, bits FROM chunks"))
-                progress = Progress(done=DoneItems(mark, chunks), output_bytes=output, dead_bytes=dead_bytes, dead=dead)
-                progress.complete, progress.letters = bool(complete), Letters(letters)
+                progress = JobState(done=DoneItems(mark, chunks), output_bytes=output, dead_bytes=dead_bytes, dead=dead)
+                progress.complete, progress.letters = bool(complete), DeadLetterFileState(letters)
             except (ValueError, TypeError):
                 raise _damaged(path, "what it says does not fit together") from None
             undo.pop_all()
@@ -169,7 +169,7 @@ class Ledger:
                 (progress.done.mark, *kept),
             )
             connection.executemany("INSERT OR REPLACE INTO recovered VALUES (?)", [(n,) for n in progress.recovered])
-            if progress.letters is not Letters.OUTDATED:
+            if progress.letters is not DeadLetterFileState.OUTDATED:
                 connection.execute("DELETE FROM recovered")
             connection.executemany("INSERT OR REPLACE INTO chunks VALUES (?, ?)", changes.items())
             connection.execute("DELETE FROM chunks WHERE number < ?", (progress.done.mark,))

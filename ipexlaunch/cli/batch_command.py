@@ -13,10 +13,16 @@ from typing import Any
 
 import click
 
-from ipexlaunch.batch.feed import FeedRules, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed import FeedRules, QueueFeeder, ThreadedJournal
 from ipexlaunch.batch.feed.open_job import recorded_job
 from ipexlaunch.batch.input.open_items import ItemSource, look_at_items
-from ipexlaunch.batch.input.threaded_reader import FILE_READ_AHEAD, FirstItems, InputWatcher, ReadApart, first_items
+from ipexlaunch.batch.input.threaded_reader import (
+    FILE_READ_AHEAD,
+    FirstItems,
+    InputObserver,
+    ThreadedReader,
+    first_items,
+)
 from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.batch.output.result_rows import OutputRules
 from ipexlaunch.batch.work_queue import WorkQueue
@@ -29,7 +35,7 @@ from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
 from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
-from ipexlaunch.cli.run.run_launch import Feeding, run_launch
+from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import masked
 from ipexlaunch.errors import UsageError
@@ -158,20 +164,20 @@ def _candidate_of_before(options: BatchOptions) -> Candidate | None:
 
 def _checked_items(source: ItemSource, rules: OutputRules, options: BatchOptions) -> FirstItems[Any] | None:
     """Look at the input before any work, while all is as it was; a pipe's first items come back."""
-    bury_bad = options.on_bad_line == "dead-letter"
+    keep_bad = options.on_bad_line == "dead-letter"
     if not source.may_wait:
         source.look()
         goes_on = options.resume or options.retry_dead
-        look_at_items(lambda bury: source.items(bury_bad=bury), bury_bad=bury_bad, resume=goes_on)
+        look_at_items(lambda bury: source.items(keep_bad=bury), keep_bad=keep_bad, resume=goes_on)
         return None
-    apart = ReadApart(source.items(bury_bad=bury_bad))
+    apart = ThreadedReader(source.items(keep_bad=keep_bad))
     replaces = options.overwrite and os.path.exists(rules.path)
     return first_items(apart, patient=replaces, tell=tell)
 
 
 def _feeding(
     source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: BatchOptions
-) -> Feeding:
+) -> BatchRun:
     """What makes the run a batch job."""
     again, done = output.journal.again, output.journal.progress.done
     before = done.count if again is None else 0
@@ -180,16 +186,16 @@ def _feeding(
         items = chain(piped.items, piped.rest)
     elif again is None:
         # What this run does it never reads again, so that a copy will do: the thread of the journal changes the other.
-        items = source.items(deepcopy(done).__contains__, bury_bad=options.on_bad_line == "dead-letter")
+        items = source.items(deepcopy(done).__contains__, keep_bad=options.on_bad_line == "dead-letter")
     else:
         # Every one that is wanted gives an item or, once more, a letter; what comes after the last is not read.
-        items = islice(source.items(lambda number: number not in again, bury_bad=True), again.count)
-    rows: ReadApart[Any]
+        items = islice(source.items(lambda number: number not in again, keep_bad=True), again.count)
+    rows: ThreadedReader[Any]
     if piped is not None:
         rows = piped.rest
     else:
-        rows = items = ReadApart(items, **FILE_READ_AHEAD)
-    journal = JournalApart(output.journal, output.rules.path)
+        rows = items = ThreadedReader(items, **FILE_READ_AHEAD)
+    journal = ThreadedJournal(output.journal, output.rules.path)
     queue = WorkQueue(batch_rules(workers, options, attempts=options.attempts))
     patience = FeedRules(stall_timeout_s=options.stall_timeout)
     feeder = QueueFeeder(queue, items, journal, patience, output.stream, is_file=piped is None)
@@ -205,13 +211,13 @@ def _feeding(
             exact=ended or again is not None or source.is_counted,
         )
 
-    return Feeding(
+    return BatchRun(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
         stall_timeout_s=options.stall_timeout,
         conclude=lambda disk: conclude(feeder, output, disk, resumable=piped is None and output.stream is None),
         progress=progress,
-        watchers=(InputWatcher(rows, feeder.input_came),),
+        watchers=(InputObserver(rows, feeder.input_came),),
         takes_stdout=output.takes_stdout,
     )
 

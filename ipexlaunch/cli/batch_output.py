@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ipexlaunch.batch.feed import Journal, QueueFeeder
-from ipexlaunch.batch.feed.dead_letters import DEAD
+from ipexlaunch.batch.feed.dead_letters import DEAD_LETTERS_SUFFIX
 from ipexlaunch.batch.feed.open_job import open_job, open_pipe, refuse_existing
 from ipexlaunch.batch.items import BatchSummary, summary_of
 from ipexlaunch.batch.output.append_results import AppendedFile, StandardOutput
@@ -116,7 +116,7 @@ def given_up(count: int, path: str) -> str:
     items = f"{count} item{'s' * (count != 1)} given up"
     if path == STDOUT:
         return f"{items}, see standard error"
-    return f"{items}, see {path}{DEAD}; to try them again: --retry-dead"
+    return f"{items}, see {path}{DEAD_LETTERS_SUFFIX}; to try them again: --retry-dead"
 
 
 def open_output(
@@ -224,11 +224,11 @@ def conclude(
         disk.have(finish, f"finish {output.rules.path}", hint)
     except IpexLaunchError as error:
         reasons.append(str(error))
-    tell(words_of(summary))
+    tell(batch_summary_text(summary))
     return reasons, summary
 
 
-def words_of(summary: BatchSummary) -> str:
+def batch_summary_text(summary: BatchSummary) -> str:
     """The line that sums a job up."""
     waste = f", {summary.padding_waste:.1%} of the work padding" if summary.padding_waste else ""
     unread = f" ({summary.unreadable} of them unreadable now)" if summary.unreadable else ""

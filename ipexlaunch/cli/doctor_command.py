@@ -19,7 +19,7 @@ from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.doctor import read as doctor
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, as_json, print_findings, worst_severity
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryPolicy
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.doctor.run_checks import PATHS, examine
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
@@ -29,12 +29,12 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.probe import probe
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.expectations import PACKAGES
-from ipexlaunch.tune.dtypes.context import versions_told
+from ipexlaunch.tune.dtypes.context import ask_versions
 
 EXIT_FINDINGS = 1
 """There are findings at or above --fail-on; 2 stays a bad request."""
 
-SAVED = Unread("--root", "a saved tree does not tell it")
+SAVED = Unavailable("--root", "a saved tree does not tell it")
 
 FAIL_ON = ("unknown", "warning", "problem")
 
@@ -96,7 +96,7 @@ def doctor_command(
 
 
 def gather_facts(root: str, python: str | None, models: tuple[str, ...], pids: tuple[int, ...] = ()) -> Facts:
-    """Everything that the checks judge; a fact that cannot be had is an `Unread` in its place.
+    """Everything that the checks judge; a fact that cannot be had is an `Unavailable` in its place.
 
     Args:
         root: "/" or the folder of a saved tree; what only a live host can tell is then not asked.
@@ -106,7 +106,7 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...], pids: t
     """
     live = doctor.is_live(root)
     environment = doctor.read_environment(root)
-    variables = {} if isinstance(environment, Unread) else environment
+    variables = {} if isinstance(environment, Unavailable) else environment
     topology = _topology(root)
     interpreter, libraries = _interpreter(python, variables, live)
     return Facts(
@@ -119,7 +119,7 @@ def gather_facts(root: str, python: str | None, models: tuple[str, ...], pids: t
         shared_memory=doctor.read_shared_memory() if live else SAVED,
         numa_package=doctor.read_numa_package() if live else SAVED,
         memory_limit=doctor.read_own_memory_limit(root),
-        throttling=() if isinstance(topology, Unread) else _throttling(root, topology),
+        throttling=() if isinstance(topology, Unavailable) else _throttling(root, topology),
         amx_refusal=doctor.ask_for_amx() if live else SAVED,
         existing_paths=doctor.find_preloaded(preloaded_in(variables), variables, root),
         models=tuple(doctor.read_cached_file(path) for path in models),
@@ -152,13 +152,13 @@ def files_of(paths: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _topology(root: str) -> Topology | Unread:
+def _topology(root: str) -> Topology | Unavailable:
     try:
         return probe(root)
     except TopologyError as error:
-        return Unread(error.path, error.problem)
+        return Unavailable(error.path, error.problem)
     except IpexLaunchError as error:
-        return Unread(root, str(error))
+        return Unavailable(root, str(error))
 
 
 def _throttling(root: str, topology: Topology) -> tuple[Evidence, ...]:
@@ -167,7 +167,7 @@ def _throttling(root: str, topology: Topology) -> tuple[Evidence, ...]:
 
 def _interpreter(
     python: str | None, variables: Mapping[str, str], live: bool
-) -> tuple[Interpreter | Unread, tuple[Library, ...] | Unread]:
+) -> tuple[Interpreter | Unavailable, tuple[Library, ...] | Unavailable]:
     """The workers' interpreter, and the libraries that can be preloaded or that its packages bring."""
     if python is None and not live:
         return SAVED, SAVED
@@ -175,12 +175,12 @@ def _interpreter(
     path = (shutil.which(python) or python) if python else workers_python()
     prefixes = interpreter_prefixes(path)
     interpreter = doctor.read_interpreter(path, prefixes)
-    if live and not isinstance(interpreter, Unread) and "torch" not in interpreter.packages:
+    if live and not isinstance(interpreter, Unavailable) and "torch" not in interpreter.packages:
         # It may come by PYTHONPATH or a .pth file.
-        told = versions_told(path, PACKAGES.values()) or {}
+        told = ask_versions(path, PACKAGES.values()) or {}
         more = {name: Evidence(f"importlib.metadata of {path}", version) for name, version in told.items()}
         interpreter = replace(interpreter, packages={**more, **interpreter.packages})
-    if live and not isinstance(interpreter, Unread):
+    if live and not isinstance(interpreter, Unavailable):
         found, refused = libraries_that_start(path, variables, NAMES)
     else:
         found, refused = {name: paths[0] for name, paths in libraries_there(path, variables).items()}, {}
@@ -194,7 +194,7 @@ def _kind(library: str) -> Literal["openmp", "allocator"]:
     return "openmp" if library == "iomp5" else "allocator"
 
 
-def _memory_policy(topology: Topology | Unread) -> MemoryPolicy | Unread:
+def _memory_policy(topology: Topology | Unavailable) -> MemoryPolicy | Unavailable:
     """The inherited policy, and whether one can be set; tried in a thread that ends at once, so nothing is changed."""
     try:
         name, nodes = bind.memory_policy()
@@ -202,7 +202,7 @@ def _memory_policy(topology: Topology | Unread) -> MemoryPolicy | Unread:
         policy = doctor.read_inherited_policy()
         return MemoryPolicy(policy=policy, source=doctor.NUMA_MAPS, refusal=f"get_mempolicy: {error.strerror}")
     policy = f"{name}:{format_list(nodes)}" if nodes else name
-    wanted = frozenset() if isinstance(topology, Unread) else topology.allowed_nodes
+    wanted = frozenset() if isinstance(topology, Unavailable) else topology.allowed_nodes
     trial = "bind" if wanted else "default"
     answer: list[str] = []
 

@@ -22,12 +22,12 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.wording import grouped
-from ipexlaunch.models.engines.choose import ENGINE_WORDS, EngineWord, Weighed, call_ms, expected, verdict
+from ipexlaunch.models.engines.choose import ENGINE_CHOICES, CandidateResult, EngineChoice, call_ms, expected, verdict
 from ipexlaunch.models.engines.model_job import FEW_LAYERS, TASKS, ModelJob, Task
 from ipexlaunch.models.engines.model_job import SECONDS as MEASURED_S
 from ipexlaunch.plan import Request
 from ipexlaunch.report.tables.tuning_tables import dtypes_table
-from ipexlaunch.tune.dtypes import WORKER, Ground, decide, make_ground, measure_known
+from ipexlaunch.tune.dtypes import WORKER, MeasureContext, decide, fill_in_measurements, make_measure_context
 
 DEFAULT_MODEL = "random:bert-base"
 """Its first layers stand for the shapes that most models have, where none is named."""
@@ -60,7 +60,7 @@ class DtypesOptions:
 @checked_command("dtypes")
 @plan_options
 @valued("--plan", "Measure on the plan in FILE instead of making one.", metavar="FILE", dest="plan_file")
-@valued("--engine", "One engine, or all there are.", ENGINE_WORDS, "auto")
+@valued("--engine", "One engine, or all there are.", ENGINE_CHOICES, "auto")
 @valued(
     "--model",
     f"The model whose layers are measured  [default: {FEW_LAYERS} layers of {DEFAULT_MODEL}].",
@@ -82,7 +82,7 @@ class DtypesOptions:
 @flag("--no-cache", "Measure again, and keep nothing.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
-def dtypes_command(context: click.Context, /, engine: EngineWord, form: str, **values: Any) -> int:
+def dtypes_command(context: click.Context, /, engine: EngineChoice, form: str, **values: Any) -> int:
     """Show which engine and numbers are fast on this host: what is known of them, and what is measured.
 
     Every candidate is measured on the planned instances, all at once, in turn with fp32; what was measured before is
@@ -110,8 +110,8 @@ class Table(NamedTuple):
 
     job: ModelJob
     layers: int | None
-    ground: Ground
-    known: tuple[Weighed, ...]
+    ground: MeasureContext
+    known: tuple[CandidateResult, ...]
 
 
 def _jobs(options: DtypesOptions) -> list[ModelJob]:
@@ -131,14 +131,14 @@ def _jobs(options: DtypesOptions) -> list[ModelJob]:
     ]
 
 
-def _ground(python: str, options: DtypesOptions) -> Ground:
+def _ground(python: str, options: DtypesOptions) -> MeasureContext:
     topology = open_topology("live")
     plan = plan_of(topology, options.request, options.plan_file)
     if plan.request.device is not None:
         raise RequestError(
             f"measure dtypes on {plan.request.device}", "the table is one of processors", "leave out --device"
         )
-    return make_ground(
+    return make_measure_context(
         topology, plan, workers_job(python, options.env), os.environ, tell, use_cache=not options.no_cache
     )
 
@@ -156,13 +156,13 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
 
 
 def _measured(
-    job: ModelJob, engine: EngineWord, ground: Ground, layers: int | None, seconds: float
-) -> tuple[Weighed, ...]:
+    job: ModelJob, engine: EngineChoice, ground: MeasureContext, layers: int | None, seconds: float
+) -> tuple[CandidateResult, ...]:
     known = expected(ground.dispatch, ground.software, engine)
     wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     if not wanted:
         return known
-    known = measure_known(job, known, wanted, ground, seconds=seconds, layers=layers)
+    known = fill_in_measurements(job, known, wanted, ground, seconds=seconds, layers=layers)
     return known if layers is not None else decide(job, known, ground, seconds=seconds)
 
 
@@ -213,7 +213,7 @@ def _table(table: Table) -> dict[str, object]:
     }
 
 
-def _row(each: Weighed, known: tuple[Weighed, ...]) -> dict[str, object]:
+def _row(each: CandidateResult, known: tuple[CandidateResult, ...]) -> dict[str, object]:
     measured, expectation = each.measurement, each.expectation
     answers = measured.answers if measured else None
     return {

@@ -10,20 +10,20 @@ from typing import Any
 
 import click
 
-from ipexlaunch.batch.feed import Answered, FeedRules, QueueFeeder
-from ipexlaunch.batch.input.threaded_reader import InputWatcher, ReadApart
+from ipexlaunch.batch.feed import CallbackJournal, FeedRules, QueueFeeder
+from ipexlaunch.batch.input.threaded_reader import InputObserver, ThreadedReader
 from ipexlaunch.batch.items import BatchProgress, BatchSummary, Item, summary_of
 from ipexlaunch.batch.loadgen import VERDICT, BeginWhenReady, LoadRules, LoadTest, require_loadgen
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_command import model_program
-from ipexlaunch.cli.batch_output import words_of
+from ipexlaunch.cli.batch_output import batch_summary_text
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input
 from ipexlaunch.cli.options.batch_options import LoadgenOptions, loadgen_options
 from ipexlaunch.cli.options.check_files import checked_command, program_arguments
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
-from ipexlaunch.cli.run.run_launch import Feeding, run_launch
+from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import RequestError
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
@@ -96,12 +96,12 @@ def _rules(folder: str, options: LoadgenOptions) -> LoadRules:
     )
 
 
-def _feeding(test: LoadTest, workers: int, options: LoadgenOptions) -> Feeding:
+def _feeding(test: LoadTest, workers: int, options: LoadgenOptions) -> BatchRun:
     stall = options.stall_timeout
-    answered = Answered(test.complete)
+    answered = CallbackJournal(test.complete)
     # A query that waits in one worker's reserve while another has nothing to do would only be answered later.
     rules = batch_rules(workers, options, **({"in_flight": 1} if options.scenario == "Server" else {}))
-    queries = ReadApart(test.items(), AHEAD)
+    queries = ThreadedReader(test.items(), AHEAD)
     feeder = QueueFeeder(WorkQueue(rules), queries, answered, FeedRules(commit_s=0.0, stall_timeout_s=stall))
 
     def progress() -> BatchProgress:
@@ -109,13 +109,13 @@ def _feeding(test: LoadTest, workers: int, options: LoadgenOptions) -> Feeding:
         expected = test.issued if test.rules.scenario == "Offline" and test.issued else None
         return BatchProgress(done=done.done.count, before=0, dead=done.dead, expected=expected, exact=True)
 
-    return Feeding(
+    return BatchRun(
         feeder=feeder,
         batches_held=rules.in_flight,
         stall_timeout_s=stall,
         conclude=lambda _: _conclude(feeder, test),
         progress=progress,
-        watchers=(InputWatcher(queries, feeder.input_came), BeginWhenReady(test)),
+        watchers=(InputObserver(queries, feeder.input_came), BeginWhenReady(test)),
         together=True,
         takes_stdout=True,
     )
@@ -135,5 +135,5 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
         if f"{VERDICT}VALID" not in summary:
             reasons.append("LoadGen says: Result is INVALID")
     figures = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
-    tell(words_of(figures))
+    tell(batch_summary_text(figures))
     return reasons, figures

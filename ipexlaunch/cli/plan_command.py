@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipexlaunch.cli.options.check_files import FileCheckedCommand, check_overlaps, checked_command
-from ipexlaunch.cli.options.named_files import Written
+from ipexlaunch.cli.options.named_files import WrittenFile
 from ipexlaunch.cli.options.option_types import PORT, flag, valued
 from ipexlaunch.cli.options.plan_options import options_of, plan_of, plan_options, read_plan_file
 from ipexlaunch.cli.run.make_job import variables_of
@@ -34,10 +34,10 @@ from ipexlaunch.plan import Plan, Request
 from ipexlaunch.plan.explain import explain_plan
 from ipexlaunch.plan.export_plan import Workload, export_plan
 from ipexlaunch.plan.export_scripts import numactl_lines
-from ipexlaunch.plan.ipexrun_plan import compare_with_predecessor
+from ipexlaunch.plan.ipexrun_plan import compare_with_ipexrun
 from ipexlaunch.plan.plan import FIRST_PORT
 from ipexlaunch.plan.plan_file import write_plan
-from ipexlaunch.plan.planner import notes_on, plan_table
+from ipexlaunch.plan.planner import plan_notes, plan_table
 
 PICTURES = {"table": machine_table, "tree": machine_tree, "drawing": machine_drawing}
 SOURCE_HELP = (
@@ -190,7 +190,7 @@ def _run(topology: Topology, options: PlanOptions) -> int:
     else:
         click.echo(_shown(topology, plan, options.form), nl=False)
     _say_more(topology, plan, options)
-    notes = notes_on(topology, plan, stored=options.plan_file is not None)
+    notes = plan_notes(topology, plan, stored=options.plan_file is not None)
     if len(plan.chosen) < len(plan.instances):
         chosen = format_list(instance.index for instance in plan.chosen)
         notes = (*notes, f"of these {len(plan.instances)} only --instance-idx {chosen} is started")
@@ -239,7 +239,7 @@ def _export(plan: Plan, kind: str, options: PlanOptions) -> None:
             click.echo(file.text)
         return
     paths = [os.path.join(folder, file.name) for file in files]
-    written = [Written(what="an exported file", path=path, kind="file") for path in paths]
+    written = [WrittenFile(what="an exported file", path=path, kind="file") for path in paths]
     check_overlaps(vars(options), more_writes=written)
     for path in paths:
         check_writable(path, "an exported file", regular=True)
@@ -257,7 +257,7 @@ def _say_more(topology: Topology, plan: Plan, options: PlanOptions) -> None:
     if options.explain:
         lines += explain_plan(topology, plan)
     if options.compare:
-        lines += ["", *compare_with_predecessor(topology, plan)] if lines else compare_with_predecessor(topology, plan)
+        lines += ["", *compare_with_ipexrun(topology, plan)] if lines else compare_with_ipexrun(topology, plan)
     if not lines:
         return
     document = options.export is None and options.form in ("table", "drawing", "yaml")

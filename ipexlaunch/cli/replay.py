@@ -22,7 +22,7 @@ from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.report.kept_runs.describe_host import interpreter_row, kept_variables
 from ipexlaunch.report.kept_runs.run_directory import PLAN, RUN
-from ipexlaunch.report.kept_runs.run_documents import RecordedRun
+from ipexlaunch.report.kept_runs.run_documents import RunCommand
 
 SETTLED = names_of(JobOptions, ScriptOptions, ModelOptions, ItemOptions, ResultOptions)
 """What a kept run has decided; another value would be another run."""
@@ -41,7 +41,7 @@ REPEATED_BY = {"batch": "batch", "loadgen": ""}
 
 def recorded_values(
     context: click.Context, program: str | None, values: Mapping[str, Any]
-) -> tuple[RecordedRun, dict[str, Any]]:
+) -> tuple[RunCommand, dict[str, Any]]:
     """The kept run that --replay names, and the command's keyword arguments with what it says of them.
 
     Options that are typed now win over those of the kept run, where they do not decide what is run.
@@ -77,11 +77,11 @@ def recorded_values(
     return recorded, {**repeated, **absolute, "replay": kept, "plan_file": os.path.join(kept, PLAN)}
 
 
-def _recorded(kept: str, command: str | None) -> RecordedRun:
+def _recorded(kept: str, command: str | None) -> RunCommand:
     """The command of a kept run, if this one can repeat it."""
-    from ipexlaunch.report.kept_runs.open_runs import read_recorded  # pydantic: only kept runs need it
+    from ipexlaunch.report.kept_runs.open_runs import read_kept_command  # pydantic: only kept runs need it
 
-    recorded = read_recorded(kept)
+    recorded = read_kept_command(kept)
     wanted, of = f"repeat the run in {kept}", recorded.command
     if (right := REPEATED_BY.get(of, "run")) != command:
         way = {"run": f"ipexlaunch run --replay {kept}", "batch": f"ipexlaunch batch --replay {kept} --output FILE"}
@@ -108,7 +108,7 @@ def _value(context: click.Context, name: str, value: Any, source: str) -> Any:
         raise DocumentError(source, f"options.{name}", error.message) from None
 
 
-def job_to_replay(kept: str, recorded: RecordedRun) -> Job:
+def job_to_replay(kept: str, recorded: RunCommand) -> Job:
     """The job of a kept run; relative paths hold again as they did, in the directory where it was typed.
 
     Args:

@@ -19,7 +19,7 @@ from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.launch.guard_streams import failed
 from ipexlaunch.launch.wait_for_disk import DiskPatience
-from ipexlaunch.measure.compare_runs import Compared, Configuration, compare
+from ipexlaunch.measure.compare_runs import ComparedRun, Configuration, compare
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch, open_runs
 from ipexlaunch.report.live.ask_status import Answer, ask_runs
 from ipexlaunch.report.live.sample_usage import UsageSampler
@@ -52,7 +52,7 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     searches = tuple(each for each in opened if isinstance(each, OpenedSearch))
     intervals = scipy_intervals() if len(runs) > 1 else None
     compared = [
-        Compared(
+        ComparedRun(
             name=run.name,
             report=run.report,
             environment=mask_variables(run.kept.recorded.job.environment) if run.kept else {},

@@ -15,12 +15,19 @@ import click
 from ipexlaunch.cli.options.check_files import check_overlaps, checked_command, program_arguments
 from ipexlaunch.cli.options.hold_outputs import outputs_held
 from ipexlaunch.cli.options.model_options import TuneOptions, tune_options
-from ipexlaunch.cli.options.named_files import Written
+from ipexlaunch.cli.options.named_files import WrittenFile
 from ipexlaunch.cli.options.plan_options import options_of, plan_options
 from ipexlaunch.cli.options.run_options import run_options, script_options_beside_a_models
 from ipexlaunch.cli.run.run_launch import limits_from_options
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
-from ipexlaunch.cli.tune_space import Subject, job_of, launch_of, model_to_tune, program_to_tune, space_from_options
+from ipexlaunch.cli.tune_space import (
+    TuningTarget,
+    job_of,
+    launch_of,
+    model_to_tune,
+    program_to_tune,
+    space_from_options,
+)
 from ipexlaunch.cli.use_profile import measure_solo
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.visible_text import format_number
@@ -36,10 +43,10 @@ from ipexlaunch.report.tables.tuning_tables import tuning_text
 from ipexlaunch.tune.next_step import Rule, brief
 from ipexlaunch.tune.profile import Profile
 from ipexlaunch.tune.profile_store import former_profile, keep_profile, plan_path, profile_path, study_path, write_whole
-from ipexlaunch.tune.run_trial import TrialGround, try_setting
+from ipexlaunch.tune.run_trial import TrialContext, run_trial
 from ipexlaunch.tune.search import search
 from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.trial import Outcome, Tried, by_setting, median_rate, write_tuning
+from ipexlaunch.tune.trial import Outcome, Trial, by_setting, median_rate, write_tuning
 
 UNWRITABLE = "give a path that can be written"
 
@@ -90,24 +97,26 @@ def _check_places(topology: Topology) -> None:
         check_directory(os.path.dirname(path), what, f"set {variable} to a directory that can be written")
 
 
-def _own_places(study: str, profile: str, options: TuneOptions) -> list[Written]:
+def _own_places(study: str, profile: str, options: TuneOptions) -> list[WrittenFile]:
     """The study and the profile, which are no place for the report, the plan or an input."""
     places = {"the study": study, "the profile": profile, "the profile's plan": plan_path(profile)}
-    own = [Written(what=what, path=path, kind="file") for what, path in places.items()]
+    own = [WrittenFile(what=what, path=path, kind="file") for what, path in places.items()]
     check_overlaps(vars(options), more_writes=own)
     for each in own:
         check_writable(each.path, each.what, regular=True)
     return own
 
 
-def _tune(subject: Subject, job: Job, space: Space, topology: Topology, options: TuneOptions) -> int:
+def _tune(subject: TuningTarget, job: Job, space: Space, topology: Topology, options: TuneOptions) -> int:
     rule = rule_of(options)
     path = study_path(os.environ, _study_key(subject, job, space, topology, rule, options))
     with outputs_held(_own_places(path, profile_path(os.environ, topology.fingerprint, subject.key), options)):
         return _search(path, subject, space, rule, topology, options)
 
 
-def _search(path: str, subject: Subject, space: Space, rule: Rule, topology: Topology, options: TuneOptions) -> int:
+def _search(
+    path: str, subject: TuningTarget, space: Space, rule: Rule, topology: Topology, options: TuneOptions
+) -> int:
     from ipexlaunch.tune.optuna_study import open_study  # imports optuna
 
     study = open_study(path, space, fresh=options.fresh)
@@ -115,7 +124,7 @@ def _search(path: str, subject: Subject, space: Space, rule: Rule, topology: Top
     tell(f"{counted(len(space), 'setting')} of {counted(len(space.splits), 'split')}, {rule.budget_s:g} s")
     if study.history:
         tell(f"going on after {counted(len(study.history), 'run')} of former sessions ({path})")
-    found = search(space, topology, rule, study, lambda step: try_setting(ground, step), _watch)
+    found = search(space, topology, rule, study, lambda step: run_trial(ground, step), _watch)
     runs = tuple(study.history)
     outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=runs, left_out=subject.left_out)
     tell(outcome.why)
@@ -134,7 +143,9 @@ def rule_of(options: TuneOptions) -> Rule:
     return brief(Rule(budget_s=options.budget, exhaustive=options.exhaustive), options.seconds)
 
 
-def _study_key(subject: Subject, job: Job, space: Space, topology: Topology, rule: Rule, options: TuneOptions) -> str:
+def _study_key(
+    subject: TuningTarget, job: Job, space: Space, topology: Topology, rule: Rule, options: TuneOptions
+) -> str:
     """Everything that decides over what a run gives; the budget does not, so that more of it goes on."""
     splits = [[split.name, split.smt] for split in space.splits]
     model = replace(subject.model, batch_size=0).to_json() if subject.model else ""
@@ -162,8 +173,8 @@ def _study_key(subject: Subject, job: Job, space: Space, topology: Topology, rul
     )
 
 
-def _ground(subject: Subject, space: Space, topology: Topology, options: TuneOptions) -> TrialGround:
-    return TrialGround(
+def _ground(subject: TuningTarget, space: Space, topology: Topology, options: TuneOptions) -> TrialContext:
+    return TrialContext(
         launch_of=lambda setting, seconds: launch_of(subject, space, topology, setting, seconds, options),
         inherited=os.environ,
         limits=_limits(options),
@@ -180,17 +191,17 @@ def _limits(options: TuneOptions) -> Limits:
     return replace(limits_from_options(options), timeout_s=timeout_s)
 
 
-def _watch(run: Tried, number: int) -> None:
+def _watch(run: Trial, number: int) -> None:
     said = run.trouble or f"{format_number(run.rate or 0)} items/s"
     kind = f"round {run.round}" if run.round else "proposed" if run.proposed else "looking around"
     tell(f"{number} ({kind}, {run.cost_s:.1f} s) {run.setting.words}: {said}")
 
 
 def _keep(
-    subject: Subject,
+    subject: TuningTarget,
     best: Setting,
-    history: Sequence[Tried],
-    ground: TrialGround,
+    history: Sequence[Trial],
+    ground: TrialContext,
     space: Space,
     topology: Topology,
     options: TuneOptions,

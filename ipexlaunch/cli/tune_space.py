@@ -34,7 +34,7 @@ MOST_NUMBERS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class TuningTarget:
     """What is tuned: a program, or a model."""
 
     key: str
@@ -54,7 +54,7 @@ class Subject:
         return self.model is not None or any(SECONDS in argument for argument in self.arguments)
 
 
-def program_to_tune(program: str, arguments: tuple[str, ...], options: TuneOptions) -> Subject:
+def program_to_tune(program: str, arguments: tuple[str, ...], options: TuneOptions) -> TuningTarget:
     """A program, with its options for what the search sets.
 
     Args:
@@ -65,10 +65,10 @@ def program_to_tune(program: str, arguments: tuple[str, ...], options: TuneOptio
     words = [*arguments]
     for option, template in ((options.batch_size_option, BATCH_SIZE), (options.seconds_option, SECONDS)):
         words += [option, template] if option else []
-    return Subject(key=program_key(program, options), program=program, arguments=tuple(words), candidates={})
+    return TuningTarget(key=program_key(program, options), program=program, arguments=tuple(words), candidates={})
 
 
-def job_of(subject: Subject, topology: Topology, options: TuneOptions) -> Job:
+def job_of(subject: TuningTarget, topology: Topology, options: TuneOptions) -> Job:
     """What is started for a setting, but for what the setting says.
 
     Args:
@@ -86,7 +86,7 @@ def job_of(subject: Subject, topology: Topology, options: TuneOptions) -> Job:
     return replace(job, runner=script_runner(job, topology, options, dtype))
 
 
-def space_from_options(topology: Topology, job: Job, subject: Subject, options: TuneOptions) -> Space:
+def space_from_options(topology: Topology, job: Job, subject: TuningTarget, options: TuneOptions) -> Space:
     """Every setting that the options leave open, as far as the libraries for it are installed.
 
     Args:
@@ -144,7 +144,7 @@ def _runtimes(job: Job, options: TuneOptions) -> tuple[str, ...]:
     return ("intel", "default") if usable_libraries(job.python, job.kind, ("iomp5",))[0] else ("default",)
 
 
-def model_to_tune(model: str, topology: Topology, options: TuneOptions) -> Subject:
+def model_to_tune(model: str, topology: Topology, options: TuneOptions) -> TuningTarget:
     """A model, with the engines and dtypes that are worth a trial, the fastest first.
 
     What is not asked for is measured once on the default plan, as `bench` does; of what is right and nearly as fast as
@@ -179,11 +179,11 @@ def model_to_tune(model: str, topology: Topology, options: TuneOptions) -> Subje
         job = replace(job, check=False)
     candidates = {each.name: each for each in chosen}
     key = model_key(job.model, job.task)
-    return Subject(key=key, program=WORKER, model=job, candidates=candidates, left_out=left_out)
+    return TuningTarget(key=key, program=WORKER, model=job, candidates=candidates, left_out=left_out)
 
 
 def launch_of(
-    subject: Subject, space: Space, topology: Topology, setting: Setting, seconds: float, options: TuneOptions
+    subject: TuningTarget, space: Space, topology: Topology, setting: Setting, seconds: float, options: TuneOptions
 ) -> Launch:
     """The launch of a trial.
 

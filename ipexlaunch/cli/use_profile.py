@@ -24,10 +24,10 @@ from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.measure.validity import Baseline
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.tune.dtypes.context import identity_of
-from ipexlaunch.tune.profile import Profile, Solo
+from ipexlaunch.tune.dtypes.context import model_fingerprint
+from ipexlaunch.tune.profile import Profile, SoloRate
 from ipexlaunch.tune.profile_store import find_profile, plan_path, profile_path
-from ipexlaunch.tune.run_trial import TrialGround, try_alone
+from ipexlaunch.tune.run_trial import TrialContext, run_trial_alone
 from ipexlaunch.tune.space import Setting
 
 Options = TypeVar("Options", bound=LaunchOptions)
@@ -58,7 +58,7 @@ def model_key(model: str, task: str) -> str:
         model: directory or random:NAME.
         task: what it does.
     """
-    return f"model:{identity_of(model)}:{task}"
+    return f"model:{model_fingerprint(model)}:{task}"
 
 
 def with_profile(context: click.Context, options: Options, key: str) -> tuple[Options, Profile]:
@@ -115,8 +115,8 @@ def with_batch_size(arguments: tuple[str, ...], batch_size: int, option: str) ->
 
 
 def measure_solo(
-    ground: TrialGround, best: Setting, seconds: float, model: bool, former: Profile | None, now: str
-) -> Solo | None:
+    ground: TrialContext, best: Setting, seconds: float, model: bool, former: Profile | None, now: str
+) -> SoloRate | None:
     """What the first instance of a setting does alone; None where there is only that one, or it fails.
 
     Args:
@@ -138,11 +138,11 @@ def measure_solo(
     ):
         return former.solo
     tell(f"one instance of {best.words} alone, for the scaling efficiency")
-    found = try_alone(ground, launch, seconds)
+    found = run_trial_alone(ground, launch, seconds)
     if isinstance(found, str):
         tell(f"no scaling efficiency: {found}")
         return None
-    return Solo(rate=found.rate, items=found.items, seconds=found.seconds, conditions=conditions, measured=now)
+    return SoloRate(rate=found.rate, items=found.items, seconds=found.seconds, conditions=conditions, measured=now)
 
 
 def baseline_of_profile(

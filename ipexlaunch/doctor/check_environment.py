@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, LoadedRuntimes, require
-from ipexlaunch.doctor.host_files_read import Unread
-from ipexlaunch.doctor.preloads import ALLOCATORS, conflict_of, openmp_family, preloaded_in
-from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, PINNING, collapsing, names_cpus
+from ipexlaunch.doctor.host_files_read import Unavailable
+from ipexlaunch.doctor.preloads import ALLOCATORS, openmp_family, preload_conflict, preloaded_in
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, PINNING, main_thread_pinning, names_cpus
 from ipexlaunch.machine.wording import counted
 
 SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -34,7 +34,7 @@ LONG_SPIN_MS = 200
 def check_thread_pinning(facts: Facts) -> Finding:
     """Whether OpenMP is told to pin threads: it pins the main thread too, whose children then share one cpu."""
     variables = facts.variables
-    bad = collapsing(variables)
+    bad = main_thread_pinning(variables)
     if not bad:
         present = [name for name in PINNING if name in variables]
         return finding("ok", "No variable pins the threads of OpenMP", *_seen(variables, present or PINNING))
@@ -167,7 +167,7 @@ def check_allocator(facts: Facts) -> Finding:
     every = [library for library in require(facts.libraries) if library.family in ALLOCATORS]
     found, broken = [each for each in every if not each.why], [each for each in every if each.why]
     packages = facts.interpreter.packages if isinstance(facts.interpreter, Interpreter) else ()
-    conflicts = [conflict for each in found if (conflict := conflict_of(each.family, packages)) is not None]
+    conflicts = [conflict for each in found if (conflict := preload_conflict(each.family, packages)) is not None]
     if conflicts:
         why = f"{conflicts[0].package} is installed, and {conflicts[0].source}"
         message = f"No allocator is preloaded by default: {why}"
@@ -224,8 +224,8 @@ def _bundled_runtimes(libraries: Sequence[Library]) -> Finding:
     )
 
 
-def _loaded_runtimes(process: LoadedRuntimes | Unread) -> Finding:
-    if isinstance(process, Unread):
+def _loaded_runtimes(process: LoadedRuntimes | Unavailable) -> Finding:
+    if isinstance(process, Unavailable):
         message = f"Cannot tell what {process.where} has loaded"
         return finding("unknown", message, Evidence(process.where, process.problem))
     seen = [Evidence(f"/proc/{process.pid}/maps", path) for path in process.paths]

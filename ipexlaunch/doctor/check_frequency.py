@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts
-from ipexlaunch.doctor.host_files_read import CannotTell, FileText
+from ipexlaunch.doctor.host_files_read import FileText, Undecidable
 from ipexlaunch.machine.cpulist import format_list
 
 POLICIES = "/sys/devices/system/cpu/cpufreq/policy*/"
@@ -50,7 +50,7 @@ def check_governor(facts: Facts) -> Finding:
     command = f"echo performance | sudo tee {GOVERNOR}"
     if "powersave" in governors and not drivers:
         problem = "it is missing, and what powersave means depends on it"
-        raise CannotTell(problem, Evidence(DRIVER, "no such file"), *seen)
+        raise Undecidable(problem, Evidence(DRIVER, "no such file"), *seen)
     lowest = "powersave" in governors and not drivers.keys() <= set(SELF_GOVERNING)
     names = " and ".join(sorted(set(governors) - {"performance"}))
     message = f"The governor {names} raises the frequency only after load is seen"
@@ -129,7 +129,7 @@ def check_clock_source(facts: Facts) -> Finding:
     current = facts.files.read(CLOCK)
     name = current.require_text()
     if not name:
-        raise CannotTell("it is empty", current.evidence)
+        raise Undecidable("it is empty", current.evidence)
     if name not in SLOW_CLOCKS:
         return finding("ok", f"The clock source {name} is read without a system call", current.evidence)
     offered = facts.files.read(CLOCKS)
@@ -155,7 +155,7 @@ def _groups(readings: Sequence[FileText]) -> dict[str, list[int]]:
     for reading in readings:
         text = reading.require_text()
         if not text:
-            raise CannotTell("it is empty", reading.evidence)
+            raise Undecidable("it is empty", reading.evidence)
         groups.setdefault(text, []).append(_policy(reading))
     return groups
 

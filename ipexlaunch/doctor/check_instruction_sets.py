@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
 from ipexlaunch.doctor.host_facts import Facts, require
-from ipexlaunch.doctor.host_files_read import CannotTell
+from ipexlaunch.doctor.host_files_read import Undecidable
 from ipexlaunch.models.engines import instruction_sets as sets
 from ipexlaunch.models.engines.instruction_sets import InstructionSet, x86_set
 
@@ -160,7 +160,7 @@ def check_amx(facts: Facts) -> Finding:
         return finding("ok", "This processor has no AMX", seen)
     numbers = release.require_text().split(".")[:2]
     if len(numbers) < 2 or not all(part.isdecimal() for part in numbers):
-        raise CannotTell("it is no kernel release", release.evidence)
+        raise Undecidable("it is no kernel release", release.evidence)
     if tuple(map(int, numbers)) < AMX_KERNEL:
         return finding(
             "problem",
@@ -215,7 +215,7 @@ def _flags(facts: Facts) -> tuple[frozenset[str], str]:
     for key, sign in (("flags", "vendor_id"), ("Features", "CPU implementer")):
         if key in keys and sign in keys:  # other architectures have a line "features" with words of their own
             return frozenset(keys[key].split()), key
-    raise CannotTell(
+    raise Undecidable(
         "it has no flags of x86 and no Features of ARM", Evidence(CPUINFO, "no line 'flags' or 'Features'")
     )
 
@@ -224,7 +224,7 @@ def _model(facts: Facts) -> tuple[str, int, int]:
     reading = facts.files.read(CPUINFO)
     vendor, family, model = (reading.require_field(name) for name in ("vendor_id", "cpu family", "model"))
     if not family.isdecimal() or not model.isdecimal():
-        raise CannotTell("cpu family or model is no number", Evidence(CPUINFO, f"family {family} model {model}"))
+        raise Undecidable("cpu family or model is no number", Evidence(CPUINFO, f"family {family} model {model}"))
     return vendor, int(family), int(model)
 
 

@@ -12,7 +12,7 @@ import re
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts, require
-from ipexlaunch.doctor.host_files_read import CannotTell, FileText
+from ipexlaunch.doctor.host_files_read import FileText, Undecidable
 from ipexlaunch.machine.wording import counted, in_gib
 
 LOAD = "/proc/loadavg"
@@ -55,13 +55,13 @@ def check_other_load(facts: Facts) -> Finding:
     try:
         load = float(words[0]) if len(words[0]) < 20 else math.nan
     except (IndexError, ValueError):
-        raise CannotTell("it does not begin with a number", reading.evidence) from None
+        raise Undecidable("it does not begin with a number", reading.evidence) from None
     if not 0 <= load < math.inf:
-        raise CannotTell("it does not begin with a number of tasks", reading.evidence)
+        raise Undecidable("it does not begin with a number of tasks", reading.evidence)
     cpus = _cpus_of_load(facts, reading)
     share = load / cpus
-    if share <= BUSY_SHARE and reading.stand_in:
-        raise CannotTell("it is the container's own, and shows nothing of others on the same cores", reading.evidence)
+    if share <= BUSY_SHARE and reading.overmounted:
+        raise Undecidable("it is the container's own, and shows nothing of others on the same cores", reading.evidence)
     where = f"on {counted(cpus, 'cpu')} in the last minute"
     if share <= BUSY_SHARE:
         return finding("ok", f"The host is idle ({load:g} tasks {where})", reading.evidence)
@@ -79,7 +79,7 @@ def check_other_load(facts: Facts) -> Finding:
 def _cpus_of_load(facts: Facts, reading: FileText) -> int:
     """How many cpus the tasks share: the container's own, or all that are online on the host, shown here or not."""
     machine = facts.machine
-    if reading.stand_in:
+    if reading.overmounted:
         return len(machine.allowed_cpus)
     hidden = machine.view is not None
     return len(machine.present_cpus - (frozenset() if hidden else machine.offline_cpus)) or len(machine.by_cpu)
@@ -89,13 +89,13 @@ def check_stolen_time(facts: Facts) -> Finding:
     """Whether the hypervisor ran other guests while ours wanted to run."""
     reading = facts.files.read(TICKS)
     words = reading.require_field("cpu", " ").split()
-    if reading.stand_in:
-        raise CannotTell("it is the container's own", reading.evidence)
+    if reading.overmounted:
+        raise Undecidable("it is the container's own", reading.evidence)
     if len(words) < 8 or not all(word.isdecimal() for word in words[:8]):
-        raise CannotTell("its first line is not eight numbers", Evidence(TICKS, " ".join(words)[:60]))
+        raise Undecidable("its first line is not eight numbers", Evidence(TICKS, " ".join(words)[:60]))
     ticks = [int(word) for word in words[:8]]  # user nice system idle iowait irq softirq steal
     if not any(ticks):
-        raise CannotTell("it counts nothing", reading.evidence)
+        raise Undecidable("it counts nothing", reading.evidence)
     wanted = sum(ticks) - ticks[3] - ticks[4]
     share = ticks[7] / wanted if wanted else 0.0
     seen = Evidence(TICKS, f"cpu: steal {ticks[7]} of {wanted} busy ticks since boot")
@@ -178,7 +178,7 @@ def check_priority(facts: Facts) -> Finding:
 def _stat_field(fields: list[str], place: int) -> int:
     index = place - 3  # field 3 is the first after the command's name, which may hold anything
     if index >= len(fields) or not re.fullmatch(r"-?\d+", fields[index]):
-        raise CannotTell(f"it has no field {place}", Evidence(STAT, " ".join(fields)[:60]))
+        raise Undecidable(f"it has no field {place}", Evidence(STAT, " ".join(fields)[:60]))
     return int(fields[index])
 
 
@@ -254,6 +254,6 @@ def _limit(facts: Facts, name: str) -> tuple[float, float, Evidence]:
     text = facts.files.read(LIMITS).require_text()
     match = re.search(rf"^{name}\s+(\d+|unlimited)\s+(\d+|unlimited)\b", text, re.MULTILINE)
     if match is None:
-        raise CannotTell(f"it has no line {name!r}", Evidence(LIMITS, f"no line {name!r}"))
+        raise Undecidable(f"it has no line {name!r}", Evidence(LIMITS, f"no line {name!r}"))
     soft, hard = (math.inf if word == "unlimited" else int(word) for word in match.groups())
     return soft, hard, Evidence(LIMITS, f"{name}: soft {match[1]}, hard {match[2]}")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import CachedFile, Facts, require
-from ipexlaunch.doctor.host_files_read import CannotTell, Unread
+from ipexlaunch.doctor.host_files_read import Unavailable, Undecidable
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted, in_gib
@@ -119,11 +119,11 @@ def check_swap(facts: Facts) -> Finding:
     swaps, swappiness = facts.files.read(SWAPS), facts.files.read(SWAPPINESS)
     head, *rows = [line.split() for line in swaps.require_text().splitlines()] or [[]]
     if head[:1] != ["Filename"]:
-        raise CannotTell("it is not a table of swap areas", swaps.evidence)
+        raise Undecidable("it is not a table of swap areas", swaps.evidence)
     if not rows:
         return finding("ok", "There is no swap", Evidence(SWAPS, "no areas"))
     if any(len(row) < 5 or not row[-3].isdigit() or not row[-2].isdigit() for row in rows):
-        raise CannotTell("it is not a table of swap areas", swaps.evidence)
+        raise Undecidable("it is not a table of swap areas", swaps.evidence)
     size = sum(int(row[-3]) for row in rows) * 1024
     used = sum(int(row[-2]) for row in rows) * 1024
     seen = Evidence(SWAPS, f"{in_gib(used)} used of {in_gib(size)} in {counted(len(rows), 'area')}")
@@ -133,8 +133,8 @@ def check_swap(facts: Facts) -> Finding:
             f"{in_gib(used)} is swapped out: pages come back from disk when they are touched",
             seen,
             swappiness.evidence,
-            remedy="stop what uses the memory, then empty the swap" + " on the host" * swaps.stand_in,
-            command="" if swaps.stand_in else "sudo swapoff -a && sudo swapon -a",
+            remedy="stop what uses the memory, then empty the swap" + " on the host" * swaps.overmounted,
+            command="" if swaps.overmounted else "sudo swapoff -a && sudo swapon -a",
         )
     if swappiness.require_number() > EAGER_SWAPPINESS:
         return finding(
@@ -152,7 +152,7 @@ def check_reserved_huge_pages(facts: Facts) -> Finding:
     """Whether memory is locked away in huge pages that no worker will use."""
     reading = facts.files.read(MEMORY)
     total = reading.require_count_of("MemTotal", " kB") * 1024
-    if reading.stand_in:  # then it is the container's limit, and the pages are the host's
+    if reading.overmounted:  # then it is the container's limit, and the pages are the host's
         total = sum(node.memory_bytes for node in facts.machine.nodes) or total
     size = reading.require_count_of("Hugepagesize", " kB") * 1024
     pages, free = reading.require_count_of("HugePages_Total"), reading.require_count_of("HugePages_Free")
@@ -208,7 +208,7 @@ def check_inherited_memory_policy(facts: Facts) -> Finding:
     """Whether a memory policy was handed down, as numactl and Slurm's --mem-bind do."""
     policy = require(facts.memory_policy)
     if not policy.policy:
-        raise CannotTell(policy.refusal, Evidence("get_mempolicy(2)", policy.refusal))
+        raise Undecidable(policy.refusal, Evidence("get_mempolicy(2)", policy.refusal))
     seen = Evidence(policy.source, policy.policy)
     if policy.policy in ("default", "local"):
         return finding("ok", "No memory policy is inherited", seen)
@@ -228,8 +228,8 @@ def check_page_cache(facts: Facts) -> Sequence[Finding]:
     maps the file reads remote memory (llama.cpp #13335, #13731; Documentation/admin-guide/mm/numa_memory_policy.rst).
     """
     machine = facts.machine
-    files = [model for model in facts.models if not isinstance(model, Unread)]
-    unread = [_unread(model) for model in facts.models if isinstance(model, Unread)]
+    files = [model for model in facts.models if not isinstance(model, Unavailable)]
+    unread = [_unread(model) for model in facts.models if isinstance(model, Unavailable)]
     if not facts.models:
         message, command = "No model was named, so the page cache was not asked", "ipexlaunch doctor --model PATH"
         return [finding("note", message, remedy="name its files or folder", command=command)]
@@ -270,7 +270,7 @@ def _of_files(machine: Topology, files: Sequence[CachedFile]) -> Finding:
     )
 
 
-def _unread(model: Unread) -> Finding:
+def _unread(model: Unavailable) -> Finding:
     message = f"Cannot tell where {model.where} is cached"
     return finding("unknown", message, Evidence(model.where, model.problem))
 

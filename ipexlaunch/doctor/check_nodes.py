@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts, require
-from ipexlaunch.doctor.host_files_read import CannotTell, FileText
+from ipexlaunch.doctor.host_files_read import FileText, Undecidable
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted, in_gib
 
@@ -104,7 +104,7 @@ def check_node_memory_free(facts: Facts) -> Finding:
     ours = machine.nodes_of(machine.allowed_cpus) & machine.allowed_nodes
     readings = {node: r for r in facts.files.matching(NODE_MEMORY) if (node := _node_id(r)) in ours}
     if not readings:
-        raise CannotTell("no node tells its memory", Evidence(NODE_MEMORY, "no such file"))
+        raise Undecidable("no node tells its memory", Evidence(NODE_MEMORY, "no such file"))
     left = {node: _available(reading) for node, reading in readings.items()}
     total = {node: _bytes(reading, "MemTotal") for node, reading in readings.items()}
     share = {node: left[node] / max(1, total[node]) for node in readings}

@@ -10,7 +10,7 @@ import re
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts
-from ipexlaunch.doctor.host_files_read import CannotTell, Unread
+from ipexlaunch.doctor.host_files_read import Unavailable, Undecidable
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted
 
@@ -46,9 +46,9 @@ def check_offline_cpus(facts: Facts) -> Finding:
     present, online = facts.files.read(PRESENT), facts.files.read(ONLINE)
     for reading in (present, online):
         if not reading.require_ids():
-            raise CannotTell("it names no cpu", reading.evidence)
-    view = None if isinstance(facts.topology, Unread) else facts.topology.view
-    if view is not None or online.stand_in:
+            raise Undecidable("it names no cpu", reading.evidence)
+    view = None if isinstance(facts.topology, Unavailable) else facts.topology.view
+    if view is not None or online.overmounted:
         ours = counted(len(online.require_ids()), "cpu")
         message = f"This container is shown {ours}; the host's {len(present.require_ids())} are not its to switch"
         return finding("ok", message, present.evidence, online.evidence)
@@ -135,7 +135,7 @@ def check_slurm_cpus(facts: Facts) -> Finding:
     seen = Evidence("environment SLURM_JOB_CPUS_PER_NODE", variables.get("SLURM_JOB_CPUS_PER_NODE", "not set"))
     per_host = _expanded(variables.get("SLURM_JOB_CPUS_PER_NODE", ""))
     if not per_host:
-        raise CannotTell("it is not set to a list such as 72(x2),36", seen)
+        raise Undecidable("it is not set to a list such as 72(x2),36", seen)
     index = variables.get("SLURM_NODEID", "")
     owned = per_host[int(index)] if index.isdecimal() and int(index) < len(per_host) else min(per_host)
     ours = len(facts.files.read(STATUS).require_ids("Cpus_allowed_list"))

@@ -1,4 +1,4 @@
-"""Facts: everything that the doctor judges, gathered by others; a fact that could not be had is an `Unread`."""
+"""Facts: everything that the doctor judges, gathered by others; a fact that could not be had is an `Unavailable`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from ipexlaunch.doctor.finding import Evidence
-from ipexlaunch.doctor.host_files_read import CannotTell, HostFiles, Unread
+from ipexlaunch.doctor.host_files_read import HostFiles, Unavailable, Undecidable
 from ipexlaunch.machine.topology import Topology
 
 Fact = TypeVar("Fact")
@@ -113,24 +113,24 @@ class Facts:
     """One host as the doctor sees it."""
 
     files: HostFiles
-    topology: Topology | Unread
-    environment: Mapping[str, str] | Unread
-    memory_policy: MemoryPolicy | Unread
-    libraries: tuple[Library, ...] | Unread
-    interpreter: Interpreter | Unread
-    shared_memory: FileSystemSize | Unread
-    numa_package: NumaPackage | Unread | None
+    topology: Topology | Unavailable
+    environment: Mapping[str, str] | Unavailable
+    memory_policy: MemoryPolicy | Unavailable
+    libraries: tuple[Library, ...] | Unavailable
+    interpreter: Interpreter | Unavailable
+    shared_memory: FileSystemSize | Unavailable
+    numa_package: NumaPackage | Unavailable | None
     """None where no such package is installed."""
-    memory_limit: MemoryLimit | Unread | None
+    memory_limit: MemoryLimit | Unavailable | None
     """The tightest limit of the cgroups above this process; None where there is none."""
-    amx_refusal: str | Unread
+    amx_refusal: str | Unavailable
     """Why this process was not given AMX when it asked; empty where it was."""
     throttling: tuple[Evidence, ...] = ()
     """How often each cgroup with a quota was stopped."""
     existing_paths: frozenset[str]
     """Of the paths that LD_PRELOAD names, those where a file is."""
-    models: tuple[CachedFile | Unread, ...] = ()
-    processes: tuple[LoadedRuntimes | Unread, ...] = ()
+    models: tuple[CachedFile | Unavailable, ...] = ()
+    processes: tuple[LoadedRuntimes | Unavailable, ...] = ()
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -151,12 +151,12 @@ class Facts:
         return require(self.topology)
 
 
-def require(fact: Fact | Unread) -> Fact:
+def require(fact: Fact | Unavailable) -> Fact:
     """The fact itself.
 
     Raises:
         CannotTell: it could not be had.
     """
-    if isinstance(fact, Unread):
-        raise CannotTell(fact.problem, Evidence(fact.where, fact.problem))
+    if isinstance(fact, Unavailable):
+        raise Undecidable(fact.problem, Evidence(fact.where, fact.problem))
     return fact

@@ -17,7 +17,7 @@ LONGEST_VALUE = 120
 """Characters of a file's text that are shown as evidence."""
 
 
-class CannotTell(Exception):
+class Undecidable(Exception):
     """What decides a check could not be read; it becomes a finding of severity "unknown", never an ok."""
 
     def __init__(self, problem: str, *evidence: Evidence) -> None:
@@ -33,7 +33,7 @@ class CannotTell(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class Unavailable:
     """Stands where a fact could not be had: what was asked, and why it did not answer."""
 
     where: str
@@ -49,7 +49,7 @@ class FileText:
     text: str | None = None
     problem: str = MISSING
     """Meant only where there is no text."""
-    stand_in: bool = False
+    overmounted: bool = False
     """Mounted in the place of the host's file, as lxcfs does: it tells of the container."""
 
     @property
@@ -63,7 +63,7 @@ class FileText:
         if self.text is None:
             return Evidence(self.path, self.problem)
         value = " ".join(self.text.split())
-        if self.stand_in:
+        if self.overmounted:
             value = f"{OF_CONTAINER} {value}"
         return Evidence(self.path, value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
 
@@ -74,7 +74,7 @@ class FileText:
             CannotTell: there is none.
         """
         if self.text is None:
-            raise CannotTell(self.problem, self.evidence)
+            raise Undecidable(self.problem, self.evidence)
         return self.text.strip()
 
     def require_number(self) -> int:
@@ -85,7 +85,7 @@ class FileText:
         """
         text = self.require_text()
         if not re.fullmatch(r"-?[0-9]{1,25}", text):
-            raise CannotTell("it holds no number", self.evidence)
+            raise Undecidable("it holds no number", self.evidence)
         return int(text)
 
     def require_switch(self) -> bool:
@@ -96,7 +96,7 @@ class FileText:
         """
         number = self.require_number()
         if number not in (0, 1):
-            raise CannotTell("it holds neither 0 nor 1", self.evidence)
+            raise Undecidable("it holds neither 0 nor 1", self.evidence)
         return number == 1
 
     def require_choice(self) -> str:
@@ -107,7 +107,7 @@ class FileText:
         """
         chosen = re.findall(r"\[([a-z+_-]+)\]", self.require_text())
         if len(chosen) != 1:
-            raise CannotTell("no word stands in brackets", self.evidence)
+            raise Undecidable("no word stands in brackets", self.evidence)
         return str(chosen[0])
 
     def require_ids(self, name: str = "") -> frozenset[int]:
@@ -121,7 +121,7 @@ class FileText:
             return parse_list(text, self.path)
         except RequestError as error:
             seen = Evidence(self.path, f"{name}: {text}") if name else self.evidence
-            raise CannotTell(error.available, seen) from None
+            raise Undecidable(error.available, seen) from None
 
     def require_count_of(self, name: str, unit: str = "", before: str = "") -> int:
         """The number on the line "NAME: 1024 kB".
@@ -137,7 +137,7 @@ class FileText:
         text = self.require_field(before + name)
         number = text.removesuffix(unit)
         if not number.isdecimal():
-            raise CannotTell(f"{name} is no number", Evidence(self.path, f"{name}: {text}"))
+            raise Undecidable(f"{name} is no number", Evidence(self.path, f"{name}: {text}"))
         return int(number)
 
     def require_field(self, name: str, separator: str = ":") -> str:
@@ -150,7 +150,7 @@ class FileText:
             key, found, value = line.partition(separator)
             if found and key.strip() == name:
                 return value.strip()
-        raise CannotTell(f"it has no line {name!r}", Evidence(self.path, f"no line {name!r}"))
+        raise Undecidable(f"it has no line {name!r}", Evidence(self.path, f"no line {name!r}"))
 
 
 class HostFiles:
@@ -184,7 +184,7 @@ class HostFiles:
             CannotTell: this is a saved tree, which may merely lack them.
         """
         if not self.live:
-            raise CannotTell("the saved tree has no such file", *(Evidence(path, "no such file") for path in paths))
+            raise Undecidable("the saved tree has no such file", *(Evidence(path, "no such file") for path in paths))
 
     def matching(self, pattern: str) -> tuple[FileText, ...]:
         """The readings of one pattern, in the order of the numbers in their paths."""

@@ -37,7 +37,7 @@ CONFLICTS = tuple(
 )
 
 
-def conflict_of(library: str, packages: Collection[str]) -> Conflict | None:
+def preload_conflict(library: str, packages: Collection[str]) -> Conflict | None:
     """Why a library must not be preloaded beside these packages; None where nothing is known.
 
     Args:
@@ -75,7 +75,7 @@ def openmp_family(path: str) -> str:
     return name if name in OPENMP_FAMILIES else ""
 
 
-def kinds_in(paths: Sequence[str]) -> set[str]:
+def preload_kinds(paths: Sequence[str]) -> set[str]:
     """Of which kinds the caller preloads something already: "allocator", "openmp".
 
     Args:
@@ -86,7 +86,7 @@ def kinds_in(paths: Sequence[str]) -> set[str]:
     return {kind for kind, files in kinds.items() if any(files.fullmatch(name) for name in names)}
 
 
-def doubt_of_death(signal: int, lived_s: float, preload: Sequence[str], by_request: Collection[str]) -> str:
+def preload_crash_hint(signal: int, lived_s: float, preload: Sequence[str], by_request: Collection[str]) -> str:
     """What a worker's early death by a signal may come from; "" where no preloaded library is likely to blame.
 
     Args:
@@ -97,7 +97,7 @@ def doubt_of_death(signal: int, lived_s: float, preload: Sequence[str], by_reque
     """
     if signal not in BY_LIBRARY or lived_s > DIES_EARLY_S or not preload:
         return ""
-    kinds = kinds_in([path for path in preload if path in by_request])
+    kinds = preload_kinds([path for path in preload if path in by_request])
     ways = ["--memory-allocator default"] if "allocator" in kinds else []
     ways += ["--omp-runtime default"] if "openmp" in kinds else []
     ways += ["--env LD_PRELOAD="] if set(preload) - set(by_request) else []

@@ -16,7 +16,7 @@ from ipexlaunch.doctor import (
 )
 from ipexlaunch.doctor.finding import Finding
 from ipexlaunch.doctor.host_facts import Facts
-from ipexlaunch.doctor.host_files_read import CannotTell
+from ipexlaunch.doctor.host_files_read import Undecidable
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def examine(facts: Facts) -> tuple[Finding, ...]:
     for check in CHECKS:
         try:
             answers = check.judge(facts)
-        except CannotTell as error:
+        except Undecidable as error:
             answers = Finding(
                 severity="unknown", message=f"Cannot tell {check.about}: {error.problem}", evidence=error.evidence
             )

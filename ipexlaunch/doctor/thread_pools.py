@@ -182,7 +182,7 @@ COUNT = r"\s*\d{1,9}(\s*,\s*\d{1,9})*\s*"
 """A count, or one for each level of nested regions; words such as "auto" are no count of somebody else."""
 
 
-def shell_counts(variables: Mapping[str, str], threads: Collection[int]) -> dict[str, str]:
+def mismatched_thread_counts(variables: Mapping[str, str], threads: Collection[int]) -> dict[str, str]:
     """The variables of the caller's shell that would give a worker another count of threads than its slice has.
 
     Args:
@@ -197,7 +197,7 @@ def shell_counts(variables: Mapping[str, str], threads: Collection[int]) -> dict
     return unlike | too_low
 
 
-def owner_of(begins_in: str, thread: str, program: str, mapped: Iterable[str]) -> str:
+def pool_of_thread(begins_in: str, thread: str, program: str, mapped: Iterable[str]) -> str:
     """The pool that a thread belongs to; "" where nothing tells it.
 
     Args:
@@ -238,7 +238,7 @@ KMP_TYPES = {"compact", "scatter", "balanced", "explicit", "logical", "physical"
 """Words of KMP_AFFINITY that pin; the others (verbose, respect, none, disabled ...) do not."""
 
 
-def collapsing(variables: Mapping[str, str]) -> list[str]:
+def main_thread_pinning(variables: Mapping[str, str]) -> list[str]:
     """Those of the variables that do, given all of them: some make others harmless."""
     return [name for name in PINNING if name in variables and _collapses(name, variables)]
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ipexlaunch.doctor.preloads import library_name, preloaded_in
-from ipexlaunch.doctor.thread_pools import collapsing, shell_counts
+from ipexlaunch.doctor.thread_pools import main_thread_pinning, mismatched_thread_counts
 from ipexlaunch.documents import secret_values
 from ipexlaunch.documents.fields import in_documents
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.programs import processes_of, starter_of, unwrapped
 from ipexlaunch.plan.devices import cache_variables, device_variables
-from ipexlaunch.plan.export_scripts import numactl_words
+from ipexlaunch.plan.export_scripts import numactl_argv
 from ipexlaunch.plan.plan import FIRST_PORT, Instance, Plan, fill_template, names_in, values_of
 
 ProgramKind = Literal["script", "module", "executable"]
@@ -131,7 +131,7 @@ def _check_ports(plan: Plan, job: Job) -> None:
 def _replaced(plan: Plan, job: Job, inherited: Mapping[str, str]) -> dict[str, str]:
     """Counts of threads of the caller's shell that are none of an instance's, and are replaced."""
     threads = [instance.threads for instance in plan.instances]
-    return {k: v for k, v in shell_counts(inherited, threads).items() if k not in job.environment}
+    return {k: v for k, v in mismatched_thread_counts(inherited, threads).items() if k not in job.environment}
 
 
 def _threads_of(instance: Instance, job: Job) -> int | None:
@@ -245,7 +245,7 @@ def _notes(plan: Plan, job: Job, inherited: Mapping[str, str], replaced: Mapping
             f"scripts cannot import ipexlaunch.worker: PYTHONPATH cannot name {job.module_path}, which has a colon; "
             "install ipexlaunch into another folder"
         )
-    for name in collapsing(settings):
+    for name in main_thread_pinning(settings):
         notes.append(
             f"{name}={settings[name]} of the environment leaves the main thread and its children on one cpu; "
             + ('add ",reset" to it' if name == "KMP_AFFINITY" else "leave it unset: the slice is pinned anyway")
@@ -264,6 +264,6 @@ def shell_line(worker: Worker) -> str:
     own = {name: value for name, value in worker.environment.items() if name != "PATH" or not worker.path_first}
     words = [f"{name}={value}" for name, value in own.items()]
     if worker.instance.cpus:
-        words += numactl_words(worker.instance)
+        words += numactl_argv(worker.instance)
     path = f'PATH={shlex.quote(worker.path_first)}:"$PATH" ' if worker.path_first else ""
     return f"env {path}{secret_values.shell_line([*words, *worker.argv])}"

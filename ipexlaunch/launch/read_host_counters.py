@@ -24,7 +24,7 @@ from ipexlaunch.launch.host_counters import (
     thread_times,
     throttling_in,
 )
-from ipexlaunch.machine.proc_files import children_of, is_stand_in, names_in, text_of
+from ipexlaunch.machine.proc_files import children_of, is_overmounted, names_in, text_of
 from ipexlaunch.machine.topology import Topology
 
 LARGEST_SHARE = 0.05
@@ -42,7 +42,7 @@ UNTOLD = (
 )
 
 
-class HostWatch:
+class HostCounterReader:
     """Keeps readings of the cores that a launch uses."""
 
     def __init__(
@@ -51,7 +51,7 @@ class HostWatch:
         planned: Collection[int],
         clock: Callable[[], float] = time.monotonic,
         root: str = "/",
-        stand_in: Callable[[str], bool] = is_stand_in,
+        overmounted: Callable[[str], bool] = is_overmounted,
     ) -> None:
         """Begin with nothing read.
 
@@ -60,7 +60,7 @@ class HostWatch:
             planned: the workers' cpus; empty for all that are allowed.
             clock: seconds, the same as the supervisor's.
             root: "/" or the folder of a saved tree.
-            stand_in: whether a file of /proc is one of the container's (`proc_files.is_stand_in`).
+            stand_in: whether a file of /proc is one of the container's (`proc_files.is_overmounted`).
         """
         self.cpus = frozenset(planned) or topology.allowed_cpus
         cores = sorted({topology.by_cpu[cpu].core for cpu in self.cpus if cpu in topology.by_cpu})
@@ -73,7 +73,7 @@ class HostWatch:
         self._clock = clock
         self._root = root.rstrip("/")
         # A container's /proc/stat numbers the cpus anew, and knows nothing of who else runs on them.
-        self._counts_cpus = not stand_in(f"{self._root}/{STAT}")
+        self._counts_cpus = not overmounted(f"{self._root}/{STAT}")
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._not_before = float("-inf")
         self._threads: dict[int, _Threads] = {}

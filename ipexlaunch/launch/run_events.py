@@ -67,7 +67,7 @@ class FailureSeen(Moment):
 
 
 @dataclass(frozen=True, slots=True)
-class FailureRecovered(FailureSeen):
+class RecoveredFailureSeen(FailureSeen):
     """Something went wrong, and a restart answers it, or nothing was left to be done."""
 
 
@@ -139,7 +139,7 @@ class ItemsCounted(OfWorker):
 
 
 @dataclass(frozen=True, slots=True)
-class DurationsTold(OfWorker):
+class DurationsReported(OfWorker):
     """It has told durations of one kind."""
 
     name: str
@@ -147,7 +147,7 @@ class DurationsTold(OfWorker):
 
 
 @dataclass(frozen=True, slots=True)
-class FactTold(OfWorker):
+class FactReported(OfWorker):
     """It has told a fact."""
 
     name: str
@@ -155,14 +155,14 @@ class FactTold(OfWorker):
 
 
 @dataclass(frozen=True, slots=True)
-class DoubtTold(OfWorker):
+class InvalidReported(OfWorker):
     """A reason why its results must not be believed."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class ToldAnew(OfWorker):
+class WorkerRestated(OfWorker):
     """What was told of it does not hold any more: its present attempt and its doubts, its counts, or where it was."""
 
     of: Literal["worker", "counts", "placements"]

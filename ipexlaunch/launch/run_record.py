@@ -89,7 +89,7 @@ class PhaseSpan:
 
 
 @dataclass(slots=True)
-class Told:
+class Announced:
     """All of one worker's announcements that are kept."""
 
     phases: list[PhaseSpan] = field(default_factory=list)
@@ -171,7 +171,7 @@ class WorkerRecord:
     peak_memory_bytes: int = 0
     """Largest resident set as wait4(2) told it; 0 where it cannot be told from the launcher's own."""
     log: str = ""
-    told: Told | None = None
+    told: Announced | None = None
     """Its phases, durations, facts and doubts; None where it said nothing."""
     claimed_rate: float | None = None
     """What it printed last of its own rate; None where nobody asked, or it printed none."""

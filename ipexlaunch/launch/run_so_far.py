@@ -12,30 +12,30 @@ from dataclasses import asdict, replace
 
 from ipexlaunch.launch.host_counters import HostReading
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.placement.verify import thinned
+from ipexlaunch.launch.placement.verify import downsampled
 from ipexlaunch.launch.run_events import (
-    DoubtTold,
-    DurationsTold,
-    FactTold,
-    FailureRecovered,
+    DurationsReported,
+    FactReported,
     FailureSeen,
+    InvalidReported,
     ItemsCounted,
     NoteAdded,
     OfWorker,
     PhaseSeen,
+    RecoveredFailureSeen,
     RunBegan,
     RunEnded,
     RunEvent,
     RunSignalled,
     StartGiven,
-    ToldAnew,
     WorkerExited,
     WorkerFinished,
     WorkerInspected,
     WorkerReady,
+    WorkerRestated,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Run, Samples, Snapshot, Told, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, WorkerRecord
 from ipexlaunch.plan.plan import Instance
 
 
@@ -115,7 +115,7 @@ class RunSoFar:
             case NoteAdded():
                 self.notes.append(event.text)
             case FailureSeen():
-                kind = self._recovered if isinstance(event, FailureRecovered) else self._failures
+                kind = self._recovered if isinstance(event, RecoveredFailureSeen) else self._failures
                 kind.append(Failure(**asdict(event)))
             case HostReading():
                 self._host.append(event)
@@ -176,28 +176,28 @@ def _folded(record: WorkerRecord, event: OfWorker) -> WorkerRecord:
         case WorkerInspected():
             placements = (*record.placements, event.placement)
             if len(placements) > INSPECTIONS_KEPT:
-                placements = tuple(thinned(placements, record.instance))
+                placements = tuple(downsampled(placements, record.instance))
             return replace(record, placements=placements)
-        case ToldAnew():
+        case WorkerRestated():
             return _told_anew(record, event.of)
         case _:
-            told = record.told or Told()
+            told = record.told or Announced()
             _tell(told, event)
             return record if record.told is told else replace(record, told=told)
     return record
 
 
-def _tell(told: Told, event: OfWorker) -> None:
+def _tell(told: Announced, event: OfWorker) -> None:
     match event:
         case PhaseSeen():
             told.begin_phase(event.name, event.time)
             if event.end is not None:
                 told.end_phase(event.end)
-        case DurationsTold():
+        case DurationsReported():
             told.add_durations(event.name, event.values_s)
-        case FactTold():
+        case FactReported():
             told.facts[event.name] = event.value
-        case DoubtTold():
+        case InvalidReported():
             told.add_invalid(event.reason)
 
 
@@ -225,7 +225,7 @@ def events_of(run: Run) -> Iterator[RunEvent]:
         yield RunSignalled(run.ended if run.signalled is None else run.signalled, run.signal)
     yield from run.host
     yield from (FailureSeen(**asdict(failure)) for failure in run.failures)
-    yield from (FailureRecovered(**asdict(failure)) for failure in run.recovered)
+    yield from (RecoveredFailureSeen(**asdict(failure)) for failure in run.recovered)
     if run.over:
         yield RunEnded(run.ended, run.exit_code, run.notes)
     for record in run.records:
@@ -233,7 +233,7 @@ def events_of(run: Run) -> Iterator[RunEvent]:
 
 
 def _events_of_worker(record: WorkerRecord) -> Iterator[RunEvent]:
-    index, told = record.instance.index, record.told or Told()
+    index, told = record.instance.index, record.told or Announced()
     yield WorkerStarted(record.started, record.pid, record.instance, record.binding)
     yield from (PhaseSeen(index, span.name, span.begin, span.end) for span in told.phases)
     if record.ready is not None:
@@ -251,8 +251,8 @@ def _events_of_worker(record: WorkerRecord) -> Iterator[RunEvent]:
         log=record.log,
     )
     yield from (WorkerInspected(index, placement) for placement in record.placements)
-    yield from (FactTold(index, name, value) for name, value in told.facts.items())
-    yield from (DoubtTold(index, reason) for reason in told.invalid)
-    yield from (DurationsTold(index, name, list(durations)) for name, durations in told.durations_s.items())
+    yield from (FactReported(index, name, value) for name, value in told.facts.items())
+    yield from (InvalidReported(index, reason) for reason in told.invalid)
+    yield from (DurationsReported(index, name, list(durations)) for name, durations in told.durations_s.items())
     if record.samples.times:
         yield ItemsCounted(index, record.samples)

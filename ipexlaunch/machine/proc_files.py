@@ -22,7 +22,7 @@ BUFFER_BYTES = 1 << 16
 LINE_BYTES = 4096
 
 
-def is_stand_in(path: str) -> bool:
+def is_overmounted(path: str) -> bool:
     """Whether something else is mounted in the place of one file of /proc or /sys, as lxcfs does in containers.
 
     Such a file tells of the container and not of the host: its cpus may be numbered anew, its sums are the container's.

@@ -51,13 +51,13 @@ _DEVICES = {"xpu": ("intel", "0x0bd5"), "cuda": ("nvidia", "0x2330")}
 """Vendor and PCI device id: a Data Center GPU Max 1550, an H100."""
 
 
-def is_sentence(text: str) -> bool:
+def is_synthetic(text: str) -> bool:
     """Whether a word of the text is one of a sentence, so that a mistake in another is told as such."""
     kinds = (_COUNT, _CORES, _MEMORY, _ACCELERATORS)
     return any(kind.fullmatch(word) for word in text.split() for kind in kinds)
 
 
-def machine_from_sentence(text: str) -> Topology:
+def synthetic_machine(text: str) -> Topology:
     """The machine that the sentence describes.
 
     Raises:

@@ -59,7 +59,7 @@ def memory_is_known(topology: Topology) -> bool:
     return any(node.memory_bytes for node in topology.nodes)
 
 
-def thread_words(siblings: Iterable[int]) -> str:
+def threads_text(siblings: Iterable[int]) -> str:
     """ "2 threads" of cores that have so many cpus online; "1 or 2 threads" where they differ.
 
     Args:
@@ -69,14 +69,14 @@ def thread_words(siblings: Iterable[int]) -> str:
     return " or ".join(str(count) for count in found) + (" thread" if found == [1] else " threads")
 
 
-def machine_words(topology: Topology) -> tuple[str, ...]:
+def machine_facts(topology: Topology) -> tuple[str, ...]:
     """The machine in a few facts, in the order in which they are asked: sockets, nodes, cores, cpus, memory, limits."""
     sockets = len({cpu.socket for cpu in topology.cpus})
     facts = [grouped(sockets, "socket")]
     if topology.nodes:
         facts.append(grouped(len(topology.nodes), "node"))
     cores = topology.cores.values()
-    facts.append(f"{grouped(len(cores), 'core')} of {thread_words(map(len, cores))}")
+    facts.append(f"{grouped(len(cores), 'core')} of {threads_text(map(len, cores))}")
     facts.append(grouped(len(topology.cpus), "cpu"))
     if memory_is_known(topology):
         facts.append(memory_words(sum(node.memory_bytes for node in topology.nodes)))
@@ -95,7 +95,7 @@ def machine_words(topology: Topology) -> tuple[str, ...]:
 def heading_lines(topology: Topology, width: int) -> list[str]:
     """The cpu's name where it is known, then the machine in a few facts, in lines of at most `width`."""
     name = wrapped(topology.cpu_model, width) if topology.cpu_model else []
-    return [*name, *wrapped(", ".join(machine_words(topology)), width)]
+    return [*name, *wrapped(", ".join(machine_facts(topology)), width)]
 
 
 def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
@@ -116,7 +116,7 @@ def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
     return [*lines, line]
 
 
-def kind_words(cpus: Iterable[Cpu]) -> str:
+def core_kinds_text(cpus: Iterable[Cpu]) -> str:
     """ "8 performance, 16 efficiency" cores of a hybrid machine; "" where all are alike.
 
     Args:
@@ -126,7 +126,7 @@ def kind_words(cpus: Iterable[Cpu]) -> str:
     return ", ".join(f"{len({cpu.core for cpu in kinds[kind]})} {kind}" for kind in sorted(kinds, reverse=True))
 
 
-def device_words(topology: Topology, node_id: int | None) -> tuple[str, ...]:
+def accelerators_text(topology: Topology, node_id: int | None) -> tuple[str, ...]:
     """ "2 intel accelerators", "1 nvidia accelerator": what hangs on a node, by vendor.
 
     Args:

@@ -28,7 +28,7 @@ class Intervals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ComparedRun:
     """One run, as it enters a comparison."""
 
     name: str
@@ -65,14 +65,14 @@ class Configuration:
     """Median."""
 
 
-def compare(runs: Sequence[Compared], intervals: Intervals | None) -> tuple[Configuration, ...]:
+def compare(runs: Sequence[ComparedRun], intervals: Intervals | None) -> tuple[Configuration, ...]:
     """The configurations, in the order in which they first come.
 
     Args:
         runs: all runs.
         intervals: statistics; None leaves the intervals out.
     """
-    groups: dict[Hashable, list[Compared]] = {}
+    groups: dict[Hashable, list[ComparedRun]] = {}
     for run in runs:
         groups.setdefault(_key(run), []).append(run)
     labels = _labels([group[0] for group in groups.values()])
@@ -83,7 +83,7 @@ def compare(runs: Sequence[Compared], intervals: Intervals | None) -> tuple[Conf
 
 
 def _configuration(
-    label: str, group: Sequence[Compared], first: Configuration | None, intervals: Intervals | None
+    label: str, group: Sequence[ComparedRun], first: Configuration | None, intervals: Intervals | None
 ) -> Configuration:
     reports = [run.report for run in group if run.report.valid and run.report.throughput.makespan]
     rates = [report.throughput.makespan for report in reports if report.throughput.makespan]
@@ -121,24 +121,24 @@ def _exp(interval: Interval) -> Interval:
     return math.exp(interval[0]), math.exp(interval[1])
 
 
-def _program(run: Compared) -> str:
+def _program(run: ComparedRun) -> str:
     program = run.report.provenance.get("program")
     words = [str(word) for word in program] if isinstance(program, list) else []
     return " ".join([*(f"{name}={value}" for name, value in sorted(run.environment.items())), *words])
 
 
-def _shape(run: Compared) -> str:
+def _shape(run: ComparedRun) -> str:
     sizes = sorted({len(instance.cpus) for instance in run.report.instances}, reverse=True)
     size = " or ".join(map(str, sizes))
     return f"{len(run.report.instances)} x {size} cpu{'s' * (sizes != [1])}"
 
 
-def _key(run: Compared) -> Hashable:
+def _key(run: ComparedRun) -> Hashable:
     slices = tuple((tuple(sorted(i.cpus)), tuple(sorted(i.nodes)), i.memory) for i in run.report.instances)
     return _program(run), slices, str(run.report.provenance.get("topology"))
 
 
-def _labels(firsts: Sequence[Compared]) -> list[str]:
+def _labels(firsts: Sequence[ComparedRun]) -> list[str]:
     """What tells the configurations apart: their shapes, with the program where that differs, else a number."""
     labels = [_shape(run) for run in firsts]
     programs = [_program(run) for run in firsts]

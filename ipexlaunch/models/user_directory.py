@@ -33,7 +33,7 @@ def user_directory(environment: Mapping[str, str], variable: str, below_home: st
         home = homeless_directory()
         with contextlib.suppress(OSError):  # whoever writes there says why that is not possible
             os.mkdir(home, 0o700)
-        if distrust(home, code=True):  # somebody was there first
+        if why_untrusted(home, code=True):  # somebody was there first
             home = tempfile.mkdtemp(prefix="ipexlaunch-home-")
     return os.path.join(home, below_home)
 
@@ -43,7 +43,7 @@ def homeless_directory() -> str:
     return os.path.join(tempfile.gettempdir(), f"ipexlaunch-home-{os.getuid()}")
 
 
-def distrust(path: str, *, code: bool) -> str:
+def why_untrusted(path: str, *, code: bool) -> str:
     """Why what lies under the path may not be believed or run: another user could have put it there; else "".
 
     Args:
@@ -58,7 +58,7 @@ def distrust(path: str, *, code: bool) -> str:
         return f"{path}: {error.strerror}"
     if stat.S_ISLNK(state.st_mode):
         target = os.path.realpath(path)
-        return distrust(target, code=code) if target != path else f"{path} is a link to itself"
+        return why_untrusted(target, code=code) if target != path else f"{path} is a link to itself"
     if state.st_uid not in (0, os.geteuid()):
         return f"{path} belongs to user {state.st_uid}"
     if state.st_mode & (stat.S_IWOTH | (stat.S_IWGRP if code else 0)):

@@ -10,7 +10,7 @@ from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan.cores import usable_cores
-from ipexlaunch.plan.devices import misplaced
+from ipexlaunch.plan.devices import misplaced_accelerators
 from ipexlaunch.plan.memory import nodes_with_memory
 from ipexlaunch.plan.plan import Instance, Plan
 from ipexlaunch.plan.request import MEMORY_POLICIES
@@ -178,7 +178,7 @@ def _of_straddling(topology: Topology, plan: Plan) -> Iterator[Problem]:
 def _of_accelerators(topology: Topology, plan: Plan) -> Iterator[Problem]:
     """Every instance drives one that is there, of the kind asked for, from cores of the node that serves it."""
     if plan.request.device is not None or any(instance.accelerator for instance in plan.instances):
-        for at, error in misplaced(topology, plan):
+        for at, error in misplaced_accelerators(topology, plan):
             yield Problem(("instances", at, "accelerator"), error)
 
 

@@ -35,7 +35,7 @@ def split_instances(text: str) -> list[str]:
     return [part.strip() for part in text.split("|")]
 
 
-def read_ids(text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]) -> ListedIds:
+def parse_id_list(text: str, option: str, noun: str, allowed: frozenset[int], present: Collection[int]) -> ListedIds:
     """The ids that a list means on a machine.
 
     A leading "!" inverts the whole list within the allowed ids; a later item with "!" takes its ids away;
@@ -194,7 +194,7 @@ def usable_cores(topology: Topology, request: Request) -> Usable:
     cpus = [topology.by_cpu[cpu] for cpu in allowed]
     named: frozenset[int] = frozenset()
     if request.cores_list is not None:
-        listed = read_ids(request.cores_list, "--cores-list", "cpu", frozenset(allowed), topology.by_cpu.keys())
+        listed = parse_id_list(request.cores_list, "--cores-list", "cpu", frozenset(allowed), topology.by_cpu.keys())
         named = listed.named
         cpus = _keep(cpus, lambda cpu: cpu.id in listed.ids, "cores-list", out)
     if request.nodes_list is not None:
@@ -225,7 +225,7 @@ def _listed_nodes(topology: Topology, text: str) -> frozenset[int]:
     if not topology.nodes:
         raise PlanError(f"use --nodes-list {text}", "this machine has no NUMA nodes", "leave out --nodes-list")
     present = topology.by_node.keys()
-    return read_ids(text, "--nodes-list", "node", frozenset(present), present).ids
+    return parse_id_list(text, "--nodes-list", "node", frozenset(present), present).ids
 
 
 def _whole_cores(cpus: list[Cpu], logical: bool, out: dict[int, Reason]) -> list[Core]:

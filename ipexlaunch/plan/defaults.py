@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.distribute import capacity, nearest_groups
 from ipexlaunch.plan.domains import NOUNS, Domain, domains_of
-from ipexlaunch.plan.layout import Layout, cpus_paid_for, quota_words
+from ipexlaunch.plan.layout import Layout, cpus_of_quota, quota_text
 from ipexlaunch.plan.request import Goal
 
 ENOUGH_PERCENT = 95
@@ -49,7 +49,7 @@ def default_split(layout: Layout) -> DefaultSplit:
     split = _one_each(layout) if layout.request.throughput_mode else _by_nodes(layout, most)
     if most < split.count:
         split = DefaultSplit(count=most, rule=f"memory holds {counted(most, 'instance')} (--memory-per-instance)")
-    paid = cpus_paid_for(layout.topology)
+    paid = cpus_of_quota(layout.topology)
     if layout.request.throughput_mode or not split.count or paid is None:
         return split
     return _within_quota(layout, split, paid, most)
@@ -124,7 +124,7 @@ def _within_quota(layout: Layout, split: DefaultSplit, paid: int, most: int) -> 
         members = tuple(groups[0]) if groups else ()
     threads = f" of {siblings} threads" if siblings > 1 else ""
     size_words = f"{counted(count, 'instance')} of {counted(each, 'core')}{threads}"
-    rule = f"{quota_words(layout.topology)} pays for {counted(paid, 'thread')}: {size_words}"
+    rule = f"{quota_text(layout.topology)} pays for {counted(paid, 'thread')}: {size_words}"
     return DefaultSplit(count=count, cores=each, rule=rule, members=members)
 
 

@@ -13,7 +13,7 @@ from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import Core, Usable, read_ids, usable_cores
+from ipexlaunch.plan.cores import Core, Usable, parse_id_list, usable_cores
 from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.memory import MemoryMap, nearest
 from ipexlaunch.plan.plan import Instance, Plan
@@ -51,7 +51,7 @@ def asked_accelerators(topology: Topology, request: Request, device: Device) -> 
     if request.accelerators is None:
         return there
     numbers = frozenset(there)
-    listed = read_ids(request.accelerators, "--accelerators", "accelerator", numbers, numbers).ids
+    listed = parse_id_list(request.accelerators, "--accelerators", "accelerator", numbers, numbers).ids
     return {number: there[number] for number in sorted(listed)}
 
 
@@ -146,7 +146,7 @@ def _cores_of_each(request: Request, usable: Usable, on_node: Mapping[int | None
     return wanted or most
 
 
-def misplaced(topology: Topology, plan: Plan) -> Iterator[tuple[int, PlanError]]:
+def misplaced_accelerators(topology: Topology, plan: Plan) -> Iterator[tuple[int, PlanError]]:
     """Places of instances in a plan, and what is wrong with their accelerators.
 
     Args:

@@ -11,7 +11,7 @@ from ipexlaunch.plan.cores import Usable, usable_cores
 from ipexlaunch.plan.defaults import default_split, goal_size
 from ipexlaunch.plan.devices import explain_devices
 from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, domains_of, name_domains
-from ipexlaunch.plan.layout import Layout, cpus_paid_for
+from ipexlaunch.plan.layout import Layout, cpus_of_quota
 from ipexlaunch.plan.memory import expander_kinds, format_bytes, map_memory, nodes_with_memory
 from ipexlaunch.plan.place import asked_size, layout_for
 from ipexlaunch.plan.plan import Plan
@@ -175,7 +175,7 @@ def _memory(topology: Topology, plan: Plan) -> list[str]:
 
 def _limits(topology: Topology, plan: Plan) -> list[str]:
     threads = sum(instance.threads for instance in plan.instances)
-    paid = cpus_paid_for(topology)
+    paid = cpus_of_quota(topology)
     if paid is None or threads <= paid:
         return []
     quota = f"the cgroup's cpu quota is {topology.cpu_quota:g} cpus"
@@ -213,7 +213,7 @@ def _left_over(topology: Topology, plan: Plan, layout: Layout) -> dict[int, tupl
     """For each usable core in no instance: its domain, how many cores are left there, and why."""
     used = topology.cores_of(plan.used_cpus)
     size = max(_cores_of_each(topology, plan))
-    paid, threads = cpus_paid_for(topology), sum(instance.threads for instance in plan.instances)
+    paid, threads = cpus_of_quota(topology), sum(instance.threads for instance in plan.instances)
     found: dict[int, tuple[Domain, str, str]] = {}
     for domain in layout.domains:
         left = [core.id for core in domain.cores if core.id not in used]

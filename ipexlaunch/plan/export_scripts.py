@@ -151,7 +151,7 @@ _OPTIONS = {
 }
 
 
-def numactl_words(instance: Instance) -> list[str]:
+def numactl_argv(instance: Instance) -> list[str]:
     """The command that binds what follows it: numactl, or taskset where the machine has no nodes to name.
 
     Source: numactl(8) 2.0.16 (2.0.19 for --weighted-interleave), taskset(1).
@@ -182,7 +182,7 @@ def _memory_options(instance: Instance) -> list[str]:
 
 def numactl_lines(plan: Plan) -> list[str]:
     """One line for each instance to start; the program is to be written behind it."""
-    return [shlex.join(["env", *_variables(instance), *numactl_words(instance)]) for instance in plan.chosen]
+    return [shlex.join(["env", *_variables(instance), *numactl_argv(instance)]) for instance in plan.chosen]
 
 
 def _variables(instance: Instance) -> list[str]:
@@ -211,7 +211,7 @@ def numactl_script(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
 
 
 def _start(plan: Plan, instance: Instance, work: Workload) -> str:
-    words = shlex.join(["env", *work.assignments(plan, instance), *numactl_words(instance)])
+    words = shlex.join(["env", *work.assignments(plan, instance), *numactl_argv(instance)])
     fill = work.fill_arguments(plan, instance)
     line = f"{words} {work.shell_words(plan, instance)}"
     return f"(\n{fill}\nexec {line}\n)" if fill else line

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Topology, group_by
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import read_ids
+from ipexlaunch.plan.cores import parse_id_list
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.plan.request import LATENCY_MODE_CORES, Request
 
@@ -28,7 +28,7 @@ class IpexrunInstance:
     nodes: frozenset[int]
 
 
-def predecessor_pools(topology: Topology, request: Request) -> tuple[IpexrunInstance, ...]:
+def ipexrun_instances(topology: Topology, request: Request) -> tuple[IpexrunInstance, ...]:
     """The instances that `ipexrun` starts for this request; it knows nothing of what is allowed.
 
     Options that it does not have (goals, groups, scopes, reserved cores, memory) count as not given. Instances of
@@ -65,10 +65,10 @@ def _pool(topology: Topology, request: Request) -> list[Cpu]:
     logical = request.use_logical_cores and not request.latency_mode
     wanted = online
     if request.cores_list is not None:
-        wanted = read_ids(request.cores_list, "--cores-list", "cpu", online, online).ids
+        wanted = parse_id_list(request.cores_list, "--cores-list", "cpu", online, online).ids
     elif request.nodes_list is not None and topology.nodes:
         numbers = frozenset(topology.by_node)
-        nodes = read_ids(request.nodes_list, "--nodes-list", "node", numbers, numbers).ids
+        nodes = parse_id_list(request.nodes_list, "--nodes-list", "node", numbers, numbers).ids
         wanted = frozenset(cpu.id for cpu in topology.cpus if cpu.node in nodes)
     hybrid = any(cpu.kind == "performance" for cpu in topology.cpus) and not request.use_e_cores
     chosen = [
@@ -118,14 +118,14 @@ SHOWN = 16
 """More instances than these are summed up."""
 
 
-def compare_with_predecessor(topology: Topology, plan: Plan) -> tuple[str, ...]:
+def compare_with_ipexrun(topology: Topology, plan: Plan) -> tuple[str, ...]:
     """Lines: ipexrun's instances, and in what they differ from the plan's.
 
     Args:
         topology: the machine.
         plan: made for it; its request is what both were asked.
     """
-    pools = predecessor_pools(topology, plan.request)
+    pools = ipexrun_instances(topology, plan.request)
     lines = [f"ipexrun's rule gives {counted(len(pools), 'instance')}:"]
     for index, pool in enumerate(pools[:SHOWN]):
         nodes = f", node {format_list(pool.nodes)}" if pool.nodes else ""

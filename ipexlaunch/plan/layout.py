@@ -77,12 +77,12 @@ def _refused_pages(topology: Topology) -> tuple[int, Limit] | None:
     return None if decisive is None else (refused, decisive)
 
 
-def cpus_paid_for(topology: Topology) -> int | None:
+def cpus_of_quota(topology: Topology) -> int | None:
     """Whole cpus that the quota pays for, rounded up; None where there is no quota."""
     return None if topology.cpu_quota is None else max(1, math.ceil(topology.cpu_quota))
 
 
-def quota_words(topology: Topology) -> str:
+def quota_text(topology: Topology) -> str:
     """ "the cgroup's cpu quota of 7.5 cpus (sys/fs/cgroup/cpu.max)"."""
     limits = [limit for limit in topology.limits if limit.quota is not None]
     tightest = min(limits, key=lambda limit: limit.quota or 0.0, default=None)

@@ -15,10 +15,10 @@ from ipexlaunch.machine.cpulist import format_list, parse_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted, grouped, table_text, wrapped
 from ipexlaunch.plan.check import find_problems
-from ipexlaunch.plan.cores import Core, read_ids, split_instances, usable_cores
+from ipexlaunch.plan.cores import Core, parse_id_list, split_instances, usable_cores
 from ipexlaunch.plan.defaults import ENOUGH_PERCENT, default_split
 from ipexlaunch.plan.devices import place_by_device
-from ipexlaunch.plan.layout import Layout, cpus_paid_for, memory_allowed, quota_words
+from ipexlaunch.plan.layout import Layout, cpus_of_quota, memory_allowed, quota_text
 from ipexlaunch.plan.memory import MemoryMap, map_memory
 from ipexlaunch.plan.place import asked_size, layout_for, place
 from ipexlaunch.plan.plan import Instance, Plan
@@ -103,7 +103,7 @@ def _listed_slices(topology: Topology, request: Request) -> list[frozenset[int]]
     text = request.cores_list or ""
     parts = split_instances(text)
     allowed = frozenset(topology.allowed_cpus & topology.by_cpu.keys())
-    slices = [read_ids(part, "--cores-list", "cpu", allowed, topology.by_cpu.keys()).ids for part in parts]
+    slices = [parse_id_list(part, "--cores-list", "cpu", allowed, topology.by_cpu.keys()).ids for part in parts]
     if request.ninstances is not None and request.ninstances != len(parts):
         wanted = f"plan {request.ninstances} instances with --cores-list {text}"
         raise PlanError(wanted, f"the list names {len(parts)} instances", "leave out --ninstances")
@@ -137,7 +137,7 @@ def check_instance_idx(plan: Plan) -> None:
         raise PlanError(f"start instance {text}", there, "name one of them with --instance-idx")
 
 
-def notes_on(topology: Topology, plan: Plan, *, stored: bool = False) -> tuple[str, ...]:
+def plan_notes(topology: Topology, plan: Plan, *, stored: bool = False) -> tuple[str, ...]:
     """Sentences, most often none.
 
     Args:
@@ -213,10 +213,10 @@ def _size(layout: Layout, count: int) -> int:
 
 def _of_quota(topology: Topology, plan: Plan) -> Iterator[str]:
     threads = sum(instance.threads for instance in plan.chosen)
-    paid = cpus_paid_for(topology)
+    paid = cpus_of_quota(topology)
     if paid is not None and threads > paid:
         stopped = f"does not pay for the {threads} threads of this plan: the kernel stops them for part of each period"
-        yield f"{quota_words(topology)} {stopped}; {counted(paid, 'thread')} would run all the time"
+        yield f"{quota_text(topology)} {stopped}; {counted(paid, 'thread')} would run all the time"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.tune.space import Setting, Space, Split
-from ipexlaunch.tune.successive_rounds import Standing, fits, rounds_of, running_settings, standings
-from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, estimates, failed_settings, lasted, log_rate
+from ipexlaunch.tune.successive_rounds import Standing, count_runnable, fits, rounds_of, standings
+from ipexlaunch.tune.trial import EXPLORING, Trial, by_setting, estimates, failed_settings, lasted, log_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ Step = Measure | Propose | Finished
 """What comes next."""
 
 
-def next_step(space: Space, topology: Topology, history: Sequence[Tried], rule: Rule) -> Step:
+def next_step(space: Space, topology: Topology, history: Sequence[Trial], rule: Rule) -> Step:
     """The next run, or the end.
 
     Args:
@@ -85,7 +85,7 @@ def next_step(space: Space, topology: Topology, history: Sequence[Tried], rule: 
     """
     if _spent(history) > rule.budget_s and not rule.exhaustive:
         return _finished(history, f"the budget of {rule.budget_s:g} s is spent")
-    most_s = rule.seconds * rule.share_of_all * running_settings(space, topology, history)
+    most_s = rule.seconds * rule.share_of_all * count_runnable(space, topology, history)
     measured_s = sum(run.seconds for run in history if run.counts)
     if measured_s + rule.seconds > max(LEAST_RUNS * rule.seconds, most_s) and not rule.exhaustive:
         return _finished(history, f"{rule.share_of_all:.0%} of what trying everything takes is spent")
@@ -117,13 +117,13 @@ def _seconds(rule: Rule, number: int) -> float:
 LEAST_RUNS = 25
 
 
-def _spent(history: Sequence[Tried]) -> float:
+def _spent(history: Sequence[Trial]) -> float:
     """What the runs took, and the next one will: it must end within the budget too."""
     recent = [run.cost_s for run in history[-5:]]
     return lasted(history) + (sum(recent) / len(recent) if recent else 0.0)
 
 
-def pick(history: Sequence[Tried]) -> Setting | None:
+def pick(history: Sequence[Trial]) -> Setting | None:
     """The best setting by what is known: the race's leader, else the fastest of the short runs; None for none.
 
     Args:
@@ -135,7 +135,7 @@ def pick(history: Sequence[Tried]) -> Setting | None:
     return max(found, key=lambda setting: found[setting]) if found else None
 
 
-def _finished(history: Sequence[Tried], why: str) -> Finished:
+def _finished(history: Sequence[Trial], why: str) -> Finished:
     best = pick(history)
     return Finished(best=best, why=why if best is not None else f"nothing ran; {why}")
 
@@ -184,7 +184,7 @@ STEP = 1.9
 """Instances of a starting split to those of the one before."""
 
 
-def _explore(space: Space, topology: Topology, history: Sequence[Tried], rule: Rule) -> Measure | Propose | None:
+def _explore(space: Space, topology: Topology, history: Sequence[Trial], rule: Rule) -> Measure | Propose | None:
     """The next run that looks around; None where enough is known, or the race needs the rest of the budget."""
     tried = by_setting(history)
 
@@ -216,11 +216,11 @@ PROPOSE_EVERY = 3
 """Neighbours between two proposals."""
 
 
-def _since_proposal(history: Sequence[Tried]) -> int:
+def _since_proposal(history: Sequence[Trial]) -> int:
     return next((count for count, run in enumerate(reversed(history)) if run.proposed), len(history))
 
 
-def _proposed_in_vain(history: Sequence[Tried]) -> int:
+def _proposed_in_vain(history: Sequence[Trial]) -> int:
     """Proposals since one of the short runs was the best so far by more than a per cent."""
     best, count = -math.inf, 0
     for run in history:
@@ -232,7 +232,7 @@ def _proposed_in_vain(history: Sequence[Tried]) -> int:
     return count
 
 
-def _contestants(history: Sequence[Tried], number: int, rule: Rule) -> list[Setting]:
+def _contestants(history: Sequence[Trial], number: int, rule: Rule) -> list[Setting]:
     """Who runs in a round, in the order of that round.
 
     Args:
@@ -261,7 +261,7 @@ def _contestants(history: Sequence[Tried], number: int, rule: Rule) -> list[Sett
     return chosen if number % 2 else chosen[::-1]
 
 
-def _affordable(history: Sequence[Tried], rule: Rule) -> int:
+def _affordable(history: Sequence[Trial], rule: Rule) -> int:
     """Settings of a full round, so that the rest of the budget lasts for four of them and the short one before."""
     left = rule.budget_s - lasted(history)
     each = lasted(history) / max(1, len(history)) + rule.seconds - rule.short_seconds

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.trial import Tried, log_rate
+from ipexlaunch.tune.trial import Trial, log_rate
 
 if TYPE_CHECKING:
     import optuna
@@ -73,11 +73,11 @@ class OptunaStudy:
         self._history = [self._run_of(attributes[RUN]) for attributes in kept]
 
     @property
-    def history(self) -> Sequence[Tried]:
+    def history(self) -> Sequence[Trial]:
         """Every run so far, those of former sessions first."""
         return tuple(self._history)
 
-    def record(self, run: Tried) -> None:
+    def record(self, run: Trial) -> None:
         """Keep a run; it is on the disk when this returns.
 
         Args:
@@ -120,8 +120,8 @@ class OptunaStudy:
                 return setting
         return None
 
-    def _run_of(self, row: Any) -> Tried:
-        run = from_plain(row, Tried, complete=True)
+    def _run_of(self, row: Any) -> Trial:
+        run = from_plain(row, Trial, complete=True)
         strange = [axis.name for axis in self._space.axes if getattr(run.setting, axis.name) not in axis.choices]
         if strange:
             raise ValueError(f"a run has a {strange[0]} that may not be tried")

@@ -14,7 +14,7 @@ from ipexlaunch.tune.space import Setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Solo:
+class SoloRate:
     """What the first instance of a setting did while the cores of the others were idle."""
 
     rate: float
@@ -51,7 +51,7 @@ class Profile:
     """That the search made."""
     written: str
     """When, as ISO 8601 in UTC."""
-    solo: Solo | None = field(default=None, metadata=LATER)
+    solo: SoloRate | None = field(default=None, metadata=LATER)
     """One instance alone; None for a single one, or where that failed."""
 
 

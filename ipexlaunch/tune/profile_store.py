@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError, LaunchError, RequestError
-from ipexlaunch.models.user_directory import distrust, user_directory
+from ipexlaunch.models.user_directory import user_directory, why_untrusted
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.tune.profile import Profile, read_profile, write_profile
@@ -108,6 +108,6 @@ def find_profile(path: str, program: str) -> Profile:
         raise RequestError(
             f"use the profile of {name}", f"there is none for this machine ({path})", "make one: ipexlaunch tune ..."
         )
-    if problem := distrust(path, code=False) or distrust(os.path.dirname(path), code=False):
+    if problem := why_untrusted(path, code=False) or why_untrusted(os.path.dirname(path), code=False):
         raise RequestError(f"use the profile in {path}", problem, "make it your own, or tune again")
     return read_profile(read_text(path), path)

@@ -19,13 +19,13 @@ from ipexlaunch.measure.validity import Baseline, baseline_of
 from ipexlaunch.tune.dtypes.quiet_run import last_words, run_quietly
 from ipexlaunch.tune.next_step import Measure
 from ipexlaunch.tune.space import Setting
-from ipexlaunch.tune.trial import Tried
+from ipexlaunch.tune.trial import Trial
 
 Runner = Callable[[Launch, Mapping[str, str], Callable[[str], None], str, Limits, "LineRule | None"], Run]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialGround:
+class TrialContext:
     """How settings are run here."""
 
     launch_of: Callable[[Setting, float], Launch]
@@ -46,7 +46,7 @@ class TrialGround:
     clock: Callable[[], float] = time.monotonic
 
 
-def try_setting(ground: TrialGround, step: Measure) -> Tried:
+def run_trial(context: TrialContext, step: Measure) -> Trial:
     """Run a setting once; whatever goes wrong with the workers is a row that says so.
 
     Args:
@@ -57,23 +57,23 @@ def try_setting(ground: TrialGround, step: Measure) -> Tried:
         EndedBySignal: interrupted; the workers are gone.
         IpexLaunchError: the launch cannot be made at all.
     """
-    begun = ground.clock()
-    tried = _try(ground, ground.launch_of(step.setting, step.seconds), step.seconds)
-    row = Tried(setting=step.setting, seconds=step.seconds, round=step.round)
+    begun = context.clock()
+    tried = _try(context, context.launch_of(step.setting, step.seconds), step.seconds)
+    row = Trial(setting=step.setting, seconds=step.seconds, round=step.round)
     if isinstance(tried, str):
-        return replace(row, trouble=tried, cost_s=ground.clock() - begun)
+        return replace(row, trouble=tried, cost_s=context.clock() - begun)
     _, report, trouble = tried
     return replace(
         row,
         rate=report.throughput.makespan or report.throughput.naive_sum,
-        trouble=trouble or _too_slow(report, ground.latency_limit_ms),
+        trouble=trouble or _too_slow(report, context.latency_limit_ms),
         latency_ms=report.latency_ms.get("p99"),
         peak_bytes=max((each.peak_memory_bytes for each in report.instances), default=0),
-        cost_s=ground.clock() - begun,
+        cost_s=context.clock() - begun,
     )
 
 
-def try_alone(ground: TrialGround, launch: Launch, seconds: float) -> Baseline | str:
+def run_trial_alone(context: TrialContext, launch: Launch, seconds: float) -> Baseline | str:
     """Run the first worker of a launch alone; the reason where that gave no rate.
 
     Args:
@@ -84,23 +84,23 @@ def try_alone(ground: TrialGround, launch: Launch, seconds: float) -> Baseline |
     Raises:
         EndedBySignal: interrupted; the worker is gone.
     """
-    tried = _try(ground, replace(launch, workers=launch.workers[:1]), seconds)
+    tried = _try(context, replace(launch, workers=launch.workers[:1]), seconds)
     if isinstance(tried, str):
         return tried
     run, _, trouble = tried
     return trouble or baseline_of(run) or "it counted nothing"
 
 
-def _try(ground: TrialGround, launch: Launch, seconds: float) -> tuple[Run, Report, str] | str:
+def _try(context: TrialContext, launch: Launch, seconds: float) -> tuple[Run, Report, str] | str:
     """What happened, its report, and why it does not count; the reason alone where nothing could be started."""
-    limits = replace(ground.limits, measured_s=seconds) if ground.cut else ground.limits
+    limits = replace(context.limits, measured_s=seconds) if context.cut else context.limits
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
         try:
             # What goes wrong stands in the trial's row, nothing is told while it lasts.
-            run = ground.run(launch, ground.inherited, lambda _: None, directory, limits, ground.line_rule)
+            run = context.run(launch, context.inherited, lambda _: None, directory, limits, context.line_rule)
         except BindError as error:
             return str(error)
-        report = aggregate(run, None, ground.local_share_required)
+        report = aggregate(run, None, context.local_share_required)
         return run, report, _trouble(report, run, directory)
 
 

@@ -10,7 +10,7 @@ from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, next_ste
 from ipexlaunch.tune.optuna_study import OptunaStudy
 from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.successive_rounds import fits
-from ipexlaunch.tune.trial import Tried
+from ipexlaunch.tune.trial import Trial
 
 
 def search(
@@ -18,8 +18,8 @@ def search(
     topology: Topology,
     rule: Rule,
     study: OptunaStudy,
-    measure: Callable[[Measure], Tried],
-    watch: Callable[[Tried, int], None] = lambda _run, _number: None,
+    measure: Callable[[Measure], Trial],
+    watch: Callable[[Trial, int], None] = lambda _run, _number: None,
 ) -> Finished:
     """Try settings until the best is known within the noise, or the budget is spent.
 

@@ -17,7 +17,7 @@ from statistics import fmean, median
 
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.tune.space import Setting, Space
-from ipexlaunch.tune.trial import EXPLORING, Tried, by_setting, failed_settings, log_rate
+from ipexlaunch.tune.trial import EXPLORING, Trial, by_setting, failed_settings, log_rate
 
 SURE = 2.0
 """Standard errors behind the leader at which a setting is out: one-sided, 2.3 %."""
@@ -46,7 +46,7 @@ class Standing:
         return SURE * self.error - self.behind
 
 
-def rounds_of(history: Sequence[Tried]) -> dict[int, dict[Setting, float]]:
+def rounds_of(history: Sequence[Trial]) -> dict[int, dict[Setting, float]]:
     """Log rates by round and setting, of the runs that count; what was seen while exploring is round 0 of the racers.
 
     Args:
@@ -62,7 +62,7 @@ def rounds_of(history: Sequence[Tried]) -> dict[int, dict[Setting, float]]:
     return {EXPLORING: seen, **found} if seen else found
 
 
-def standings(history: Sequence[Tried]) -> list[Standing]:
+def standings(history: Sequence[Trial]) -> list[Standing]:
     """Every setting that has raced and did not fail, the leader first.
 
     The leader is not the one with the best mean but the one whose mean less its error is best: a setting that ran once
@@ -127,7 +127,7 @@ OWN_SHARE = 0.8
 """Of a worker's peak resident memory: as much at least is its own, the rest are pages of files that all share."""
 
 
-def fits(space: Space, topology: Topology, setting: Setting, history: Sequence[Tried]) -> bool:
+def fits(space: Space, topology: Topology, setting: Setting, history: Sequence[Trial]) -> bool:
     """Whether nothing speaks against it: neither memory nor the failure of a setting that asks for less.
 
     A worker of the same numbers and a batch of at most this size needs no more memory than one of this setting, so the
@@ -158,7 +158,7 @@ def fits(space: Space, topology: Topology, setting: Setting, history: Sequence[T
     )
 
 
-def running_settings(space: Space, topology: Topology, history: Sequence[Tried]) -> float:
+def count_runnable(space: Space, topology: Topology, history: Sequence[Trial]) -> float:
     """How many settings of the space can run, as far as that is known.
 
     Args:

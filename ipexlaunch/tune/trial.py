@@ -26,7 +26,7 @@ EXPLORING = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
+class Trial:
     """One run of one setting, whatever became of it."""
 
     setting: Setting
@@ -54,36 +54,36 @@ class Tried:
         return not self.trouble and self.rate is not None and self.rate > 0
 
 
-def by_setting(history: Iterable[Tried]) -> dict[Setting, list[Tried]]:
+def by_setting(history: Iterable[Trial]) -> dict[Setting, list[Trial]]:
     """The runs of each setting, in their order."""
-    found: dict[Setting, list[Tried]] = {}
+    found: dict[Setting, list[Trial]] = {}
     for each in history:
         found.setdefault(each.setting, []).append(each)
     return found
 
 
-def failed_settings(history: Iterable[Tried]) -> frozenset[Setting]:
+def failed_settings(history: Iterable[Trial]) -> frozenset[Setting]:
     """Those with a run that does not count: one takes a setting out for good."""
     return frozenset(run.setting for run in history if not run.counts)
 
 
-def usable(history: Sequence[Tried]) -> dict[Setting, list[Tried]]:
+def usable(history: Sequence[Trial]) -> dict[Setting, list[Trial]]:
     """The runs of each setting that may be picked."""
     failed = failed_settings(history)
     return by_setting(run for run in history if run.setting not in failed)
 
 
-def estimates(history: Sequence[Tried]) -> dict[Setting, float]:
+def estimates(history: Sequence[Trial]) -> dict[Setting, float]:
     """Natural logarithm of the rate of each usable setting: the median over its runs."""
     return {setting: median(log_rate(run) for run in runs) for setting, runs in usable(history).items()}
 
 
-def log_rate(run: Tried) -> float:
+def log_rate(run: Trial) -> float:
     """Natural logarithm of the rate of a run that counts, so that differences are ratios."""
     return math.log(run.rate or math.nan)
 
 
-def lasted(history: Iterable[Tried]) -> float:
+def lasted(history: Iterable[Trial]) -> float:
     """Seconds that all runs took."""
     return sum(run.cost_s for run in history)
 
@@ -98,7 +98,7 @@ class Outcome:
     """It ended."""
     settings: int
     """That might have been tried."""
-    runs: tuple[Tried, ...]
+    runs: tuple[Trial, ...]
     """In their order."""
     left_out: tuple[str, ...] = field(default=(), metadata=LATER)
     """Engines and dtypes that could not be tried at all, and why, a line for each reason."""
@@ -109,7 +109,7 @@ class Outcome:
         return None if self.best is None else median_rate(by_setting(self.runs)[self.best])
 
 
-def median_rate(runs: Sequence[Tried]) -> float:
+def median_rate(runs: Sequence[Trial]) -> float:
     """Items per second of a setting: the median of its longest runs.
 
     Args:

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.batch.feed import FeedRules, Journal, JournalApart, QueueFeeder
+from ipexlaunch.batch.feed import FeedRules, Journal, QueueFeeder, ThreadedJournal
 from ipexlaunch.batch.feed.commits import HINT
-from ipexlaunch.batch.feed.fault_limits import Patience
+from ipexlaunch.batch.feed.fault_limits import FaultLimits
 from ipexlaunch.batch.items import Item
-from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Progress
+from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, JobState
 from ipexlaunch.batch.output.append_results import WriteError
 from ipexlaunch.batch.work_queue import BatchRules, WorkQueue
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.supervise.interfaces import Count, FeederCommand, Kill, Notice, Send
-from ipexlaunch.launch.supervise.message_protocol import Said
+from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
 from ipexlaunch.launch.wait_for_disk import DiskThread, HungDiskError
 
 
@@ -54,7 +54,7 @@ class Book:
 
     def __init__(self, order: list[str]) -> None:
         self.order = order
-        self.progress = Progress(done=DoneItems())
+        self.progress = JobState(done=DoneItems())
         self.committed = 0
 
     def commit(self) -> None:
@@ -73,7 +73,7 @@ class Case:
         self.output, self.dead, self.book = Lines(self.order, "output"), Lines(self.order, "dead"), Book(self.order)
         journal = Journal(self.output, lambda _: self.dead, self.book)
         queue = WorkQueue(BatchRules(workers=workers, largest=largest, attempts=attempts))
-        self.journal = JournalApart(journal, "out.jsonl")
+        self.journal = ThreadedJournal(journal, "out.jsonl")
         self.feeder = QueueFeeder(queue, self.items(count), self.journal, FeedRules(**rules))
         self.time = 0.0
         self.commands: list[FeederCommand] = []
@@ -100,7 +100,7 @@ class Case:
 
     def tell(self, worker: int, event: str, number: int = 0, **fields: Any) -> list[tuple[int, dict[str, Any]]]:
         """The same without waiting for the disk."""
-        self.commands += self.feeder.said(worker, Said(event, number=number, **fields), self.time)
+        self.commands += self.feeder.said(worker, WorkerMessage(event, number=number, **fields), self.time)
         return self.sent()
 
     def wait(self) -> None:
@@ -382,7 +382,7 @@ def test_who_is_asked_to_end_because_nothing_is_left_is_no_reason_to_give_up() -
 
 
 def test_deaths_with_work_done_in_between_are_no_reason_to_give_up() -> None:
-    case = Case(count=1000, largest=1, workers=1, attempts=1000, patience=Patience(deaths_in_a_row=20))
+    case = Case(count=1000, largest=1, workers=1, attempts=1000, patience=FaultLimits(deaths_in_a_row=20))
     for _ in range(100):
         (_, first), *_ = case.say(0, "want", 1)
         case.say(0, "done", first["batch"], results=[1])

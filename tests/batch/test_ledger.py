@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.batch.job_state import DoneItems, Progress
+from ipexlaunch.batch.job_state import DoneItems, JobState
 from ipexlaunch.batch.ledger import Ledger, LedgerError
 
 JOB: dict[str, object] = {"input": {"bytes": 12}, "program": {"name": "p.py"}}
@@ -124,14 +124,14 @@ def test_a_ledger_is_begun_with_what_an_output_holds(tmp_path: Path) -> None:
     done = DoneItems()
     done.add([0, 5])
     path = str(tmp_path / "l")
-    Ledger.create(path, JOB, lambda: Progress(done=done, output_bytes=20)).close()
+    Ledger.create(path, JOB, lambda: JobState(done=done, output_bytes=20)).close()
     with Ledger.resume(path) as ledger:
         assert (ledger.progress.done.count, ledger.progress.output_bytes) == (2, 20)
         assert 5 in ledger.progress.done
 
 
 def test_a_job_that_could_not_begin_leaves_no_ledger_and_takes_no_old_one_away(tmp_path: Path) -> None:
-    def fail() -> Progress:
+    def fail() -> JobState:
         raise LedgerError("read it", "it is odd", "none")
 
     path = tmp_path / "o.ledger"

@@ -17,7 +17,7 @@ from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
 from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 from ipexlaunch.cli.replay import SETTLED
 from ipexlaunch.cli.run_command import run_command as run
-from ipexlaunch.report.kept_runs.open_runs import read_recorded, read_run_directory
+from ipexlaunch.report.kept_runs.open_runs import read_kept_command, read_run_directory
 from tests.batch.check_results import problems_of
 from tests.batch.test_batch_command import DOUBLE, ROOT, doubled, write_input
 
@@ -43,7 +43,7 @@ def test_a_job_is_repeated_with_another_output(tmp_path: Path) -> None:
     words = ("--input", "in.jsonl", "--id-field", "id", "--keep-order", "--ninstances", "1", "--batch-size", "7")
     first = batch(tmp_path, "batch", "--output", "a.jsonl", *words, "--run-dir", "kept", "program.py")
     assert first.returncode == 0, first.stderr
-    options = read_recorded(str(tmp_path / "kept")).options
+    options = read_kept_command(str(tmp_path / "kept")).options
     assert (options["batch_size"], options["id_field"], options["keep_order"]) == (7, "id", True)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -7,15 +7,15 @@ import socket
 import threading
 
 from ipexlaunch.launch.job import Worker
-from ipexlaunch.launch.supervise.worker_process import Child, send, send_more
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess, send, send_more
 from ipexlaunch.plan import Instance
 
 
-def a_child() -> tuple[Child, socket.socket]:
+def a_child() -> tuple[WorkerProcess, socket.socket]:
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     instance = Instance(index=0, cpus=frozenset(), nodes=frozenset(), threads=1)
-    return Child(worker=Worker(instance=instance, argv=(), environment={}), channel=ours), theirs
+    return WorkerProcess(worker=Worker(instance=instance, argv=(), environment={}), channel=ours), theirs
 
 
 def test_what_is_not_taken_is_kept_and_arrives_whole_and_in_order() -> None:

@@ -130,7 +130,7 @@ SAME = {
 Effects = frozenset[tuple[str, str]]
 
 
-class Tried:
+class Trial:
     """A command with a base of words, and what each option and each few of them change there."""
 
     def __init__(self, command: str, base: tuple[str, str]) -> None:
@@ -199,7 +199,7 @@ SEEN: set[frozenset[object]] = set()
 def test_every_option_shows_an_effect_and_every_pair_both_or_is_refused(command: str) -> None:
     shown: set[str] = set()
     for base in BASES[command]:
-        tried = Tried(command, base)
+        tried = Trial(command, base)
         shown |= tried.alone.keys()
         assert [name for name in tried.ignored if name not in MEANT_ANYWAY] == []
         for pair in itertools.combinations(tried.alone, 2):

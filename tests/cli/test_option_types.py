@@ -28,7 +28,7 @@ from ipexlaunch.cli.options.option_types import (
     Size,
 )
 from ipexlaunch.errors import DocumentError, IpexLaunchError
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology_file import parse_topology, topology_to_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -163,7 +163,7 @@ def test_ports_end_where_ports_end(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("text", [".inf", ".nan", "-.inf"])
 def test_documents_hold_no_infinity(text: str) -> None:
-    document = topology_to_yaml(machine_from_sentence("1s 1n 4c 1t"))
+    document = topology_to_yaml(synthetic_machine("1s 1n 4c 1t"))
     assert parse_topology(document + "cpu_quota: 2.5\n", "machine.yaml").cpu_quota == 2.5
     with pytest.raises(DocumentError, match=r"line .* cpu_quota"):
         parse_topology(document + f"cpu_quota: {text}\n", "machine.yaml")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.doctor.host_facts import CachedFile
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.read import read_cached_file
-from ipexlaunch.doctor.read.system_calls import PART_BYTES, PARTS, ask_for_amx, is_told, mapped
+from ipexlaunch.doctor.read.system_calls import PART_BYTES, PARTS, ask_for_amx, mapped, mincore_is_truthful
 
 PAGE = mmap.PAGESIZE
 
@@ -88,9 +88,9 @@ def test_an_empty_file_has_no_pages(tmp_path: Path) -> None:
 def test_what_is_no_file_says_so(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe", Path("/dev/null")):
-        assert read_cached_file(str(path)) == Unread(str(path), "it is not a regular file")
+        assert read_cached_file(str(path)) == Unavailable(str(path), "it is not a regular file")
     missing = read_cached_file(str(tmp_path / "none"))
-    assert missing == Unread(str(tmp_path / "none"), "it cannot be opened (No such file or directory)")
+    assert missing == Unavailable(str(tmp_path / "none"), "it cannot be opened (No such file or directory)")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_is_no_file_says_so(tmp_path: Path) -> None:
 def test_only_the_owner_the_writers_and_root_are_told_the_truth(
     owner: int, user: int, may_write: bool, told: bool
 ) -> None:
-    assert is_told(owner, user, may_write) == told
+    assert mincore_is_truthful(owner, user, may_write) == told
 
 
 def test_a_kernel_without_populate_read_has_each_page_touched_instead(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import MemoryLimit
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.read import read_memory_limit, read_throttling
 from tests.doctor.trees import write_tree
 
@@ -28,12 +28,12 @@ LEVELS = ["sys/fs/cgroup/job/step", "sys/fs/cgroup/job", "sys/fs/cgroup"]
         ),
         ({"/job/memory.limit_in_bytes": "9223372036854771712\n"}, None),
         ({"/job/memory.limit_in_bytes": "65536\n"}, MemoryLimit(TOP + "/job/memory.limit_in_bytes", 65536)),
-        ({"/job/memory.max": "lots\n"}, Unread(TOP + "/job/memory.max", "it holds no limit")),
-        ({"/job/memory.max": b"\0\1\2"}, Unread(TOP + "/job/memory.max", "it is not text")),
+        ({"/job/memory.max": "lots\n"}, Unavailable(TOP + "/job/memory.max", "it holds no limit")),
+        ({"/job/memory.max": b"\0\1\2"}, Unavailable(TOP + "/job/memory.max", "it is not text")),
     ],
 )
 def test_the_tightest_limit_of_all_levels_counts(
-    tmp_path: Path, texts: dict[str, str | bytes], expected: MemoryLimit | Unread | None
+    tmp_path: Path, texts: dict[str, str | bytes], expected: MemoryLimit | Unavailable | None
 ) -> None:
     root = write_tree(tmp_path, {TOP + path: text for path, text in texts.items()})
     assert read_memory_limit(root, LEVELS) == expected

@@ -6,7 +6,7 @@ import pytest
 
 from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import Interpreter, Library, LoadedRuntimes
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from tests.doctor.hosts import answer, answers
 
 GOMP = Library("openmp", "gomp", "/e/site-packages/torch/lib/libgomp.so.1", "torch")
@@ -59,7 +59,7 @@ def test_two_runtimes_in_a_running_worker_are_a_problem_unless_libiomp5_answers_
 
 
 def test_a_process_that_is_gone_is_unknown() -> None:
-    _, loaded = answers("openmp-runtimes", processes=(Unread("/proc/7", "there is no such process"),))
+    _, loaded = answers("openmp-runtimes", processes=(Unavailable("/proc/7", "there is no such process"),))
     assert (loaded.severity, loaded.evidence[0].where) == ("unknown", "/proc/7")
 
 

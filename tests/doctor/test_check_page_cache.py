@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ipexlaunch.doctor.host_facts import CachedFile
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from tests.doctor.hosts import answer, answers, machine
 
 
@@ -57,7 +57,7 @@ def test_workers_of_one_node_are_told_when_the_pages_lie_on_another() -> None:
 
 def test_a_file_that_could_not_be_asked_is_unknown_beside_the_others() -> None:
     found = answers(
-        "page-cache", models=(Unread("/m/x", "it cannot be opened (Permission denied)"), cached({0: 50, 1: 50}))
+        "page-cache", models=(Unavailable("/m/x", "it cannot be opened (Permission denied)"), cached({0: 50, 1: 50}))
     )
     assert [finding.severity for finding in found] == ["unknown", "ok"]
 
@@ -70,7 +70,7 @@ def test_empty_files_and_silent_kernels_are_told_apart() -> None:
 
 
 def test_only_unreadable_files_are_only_unknown() -> None:
-    assert answer("page-cache", models=(Unread("/m/x", "it is not a regular file"),)).severity == "unknown"
+    assert answer("page-cache", models=(Unavailable("/m/x", "it is not a regular file"),)).severity == "unknown"
 
 
 def test_no_model_named_is_said() -> None:

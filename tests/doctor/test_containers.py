@@ -13,8 +13,8 @@ import pytest
 
 from ipexlaunch.doctor.host_files_read import HostFiles
 from ipexlaunch.launch.host_counters import cpu_times
-from ipexlaunch.launch.read_host_counters import HostWatch
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.launch.read_host_counters import HostCounterReader
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Limit
 from tests.doctor.hosts import answer, host_files, machine
 from tests.doctor.trees import write_tree
@@ -26,7 +26,7 @@ VIEW = Limit(kind="view", file=f"{CPU}/online", cpus=frozenset({4, 5}))
 def replaced(path: str, text: str = "") -> HostFiles:
     """The healthy host's files, one of which is the container's own."""
     files = host_files({path: text} if text else None)
-    readings = {name: replace(reading, stand_in=name == path) for name, reading in files.readings.items()}
+    readings = {name: replace(reading, overmounted=name == path) for name, reading in files.readings.items()}
     return HostFiles(readings, files.patterns, live=True)
 
 
@@ -124,8 +124,8 @@ STAT = "cpu  8 0 0 8 0 0 0 0\ncpu0 4 0 0 4 0 0 0 0 0 0\ncpu1 4 0 0 4 0 0 0 0 0 0
 
 def test_counters_that_a_container_numbers_anew_are_not_taken_for_the_cores(tmp_path: Path) -> None:
     root = write_tree(tmp_path, {"proc/stat": STAT, "proc/vmstat": "pswpin 0\npswpout 0\n"})
-    for busy, stand_in in ((None, lambda _: True), (8 / 100, lambda _: False)):
-        watch = HostWatch(machine_from_sentence("2c"), {0, 1}, root=root, stand_in=stand_in)
+    for busy, overmounted in ((None, lambda _: True), (8 / 100, lambda _: False)):
+        watch = HostCounterReader(synthetic_machine("2c"), {0, 1}, root=root, overmounted=overmounted)
         watch.look(must=True)
         assert watch.readings[0].busy_s == busy
         assert watch.readings[0].swapped_in_pages == 0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.doctor.finding import SEVERITIES, Finding, worst_severity
 from ipexlaunch.doctor.host_facts import Facts
-from ipexlaunch.doctor.host_files_read import FileText, HostFiles, Unread
+from ipexlaunch.doctor.host_files_read import FileText, HostFiles, Unavailable
 from ipexlaunch.doctor.run_checks import CHECKS, PATHS, examine
 from tests.doctor.hosts import HEALTHY, facts, host_files
 
@@ -132,7 +132,7 @@ def test_what_a_saved_tree_lacks_is_not_what_the_host_lacks(check: str) -> None:
     assert found[check][0].evidence[0].value == "no such file"
 
 
-UNREAD = Unread("/some/where", "it is missing")
+UNREAD = Unavailable("/some/where", "it is missing")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor.host_files_read import MISSING, FileText, Unread
+from ipexlaunch.doctor.host_files_read import MISSING, FileText, Unavailable
 from ipexlaunch.doctor.read import read_environment, read_host_files
 from ipexlaunch.doctor.read.host_files import LONGEST_BYTES
 from ipexlaunch.doctor.run_checks import PATHS
@@ -94,12 +94,12 @@ def test_the_environment_is_what_the_process_was_started_with(tmp_path: Path) ->
 
 
 def test_a_tree_without_an_environment_says_so(tmp_path: Path) -> None:
-    assert read_environment(str(tmp_path)) == Unread("/proc/self/environ", MISSING)
+    assert read_environment(str(tmp_path)) == Unavailable("/proc/self/environ", MISSING)
     (tmp_path / "proc/self/environ").mkdir(parents=True)
-    assert read_environment(str(tmp_path)) == Unread("/proc/self/environ", "it cannot be read (Is a directory)")
+    assert read_environment(str(tmp_path)) == Unavailable("/proc/self/environ", "it cannot be read (Is a directory)")
 
 
 def test_the_live_environment_is_ours() -> None:
     found = read_environment("/")
-    assert not isinstance(found, Unread)
+    assert not isinstance(found, Unavailable)
     assert found["PATH"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import Interpreter, NumaPackage
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.read import find_preloaded, read_bundled_openmp, read_interpreter, read_numa_package
 from tests.doctor.trees import write_tree
 
@@ -47,9 +47,9 @@ def test_a_shim_and_a_missing_interpreter_say_so(tmp_path: Path) -> None:
     shim = tmp_path / "python"
     shim.write_text("#!/bin/sh\nexec something\n")
     found = read_interpreter(str(shim), [])
-    assert isinstance(found, Unread)
+    assert isinstance(found, Unavailable)
     assert "shim" in found.problem
-    assert read_interpreter(str(tmp_path / "none"), []) == Unread(str(tmp_path / "none"), "there is no such file")
+    assert read_interpreter(str(tmp_path / "none"), []) == Unavailable(str(tmp_path / "none"), "there is no such file")
 
 
 def test_runtimes_that_packages_bring_are_found_under_their_mangled_names(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_the_numa_package_is_asked_by_whichever_of_its_two_names_it_has(tmp_path
             str(tmp_path / "numa_ctypes_like/__init__.py"), count=2
         )
         broken = read_numa_package("numa_broken")
-        assert isinstance(broken, Unread)
+        assert isinstance(broken, Unavailable)
         assert "undefined symbol" in broken.problem
     finally:
         sys.path.remove(str(tmp_path))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.doctor.host_facts import LoadedRuntimes
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.read import read_loaded_runtimes
 from tests.doctor.trees import write_tree
 
@@ -36,7 +36,7 @@ def test_runtimes_are_found_once_each_with_what_was_preloaded(tmp_path: Path) ->
 
 
 def test_a_process_that_is_not_there_says_so(tmp_path: Path) -> None:
-    assert read_loaded_runtimes(7, str(tmp_path)) == Unread("/proc/7", "there is no such process")
+    assert read_loaded_runtimes(7, str(tmp_path)) == Unavailable("/proc/7", "there is no such process")
 
 
 @pytest.mark.process

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, POOLS, cure_of, owner_of, shell_counts
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, POOLS, cure_of, mismatched_thread_counts, pool_of_thread
 from ipexlaunch.launch.job import Job, make_launch
 from tests.launch.test_job import plan
 
@@ -48,11 +48,11 @@ def test_the_page_has_a_row_for_each_with_its_cure_for_eight_threads() -> None:
     ],
 )
 def test_a_count_of_the_shell_that_is_not_the_slices_is_found(variables: dict[str, str], found: dict[str, str]) -> None:
-    assert shell_counts(variables, [2, 2]) == found
+    assert mismatched_thread_counts(variables, [2, 2]) == found
 
 
 def test_with_instances_of_unlike_sizes_no_count_fits() -> None:
-    assert shell_counts({"MKL_NUM_THREADS": "2"}, [2, 4]) == {"MKL_NUM_THREADS": "2"}
+    assert mismatched_thread_counts({"MKL_NUM_THREADS": "2"}, [2, 4]) == {"MKL_NUM_THREADS": "2"}
 
 
 @given(st.dictionaries(st.sampled_from([*COUNTS, *LIMITS]), st.from_regex(r"[0-9]{1,3}", fullmatch=True)))
@@ -103,4 +103,4 @@ PYTHON = "/usr/bin/python3.11"
     ],
 )
 def test_whose_a_thread_is(begins_in: str, thread: str, program: str, mapped: tuple[str, ...], owner: str) -> None:
-    assert owner_of(begins_in, thread, program, mapped) == owner
+    assert pool_of_thread(begins_in, thread, program, mapped) == owner

@@ -51,14 +51,14 @@ from ipexlaunch.launch.job import Job, make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.measure.report import aggregate
-from ipexlaunch.launch.supervise import Means, supervise
+from ipexlaunch.launch.supervise import SupervisorCallbacks, supervise
 
 instances = tuple(Instance(index=i, cpus=frozenset(), nodes=frozenset(), threads=1) for i in range(256))
 plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus=frozenset())
 launch = make_launch(plan, Job(program="sleep", arguments=(sys.argv[1],), kind="executable"), os.environ)
 adopt_orphans()
 inspector = Inspector()
-means = Means(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+means = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
               descendants=descendants, oom_kills=count_oom_kills, tell=lambda text: print(text, file=sys.stderr))
 report = aggregate(supervise(launch, means, os.environ, Limits(grace_s=20.0)))
 with open(sys.argv[2], "w") as file:

@@ -15,20 +15,20 @@ import yaml
 
 from ipexlaunch.cli.main import main
 from ipexlaunch.errors import IpexLaunchError
-from ipexlaunch.launch.run_record import Samples, Told
+from ipexlaunch.launch.run_record import Announced, Samples
 from ipexlaunch.launch.supervise.message_protocol import read_messages
 from ipexlaunch.launch.throughput_regex import read_rule
 from ipexlaunch.machine.cpulist import parse_list
-from ipexlaunch.machine.synthetic import machine_from_sentence
-from ipexlaunch.measure.compare_runs import Compared, compare
+from ipexlaunch.machine.synthetic import synthetic_machine
+from ipexlaunch.measure.compare_runs import ComparedRun, compare
 from ipexlaunch.measure.report import aggregate, read_report, write_report
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.cores import read_ids
+from ipexlaunch.plan.cores import parse_id_list
 from ipexlaunch.plan.memory import parse_bytes
 from ipexlaunch.plan.plan_file import read_checked_plan, write_plan
 from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far
 from ipexlaunch.report.kept_runs.open_runs import read_run_directory
-from ipexlaunch.report.kept_runs.run_documents import read_recorded_run, write_recorded_run
+from ipexlaunch.report.kept_runs.run_documents import read_run_command, write_run_command
 from ipexlaunch.report.live.status import read_status, write_status
 from ipexlaunch.report.live.table import live_text
 from ipexlaunch.report.tables.report_table import report_table
@@ -41,7 +41,7 @@ from tests.report.live.snapshots import IDENTITY, run_of, worker
 
 TESTS = Path(__file__).resolve().parents[1]
 DATA, KEPT = TESTS / "data", TESTS / "report" / "kept_runs" / "version-1"
-MACHINE = machine_from_sentence("2s 2n 3c 2t")
+MACHINE = synthetic_machine("2s 2n 3c 2t")
 PLAN = make_plan(MACHINE, Request(ninstances=4))
 
 Target = Callable[[random.Random], object]
@@ -116,7 +116,8 @@ def try_report(random_: random.Random) -> object:
     report = read_report(changed(random_.choice(DOCUMENTS["report"]), random_), "r.json")
     table = report_table(report)
     compare(
-        [Compared(name="a", report=report, environment={}), Compared(name="b", report=report, environment={})], None
+        [ComparedRun(name="a", report=report, environment={}), ComparedRun(name="b", report=report, environment={})],
+        None,
     )
     return table, write_report(report).encode("utf-8")
 
@@ -136,8 +137,8 @@ def try_plan(random_: random.Random) -> object:
 
 
 def try_run(random_: random.Random) -> object:
-    recorded = read_recorded_run(changed(random_.choice(DOCUMENTS["run"]), random_), "run.yaml")
-    return write_recorded_run(recorded).encode("utf-8")
+    recorded = read_run_command(changed(random_.choice(DOCUMENTS["run"]), random_), "run.yaml")
+    return write_run_command(recorded).encode("utf-8")
 
 
 def try_status(random_: random.Random) -> object:
@@ -189,7 +190,7 @@ def try_messages(random_: random.Random) -> object:
         text = json.dumps(mutated_data(message, random_))
     else:
         text = mutated_text(json.dumps(message), random_)
-    samples, told = Samples(), Told()
+    samples, told = Samples(), Announced()
     said = read_messages(bytearray(text.encode("utf-8", "surrogatepass") + b"\n"), samples, told, 100.0)
     for each in said:
         if "\n" in each.text or "\n" in each.problem:
@@ -206,7 +207,7 @@ def try_list(random_: random.Random) -> object:
         return parse_list(text)
     if random_.random() < 0.3:
         return parse_bytes(text + random_.choice(("", "GiB", "Gi", "k", "TB", "GiBB")), "--size")
-    return read_ids(text, "--cores-list", "cpu", frozenset(range(8)), range(8))
+    return parse_id_list(text, "--cores-list", "cpu", frozenset(range(8)), range(8))
 
 
 def try_rule(random_: random.Random) -> object:

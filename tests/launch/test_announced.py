@@ -1,10 +1,10 @@
 """What a worker tells of itself, kept: phases end with the next one, reasons are kept once."""
 
-from ipexlaunch.launch.run_record import MORE_REASONS, REASONS_KEPT, PhaseSpan, Told
+from ipexlaunch.launch.run_record import MORE_REASONS, REASONS_KEPT, Announced, PhaseSpan
 
 
 def test_a_phase_ends_with_the_next_and_the_last_with_what_ends_it() -> None:
-    told = Told()
+    told = Announced()
     told.begin_phase("loading", 1.0)
     told.begin_phase("compiling", 3.0)
     assert told.phases == [PhaseSpan("loading", 1.0, 3.0), PhaseSpan("compiling", 3.0)]
@@ -14,7 +14,7 @@ def test_a_phase_ends_with_the_next_and_the_last_with_what_ends_it() -> None:
 
 
 def test_the_same_phase_again_goes_on() -> None:
-    told = Told()
+    told = Announced()
     for time in (1.0, 2.0, 3.0):
         told.begin_phase("compiling", time)
     assert told.phases == [PhaseSpan("compiling", 1.0)]
@@ -22,7 +22,7 @@ def test_the_same_phase_again_goes_on() -> None:
 
 
 def test_a_phase_that_is_entered_again_has_the_sum_and_its_first_place() -> None:
-    told = Told()
+    told = Announced()
     for time, name in enumerate(("loading", "compiling", "loading")):
         told.begin_phase(name, float(time))
     told.end_phase(7.0)
@@ -30,14 +30,14 @@ def test_a_phase_that_is_entered_again_has_the_sum_and_its_first_place() -> None
 
 
 def test_no_phase_lasts_less_than_nothing() -> None:
-    told = Told()
+    told = Announced()
     told.begin_phase("loading", 5.0)
     told.end_phase(4.0)
     assert told.phase_seconds() == {"loading": 0.0}
 
 
 def test_a_reason_is_kept_once_and_too_many_are_cut_off() -> None:
-    told = Told()
+    told = Announced()
     assert told.add_invalid("wrong answers")
     assert not told.add_invalid("wrong answers")
     for number in range(100):
@@ -47,7 +47,7 @@ def test_a_reason_is_kept_once_and_too_many_are_cut_off() -> None:
 
 
 def test_a_new_attempt_keeps_doubts_and_durations_only() -> None:
-    told = Told()
+    told = Announced()
     told.begin_phase("loading", 1.0)
     told.facts["dtype"] = "bf16"
     told.add_durations("first_token", [0.5])

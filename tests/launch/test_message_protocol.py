@@ -6,19 +6,24 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.launch.run_record import Samples, Told
-from ipexlaunch.launch.supervise.message_protocol import LONGEST_MESSAGE_BYTES, LONGEST_REASON, Said, read_messages
-from ipexlaunch.launch.supervise.selector import Listener
-from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.run_record import Announced, Samples
+from ipexlaunch.launch.supervise.message_protocol import (
+    LONGEST_MESSAGE_BYTES,
+    LONGEST_REASON,
+    WorkerMessage,
+    read_messages,
+)
+from ipexlaunch.launch.supervise.selector import OutputReader
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 
 
-def take(*lines: object) -> tuple[list[Said], Samples, Told]:
-    samples, told = Samples(), Told()
+def take(*lines: object) -> tuple[list[WorkerMessage], Samples, Announced]:
+    samples, told = Samples(), Announced()
     text = b"".join((json.dumps(line).encode() if not isinstance(line, bytes) else line) + b"\n" for line in lines)
     return read_messages(bytearray(text), samples, told, 7.0), samples, told
 
 
-def read(*lines: object) -> tuple[list[Said], Samples]:
+def read(*lines: object) -> tuple[list[WorkerMessage], Samples]:
     said, samples, _ = take(*lines)
     return said, samples
 
@@ -96,12 +101,15 @@ def test_what_is_no_message_is_a_problem_and_counts_nothing(line: object) -> Non
     assert said[0].event == ""
     assert said[0].problem
     assert len(samples.times) == 0
-    assert told == Told()
+    assert told == Announced()
 
 
 def test_a_phase_is_announced_with_its_own_time_or_that_of_the_reading() -> None:
     said, _ = read({"event": "phase", "name": "loading", "time": 3.5}, {"event": "phase", "name": "compiling"})
-    assert said == [Said("phase", text="loading", time=3.5), Said("phase", text="compiling", time=7.0)]
+    assert said == [
+        WorkerMessage("phase", text="loading", time=3.5),
+        WorkerMessage("phase", text="compiling", time=7.0),
+    ]
 
 
 def test_durations_gather_by_kind() -> None:
@@ -128,21 +136,21 @@ def test_a_reason_is_made_one_line_that_can_be_shown() -> None:
     said, _ = read(
         {"event": "invalid", "reason": "wrong\n answers:\x1b[31m \ud800"}, {"event": "invalid", "reason": "x" * 999}
     )
-    assert said[0] == Said("invalid", text="wrong answers:?[31m ?")
+    assert said[0] == WorkerMessage("invalid", text="wrong answers:?[31m ?")
     assert len(said[1].text) == LONGEST_REASON
 
 
 def test_an_incomplete_line_waits_for_its_rest() -> None:
     buffer, samples = bytearray(b'{"event":"rea'), Samples()
-    assert read_messages(buffer, samples, Told(), 0.0) == []
+    assert read_messages(buffer, samples, Announced(), 0.0) == []
     buffer += b'dy"}\n{"ev'
-    assert read_messages(buffer, samples, Told(), 0.0) == [Said("ready")]
+    assert read_messages(buffer, samples, Announced(), 0.0) == [WorkerMessage("ready")]
     assert buffer == b'{"ev'
 
 
 def test_a_line_without_end_is_dropped() -> None:
     buffer = bytearray(LONGEST_MESSAGE_BYTES + 1)
-    (said,) = read_messages(buffer, Samples(), Told(), 0.0)
+    (said,) = read_messages(buffer, Samples(), Announced(), 0.0)
     assert said.problem
     assert not buffer
 
@@ -157,12 +165,12 @@ def test_what_a_worker_says_of_its_batches() -> None:
         {"event": "done", "batch": 9},
     )
     assert said == [
-        Said("want", number=2),
-        Said("done", number=7, results=[1, None], latency_s=0.5),
-        Said("done", number=8, results=[]),
-        Said("failed", number=9, text="too long"),
-        Said("failed", number=9, text="gave no reason"),
-        Said("failed", number=9, text="gave no list of results"),
+        WorkerMessage("want", number=2),
+        WorkerMessage("done", number=7, results=[1, None], latency_s=0.5),
+        WorkerMessage("done", number=8, results=[]),
+        WorkerMessage("failed", number=9, text="too long"),
+        WorkerMessage("failed", number=9, text="gave no reason"),
+        WorkerMessage("failed", number=9, text="gave no list of results"),
     ]
     said, _ = read({"event": "want"}, {"event": "done", "batch": -1, "results": []}, {"event": "failed", "batch": "x"})
     assert all(message.problem for message in said)
@@ -180,9 +188,9 @@ class Scanned(bytearray):
 
 def test_a_long_line_is_looked_at_once_however_many_pieces_it_comes_in() -> None:
     ours, theirs = socket.socketpair()
-    heard: list[Said] = []
-    listener = Listener((1, 2), lambda _index, said, _now: heard.append(said), lambda: 0.0, 1 << 26)
-    child = Child(worker=None, channel=ours, buffer=Scanned())  # type: ignore[arg-type]
+    heard: list[WorkerMessage] = []
+    listener = OutputReader((1, 2), lambda _index, said, _now: heard.append(said), lambda: 0.0, 1 << 26)
+    child = WorkerProcess(worker=None, channel=ours, buffer=Scanned())  # type: ignore[arg-type]
     ours.setblocking(False)
     listener.selector.register(ours, 1, lambda _: listener._take_messages(0, child))
     line = b'{"event":"done","batch":1,"results":["' + b"x" * (8 << 20) + b'"]}\n'
@@ -216,7 +224,7 @@ def test_an_answer_that_cannot_be_read_fails_its_batch(line: bytes, reason: str)
 
 def test_an_answer_that_is_too_long_fails_its_batch() -> None:
     line = b'{"event":"done","batch":3,"results":["' + b"x" * 2000
-    (said,) = read_messages(bytearray(line), Samples(), Told(), 7.0, 1000)
+    (said,) = read_messages(bytearray(line), Samples(), Announced(), 7.0, 1000)
     assert (said.event, said.number, said.text) == (
         "failed",
         3,
@@ -226,4 +234,4 @@ def test_an_answer_that_is_too_long_fails_its_batch() -> None:
 
 def test_what_a_worker_begins_with_is_told() -> None:
     ((said,), _) = read({"event": "begin", "batch": 5})
-    assert said == Said("begin", number=5)
+    assert said == WorkerMessage("begin", number=5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor.preloads import ALLOCATORS, DIES_EARLY_S, conflict_of, doubt_of_death, kinds_in
+from ipexlaunch.doctor.preloads import ALLOCATORS, DIES_EARLY_S, preload_conflict, preload_crash_hint, preload_kinds
 from ipexlaunch.launch.preload_libraries import libraries_there, why_not
 from tests.cli.test_run_command import ipexlaunch
 
@@ -170,16 +170,16 @@ def test_only_an_early_death_by_such_a_signal_is_laid_at_a_librarys_door() -> No
         (6, "/l/libtcmalloc_minimal.so.4", "--memory-allocator default"),
         (11, "/l/libiomp5.so", "--omp-runtime default"),
     ):
-        assert doubt_of_death(number, 1.0, [library], [library]).endswith(f": {way}")
-        assert doubt_of_death(number, 1.0, [library], []).endswith(": --env LD_PRELOAD=")
+        assert preload_crash_hint(number, 1.0, [library], [library]).endswith(f": {way}")
+        assert preload_crash_hint(number, 1.0, [library], []).endswith(": --env LD_PRELOAD=")
     for number, lived_s, preload in ((9, 1.0, ["/l/liba.so"]), (6, DIES_EARLY_S + 1, ["/l/liba.so"]), (6, 1.0, [])):
-        assert doubt_of_death(number, lived_s, preload, preload) == ""
+        assert preload_crash_hint(number, lived_s, preload, preload) == ""
 
 
 def test_kinds_and_conflicts() -> None:
-    assert kinds_in(["/x/libmimalloc.so.2.1"]) == kinds_in(["/x/libtcmalloc_minimal.so.4"]) == {"allocator"}
-    assert kinds_in(["/x/libgomp-a34b.so.1", "/y/libjemalloc.so"]) == {"openmp", "allocator"}
-    assert kinds_in(["/x/libfakeroot.so", "/x/libmock.so"]) == set()
-    assert conflict_of("jemalloc", ["openvino"]) is not None
-    assert conflict_of("iomp5", ["openvino"]) is None
-    assert conflict_of("jemalloc", ["torch"]) is None
+    assert preload_kinds(["/x/libmimalloc.so.2.1"]) == preload_kinds(["/x/libtcmalloc_minimal.so.4"]) == {"allocator"}
+    assert preload_kinds(["/x/libgomp-a34b.so.1", "/y/libjemalloc.so"]) == {"openmp", "allocator"}
+    assert preload_kinds(["/x/libfakeroot.so", "/x/libmock.so"]) == set()
+    assert preload_conflict("jemalloc", ["openvino"]) is not None
+    assert preload_conflict("iomp5", ["openvino"]) is None
+    assert preload_conflict("jemalloc", ["torch"]) is None

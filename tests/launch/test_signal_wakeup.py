@@ -6,14 +6,14 @@ import signal
 
 import pytest
 
-from ipexlaunch.launch.supervise.selector import Wakeup, signals_put_off
+from ipexlaunch.launch.supervise.selector import SignalWakeup, signals_deferred
 
 
 @pytest.mark.parametrize("is_looked_for", [False, True])
 def test_a_request_that_nobody_has_taken_is_not_lost(is_looked_for: bool) -> None:
     told: list[str] = []
-    with signals_put_off(told.append) as came:
-        with Wakeup() as wakeup:
+    with signals_deferred(told.append) as came:
+        with SignalWakeup() as wakeup:
             assert not wakeup.is_asked()
             signal.raise_signal(signal.SIGTERM)
             if is_looked_for:
@@ -25,8 +25,8 @@ def test_a_request_that_nobody_has_taken_is_not_lost(is_looked_for: bool) -> Non
 
 
 def test_a_request_that_was_taken_is_not_given_again() -> None:
-    with signals_put_off(lambda _: None) as came:
-        with Wakeup() as wakeup:
+    with signals_deferred(lambda _: None) as came:
+        with SignalWakeup() as wakeup:
             signal.raise_signal(signal.SIGINT)
             assert wakeup.arrived() == [signal.SIGINT]
             assert not wakeup.is_asked()

@@ -23,9 +23,9 @@ from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run, Snapshot
 from ipexlaunch.launch.run_so_far import Observer
-from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances
-from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 from ipexlaunch.launch.throughput_regex import read_rule
 from ipexlaunch.measure.report import aggregate, read_report
 from ipexlaunch.plan import Instance, Plan, Request
@@ -67,7 +67,7 @@ def run_workers(
     told: list[str] = []
     with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
         inspector = Inspector()
-        means = Means(
+        means = SupervisorCallbacks(
             bind_thread=hold,
             read_placement=inspector,
             read_placement_if_cheap=inspector.glance,
@@ -80,7 +80,7 @@ def run_workers(
             means,
             os.environ,
             limits or Limits(grace_s=5.0),
-            Showing(
+            OutputOptions(
                 outputs=(out.fileno(), err.fileno()),
                 logs={i: str(tmp_path / f"{i}.log") for i in range(count)},
                 **(showing or {}),
@@ -225,7 +225,7 @@ def test_a_worker_that_failed_is_started_again(tmp_path: Path) -> None:
 
 def test_what_befell_one_worker_again_and_again_is_one_note() -> None:
     instance = Instance(index=4, cpus=frozenset({0}), nodes=frozenset({0}), threads=1)
-    child = Child(worker=Worker(instance=instance, argv=("true",), environment={}))
+    child = WorkerProcess(worker=Worker(instance=instance, argv=("true",), environment={}))
     for codes, note in (
         ([5], "instance 4 ended with exit code 5, restarted"),
         ([1] * 10, "instance 4 ended with exit code 1 10 times, restarted each time"),

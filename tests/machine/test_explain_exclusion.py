@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 
 from ipexlaunch.machine.explain_exclusion import explanation, reasons_against_cpus, reasons_against_nodes
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Limit, Topology
 from tests.machine.probe.rich_machine import RICH
 from tests.strategies import topologies
@@ -31,7 +31,7 @@ def test_every_reason_is_told_with_its_file() -> None:
 
 
 def test_isolated_and_absent_cpus_and_bare_descriptions() -> None:
-    bare = machine_from_sentence("4c")
+    bare = synthetic_machine("4c")
     affinity = (Limit(kind="affinity", file="proc/self/status", cpus=frozenset({0, 1})),)
     isolated = replace(
         bare,

@@ -8,22 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.machine.synthetic import is_sentence, machine_from_sentence
+from ipexlaunch.machine.synthetic import is_synthetic, synthetic_machine
 
 
 def test_accelerators_are_dealt_to_the_nodes() -> None:
-    topology = machine_from_sentence("2s 2n 4c 3xpu 4cuda")
+    topology = synthetic_machine("2s 2n 4c 3xpu 4cuda")
     nodes = {vendor: [a.node for a in topology.accelerators if a.vendor == vendor] for vendor in ("intel", "nvidia")}
     assert nodes == {"intel": [0, 1, 2], "nvidia": [0, 1, 2, 3]}
     addresses = [accelerator.address for accelerator in topology.accelerators]
     assert addresses == sorted(set(addresses))
-    assert machine_from_sentence("2s 4c").accelerators == ()
-    many = machine_from_sentence("1s 4c 999xpu").accelerators
+    assert synthetic_machine("2s 4c").accelerators == ()
+    many = synthetic_machine("1s 4c 999xpu").accelerators
     assert len({accelerator.address for accelerator in many}) == 999
 
 
 def test_the_numbering_is_intels_first_siblings_first() -> None:
-    machine = machine_from_sentence("2s 2n 28c 2t")
+    machine = synthetic_machine("2s 2n 28c 2t")
     assert len(machine.cpus) == 224
     assert machine.cores[0] == {0, 112}
     places = [(machine.by_cpu[cpu].socket, machine.by_cpu[cpu].node) for cpu in (0, 28, 56)]
@@ -35,7 +35,7 @@ def test_the_numbering_is_intels_first_siblings_first() -> None:
 
 
 def test_unequal_nodes() -> None:
-    machine = machine_from_sentence("  43+43+42c   2s 2t 3n 96GiB ")
+    machine = synthetic_machine("  43+43+42c   2s 2t 3n 96GiB ")
     sizes = Counter(cpu.node for cpu in machine.cpus)
     assert [sizes[node] for node in range(6)] == [86, 86, 84] * 2
     assert machine.by_node[5].memory_bytes == 96 << 30
@@ -44,7 +44,7 @@ def test_unequal_nodes() -> None:
 
 @given(st.integers(1, 8), st.lists(st.integers(1, 40), min_size=1, max_size=4), st.integers(1, 4))
 def test_every_cpu_has_one_core_of_one_node_of_one_socket(sockets: int, cores: list[int], threads: int) -> None:
-    machine = machine_from_sentence(f"{sockets}s {'+'.join(map(str, cores))}c {threads}t")
+    machine = synthetic_machine(f"{sockets}s {'+'.join(map(str, cores))}c {threads}t")
     assert [cpu.id for cpu in machine.cpus] == list(range(sockets * sum(cores) * threads))
     assert all(min(cpus) == core and len(cpus) == threads for core, cpus in machine.cores.items())
     per_node = Counter(cpu.node for cpu in machine.cpus)
@@ -53,10 +53,10 @@ def test_every_cpu_has_one_core_of_one_node_of_one_socket(sockets: int, cores: l
 
 
 def test_what_is_left_out_is_one() -> None:
-    assert machine_from_sentence("4c").cpus == machine_from_sentence("1s 1n 4c 1t").cpus
-    assert len(machine_from_sentence("3s 2n").cpus) == 6
-    assert len(machine_from_sentence("2t").cores) == 1
-    assert machine_from_sentence("1s 512MiB").nodes[0].memory_bytes == 512 << 20
+    assert synthetic_machine("4c").cpus == synthetic_machine("1s 1n 4c 1t").cpus
+    assert len(synthetic_machine("3s 2n").cpus) == 6
+    assert len(synthetic_machine("2t").cores) == 1
+    assert synthetic_machine("1s 512MiB").nodes[0].memory_bytes == 512 << 20
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_what_is_left_out_is_one() -> None:
 )
 def test_mistakes_are_answered_with_what_would_work(text: str, words: str) -> None:
     with pytest.raises(RequestError, match=re.escape(words)):
-        machine_from_sentence(text)
+        synthetic_machine(text)
 
 
 def test_a_sentence_is_told_from_a_file_name() -> None:
-    assert is_sentence("2s 28c 2q")
-    assert is_sentence("43+43+42c")
-    assert is_sentence("64GiB")
-    assert not is_sentence("xeon-spr-2s-4n-14c-2t")
-    assert not is_sentence("")
+    assert is_synthetic("2s 28c 2q")
+    assert is_synthetic("43+43+42c")
+    assert is_synthetic("64GiB")
+    assert not is_synthetic("xeon-spr-2s-4n-14c-2t")
+    assert not is_synthetic("")

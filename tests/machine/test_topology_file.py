@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ipexlaunch.errors import DocumentError
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology_file import parse_topology, topology_to_json, topology_to_yaml
 from tests.machine.probe.rich_machine import RICH
 
@@ -37,7 +37,7 @@ def test_everything_survives_and_stands_where_a_person_finds_it() -> None:
     assert text.startswith("schema: ipexlaunch/topology/1\n")
     assert "- {id: 2, core: 2, socket: 0, node: 0, l2: 2, l3: 0, kind: performance, die: 0, cluster: 0}\n" in text
     assert 'allowed_cpus: "2-5"\n' in text
-    document = json.loads(topology_to_json(machine_from_sentence("1c")))
+    document = json.loads(topology_to_json(synthetic_machine("1c")))
     assert document["cpus"] == [
         {"id": 0, "core": 0, "socket": 0, "node": 0, "l2": 0, "l3": 0, "kind": None, "die": None, "cluster": None}
     ]

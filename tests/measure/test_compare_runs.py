@@ -9,21 +9,21 @@ from dataclasses import replace
 
 import pytest
 
-from ipexlaunch.machine.synthetic import machine_from_sentence
-from ipexlaunch.measure.compare_runs import Compared, Intervals, compare
+from ipexlaunch.machine.synthetic import synthetic_machine
+from ipexlaunch.measure.compare_runs import ComparedRun, Intervals, compare
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.measure.validity import Baseline
 from ipexlaunch.report.tables.report_table import comparison_table
 from tests.report.page.made_runs import made_run
 
-MACHINE = machine_from_sentence("1s 2n 8c 1t")
+MACHINE = synthetic_machine("1s 2n 8c 1t")
 
 
-def compared(name: str, instances: int, rate: float, **changes: object) -> Compared:
+def compared(name: str, instances: int, rate: float, **changes: object) -> ComparedRun:
     run, _ = made_run(MACHINE, instances, seconds=1.0, per_second=10)
     report: Report = aggregate(run, {"program": ["embed.py", "x"], "topology": "a"})
     report = replace(report, throughput=replace(report.throughput, makespan=rate), **changes)  # type: ignore[arg-type]
-    return Compared(name=name, report=report, environment={})
+    return ComparedRun(name=name, report=report, environment={})
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:

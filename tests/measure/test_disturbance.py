@@ -21,9 +21,9 @@ from ipexlaunch.launch.host_counters import (
     thread_times,
     throttling_in,
 )
-from ipexlaunch.launch.read_host_counters import HostWatch
+from ipexlaunch.launch.read_host_counters import HostCounterReader
 from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Limit, Topology
 from ipexlaunch.measure.disturbance import Disturbance, disturbance_of, judge
 from ipexlaunch.measure.report import aggregate, read_report, write_report
@@ -220,7 +220,7 @@ def tree(root: Path, **files: str) -> str:
 
 
 def test_the_cores_of_the_plan_are_read_with_their_siblings(tmp_path: Path) -> None:
-    machine: Topology = machine_from_sentence("1s 1n 2c 2t")
+    machine: Topology = synthetic_machine("1s 1n 2c 2t")
     limits = (Limit(kind="quota", file="cg/cpu.max", quota=8.0), Limit(kind="quota", file="cg/job/cpu.max", quota=1.5))
     rows = "".join(f"cpu{cpu} {10**cpu} 0 0 0 0 0 0 0 0 0\n" for cpu in range(4))
     root = tree(
@@ -238,7 +238,7 @@ def test_the_cores_of_the_plan_are_read_with_their_siblings(tmp_path: Path) -> N
     )
     (tmp_path / "cg/job/cpu.stat").write_text("nr_periods 4\nnr_throttled 1\nthrottled_usec 5\n")
     core = min(machine.by_cpu[1].core, 1)
-    watch = HostWatch(replace(machine, limits=limits), {1}, clock=lambda: 5.0, root=root)
+    watch = HostCounterReader(replace(machine, limits=limits), {1}, clock=lambda: 5.0, root=root)
     watch.look(7, must=True)
     (reading,) = watch.readings
     siblings = machine.cores[core]
@@ -260,7 +260,7 @@ def test_the_cores_of_the_plan_are_read_with_their_siblings(tmp_path: Path) -> N
 def test_readings_keep_to_their_share_of_time_but_no_worker_is_forgotten(tmp_path: Path) -> None:
     now = iter([10.0, 10.1, 10.2, 12.0, 13.0, 99.0, 99.1]).__next__
     root = tree(tmp_path, proc__7__stat="7 (x) S 1 7 7 0 -1 0 0 0 0 0 100 0 0 0 20 0\n")
-    watch = HostWatch(machine_from_sentence("1s 1n 1c 1t"), {0}, clock=now, root=root)
+    watch = HostCounterReader(synthetic_machine("1s 1n 1c 1t"), {0}, clock=now, root=root)
     watch.look()  # takes 0.1 s: the next is due after 2 s
     watch.look(7)
     assert [reading.time for reading in watch.readings] == [10.0]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Binding, Placement
-from ipexlaunch.launch.run_record import Run, Samples, Told, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
 from ipexlaunch.measure.rates import Distribution, percentile
 from ipexlaunch.measure.report import EXIT_INVALID, Report, aggregate, read_report, write_report
 from ipexlaunch.plan import Instance
@@ -27,7 +27,7 @@ def record(
     finished: float | None = 99.0,
     local: float = 1.0,
     latency_s: float = 0.01,
-    told: Told | None = None,
+    told: Announced | None = None,
 ) -> WorkerRecord:
     samples = Samples()
     for time, items in counts:
@@ -138,7 +138,7 @@ RED = "\x1b[1;31m"
         (run(record(0, [(20.0, 5)], local=0.5)), "50.0% of its anonymous memory"),
         (run(record(0, [(20.0, 5)]), record(1, [])), "instance 1 counted nothing"),
         (
-            run(record(0, [(20.0, 5)], told=Told(invalid=["wrong answers: cosine 0.2"]))),
+            run(record(0, [(20.0, 5)], told=Announced(invalid=["wrong answers: cosine 0.2"]))),
             "instance 0: wrong answers: cos",
         ),
         (run(record(0, [(20.0, 5)], finished=None)), "never said that it finished"),
@@ -199,7 +199,7 @@ def test_columns_of_which_there_is_nothing_to_show_are_left_out() -> None:
 
 def talkative(index: int, **facts: object) -> WorkerRecord:
     """A worker that compiled, or waited for that, and told what it is."""
-    told = Told()
+    told = Announced()
     names = ("loading", "compiling" if index == 0 else "waiting for compilation", "warming up")
     for time, name in zip((0.1, 1.0 + index / 10, 42.0), names, strict=True):
         told.begin_phase(name, time)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.models.user_directory import distrust, make_private, user_directory
+from ipexlaunch.models.user_directory import make_private, user_directory, why_untrusted
 from ipexlaunch.tune.dtypes.context import cache_directory
 from ipexlaunch.tune.profile_store import profile_path, study_path
 
@@ -48,21 +48,21 @@ def test_a_user_that_nobody_knows_has_a_place_of_their_own(tmp_path: Path) -> No
 
 def test_whose_files_are_trusted(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    assert distrust(str(path), code=True) == ""
+    assert why_untrusted(str(path), code=True) == ""
     path.write_text("x")
     path.chmod(0o600)
-    assert distrust(str(path), code=True) == ""
+    assert why_untrusted(str(path), code=True) == ""
     path.chmod(0o666)
-    assert "can be written by others (mode 666)" in distrust(str(path), code=False)
+    assert "can be written by others (mode 666)" in why_untrusted(str(path), code=False)
     path.chmod(0o664)
-    assert "can be written by others" in distrust(str(path), code=True)
-    assert distrust(str(path), code=False) == ""
+    assert "can be written by others" in why_untrusted(str(path), code=True)
+    assert why_untrusted(str(path), code=False) == ""
     (tmp_path / "link").symlink_to(path)
-    assert "can be written by others" in distrust(str(tmp_path / "link"), code=True)
+    assert "can be written by others" in why_untrusted(str(tmp_path / "link"), code=True)
     if os.getuid() == 0:
         path.chmod(0o600)
         os.chown(path, 54321, 54321)
-        assert distrust(str(path), code=False) == f"{path} belongs to user 54321"
+        assert why_untrusted(str(path), code=False) == f"{path} belongs to user 54321"
 
 
 def test_what_is_made_is_private_whatever_the_umask(tmp_path: Path) -> None:

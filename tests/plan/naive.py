@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.planner import notes_on
+from ipexlaunch.plan.planner import plan_notes
 
 HERE = Path(__file__).with_name("naive")
 VARIABLE = "IPEXLAUNCH_TOPOLOGIES"
@@ -37,7 +37,7 @@ def rows(table: str) -> Iterator[tuple[str, float, tuple[str, ...], str]]:
         used = {topology.by_cpu[cpu].core for instance in plan.instances for cpu in instance.cpus}
         allowed = {topology.by_cpu[cpu].core for cpu in topology.allowed_cpus}
         share = len(used) / len(allowed)
-        notes = notes_on(topology, plan)
+        notes = plan_notes(topology, plan)
         shape = f"{len(plan.instances)} x {'-'.join(map(str, sizes))}"
         line = f"{name}: {shape}, {len(used)} of {len(allowed)} ({int(share * 100)} %)"
         yield name, share, notes, "\n".join([line, *(f"  {note}" for note in notes)])

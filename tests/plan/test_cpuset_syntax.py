@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ipexlaunch.errors import IpexLaunchError, PlanError, RequestError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.cores import check_syntax, read_ids
+from ipexlaunch.plan.cores import check_syntax, parse_id_list
 from tests.plan.machines import machine
 
 ALLOWED = frozenset({*range(4, 12), 40})
@@ -35,7 +35,7 @@ PRESENT = frozenset(range(64))
     ],
 )
 def test_a_list_means_these_ids(text: str, ids: str) -> None:
-    assert format_list(read_ids(text, "--cores-list", "cpu", ALLOWED, PRESENT).ids) == ids
+    assert format_list(parse_id_list(text, "--cores-list", "cpu", ALLOWED, PRESENT).ids) == ids
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_list_means_these_ids(text: str, ids: str) -> None:
 )
 def test_malformed_lists_are_refused_in_one_line(text: str) -> None:
     with pytest.raises(RequestError) as caught:
-        read_ids(text, "--cores-list", "cpu", ALLOWED, PRESENT)
+        parse_id_list(text, "--cores-list", "cpu", ALLOWED, PRESENT)
     assert f"--cores-list {text!r}" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -56,13 +56,13 @@ def test_syntax_is_checked_without_a_machine(text: str) -> None:
 
 def test_absent_and_denied_cpus_are_told_apart() -> None:
     with pytest.raises(PlanError, match="cpu 99 does not exist or is offline and cpu 3 is not allowed here"):
-        read_ids("3,4,99", "--cores-list", "cpu", ALLOWED, PRESENT)
+        parse_id_list("3,4,99", "--cores-list", "cpu", ALLOWED, PRESENT)
 
 
 @given(st.text(alphabet="0123456789,-:!+|al ", max_size=12))
 def test_any_text_is_a_list_or_a_refusal(text: str) -> None:
     try:
-        found = read_ids(text, "--cores-list", "cpu", ALLOWED, PRESENT)
+        found = parse_id_list(text, "--cores-list", "cpu", ALLOWED, PRESENT)
     except IpexLaunchError:
         return
     assert found.ids <= ALLOWED

@@ -14,7 +14,7 @@ from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Limit, Node, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.planner import notes_on
+from ipexlaunch.plan.planner import plan_notes
 from tests.plan.machines import GIB, machine
 
 
@@ -67,14 +67,14 @@ def test_the_rule_is_the_first_that_uses_95_percent_else_the_most_with_fewest(si
 
 def test_what_decided_is_said_with_what_greedy_would_give() -> None:
     topology = machine([48, 16])
-    [note] = notes_on(topology, make_plan(topology, Request()))
+    [note] = plan_notes(topology, make_plan(topology, Request()))
     assert note == (
         "64 of 64 cores used (100 %), in 4 instances: nodes are unlike: the first number from 2 on whose equal split "
         "inside nodes uses 95 % of the cores (64 of 64); --greedy would give 2 instances of 16 to 48 cores, all 64"
     )
     topology = machine([5, 5, 4])
     plan = make_plan(topology, Request())
-    [note] = notes_on(topology, plan)
+    [note] = plan_notes(topology, plan)
     assert note.startswith("12 of 14 cores used (85 %), in 3 instances: nodes are unlike: no number of equal instances")
     assert any("3 uses most (12 of 14); --greedy would" in line for line in explain_plan(topology, plan))
     assert len(make_plan(topology, Request(greedy=True)).instances) == 3
@@ -84,7 +84,7 @@ def test_what_decided_is_said_with_what_greedy_would_give() -> None:
 @pytest.mark.parametrize("sizes", [[28, 28], [43, 43, 42]])
 def test_nothing_is_said_where_one_per_node_uses_nearly_all(sizes: Sequence[int]) -> None:
     topology = machine(sizes)
-    assert notes_on(topology, make_plan(topology, Request())) == ()
+    assert plan_notes(topology, make_plan(topology, Request())) == ()
 
 
 def test_throughput_mode_stays_one_per_node() -> None:
@@ -96,10 +96,10 @@ def test_throughput_mode_stays_one_per_node() -> None:
 
 def test_fewer_instances_than_nodes_are_told_which_numbers_would_use_all() -> None:
     topology = machine([16] * 6)
-    [note] = notes_on(topology, make_plan(topology, Request(ninstances=4)))
+    [note] = plan_notes(topology, make_plan(topology, Request(ninstances=4)))
     assert note == "4 instances on 6 nodes use 64 of 96 cores (66 %); --ninstances 3 or 6 would use all"
     for count in (1, 2, 3, 6):
-        assert notes_on(topology, make_plan(topology, Request(ninstances=count))) == ()
+        assert plan_notes(topology, make_plan(topology, Request(ninstances=count))) == ()
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_a_quota_pays_for_the_cores_that_are_planned(
     assert shape(plan) == (count, cores)
     assert nodes_of(topology, plan) == [{node} for node in nodes]
     if sum(sizes) > quota:
-        assert f"the cgroup's cpu quota of {quota:g} cpus" in notes_on(topology, plan)[0]
+        assert f"the cgroup's cpu quota of {quota:g} cpus" in plan_notes(topology, plan)[0]
 
 
 def test_the_instances_of_a_small_quota_are_on_nodes_nearest_each_other() -> None:
@@ -153,11 +153,11 @@ def test_what_was_asked_for_is_planned_and_the_quota_told() -> None:
     for request in (Request(ninstances=4), Request(ncores_per_instance=16), Request(greedy=True)):
         plan = make_plan(topology, request)
         assert sum(instance.threads for instance in plan.instances) == 64
-        [note] = notes_on(topology, plan)
+        [note] = plan_notes(topology, plan)
         assert note.startswith(
             "the cgroup's cpu quota of 8 cpus (sys/fs/cgroup/cpu.max) does not pay for the 64 threads of this plan"
         )
-        assert notes_on(topology, plan, stored=True) == (note,)
+        assert plan_notes(topology, plan, stored=True) == (note,)
 
 
 MAX = Limit(kind="memory", file="sys/fs/cgroup/memory.max", memory_bytes=32 * GIB)
@@ -216,12 +216,12 @@ def test_huge_pages_that_the_cgroup_refuses_are_no_memory() -> None:
 def test_cores_that_memory_leaves_idle_are_told_where_a_size_was_asked_for(asked: dict[str, int]) -> None:
     topology = machine([16, 16], threads=2, memory=[40, 64])
     plan = make_plan(topology, Request(memory_per_instance_bytes=30 * GIB, **asked))  # type: ignore[arg-type]
-    assert notes_on(topology, plan) == (
+    assert plan_notes(topology, plan) == (
         "3 instances: memory holds no more (--memory-per-instance), and the cores would hold 8",
     )
-    assert notes_on(topology, make_plan(topology, Request(**asked))) == ()  # type: ignore[arg-type]
+    assert plan_notes(topology, make_plan(topology, Request(**asked))) == ()  # type: ignore[arg-type]
 
 
 def test_cores_that_the_user_reserved_are_not_said_to_be_idle_siblings_and_all() -> None:
     topology = machine([16, 16], threads=2)
-    assert notes_on(topology, make_plan(topology, Request(reserve_cores=8))) == ()
+    assert plan_notes(topology, make_plan(topology, Request(reserve_cores=8))) == ()

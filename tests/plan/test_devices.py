@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ipexlaunch.cli.options.plan_options import visible_only
 from ipexlaunch.errors import IpexLaunchError, PlanError, RequestError
 from ipexlaunch.launch.job import Job, make_launch, shell_line
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan
 from ipexlaunch.plan.devices import device_variables
@@ -22,7 +22,7 @@ from ipexlaunch.plan.plan_file import PlanFileError, read_checked_plan, read_pla
 
 
 def made(sentence: str, **asked: object) -> Plan:
-    return make_plan(machine_from_sentence(sentence), Request(**asked))  # type: ignore[arg-type]
+    return make_plan(synthetic_machine(sentence), Request(**asked))  # type: ignore[arg-type]
 
 
 def with_nodes(sentence: str, *nodes: int | None) -> Topology:
@@ -31,7 +31,7 @@ def with_nodes(sentence: str, *nodes: int | None) -> Topology:
         Accelerator(address=f"0000:{0x10 + at:02x}:00.0", vendor="intel", device="0x0bd5", node=node)
         for at, node in enumerate(nodes)
     )
-    return replace(machine_from_sentence(sentence), accelerators=found)
+    return replace(synthetic_machine(sentence), accelerators=found)
 
 
 def summary(plan: Plan, topology: Topology) -> list[tuple[str, set[int | None], int]]:
@@ -49,7 +49,7 @@ def test_equal_instances_on_the_accelerators_own_nodes_or_an_error(
     shape: tuple[int, int, int, int], accelerators: int, each: int, hidden: bool
 ) -> None:
     sockets, nodes, cores, threads = shape
-    topology = machine_from_sentence(f"{sockets}s {nodes}n {cores}c {threads}t {accelerators}xpu")
+    topology = synthetic_machine(f"{sockets}s {nodes}n {cores}c {threads}t {accelerators}xpu")
     if hidden:
         unknown = tuple(replace(found, node=None) for found in topology.accelerators)
         topology = replace(topology, accelerators=unknown)
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_an_error_that_says_what_would(
 
 
 def test_an_edited_plan_is_checked() -> None:
-    topology = machine_from_sentence("2s 8c 2xpu")
+    topology = synthetic_machine("2s 8c 2xpu")
     text = write_plan(make_plan(topology, Request(device="xpu")))
     for old, new, words in (
         ("xpu:1", "xpu:7", "give xpu:7 to instance 1: there are xpu:0, xpu:1"),
@@ -204,11 +204,11 @@ def test_exports_carry_the_accelerator_where_numbers_mean_the_same() -> None:
 
 
 def test_what_a_batch_system_hands_out_is_all_that_is_planned_with() -> None:
-    live = replace(machine_from_sentence("2s 8c 4cuda"), source="live")
+    live = replace(synthetic_machine("2s 8c 4cuda"), source="live")
     asked = Request(device="cuda")
     assert visible_only(asked, live, {"CUDA_VISIBLE_DEVICES": "1,3"}).accelerators == "1,3"
     assert visible_only(asked, live, {"ZE_AFFINITY_MASK": "1"}).accelerators is None
-    assert visible_only(asked, machine_from_sentence("2s 8c 4cuda"), {"CUDA_VISIBLE_DEVICES": "1"}) == asked
+    assert visible_only(asked, synthetic_machine("2s 8c 4cuda"), {"CUDA_VISIBLE_DEVICES": "1"}) == asked
     named = Request(device="cuda", accelerators="2")
     assert visible_only(named, live, {"CUDA_VISIBLE_DEVICES": "1"}) == named
     for text in ("GPU-8932f937-d72c", "", "0.1"):

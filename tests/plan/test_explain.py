@@ -15,7 +15,7 @@ from ipexlaunch.machine.probe.sources import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.explain import explain_plan
-from ipexlaunch.plan.ipexrun_plan import compare_with_predecessor
+from ipexlaunch.plan.ipexrun_plan import compare_with_ipexrun
 from tests.plan.machines import GIB, SHAPES, machine
 from tests.plan.requests import requests
 from tests.strategies import topologies
@@ -82,20 +82,20 @@ def test_every_idle_cpu_has_exactly_one_reason(data: st.DataObject) -> None:
     )
     assert set(named) == plan.idle_cpus
     assert all(count == 1 for count in named.values())
-    compare_with_predecessor(topology, plan)
+    compare_with_ipexrun(topology, plan)
 
 
 def test_the_comparison_says_what_the_predecessor_gets_wrong() -> None:
     plan = make_plan(SHAPES["2x28"], Request(ninstances=8, ncores_per_instance=4))
-    text = "\n".join(compare_with_predecessor(SHAPES["2x28"], plan))
+    text = "\n".join(compare_with_ipexrun(SHAPES["2x28"], plan))
     assert "it starts 7 instances, 8 were asked for" in text
     plan = make_plan(SHAPES["2x28"], Request(ninstances=3))
-    assert "instance 1 straddles nodes" in "\n".join(compare_with_predecessor(SHAPES["2x28"], plan))
+    assert "instance 1 straddles nodes" in "\n".join(compare_with_ipexrun(SHAPES["2x28"], plan))
     plan = make_plan(SHAPES["2x28"], Request(ninstances=2, bind_numa_node=True))
-    assert "the plan gives the same cpus" in "\n".join(compare_with_predecessor(SHAPES["2x28"], plan))
+    assert "the plan gives the same cpus" in "\n".join(compare_with_ipexrun(SHAPES["2x28"], plan))
 
 
 def test_the_comparison_says_where_it_leaves_the_allowed_set() -> None:
     topology = machine([4, 4], allowed=frozenset({1, 2, 5, 6}))
-    text = "\n".join(compare_with_predecessor(topology, make_plan(topology, Request())))
+    text = "\n".join(compare_with_ipexrun(topology, make_plan(topology, Request())))
     assert "cpus 0,3-4,7 are not allowed here" in text

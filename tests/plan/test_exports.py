@@ -18,7 +18,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.probe.sources import probe
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.export_plan import EXPORTS, Workload, export_plan
-from ipexlaunch.plan.export_scripts import numactl_lines, numactl_words
+from ipexlaunch.plan.export_scripts import numactl_argv, numactl_lines
 from tests.plan.machines import machine
 from tests.plan.slurm import cluster
 
@@ -78,7 +78,7 @@ def test_the_numactl_script_really_binds_on_this_host(tmp_path: Path, code: int)
 def test_numactl_takes_the_words_of_every_policy(policy: str) -> None:
     topology = probe("/")
     plan = make_plan(topology, Request(ninstances=1, memory_policy=policy))  # type: ignore[arg-type]
-    words = [*numactl_words(plan.instances[0]), "true"]
+    words = [*numactl_argv(plan.instances[0]), "true"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0 or "not permitted" in done.stderr, done.stderr
 

@@ -6,7 +6,7 @@ import pytest
 
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.ipexrun_plan import predecessor_pools
+from ipexlaunch.plan.ipexrun_plan import ipexrun_instances
 from tests.plan.machines import machine
 
 TWO_BY_28 = machine([28, 28], threads=2)
@@ -21,30 +21,30 @@ def test_its_published_defects_are_reproduced(nodes: list[int], wrong: int, stra
     total = sum(nodes)
     asked = [(n, c) for n in range(1, total + 1) for c in range(1, total // n + 1)]
     other = [
-        (n, c) for n, c in asked if len(predecessor_pools(topology, Request(ninstances=n, ncores_per_instance=c))) != n
+        (n, c) for n, c in asked if len(ipexrun_instances(topology, Request(ninstances=n, ncores_per_instance=c))) != n
     ]
     assert len(other) == wrong
     crossing = [
         n
         for n in range(1, total + 1)
-        if any(len(pool.nodes) > 1 for pool in predecessor_pools(topology, Request(ninstances=n)))
+        if any(len(pool.nodes) > 1 for pool in ipexrun_instances(topology, Request(ninstances=n)))
     ]
     assert len(crossing) == straddling
 
 
 def test_interleaved_numbering_makes_even_two_instances_straddle() -> None:
     topology = machine([32, 32], interleaved=True)
-    pools = predecessor_pools(topology, Request(ninstances=2))
+    pools = ipexrun_instances(topology, Request(ninstances=2))
     assert all(pool.nodes == {0, 1} for pool in pools)
 
 
 def test_three_bound_instances_are_unequal() -> None:
-    pools = predecessor_pools(TWO_BY_28, Request(ninstances=3, bind_numa_node=True))
+    pools = ipexrun_instances(TWO_BY_28, Request(ninstances=3, bind_numa_node=True))
     assert [len(pool.cpus) for pool in pools] == [28, 14, 14]
 
 
 def test_more_cores_than_a_node_has_start_nothing() -> None:
-    assert predecessor_pools(TWO_BY_28, Request(ncores_per_instance=40, bind_numa_node=True)) == ()
+    assert ipexrun_instances(TWO_BY_28, Request(ncores_per_instance=40, bind_numa_node=True)) == ()
 
 
 MACHINES = {
@@ -83,7 +83,7 @@ def cases(topology: Topology) -> list[Request]:
 def test_cases_that_it_gets_right_agree_cpu_for_cpu(name: str) -> None:
     topology = MACHINES[name]
     for request in cases(topology):
-        theirs = predecessor_pools(topology, request)
+        theirs = ipexrun_instances(topology, request)
         ours = make_plan(topology, request)
         assert {frozenset(pool.cpus) for pool in theirs} == {instance.cpus for instance in ours.instances}, request
         memory = {(frozenset(pool.cpus), pool.nodes) for pool in theirs}

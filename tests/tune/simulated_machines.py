@@ -12,12 +12,12 @@ import math
 import random
 from dataclasses import dataclass, field
 
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Instance, Request
 from ipexlaunch.tune.next_step import Measure
 from ipexlaunch.tune.space import Setting, Space, splits_of
-from ipexlaunch.tune.trial import Tried
+from ipexlaunch.tune.trial import Trial
 
 GB = 1e9
 SHAPES = (
@@ -88,7 +88,7 @@ class SimulatedMachine:
     phase: float = 0.0
     measured_s: float = 0.0
     """Of all runs, loading not counted."""
-    runs: list[Tried] = field(default_factory=list)
+    runs: list[Trial] = field(default_factory=list)
     _truth: dict[Setting, float | None] = field(default_factory=dict)
 
     def truth(self, setting: Setting) -> float | None:
@@ -150,11 +150,11 @@ class SimulatedMachine:
         call: float = (p.serial_s + sync + parallel) * self.factors[setting.allocator]
         return batch / call
 
-    def measure(self, step: Measure) -> Tried:
+    def measure(self, step: Measure) -> Trial:
         """A run of a setting, with noise and drift; the clock goes on."""
         h, truth = self.host, self.truth(step.setting)
         cost = h.start_s * self.chance.uniform(0.9, 1.2)
-        run = Tried(setting=step.setting, seconds=step.seconds, round=step.round, cost_s=cost, trouble="out of memory")
+        run = Trial(setting=step.setting, seconds=step.seconds, round=step.round, cost_s=cost, trouble="out of memory")
         if truth is not None:
             cost += step.seconds
             self.measured_s += step.seconds
@@ -163,7 +163,7 @@ class SimulatedMachine:
             error += h.drift * math.sin(self.phase + self.clock_s / 97) + h.drift * math.sin(self.clock_s / 613)
             if self.chance.random() < h.disturbed:
                 error -= self.chance.uniform(0.05, 0.3)
-            run = Tried(
+            run = Trial(
                 setting=step.setting,
                 seconds=step.seconds,
                 round=step.round,
@@ -188,7 +188,7 @@ def random_machine(seed: int) -> SimulatedMachine:
     """A machine with a program, the same for the same seed; more than half have thousands of settings."""
     r = random.Random(seed)
     memory = r.choice([16, 64, 256])
-    topology = machine_from_sentence(f"{r.choice(SHAPES)} {memory}GiB")
+    topology = synthetic_machine(f"{r.choice(SHAPES)} {memory}GiB")
     flops = 10 ** r.uniform(-3.5, 0.3)
     weights = 10 ** r.uniform(6.5, 10)
     program = Program(

@@ -7,27 +7,27 @@ from dataclasses import replace
 import pytest
 
 from ipexlaunch.documents.codec import from_plain, to_plain
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.plan import Request
 from ipexlaunch.tune.next_step import Finished, Measure, Propose, Rule, brief, next_step, pick, starting_settings
 from ipexlaunch.tune.space import Setting, Space, splits_of
 from ipexlaunch.tune.successive_rounds import fits
-from ipexlaunch.tune.trial import EXPLORING, Tried
+from ipexlaunch.tune.trial import EXPLORING, Trial
 
-MACHINE = machine_from_sentence("2s 1n 4c 1t 16GiB")
+MACHINE = synthetic_machine("2s 1n 4c 1t 16GiB")
 SPACE = Space(splits=splits_of(MACHINE, Request()), batch_sizes=(1, 8, 64))
 RULE = Rule()
 GIB = 1 << 30
 
 
-def tried(step: Measure, rate: float | None = 100.0, **more: object) -> Tried:
-    run = Tried(setting=step.setting, seconds=step.seconds, round=step.round, rate=rate, cost_s=step.seconds)
+def tried(step: Measure, rate: float | None = 100.0, **more: object) -> Trial:
+    run = Trial(setting=step.setting, seconds=step.seconds, round=step.round, rate=rate, cost_s=step.seconds)
     return replace(run, **more)  # type: ignore[arg-type]  # whatever the test wants to be otherwise
 
 
-def played(rate_of: dict[str, float], rule: Rule = RULE) -> tuple[list[Tried], Finished]:
+def played(rate_of: dict[str, float], rule: Rule = RULE) -> tuple[list[Trial], Finished]:
     """A whole search without noise: the rate is that of the split times the batch; no proposals."""
-    history: list[Tried] = []
+    history: list[Trial] = []
     while True:
         step = next_step(SPACE, MACHINE, history, replace(rule, proposals=0))
         if isinstance(step, Finished):
@@ -66,7 +66,7 @@ def test_it_ends_in_the_middle_of_anything_when_the_budget_is_spent() -> None:
 
 
 def test_a_setting_that_failed_is_never_picked_and_never_run_again() -> None:
-    history: list[Tried] = []
+    history: list[Trial] = []
     while not isinstance(step := next_step(SPACE, MACHINE, history, replace(RULE, proposals=0)), Finished):
         assert isinstance(step, Measure)
         bad = step.setting.split == "8x1"
@@ -79,32 +79,32 @@ def test_a_setting_that_failed_is_never_picked_and_never_run_again() -> None:
 
 
 def test_a_program_that_never_runs_ends_the_search_without_a_pick() -> None:
-    history: list[Tried] = []
+    history: list[Trial] = []
     while not isinstance(step := next_step(SPACE, MACHINE, history, RULE), Finished):
         setting = step.setting if isinstance(step, Measure) else next(
             setting for setting in SPACE.settings() if setting not in {run.setting for run in history}
         )  # fmt: skip
-        history.append(Tried(setting=setting, seconds=1, trouble="instance 0 ended with exit code 1", cost_s=1))
+        history.append(Trial(setting=setting, seconds=1, trouble="instance 0 ended with exit code 1", cost_s=1))
         assert len(history) < 40
     assert step.best is None
     assert pick(history) is None
 
 
 def test_proposals_are_asked_for_between_neighbours() -> None:
-    history: list[Tried] = []
+    history: list[Trial] = []
     kinds: list[str] = []
     while not isinstance(step := next_step(SPACE, MACHINE, history, RULE), Finished) and len(kinds) < 60:
         kinds.append(type(step).__name__)
         if isinstance(step, Propose):
             setting = next(s for s in SPACE.settings() if s not in {run.setting for run in history})
-            history.append(Tried(setting=setting, seconds=1.5, rate=1.0, proposed=True))
+            history.append(Trial(setting=setting, seconds=1.5, rate=1.0, proposed=True))
         else:
             history.append(tried(step, float(step.setting.batch_size)))
     assert "Propose" in kinds
 
 
 def test_what_surely_does_not_fit_into_the_nodes_is_not_run() -> None:
-    seen = [Tried(setting=Setting(split="1x8", batch_size=1), seconds=1, rate=1.0, peak_bytes=10 * GIB)]
+    seen = [Trial(setting=Setting(split="1x8", batch_size=1), seconds=1, rate=1.0, peak_bytes=10 * GIB)]
     assert fits(SPACE, MACHINE, Setting(split="2x4", batch_size=1), seen)
     assert not fits(SPACE, MACHINE, Setting(split="8x1", batch_size=8), seen)
     unknown = replace(seen[0], peak_bytes=0)
@@ -115,7 +115,7 @@ def test_what_surely_does_not_fit_into_the_nodes_is_not_run() -> None:
 
 def test_a_row_comes_back() -> None:
     run = tried(Measure(setting=Setting(split="1x8"), seconds=2.0, round=3), 5.0, latency_ms=3.0, proposed=True)
-    assert from_plain(to_plain(run), Tried) == run
+    assert from_plain(to_plain(run), Trial) == run
 
 
 def test_short_runs_are_a_third_of_the_long_ones() -> None:

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.plan_file import read_plan
 from ipexlaunch.report.tables.tuning_tables import tuning_text
-from ipexlaunch.tune.profile import Profile, Solo, read_profile, write_profile
+from ipexlaunch.tune.profile import Profile, SoloRate, read_profile, write_profile
 from ipexlaunch.tune.profile_store import find_profile, keep_profile, plan_path, profile_path, study_path
 from ipexlaunch.tune.space import Setting
-from ipexlaunch.tune.trial import Outcome, Tried, read_tuning, write_tuning
+from ipexlaunch.tune.trial import Outcome, Trial, read_tuning, write_tuning
 
 BEST, NEXT, BRIEF, BAD = (Setting(split=name, batch_size=8) for name in ("4x2", "2x4", "1x8", "8x1"))
 HISTORY = [
-    Tried(setting=BRIEF, seconds=1, rate=50.0, latency_ms=9.0),
-    Tried(setting=BAD, seconds=1, trouble="instance 3 ended with exit code 5"),
+    Trial(setting=BRIEF, seconds=1, rate=50.0, latency_ms=9.0),
+    Trial(setting=BAD, seconds=1, trouble="instance 3 ended with exit code 5"),
     *(
-        Tried(setting=s, seconds=5, round=n, rate=rate + n, latency_ms=4.0, peak_bytes=3_000_000)
+        Trial(setting=s, seconds=5, round=n, rate=rate + n, latency_ms=4.0, peak_bytes=3_000_000)
         for n in (1, 2, 3)
         for s, rate in ((BEST, 100.0), (NEXT, 90.0))
     ),
@@ -59,7 +59,7 @@ def test_the_table_has_the_best_first_and_says_what_failed() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
 def test_no_line_is_too_long(width: int) -> None:
-    many = [Tried(setting=Setting(split=f"{n}x1"), seconds=1, rate=float(n)) for n in range(1, 40)]
+    many = [Trial(setting=Setting(split=f"{n}x1"), seconds=1, rate=float(n)) for n in range(1, 40)]
     text = tuning_text(replace(OUTCOME, runs=(*HISTORY, *many)), width=width)
     assert max(len(line) for line in text.splitlines()) <= width
     assert "slower settings" in text
@@ -100,7 +100,7 @@ def test_an_outcome_with_a_mistake_is_refused_with_its_place(old: str, new: str,
 def test_a_profile_comes_back_from_its_text() -> None:
     assert read_profile(write_profile(PROFILE), "p.json") == PROFILE
     known = replace(
-        PROFILE, solo=Solo(rate=60.5, items=121, seconds=2.0, conditions="abc", measured="2026-01-02T00:00:00Z")
+        PROFILE, solo=SoloRate(rate=60.5, items=121, seconds=2.0, conditions="abc", measured="2026-01-02T00:00:00Z")
     )
     assert read_profile(write_profile(known), "p.json") == known
 
@@ -121,7 +121,7 @@ def test_a_profile_with_a_mistake_is_refused_with_its_place(old: str, new: str, 
 
 
 def test_a_profile_and_its_plan_are_found_again(tmp_path: Path) -> None:
-    plan = make_plan(machine_from_sentence("2s 1n 4c 1t"), Request(ninstances=4))
+    plan = make_plan(synthetic_machine("2s 1n 4c 1t"), Request(ninstances=4))
     path = profile_path({"XDG_CONFIG_HOME": str(tmp_path)}, PROFILE.topology, PROFILE.program)
     with pytest.raises(RequestError, match="ipexlaunch tune"):
         find_profile(path, PROFILE.program)

@@ -10,7 +10,7 @@ from ipexlaunch.tune.next_step import Measure, Rule
 from ipexlaunch.tune.optuna_study import open_study
 from ipexlaunch.tune.search import search
 from ipexlaunch.tune.space import Setting
-from ipexlaunch.tune.trial import Tried
+from ipexlaunch.tune.trial import Trial
 from tests.tune.simulated_machines import SimulatedMachine, random_machine
 
 SEEDS = range(500, 516)
@@ -36,10 +36,10 @@ class Stop(Exception):
     """Stands for the end of the process."""
 
 
-def stopping_after(runs: int, machine: SimulatedMachine) -> Callable[[Measure], Tried]:
+def stopping_after(runs: int, machine: SimulatedMachine) -> Callable[[Measure], Trial]:
     left = iter(range(runs))
 
-    def measure(step: Measure) -> Tried:
+    def measure(step: Measure) -> Trial:
         if next(left, None) is None:
             raise Stop
         return machine.measure(step)
@@ -53,7 +53,7 @@ def test_a_search_that_is_interrupted_anywhere_goes_on_as_if_it_had_not_been() -
     rule = Rule(budget_s=float("inf"))
     study = open_study("", whole.space, 1)
     found = search(whole.space, whole.topology, rule, study, whole.measure)
-    kept: list[Tried] = []
+    kept: list[Trial] = []
     end = None
     while end is None:
         again = open_study("", parted.space, 1)

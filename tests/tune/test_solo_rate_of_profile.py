@@ -12,12 +12,12 @@ from ipexlaunch.cli.use_profile import baseline_of_profile, measure_solo, same_a
 from ipexlaunch.launch.job import Job, Launch, make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.models.engines.candidate import floating
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.tune.profile import Profile
-from ipexlaunch.tune.run_trial import TrialGround
+from ipexlaunch.tune.run_trial import TrialContext
 from ipexlaunch.tune.space import Setting
 
 BEST = Setting(split="4x2", batch_size=8)
@@ -30,11 +30,11 @@ JOB = Job(program="/a.py", arguments=("-x", "1"), python="/usr/bin/python3", env
 
 
 def launch_of(job: Job = JOB, instances: int = 4) -> Launch:
-    plan = make_plan(machine_from_sentence("1s 1n 8c 1t"), Request(ninstances=instances))
+    plan = make_plan(synthetic_machine("1s 1n 8c 1t"), Request(ninstances=instances))
     return make_launch(plan, job, {})
 
 
-def ground_of(launch: Launch, rate: float | None) -> TrialGround:
+def ground_of(launch: Launch, rate: float | None) -> TrialContext:
     """Every run gives the rate, with all of the workers of its launch; None: it fails."""
 
     def run(given: Launch, *_: object) -> Run:
@@ -53,7 +53,7 @@ def ground_of(launch: Launch, rate: float | None) -> TrialGround:
             records=tuple(records), started=90.0, go=100.0, ended=104.0, failures=(), signal=None, exit_code=0
         )  # fmt: skip
 
-    return TrialGround(launch_of=lambda *_: launch, run=run, limits=Limits())
+    return TrialContext(launch_of=lambda *_: launch, run=run, limits=Limits())
 
 
 def measured(job: Job = JOB) -> Profile:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ipexlaunch.documents.codec import to_plain
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.plan import Request
 from ipexlaunch.tune.space import Setting, Space, splits_of
 
-MACHINE = machine_from_sentence("2s 1n 4c 2t")
+MACHINE = synthetic_machine("2s 1n 4c 2t")
 SPACE = Space(
     splits=splits_of(MACHINE, Request()),
     batch_sizes=(1, 8, 64),

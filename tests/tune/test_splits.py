@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from ipexlaunch.errors import PlanError, RequestError
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, check_plan
 from ipexlaunch.tune.space import splits_of
@@ -14,7 +14,7 @@ from tests.strategies import topologies
 
 
 def names(sentence: str, asked: Request | None = None, *, smt: bool = False) -> list[str]:
-    found = splits_of(machine_from_sentence(sentence), asked or Request())
+    found = splits_of(synthetic_machine(sentence), asked or Request())
     return [split.name for split in found if split.smt == smt]
 
 
@@ -58,12 +58,12 @@ def test_what_is_asked_for_stays() -> None:
 
 
 def test_landmarks_are_one_instance_and_one_on_each_node() -> None:
-    found = splits_of(machine_from_sentence("2s 2n 4c 1t"), Request())
+    found = splits_of(synthetic_machine("2s 2n 4c 1t"), Request())
     assert [split.name for split in found if split.landmark] == ["1x16", "4x4"]
 
 
 def test_what_cannot_be_planned_is_an_error_that_says_what_fits() -> None:
     with pytest.raises(PlanError, match="cores"):
-        splits_of(machine_from_sentence("1s 1n 4c 1t"), Request(ninstances=9))
+        splits_of(synthetic_machine("1s 1n 4c 1t"), Request(ninstances=9))
     with pytest.raises(RequestError):
-        splits_of(machine_from_sentence("1s 1n 4c 1t"), Request(ninstances=2, latency_mode=True))
+        splits_of(synthetic_machine("1s 1n 4c 1t"), Request(ninstances=2, latency_mode=True))

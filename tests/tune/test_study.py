@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.plan import Request
 from ipexlaunch.tune.optuna_study import open_study
 from ipexlaunch.tune.space import Setting, Space, splits_of
-from ipexlaunch.tune.trial import Tried
+from ipexlaunch.tune.trial import Trial
 
-SPACE = Space(splits=splits_of(machine_from_sentence("2s 1n 4c 1t"), Request()), batch_sizes=(1, 8, 64))
+SPACE = Space(splits=splits_of(synthetic_machine("2s 1n 4c 1t"), Request()), batch_sizes=(1, 8, 64))
 RUNS = [
-    Tried(setting=Setting(split="2x4", batch_size=8), seconds=1.0, rate=10.0, latency_ms=2.0, peak_bytes=7),
-    Tried(setting=Setting(split="8x1", batch_size=8), seconds=1.0, trouble="instance 0 was killed"),
-    Tried(setting=Setting(split="2x4", batch_size=8), seconds=5.0, round=1, rate=11.0, proposed=True),
+    Trial(setting=Setting(split="2x4", batch_size=8), seconds=1.0, rate=10.0, latency_ms=2.0, peak_bytes=7),
+    Trial(setting=Setting(split="8x1", batch_size=8), seconds=1.0, trouble="instance 0 was killed"),
+    Trial(setting=Setting(split="2x4", batch_size=8), seconds=5.0, round=1, rate=11.0, proposed=True),
 ]
 OPEN = """
 import sys
@@ -63,7 +63,7 @@ def test_proposals_are_welcome_ones_and_the_same_for_the_same_history() -> None:
             setting = study.propose(lambda setting: setting in SPACE)
             assert setting is not None
             assert setting in SPACE
-            study.record(Tried(setting=setting, seconds=1.0, rate=1.0 + number))
+            study.record(Trial(setting=setting, seconds=1.0, rate=1.0 + number))
             found.append(setting)
         return found
 
@@ -74,13 +74,13 @@ def test_proposals_are_welcome_ones_and_the_same_for_the_same_history() -> None:
 def test_it_learns_which_settings_are_fast() -> None:
     study = open_study("", SPACE, seed=1)
     for each in SPACE.settings():
-        study.record(Tried(setting=each, seconds=1.0, rate=float(each.batch_size)))
+        study.record(Trial(setting=each, seconds=1.0, rate=float(each.batch_size)))
     found = []
     for _ in range(20):
         setting = study.propose(lambda setting: setting in SPACE)
         assert setting is not None
         found.append(setting.batch_size)
-        study.record(Tried(setting=setting, seconds=1.0, rate=float(setting.batch_size)))
+        study.record(Trial(setting=setting, seconds=1.0, rate=float(setting.batch_size)))
     assert found.count(64) > len(found) / 2
 
 

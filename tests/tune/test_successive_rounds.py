@@ -9,13 +9,13 @@ import pytest
 
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.successive_rounds import noise_of, rounds_of, standings
-from ipexlaunch.tune.trial import Tried
+from ipexlaunch.tune.trial import Trial
 
 FAST, SLOW, THIRD = Setting(split="4x7"), Setting(split="2x14"), Setting(split="1x28")
 
 
-def run(setting: Setting, number: int, rate: float | None, trouble: str = "") -> Tried:
-    return Tried(setting=setting, seconds=5, round=number, rate=rate, trouble=trouble)
+def run(setting: Setting, number: int, rate: float | None, trouble: str = "") -> Trial:
+    return Trial(setting=setting, seconds=5, round=number, rate=rate, trouble=trouble)
 
 
 def test_drift_that_all_share_does_not_change_who_leads() -> None:

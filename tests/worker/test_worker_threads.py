@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.run_record import Samples, Told
+from ipexlaunch.launch.run_record import Announced, Samples
 from ipexlaunch.launch.supervise.message_protocol import read_messages
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,7 @@ def test_in_batch_the_launcher_counts_the_items_and_a_program_that_does_so_too_d
 
 
 def test_a_child_of_the_worker_is_counted_and_stands_outside_of_its_total() -> None:
-    samples, told = Samples(), Told()
+    samples, told = Samples(), Announced()
     lines = bytearray(
         b'{"event":"progress","items":5}\n{"event":"progress","items":[7],"child":true}\n{"event":"finished","items":5}\n'
     )

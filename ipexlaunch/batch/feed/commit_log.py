@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.job_state import CommittedCounts, DoneItems, Letters, Progress, WithoutLedger
-from ipexlaunch.batch.output.result_rows import encode_dead
+from ipexlaunch.batch.job_state import CommittedCounts, DeadLetterFileState, DoneItems, JobState, WithoutLedger
+from ipexlaunch.batch.output.result_rows import encode_dead_letters
 from ipexlaunch.launch.supervise.interfaces import Count
 
 COUNTS_KEPT = 8
 """Samples of one worker in one commit; more are put together, so that hours of tiny batches stay small in memory."""
 
 
-class Appended(Protocol):
+class AppendTarget(Protocol):
     """A file that takes lines and has them on disk when `append` returns."""
 
     def append(self, data: bytes) -> int:
@@ -25,10 +25,10 @@ class Appended(Protocol):
         """Close it."""
 
 
-class Keeper(Protocol):
+class ProgressStore(Protocol):
     """What makes the progress durable."""
 
-    progress: Progress
+    progress: JobState
 
     def commit(self) -> None:
         """Have on disk what the progress says."""
@@ -60,9 +60,9 @@ class Journal:
 
     def __init__(
         self,
-        output: Appended,
-        open_dead: Callable[[int], Appended],
-        ledger: Keeper,
+        output: AppendTarget,
+        open_dead: Callable[[int], AppendTarget],
+        ledger: ProgressStore,
         again: DoneItems | None = None,
         settle: Callable[[], None] | None = None,
     ) -> None:
@@ -79,11 +79,11 @@ class Journal:
         self._settle = settle
         self._output = output
         self._open_dead = open_dead
-        self._dead_file: Appended | None = None
+        self._dead_file: AppendTarget | None = None
         self._ledger = ledger
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> JobState:
         """What is durable."""
         return self._ledger.progress
 
@@ -105,7 +105,7 @@ class Journal:
         if dead:
             if self._dead_file is None:
                 self._dead_file = self._open_dead(progress.dead_bytes)
-            progress.dead_bytes = self._dead_file.append(encode_dead(done.letters))
+            progress.dead_bytes = self._dead_file.append(encode_dead_letters(done.letters))
         if self.again is None:
             progress.dead += len(dead)
             progress.done.add([*done.numbers, *dead])
@@ -114,7 +114,7 @@ class Journal:
             # or another letter counts more than the first.
             progress.recovered += done.numbers
             progress.dead -= len(done.numbers)
-            progress.letters = Letters.OUTDATED
+            progress.letters = DeadLetterFileState.OUTDATED
         self._ledger.commit()
         return _thinned(done.counts)
 
@@ -145,7 +145,7 @@ class Journal:
         self._ledger.close()
 
 
-class Answered:
+class CallbackJournal:
     """What stands for the log of a load test: each item that is done is told at once, and nothing is kept."""
 
     def __init__(self, complete: Callable[[Sequence[int]], None]) -> None:
@@ -173,7 +173,7 @@ class Answered:
         return self.progress.standing()
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> JobState:
         """What is answered."""
         return self._ledger.progress
 

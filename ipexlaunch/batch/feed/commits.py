@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ipexlaunch.batch.feed.commit_log import Answered, Journal, Uncommitted
+from ipexlaunch.batch.feed.commit_log import CallbackJournal, Journal, Uncommitted
 from ipexlaunch.batch.items import DeadLetter
 from ipexlaunch.batch.output.append_results import MOST_WAITING_BYTES, StandardOutput
 from ipexlaunch.errors import IpexLaunchError
@@ -23,7 +23,7 @@ PIPE_LAST_S = 5.0
 """How long a pipe may take nothing once its workers have ended."""
 
 
-class JournalApart:
+class ThreadedJournal:
     """Gathers what is done while the thread makes durable what was done before."""
 
     def __init__(self, journal: Journal, path: str) -> None:
@@ -127,7 +127,7 @@ class JournalApart:
         return counts
 
 
-ResultLog = JournalApart | Answered
+AnyJournal = ThreadedJournal | CallbackJournal
 """What takes the results of a feeder."""
 
 
@@ -136,7 +136,7 @@ class Commits:
 
     def __init__(
         self,
-        journal: ResultLog,
+        journal: AnyJournal,
         commit_s: float,
         commit_bytes: int,
         pipe: StandardOutput | None,

@@ -13,19 +13,19 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from ipexlaunch.batch.job_state import DoneItems, Letters
+from ipexlaunch.batch.job_state import DeadLetterFileState, DoneItems
 from ipexlaunch.batch.ledger import Ledger
 from ipexlaunch.batch.output.append_results import AppendedFile, WriteError
 from ipexlaunch.documents.write_file import sync_directory
 from ipexlaunch.errors import IpexLaunchError
 
-DEAD = ".dead.jsonl"
+DEAD_LETTERS_SUFFIX = ".dead.jsonl"
 """What the name of the file beside the output ends with."""
 
 ASIDE = ".unfinished"
 
 
-def settle_letters(path: str, ledger: Ledger) -> None:
+def settle_dead_letters(path: str, ledger: Ledger) -> None:
     """Make the file what the ledger says of it, whenever the process ended that wrote it last.
 
     Args:
@@ -38,7 +38,7 @@ def settle_letters(path: str, ledger: Ledger) -> None:
     """
     progress, aside = ledger.progress, path + ASIDE
     try:
-        if progress.letters is Letters.ASIDE:
+        if progress.letters is DeadLetterFileState.ASIDE:
             _put_in_place(path, ledger)
         elif os.path.lexists(aside):
             os.unlink(aside)  # it was never said to count
@@ -46,17 +46,17 @@ def settle_letters(path: str, ledger: Ledger) -> None:
             AppendedFile(path, progress.dead_bytes).close()
         elif os.path.lexists(path):
             os.unlink(path)  # letters that never counted
-        if progress.letters is Letters.OUTDATED:
+        if progress.letters is DeadLetterFileState.OUTDATED:
             done_since = ledger.recovered()
             progress.dead_bytes, progress.dead = _write_anew(path, progress.dead_bytes, done_since.__contains__)
-            progress.letters = Letters.ASIDE
+            progress.letters = DeadLetterFileState.ASIDE
             ledger.commit()
             _put_in_place(path, ledger)
     except OSError as error:
         raise WriteError(f"write {path}", str(error.strerror), "make room and say --resume") from None
 
 
-def letters_for_results(path: str, done: DoneItems) -> tuple[int, int]:
+def letters_without_results(path: str, done: DoneItems) -> tuple[int, int]:
     """Keep the letters of items that have no result, where there is no ledger; (bytes, how many).
 
     Args:
@@ -79,7 +79,7 @@ def letters_for_results(path: str, done: DoneItems) -> tuple[int, int]:
     return size, rows
 
 
-def numbers_of_letters(path: str, length: int) -> DoneItems:
+def dead_letter_numbers(path: str, length: int) -> DoneItems:
     """The items that have a letter.
 
     Args:
@@ -125,7 +125,7 @@ def _put_in_place(path: str, ledger: Ledger) -> None:
         sync_directory(os.path.dirname(path))
     if not ledger.progress.dead_bytes and os.path.lexists(path):
         os.unlink(path)
-    ledger.progress.letters = Letters.WHOLE
+    ledger.progress.letters = DeadLetterFileState.WHOLE
     ledger.commit()
 
 

@@ -8,7 +8,7 @@ from ipexlaunch.machine.wording import counted, times
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class FaultLimits:
     """How much is put up with before the program is held to be at fault."""
 
     deaths_in_a_row: int = 20
@@ -35,14 +35,14 @@ class FeedRules:
     """... or until there is so much of it. While twice as much is not durable yet, nobody is given more to do."""
     stall_timeout_s: float | None = 600.0
     """A worker that has a batch for longer is killed; None for never."""
-    patience: Patience = field(default_factory=Patience)
+    patience: FaultLimits = field(default_factory=FaultLimits)
     """How much is put up with before the program is held to be at fault."""
 
 
-class Suspicion:
+class FaultCounter:
     """Counts what speaks against the program; every batch that is done begins the count anew."""
 
-    def __init__(self, workers: int, patience: Patience) -> None:
+    def __init__(self, workers: int, patience: FaultLimits) -> None:
         """Begin with nothing against it.
 
         Args:

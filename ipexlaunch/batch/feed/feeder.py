@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ipexlaunch.batch.feed.commits import Commits, ResultLog
-from ipexlaunch.batch.feed.fault_limits import FeedRules, Suspicion
+from ipexlaunch.batch.feed.commits import AnyJournal, Commits
+from ipexlaunch.batch.feed.fault_limits import FaultCounter, FeedRules
 from ipexlaunch.batch.feed.read_ahead import NOTES_OF_DEAD, ReadAhead
 from ipexlaunch.batch.input.input_rules import shown
 from ipexlaunch.batch.items import DeadLetter, Item
@@ -14,7 +14,7 @@ from ipexlaunch.batch.output.result_rows import encode_rows
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.interfaces import Count, FeederCommand, Kill, Notice, Send
-from ipexlaunch.launch.supervise.message_protocol import Said, command_line
+from ipexlaunch.launch.supervise.message_protocol import WorkerMessage, command_line
 from ipexlaunch.launch.wait_for_disk import DiskThread
 from ipexlaunch.machine.wording import counted
 
@@ -37,7 +37,7 @@ class QueueFeeder:
         self,
         queue: WorkQueue,
         items: Iterator[Item | DeadLetter | None],
-        journal: ResultLog,
+        journal: AnyJournal,
         rules: FeedRules,
         pipe: StandardOutput | None = None,
         *,
@@ -74,7 +74,7 @@ class QueueFeeder:
         self._killed: dict[int, str] = {}
         """Why workers are being killed."""
         self._told_end: set[int] = set()
-        self._faults = Suspicion(queue.rules.workers, rules.patience)
+        self._faults = FaultCounter(queue.rules.workers, rules.patience)
         self._commits = Commits(journal, rules.commit_s, rules.commit_bytes, pipe, self._commands.append)
 
     @property
@@ -97,7 +97,7 @@ class QueueFeeder:
         """Commits what is done: readable when `tick` is wanted."""
         return self.journal.disk
 
-    def said(self, index: int, said: Said, now: float) -> list[FeederCommand]:
+    def said(self, index: int, said: WorkerMessage, now: float) -> list[FeederCommand]:
         """Act on what a worker says of its batches."""
         if said.event == "want":
             self._wanted[index] = said.number
@@ -190,7 +190,7 @@ class QueueFeeder:
             self._give_up(str(error))
         return self._taken()
 
-    def _done(self, index: int, said: Said, now: float) -> None:
+    def _done(self, index: int, said: WorkerMessage, now: float) -> None:
         batch = next((held for held in self.queue.held_by(index) if held.number == said.number), None)
         if batch is None:
             return  # what was taken from it meanwhile, or never given

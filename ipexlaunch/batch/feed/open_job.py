@@ -7,16 +7,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ipexlaunch.batch.feed.commit_log import Appended, Journal
+from ipexlaunch.batch.feed.commit_log import AppendTarget, Journal
 from ipexlaunch.batch.feed.dead_letters import (
     ASIDE,
-    DEAD,
-    letters_for_results,
+    DEAD_LETTERS_SUFFIX,
+    dead_letter_numbers,
+    letters_without_results,
     numbered_rows,
-    numbers_of_letters,
-    settle_letters,
+    settle_dead_letters,
 )
-from ipexlaunch.batch.job_state import DoneItems, Progress, WithoutLedger
+from ipexlaunch.batch.job_state import DoneItems, JobState, WithoutLedger
 from ipexlaunch.batch.ledger import DamagedLedgerError, Ledger, LedgerError
 from ipexlaunch.batch.output.append_results import AppendedFile, WriteError
 from ipexlaunch.batch.output.result_rows import OutputRules
@@ -81,10 +81,10 @@ def open_job(
     else:
         ledger = Ledger.create(path, job, stale=files)
     try:
-        settle_letters(output + DEAD, ledger)
+        settle_dead_letters(output + DEAD_LETTERS_SUFFIX, ledger)
         progress, again = ledger.progress, None
         if retry_dead:
-            again = numbers_of_letters(output + DEAD, progress.dead_bytes)
+            again = dead_letter_numbers(output + DEAD_LETTERS_SUFFIX, progress.dead_bytes)
             if again.count and progress.complete and not os.path.exists(gathered):
                 _check_gatherable(rules, progress.output_bytes)
                 _gather_again(rules)
@@ -101,10 +101,10 @@ def open_job(
         raise
     return Journal(
         file,
-        lambda length: AppendedFile(output + DEAD, length),
+        lambda length: AppendedFile(output + DEAD_LETTERS_SUFFIX, length),
         ledger,
         again,
-        lambda: settle_letters(output + DEAD, ledger),
+        lambda: settle_dead_letters(output + DEAD_LETTERS_SUFFIX, ledger),
     )
 
 
@@ -153,7 +153,7 @@ def refuse_existing(rules: OutputRules) -> None:
 def _files_of(rules: OutputRules) -> tuple[str, ...]:
     """What holds results and dead letters, and what is written on the way."""
     aside = (rules.gathered, rules.unfinished) if rules.gathered != rules.path else ()
-    return (rules.path, *aside, rules.path + DEAD, rules.path + DEAD + ASIDE)
+    return (rules.path, *aside, rules.path + DEAD_LETTERS_SUFFIX, rules.path + DEAD_LETTERS_SUFFIX + ASIDE)
 
 
 def _is_begun(ledger: str) -> bool:
@@ -228,7 +228,7 @@ def _refuse_changes(ledger: Ledger, before: Mapping[str, object], job: Mapping[s
         )
 
 
-def open_pipe(output: Appended, dead: Appended) -> Journal:
+def open_pipe(output: AppendTarget, dead: AppendTarget) -> Journal:
     """The journal of a job whose results go where they cannot be taken back; it cannot be gone on with.
 
     Args:
@@ -255,16 +255,16 @@ def _flat(values: Mapping[str, object], before: str = "") -> dict[str, object]:
     return flat
 
 
-def _progress_of(rules: OutputRules) -> Progress:
+def _progress_of(rules: OutputRules) -> JobState:
     """What results and dead letters there are, by the number in each row; a last line without its end is none.
 
     An item that has both was done after it was given up: a letter never counts beside a result.
     """
     if not os.path.exists(rules.gathered) and os.path.exists(rules.path):
         _gather_again(rules)  # it is finished, and its rows are all in it
-    progress = Progress(done=DoneItems())
+    progress = JobState(done=DoneItems())
     progress.output_bytes = _add_results(rules.gathered, progress.done)
-    progress.dead_bytes, progress.dead = letters_for_results(rules.path + DEAD, progress.done)
+    progress.dead_bytes, progress.dead = letters_without_results(rules.path + DEAD_LETTERS_SUFFIX, progress.done)
     return progress
 
 

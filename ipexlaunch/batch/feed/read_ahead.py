@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ipexlaunch.batch.feed.commits import ResultLog
+from ipexlaunch.batch.feed.commits import AnyJournal
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.errors import IpexLaunchError
@@ -21,7 +21,7 @@ class ReadAhead:
         self,
         rows: Iterator[Item | DeadLetter | None],
         queue: WorkQueue,
-        journal: ResultLog,
+        journal: AnyJournal,
         notice: Callable[[str], None],
     ) -> None:
         """Begin with nothing read.

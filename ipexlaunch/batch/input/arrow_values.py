@@ -22,7 +22,7 @@ TO_TEXT = "choose the column that is wanted: --text-field"
 
 
 @dataclass(frozen=True, slots=True)
-class NoForm:
+class NoJson:
     """Stands for a value that JSON has no form for, and says why."""
 
     problem: str
@@ -73,7 +73,7 @@ def values_of(array: Any) -> list[Any]:
         return _texts(array, pyarrow)
     if types.is_null(kind) or types.is_boolean(kind) or types.is_integer(kind):
         return list(array.to_pylist())
-    return [None if not held.is_valid else NoForm(f"it holds {kind}, which has no form in JSON") for held in array]
+    return [None if not held.is_valid else NoJson(f"it holds {kind}, which has no form in JSON") for held in array]
 
 
 def _each(form: Callable[[Any], Any], array: Any) -> list[Any]:
@@ -93,7 +93,7 @@ def checked(value: Any) -> Any:
     Raises:
         BadRow: a part of it has none.
     """
-    if isinstance(value, NoForm):
+    if isinstance(value, NoJson):
         raise BadRow(value.problem, TO_TEXT)
     for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         checked(part)
@@ -128,8 +128,8 @@ def _text(value: bytes) -> Any:
     try:
         text = value.decode()
     except UnicodeDecodeError as error:
-        return NoForm(f"it holds bytes that are no text (byte {error.start + 1} is 0x{value[error.start]:02x})")
-    return text if "\0" not in text else NoForm(f"it holds bytes that are no text (byte {text.index(chr(0)) + 1} is 0)")
+        return NoJson(f"it holds bytes that are no text (byte {error.start + 1} is 0x{value[error.start]:02x})")
+    return text if "\0" not in text else NoJson(f"it holds bytes that are no text (byte {text.index(chr(0)) + 1} is 0)")
 
 
 def _timestamps(unit: str, zone: str | None) -> Callable[[int], str]:

@@ -109,7 +109,7 @@ END_BYTES = 64 << 10
 """How much of the beginning and of the end is hashed."""
 
 
-def identity_of(path: str) -> dict[str, object]:
+def model_fingerprint(path: str) -> dict[str, object]:
     """The identity of an input file, as the ledger keeps it.
 
     Args:
@@ -161,7 +161,7 @@ class InputFile:
                 raise RequestError(f"read Parquet from {self.name}", "its index is at its end", "give a file")
             return
         try:
-            self.identity = {**identity_of(path), "format": rules.format}
+            self.identity = {**model_fingerprint(path), "format": rules.format}
         except OSError as error:
             raise DocumentError(path, "", str(error.strerror)) from None
 

@@ -17,7 +17,7 @@ MOST_IDS = (1 << 22) * 2 // 3
 FEWEST_SLOTS = 1 << 12
 
 
-class GivenIds:
+class UniqueIds:
     """A set of ids by 64 bits of their hash: two different ones are taken for the same once in four million inputs."""
 
     def __init__(self, most: int = MOST_IDS) -> None:
@@ -160,7 +160,7 @@ class BadLine:
 class ItemMaker:
     """Makes items of what is read from one file."""
 
-    def __init__(self, rules: InputRules, file: str = "", ids: GivenIds | None = None) -> None:
+    def __init__(self, rules: InputRules, file: str = "", ids: UniqueIds | None = None) -> None:
         """Begin with no ids.
 
         Args:
@@ -170,7 +170,7 @@ class ItemMaker:
         """
         self.rules = rules
         self._file = file
-        self._ids = (ids or GivenIds()) if rules.id_field is not None else None
+        self._ids = (ids or UniqueIds()) if rules.id_field is not None else None
 
     def place_id(self, place: int) -> str | int:
         """The id of an item that has none of its own.

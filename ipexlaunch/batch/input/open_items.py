@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from ipexlaunch.batch.input.input_files import InputFile, shown_name, skip_none
-from ipexlaunch.batch.input.input_rules import BadLine, GivenIds, ItemMaker
+from ipexlaunch.batch.input.input_rules import BadLine, ItemMaker, UniqueIds
 from ipexlaunch.batch.items import DeadLetter, Item
 from ipexlaunch.errors import BadRowError
 
@@ -70,7 +70,7 @@ class ItemSource:
         for file in self.files:
             file.look()
 
-    def items(self, skip: Callable[[int], bool] = skip_none, *, bury_bad: bool = False) -> Iterator[Item | DeadLetter]:
+    def items(self, skip: Callable[[int], bool] = skip_none, *, keep_bad: bool = False) -> Iterator[Item | DeadLetter]:
         """Every item in order; a row that gives none ends it with an error, or is a dead letter.
 
         Args:
@@ -80,7 +80,7 @@ class ItemSource:
         Raises:
             DocumentError: a row gives no item; it names the line. What was given before stands.
         """
-        ids, first = GivenIds(), 0
+        ids, first = UniqueIds(), 0
         # An id must differ from those of the rows that are skipped too, so these are read where ids are given.
         reads_all = self.files[0].rules.id_field is not None
         for file in self.files:
@@ -96,7 +96,7 @@ class ItemSource:
                     continue
                 if isinstance(row, Item):
                     yield row
-                elif bury_bad:
+                elif keep_bad:
                     yield self._letter(row, maker, file)
                 else:
                     raise BadRowError(file.name, f"{file.unit} {row.place}", row.problem, row.hint)
@@ -113,7 +113,7 @@ LOOKED_AT = 100
 
 
 def look_at_items(
-    items: Callable[[bool], Iterator[Item | DeadLetter]], *, bury_bad: bool = False, resume: bool = False
+    items: Callable[[bool], Iterator[Item | DeadLetter]], *, keep_bad: bool = False, resume: bool = False
 ) -> None:
     """Find out that an input cannot be read, or has not what is asked for. Not for a pipe: what it gave is gone.
 
@@ -126,7 +126,7 @@ def look_at_items(
         DocumentError: no item can be had.
         LaunchError: what reads it is not installed.
     """
-    if not bury_bad:
+    if not keep_bad:
         next(items(resume), None)
         return
     rows = list(islice(items(True), LOOKED_AT))

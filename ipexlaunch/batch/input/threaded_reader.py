@@ -26,7 +26,7 @@ FILE_READ_AHEAD = {"ahead": 4, "together": 64}
 """Rows of a file are handed over together, which costs as much as one."""
 
 
-class ReadApart(Iterator[Row | None]):
+class ThreadedReader(Iterator[Row | None]):
     """An iterator that never waits: None stands for "nothing yet", and a descriptor tells when there is more.
 
     Make it before workers are started (see report/live/background_thread.py). The thread dies with the process: nothing
@@ -117,10 +117,10 @@ class FirstItems(Generic[Row]):
     """What came first of a pipe, and what is to come."""
 
     items: tuple[Row, ...]
-    rest: ReadApart[Row]
+    rest: ThreadedReader[Row]
 
 
-def first_items(rows: ReadApart[Row], *, patient: bool, tell: Callable[[str], None]) -> FirstItems[Row]:
+def first_items(rows: ThreadedReader[Row], *, patient: bool, tell: Callable[[str], None]) -> FirstItems[Row]:
     """Wait a little for the first row, so that what is wrong with the input is found before any work.
 
     Args:
@@ -150,10 +150,10 @@ def first_items(rows: ReadApart[Row], *, patient: bool, tell: Callable[[str], No
             tell("waiting for the first item; until it is there the old output stays")
 
 
-class InputWatcher(Observer):
+class InputObserver(Observer):
     """Lets the supervisor's loop wait for rows."""
 
-    def __init__(self, rows: ReadApart[Row], came: Callable[[], None]) -> None:
+    def __init__(self, rows: ThreadedReader[Row], came: Callable[[], None]) -> None:
         """Begin with nothing heard.
 
         Args:

@@ -86,7 +86,7 @@ def encode_row(row: object) -> bytes:
     return (_one_line_each(_readable.encode(row)) + "\n").encode()
 
 
-def encode_dead(letters: Iterable[DeadLetter]) -> bytes:
+def encode_dead_letters(letters: Iterable[DeadLetter]) -> bytes:
     """One line for each dead letter: id, number, reason, attempts, value; of a bad line where it stands, too."""
     rows = [
         {

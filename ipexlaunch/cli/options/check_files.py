@@ -15,7 +15,7 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of, refuse_taken
-from ipexlaunch.cli.options.named_files import READS, WRITES, Written, read_files, written_files
+from ipexlaunch.cli.options.named_files import READS, WRITES, WrittenFile, read_files, written_files
 from ipexlaunch.cli.options.option_table import check_options
 from ipexlaunch.cli.options.option_types import Decorated, adding
 from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of
@@ -119,7 +119,7 @@ def _refuse_empty(ctx: click.Context) -> None:
 
 
 def check_overlaps(
-    options: Mapping[str, Any], more_reads: Iterable[tuple[str, str]] = (), more_writes: Iterable[Written] = ()
+    options: Mapping[str, Any], more_reads: Iterable[tuple[str, str]] = (), more_writes: Iterable[WrittenFile] = ()
 ) -> None:
     """Refuse a request that would write, replace or remove what it reads, or put two things in one file.
 
@@ -183,9 +183,9 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
             raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
     if options.get("run_dir"):
-        from ipexlaunch.report.kept_runs.run_directory import refuse_held  # pydantic: only kept runs need it
+        from ipexlaunch.report.kept_runs.run_directory import check_holds_no_run  # pydantic: only kept runs need it
 
-        refuse_held(options["run_dir"])
+        check_holds_no_run(options["run_dir"])
     if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
         require_client()
         if options["metrics_file"] is not None:
@@ -194,12 +194,12 @@ def check_outputs(options: Mapping[str, Any]) -> None:
             _check_port(options["metrics_address"], options["metrics_port"])
 
 
-def _is_file(each: Written) -> bool:
+def _is_file(each: WrittenFile) -> bool:
     """Standard output and error are looked at as such, whatever names them."""
     return each.kind != "folder" and descriptor_of(each.path) not in (1, 2)
 
 
-def _new_folders(writes: Iterable[Written]) -> list[tuple[str, str]]:
+def _new_folders(writes: Iterable[WrittenFile]) -> list[tuple[str, str]]:
     """Directories that will be made: no file can have their name; two things may be put in one of them."""
     made = {os.path.realpath(each.path): each for each in writes if each.kind == "folder"}
     return [(each.what, path) for path, each in made.items() if not os.path.isdir(path)]

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.batch.ledger import is_held
-from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, Written, written_beside_output, written_files
+from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, WrittenFile, written_beside_output, written_files
 from ipexlaunch.documents.write_file import is_stream
 from ipexlaunch.errors import HeldError, LaunchError
 from ipexlaunch.launch.hold_place import hold_place
@@ -36,7 +36,7 @@ ROUNDS = 5
 """So often another launch that gives up may take away the directory that it has made."""
 
 
-def outputs_of(options: Mapping[str, Any]) -> list[Written]:
+def outputs_of(options: Mapping[str, Any]) -> list[WrittenFile]:
     """What a command holds while it lasts, as far as its options name it.
 
     Args:
@@ -74,13 +74,13 @@ def refuse_taken(options: Mapping[str, Any]) -> None:
             _refuse_results(each, os.path.realpath(own) if each.path in results else "")
 
 
-def _refuse_held(place: str, each: Written) -> None:
+def _refuse_held(place: str, each: WrittenFile) -> None:
     if os.path.lexists(place):
         with contextlib.suppress(OSError):  # what cannot be written is said elsewhere
             hold_place(place, f"write {each.what} to {each.path}", WAIT).release()
 
 
-def _refuse_results(each: Written, own: str) -> None:
+def _refuse_results(each: WrittenFile, own: str) -> None:
     """Those of a job are held by its ledger; those of this command when it opens its own."""
     path = os.path.realpath(each.path)
     for end in ("", *BESIDE_OUTPUT):
@@ -91,7 +91,7 @@ def _refuse_results(each: Written, own: str) -> None:
 
 
 @contextlib.contextmanager
-def outputs_held(outputs: Iterable[Written]) -> Iterator[None]:
+def outputs_held(outputs: Iterable[WrittenFile]) -> Iterator[None]:
     """Within, no other launch writes any of them; a directory that is made for one and stays empty goes at the end.
 
     Args:
@@ -116,7 +116,7 @@ def _let_go(places: ExitStack) -> None:
     let_go(places.close)
 
 
-def _hold(each: Written, held: ExitStack) -> None:
+def _hold(each: WrittenFile, held: ExitStack) -> None:
     place, wanted = _place_of(each), f"write {each.what} to {each.path}"
     directory = os.path.dirname(place)
     for again in reversed(range(ROUNDS)):
@@ -131,7 +131,7 @@ def _hold(each: Written, held: ExitStack) -> None:
             raise LaunchError(wanted, str(error.strerror), "give a path that can be written") from None
 
 
-def _place_of(each: Written) -> str:
+def _place_of(each: WrittenFile) -> str:
     """The file that says whose an output is."""
     path = os.path.realpath(each.path)
     if each.kind == "folder":

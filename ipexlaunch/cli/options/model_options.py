@@ -20,7 +20,7 @@ from ipexlaunch.cli.options.option_types import (
     valued,
 )
 from ipexlaunch.models.engines.candidate import DTYPES, ENGINES
-from ipexlaunch.models.engines.choose import DtypeWord, EngineWord
+from ipexlaunch.models.engines.choose import DtypeChoice, EngineChoice
 from ipexlaunch.models.engines.model_job import TASKS, Task
 
 
@@ -30,8 +30,8 @@ class ModelOptions:
 
     model: str | None
     task: Task | None
-    engine: EngineWord
-    dtype: DtypeWord
+    engine: EngineChoice
+    dtype: DtypeChoice
     quantization: Literal["auto", "dynamic", "weight-only"]
     group_size: int
     lowp_mode: str | None

@@ -94,7 +94,7 @@ MOST_FILES = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenFile:
     """Something that a command writes, replaces or removes."""
 
     what: str
@@ -116,7 +116,7 @@ def read_files(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def written_files(options: Mapping[str, Any]) -> list[Written]:
+def written_files(options: Mapping[str, Any]) -> list[WrittenFile]:
     """Everything that a command writes, replaces or removes, as far as its options name it.
 
     Args:
@@ -130,16 +130,16 @@ def written_files(options: Mapping[str, Any]) -> list[Written]:
         else:
             kind: Literal["file", "any", "folder"] = "file"
             kind = "folder" if name in FOLDERS else "any" if name in STREAMS else kind
-            found.append(Written(what=what, path=path, kind=kind))
+            found.append(WrittenFile(what=what, path=path, kind=kind))
         if name == "run_dir":
             found += [_inside(path, each, f"{each} of the run") for each in RUN_FILES]
-            found.append(Written(what="logs", path=os.path.join(path, LOGS), kind="folder"))
+            found.append(WrittenFile(what="logs", path=os.path.join(path, LOGS), kind="folder"))
         if name == "loadgen_log_dir":
             found += [_inside(path, each, what) for each in LOADGEN_FILES]
     return found
 
 
-def written_beside_output(path: str) -> list[Written]:
+def written_beside_output(path: str) -> list[WrittenFile]:
     """The output of a batch job and the files beside it; only itself where it is a stream, nothing for "-".
 
     Args:
@@ -148,16 +148,16 @@ def written_beside_output(path: str) -> list[Written]:
     if path == "-":
         return []
     if is_stream(path):
-        return [Written(what=WRITES["output_file"], path=path, kind="any")]
+        return [WrittenFile(what=WRITES["output_file"], path=path, kind="any")]
     target = os.path.realpath(path)
     beside = [
-        Written(what=f"the results' {end.lstrip('.')}", path=target + end, kind="beside") for end in BESIDE_OUTPUT
+        WrittenFile(what=f"the results' {end.lstrip('.')}", path=target + end, kind="beside") for end in BESIDE_OUTPUT
     ]
-    return [Written(what=WRITES["output_file"], path=path, kind="file"), *beside]
+    return [WrittenFile(what=WRITES["output_file"], path=path, kind="file"), *beside]
 
 
-def _inside(folder: str, name: str, what: str) -> Written:
-    return Written(what=what, path=os.path.join(folder, name), kind="beside")
+def _inside(folder: str, name: str, what: str) -> WrittenFile:
+    return WrittenFile(what=what, path=os.path.join(folder, name), kind="beside")
 
 
 def _paths_read(name: str, options: Mapping[str, Any]) -> Iterator[str]:

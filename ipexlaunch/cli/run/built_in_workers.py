@@ -28,12 +28,12 @@ from ipexlaunch.models.engines.candidate import Dtype, QuantizedForm, floating
 from ipexlaunch.models.engines.choose import Choice
 from ipexlaunch.models.engines.expectations import expect
 from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
-from ipexlaunch.models.engines.model_job import Device, ModelJob, Task, is_random, natural_task, shape_of
+from ipexlaunch.models.engines.model_job import Device, ModelJob, Task, default_task, is_random, shape_of
 from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, IPEX_DTYPES
 from ipexlaunch.models.scripts.runner_arguments import ScriptOptions as RunnerOptions
 from ipexlaunch.plan import Plan
-from ipexlaunch.tune.dtypes import Resolved, make_ground, resolve_candidate
-from ipexlaunch.tune.dtypes.context import cache_directory, software_of
+from ipexlaunch.tune.dtypes import Resolved, make_measure_context, resolve_candidate
+from ipexlaunch.tune.dtypes.context import cache_directory, installed_software
 
 _RUN_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(ipexlaunch.__file__)), "models", "run_script.py")
 
@@ -113,7 +113,7 @@ def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
     numbers: Dtype = dtype  # type: ignore[assignment]  # one of IPEX_DTYPES
     # What a made-up machine can do nobody knows: only the software is checked then.
     flags = dispatch(topology.isa or EVERYTHING, {**os.environ, **job.environment})
-    expected = expect(floating("ipex", numbers), flags, software_of(job.python))  # type: ignore[arg-type]
+    expected = expect(floating("ipex", numbers), flags, installed_software(job.python))  # type: ignore[arg-type]
     if expected.fares == "unavailable":
         hint = "or name another interpreter with --python" if "pip install" in expected.reason else ""
         raise LaunchError(f"run with --auto-ipex in {job.python}", expected.reason, hint)
@@ -182,7 +182,7 @@ def task_of(model: str) -> Task:
     except ValueError as error:
         raise RequestError(f"load the model {model}", f"{path} is not JSON: {error}") from None
     architectures = config.get("architectures") if isinstance(config, dict) else None
-    return natural_task(str(architectures[0]) if architectures else "")
+    return default_task(str(architectures[0]) if architectures else "")
 
 
 def _check_weights(model: str) -> None:
@@ -250,7 +250,7 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
     """
     if plan.request.device is not None:
         return _on_accelerator(job, plan.request.device, options)
-    ground = make_ground(topology, plan, program, os.environ, tell, use_cache=not options.no_cache)
+    ground = make_measure_context(topology, plan, program, os.environ, tell, use_cache=not options.no_cache)
     form, force = form_from_options(options), options.force_dtype
     return resolve_candidate(job, options.engine, options.dtype, ground, form=form, force=force)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from ipexlaunch.cli.options import JobOptions
 from ipexlaunch.cli.options.option_table import variables_named
-from ipexlaunch.doctor.host_files_read import Unread
-from ipexlaunch.doctor.preloads import ALLOCATORS, Conflict, conflict_of, kinds_in, preloaded_in
+from ipexlaunch.doctor.host_files_read import Unavailable
+from ipexlaunch.doctor.preloads import ALLOCATORS, Conflict, preload_conflict, preload_kinds, preloaded_in
 from ipexlaunch.doctor.read import read_interpreter
 from ipexlaunch.errors import LaunchError, UsageError
 from ipexlaunch.launch.preload_libraries import interpreter_prefixes, libraries_that_start
@@ -93,7 +93,7 @@ def asked_libraries(options: JobOptions, inherited: Mapping[str, str]) -> tuple[
         raise UsageError("--benchmark sets MALLOC_CONF, which the environment has already; unset it")
     if "LD_PRELOAD" in variables_named(options.env):
         return [], []  # the user has said what is preloaded
-    own = kinds_in(preloaded_in(inherited))  # the caller has chosen
+    own = preload_kinds(preloaded_in(inherited))  # the caller has chosen
     free = [*(["iomp5"] if runtime == "auto" else []), *(ALLOCATORS if which == "auto" else ())]
     free = [name for name in free if ("openmp" if name == "iomp5" else "allocator") not in own]
     return by_name, [name for name in ("iomp5", *ALLOCATORS) if name in (*by_name, *free)]
@@ -135,6 +135,6 @@ def usable_libraries(
         return found, refused, {}
     # An executable may start the active environment's Python: a shell script, torchrun.
     interpreter = read_interpreter(place, interpreter_prefixes(place))
-    packages = () if isinstance(interpreter, Unread) else tuple(interpreter.packages)
-    conflicts = {name: conflict for name in found if (conflict := conflict_of(name, packages)) is not None}
+    packages = () if isinstance(interpreter, Unavailable) else tuple(interpreter.packages)
+    conflicts = {name: conflict for name in found if (conflict := preload_conflict(name, packages)) is not None}
     return found, refused, conflicts

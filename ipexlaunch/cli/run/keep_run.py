@@ -22,14 +22,14 @@ from ipexlaunch.measure.report import Report
 from ipexlaunch.report.kept_runs.describe_host import read_host
 from ipexlaunch.report.kept_runs.events_file import EventLines
 from ipexlaunch.report.kept_runs.run_directory import (
-    MadeDirectory,
+    RunDirectory,
     append_events,
     finish_run_directory,
     keep_baseline,
     keep_report,
     make_run_directory,
 )
-from ipexlaunch.report.kept_runs.run_documents import MappedLibraries, RecordedRun
+from ipexlaunch.report.kept_runs.run_documents import MappedLibraries, RunCommand
 
 INTERVAL_S = 5.0
 """What a launcher that is killed had not noted is lost."""
@@ -50,7 +50,7 @@ def begin_keeping(launch: Launch, topology: Topology, path: str, options: Launch
     """
     names = (*REPEATED, *(REPEATED_BY_BATCH if options.command == "batch" else ()))
     values = {name: getattr(options, name) for name in names}
-    recorded = RecordedRun(
+    recorded = RunCommand(
         command=options.command,
         directory=os.getcwd(),
         job=_masked(launch.job),
@@ -132,7 +132,7 @@ class EventsObserver(Observer):
 class RunKeeper:
     """Notes what only running workers can tell, and writes everything at the end."""
 
-    def __init__(self, made: MadeDirectory, launch: Launch, topology: Topology) -> None:
+    def __init__(self, made: RunDirectory, launch: Launch, topology: Topology) -> None:
         """Begin with nothing noted.
 
         Args:

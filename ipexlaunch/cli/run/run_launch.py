@@ -13,11 +13,11 @@ from itertools import count
 from ipexlaunch.batch.items import BatchProgress, BatchSummary
 from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
-from ipexlaunch.cli.options.named_files import Written
+from ipexlaunch.cli.options.named_files import WrittenFile
 from ipexlaunch.cli.options.run_options import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.conclude_run import conclude_run
 from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
-from ipexlaunch.cli.run.watch_run import HostObserver, log_directory, open_views, run_alone, with_doubts
+from ipexlaunch.cli.run.watch_run import HostObserver, log_directory, open_observers, run_baseline, with_baseline_notes
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
@@ -28,15 +28,15 @@ from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.read_host_counters import STAT, UNTOLD, count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.run_so_far import Observer
-from ipexlaunch.launch.supervise import LONG_PHASE_S, Means, Showing, signals_put_off, supervise
+from ipexlaunch.launch.supervise import LONG_PHASE_S, OutputOptions, SupervisorCallbacks, signals_deferred, supervise
 from ipexlaunch.launch.supervise.interfaces import Feeder
 from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.proc_files import is_stand_in
+from ipexlaunch.machine.proc_files import is_overmounted
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
 from ipexlaunch.measure.validity import Baseline, baseline_of
-from ipexlaunch.plan.planner import notes_on
+from ipexlaunch.plan.planner import plan_notes
 from ipexlaunch.worker import BATCHES_VARIABLE
 
 MB = 1_000_000
@@ -49,7 +49,7 @@ INSTANCES_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Feeding:
+class BatchRun:
     """What makes a run a batch job."""
 
     feeder: Feeder
@@ -73,7 +73,7 @@ def run_launch(
     launch: Launch,
     topology: Topology,
     options: LaunchOptions,
-    feeding: Feeding | None = None,
+    feeding: BatchRun | None = None,
     known: Baseline | None = None,
 ) -> Report:
     """Start the workers, watch over them to the end, show the report and write it where it was asked for.
@@ -100,7 +100,7 @@ def _run(
     launch: Launch,
     topology: Topology,
     options: LaunchOptions,
-    feeding: Feeding | None,
+    feeding: BatchRun | None,
     known: Baseline | None,
     held: ExitStack,
 ) -> Report:
@@ -124,7 +124,7 @@ def _run(
         held.callback(keeper.close)
     _make_directory_of_logs(options.log_dir)
     inspector = Inspector()
-    means = Means(
+    means = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
         read_placement=inspector,
         read_placement_if_cheap=inspector.glance,
@@ -136,7 +136,7 @@ def _run(
     gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
     gc.enable()
     interval = options.proof_interval or None
-    showing = Showing(
+    showing = OutputOptions(
         logs=logs,
         largest_log_bytes=int(options.log_max_mb * MB) if options.log_max_mb else None,
         stamp=_stamp if options.timestamps else None,
@@ -146,14 +146,14 @@ def _run(
     if keeper is not None and options.baseline:
         keeper.begin()
     libraries = () if keeper is None else (keeper.libraries,)
-    solo = run_alone(launch, topology, means, limits, showing, libraries, interval) if options.baseline else None
+    solo = run_baseline(launch, topology, means, limits, showing, libraries, interval) if options.baseline else None
     if keeper is not None and solo is not None:
         keeper.keep_baseline(solo)
     if solo is not None and solo.exit_code:
         tell("the baseline failed; the run is not started")
         return conclude_run(solo, launch, topology, options, keeper, DiskPatience(limits.grace_s, lambda: True, tell))
     progress = feeding.progress if feeding is not None else None
-    views = open_views(launch, options, progress)
+    views = open_observers(launch, options, progress)
     for line in _start_lines(launch, topology, stored=options.plan_file is not None):
         tell(line)
     feeder = feeding.feeder if feeding is not None else None
@@ -163,13 +163,13 @@ def _run(
     observers = [*views.watchers, *(feeding.watchers if feeding is not None else ()), host, *libraries]
     if keeper is not None:
         observers.append(keeper.events(means.tell))
-    with signals_put_off(means.tell) as came:
+    with signals_deferred(means.tell) as came:
         run = supervise(launch, means, environment, limits, showing, observers, interval, feeder, host.cpus)
         is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
-            run, known = with_doubts(run, solo, options.lost_time), _baseline(solo)
+            run, known = with_baseline_notes(run, solo, options.lost_time), _baseline(solo)
         return conclude_run(run, launch, topology, options, keeper, disk, reasons, batch, known)
 
 
@@ -219,8 +219,8 @@ def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[st
     if len(instances) > INSTANCES_SHOWN:
         lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
     preloaded = ", ".join(launch.job.libraries.values())
-    untold = [UNTOLD] if is_stand_in(f"/{STAT}") else []
-    notes = notes_on(topology, launch.planned or launch.plan, stored=stored)
+    untold = [UNTOLD] if is_overmounted(f"/{STAT}") else []
+    notes = plan_notes(topology, launch.planned or launch.plan, stored=stored)
     return [*lines, *notes, *untold, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
 
 
@@ -238,7 +238,7 @@ def _log_paths(launch: Launch, options: LaunchOptions) -> dict[int, str]:
             break
     alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.baseline]
     every = [*paths.values(), *alone]
-    written = [Written(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
+    written = [WrittenFile(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
     check_overlaps(vars(options), program_reads(launch.job), written)
     return paths
 

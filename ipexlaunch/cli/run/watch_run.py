@@ -24,11 +24,11 @@ from ipexlaunch.cli.terminal import spoken, tell, wants_color
 from ipexlaunch.documents.secret_values import mask_text, mask_words
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
-from ipexlaunch.launch.read_host_counters import HostWatch
+from ipexlaunch.launch.read_host_counters import HostCounterReader
 from ipexlaunch.launch.run_events import RunEvent, WorkerStarted
 from ipexlaunch.launch.run_record import Run, Snapshot
 from ipexlaunch.launch.run_so_far import Observer
-from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.disturbance import disturbance_of, judge
 from ipexlaunch.report.kept_runs.run_directory import LOGS
@@ -53,7 +53,7 @@ class HostObserver(Observer):
             topology: the machine.
         """
         planned = {cpu for worker in launch.workers for cpu in worker.instance.cpus}
-        self._host = HostWatch(topology, planned)
+        self._host = HostCounterReader(topology, planned)
         self._missing = len(launch.workers)
         self._add: Callable[[RunEvent], None] | None = None
 
@@ -98,12 +98,12 @@ class HostObserver(Observer):
                 self._add(reading)
 
 
-def run_alone(
+def run_baseline(
     launch: Launch,
     topology: Topology,
-    means: Means,
+    means: SupervisorCallbacks,
     limits: Limits,
-    showing: Showing,
+    showing: OutputOptions,
     observers: Sequence[Observer],
     proof_interval_s: float | None,
 ) -> Run:
@@ -132,7 +132,7 @@ def run_alone(
     )
 
 
-def with_doubts(run: Run, solo: Run, lost_time_allowed: float) -> Run:
+def with_baseline_notes(run: Run, solo: Run, lost_time_allowed: float) -> Run:
     """The run with a note for each thing that disturbed its baseline.
 
     Args:
@@ -156,7 +156,7 @@ LARGEST_SMALL_DESCRIPTOR = 9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class RunObservers:
     """What follows from the options."""
 
     watchers: tuple[Observer, ...]
@@ -182,7 +182,9 @@ def log_directory(options: KeepingOptions) -> str | None:
     return tempfile.mkdtemp(prefix="ipexlaunch-")
 
 
-def open_views(launch: Launch, options: LaunchOptions, progress: Callable[[], BatchProgress] | None = None) -> Views:
+def open_observers(
+    launch: Launch, options: LaunchOptions, progress: Callable[[], BatchProgress] | None = None
+) -> RunObservers:
     """Everything that looks on at this run; call it before workers are started (see `run_apart`).
 
     Args:
@@ -212,7 +214,7 @@ def open_views(launch: Launch, options: LaunchOptions, progress: Callable[[], Ba
             say = partial(_say_above, table)
         elif options.live:
             watchers.append(LiveLines(tell, progress))
-    return Views(watchers=tuple(watchers), tell=say, outputs=outputs)
+    return RunObservers(watchers=tuple(watchers), tell=say, outputs=outputs)
 
 
 def _say_above(table: LiveTable, text: str) -> None:

@@ -20,11 +20,11 @@ from dataclasses import replace
 
 from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import FileSystemSize, MemoryLimit
-from ipexlaunch.doctor.host_files_read import MISSING, FileText, HostFiles, Unread
+from ipexlaunch.doctor.host_files_read import MISSING, FileText, HostFiles, Unavailable
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.machine.probe.cgroups import own_groups
+from ipexlaunch.machine.probe.cgroups import own_cgroups
 from ipexlaunch.machine.probe.tree import DirectoryFiles, Tree
-from ipexlaunch.machine.proc_files import is_stand_in
+from ipexlaunch.machine.proc_files import is_overmounted
 
 LONGEST_BYTES = 1 << 18
 """No file that is read whole comes near it on 2,048 cpus (/proc/self/status has 3 KiB there)."""
@@ -47,8 +47,8 @@ def read_host_files(root: str, patterns: Sequence[str]) -> HostFiles:
         for path in found:
             shown = path[len(root) :]
             readings[shown] = read_file(path, shown)
-            if live and readings[shown].text is not None and is_stand_in(path):
-                readings[shown] = replace(readings[shown], stand_in=True)
+            if live and readings[shown].text is not None and is_overmounted(path):
+                readings[shown] = replace(readings[shown], overmounted=True)
     return HostFiles(readings, tuple(patterns), live=live)
 
 
@@ -97,7 +97,7 @@ def _read_some(descriptor: int) -> bytes:
     return b"".join(parts)
 
 
-def read_environment(root: str) -> dict[str, str] | Unread:
+def read_environment(root: str) -> dict[str, str] | Unavailable:
     """The variables that this process was started with, from /proc/self/environ under the root.
 
     Args:
@@ -108,9 +108,9 @@ def read_environment(root: str) -> dict[str, str] | Unread:
         with open(root.rstrip("/") + shown, "rb") as file:
             data = file.read()
     except FileNotFoundError:
-        return Unread(shown, MISSING)
+        return Unavailable(shown, MISSING)
     except OSError as error:
-        return Unread(shown, f"it cannot be read ({error.strerror})")
+        return Unavailable(shown, f"it cannot be read ({error.strerror})")
     pairs = (os.fsdecode(part).partition("=") for part in data.split(b"\0"))
     return {name: value for name, equals, value in pairs if name and equals}
 
@@ -122,21 +122,21 @@ NO_LIMIT_BYTES = 1 << 62
 """cgroup v1 writes its "no limit" as the largest number of whole pages, near 2**63."""
 
 
-def read_own_memory_limit(root: str) -> MemoryLimit | Unread | None:
-    """The tightest limit of this process's cgroups; `Unread` also where they cannot be told.
+def read_own_memory_limit(root: str) -> MemoryLimit | Unavailable | None:
+    """The tightest limit of this process's cgroups; `Unavailable` also where they cannot be told.
 
     Args:
         root: "/" or the folder of a saved tree.
     """
     try:
-        groups = own_groups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
+        groups = own_cgroups(Tree(DirectoryFiles(root)), frozenset({"memory"}))
     except TopologyError as error:
-        return Unread(error.path, error.problem)
+        return Unavailable(error.path, error.problem)
     return read_memory_limit(root, [level for group in groups for level in group.levels])
 
 
-def read_memory_limit(root: str, folders: Iterable[str]) -> MemoryLimit | Unread | None:
-    """The tightest limit; None where no level sets one, `Unread` where a file cannot be read or understood.
+def read_memory_limit(root: str, folders: Iterable[str]) -> MemoryLimit | Unavailable | None:
+    """The tightest limit; None where no level sets one, `Unavailable` where a file cannot be read or understood.
 
     Args:
         root: "/" or the folder of a saved tree.
@@ -150,7 +150,7 @@ def read_memory_limit(root: str, folders: Iterable[str]) -> MemoryLimit | Unread
                 continue  # the other version's name, or the root cgroup, which has no limit
             text = (reading.text or "").strip()
             if reading.text is None or not (text == "max" or text.isdecimal()):
-                return Unread(reading.path, reading.problem if reading.text is None else "it holds no limit")
+                return Unavailable(reading.path, reading.problem if reading.text is None else "it holds no limit")
             if text != "max" and int(text) < NO_LIMIT_BYTES:
                 limits.append(MemoryLimit(reading.path, int(text)))
     return min(limits, key=lambda limit: limit.limit_bytes, default=None)
@@ -195,8 +195,8 @@ def read_inherited_policy(root: str = "/") -> str:
     return ""
 
 
-def read_shared_memory(path: str = "/dev/shm") -> FileSystemSize | Unread:
-    """Size and free space of the file system there; `Unread` where it cannot be asked.
+def read_shared_memory(path: str = "/dev/shm") -> FileSystemSize | Unavailable:
+    """Size and free space of the file system there; `Unavailable` where it cannot be asked.
 
     Args:
         path: a folder.
@@ -206,5 +206,5 @@ def read_shared_memory(path: str = "/dev/shm") -> FileSystemSize | Unread:
     try:
         answer = os.statvfs(path)
     except OSError as error:
-        return Unread(path, f"it cannot be asked ({error.strerror})")
+        return Unavailable(path, f"it cannot be asked ({error.strerror})")
     return FileSystemSize(path, answer.f_blocks * answer.f_frsize, answer.f_bavail * answer.f_frsize)

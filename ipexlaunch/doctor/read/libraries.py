@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import Interpreter, Library, LoadedRuntimes, NumaPackage
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.doctor.read.host_files import is_live
 from ipexlaunch.machine.proc_files import ThreadStarts, names_in
@@ -33,7 +33,7 @@ PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 BUNDLED_OPENMP = re.compile(r"lib(?P<family>gomp|iomp5|omp)(-[0-9a-f]+)?\.so[.\d]*")
 
 
-def read_interpreter(python: str, prefixes: Sequence[str]) -> Interpreter | Unread:
+def read_interpreter(python: str, prefixes: Sequence[str]) -> Interpreter | Unavailable:
     """Version and packages of an interpreter.
 
     Args:
@@ -41,10 +41,10 @@ def read_interpreter(python: str, prefixes: Sequence[str]) -> Interpreter | Unre
         prefixes: the folders that hold its lib/, nearest first (a virtual environment, then what it was made from).
     """
     if not os.path.isfile(python):
-        return Unread(python, "there is no such file")
+        return Unavailable(python, "there is no such file")
     with open(python, "rb") as file:
         if file.read(2) == b"#!":
-            return Unread(python, "it is a script (a shim) that chooses a Python; name the Python itself")
+            return Unavailable(python, "it is a script (a shim) that chooses a Python; name the Python itself")
     packages: dict[str, Evidence] = {}
     version = ""
     for folder in _package_folders(prefixes):
@@ -94,7 +94,7 @@ def _listed(folder: str) -> list[str]:
         return []  # most of the places that are tried do not exist
 
 
-def read_loaded_runtimes(pid: int, root: str = "/") -> LoadedRuntimes | Unread:
+def read_loaded_runtimes(pid: int, root: str = "/") -> LoadedRuntimes | Unavailable:
     """The runtimes in a process's memory map.
 
     Args:
@@ -110,9 +110,9 @@ def read_loaded_runtimes(pid: int, root: str = "/") -> LoadedRuntimes | Unread:
         with open(f"{root.rstrip('/')}{folder}/environ", encoding="utf-8", errors="replace") as file:
             pairs = [part.partition("=") for part in file.read().split("\0")]
     except FileNotFoundError:
-        return Unread(folder, "there is no such process")
+        return Unavailable(folder, "there is no such process")
     except OSError as error:
-        return Unread(folder, f"it cannot be read ({error.strerror})")
+        return Unavailable(folder, f"it cannot be read ({error.strerror})")
     names = {path: path.removesuffix(" (deleted)").rpartition("/")[2] for path in paths}
     runtimes = tuple(path for path in paths if BUNDLED_OPENMP.fullmatch(names[path]))
     return LoadedRuntimes(
@@ -164,8 +164,8 @@ def _exists(name: str, environment: Mapping[str, str], root: str) -> bool:
     return b"\0" + wanted in data or b"/" + wanted in data
 
 
-def read_numa_package(name: str = "numa") -> NumaPackage | Unread | None:
-    """What the package says; None where it is not installed, `Unread` where it is and fails.
+def read_numa_package(name: str = "numa") -> NumaPackage | Unavailable | None:
+    """What the package says; None where it is not installed, `Unavailable` where it is and fails.
 
     Args:
         name: its import name; another one in tests.
@@ -181,4 +181,4 @@ def read_numa_package(name: str = "numa") -> NumaPackage | Unread | None:
         info = importlib.import_module(f"{name}.info")  # py-libnuma
         return NumaPackage(where, count=int(info.get_num_configured_nodes()) if info.numa_available() else None)
     except Exception as error:  # foreign code: py-libnuma raises AttributeError at import where libnuma is missing
-        return Unread(where, f"it fails with {type(error).__name__}: {error}")
+        return Unavailable(where, f"it fails with {type(error).__name__}: {error}")

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ipexlaunch.doctor.host_facts import CachedFile
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 
 MADV_POPULATE_READ = 22
 """Linux 5.14; unlike touching a page it cannot end the process when the file is cut short meanwhile."""
@@ -124,7 +124,7 @@ PARTS = 1024
 NOT_TOLD = "only its owner, or who may write to it, is told which of its pages are cached (mincore(2), since Linux 5.2)"
 
 
-def read_cached_file(path: str) -> CachedFile | Unread:
+def read_cached_file(path: str) -> CachedFile | Unavailable:
     """Where the page cache holds one file.
 
     Args:
@@ -133,15 +133,15 @@ def read_cached_file(path: str) -> CachedFile | Unread:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        return Unread(path, f"it cannot be opened ({error.strerror})")
+        return Unavailable(path, f"it cannot be opened ({error.strerror})")
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return Unread(path, "it is not a regular file")
+            return Unavailable(path, "it is not a regular file")
         if status.st_size == 0:
             return CachedFile(path=path, size_bytes=0, asked_pages=0, cached_pages=0, pages_by_node={})
-        if not is_told(status.st_uid, os.geteuid(), os.access(path, os.W_OK, effective_ids=True)):
-            return Unread(path, NOT_TOLD)
+        if not mincore_is_truthful(status.st_uid, os.geteuid(), os.access(path, os.W_OK, effective_ids=True)):
+            return Unavailable(path, NOT_TOLD)
         with mapped(descriptor, status.st_size) as file:
             asked, cached = _map_cached(file)
             return CachedFile(
@@ -152,12 +152,12 @@ def read_cached_file(path: str) -> CachedFile | Unread:
                 pages_by_node=_pages_by_node(file.address) if cached else {},
             )
     except OSError as error:
-        return Unread(path, f"the kernel does not tell ({error.strerror})")
+        return Unavailable(path, f"the kernel does not tell ({error.strerror})")
     finally:
         os.close(descriptor)
 
 
-def is_told(owner: int, user: int, may_write: bool) -> bool:
+def mincore_is_truthful(owner: int, user: int, may_write: bool) -> bool:
     """Whether mincore tells a user the truth; anybody else is told that every page is cached.
 
     Args:

@@ -4,7 +4,7 @@ No clock, no processes, no signals: each event carries the time it happened, so 
 Times are seconds of one monotonic clock.
 """
 
-from ipexlaunch.launch.lifecycle.next_state import begin, end_in_words, step
+from ipexlaunch.launch.lifecycle.next_state import begin, end_text, step
 from ipexlaunch.launch.lifecycle.states import (
     LONGEST_RESTART_WAIT_S,
     SIGNAL_BASE,
@@ -38,7 +38,7 @@ __all__ = [
     "State",
     "WorkerState",
     "begin",
-    "end_in_words",
+    "end_text",
     "exit_code",
     "next_deadline",
     "step",

@@ -120,7 +120,7 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     # A program that is given its items ends when it is told that there are no more, not before.
     if (code or is_early) and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
-        message = event.detail or end_in_words(before, event.code)
+        message = event.detail or end_text(before, event.code)
         over = before.killed_for and event.code == -SIGKILL  # by us: it did not do something in time
         failure = Failure(
             index=event.index, stage=stage, code=TIMED_OUT if over else code, message=message, time=event.time
@@ -155,7 +155,7 @@ def _may_restart(state: State, worker: WorkerState, stage: Stage) -> bool:
     return limits.on_failure == "restart" and worker.restarts < limits.restarts
 
 
-def end_in_words(worker: WorkerState, code: int) -> str:
+def end_text(worker: WorkerState, code: int) -> str:
     """How a worker's process ended; why, where that was our doing.
 
     Args:

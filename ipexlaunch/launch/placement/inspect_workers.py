@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from ipexlaunch.launch.placement import proc_text
-from ipexlaunch.launch.placement.placement import Placement, crowd_of
+from ipexlaunch.launch.placement.placement import Placement, oversubscription_of
 from ipexlaunch.launch.placement.proc_text import Memory
 from ipexlaunch.launch.placement.read_threads import Thread, grouped, threads_of, with_owners
 from ipexlaunch.machine.proc_files import ThreadStarts, children_of, names_in, text_of
@@ -118,7 +118,7 @@ class Inspector:
         used = self._used(known, alive)
         crowd = None
         if known.looked_at is not None and now > known.looked_at:
-            crowd = crowd_of([(thread.affinity, seconds) for thread, seconds in used], now - known.looked_at)
+            crowd = oversubscription_of([(thread.affinity, seconds) for thread, seconds in used], now - known.looked_at)
         if crowd is not None:
             busy = [(thread, seconds) for thread, seconds in used if seconds and thread.affinity <= crowd.cpus]
             crowd = with_owners(crowd, busy, self._proc)

@@ -44,7 +44,7 @@ class Affinity(AsList):
 
 
 @dataclass(frozen=True, slots=True)
-class Crowd(AsList):
+class Oversubscription(AsList):
     """More threads than cpus that all worked, on cpus that had no time to spare."""
 
     cpus: Ids
@@ -97,10 +97,10 @@ class Placement:
     """Runtimes that work side by side within one process."""
     migrations: NonNegativeInt | None = None
     """How often the living threads changed their cpu so far; None where the kernel does not tell."""
-    crowd: Crowd | None = None
+    crowd: Oversubscription | None = None
     """The worst crowd since the look before."""
     looks: NonNegativeInt = 1
-    """How many looks it stands for: itself, and those before it that said nothing new (see `thinned`)."""
+    """How many looks it stands for: itself, and those before it that said nothing new (see `downsampled`)."""
     crowded_looks: NonNegativeInt = 0
     """How many of them found a crowd."""
 
@@ -112,7 +112,7 @@ class Placement:
         return sum(self.pages.get(node, 0) for node in wanted) / total
 
 
-def crowd_of(threads: Iterable[tuple[frozenset[int], float]], seconds: float) -> Crowd | None:
+def oversubscription_of(threads: Iterable[tuple[frozenset[int], float]], seconds: float) -> Oversubscription | None:
     """The cpus with the most working threads for each of them; None where every thread had a cpu to itself.
 
     For every affinity that a thread has: the threads that may run only there. They crowd their cpus where those had
@@ -128,7 +128,7 @@ def crowd_of(threads: Iterable[tuple[frozenset[int], float]], seconds: float) ->
         group = groups.setdefault(cpus, [0.0, 0.0])
         group[0] += used
         group[1] += used * used
-    worst: Crowd | None = None
+    worst: Oversubscription | None = None
     worst_ratio = CROWDED
     for cpus in groups:
         inside = [group for other, group in groups.items() if other <= cpus]
@@ -137,5 +137,5 @@ def crowd_of(threads: Iterable[tuple[frozenset[int], float]], seconds: float) ->
             continue
         number = total * total / squares
         if number / len(cpus) >= worst_ratio:
-            worst, worst_ratio = Crowd(cpus, round(number)), number / len(cpus)
+            worst, worst_ratio = Oversubscription(cpus, round(number)), number / len(cpus)
     return worst

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from ipexlaunch.doctor.thread_pools import owner_of
-from ipexlaunch.launch.placement.placement import Affinity, Crowd
+from ipexlaunch.doctor.thread_pools import pool_of_thread
+from ipexlaunch.launch.placement.placement import Affinity, Oversubscription
 from ipexlaunch.launch.placement.proc_text import ThreadStat, thread_stat
 from ipexlaunch.machine.proc_files import ThreadStarts, children_of, line_of, names_in
 
@@ -75,7 +75,7 @@ def _name(thread: Thread) -> str:
     return f"thread {thread.number} {name!r} of process {thread.process}"
 
 
-def with_owners(crowd: Crowd, busy: Sequence[tuple[Thread, float]], proc: str) -> Crowd:
+def with_owners(crowd: Oversubscription, busy: Sequence[tuple[Thread, float]], proc: str) -> Oversubscription:
     """The crowd with whose threads they are: of each process that of its pool, or the program itself.
 
     Args:
@@ -93,7 +93,7 @@ def with_owners(crowd: Crowd, busy: Sequence[tuple[Thread, float]], proc: str) -
         for thread, seconds in busy:
             if thread.process == process:
                 name = thread.stat.name if thread.stat is not None else ""
-                owner = owner_of(starts.begins_in(thread.number), name, starts.program, starts.mapped)
+                owner = pool_of_thread(starts.begins_in(thread.number), name, starts.program, starts.mapped)
                 own[owner] = own.get(owner, 0.0) + seconds
         rest = own.pop("", 0.0)
         if not own:
@@ -113,4 +113,4 @@ def _program_of(starts: ThreadStarts, *, many: bool) -> str:
     if starts.is_go():
         return "Go"
     name = starts.program.rpartition("/")[2]
-    return (owner_of(starts.program, "", starts.program, ()) if many else "") or name
+    return (pool_of_thread(starts.program, "", starts.program, ()) if many else "") or name

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ipexlaunch.doctor.thread_pools import cure_of
-from ipexlaunch.launch.placement.placement import Binding, Crowd, Placement
+from ipexlaunch.launch.placement.placement import Binding, Oversubscription, Placement
 from ipexlaunch.machine.cpulist import Ids, format_list
 from ipexlaunch.plan.plan import Instance
 
@@ -53,14 +53,14 @@ def misplacements_at_worst(
         return []
     shares = [(share, i) for i, p in enumerate(placements) if (share := p.local_share(instance.nodes)) is not None]
     found = [
-        _strayed(instance, max(placements, key=lambda p: len(p.cpus - instance.cpus))),
-        _been(instance, max(placements, key=lambda p: len(p.last_cpus - instance.cpus - p.cpus))),
+        _affinity_outside(instance, max(placements, key=lambda p: len(p.cpus - instance.cpus))),
+        _ran_outside(instance, max(placements, key=lambda p: len(p.last_cpus - instance.cpus - p.cpus))),
         *(_remote(instance, placements[i], binding, local_share_required) for _, i in sorted(shares)),
     ]
     return [reason for reason in (*found[:2], next(filter(None, found[2:]), "")) if reason]
 
 
-def _strayed(instance: Instance, placement: Placement) -> str:
+def _affinity_outside(instance: Instance, placement: Placement) -> str:
     strayed = placement.cpus - instance.cpus
     if not strayed or not instance.cpus:
         return ""
@@ -72,7 +72,7 @@ def _strayed(instance: Instance, placement: Placement) -> str:
     )
 
 
-def _been(instance: Instance, placement: Placement) -> str:
+def _ran_outside(instance: Instance, placement: Placement) -> str:
     been = placement.last_cpus - instance.cpus - placement.cpus
     if not been or not instance.cpus:
         return ""
@@ -162,7 +162,7 @@ def doubts(instance: Instance, placements: Sequence[Placement]) -> list[str]:
     return found
 
 
-def _fewer(crowd: Crowd) -> str:
+def _fewer(crowd: Oversubscription) -> str:
     """Whose the threads are and what gives them fewer, from the table of thread_pools."""
     threads = len(crowd.cpus)
     if not crowd.owners:
@@ -177,7 +177,7 @@ def _cpus(count: int) -> str:
     return f"{count} cpu{'s' * (count != 1)}"
 
 
-def thinned(placements: Iterable[Placement], instance: Instance) -> list[Placement]:
+def downsampled(placements: Iterable[Placement], instance: Instance) -> list[Placement]:
     """The looks that matter of a long series: the first, the last, and the worst of each kind; at most ten.
 
     One that is left out is counted in the next that is kept, so that `looks`, `crowded_looks` and `page_looks` of all

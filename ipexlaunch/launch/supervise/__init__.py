@@ -1,7 +1,13 @@
 """Start, watch and stop the workers of a launch: the only package that starts processes or handles signals."""
 
-from ipexlaunch.launch.supervise.interfaces import LONG_PHASE_S, Means, Showing
+from ipexlaunch.launch.supervise.interfaces import LONG_PHASE_S, OutputOptions, SupervisorCallbacks
 from ipexlaunch.launch.supervise.loop import supervise
-from ipexlaunch.launch.supervise.selector import signals_put_off
+from ipexlaunch.launch.supervise.selector import signals_deferred
 
-__all__ = ["LONG_PHASE_S", "Means", "Showing", "signals_put_off", "supervise"]
+__all__ = [
+    "LONG_PHASE_S",
+    "OutputOptions",
+    "SupervisorCallbacks",
+    "signals_deferred",
+    "supervise",
+]

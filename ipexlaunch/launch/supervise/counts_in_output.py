@@ -15,7 +15,7 @@ LONGEST_TAKE_S = 0.5
 """Of the processor, for the lines of one reading: many that take long hold the launcher up as one does."""
 
 
-def of_printed(problem: str) -> str:
+def uncountable_text(problem: str) -> str:
     """What is wrong with a worker's lines, as a reason why the run is INVALID.
 
     Args:

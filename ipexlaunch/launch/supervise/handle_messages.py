@@ -14,12 +14,12 @@ from ipexlaunch.launch.lifecycle import Event
 from ipexlaunch.launch.run_events import PhaseSeen, WorkerFinished
 from ipexlaunch.launch.run_record import COUNTED_NOTHING, Samples
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, of_printed
+from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, uncountable_text
 from ipexlaunch.launch.supervise.interfaces import Count, Feeder, FeederCommand, Kill, Notice, Send
-from ipexlaunch.launch.supervise.message_protocol import Said
-from ipexlaunch.launch.supervise.selector import Listener
-from ipexlaunch.launch.supervise.uncounted import UNWATCHED, what_ran_below
-from ipexlaunch.launch.supervise.worker_set import Crew
+from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
+from ipexlaunch.launch.supervise.selector import OutputReader
+from ipexlaunch.launch.supervise.uncounted import UNWATCHED, descendants_text
+from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.launch.wait_for_disk import DiskThread
 
@@ -79,10 +79,10 @@ def _by_name(busy: Iterable[Busy]) -> dict[str, list[tuple[int, float]]]:
     return groups
 
 
-class TendedFeeder:
+class FeederDriver:
     """A feeder whose wishes are carried out after each thing that it is told."""
 
-    def __init__(self, feeder: Feeder, crew: Crew, listener: Listener, feed: Callable[[Event], None]) -> None:
+    def __init__(self, feeder: Feeder, crew: WorkerSet, listener: OutputReader, feed: Callable[[Event], None]) -> None:
         """Begin with nothing given out.
 
         Args:
@@ -96,7 +96,7 @@ class TendedFeeder:
         self._listener = listener
         self._feed = feed
 
-    def said(self, place: int, said: Said, now: float) -> None:
+    def said(self, place: int, said: WorkerMessage, now: float) -> None:
         """A worker wants batches, or has begun one, or done one, or failed on one."""
         if said.event == "failed" and self._crew.state.stopping:
             return  # it was asked to end in the middle of a batch, which is no fault of the batch
@@ -150,15 +150,15 @@ class TendedFeeder:
                     children.signal_group(crew.children[place], signal.SIGKILL)
 
 
-class Announcements:
+class MessageHandler:
     """What becomes of each message of a worker."""
 
     def __init__(
         self,
-        crew: Crew,
-        listener: Listener,
+        crew: WorkerSet,
+        listener: OutputReader,
         feed: Callable[[Event], None],
-        feeder: TendedFeeder | None,
+        feeder: FeederDriver | None,
         long_phase_s: float | None,
     ) -> None:
         """Begin with nothing announced.
@@ -179,7 +179,7 @@ class Announcements:
         self.long_phase_due: float | None = None
         """When the next line about long phases is due."""
 
-    def heard(self, place: int, said: Said, now: float) -> None:
+    def heard(self, place: int, said: WorkerMessage, now: float) -> None:
         """Act on one message.
 
         Args:
@@ -195,7 +195,7 @@ class Announcements:
         elif said.event == "progress":
             self._counted(place, now)
         elif said.event == "invalid":
-            below = what_ran_below(child) if COUNTED_NOTHING in said.text else ""
+            below = descendants_text(child) if COUNTED_NOTHING in said.text else ""
             if reason := crew.doubt(place, said.text + below + UNWATCHED * bool(below)):
                 short = said.text if below and reason.startswith(said.text) else reason
                 crew.means.tell(f"instance {crew.index(place)} is not to be believed: {short}")
@@ -234,7 +234,7 @@ class Announcements:
 
         def complain(problem: str) -> None:
             """The report says so at the end."""
-            crew.means.tell(f"instance {crew.index(place)}: {of_printed(problem)}")
+            crew.means.tell(f"instance {crew.index(place)}: {uncountable_text(problem)}")
 
         child.printed = printed = PrintedCounts(rule, crew.clock, counted, complain)
 
@@ -256,7 +256,7 @@ class Announcements:
         if self._crew.limits.stall_timeout_s is not None:
             self._feed(Event("counted", now, place))
 
-    def _phase(self, place: int, said: Said, now: float) -> None:
+    def _phase(self, place: int, said: WorkerMessage, now: float) -> None:
         """Keep a phase that a worker announced."""
         crew, record = self._crew, self._crew.record(place)
         if record.ready is not None:

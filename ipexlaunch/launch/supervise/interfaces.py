@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from ipexlaunch.launch.placement.placement import Binding, Placement
-from ipexlaunch.launch.supervise.message_protocol import Said
+from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.launch.wait_for_disk import DiskThread
 
@@ -23,7 +23,7 @@ LONG_PHASE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class SupervisorCallbacks:
     """The acts that the supervisor needs from elsewhere, each a function, so that a test can give its own."""
 
     bind_thread: BindThread
@@ -43,7 +43,7 @@ class Means:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Showing:
+class OutputOptions:
     """What becomes of the workers' output."""
 
     outputs: tuple[int, int] = (1, 2)
@@ -112,7 +112,7 @@ class Feeder(Protocol):
     def problem(self) -> str:
         """Why the run must stop though items are left; "" where it need not."""
 
-    def said(self, index: int, said: Said, now: float) -> Sequence[FeederCommand]:
+    def said(self, index: int, said: WorkerMessage, now: float) -> Sequence[FeederCommand]:
         """A worker wants batches, or has begun one, or done one, or failed on one."""
 
     def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> Sequence[FeederCommand]:

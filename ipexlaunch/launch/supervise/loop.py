@@ -22,14 +22,14 @@ from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.guardian import MARK, Guardian
-from ipexlaunch.launch.supervise.handle_messages import Announcements, TendedFeeder
-from ipexlaunch.launch.supervise.interfaces import Feeder, Means, Showing
+from ipexlaunch.launch.supervise.handle_messages import FeederDriver, MessageHandler
+from ipexlaunch.launch.supervise.interfaces import Feeder, OutputOptions, SupervisorCallbacks
 from ipexlaunch.launch.supervise.message_protocol import command_line
 from ipexlaunch.launch.supervise.output_streams import Log
-from ipexlaunch.launch.supervise.reap import Collector
-from ipexlaunch.launch.supervise.selector import ENDING, Listener, Wakeup
-from ipexlaunch.launch.supervise.uncounted import LOOK_S, DescendantWatch, doubt_counts
-from ipexlaunch.launch.supervise.worker_set import Crew
+from ipexlaunch.launch.supervise.reap import Reaper
+from ipexlaunch.launch.supervise.selector import ENDING, OutputReader, SignalWakeup
+from ipexlaunch.launch.supervise.uncounted import LOOK_S, DescendantWatch, check_counts
+from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.wording import counted
 
@@ -39,10 +39,10 @@ CLAIMS_INTERVAL_S = 5.0
 
 def supervise(
     launch: Launch,
-    means: Means,
+    means: SupervisorCallbacks,
     inherited: Mapping[str, str],
     limits: Limits,
-    showing: Showing | None = None,
+    showing: OutputOptions | None = None,
     observers: Sequence[Observer] = (),
     proof_interval_s: float | None = None,
     feeder: Feeder | None = None,
@@ -66,10 +66,10 @@ def supervise(
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
     """
-    showing = showing or Showing()
-    with Wakeup() as wakeup:
+    showing = showing or OutputOptions()
+    with SignalWakeup() as wakeup:
         try:
-            crew = Crew(launch, means, limits, inherited, observers, host_cpus, showing.logs)
+            crew = WorkerSet(launch, means, limits, inherited, observers, host_cpus, showing.logs)
             loop = _Loop(launch, crew, inherited, showing, observers, proof_interval_s, wakeup, feeder)
         except BaseException:  # the system refuses a thread, a pipe, the guardian: no worker was started
             for observer in observers:
@@ -84,12 +84,12 @@ class _Loop:
     def __init__(
         self,
         launch: Launch,
-        crew: Crew,
+        crew: WorkerSet,
         inherited: Mapping[str, str],
-        showing: Showing,
+        showing: OutputOptions,
         observers: Sequence[Observer],
         proof_interval_s: float | None,
-        wakeup: Wakeup,
+        wakeup: SignalWakeup,
         feeder: Feeder | None,
     ) -> None:
         # Every worker's channel gets this number, the lowest that was free: a POSIX shell can only redirect to the
@@ -108,7 +108,7 @@ class _Loop:
         self.log_thread.start()
         largest = showing.largest_log_bytes
         self.logs = {i: Log(path, crew.note, largest, self.log_thread) for i, path in showing.logs.items()}
-        self.listener = Listener(
+        self.listener = OutputReader(
             showing.outputs,
             lambda place, said, now: self.announcements.heard(place, said, now),
             self.clock,
@@ -131,9 +131,9 @@ class _Loop:
             self.every(CLAIMS_INTERVAL_S, crew.add_claims)
         self.run_id = os.urandom(8).hex()
         self.guardian = Guardian(self.run_id)
-        self.tended = None if feeder is None else TendedFeeder(feeder, crew, self.listener, self.feed)
-        self.announcements = Announcements(crew, self.listener, self.feed, self.tended, showing.long_phase_s)
-        self.collector = Collector(crew, self.listener, self.guardian, self.feed, self.tended)
+        self.tended = None if feeder is None else FeederDriver(feeder, crew, self.listener, self.feed)
+        self.announcements = MessageHandler(crew, self.listener, self.feed, self.tended, showing.long_phase_s)
+        self.collector = Reaper(crew, self.listener, self.guardian, self.feed, self.tended)
 
     def every(self, interval_s: float, act: Callable[[], None]) -> None:
         """Act at this interval, first after one; what was held up is not made up for."""
@@ -158,7 +158,7 @@ class _Loop:
             while not self.done:
                 self.wait_once()
             self.collector.end_leftovers()
-            doubt_counts(self.crew, self.asked_by)
+            check_counts(self.crew, self.asked_by)
             if self.tended is not None:
                 # Somebody may have asked for the end before every worker had ended, or since.
                 crew, tell = self.crew, self.means.tell

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from ipexlaunch.documents.read_text import read_message
 from ipexlaunch.documents.secret_values import mask_text, masked
-from ipexlaunch.launch.run_record import UNKNOWN, Samples, Told
+from ipexlaunch.launch.run_record import UNKNOWN, Announced, Samples
 from ipexlaunch.machine.wording import counted
 
 LONGEST_MESSAGE_BYTES = 4 << 20
@@ -21,7 +21,7 @@ LONGEST_MESSAGE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class WorkerMessage:
     """One message: what it announces, and what is wrong with it where it is none."""
 
     event: str
@@ -64,12 +64,12 @@ DEEPEST_FACT = 16
 def read_messages(
     buffer: bytearray,
     samples: Samples,
-    told: Told,
+    told: Announced,
     now: float,
     longest: int = LONGEST_MESSAGE_BYTES,
     *,
     fed: bool = False,
-) -> list[Said]:
+) -> list[WorkerMessage]:
     """Take the whole lines off a buffer; counts, durations and facts are kept, announcements are returned in order.
 
     Args:
@@ -80,7 +80,7 @@ def read_messages(
         longest: a line of more bytes is not a message.
         fed: the launcher gives the worker its items and counts them itself: of its own counts only tokens are taken.
     """
-    said: list[Said] = []
+    said: list[WorkerMessage] = []
     end = buffer.rfind(b"\n") + 1
     lines = bytes(buffer[:end]).splitlines()
     del buffer[:end]
@@ -94,37 +94,37 @@ def read_messages(
     return said
 
 
-def _understand(line: bytes, samples: Samples, told: Told, now: float, *, fed: bool) -> list[Said]:
+def _understand(line: bytes, samples: Samples, told: Announced, now: float, *, fed: bool) -> list[WorkerMessage]:
     try:
         message: Any = read_message(line)
     except ValueError as error:
         return [_unreadable(line, f"{_shortened(line)} is not JSON", str(error))]
     event = message.get("event") if isinstance(message, dict) else None
     if event == "finished":
-        return [*_doubts_of_total(message, told, line), Said(event)]
+        return [*_doubts_of_total(message, told, line), WorkerMessage(event)]
     return [_announced(message, event, line, samples, told, now, fed=fed)]
 
 
-def _doubts_of_total(message: dict[str, Any], told: Told, line: bytes) -> list[Said]:
+def _doubts_of_total(message: dict[str, Any], told: Announced, line: bytes) -> list[WorkerMessage]:
     """What is to be said where a worker has counted something else than has arrived of it."""
     if "items" not in message and "tokens" not in message:
         return []
     items, tokens = message.get("items", told.sent_items), message.get("tokens", told.sent_tokens)
     if not (_is_count(items) and _is_count(tokens)):
-        return [Said("", f"{_shortened(line)}: counts are whole numbers from 0")]
+        return [WorkerMessage("", f"{_shortened(line)}: counts are whole numbers from 0")]
     pairs = (("item", items, told.sent_items), ("token", tokens, told.sent_tokens))
     return [
-        Said("invalid", text=f"it counted {counted(its, what)} in all, and {ours} of them arrived here")
+        WorkerMessage("invalid", text=f"it counted {counted(its, what)} in all, and {ours} of them arrived here")
         for what, its, ours in pairs
         if its != ours
     ]
 
 
 def _announced(
-    message: dict[str, Any], event: object, line: bytes, samples: Samples, told: Told, now: float, *, fed: bool
-) -> Said:
+    message: dict[str, Any], event: object, line: bytes, samples: Samples, told: Announced, now: float, *, fed: bool
+) -> WorkerMessage:
     if event == "ready":
-        return Said("ready")
+        return WorkerMessage("ready")
     if event == "progress":
         problem = _count(message, samples, told, now, fed=fed)
         if not problem and fed and _counts_items(message):
@@ -136,36 +136,38 @@ def _announced(
     elif event == "phase":
         name, time = _name(message.get("name")), message.get("time", now)
         if name and _is_finite(time) and time <= now + FURTHEST_AHEAD_S:
-            return Said("phase", text=name, time=float(time))
+            return WorkerMessage("phase", text=name, time=float(time))
         problem = WHAT_A_TIME_IS if name else WHAT_A_NAME_IS
     elif event == "invalid":
         reason = message.get("reason")
         if isinstance(reason, str) and reason.strip():
-            return Said("invalid", text=_one_line(reason))
+            return WorkerMessage("invalid", text=_one_line(reason))
         problem = "the reason is a text"
     elif event in OF_BATCHES:
         return _of_batches(message, event, line)
     else:
-        return Said("", f"{_shortened(line)} has no event that is known ({', '.join(EVENTS)})")
-    return Said("", f"{_shortened(line)}: {problem}") if problem else Said(str(event))
+        return WorkerMessage("", f"{_shortened(line)} has no event that is known ({', '.join(EVENTS)})")
+    return WorkerMessage("", f"{_shortened(line)}: {problem}") if problem else WorkerMessage(str(event))
 
 
-def _of_batches(message: dict[str, Any], event: str, line: bytes) -> Said:
+def _of_batches(message: dict[str, Any], event: str, line: bytes) -> WorkerMessage:
     """What a worker says of its batches."""
     number = message.get("batches" if event == "want" else "batch")
     if not _is_count(number):
-        return Said("", f"{_shortened(line)}: batches are counted and numbered from 0")
+        return WorkerMessage("", f"{_shortened(line)}: batches are counted and numbered from 0")
     if event == "done":
         results = message.get("results")
         if not isinstance(results, list):
-            return Said("failed", number=number, text="gave no list of results")
+            return WorkerMessage("failed", number=number, text="gave no list of results")
         latency = message.get("latency_s")
         known = float(latency) if _is_finite(latency) and latency >= 0 else None
-        return Said("done", number=number, results=results, latency_s=known)
+        return WorkerMessage("done", number=number, results=results, latency_s=known)
     if event == "failed":
         reason = message.get("reason")
-        return Said("failed", number=number, text=_one_line(reason) if isinstance(reason, str) else "gave no reason")
-    return Said(event, number=number)
+        return WorkerMessage(
+            "failed", number=number, text=_one_line(reason) if isinstance(reason, str) else "gave no reason"
+        )
+    return WorkerMessage(event, number=number)
 
 
 _ANSWERS = re.compile(rb'"event"\s*:\s*"(?:done|failed)"')
@@ -175,15 +177,15 @@ HEAD_BYTES = 200
 """An answer's event and the number of its batch stand before its results; only so much of a broken one is searched."""
 
 
-def _unreadable(line: bytes, problem: str, reason: str) -> Said:
+def _unreadable(line: bytes, problem: str, reason: str) -> WorkerMessage:
     """What is no message; where it is the answer to a batch that batch has failed, or it would be waited for."""
     answers, batch = _ANSWERS.search(line, 0, HEAD_BYTES), _OF_BATCH.search(line, 0, HEAD_BYTES)
     if answers is None or batch is None:
-        return Said("", problem)
-    return Said("failed", number=int(batch[1]), text=_one_line(f"the results cannot be kept: {reason}"))
+        return WorkerMessage("", problem)
+    return WorkerMessage("failed", number=int(batch[1]), text=_one_line(f"the results cannot be kept: {reason}"))
 
 
-def _durations(message: dict[str, Any], told: Told) -> str:
+def _durations(message: dict[str, Any], told: Announced) -> str:
     """Keep the durations of a samples message; what is wrong with it, or ""."""
     name, values = _name(message.get("name")), message.get("values_s")
     if not name:
@@ -194,7 +196,7 @@ def _durations(message: dict[str, Any], told: Told) -> str:
     return ""
 
 
-def _facts(message: dict[str, Any], told: Told) -> str:
+def _facts(message: dict[str, Any], told: Announced) -> str:
     """Keep the facts of a facts message; what is wrong with it, or ""."""
     facts = message.get("facts")
     if not isinstance(facts, dict) or _is_deeper(facts, DEEPEST_FACT):
@@ -228,7 +230,7 @@ def _counts_items(message: dict[str, object]) -> bool:
     return any(items) if isinstance(items, list) else bool(items)
 
 
-def _count(message: dict[str, object], samples: Samples, told: Told, now: float, *, fed: bool) -> str:
+def _count(message: dict[str, object], samples: Samples, told: Announced, now: float, *, fed: bool) -> str:
     """Add the counts of a progress message; what is wrong with it, or ""."""
     items = message.get("items", 0)
     if not isinstance(items, list):

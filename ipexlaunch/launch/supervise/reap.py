@@ -11,15 +11,15 @@ import resource
 import signal
 from collections.abc import Callable, Collection
 
-from ipexlaunch.doctor.preloads import doubt_of_death
+from ipexlaunch.doctor.preloads import preload_crash_hint
 from ipexlaunch.documents.secret_values import mask_words
-from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_in_words
+from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_text
 from ipexlaunch.launch.programs import describe_exit
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.guardian import Guardian
-from ipexlaunch.launch.supervise.handle_messages import TendedFeeder
-from ipexlaunch.launch.supervise.selector import Listener
-from ipexlaunch.launch.supervise.worker_set import Crew
+from ipexlaunch.launch.supervise.handle_messages import FeederDriver
+from ipexlaunch.launch.supervise.selector import OutputReader
+from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.machine.proc_files import text_of
 
 AGAIN_S = 0.2
@@ -81,7 +81,7 @@ def signal_process(pid: int, number: signal.Signals) -> None:
         return
 
 
-def told_of(ended: Collection[str]) -> str:
+def orphans_text(ended: Collection[str]) -> str:
     """The line about processes that were ended: how many, and which.
 
     Args:
@@ -113,16 +113,16 @@ def _short(command: str) -> str:
     return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 3] + "..."
 
 
-class Collector:
+class Reaper:
     """The only one that waits for processes: workers, the guardian, and orphans that were adopted."""
 
     def __init__(
         self,
-        crew: Crew,
-        listener: Listener,
+        crew: WorkerSet,
+        listener: OutputReader,
         guardian: Guardian,
         feed: Callable[[Event], None],
-        feeder: TendedFeeder | None,
+        feeder: FeederDriver | None,
     ) -> None:
         """Begin with nothing collected; no worker is started yet.
 
@@ -172,7 +172,7 @@ class Collector:
         ours = {*crew.by_pid, self._guardian.pid}
         ended = end_leftovers(crew.means.descendants, ours, crew.limits.grace_s, wait, crew.clock)
         if ended:
-            crew.note(told_of(ended))
+            crew.note(orphans_text(ended))
         for place, child in enumerate(crew.children):
             self._listener.drain(place, child)
             self._listener.forget(child)
@@ -208,12 +208,12 @@ class Collector:
         elif code and not crew.state.stopping:
             number = -code if code < 0 else code - SIGNAL_BASE  # a shell tells its child's signal so
             lived_s = child.exited - child.started
-            doubt = doubt_of_death(number, lived_s, crew.preloads_of(place), crew.preloads_by_request)
+            doubt = preload_crash_hint(number, lived_s, crew.preloads_of(place), crew.preloads_by_request)
             if doubt:
                 crew.note_of(place, f"{describe_exit(code)}; {doubt}")
         now = crew.clock()
         if self._feeder is not None:
-            self._feeder.lost(place, end_in_words(crew.state.workers[place], code), now)
+            self._feeder.lost(place, end_text(crew.state.workers[place], code), now)
         self._feed(Event("exited", now, place, code))
 
     def _explain_kill(self, place: int) -> None:

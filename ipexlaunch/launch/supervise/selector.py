@@ -19,17 +19,17 @@ from ipexlaunch.launch.guard_streams import is_standard, outlets
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.message_protocol import (  # with json: not before the workers are started
     LONGEST_MESSAGE_BYTES,
-    Said,
+    WorkerMessage,
     read_messages,
 )
 from ipexlaunch.launch.supervise.output_streams import Log, Stream
-from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that ask the launcher to end."""
 
 
-class Wakeup:
+class SignalWakeup:
     """A socket that becomes readable when a signal arrives; handlers are in place within the context."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Wakeup:
         """The descriptor to wait for."""
         return self._reader.fileno()
 
-    def __enter__(self) -> Wakeup:
+    def __enter__(self) -> SignalWakeup:
         """Install the handlers."""
         self._before_descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in (*ENDING, signal.SIGCHLD):
@@ -92,7 +92,7 @@ def _noted(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def signals_put_off(tell: Callable[[str], None]) -> Iterator[list[int]]:
+def signals_deferred(tell: Callable[[str], None]) -> Iterator[list[int]]:
     """Within, a request to end that finds no run any more does not keep the report from being written; a second does.
 
     What it gives lists the signals that came: a disk that hangs is not waited for any longer then.
@@ -136,13 +136,13 @@ LONGEST_WAIT_S = 86400.0
 """Waking up once a day costs nothing; epoll_wait(2) takes no more than 2**31 milliseconds."""
 
 
-class Listener:
+class OutputReader:
     """Every descriptor of a run behind one selector; the data of a key is the function that deals with it."""
 
     def __init__(
         self,
         outputs: tuple[int, int],
-        heard: Callable[[int, Said, float], None],
+        heard: Callable[[int, WorkerMessage, float], None],
         clock: Callable[[], float],
         longest_message_bytes: int | None = None,
     ) -> None:
@@ -163,7 +163,7 @@ class Listener:
         self._clock = clock
 
     def listen(
-        self, index: int, child: Child, prefix: bytes, log: Log | None, stamp: Callable[[], bytes] | None = None
+        self, index: int, child: WorkerProcess, prefix: bytes, log: Log | None, stamp: Callable[[], bytes] | None = None
     ) -> None:
         """Listen to a worker that has been started.
 
@@ -183,7 +183,7 @@ class Listener:
                 self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
         self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))
 
-    def send(self, index: int, child: Child, line: bytes) -> None:
+    def send(self, index: int, child: WorkerProcess, line: bytes) -> None:
         """Send a command without waiting for the worker to take it."""
         children.send(child, line)
         self._select_channel(index, child)
@@ -193,7 +193,7 @@ class Listener:
         for key, _ in self.selector.select(None if timeout_s is None else min(timeout_s, LONGEST_WAIT_S)):
             key.data(key.fd)
 
-    def drain(self, index: int, child: Child) -> None:
+    def drain(self, index: int, child: WorkerProcess) -> None:
         """Take the last words of a worker that has exited, as far as they are there.
 
         A grandchild may still hold its pipes, so the end of the stream is not waited for.
@@ -205,14 +205,14 @@ class Listener:
                     break
         self.take_printed(child)
 
-    def take_printed(self, child: Child) -> None:
+    def take_printed(self, child: WorkerProcess) -> None:
         """Take what a worker has printed so far; who goes on printing all the time is not waited for."""
         for descriptor in list(child.streams):
             for _ in range(0, LARGEST_PIPE_BYTES, READ_BYTES):
                 if descriptor in child.streams and _readable(descriptor):
                     self._take_output(child, descriptor)
 
-    def forget(self, child: Child) -> None:
+    def forget(self, child: WorkerProcess) -> None:
         """Stop listening to a worker and show its last line; its descriptors may be closed now."""
         for descriptor in list(child.streams):
             child.streams.pop(descriptor).end()
@@ -227,7 +227,7 @@ class Listener:
             if not is_standard(outlet):
                 outlet.wait(LAST_WORDS_S)
 
-    def _take_output(self, child: Child, descriptor: int) -> None:
+    def _take_output(self, child: WorkerProcess, descriptor: int) -> None:
         if descriptor not in child.streams:
             return  # drained to its end earlier in the same round
         try:
@@ -240,20 +240,20 @@ class Listener:
             child.streams.pop(descriptor).end()
             self.selector.unregister(descriptor)
 
-    def _select_channel(self, index: int, child: Child) -> None:
+    def _select_channel(self, index: int, child: WorkerProcess) -> None:
         """Wait until a channel takes more only while there is something for it."""
         if child.channel is not None:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if child.unsent else 0)
             if self.selector.get_key(child.channel).events != events:
                 self.selector.modify(child.channel, events, lambda _: self._serve(index, child))
 
-    def _serve(self, index: int, child: Child) -> None:
+    def _serve(self, index: int, child: WorkerProcess) -> None:
         if child.unsent:
             children.send_more(child)
             self._select_channel(index, child)
         self._take_messages(index, child)
 
-    def _take_messages(self, index: int, child: Child) -> None:
+    def _take_messages(self, index: int, child: WorkerProcess) -> None:
         if child.channel is None:
             return
         try:

@@ -9,16 +9,16 @@ from dataclasses import replace
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch.lifecycle import Failure, State, WorkerState
 from ipexlaunch.launch.run_record import COUNTED_NOTHING, RATE_WINDOW_S, Snapshot, WorkerRecord, WorkerSnapshot
-from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 from ipexlaunch.machine.cpulist import format_list
 
 
-def of_instances(failures: Sequence[Failure], children: Sequence[Child]) -> tuple[Failure, ...]:
+def of_instances(failures: Sequence[Failure], children: Sequence[WorkerProcess]) -> tuple[Failure, ...]:
     """The failures with the indices of the instances in place of the workers' places in the run."""
     return tuple(replace(failure, index=children[failure.index].worker.instance.index) for failure in failures)
 
 
-def closing_notes(children: Sequence[Child], state: State, records: Mapping[int, WorkerRecord]) -> list[str]:
+def closing_notes(children: Sequence[WorkerProcess], state: State, records: Mapping[int, WorkerRecord]) -> list[str]:
     """What is to be said once a run is over.
 
     Args:
@@ -29,7 +29,7 @@ def closing_notes(children: Sequence[Child], state: State, records: Mapping[int,
     return [*_about_recovered(children, state), *_about_printed(children, records)]
 
 
-def _about_recovered(children: Sequence[Child], state: State) -> list[str]:
+def _about_recovered(children: Sequence[WorkerProcess], state: State) -> list[str]:
     """What befell each instance that a restart answered, in one line for each."""
     notes = []
     for child, worker in zip(children, state.workers, strict=True):
@@ -51,7 +51,7 @@ def _times(count: int) -> str:
     return " once" if count == 1 else f" {count} times"
 
 
-def _about_printed(children: Sequence[Child], records: Mapping[int, WorkerRecord]) -> list[str]:
+def _about_printed(children: Sequence[WorkerProcess], records: Mapping[int, WorkerRecord]) -> list[str]:
     """What the user should know of --throughput-regex: whom it did not find, and whom it was not needed for."""
     ruled = [child for child in children if child.printed is not None]
     told = {child.worker.instance.index: records[child.worker.instance.index].told for child in ruled}
@@ -71,7 +71,9 @@ def _instances(indices: Sequence[int]) -> str:
     return f"instance{'s' * (len(indices) > 1)} {format_list(frozenset(indices))}"
 
 
-def snapshot(children: Sequence[Child], state: State, records: Mapping[int, WorkerRecord], now: float) -> Snapshot:
+def snapshot(
+    children: Sequence[WorkerProcess], state: State, records: Mapping[int, WorkerRecord], now: float
+) -> Snapshot:
     """How the run stands.
 
     Args:
@@ -95,7 +97,7 @@ def snapshot(children: Sequence[Child], state: State, records: Mapping[int, Work
     )
 
 
-def _worker(child: Child, record: WorkerRecord, worker: WorkerState, now: float) -> WorkerSnapshot:
+def _worker(child: WorkerProcess, record: WorkerRecord, worker: WorkerState, now: float) -> WorkerSnapshot:
     instance, last = record.instance, record.placements[-1] if record.placements else None
     child.tally.update(record.samples)
     return WorkerSnapshot(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.launch.run_record import COUNTED_NOTHING
-from ipexlaunch.launch.supervise.counts_in_output import of_printed
-from ipexlaunch.launch.supervise.worker_process import Child
-from ipexlaunch.launch.supervise.worker_set import Crew
+from ipexlaunch.launch.supervise.counts_in_output import uncountable_text
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
+from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.machine.proc_files import text_of
 
 LOOK_S = 1.0
@@ -26,7 +26,7 @@ UNWATCHED = ", which it does not watch"
 class DescendantWatch:
     """Remembers what runs below each worker that has counted nothing so far."""
 
-    def __init__(self, crew: Crew, proc: str = "/proc") -> None:
+    def __init__(self, crew: WorkerSet, proc: str = "/proc") -> None:
         """Begin with nothing seen.
 
         Args:
@@ -53,14 +53,14 @@ class DescendantWatch:
         self._due = ended + max(0.0, ended - now) / SHARE
 
 
-def what_ran_below(child: Child) -> str:
+def descendants_text(child: WorkerProcess) -> str:
     """The processes that were seen below a worker, as the end of a sentence; "" for none."""
     names = list(dict.fromkeys(child.below.values()))
     more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
     return f"; below it ran {', '.join(names[:NAMES_TOLD])}{more}" if names else ""
 
 
-def doubt_counts(crew: Crew, asked_by: str) -> None:
+def check_counts(crew: WorkerSet, asked_by: str) -> None:
     """Have the results doubted of workers that were asked for a rate, ended well, and counted nothing, or printed what
     cannot be counted.
 
@@ -73,14 +73,14 @@ def doubt_counts(crew: Crew, asked_by: str) -> None:
         if asked_by and worker.exit_code == 0:
             _doubt_uncounted(crew, place, asked_by)
         if child.printed is not None and child.printed.doubt and not child.counts_itself:
-            crew.doubt(place, of_printed(child.printed.doubt))
+            crew.doubt(place, uncountable_text(child.printed.doubt))
 
 
-def _doubt_uncounted(crew: Crew, place: int, option: str) -> None:
+def _doubt_uncounted(crew: WorkerSet, place: int, option: str) -> None:
     child, record = crew.children[place], crew.record(place)
     if record.samples.times or record.claimed_rate is not None:
         return
-    below = what_ran_below(child)
+    below = descendants_text(child)
     if record.told is not None and any(COUNTED_NOTHING in reason for reason in record.told.invalid):
         return
     if child.printed is None:

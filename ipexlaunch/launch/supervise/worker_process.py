@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from ipexlaunch.launch.job import Worker
 from ipexlaunch.launch.placement.placement import Binding
-from ipexlaunch.launch.run_record import Samples, Tally, Told
+from ipexlaunch.launch.run_record import Announced, Samples, Tally
 from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
 from ipexlaunch.launch.supervise.output_streams import Stream
 
@@ -23,7 +23,7 @@ NOT_EXECUTABLE = 126
 
 
 @dataclass(slots=True, kw_only=True)
-class Child:
+class WorkerProcess:
     """What the supervisor holds of one worker while it runs."""
 
     worker: Worker
@@ -39,7 +39,7 @@ class Child:
     """What its channel has not taken yet."""
     arrived: Samples = field(default_factory=Samples)
     """Counts that were read and are not among the run's events yet."""
-    told: Told = field(default_factory=Told)
+    told: Announced = field(default_factory=Announced)
     """Durations and facts likewise, and how much it has sent."""
     counts_itself: bool = False
     """Whether it has sent counts of its own: what its output says does not hold then."""
@@ -61,7 +61,11 @@ class Child:
 
 
 def start(
-    child: Child, inherited: Mapping[str, str], marks: Mapping[str, str], slot: int, limit: FileLimit | None = None
+    child: WorkerProcess,
+    inherited: Mapping[str, str],
+    marks: Mapping[str, str],
+    slot: int,
+    limit: FileLimit | None = None,
 ) -> None:
     """Start the worker's process in a session of its own; what the calling thread is held to is inherited.
 
@@ -132,7 +136,7 @@ def make_room_for(workers: int) -> FileLimit | None:
     return soft, hard
 
 
-def begin_attempt(child: Child) -> None:
+def begin_attempt(child: WorkerProcess) -> None:
     """The worker is started again: forget what belongs to the former attempt alone."""
     child.buffer.clear()
     child.unsent.clear()
@@ -147,13 +151,13 @@ def start_failure(error: OSError) -> int:
     return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
 
-def send(child: Child, line: bytes) -> None:
+def send(child: WorkerProcess, line: bytes) -> None:
     """Send a command as far as its channel takes it now; the rest is kept for `send_more`."""
     child.unsent += line
     send_more(child)
 
 
-def send_more(child: Child) -> None:
+def send_more(child: WorkerProcess) -> None:
     """Send what is kept as far as its channel takes it; a worker that is gone is told by its exit, not here."""
     if child.channel is None:
         child.unsent.clear()
@@ -169,14 +173,14 @@ def send_more(child: Child) -> None:
         child.unsent.clear()
 
 
-def signal_group(child: Child, number: signal.Signals) -> None:
+def signal_group(child: WorkerProcess, number: signal.Signals) -> None:
     """Signal the worker and every process that stayed in its group."""
     if child.process is not None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.process.pid, number)
 
 
-def group_is_gone(child: Child) -> bool:
+def group_is_gone(child: WorkerProcess) -> bool:
     """Whether no process of the worker's group is left."""
     if child.process is None:
         return True
@@ -187,7 +191,7 @@ def group_is_gone(child: Child) -> bool:
     return False
 
 
-def close(child: Child) -> None:
+def close(child: WorkerProcess) -> None:
     """Close what is still open of its descriptors."""
     if child.channel is not None:
         child.channel.close()

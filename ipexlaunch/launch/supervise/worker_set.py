@@ -13,39 +13,39 @@ from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Failure, Limits, State
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.run_events import (
-    DoubtTold,
-    DurationsTold,
-    FactTold,
-    FailureRecovered,
+    DurationsReported,
+    FactReported,
     FailureSeen,
+    InvalidReported,
     ItemsCounted,
     NoteAdded,
+    RecoveredFailureSeen,
     RunBegan,
     RunEnded,
     RunEvent,
     RunSignalled,
     StartGiven,
-    ToldAnew,
     WorkerExited,
     WorkerInspected,
     WorkerReady,
+    WorkerRestated,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Run, Samples, Snapshot, Tally, Told, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, Tally, WorkerRecord
 from ipexlaunch.launch.run_so_far import Observer, RunSoFar
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.interfaces import Means
+from ipexlaunch.launch.supervise.interfaces import SupervisorCallbacks
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances, snapshot
-from ipexlaunch.launch.supervise.worker_process import Child
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 
 
-class Crew:
+class WorkerSet:
     """The workers of one run; a worker's place is its number among them, which need not be its instance's index."""
 
     def __init__(
         self,
         launch: Launch,
-        means: Means,
+        means: SupervisorCallbacks,
         limits: Limits,
         inherited: Mapping[str, str],
         observers: Sequence[Observer],
@@ -66,7 +66,7 @@ class Crew:
         self.means = means
         self.clock = means.clock
         self.limits = limits
-        self.children = [Child(worker=worker) for worker in launch.workers]
+        self.children = [WorkerProcess(worker=worker) for worker in launch.workers]
         self.preloads_by_request = tuple(launch.job.libraries.values())
         self.so_far = RunSoFar()
         """The run, as its events make it."""
@@ -117,7 +117,7 @@ class Crew:
                 self.add_exit(new.index)
 
     def _add_failures(self, failures: Sequence[Failure], *, recovered: bool) -> None:
-        kind = FailureRecovered if recovered else FailureSeen
+        kind = RecoveredFailureSeen if recovered else FailureSeen
         for failure in of_instances(failures, self.children):
             self.add(kind(**asdict(failure)))
 
@@ -152,16 +152,16 @@ class Crew:
     def begin_attempt(self, place: int) -> None:
         """A worker is started again: of the former attempt its counts and its doubts stay."""
         children.begin_attempt(self.children[place])
-        doubts = list((self.record(place).told or Told()).invalid)
-        self.add(ToldAnew(self.index(place), "worker"))
+        doubts = list((self.record(place).told or Announced()).invalid)
+        self.add(WorkerRestated(self.index(place), "worker"))
         for doubt in doubts:
-            self.add(DoubtTold(self.index(place), doubt))
+            self.add(InvalidReported(self.index(place), doubt))
 
     def doubt(self, place: int, reason: str) -> str:
         """Have a worker's results doubted; how the reason is kept, "" where it is not new, or there are enough."""
-        kept = (self.record(place).told or Told()).kept_reason(reason)
+        kept = (self.record(place).told or Announced()).kept_reason(reason)
         if kept:
-            self.add(DoubtTold(self.index(place), kept))
+            self.add(InvalidReported(self.index(place), kept))
         return kept
 
     def take_arrived(self, place: int) -> None:
@@ -172,12 +172,12 @@ class Crew:
             child.arrived = Samples()
         told = child.told
         for name, values_s in told.durations_s.items():
-            self.add(DurationsTold(index, name, list(values_s)))
+            self.add(DurationsReported(index, name, list(values_s)))
         if told.facts:
-            known = (self.record(place).told or Told()).facts
+            known = (self.record(place).told or Announced()).facts
             for name, value in told.facts.items():
                 if name not in known or known[name] != value:
-                    self.add(FactTold(index, name, value))
+                    self.add(FactReported(index, name, value))
         told.durations_s, told.facts = {}, {}
 
     def count(self, place: int, samples: Samples) -> None:
@@ -204,7 +204,7 @@ class Crew:
     def _forget_counts(self, place: int) -> None:
         if self.record(place).samples.times:
             self.children[place].tally = Tally()
-            self.add(ToldAnew(self.index(place), "counts"))
+            self.add(WorkerRestated(self.index(place), "counts"))
 
     def preloads_of(self, place: int) -> list[str]:
         """The libraries that were preloaded into a worker, by us or by the user."""

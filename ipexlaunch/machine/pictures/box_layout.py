@@ -78,7 +78,7 @@ class _Size:
 
 
 @dataclass
-class Arranger:
+class BoxLayout:
     """Arranges parts at given widths; it remembers the sizes of parts of the same shape."""
 
     metrics: Metrics

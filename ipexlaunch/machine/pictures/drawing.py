@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ipexlaunch.machine.pictures.box_layout import FRAMED, Arranger, Box, Metrics, row_notes
+from ipexlaunch.machine.pictures.box_layout import FRAMED, Box, BoxLayout, Metrics, row_notes
 from ipexlaunch.machine.pictures.parts import Part, State, machine_parts
 from ipexlaunch.machine.pictures.table import distance_lines
 from ipexlaunch.machine.topology import Topology
@@ -87,7 +87,7 @@ def machine_drawing(
         cell_width=cell, cell_height=1, cells_side=1, band_gap=1, frame_side=2, frame_top=1, frame_bottom=1,
         header_height=1, line_height=1, gap_x=2, gap_y=0, text_width=len,
     )  # fmt: skip
-    boxes, taken, height = Arranger(metrics).arrange(machine_parts(topology, assignment), width)
+    boxes, taken, height = BoxLayout(metrics).arrange(machine_parts(topology, assignment), width)
     canvas = _Canvas(taken, height)
     for box in boxes:
         _draw(canvas, box, cell)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Node, Topology, group_by
-from ipexlaunch.machine.wording import device_words, grouped, memory_is_known, memory_words
+from ipexlaunch.machine.wording import accelerators_text, grouped, memory_is_known, memory_words
 
 Outer = Literal["socket", "node"]
 What = Literal["socket", "node", "memory", "l3", "group", "row"]
@@ -135,7 +135,7 @@ def _memory_facts(view: _View, node_id: int | None) -> tuple[str, ...]:
         facts.append(f"{node.read_bandwidth_mb_s / 1000:.0f} GB/s")
     if node.memory_bytes and node.id not in view.topology.allowed_nodes:
         facts.append("memory not allowed")
-    return (*facts, *device_words(view.topology, node.id))
+    return (*facts, *accelerators_text(view.topology, node.id))
 
 
 def _memory_part(view: _View, node: Node, several: bool) -> Part:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 
-from ipexlaunch.machine.pictures.box_layout import FRAMED, Arranger, Box, Metrics, row_notes
+from ipexlaunch.machine.pictures.box_layout import FRAMED, Box, BoxLayout, Metrics, row_notes
 from ipexlaunch.machine.pictures.drawing import instance_color
 from ipexlaunch.machine.pictures.parts import State, machine_parts
 from ipexlaunch.machine.pictures.table import distance_rule
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import grouped, machine_words, wrapped
+from ipexlaunch.machine.wording import grouped, machine_facts, wrapped
 
 PAGE = 1160
 """Pixels between the margins; a page of a wiki shows it without scrolling sideways."""
@@ -67,8 +67,8 @@ def machine_svg(
         cell_width=cell, cell_height=CELL_HEIGHT + GAP, cells_side=GAP, band_gap=8, frame_side=10, frame_top=26,
         frame_bottom=10, header_height=22, line_height=17, gap_x=10, gap_y=10, text_width=_text_width,
     )  # fmt: skip
-    boxes, taken, height = Arranger(metrics).arrange(machine_parts(topology, assignment), PAGE)
-    words = list(machine_words(topology))
+    boxes, taken, height = BoxLayout(metrics).arrange(machine_parts(topology, assignment), PAGE)
+    words = list(machine_facts(topology))
     if any(len(cpus) > 1 for cpus in topology.cores.values()):
         words.append("a core's cpus stand below each other")
     head, top = _heading(title, words)

@@ -13,15 +13,15 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.parts import Part, l3_sharers, machine_parts
 from ipexlaunch.machine.topology import Cpu, Topology, group_by
 from ipexlaunch.machine.wording import (
-    device_words,
+    accelerators_text,
+    core_kinds_text,
     grouped,
     heading_lines,
-    kind_words,
     memory_is_known,
     memory_words,
     rendered,
     table_text,
-    thread_words,
+    threads_text,
     wrapped,
 )
 
@@ -110,13 +110,13 @@ def machine_table(topology: Topology, *, width: int = 100, color: bool = False) 
         allowed = [topology.allowed_cpus & {cpu.id for cpu in cpus} for cpus in places.values()]
         columns["allowed cpus"] = [format_list(some) or "none" for some in allowed]
     if any(cpu.kind for cpu in topology.cpus):
-        columns["kinds"] = [kind_words(cpus) for cpus in places.values()]
+        columns["kinds"] = [core_kinds_text(cpus) for cpus in places.values()]
     if any(cpu.l3 is not None for cpu in topology.cpus):
         columns["L3 caches"] = [_l3_words(topology, cpus) for cpus in places.values()]
     if topology.nodes:
         columns["memory"] = [_memory(topology, node) for node in places]
         if topology.accelerators:
-            columns["accelerators"] = [", ".join(device_words(topology, node)) or "-" for node in places]
+            columns["accelerators"] = [", ".join(accelerators_text(topology, node)) or "-" for node in places]
     else:
         del columns["node"]
     rows = [[column[row] for column in columns.values()] for row in range(len(places))]
@@ -191,7 +191,7 @@ def _grow(tree: Tree, part: Part) -> None:
 def _core_words(part: Part) -> str:
     """ "8 cores of 2 threads, cpus 0-7,128-135"."""
     count = grouped(len(part.cores), "core")
-    return f"{count} of {thread_words(map(len, part.cores))}, {_cpu_words(part)}"
+    return f"{count} of {threads_text(map(len, part.cores))}, {_cpu_words(part)}"
 
 
 def _cpu_words(part: Part) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 
 from ipexlaunch.errors import TopologyError
 from ipexlaunch.machine.cpulist import CPU, format_list, parse_ids, printable, shortened
-from ipexlaunch.machine.probe.cgroups import Cgroup, own_groups
+from ipexlaunch.machine.probe.cgroups import Cgroup, own_cgroups
 from ipexlaunch.machine.probe.tree import Tree
 from ipexlaunch.machine.topology import Limit
 
@@ -45,7 +45,7 @@ LEGACY_CPUSET_V2_MODE = (
 def read_limits(tree: Tree) -> tuple[Limit, ...]:
     """Everything that narrows what this process may use, as the files say it: affinity, then cpusets, then quotas."""
     affinity = _affinity(tree)
-    groups = own_groups(tree)
+    groups = own_cgroups(tree)
     cpusets = [limit for group in groups if (limit := _cpuset(tree, group)) is not None]
     quotas = [limit for group in groups for limit in _quotas(tree, group)]
     return (*affinity, *cpusets, *quotas)
@@ -58,7 +58,7 @@ def memory_limits(tree: Tree, page_sizes: Collection[int]) -> tuple[Limit, ...]:
         tree: where to read.
         page_sizes: bytes of the kinds of huge pages that the machine has.
     """
-    groups = own_groups(tree)
+    groups = own_cgroups(tree)
     plain = [limit for group in groups for limit in _memory(tree, group)]
     return (*plain, *(limit for group in groups for limit in _huge_pages(tree, group, page_sizes)))
 

@@ -77,7 +77,7 @@ USUAL_MOUNTS = {
 """A file to the mount that it gives away, for saved trees without a mount table."""
 
 
-def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Cgroup, ...]:
+def own_cgroups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Cgroup, ...]:
     """Our place in every hierarchy that has one of the wanted controllers.
 
     A hierarchy may be mounted several times (containers inside containers, saved trees that hold one of the places):
@@ -112,12 +112,12 @@ def own_groups(tree: Tree, wanted: frozenset[str] = CONTROLLERS) -> tuple[Cgroup
     return tuple(_shown(tree, groups) for groups in found.values())
 
 
-def assumed_groups(tree: Tree) -> bool:
+def own_cgroup_unknown(tree: Tree) -> bool:
     """Whether a saved tree has cgroups with files and does not tell which of them is ours."""
     if tree.live:
         return False
     has_files = _has_files(tree)
-    return any(group.assumed and any(map(has_files, group.levels)) for group in own_groups(tree))
+    return any(group.assumed and any(map(has_files, group.levels)) for group in own_cgroups(tree))
 
 
 def _shown(tree: Tree, groups: list[Cgroup]) -> Cgroup:

@@ -162,7 +162,7 @@ def read_kinds(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict
     return {cpu: "efficiency" if bar > value * larger else "performance" for cpu, value in capacity.items()}
 
 
-def unlike_cores(tree: Tree, cpus: Sequence[Cpu], hidden: bool) -> str:
+def hybrid_signs(tree: Tree, cpus: Sequence[Cpu], hidden: bool) -> str:
     """What shows that cores differ where the kernel tells no kinds; empty where nothing does.
 
     Args:

@@ -23,12 +23,12 @@ from ipexlaunch.machine.probe.allowed import (
     tightest_quota,
 )
 from ipexlaunch.machine.probe.archive import is_archive, open_archive
-from ipexlaunch.machine.probe.cgroups import assumed_groups
-from ipexlaunch.machine.probe.cpu_model import read_cpu_model, unlike_cores
+from ipexlaunch.machine.probe.cgroups import own_cgroup_unknown
+from ipexlaunch.machine.probe.cpu_model import hybrid_signs, read_cpu_model
 from ipexlaunch.machine.probe.cpus import cpu_directories, read_cpus, smt_control, unknown_topology
 from ipexlaunch.machine.probe.nodes import nodes_with_memory, read_accelerators, read_nodes
 from ipexlaunch.machine.probe.tree import DirectoryFiles, Files, Tree, own_affinity
-from ipexlaunch.machine.synthetic import is_sentence, machine_from_sentence
+from ipexlaunch.machine.synthetic import is_synthetic, synthetic_machine
 from ipexlaunch.machine.topology import Cpu, Limit, Topology
 from ipexlaunch.machine.topology_file import parse_topology
 
@@ -111,14 +111,14 @@ def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits
         )
     elif tree.has(STATUS) and not any(limit.kind == "affinity" and limit.cpus for limit in limits):
         yield f"{STATUS} has no Cpus_allowed_list: every cpu is taken for allowed"
-    if assumed_groups(tree):
+    if own_cgroup_unknown(tree):
         yield (
             "proc/self/cgroup is missing: limits are those of the groups at the mount points, and a group below may "
             "have tighter ones"
         )
     if sockets_and_cores:
         yield sockets_and_cores
-    if sign := unlike_cores(tree, cpus, len(cpus) < len(directories)):
+    if sign := hybrid_signs(tree, cpus, len(cpus) < len(directories)):
         yield (
             f"cores differ ({sign}), and no file says which are the fast ones: all are planned alike; name those to "
             "use with --cores-list, or write 'ipexlaunch topology --format yaml' to a file, add 'kind: efficiency' to "
@@ -164,8 +164,8 @@ def open_topology(source: str) -> Topology:
         return _parse(found, source)
     if found is not None:
         return probe(found, f"sysfs:{source}")
-    if is_sentence(source):
-        return machine_from_sentence(source)
+    if is_synthetic(source):
+        return synthetic_machine(source)
     shipped = shipped_machines()
     if source in shipped:
         return _parse(_read(shipped[source]), shipped[source])

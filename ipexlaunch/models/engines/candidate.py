@@ -152,5 +152,5 @@ class QuantizedForm:
         )
 
 
-AS_IT_COMES = QuantizedForm()
+DEFAULT_FORM = QuantizedForm()
 """Nothing asked: every candidate as it is."""

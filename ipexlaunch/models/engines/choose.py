@@ -8,15 +8,15 @@ from statistics import median
 from typing import Literal
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import AS_IT_COMES, ENGINES, Candidate, Engine, QuantizedForm, candidates_of
+from ipexlaunch.models.engines.candidate import DEFAULT_FORM, ENGINES, Candidate, Engine, QuantizedForm, candidates_of
 from ipexlaunch.models.engines.expectations import Expectation, Software, expect
 from ipexlaunch.models.engines.instruction_sets import Dispatch
 from ipexlaunch.models.engines.measurement import Measurement
 
-EngineWord = Literal["auto", "ipex", "torch", "eager"]
-DtypeWord = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]
+EngineChoice = Literal["auto", "ipex", "torch", "eager"]
+DtypeChoice = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]
 
-ENGINE_WORDS: tuple[EngineWord, ...] = ("auto", *ENGINES)
+ENGINE_CHOICES: tuple[EngineChoice, ...] = ("auto", *ENGINES)
 
 NOISE = 0.97
 """A rate of at least this share of another is not called slower: two measurements of one thing differ by as much."""
@@ -31,7 +31,7 @@ MOST_FINALISTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weighed:
+class CandidateResult:
     """A candidate with what is expected and, where it was tried, what was measured."""
 
     candidate: Candidate
@@ -73,8 +73,8 @@ class Choice:
 
 
 def expected(
-    dispatch: Dispatch, software: Software, engine: EngineWord = "auto", form: QuantizedForm = AS_IT_COMES
-) -> tuple[Weighed, ...]:
+    dispatch: Dispatch, software: Software, engine: EngineChoice = "auto", form: QuantizedForm = DEFAULT_FORM
+) -> tuple[CandidateResult, ...]:
     """Every candidate of the asked engines with what is known of it, eager fp32 first.
 
     Args:
@@ -88,13 +88,13 @@ def expected(
     """
     engines: tuple[Engine, ...] = ("eager", "ipex", "torch") if engine == "auto" else (engine,)
     return tuple(
-        Weighed(candidate=candidate, expectation=expect(candidate, dispatch, software))
+        CandidateResult(candidate=candidate, expectation=expect(candidate, dispatch, software))
         for each in engines
         for candidate in form.of(candidates_of(each, dispatch))
     )
 
 
-def worth_measuring(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[Candidate, ...]:
+def worth_measuring(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[Candidate, ...]:
     """What must be measured before a dtype can be chosen: for auto what is not expected to be slow, else it and fp32.
 
     Args:
@@ -109,7 +109,7 @@ def worth_measuring(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[Candida
     )
 
 
-def left_out(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[str, ...]:
+def left_out(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[str, ...]:
     """Why the others do not run: each that could not be tried or gave wrong answers, by its reason, and who is slower.
 
     What was not tried because fp32 is known to be faster is not among them: it could have been.
@@ -134,7 +134,9 @@ def left_out(known: Sequence[Weighed], dtype: DtypeWord) -> tuple[str, ...]:
     return tuple(told)
 
 
-def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, force: bool = False) -> Choice:
+def choose(
+    known: Sequence[CandidateResult], engine: EngineChoice, dtype: DtypeChoice, *, force: bool = False
+) -> Choice:
     """The candidate that runs.
 
     Args:
@@ -163,7 +165,7 @@ def choose(known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord, *, fo
     return Choice(candidate=best.candidate, why=f"{why}, {times}", left_out=left_out(known, dtype))
 
 
-def verdict(each: Weighed, known: Sequence[Weighed]) -> str:
+def verdict(each: CandidateResult, known: Sequence[CandidateResult]) -> str:
     """In a few words what becomes of a candidate: fastest, ok, slower than fp32, or why it cannot be chosen.
 
     Args:
@@ -186,7 +188,7 @@ def verdict(each: Weighed, known: Sequence[Weighed]) -> str:
     return "ok"
 
 
-def finalists(known: Sequence[Weighed]) -> tuple[Candidate, ...]:
+def finalists(known: Sequence[CandidateResult]) -> tuple[Candidate, ...]:
     """Who should be timed again before one is called the fastest, the fastest first; none where it is clear.
 
     Args:
@@ -200,13 +202,13 @@ def finalists(known: Sequence[Weighed]) -> tuple[Candidate, ...]:
     return tuple(each.candidate for each in near) if len(near) > 1 else ()
 
 
-def _spread(each: Weighed) -> float:
+def _spread(each: CandidateResult) -> float:
     """How far its figure may be off; it is what a busy host does to short timings."""
     known = each.measurement.spread if each.measurement is not None else None
     return min(known or 0.0, MOST_SPREAD)
 
 
-def _fastest(candidates: Sequence[Weighed]) -> Weighed:
+def _fastest(candidates: Sequence[CandidateResult]) -> CandidateResult:
     """Among those that are near the largest figure, of a run-off where there was one: its figures are the better."""
     largest = max(each.rate for each in candidates)
     near = [each for each in candidates if each.rate >= NEAR * largest]
@@ -214,11 +216,11 @@ def _fastest(candidates: Sequence[Weighed]) -> Weighed:
     return min(ran_off or near, key=_slowness)
 
 
-def _slowness(each: Weighed) -> float:
+def _slowness(each: CandidateResult) -> float:
     return -each.rate
 
 
-def call_ms(each: Weighed, known: Sequence[Weighed]) -> float | None:
+def call_ms(each: CandidateResult, known: Sequence[CandidateResult]) -> float | None:
     """Milliseconds of a call as if all had been measured at one moment: drift between sessions is taken out.
 
     Args:
@@ -232,16 +234,16 @@ def call_ms(each: Weighed, known: Sequence[Weighed]) -> float | None:
     return 1e3 * median(bases) / each.speed if each.speed else None
 
 
-def _call(each: Weighed, known: Sequence[Weighed]) -> str:
+def _call(each: CandidateResult, known: Sequence[CandidateResult]) -> str:
     return f"{call_ms(each, known) or 0:.3g}"
 
 
-def _named(engine: EngineWord, dtype: DtypeWord) -> str:
+def _named(engine: EngineChoice, dtype: DtypeChoice) -> str:
     what = "any dtype" if dtype == "auto" else dtype
     return f"run {what} on {'any engine' if engine == 'auto' else engine}"
 
 
-def _nothing_runs(asked: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord) -> RequestError:
+def _nothing_runs(asked: Sequence[CandidateResult], engine: EngineChoice, dtype: DtypeChoice) -> RequestError:
     named: dict[str, list[str]] = {}
     for each in asked:
         named.setdefault(each.trouble, []).append(each.candidate.name)
@@ -254,7 +256,11 @@ def _nothing_runs(asked: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord
 
 
 def _slower(
-    best: Weighed, plain: Weighed, known: Sequence[Weighed], engine: EngineWord, dtype: DtypeWord
+    best: CandidateResult,
+    plain: CandidateResult,
+    known: Sequence[CandidateResult],
+    engine: EngineChoice,
+    dtype: DtypeChoice,
 ) -> RequestError:
     ratio = plain.rate / (best.speed or 1)
     on = best.candidate.engine if engine == "auto" else engine
@@ -265,7 +271,7 @@ def _slower(
     return RequestError(f"run {dtype} on {on}", found, _advice(known, dtype))
 
 
-def _advice(known: Sequence[Weighed], dtype: DtypeWord) -> str:
+def _advice(known: Sequence[CandidateResult], dtype: DtypeChoice) -> str:
     """The fastest right candidate of another dtype, with its figure."""
     others = [each for each in known if each.right and each.candidate.dtype != dtype]
     force = "" if dtype == "auto" else "--force-dtype"

@@ -89,7 +89,7 @@ FEW_LAYERS = 2
 _ORDER = ("eager", "torch", "ipex")
 
 
-def in_order(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+def measuring_order(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """The candidates as they should be measured: IPEX changes torch when it is imported, so its own come last."""
     return tuple(sorted(candidates, key=lambda each: _ORDER.index(each.engine)))
 
@@ -101,7 +101,7 @@ class MeasuringJob:
     job: ModelJob
     """The model, the task and its sizes; its own candidate and its seconds are not used."""
     candidates: tuple[Candidate, ...]
-    """In the order in which they are measured (`in_order`)."""
+    """In the order in which they are measured (`measuring_order`)."""
     seconds: float = SECONDS
     layers: int | None = None
     """Measure so many of the first layers; None for all, or FEW_LAYERS of a large model."""
@@ -124,7 +124,7 @@ class MeasuringJob:
         return cls(**{**fields, "job": ModelJob.from_fields(fields["job"]), "candidates": candidates})
 
 
-def natural_task(architecture: str) -> Task:
+def default_task(architecture: str) -> Task:
     """generate for models with a language head, classify for classifiers, embed for the rest.
 
     Args:

@@ -74,7 +74,7 @@ def _draw(scores: torch.Tensor, row: Sampling, generator: torch.Generator) -> in
     return int(torch.multinomial(shares, 1, generator=generator))
 
 
-class AllDone:
+class StopWhenDone:
     """A stopping criterion that ends a batch once every row has all that it asked for."""
 
     def __init__(self, done: Callable[[int, list[int]], bool], rows: int, prompt: int) -> None:
@@ -144,7 +144,7 @@ class Answering:
         self, batch: Batch, rows: int, done: Callable[[int, list[int]], bool], **more: object
     ) -> torch.Tensor:
         length = batch["input_ids"].shape[1]
-        ended = AllDone(done, rows, length)
+        ended = StopWhenDone(done, rows, length)
         most = self._job.new_tokens  # always the same: engine torch compiles for it
         return greedy(self._prepared, batch, most, min_new_tokens=0, stopping_criteria=[ended], **more)[:, length:]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.model_job import BatchShapes, ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest
-from ipexlaunch.models.run.load_model import Loaded
+from ipexlaunch.models.run.load_model import LoadedModel
 from ipexlaunch.models.run.prepare import Batch
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Inputs:
     """For the report: which text this is."""
 
 
-def make_inputs(job: ModelJob, loaded: Loaded, *, batches: int = DISTINCT_BATCHES) -> Inputs:
+def make_inputs(job: ModelJob, loaded: LoadedModel, *, batches: int = DISTINCT_BATCHES) -> Inputs:
     """Make different batches of exactly `input_tokens` tokens for each input, the same in every worker.
 
     Args:
@@ -85,7 +85,7 @@ def _generated(job: ModelJob, config: Any, batches: int) -> tuple[Batch, ...]:
     return tuple({"input_ids": ids.contiguous(), "attention_mask": torch.ones_like(ids)} for ids in tokens)
 
 
-def _tokenised(job: ModelJob, loaded: Loaded, batches: int) -> tuple[Batch, ...]:
+def _tokenised(job: ModelJob, loaded: LoadedModel, batches: int) -> tuple[Batch, ...]:
     """The file's lines from its beginning, and again from there where it is short; cut or padded to one length."""
     if loaded.tokenizer is None:
         raise RequestError(
@@ -122,7 +122,7 @@ def _lines(path: str) -> list[str]:
 class TextBatches:
     """Turns texts into batches of one model, and its answers into what JSON can hold."""
 
-    def __init__(self, job: ModelJob, loaded: Loaded, shapes: BatchShapes) -> None:
+    def __init__(self, job: ModelJob, loaded: LoadedModel, shapes: BatchShapes) -> None:
         """Look whether the model has what the task needs.
 
         Args:

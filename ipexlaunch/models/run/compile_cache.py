@@ -21,7 +21,7 @@ from pathlib import Path
 from time import monotonic, time
 from typing import IO, Any, Literal
 
-from ipexlaunch.models.user_directory import digest, distrust, make_private
+from ipexlaunch.models.user_directory import digest, make_private, why_untrusted
 
 PROGRAM = "program.pt2"
 _COMPLETE = "complete.json"
@@ -117,7 +117,7 @@ class CompileCache:
         """Where the program of this name lies or will lie: a program is code, so nobody else may have put it there."""
         for place in (self.directory / name, self.directory / f"{name}-{os.geteuid()}"):
             parts = (self.directory, place, place / PROGRAM, place / _COMPLETE)
-            problem = next(filter(None, (distrust(str(part), code=True) for part in parts)), "")
+            problem = next(filter(None, (why_untrusted(str(part), code=True) for part in parts)), "")
             if not problem:
                 return place
             if problem not in self._told:

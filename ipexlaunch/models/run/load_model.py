@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.model_job import ModelJob, Task, is_random, natural_task, shape_of
+from ipexlaunch.models.engines.model_job import ModelJob, Task, default_task, is_random, shape_of
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +21,7 @@ _HARMLESS_WHEN_MISSING = ("pooler.",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedModel:
     """A model in fp32, in eval mode, with what is known of it."""
 
     model: torch.nn.Module
@@ -34,7 +34,7 @@ class Loaded:
     random: bool
 
 
-def load_model(job: ModelJob, *, layers: int | None = None) -> Loaded:
+def load_model(job: ModelJob, *, layers: int | None = None) -> LoadedModel:
     """Load the job's model for its task, the same weights in every worker.
 
     Args:
@@ -55,7 +55,7 @@ def load_model(job: ModelJob, *, layers: int | None = None) -> Loaded:
     model.requires_grad_(False)
     # Only generate reads what a decoder keeps of each token; without it there is less to write, and graphs are plain.
     model.config.use_cache = job.task == "generate"
-    return Loaded(
+    return LoadedModel(
         model=model,
         config=model.config,
         tokenizer=tokenizer,
@@ -114,7 +114,7 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
     if getattr(config, "quantization_config", None) is not None:
         hint = "give the model it was made from as --model, and this directory as --checkpoint (engine ipex)"
         raise RequestError(f"load the model {directory}", "its weights are already quantised", hint)
-    made_for = natural_task(architecture)
+    made_for = default_task(architecture)
     if getattr(config, "is_encoder_decoder", False):
         raise _wrong_task(str(directory), task, f"{architecture} is an encoder with a decoder")
     if task == "generate" and made_for != task:

@@ -24,10 +24,10 @@ from ipexlaunch.models.engines.model_job import (
     shape_of,
 )
 from ipexlaunch.models.run.batches import Inputs, make_inputs
-from ipexlaunch.models.run.load_model import Loaded, load_model
+from ipexlaunch.models.run.load_model import LoadedModel, load_model
 from ipexlaunch.models.run.prepare import Prepared, import_engine, prepare
 from ipexlaunch.models.run.run_task import Reference, compare, run_task, take_reference
-from ipexlaunch.models.run.timing import InTurn, time_in_turn
+from ipexlaunch.models.run.timing import PairedTiming, time_interleaved
 
 MOST_TOKENS = 32
 """No more are generated to measure; the rest of a longer text is reckoned to go on at the pace of its last tokens."""
@@ -60,7 +60,7 @@ def measure_candidates(
 @dataclass
 class _Row:
     found: Measurement
-    in_turn: InTurn | None = None
+    in_turn: PairedTiming | None = None
 
     def note(self, **found: Any) -> None:
         self.found = replace(self.found, **found)
@@ -77,7 +77,7 @@ class _Session:
         say("loading")
         import_engine(REFERENCE)
         layers = measuring.layers if measuring.layers is not None else _layers_to_measure(self.job)
-        self.loaded: Loaded = load_model(self.job, layers=layers)
+        self.loaded: LoadedModel = load_model(self.job, layers=layers)
         self.inputs: Inputs = make_inputs(self.job, self.loaded)
         whole = layers is None
         self.notes = () if whole else (f"measured by its first {self.loaded.config.num_hidden_layers} layers",)
@@ -102,7 +102,7 @@ class _Session:
         try:
             if call is not None:
                 self.say(f"measuring {name}")
-                row.in_turn = time_in_turn(
+                row.in_turn = time_interleaved(
                     self.call_reference, call, self.seconds, first_s, one_stretch=self.one_stretch
                 )
         except Exception as error:

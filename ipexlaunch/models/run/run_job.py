@@ -13,7 +13,7 @@ from ipexlaunch import worker
 from ipexlaunch.models.engines.measurement import judge
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run.batches import Inputs, make_inputs
-from ipexlaunch.models.run.load_model import Loaded, load_model
+from ipexlaunch.models.run.load_model import LoadedModel, load_model
 from ipexlaunch.models.run.prepare import Prepared, open_device, prepare, prepare_on_device
 from ipexlaunch.models.run.run_task import compare, run_task, take_reference
 from ipexlaunch.models.run.timing import note_host_time
@@ -48,7 +48,7 @@ def run_job(job: ModelJob, versions: Mapping[str, str]) -> None:
     worker.finish()
 
 
-def facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, object]:
+def facts_of_job(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> dict[str, object]:
     """What the report says of the job."""
     generates = job.task == "generate"
     return {
@@ -67,7 +67,7 @@ def facts_of_job(job: ModelJob, loaded: Loaded, inputs: Inputs) -> dict[str, obj
     }
 
 
-def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
+def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepared:
     """Convert the model, compile it, and compare it with what it was."""
     reference = None
     if job.check:
@@ -98,7 +98,7 @@ def prepare_model(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
     return prepared
 
 
-def _on_device(job: ModelJob, loaded: Loaded, inputs: Inputs) -> Prepared:
+def _on_device(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepared:
     """The model on its accelerator; its first call compiles kernels, which the runtime keeps for the next run."""
     prepared = prepare_on_device(loaded.model, job.candidate, open_device(job.device))
     worker.phase("compiling")

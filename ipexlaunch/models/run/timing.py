@@ -28,7 +28,7 @@ STRETCH_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InTurn:
+class PairedTiming:
     """What was timed."""
 
     relative: float
@@ -41,14 +41,14 @@ class InTurn:
     """Of the candidate."""
 
 
-def time_in_turn(
+def time_interleaved(
     reference: Callable[[], float],
     candidate: Callable[[], float],
     seconds: float,
     first_s: float = 0.0,
     *,
     one_stretch: bool = False,
-) -> InTurn:
+) -> PairedTiming:
     """Time two callables in turn.
 
     Args:
@@ -91,11 +91,11 @@ def _spend(call: Callable[[], float], seconds: float) -> list[float]:
     return taken
 
 
-def _compared(turns: list[list[float]], rounds: list[list[float]]) -> InTurn:
+def _compared(turns: list[list[float]], rounds: list[list[float]]) -> PairedTiming:
     ratios = [
         2 * median(taken) / (median(turns[place]) + median(turns[place + 1])) for place, taken in enumerate(rounds)
     ]
-    return InTurn(
+    return PairedTiming(
         relative=median(ratios),
         spread=_spread(ratios),
         reference_s=tuple(taken for turn in turns for taken in turn),

@@ -19,7 +19,7 @@ from zipimport import ZipImportError, zipimporter
 
 from ipexlaunch.models.scripts.auto_ipex import AutoIpex, load_converter
 from ipexlaunch.models.scripts.count_calls import CallCounter
-from ipexlaunch.models.scripts.runner_arguments import ScriptOptions, read_words
+from ipexlaunch.models.scripts.runner_arguments import ScriptOptions, parse_command
 from ipexlaunch.models.scripts.watch_calls import Handle, Original, Watch
 
 CANNOT_OPEN = 2
@@ -164,7 +164,7 @@ def run_watched(words: Sequence[str], own_script: str) -> None:
         words: as `ScriptOptions.words` makes them, then the program and its arguments.
         own_script: the file that this process was started with, absolute.
     """
-    command = read_words(words)
+    command = parse_command(words)
     if command.options.asked:
         _watch(command.options)
     ours = (own_script, os.path.dirname(os.path.abspath(__file__)) + os.sep)

@@ -38,7 +38,7 @@ class ScriptOptions(NamedTuple):
         return self.count_calls or self.auto_ipex
 
     def words(self) -> tuple[str, ...]:
-        """Arguments of models/run_script.py, before those of the program; `read_words` reads them back."""
+        """Arguments of models/run_script.py, before those of the program; `parse_command` reads them back."""
         words: list[str] = []
         if self.count_calls:
             words += ["--count-calls", "--warmup-calls", str(self.warmup_calls)]
@@ -58,7 +58,7 @@ class ScriptCommand(NamedTuple):
     arguments: tuple[str, ...]
 
 
-def read_words(words: Sequence[str]) -> ScriptCommand:
+def parse_command(words: Sequence[str]) -> ScriptCommand:
     """What the words of a worker's command line mean.
 
     Args:

@@ -15,25 +15,25 @@ from ipexlaunch.documents.fields import NonNegativeInt, Seconds
 from ipexlaunch.launch.host_counters import HostReading
 from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.run_events import (
-    DoubtTold,
-    DurationsTold,
-    FactTold,
-    FailureRecovered,
+    DurationsReported,
+    FactReported,
     FailureSeen,
+    InvalidReported,
     ItemsCounted,
     NoteAdded,
     OfWorker,
     PhaseSeen,
+    RecoveredFailureSeen,
     RunBegan,
     RunEnded,
     RunEvent,
     RunSignalled,
     StartGiven,
-    ToldAnew,
     WorkerExited,
     WorkerFinished,
     WorkerInspected,
     WorkerReady,
+    WorkerRestated,
     WorkerStarted,
 )
 from ipexlaunch.launch.run_record import UNKNOWN, Samples
@@ -61,7 +61,7 @@ KINDS: dict[str, type] = {
     "end": RunEnded,
     "note": NoteAdded,
     "failure": FailureSeen,
-    "recovered": FailureRecovered,
+    "recovered": RecoveredFailureSeen,
     "host": HostReading,
     "start": WorkerStarted,
     "ready": WorkerReady,
@@ -70,10 +70,10 @@ KINDS: dict[str, type] = {
     "exit": WorkerExited,
     "placement": WorkerInspected,
     "counts": ItemsCounted,
-    "samples": DurationsTold,
-    "fact": FactTold,
-    "invalid": DoubtTold,
-    "anew": ToldAnew,
+    "samples": DurationsReported,
+    "fact": FactReported,
+    "invalid": InvalidReported,
+    "anew": WorkerRestated,
 }
 
 _NAMES = {kind: name for name, kind in KINDS.items()}
@@ -98,7 +98,7 @@ def rows_of(event: RunEvent) -> Iterator[Row]:
                     "tokens": samples.tokens[part].tolist(),
                     "latencies_s": [None if math.isnan(s) else s for s in samples.latencies_s[part]],
                 }
-        case DurationsTold(index, kind, values_s):
+        case DurationsReported(index, kind, values_s):
             for at in range(0, len(values_s), ROWS_A_LINE):
                 yield {**name, "index": index, "name": kind, "values_s": values_s[at : at + ROWS_A_LINE]}
         case WorkerInspected(index, placement):

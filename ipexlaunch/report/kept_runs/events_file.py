@@ -13,10 +13,10 @@ from typing import Any
 from ipexlaunch.documents.text import DEEPEST, is_deeper
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.launch.run_events import (
-    DurationsTold,
+    DurationsReported,
     ItemsCounted,
     RunEvent,
-    ToldAnew,
+    WorkerRestated,
 )
 from ipexlaunch.launch.run_record import Run, Samples
 from ipexlaunch.launch.run_so_far import RunSoFar, events_of
@@ -57,10 +57,10 @@ class EventLines:
         match event:
             case ItemsCounted(index, samples):
                 self._counts.setdefault(index, Samples()).extend(samples)
-            case DurationsTold(index, name, values_s):
+            case DurationsReported(index, name, values_s):
                 self._durations.setdefault((index, name), []).extend(values_s)
             case _:
-                if isinstance(event, ToldAnew) and event.of == "counts":
+                if isinstance(event, WorkerRestated) and event.of == "counts":
                     self._counts.pop(event.index, None)
                 self._events.append(event)
 
@@ -69,7 +69,7 @@ class EventLines:
         lines, events, counts, durations = self._lines, self._events, self._counts, self._durations
         self._lines, self._events, self._counts, self._durations = [], [], {}, {}
         lines += _lines_of(events)
-        lines += _lines_of(DurationsTold(index, name, values_s) for (index, name), values_s in durations.items())
+        lines += _lines_of(DurationsReported(index, name, values_s) for (index, name), values_s in durations.items())
         lines += _lines_of(ItemsCounted(index, samples) for index, samples in counts.items())
         return lines
 

@@ -34,7 +34,7 @@ from ipexlaunch.report.kept_runs.run_directory import (
     SO_FAR,
     TOPOLOGY,
 )
-from ipexlaunch.report.kept_runs.run_documents import RecordedRun, read_environment_text, read_recorded_run
+from ipexlaunch.report.kept_runs.run_documents import RunCommand, read_environment_text, read_run_command
 from ipexlaunch.tune.trial import SCHEMA, Outcome, read_tuning
 
 
@@ -43,7 +43,7 @@ class KeptRun:
     """Everything that a run directory holds."""
 
     path: str
-    recorded: RecordedRun
+    recorded: RunCommand
     plan: Plan
     topology: Topology
     environment: Mapping[str, Any]
@@ -61,7 +61,7 @@ def is_run_directory(path: str) -> bool:
     return os.path.lexists(os.path.join(path, RUN))
 
 
-def read_recorded(path: str) -> RecordedRun:
+def read_kept_command(path: str) -> RunCommand:
     """The command of the run that a directory holds.
 
     Args:
@@ -75,7 +75,7 @@ def read_recorded(path: str) -> RecordedRun:
         if os.path.isdir(path) and not os.access(path, os.X_OK):
             problem = "it may not be looked into: it is another user's"
         raise DocumentError(path, "", problem, "name a directory that --run-dir has made")
-    return read_recorded_run(*_read(path, RUN))
+    return read_run_command(*_read(path, RUN))
 
 
 def read_run_directory(path: str) -> KeptRun:
@@ -87,7 +87,7 @@ def read_run_directory(path: str) -> KeptRun:
     Raises:
         DocumentError: it holds no run, or a file of it does not follow its format; the message has the place.
     """
-    recorded = read_recorded(path)
+    recorded = read_kept_command(path)
     finished = os.path.lexists(os.path.join(path, REPORT))
     run = _events(path, EVENTS, read_events) or _events(path, SO_FAR, read_events_so_far)
     if finished and run is None:

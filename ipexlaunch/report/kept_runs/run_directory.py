@@ -32,7 +32,7 @@ from ipexlaunch.measure.report import Report, write_report
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.report.kept_runs.events_file import write_events
-from ipexlaunch.report.kept_runs.run_documents import RecordedRun, write_recorded_run
+from ipexlaunch.report.kept_runs.run_documents import RunCommand, write_run_command
 
 RUN, PLAN, TOPOLOGY = "run.yaml", "plan.yaml", "topology.yaml"
 ENVIRONMENT, EVENTS, REPORT = "environment.json", "events.jsonl", "report.json"
@@ -50,7 +50,7 @@ PRIVATE = 0o600
 ANOTHER = "name a new directory"
 
 
-def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: Topology) -> MadeDirectory:
+def make_run_directory(path: str, recorded: RunCommand, plan: Plan, topology: Topology) -> RunDirectory:
     """Make the directory, hold it against other launches, and write what is known before the start.
 
     Args:
@@ -70,7 +70,7 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
         hold = hold_place(os.path.join(path, HOLD), wanted, ANOTHER)
     except OSError as error:
         raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
-    made = MadeDirectory(path, hold, was_there=was_there)
+    made = RunDirectory(path, hold, was_there=was_there)
     if held := _held_in(path):
         hold.release()
         raise LaunchError(wanted, held, ANOTHER)
@@ -79,7 +79,7 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
         for name, text in (
             (TOPOLOGY, topology_to_yaml(topology)),
             (PLAN, write_plan(plan)),
-            (RUN, write_recorded_run(recorded)),
+            (RUN, write_run_command(recorded)),
         ):
             _write(path, name, text)
     except OSError as error:
@@ -91,7 +91,7 @@ def make_run_directory(path: str, recorded: RecordedRun, plan: Plan, topology: T
     return made
 
 
-class MadeDirectory:
+class RunDirectory:
     """A run directory that is ours while the run lasts."""
 
     def __init__(self, path: str, hold: Hold, *, was_there: bool) -> None:
@@ -142,7 +142,7 @@ def _make_private(path: str) -> None:
                 os.chmod(path, 0o700)
 
 
-def refuse_held(path: str) -> None:
+def check_holds_no_run(path: str) -> None:
     """Find out that a directory holds a run already, or a file of somebody's that would be replaced.
 
     Args:

@@ -21,7 +21,7 @@ from ipexlaunch.machine.proc_files import text_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedRun:
+class RunCommand:
     """The command of a run."""
 
     command: str
@@ -44,14 +44,14 @@ NOT_KEPT = ("path_first", "remarks")
 """Fields of a job that are found out anew when it is repeated, beside its module_path; former versions kept them."""
 
 
-def write_recorded_run(recorded: RecordedRun) -> str:
-    """The command as YAML; `read_recorded_run` gives the same value back."""
+def write_run_command(recorded: RunCommand) -> str:
+    """The command as YAML; `read_run_command` gives the same value back."""
     job = to_plain(recorded.job, sparse=True)
     kept = {name: value for name, value in job.items() if name not in NOT_KEPT}
     return dump_yaml({"schema": SCHEMA, **to_plain(recorded), "job": kept})
 
 
-def read_recorded_run(text: str, source: str) -> RecordedRun:
+def read_run_command(text: str, source: str) -> RunCommand:
     """The command that the text holds.
 
     Args:
@@ -61,7 +61,7 @@ def read_recorded_run(text: str, source: str) -> RecordedRun:
     Raises:
         DocumentError: it is not such a document; the message names the line and the place.
     """
-    return read_value(parse_document(text, source, {"run-directory": [1]}), RecordedRun)
+    return read_value(parse_document(text, source, {"run-directory": [1]}), RunCommand)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.report.live.serve_status import directories, pid_in, problem_with
+from ipexlaunch.report.live.serve_status import directories, pid_in, socket_directory_problem
 from ipexlaunch.report.live.status import RunIdentity, read_status
 
 PATIENCE_S = 5.0
@@ -50,7 +50,7 @@ def ask_runs(
     answers: list[Answer] = []
     for directory in directories(environment, user, root):
         try:
-            problem = problem_with(directory, user)
+            problem = socket_directory_problem(directory, user)
             names = [] if problem else os.listdir(directory)
         except FileNotFoundError:
             continue

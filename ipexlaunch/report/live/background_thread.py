@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Apart:
+class BackgroundThread:
     """Calls a function in its thread soon after each poke; pokes that come meanwhile count as one.
 
     Make it before workers are started: a thread inherits the cpus that the starting thread is held to, and the

@@ -25,7 +25,7 @@ CELL_WIDTH = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Strayed:
+class MarkedWorkers:
     """The workers to mark, and by what."""
 
     indices: frozenset[int]
@@ -34,7 +34,7 @@ class Strayed:
 
 
 def live_cells(
-    workers: Sequence[WorkerSnapshot], usages: Mapping[int, Usage], width: int, height: int, strayed: Strayed
+    workers: Sequence[WorkerSnapshot], usages: Mapping[int, Usage], width: int, height: int, strayed: MarkedWorkers
 ) -> tuple[str, RenderableType]:
     """What a cell shows in words, and every worker's cell, in columns that are read downwards.
 

@@ -17,7 +17,7 @@ from ipexlaunch.launch.lifecycle import Phase
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.report.live.background_thread import Apart
+from ipexlaunch.report.live.background_thread import BackgroundThread
 from ipexlaunch.report.live.sample_usage import UsageSampler
 from ipexlaunch.report.live.status import RunIdentity, Usage
 from ipexlaunch.report.live.wording import local_share
@@ -252,7 +252,7 @@ class MetricsFile(Observer):
         self._told = False
         self._newest: Snapshot | None = None
         self._registry = _registry(_Figures(name.removesuffix(".prom"), identity, lambda: self._newest))
-        self._apart = Apart(self._write, "ipexlaunch-metrics")
+        self._apart = BackgroundThread(self._write, "ipexlaunch-metrics")
 
     def tick(self, snapshot: Snapshot) -> None:
         """Write it soon."""

@@ -43,7 +43,7 @@ def directories(environment: Mapping[str, str], user: int, root: str = "/") -> l
     return list(dict.fromkeys(found))
 
 
-def problem_with(directory: str, user: int) -> str:
+def socket_directory_problem(directory: str, user: int) -> str:
     """Why sockets in this directory are not to be trusted; empty where they are: /tmp is everybody's.
 
     Raises:
@@ -122,7 +122,7 @@ class StatusSocket(Observer):
         """
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, 0o700)
-        problem = problem_with(directory, user)
+        problem = socket_directory_problem(directory, user)
         path = os.path.join(directory, name_of(self._identity.pid))
         if not problem and len(os.fsencode(path)) > LONGEST_PATH:
             problem = f"the path {path} is too long for a socket"

@@ -12,7 +12,7 @@ from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.launch.guard_streams import is_standard, outlet_of, text_for
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.run_so_far import Observer
-from ipexlaunch.report.live.background_thread import Apart
+from ipexlaunch.report.live.background_thread import BackgroundThread
 from ipexlaunch.report.live.cells import batch_bar, batch_words
 from ipexlaunch.report.live.sample_usage import UsageSampler
 from ipexlaunch.report.live.status import RunIdentity, Usage
@@ -28,7 +28,7 @@ LINE_INTERVAL_S = 10.0
 FIRST_LOOK_S = 0.5
 """Cpu use is what was used between two looks; for the first line the second look comes so soon."""
 
-SAID_AGAIN = 5
+LINES_PRINTED_AGAIN = 5
 """Messages that are repeated where the screen had to be cleared."""
 
 PATIENCE_S = 5.0
@@ -40,7 +40,7 @@ def table_interval_s(rows: int) -> float:
     return 0.5 if rows <= 32 else 1.0 if rows <= 128 else 2.0
 
 
-class _Looker(Observer):
+class _UsageObserver(Observer):
     """Takes what is newest and shows it, in a thread of its own, together with what the workers use."""
 
     def __init__(self, name: str, progress: Callable[[], BatchProgress] | None) -> None:
@@ -50,7 +50,7 @@ class _Looker(Observer):
         self._messages: deque[str] = deque()
         self._closing = False
         self._sampler: UsageSampler[int] | None = None
-        self._apart = Apart(self._show, name)
+        self._apart = BackgroundThread(self._show, name)
 
     def tick(self, snapshot: Snapshot) -> None:
         """Show this soon, unless something newer comes first."""
@@ -68,7 +68,7 @@ class _Looker(Observer):
         raise NotImplementedError
 
 
-class LiveTable(_Looker):
+class LiveTable(_UsageObserver):
     """The table at the bottom of a terminal; what is said meanwhile appears above it."""
 
     def __init__(
@@ -96,7 +96,7 @@ class LiveTable(_Looker):
         self._file = text_for(self._outlet, stream)
         self._live: Live | None = None
         self._width = 0
-        self._said: deque[str] = deque(maxlen=SAID_AGAIN)
+        self._said: deque[str] = deque(maxlen=LINES_PRINTED_AGAIN)
         super().__init__("ipexlaunch-live", progress)
 
     def say(self, text: str) -> None:
@@ -184,7 +184,7 @@ class LiveTable(_Looker):
             self._live = None
 
 
-class LiveLines(_Looker):
+class LiveLines(_UsageObserver):
     """One line every ten seconds."""
 
     interval_s: float | None = LINE_INTERVAL_S

@@ -14,7 +14,7 @@ from ipexlaunch.launch.run_record import Snapshot, WorkerSnapshot
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import rendered
 from ipexlaunch.report.live import wording
-from ipexlaunch.report.live.cells import GAP, Strayed, live_cells
+from ipexlaunch.report.live.cells import GAP, MarkedWorkers, live_cells
 from ipexlaunch.report.live.status import Usage
 
 if TYPE_CHECKING:
@@ -156,13 +156,15 @@ def _share(worker: WorkerSnapshot, usages: Mapping[int, Usage]) -> float | None:
     return wording.local_share(worker, usages.get(worker.index, Usage()))
 
 
-def _strayed(snapshot: Snapshot, usages: Mapping[int, Usage], required: float) -> Strayed:
+def _strayed(snapshot: Snapshot, usages: Mapping[int, Usage], required: float) -> MarkedWorkers:
     shares = {worker.index: _share(worker, usages) for worker in snapshot.workers}
-    return Strayed(frozenset(i for i, share in shares.items() if share is not None and share < required), required)
+    return MarkedWorkers(
+        frozenset(i for i, share in shares.items() if share is not None and share < required), required
+    )
 
 
 def _tables(
-    snapshot: Snapshot, usages: Mapping[int, Usage], columns: Sequence[_Column], strayed: Strayed, across: int
+    snapshot: Snapshot, usages: Mapping[int, Usage], columns: Sequence[_Column], strayed: MarkedWorkers, across: int
 ) -> RenderableType:
     """So many tables of rows side by side, read downwards one after the other."""
     from rich.table import Table
@@ -184,7 +186,7 @@ def _rows(
     workers: Sequence[WorkerSnapshot],
     usages: Mapping[int, Usage],
     columns: Sequence[_Column],
-    strayed: Strayed,
+    strayed: MarkedWorkers,
 ) -> RenderableType:
     from rich.table import Table
     from rich.text import Text

@@ -29,7 +29,7 @@ from ipexlaunch.report.page.chart_axes import (
     whole_steps,
 )
 from ipexlaunch.tune.space import Setting
-from ipexlaunch.tune.trial import EXPLORING, Outcome, Tried, by_setting, median_rate, usable
+from ipexlaunch.tune.trial import EXPLORING, Outcome, Trial, by_setting, median_rate, usable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -239,7 +239,7 @@ def course_chart(outcome: Outcome) -> str:
     if not level:
         return ""
     ended = list(itertools.accumulate(run.cost_s for run in outcome.runs))
-    kinds: tuple[tuple[str, str, str, Callable[[Tried], bool]], ...] = (
+    kinds: tuple[tuple[str, str, str, Callable[[Trial], bool]], ...] = (
         ("looking around", INSTANCES[0], "o", lambda run: run.round == EXPLORING and not run.proposed),
         ("proposed by Optuna", INSTANCES[3], "D", lambda run: run.round == EXPLORING and run.proposed),
         ("race", INSTANCES[2], "s", lambda run: run.round != EXPLORING),
@@ -267,7 +267,7 @@ def course_chart(outcome: Outcome) -> str:
     return chart(draw, 3.2)
 
 
-def _row_field(runs: Sequence[Tried]) -> tuple[str, str]:
+def _row_field(runs: Sequence[Trial]) -> tuple[str, str]:
     varied = (row for row in ROWS if len({getattr(run.setting, row[0]) for run in runs}) > 1)
     return next(varied, ROWS[1])
 

@@ -11,11 +11,11 @@ from statistics import median
 
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.machine.wording import grouped, table_text, wrapped
-from ipexlaunch.models.engines.choose import Weighed, call_ms, verdict
+from ipexlaunch.models.engines.choose import CandidateResult, call_ms, verdict
 from ipexlaunch.models.engines.measurement import AnswerSimilarity
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.successive_rounds import Standing, standings
-from ipexlaunch.tune.trial import Outcome, Tried, by_setting, median_rate
+from ipexlaunch.tune.trial import Outcome, Trial, by_setting, median_rate
 
 HEADS = ("setting", "runs", "items/s", "of the best", "p99 ms", "peak MB", "")
 
@@ -55,11 +55,11 @@ def setting_rows(outcome: Outcome) -> tuple[list[list[str]], list[str]]:
     return rows, [*_remarks(ran, tried), *outcome.left_out]
 
 
-def _behind(setting: Setting, raced: dict[Setting, Standing], tried: dict[Setting, list[Tried]], level: float) -> float:
+def _behind(setting: Setting, raced: dict[Setting, Standing], tried: dict[Setting, list[Trial]], level: float) -> float:
     return raced[setting].behind if setting in raced else math.log(level / median_rate(tried[setting]))
 
 
-def _row(setting: Setting, runs: Sequence[Tried], standing: Standing | None, level: float, best: bool) -> list[str]:
+def _row(setting: Setting, runs: Sequence[Trial], standing: Standing | None, level: float, best: bool) -> list[str]:
     rate = median_rate(runs)
     share = math.exp(-standing.behind) if standing else rate / level
     error = f" ±{standing.error:.1%}" if standing and standing.error else ""
@@ -76,7 +76,7 @@ def _row(setting: Setting, runs: Sequence[Tried], standing: Standing | None, lev
     ]
 
 
-def _remarks(ran: Sequence[Setting], tried: dict[Setting, list[Tried]]) -> Iterator[str]:
+def _remarks(ran: Sequence[Setting], tried: dict[Setting, list[Trial]]) -> Iterator[str]:
     if len(ran) > SHOWN:
         yield f"and {grouped(len(ran) - SHOWN, 'slower setting')}"
     troubles: dict[str, list[str]] = {}
@@ -91,7 +91,7 @@ def _remarks(ran: Sequence[Setting], tried: dict[Setting, list[Tried]]) -> Itera
 DTYPES_HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "verdict")
 
 
-def dtypes_table(known: Sequence[Weighed], *, width: int = 100, color: bool = False) -> str:
+def dtypes_table(known: Sequence[CandidateResult], *, width: int = 100, color: bool = False) -> str:
     """One line per candidate, then why some are slow, wrong or missing; no line is longer than `width`.
 
     Args:
@@ -105,7 +105,7 @@ def dtypes_table(known: Sequence[Weighed], *, width: int = 100, color: bool = Fa
     return text + ("\n" + "\n".join(remarks) + "\n" if remarks else "")
 
 
-def _dtype_row(each: Weighed, known: Sequence[Weighed]) -> list[str]:
+def _dtype_row(each: CandidateResult, known: Sequence[CandidateResult]) -> list[str]:
     measured = each.measurement
     milliseconds = call_ms(each, known)
     took = "" if milliseconds is None else _three_digits(milliseconds)
@@ -129,7 +129,7 @@ def _figures(answers: AnswerSimilarity | None) -> str:
     return ", ".join(filter(None, (agreement, error)))
 
 
-def _dtype_remarks(known: Sequence[Weighed]) -> Iterator[str]:
+def _dtype_remarks(known: Sequence[CandidateResult]) -> Iterator[str]:
     """What the figures are, then why candidates are not what one would hope for, those of one reason together."""
     answers = [each.measurement.answers for each in known if each.measurement and each.measurement.answers]
     if any(each.cosine is not None for each in answers):
@@ -146,7 +146,7 @@ def _dtype_remarks(known: Sequence[Weighed]) -> Iterator[str]:
         yield f"note: {note}"
 
 
-def _reasons(each: Weighed) -> Iterator[str]:
+def _reasons(each: CandidateResult) -> Iterator[str]:
     expectation = each.expectation
     if each.measurement is not None and each.trouble:
         yield each.trouble

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from ipexlaunch.doctor.host_files_read import Unread
+from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.read import read_interpreter
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import check_directory, write_file
@@ -31,7 +31,7 @@ from ipexlaunch.models.engines.expectations import PACKAGES, Software
 from ipexlaunch.models.engines.instruction_sets import Dispatch, dispatch
 from ipexlaunch.models.engines.measurement import Measurement, from_row
 from ipexlaunch.models.engines.model_job import is_random
-from ipexlaunch.models.user_directory import digest, distrust, home_directory, homeless_directory, user_directory
+from ipexlaunch.models.user_directory import digest, home_directory, homeless_directory, user_directory, why_untrusted
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.tune.dtypes.quiet_run import run_quietly
 
@@ -40,7 +40,9 @@ SCHEMA = "ipexlaunch/measurements/1"
 ELSEWHERE = "set XDG_CACHE_HOME, or use --no-cache"
 
 
-def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None]) -> dict[Candidate, Measurement]:
+def load_measurements(
+    directory: str, key: Mapping[str, object], tell: Callable[[str], None]
+) -> dict[Candidate, Measurement]:
     """What was measured before; empty where nothing was, or the file cannot be read, which is said.
 
     Args:
@@ -52,7 +54,7 @@ def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None
         return {}
     path = _path(directory, key)
     try:
-        if problem := distrust(directory, code=False) or distrust(path, code=False):
+        if problem := why_untrusted(directory, code=False) or why_untrusted(path, code=False):
             raise ValueError(problem)
         if not os.path.lexists(path):
             return {}
@@ -66,7 +68,7 @@ def recall(directory: str, key: Mapping[str, object], tell: Callable[[str], None
     return {each.candidate: each for each in found}
 
 
-def check_place(directory: str) -> None:
+def check_cache_writable(directory: str) -> None:
     """Find out before anything is measured that it could not be kept.
 
     Args:
@@ -84,7 +86,7 @@ def store_measurements(directory: str, key: Mapping[str, object], measurements: 
 
     Args:
         directory: of the cache, made where it is not there; "" for none.
-        key: as for `recall`.
+        key: as for `load_measurements`.
         measurements: all that are known for the key.
 
     Raises:
@@ -117,7 +119,7 @@ print(json.dumps([version(name) for name in sys.argv[1:]]))
 """
 
 
-def software_of(python: str) -> Software:
+def installed_software(python: str) -> Software:
     """The versions in an interpreter's environment; what its folders do not show, it is asked for.
 
     PYTHONPATH, .pth files and a user's own folder bring packages from elsewhere (the documentation of `site`).
@@ -130,18 +132,18 @@ def software_of(python: str) -> Software:
     """
     path = shutil.which(python) or python
     found = read_interpreter(path, interpreter_prefixes(path))
-    packages = {} if isinstance(found, Unread) else found.packages
+    packages = {} if isinstance(found, Unavailable) else found.packages
     versions = {field: packages[package].value for field, package in PACKAGES.items() if package in packages}
     if "torch" in versions and "ipex" in versions:
         return Software(**versions)
-    asked = versions_told(path, PACKAGES.values())
-    if asked is None and isinstance(found, Unread):
+    asked = ask_versions(path, PACKAGES.values())
+    if asked is None and isinstance(found, Unavailable):
         raise LaunchError(f"see what {python} has installed", found.problem, "name the workers' Python with --python")
     more = {field: asked[package] for field, package in PACKAGES.items() if asked and package in asked}
     return Software(**{**versions, **more})
 
 
-def versions_told(python: str, packages: Iterable[str]) -> dict[str, str] | None:
+def ask_versions(python: str, packages: Iterable[str]) -> dict[str, str] | None:
     """The versions of those packages that an interpreter says it finds; None where it does not answer.
 
     Args:
@@ -159,7 +161,7 @@ def versions_told(python: str, packages: Iterable[str]) -> dict[str, str] | None
     return {name: version for name, version in zip(names, versions, strict=True) if version}
 
 
-def identity_of(model: str) -> str:
+def model_fingerprint(model: str) -> str:
     """Of a directory: a hash over config.json and the names and sizes of the weights; of random:NAME: itself.
 
     Args:
@@ -180,7 +182,7 @@ def identity_of(model: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class MeasureContext:
     """Everything that decides how fast a candidate is, the model aside."""
 
     topology: Topology
@@ -203,7 +205,7 @@ class Ground:
         return dispatch(self.topology.isa, {**self.inherited, **self.job.environment})
 
 
-def make_ground(
+def make_measure_context(
     topology: Topology,
     plan: Plan,
     job: Job,
@@ -211,7 +213,7 @@ def make_ground(
     tell: Callable[[str], None],
     *,
     use_cache: bool = True,
-) -> Ground:
+) -> MeasureContext:
     """The ground of this host.
 
     Args:
@@ -228,12 +230,12 @@ def make_ground(
     if use_cache and not os.path.isabs(inherited.get("XDG_CACHE_HOME", "")) and not home_directory(inherited):
         tell(f"there is no home directory: what is measured and compiled is kept in {homeless_directory()}")
     cache = cache_directory(inherited) if use_cache else ""
-    check_place(cache)
-    return Ground(
+    check_cache_writable(cache)
+    return MeasureContext(
         topology=topology,
         plan=plan,
         job=job,
-        software=software_of(job.python),
+        software=installed_software(job.python),
         inherited=inherited,
         cache=cache,
         tell=tell,

@@ -12,8 +12,8 @@ from ipexlaunch.launch.job import Launch, make_launch
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.measurement import Measurement, averaged, from_row, merged
-from ipexlaunch.models.engines.model_job import SECONDS, MeasuringJob, ModelJob, in_order
-from ipexlaunch.tune.dtypes.context import Ground
+from ipexlaunch.models.engines.model_job import SECONDS, MeasuringJob, ModelJob, measuring_order
+from ipexlaunch.tune.dtypes.context import MeasureContext
 from ipexlaunch.tune.dtypes.quiet_run import last_words
 
 WORKER = "ipexlaunch.models.measure_dtypes"
@@ -23,7 +23,7 @@ BAD_REQUEST = 2
 
 
 def measure(
-    ground: Ground,
+    context: MeasureContext,
     job: ModelJob,
     candidates: Sequence[Candidate],
     *,
@@ -47,7 +47,7 @@ def measure(
         EndedBySignal: interrupted.
     """
     rows: list[Measurement] = []
-    left = in_order(candidates)
+    left = measuring_order(candidates)
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
         # Without a cache of its own the workers still share what one of them has compiled.
         cached = replace(job, cache=job.cache or os.path.join(directory, "compiled"))
@@ -59,11 +59,11 @@ def measure(
                 layers=layers,
                 one_stretch=one_stretch,
                 barrier=tempfile.mkdtemp(dir=directory),
-                workers=len(ground.plan.chosen),
+                workers=len(context.plan.chosen),
             )
-            run = ground.run(_launch(ground, wanted), ground.inherited, ground.tell, directory)
-            for line in dict.fromkeys(_surprises(run, ground)):
-                ground.tell(line)
+            run = context.run(_launch(context, wanted), context.inherited, context.tell, directory)
+            for line in dict.fromkeys(_surprises(run, context)):
+                context.tell(line)
             done = _rows(run, left)
             rows += done
             left = left[len(done) :]
@@ -78,7 +78,7 @@ FINAL_TURNS = 2
 
 
 def measure_finals(
-    ground: Ground, job: ModelJob, finalists: Sequence[Candidate], *, seconds: float = SECONDS
+    context: MeasureContext, job: ModelJob, finalists: Sequence[Candidate], *, seconds: float = SECONDS
 ) -> list[Measurement]:
     """Measure candidates that are nearly equally fast once more, as jobs run them: each in processes of its own.
 
@@ -97,24 +97,24 @@ def measure_finals(
         cached = replace(job, cache=job.cache or directory)
         for turn in range(FINAL_TURNS):
             for candidate in list(finalists)[:: -1 if turn % 2 else 1]:
-                found = measure(ground, cached, [candidate], seconds=seconds, one_stretch=True)
+                found = measure(context, cached, [candidate], seconds=seconds, one_stretch=True)
                 rows[candidate] += found
     return [replace(averaged(taken), run_off=True) for taken in rows.values()]
 
 
-def _launch(ground: Ground, wanted: MeasuringJob) -> Launch:
+def _launch(context: MeasureContext, wanted: MeasuringJob) -> Launch:
     # Doubled braces would be templates; JSON on one line has none that name one.
-    job = replace(ground.job, program=WORKER, arguments=(wanted.to_json(),), kind="module")
-    return make_launch(ground.plan, job, ground.inherited)
+    job = replace(context.job, program=WORKER, arguments=(wanted.to_json(),), kind="module")
+    return make_launch(context.plan, job, context.inherited)
 
 
-def _surprises(run: Run, ground: Ground) -> Iterator[str]:
+def _surprises(run: Run, context: MeasureContext) -> Iterator[str]:
     """Where torch in a worker dispatches otherwise than the processor's flags promise."""
     for record in run.records:
         facts = record.told.facts if record.told else {}
-        if "amx_tile" in ground.dispatch.onednn and facts.get("amx") is False:
+        if "amx_tile" in context.dispatch.onednn and facts.get("amx") is False:
             yield "the processor has AMX, but the kernel refused it to a worker: expect none of what AMX makes fast"
-        if "avx512f" in ground.dispatch.aten and facts.get("aten") in ("AVX2", "DEFAULT"):
+        if "avx512f" in context.dispatch.aten and facts.get("aten") in ("AVX2", "DEFAULT"):
             yield f"the processor has AVX-512, but torch in a worker dispatches to {facts['aten']}"
 
 

@@ -13,7 +13,7 @@ from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.supervise import Means, Showing, supervise
+from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
 from ipexlaunch.launch.supervise.selector import ENDING
 from ipexlaunch.launch.throughput_regex import LineRule
 
@@ -43,7 +43,7 @@ def run_quietly(
         BindError: a worker could not be bound.
     """
     inspector = Inspector()
-    means = Means(
+    means = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=False),
         read_placement=inspector,
         read_placement_if_cheap=inspector.glance,
@@ -53,7 +53,7 @@ def run_quietly(
     )
     logs = {worker.instance.index: log_path(directory, worker.instance.index) for worker in launch.workers}
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    showing = Showing(outputs=(nowhere, nowhere), logs=logs, line_rule=line_rule)
+    showing = OutputOptions(outputs=(nowhere, nowhere), logs=logs, line_rule=line_rule)
     adopt_orphans()
     try:
         run = supervise(launch, means, inherited, limits or Limits(), showing)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import AS_IT_COMES, Candidate, QuantizedForm
+from ipexlaunch.models.engines.candidate import DEFAULT_FORM, Candidate, QuantizedForm
 from ipexlaunch.models.engines.choose import (
+    CandidateResult,
     Choice,
-    DtypeWord,
-    EngineWord,
-    Weighed,
+    DtypeChoice,
+    EngineChoice,
     choose,
     expected,
     finalists,
@@ -19,7 +19,13 @@ from ipexlaunch.models.engines.choose import (
     worth_measuring,
 )
 from ipexlaunch.models.engines.model_job import SECONDS, ModelJob
-from ipexlaunch.tune.dtypes.context import Ground, check_place, identity_of, recall, store_measurements
+from ipexlaunch.tune.dtypes.context import (
+    MeasureContext,
+    check_cache_writable,
+    load_measurements,
+    model_fingerprint,
+    store_measurements,
+)
 from ipexlaunch.tune.dtypes.measure import measure, measure_finals
 
 
@@ -30,17 +36,17 @@ class Resolved:
     job: ModelJob
     """With the candidate."""
     choice: Choice
-    known: tuple[Weighed, ...]
+    known: tuple[CandidateResult, ...]
     """Every candidate of the asked engines; those that were measured have their figures."""
 
 
 def resolve_candidate(
     job: ModelJob,
-    engine: EngineWord,
-    dtype: DtypeWord,
-    ground: Ground,
+    engine: EngineChoice,
+    dtype: DtypeChoice,
+    context: MeasureContext,
     *,
-    form: QuantizedForm = AS_IT_COMES,
+    form: QuantizedForm = DEFAULT_FORM,
     force: bool = False,
 ) -> Resolved:
     """Choose the candidate of a job, measuring what must be known for it and was not measured before.
@@ -57,38 +63,38 @@ def resolve_candidate(
         RequestError: nothing of the kind runs here, or it is slower than fp32 and not forced.
         LaunchError: the model cannot be loaded.
     """
-    known = expected(ground.dispatch, ground.software, engine, form)
+    known = expected(context.dispatch, context.software, engine, form)
     usable = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     asked = [each for each in usable if dtype in ("auto", each.dtype)]
     if len(asked) == 1 and (dtype == "fp32" or force):
         why = "asked for" if dtype == "fp32" else "forced, not measured"
         return Resolved(job=replace(job, candidate=asked[0]), choice=Choice(candidate=asked[0], why=why), known=known)
     if asked:
-        known = measure_known(job, known, worth_measuring(known, dtype), ground)
+        known = fill_in_measurements(job, known, worth_measuring(known, dtype), context)
         if dtype == "auto":
-            known = decide(job, known, ground)
+            known = decide(job, known, context)
     try:
         choice = choose(known, engine, dtype, force=force)
     except RequestError:
         if not any(each.speed for each in known):
             raise  # it says of every candidate why
         # What would do better is measured too, so that the refusal names it with its figure.
-        known = measure_known(job, known, worth_measuring(known, "auto"), ground)
+        known = fill_in_measurements(job, known, worth_measuring(known, "auto"), context)
         for line in left_out(known, "auto"):
-            ground.tell(line)
+            context.tell(line)
         choice = choose(known, engine, dtype, force=force)
     return Resolved(job=replace(job, candidate=choice.candidate), choice=choice, known=known)
 
 
-def measure_known(
+def fill_in_measurements(
     job: ModelJob,
-    known: Sequence[Weighed],
+    known: Sequence[CandidateResult],
     wanted: Sequence[Candidate],
-    ground: Ground,
+    context: MeasureContext,
     *,
     seconds: float = SECONDS,
     layers: int | None = None,
-) -> tuple[Weighed, ...]:
+) -> tuple[CandidateResult, ...]:
     """Fill in what was measured of the wanted candidates, now or before.
 
     Args:
@@ -102,22 +108,24 @@ def measure_known(
     Raises:
         LaunchError: the model cannot be loaded, or the figures cannot be kept.
     """
-    key = _key(job, ground, layers, seconds)
-    found = recall(ground.cache, key, ground.tell)
+    key = _key(job, context, layers, seconds)
+    found = load_measurements(context.cache, key, context.tell)
     found |= {each.candidate: each.measurement for each in known if each.measurement is not None}
     missing = [each for each in wanted if each not in found]
     if missing:
-        check_place(ground.cache)
-        names, count = ", ".join(each.name for each in missing), len(ground.plan.chosen)
+        check_cache_writable(context.cache)
+        names, count = ", ".join(each.name for each in missing), len(context.plan.chosen)
         told = f"measuring on {count} instance{'s' * (count != 1)}, {seconds:g} s each once prepared: {names}"
-        ground.tell(told)
-        fresh = measure(ground, job, missing, seconds=seconds, layers=layers)
+        context.tell(told)
+        fresh = measure(context, job, missing, seconds=seconds, layers=layers)
         found |= {each.candidate: each for each in fresh}
-        store_measurements(ground.cache, key, list(found.values()))
+        store_measurements(context.cache, key, list(found.values()))
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 
-def decide(job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: float = SECONDS) -> tuple[Weighed, ...]:
+def decide(
+    job: ModelJob, known: Sequence[CandidateResult], context: MeasureContext, *, seconds: float = SECONDS
+) -> tuple[CandidateResult, ...]:
     """Let those run off that a first measurement found nearly equally fast; nothing is done where it is clear.
 
     Args:
@@ -133,28 +141,30 @@ def decide(job: ModelJob, known: Sequence[Weighed], ground: Ground, *, seconds: 
     found = {each.candidate: each.measurement for each in known if each.measurement is not None}
     if not near or all(found[candidate].run_off for candidate in near):
         return tuple(known)
-    ground.tell(f"measuring again, each alone: {', '.join(candidate.name for candidate in near)}")
-    found |= {each.candidate: each for each in measure_finals(ground, job, near, seconds=seconds)}
+    context.tell(f"measuring again, each alone: {', '.join(candidate.name for candidate in near)}")
+    found |= {each.candidate: each for each in measure_finals(context, job, near, seconds=seconds)}
     # An earlier run-off of others does not count beside this one.
     found = {each: row if each in near else replace(row, run_off=False) for each, row in found.items()}
-    key = _key(job, ground, None, seconds)
-    store_measurements(ground.cache, key, list({**recall(ground.cache, key, ground.tell), **found}.values()))
+    key = _key(job, context, None, seconds)
+    store_measurements(
+        context.cache, key, list({**load_measurements(context.cache, key, context.tell), **found}.values())
+    )
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 
-def _key(job: ModelJob, ground: Ground, layers: int | None, seconds: float) -> dict[str, object]:
+def _key(job: ModelJob, context: MeasureContext, layers: int | None, seconds: float) -> dict[str, object]:
     """Everything that decides over the figures."""
-    dispatch = ground.dispatch
+    dispatch = context.dispatch
     return {
-        "cpu": ground.topology.cpu_model,
+        "cpu": context.topology.cpu_model,
         "aten": sorted(dispatch.aten),
         "onednn": sorted(dispatch.onednn),
         "ipex_flags": sorted(dispatch.ipex),
-        **asdict(ground.software),
-        "preloaded": sorted(ground.job.libraries),
-        "variables": dict(sorted(ground.job.environment.items())),
-        "threads": [instance.threads for instance in ground.plan.chosen],
-        "model": identity_of(job.model),
+        **asdict(context.software),
+        "preloaded": sorted(context.job.libraries),
+        "variables": dict(sorted(context.job.environment.items())),
+        "threads": [instance.threads for instance in context.plan.chosen],
+        "model": model_fingerprint(job.model),
         "checkpoint": job.checkpoint,
         "task": job.task,
         "batch_size": job.batch_size,

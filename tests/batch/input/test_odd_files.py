@@ -27,7 +27,7 @@ def source(tmp_path: Path, name: str, data: bytes, **fields: Any) -> ItemSource:
 
 def values(tmp_path: Path, name: str, data: bytes, **fields: Any) -> list[object]:
     """The values of the items; a bad line is its reason."""
-    rows = source(tmp_path, name, data, **fields).items(bury_bad=True)
+    rows = source(tmp_path, name, data, **fields).items(keep_bad=True)
     return [row.value if isinstance(row, Item) else f"bad: {row.reason}" for row in rows]
 
 
@@ -84,7 +84,7 @@ def test_tsv_of_iana_has_no_quotes(tmp_path: Path) -> None:
 
 def test_rows_of_tsv_that_quotes_put_into_one_are_bad_unless_somebody_says_what_quotes_are(tmp_path: Path) -> None:
     data = b'id\ttext\n1\t"open\n2\tb"\n3\tc\n'
-    first, second, third = source(tmp_path, "in.tsv", data).items(bury_bad=True)
+    first, second, third = source(tmp_path, "in.tsv", data).items(keep_bad=True)
     assert isinstance(first, DeadLetter)
     assert isinstance(second, DeadLetter)
     assert "quotes put 2 lines into one row" in first.reason
@@ -112,7 +112,7 @@ def test_one_field_with_a_semicolon_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_every_line_behind_a_quote_that_is_never_closed_is_counted_and_keeps_its_text(tmp_path: Path) -> None:
     data = b"id,text\n1,fine\n" + b'2,"open\n' + b"".join(b"%d,row\n" % n for n in range(3, 998))
-    rows = list(source(tmp_path, "in.csv", data).items(bury_bad=True))
+    rows = list(source(tmp_path, "in.csv", data).items(keep_bad=True))
     assert isinstance(rows[0], Item)
     letters = [row for row in rows if isinstance(row, DeadLetter)]
     assert len(letters) == 996
@@ -216,7 +216,7 @@ def test_every_type_of_parquet_has_its_form(tmp_path: Path, kind: str) -> None:
     make, expected = PARQUET[kind]
     path = tmp_path / "in.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"v": make()}), path)
-    rows = ItemSource([InputFile(str(path), InputRules(format="parquet"))]).items(bury_bad=True)
+    rows = ItemSource([InputFile(str(path), InputRules(format="parquet"))]).items(keep_bad=True)
     found = [row.value["v"] if isinstance(row, Item) else "bad" for row in rows]  # type: ignore[index]
     assert found == expected
 

@@ -203,7 +203,7 @@ def test_a_bad_row_is_named_with_its_file_and_line_and_what_came_before_stands(
 def test_a_bad_row_can_be_buried_and_the_rest_is_read(
     tmp_path: Path, name: str, data: bytes, fields: dict[str, Any], good: list[int], bad: dict[int, str]
 ) -> None:
-    read = list(source(tmp_path, name, data, **fields).items(bury_bad=True))
+    read = list(source(tmp_path, name, data, **fields).items(keep_bad=True))
     letters = [row for row in read if isinstance(row, DeadLetter)]
     assert [row.number for row in read if isinstance(row, Item)] == good
     assert [letter.line for letter in letters] == list(bad)
@@ -224,7 +224,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
 
 def test_the_id_of_a_bad_row_is_its_own_where_it_can_be_read(tmp_path: Path) -> None:
     data = b'{"i":2,"t":"x"}\n{"i":3}\n{"i":"3","t":1}\n{"i":3,"t":"x"}\n{"i":1e0,"t":"x"}\n{\n{"i":"4","t":"x"}\n'
-    read = list(source(tmp_path, "a.jsonl", data, id_field="i", text_field="t", text_only=True).items(bury_bad=True))
+    read = list(source(tmp_path, "a.jsonl", data, id_field="i", text_field="t", text_only=True).items(keep_bad=True))
     assert [row.id if isinstance(row, Item) else row.item.id for row in read] == [2, 3, "3", None, None, None, "4"]
     letters = [row for row in read if isinstance(row, DeadLetter)]
     assert [letter.line for letter in letters] == [2, 3, 4, 5, 6]
@@ -322,7 +322,7 @@ def test_parquet_columns_that_are_missing_or_have_no_form_in_json_are_named(tmp_
         list(one(path, InputRules(format="parquet", text_field="text")).items())
     with pytest.raises(DocumentError, match="row 1: it holds bytes"):
         list(one(path, InputRules(format="parquet")).items())
-    letter, item = one(path, InputRules(format="parquet")).items(bury_bad=True)
+    letter, item = one(path, InputRules(format="parquet")).items(keep_bad=True)
     assert isinstance(letter, DeadLetter)
     assert isinstance(item, Item)
     assert [letter.item.number, item.number, item.value] == [0, 1, {"picture": None, "share": 1.0}]
@@ -351,7 +351,7 @@ def test_a_value_of_parquet_that_has_no_form_is_one_bad_row(tmp_path: Path) -> N
     parquet = pytest.importorskip("pyarrow.parquet")
     path = str(tmp_path / "a.parquet")
     parquet.write_table(pyarrow.table({"n": [1, 2, 3], "text": [b"a", b"\xff", b"c"]}), path)
-    read = list(one(path, InputRules(format="parquet", id_field="n")).items(bury_bad=True))
+    read = list(one(path, InputRules(format="parquet", id_field="n")).items(keep_bad=True))
     assert [row.number for row in read if isinstance(row, Item)] == [0, 2]
     (letter,) = (row for row in read if isinstance(row, DeadLetter))
     assert (letter.line, letter.item.id) == (2, None)

@@ -68,7 +68,7 @@ def test_an_id_may_stand_in_one_file_only_and_a_bad_row_says_in_which(tmp_path: 
     source = opened(find_inputs([str(one), str(two)]), id_field="i")
     with pytest.raises(DocumentError, match=r"2\.jsonl, line 2: its id 2 was given before"):
         list(source.items())
-    (letter,) = (row for row in source.items(bury_bad=True) if isinstance(row, DeadLetter))
+    (letter,) = (row for row in source.items(keep_bad=True) if isinstance(row, DeadLetter))
     assert (letter.item.number, letter.item.id, letter.line, letter.file) == (3, None, 2, str(two))
 
 
@@ -128,7 +128,7 @@ def test_one_that_is_cut_short_is_an_error_and_never_an_end(
     path = tmp_path / "in.jsonl.gz"
     path.write_bytes(packed[: int(len(packed) * kept)])
     with pytest.raises(DocumentError, match="cut short"):
-        list(opened(find_inputs([str(path)])).items(bury_bad=True))
+        list(opened(find_inputs([str(path)])).items(keep_bad=True))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_bomb_is_read_in_flat_memory(tmp_path: Path) -> None:
     source = opened(find_inputs([str(path)]), longest_line_bytes=1 << 20)
     tracemalloc.start()
     try:
-        rows = list(source.items(bury_bad=True))
+        rows = list(source.items(keep_bad=True))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -33,7 +33,7 @@ def rows(ids: Sequence[str | int], results: Sequence[object]) -> list[bytes]:
     return encode_rows(items, results).splitlines(keepends=True)
 
 
-def in_order(lines: Iterable[bytes], folder: Path) -> Iterator[bytes]:
+def measuring_order(lines: Iterable[bytes], folder: Path) -> Iterator[bytes]:
     path = folder / "mixed"
     with path.open("wb") as file:
         file.writelines(lines)
@@ -46,13 +46,13 @@ def test_lines_are_put_in_order_whatever_their_ids(
 ) -> None:
     written = rows(ids, ids)
     mixed = data.draw(st.permutations(written))
-    assert list(in_order(mixed, tmp_path_factory.getbasetemp())) == written
+    assert list(measuring_order(mixed, tmp_path_factory.getbasetemp())) == written
     assert [number_of(line) for line in written] == list(range(len(ids)))
 
 
 def test_lines_in_the_opposite_order_with_gaps_between_them_are_put_in_order(tmp_path: Path) -> None:
     written = rows(range(20_000), range(20_000))[::7]
-    assert list(in_order(reversed(written), tmp_path)) == written
+    assert list(measuring_order(reversed(written), tmp_path)) == written
     assert [path.name for path in tmp_path.iterdir()] == ["mixed"]
 
 
@@ -68,7 +68,7 @@ def test_order_is_made_in_flat_memory_of_what_comes_nearly_in_order(tmp_path: Pa
     tracemalloc.start()
     try:
         last = -1
-        for line in in_order(nearly(60_000), tmp_path):
+        for line in measuring_order(nearly(60_000), tmp_path):
             assert number_of(line) == last + 1
             last += 1
         _, peak = tracemalloc.get_traced_memory()

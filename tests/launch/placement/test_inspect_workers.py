@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.launch.placement.inspect_workers import PAGES_SHARE, THREADS_SHARE, Inspector
-from ipexlaunch.launch.placement.placement import Crowd, Placement
+from ipexlaunch.launch.placement.placement import Oversubscription, Placement
 from ipexlaunch.machine.proc_files import ThreadStarts
 
 STAT = (
@@ -168,7 +168,7 @@ def test_a_glance_finds_the_crowd_since_the_look_before(machine: Machine) -> Non
     for tid in range(10, 14):
         machine.thread(10, tid, {4, 5}, seconds=55.0)
     placement = seen(machine.inspector.glance(10))
-    assert placement.crowd == Crowd(frozenset({4, 5}), 4)
+    assert placement.crowd == Oversubscription(frozenset({4, 5}), 4)
     assert (placement.looks, placement.crowded_looks) == (1, 1)
     machine.now += 10
     assert seen(machine.inspector.glance(10)).crowd is None
@@ -181,7 +181,7 @@ def test_a_new_thread_with_the_number_of_one_that_ended_starts_from_nothing(mach
     machine.now += 10
     machine.thread(10, 10, {4}, seconds=5.0)
     machine.thread(10, 11, {4}, seconds=5.0, started=9)
-    assert seen(machine.inspector(10)).crowd == Crowd(frozenset({4}), 2)
+    assert seen(machine.inspector(10)).crowd == Oversubscription(frozenset({4}), 2)
 
 
 def test_glances_never_take_more_than_their_share_of_a_core(machine: Machine) -> None:

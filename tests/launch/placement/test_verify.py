@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.launch.placement.placement import Affinity, Binding, Crowd, Placement, crowd_of
+from ipexlaunch.launch.placement.placement import Affinity, Binding, Oversubscription, Placement, oversubscription_of
 from ipexlaunch.launch.placement.verify import (
     affinity_collapsed,
     doubts,
+    downsampled,
     misplacements_at_worst,
     proof_of,
-    thinned,
 )
 from ipexlaunch.plan import Instance
 
@@ -147,29 +147,29 @@ ALL = frozenset({4, 5})
         ([], None),
         ([(ALL, 10.0), (ALL, 10.0)], None),
         ([(ALL, 10.0), (ALL, 9.9), *[(ALL, 0.01)] * 50], None),
-        ([(ALL, 5.0)] * 4, Crowd(ALL, 4)),
-        ([(ALL, 2.5)] * 8 + [(ALL, 0.0)] * 90, Crowd(ALL, 8)),
+        ([(ALL, 5.0)] * 4, Oversubscription(ALL, 4)),
+        ([(ALL, 2.5)] * 8 + [(ALL, 0.0)] * 90, Oversubscription(ALL, 8)),
         # half of the time nobody works: crowded perhaps, but with time to spare
         ([(ALL, 2.5)] * 4, None),
         # an affinity that collapsed: the slice has room, its first cpu has none
-        ([(frozenset({4}), 2.5)] * 4, Crowd(frozenset({4}), 4)),
+        ([(frozenset({4}), 2.5)] * 4, Oversubscription(frozenset({4}), 4)),
         # threads that are bound one to a cpu and others that are free to go anywhere
         ([(frozenset({4}), 10.0), (frozenset({5}), 10.0)], None),
-        ([(frozenset({4}), 5.0), (frozenset({5}), 5.0), (ALL, 5.0), (ALL, 5.0)], Crowd(ALL, 4)),
-        ([(frozenset({4}), 3.4)] * 3 + [(frozenset({5}), 5.0)] * 2, Crowd(frozenset({4}), 3)),
+        ([(frozenset({4}), 5.0), (frozenset({5}), 5.0), (ALL, 5.0), (ALL, 5.0)], Oversubscription(ALL, 4)),
+        ([(frozenset({4}), 3.4)] * 3 + [(frozenset({5}), 5.0)] * 2, Oversubscription(frozenset({4}), 3)),
     ],
 )
 def test_a_crowd_is_more_busy_threads_than_cpus_without_time_to_spare(
-    threads: list[tuple[frozenset[int], float]], crowd: Crowd | None
+    threads: list[tuple[frozenset[int], float]], crowd: Oversubscription | None
 ) -> None:
-    assert crowd_of(threads, 10.0) == crowd
+    assert oversubscription_of(threads, 10.0) == crowd
 
 
 @given(st.integers(1, 64), st.floats(0.01, 3600))
 def test_as_many_busy_threads_as_cpus_are_no_crowd_and_twice_as_many_are(count: int, seconds: float) -> None:
     cpus = frozenset(range(count))
-    assert crowd_of([(cpus, seconds)] * count, seconds) is None
-    assert crowd_of([(cpus, seconds / 2)] * 2 * count, seconds) == Crowd(cpus, 2 * count)
+    assert oversubscription_of([(cpus, seconds)] * count, seconds) is None
+    assert oversubscription_of([(cpus, seconds / 2)] * 2 * count, seconds) == Oversubscription(cpus, 2 * count)
 
 
 def test_what_costs_speed_is_told_with_names_and_numbers() -> None:
@@ -177,7 +177,7 @@ def test_what_costs_speed_is_told_with_names_and_numbers() -> None:
     loud = replace(
         quiet,
         main_thread_cpus=frozenset({4}),
-        crowd=Crowd(ALL, 8),
+        crowd=Oversubscription(ALL, 8),
         crowded_looks=2,
         looks=3,
         openmp_clashes=frozenset({("/a/libgomp.so.1", "/b/libiomp5.so")}),
@@ -203,7 +203,7 @@ LOOKS = st.builds(
     last_cpus=CPUS,
     openmp=st.just(frozenset()),
     openmp_clashes=st.frozensets(st.sampled_from([("a", "b"), ("a", "c")])),
-    crowd=st.none() | st.builds(Crowd, CPUS, st.integers(1, 20)),
+    crowd=st.none() | st.builds(Oversubscription, CPUS, st.integers(1, 20)),
     crowded_looks=st.integers(0, 1),
     unclear=st.integers(0, 2),
 )
@@ -211,10 +211,10 @@ LOOKS = st.builds(
 
 @given(st.lists(LOOKS, max_size=30))
 def test_thinned_looks_are_few_and_say_the_same(looks: list[Placement]) -> None:
-    thin = thinned(looks, INSTANCE)
+    thin = downsampled(looks, INSTANCE)
     step_by_step: list[Placement] = []
     for look in looks:
-        step_by_step = thinned([*step_by_step, look], INSTANCE)
+        step_by_step = downsampled([*step_by_step, look], INSTANCE)
     for few in (thin, step_by_step):
         assert len(few) <= 11
         assert misplacements_at_worst(INSTANCE, few, BOUND) == misplacements_at_worst(INSTANCE, looks, BOUND)
@@ -248,14 +248,20 @@ def test_the_proof_sums_the_looks_and_shows_the_last() -> None:
 @pytest.mark.parametrize(
     ("crowd", "words"),
     [
-        (Crowd(ALL, 8, ("DuckDB",), 1), "they are those of DuckDB: `SET threads = 2`"),
-        (Crowd(ALL, 4, ("Python's pools",), 4), "they are those of 4 processes of Python's pools: max_workers=2"),
-        (Crowd(ALL, 8, ("pigz",), 1), "of pigz: pigz -p 2"),
-        (Crowd(ALL, 8, ("OpenBLAS", "zstd"), 1), "of OpenBLAS: OPENBLAS_NUM_THREADS=2; and of zstd: zstd -T2"),
-        (Crowd(ALL, 8, ("my-program",), 1), "of my-program; see its own options (docs/threads.md)"),
-        (Crowd(ALL, 8), "fewer threads would do more (OMP_NUM_THREADS,"),
+        (Oversubscription(ALL, 8, ("DuckDB",), 1), "they are those of DuckDB: `SET threads = 2`"),
+        (
+            Oversubscription(ALL, 4, ("Python's pools",), 4),
+            "they are those of 4 processes of Python's pools: max_workers=2",
+        ),
+        (Oversubscription(ALL, 8, ("pigz",), 1), "of pigz: pigz -p 2"),
+        (
+            Oversubscription(ALL, 8, ("OpenBLAS", "zstd"), 1),
+            "of OpenBLAS: OPENBLAS_NUM_THREADS=2; and of zstd: zstd -T2",
+        ),
+        (Oversubscription(ALL, 8, ("my-program",), 1), "of my-program; see its own options (docs/threads.md)"),
+        (Oversubscription(ALL, 8), "fewer threads would do more (OMP_NUM_THREADS,"),
     ],
 )
-def test_a_crowd_is_told_with_its_owner_and_the_owners_option(crowd: Crowd, words: str) -> None:
+def test_a_crowd_is_told_with_its_owner_and_the_owners_option(crowd: Oversubscription, words: str) -> None:
     (found,) = doubts(INSTANCE, [replace(placed({4, 5}, None), crowd=crowd, crowded_looks=1)])
     assert words in found

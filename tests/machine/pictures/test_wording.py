@@ -13,7 +13,7 @@ from ipexlaunch.machine.pictures.parts import machine_parts
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.pictures.table import distance_lines, distance_rule, machine_table, machine_tree
 from ipexlaunch.machine.topology import Accelerator, Topology
-from ipexlaunch.machine.wording import heading_lines, machine_words, memory_words, wrapped
+from ipexlaunch.machine.wording import heading_lines, machine_facts, memory_words, wrapped
 from ipexlaunch.plan.planner import memory_phrase
 from tests.machine.pictures.machines import GIB, regular
 
@@ -62,7 +62,7 @@ def test_the_heading_says_what_is_offline_isolated_and_limited() -> None:
 def test_a_machine_without_nodes_has_no_words_for_them() -> None:
     whole = regular(1, 1, 2, 1)
     cpus = tuple(replace(cpu, node=None) for cpu in whole.cpus)
-    assert machine_words(replace(whole, cpus=cpus, nodes=(), allowed_nodes=frozenset())) == (
+    assert machine_facts(replace(whole, cpus=cpus, nodes=(), allowed_nodes=frozenset())) == (
         "1 socket",
         "2 cores of 1 thread",
         "2 cpus",

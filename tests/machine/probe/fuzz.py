@@ -31,7 +31,7 @@ from ipexlaunch.machine.cpulist import CPU
 from ipexlaunch.machine.explain_exclusion import explanation
 from ipexlaunch.machine.probe import probe
 from ipexlaunch.machine.probe.archive import ArchiveFiles, open_archive
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import parse_topology, topology_to_json, topology_to_yaml
 from tests.machine.probe.rich_machine import RICH, rich_files, sparse_files
@@ -59,7 +59,7 @@ LISTS = (b"0\n", b"0-1\n", b"2-3\n", b"1,3,5\n", b"0-7\n", b"4-63\n", b"0-4095\n
 MEMORY = "/dev/shm"
 """Thousands of small files are quicker there."""
 WORDS = ("2s", "2n", "43+43+42c", "2t", "64GiB", "0s", "9999999s", "1+", "c", "2q", "", "٣s", "2s2n", "-1c", "1TiB")
-TREES: list[dict[str, bytes]] = [rich_files(), sparse_files(), sysfs_files(machine_from_sentence("2s 2+1c 2t"))]
+TREES: list[dict[str, bytes]] = [rich_files(), sparse_files(), sysfs_files(synthetic_machine("2s 2+1c 2t"))]
 
 
 def mutated(data: bytes, random_: random.Random) -> bytes:
@@ -166,15 +166,15 @@ def try_document(random_: random.Random) -> Topology:
 
 def try_sentence(random_: random.Random) -> Topology:
     words = [random_.choice(WORDS) for _ in range(random_.randint(0, 5))]
-    return machine_from_sentence(random_.choice((" ", "  ", "")).join(words))
+    return synthetic_machine(random_.choice((" ", "  ", "")).join(words))
 
 
 ARCHIVES = [
-    packed(sysfs_files(machine_from_sentence(words)), form)
+    packed(sysfs_files(synthetic_machine(words)), form)
     for words, form in (("1s 2c", tarfile.PAX_FORMAT), ("2s 2c", tarfile.GNU_FORMAT), ("1s 1c", tarfile.GNU_FORMAT))
 ]
 ARCHIVES += [pack(plain) for plain in ARCHIVES[:2] for pack in (gzip.compress, bz2.compress, lzma.compress)]
-SMALL = machine_from_sentence("2s 2c 2t")
+SMALL = synthetic_machine("2s 2c 2t")
 DOCUMENTS = [topology_to_yaml(RICH), topology_to_json(RICH), topology_to_yaml(SMALL), topology_to_json(SMALL)]
 KINDS: Sequence[tuple[Callable[[random.Random], Topology], int]] = (
     (try_tree, 70),

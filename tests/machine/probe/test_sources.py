@@ -13,7 +13,7 @@ from ipexlaunch.machine.probe import open_topology, probe
 from ipexlaunch.machine.probe import sources as module
 from ipexlaunch.machine.probe.sources import files_of, machines_in, shipped_machines
 from ipexlaunch.machine.probe.tree import DirectoryFiles
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 
 
@@ -26,7 +26,7 @@ def test_the_live_machine_is_the_one_this_process_runs_on() -> None:
 
 
 def test_documents_in_either_form_and_from_a_pipe(tmp_path: Path) -> None:
-    machine = machine_from_sentence("2s 2c")
+    machine = synthetic_machine("2s 2c")
     for name, text in (("m.yaml", topology_to_yaml(machine)), ("m", topology_to_json(machine))):
         path = tmp_path / name
         path.write_text(text)
@@ -42,7 +42,7 @@ def test_documents_in_either_form_and_from_a_pipe(tmp_path: Path) -> None:
 
 
 def test_sentences_and_shipped_names() -> None:
-    assert open_topology("2s 2n 28c 2t") == machine_from_sentence("2s 2n 28c 2t")
+    assert open_topology("2s 2n 28c 2t") == synthetic_machine("2s 2n 28c 2t")
     assert files_of("2s 2n 28c 2t") is None
     name, path = next(iter(shipped_machines().items()))
     assert open_topology(name).source == f"file:{path}"

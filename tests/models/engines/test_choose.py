@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
-from ipexlaunch.models.engines.choose import Weighed, call_ms, choose, expected, finalists, verdict, worth_measuring
+from ipexlaunch.models.engines.choose import (
+    CandidateResult,
+    call_ms,
+    choose,
+    expected,
+    finalists,
+    verdict,
+    worth_measuring,
+)
 from ipexlaunch.models.engines.expectations import Expectation
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, from_row, merged
 from tests.models.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
@@ -21,13 +29,13 @@ IPEX_INT4 = weights("ipex", "int4", group_size=128)
 RIGHT = AnswerSimilarity(cosine=0.9999)
 
 
-def weighed(**call_ms: float) -> list[Weighed]:
+def weighed(**call_ms: float) -> list[CandidateResult]:
     """IPEX's candidates with the milliseconds they took; eager fp32 takes 50."""
     names = {"fp32": IPEX_FP32, "bf16": IPEX_BF16, "int4": IPEX_INT4}
-    rows = [Weighed(candidate=REFERENCE, expectation=OK, measurement=took(REFERENCE, 50, answers=RIGHT))]
+    rows = [CandidateResult(candidate=REFERENCE, expectation=OK, measurement=took(REFERENCE, 50, answers=RIGHT))]
     for name, milliseconds in call_ms.items():
         measured = took(names[name], milliseconds, answers=RIGHT)
-        rows.append(Weighed(candidate=names[name], expectation=OK, measurement=measured))
+        rows.append(CandidateResult(candidate=names[name], expectation=OK, measurement=measured))
     return rows
 
 
@@ -57,7 +65,7 @@ def test_as_slow_as_fp32_within_the_noise_is_no_reason_to_refuse() -> None:
 def test_auto_leaves_out_what_is_fast_and_wrong() -> None:
     rows = weighed(fp32=47, bf16=29)
     wrong = took(IPEX_INT4, 5, answers=AnswerSimilarity(cosine=0.5))
-    rows.append(Weighed(candidate=IPEX_INT4, expectation=OK, measurement=wrong))
+    rows.append(CandidateResult(candidate=IPEX_INT4, expectation=OK, measurement=wrong))
     assert choose(rows, "auto", "auto").candidate == IPEX_BF16
     with pytest.raises(RequestError, match=r"worst cosine .* is 0\.5.*use --engine ipex --dtype bf16 \(29 ms\)"):
         choose(rows, "ipex", "int4")
@@ -66,11 +74,11 @@ def test_auto_leaves_out_what_is_fast_and_wrong() -> None:
 
 def test_what_cannot_run_is_told_with_its_reason() -> None:
     missing = Expectation(fares="unavailable", reason='torchao is not installed there: pip install "ipexlaunch[torch]"')
-    rows = [*weighed(fp32=47), Weighed(candidate=weights("torch", "int8"), expectation=missing)]
+    rows = [*weighed(fp32=47), CandidateResult(candidate=weights("torch", "int8"), expectation=missing)]
     with pytest.raises(RequestError, match=r"cannot run int8 on any engine: torch int8 .*pip install"):
         choose(rows, "auto", "int8")
     broken = Measurement(candidate=IPEX_INT4, problem="RuntimeError: no kernel")
-    rows = [*weighed(fp32=47), Weighed(candidate=IPEX_INT4, expectation=OK, measurement=broken)]
+    rows = [*weighed(fp32=47), CandidateResult(candidate=IPEX_INT4, expectation=OK, measurement=broken)]
     with pytest.raises(RequestError, match="RuntimeError: no kernel"):
         choose(rows, "ipex", "int4")
     with pytest.raises(RequestError, match="engine eager has no int8"):
@@ -81,8 +89,8 @@ def test_drift_between_sessions_does_not_decide() -> None:
     slow_day = took(IPEX_FP32, 100, reference_ms=120, answers=RIGHT)
     quick_day = took(IPEX_BF16, 50, reference_ms=50, answers=RIGHT)
     rows = [
-        Weighed(candidate=IPEX_FP32, expectation=OK, measurement=slow_day),
-        Weighed(candidate=IPEX_BF16, expectation=OK, measurement=quick_day),
+        CandidateResult(candidate=IPEX_FP32, expectation=OK, measurement=slow_day),
+        CandidateResult(candidate=IPEX_BF16, expectation=OK, measurement=quick_day),
     ]
     assert choose(rows, "ipex", "auto").candidate == IPEX_FP32
 
@@ -94,7 +102,9 @@ def test_drift_between_sessions_does_not_decide() -> None:
 def test_auto_is_never_slower_than_any_right_candidate(speeds: list[float], cosines: list[float]) -> None:
     candidates = [IPEX_FP32, IPEX_BF16, IPEX_INT4, REFERENCE, floating("torch", "bf16"), weights("torch", "int8")]
     rows = [
-        Weighed(candidate=each, expectation=OK, measurement=took(each, speed, answers=AnswerSimilarity(cosine=cosine)))
+        CandidateResult(
+            candidate=each, expectation=OK, measurement=took(each, speed, answers=AnswerSimilarity(cosine=cosine))
+        )
         for each, speed, cosine in zip(candidates, speeds, cosines, strict=False)
     ]
     right = [each for each in rows if each.right]
@@ -119,21 +129,23 @@ def test_auto_measures_what_is_not_expected_to_be_slow_and_a_word_measures_itsel
 
 def test_milliseconds_of_one_table_are_those_of_one_moment() -> None:
     rows = [
-        Weighed(candidate=IPEX_FP32, expectation=OK, measurement=took(IPEX_FP32, 100, reference_ms=120)),
-        Weighed(candidate=IPEX_BF16, expectation=OK, measurement=took(IPEX_BF16, 20, reference_ms=40)),
-        Weighed(candidate=IPEX_INT4, expectation=OK),
+        CandidateResult(candidate=IPEX_FP32, expectation=OK, measurement=took(IPEX_FP32, 100, reference_ms=120)),
+        CandidateResult(candidate=IPEX_BF16, expectation=OK, measurement=took(IPEX_BF16, 20, reference_ms=40)),
+        CandidateResult(candidate=IPEX_INT4, expectation=OK),
     ]
     assert [call_ms(each, rows) for each in rows] == [pytest.approx(80 / 1.2), pytest.approx(40), None]
 
 
 def test_verdicts() -> None:
     rows = weighed(fp32=47, bf16=29, int4=412)
-    rows.append(Weighed(candidate=floating("ipex", "fp16"), expectation=Expectation(fares="unavailable", reason="x")))
-    rows.append(Weighed(candidate=floating("eager", "fp16"), expectation=OK))
+    rows.append(
+        CandidateResult(candidate=floating("ipex", "fp16"), expectation=Expectation(fares="unavailable", reason="x"))
+    )
+    rows.append(CandidateResult(candidate=floating("eager", "fp16"), expectation=OK))
     wrong = took(floating("eager", "bf16"), 1, answers=AnswerSimilarity(cosine=0.0))
-    rows.append(Weighed(candidate=wrong.candidate, expectation=OK, measurement=wrong))
+    rows.append(CandidateResult(candidate=wrong.candidate, expectation=OK, measurement=wrong))
     broken = Measurement(candidate=floating("torch", "bf16"), problem="no compiler")
-    rows.append(Weighed(candidate=broken.candidate, expectation=OK, measurement=broken))
+    rows.append(CandidateResult(candidate=broken.candidate, expectation=OK, measurement=broken))
     assert [verdict(each, rows) for each in rows] == [
         "ok",
         "ok",

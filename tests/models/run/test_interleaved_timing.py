@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.models.run.timing import ROUNDS, Barrier, time_in_turn
+from ipexlaunch.models.run.timing import ROUNDS, Barrier, time_interleaved
 
 
 def saying(values: Iterator[float]) -> Callable[[], float]:
@@ -20,7 +20,7 @@ def saying(values: Iterator[float]) -> Callable[[], float]:
 
 @given(reference=st.floats(1e-3, 1), candidate=st.floats(1e-3, 1))
 def test_steady_calls_give_their_ratio(reference: float, candidate: float) -> None:
-    found = time_in_turn(lambda: reference, lambda: candidate, 2.0)
+    found = time_interleaved(lambda: reference, lambda: candidate, 2.0)
     assert found.relative == pytest.approx(candidate / reference)
     assert found.calls >= 1
 
@@ -36,13 +36,13 @@ def test_a_host_that_slows_down_slows_both() -> None:
 
         return call
 
-    found = time_in_turn(slowing(0.010), slowing(0.005), 2.0)
+    found = time_interleaved(slowing(0.010), slowing(0.005), 2.0)
     assert found.relative == pytest.approx(0.5, rel=0.03)
 
 
 def test_one_bad_moment_does_not_count() -> None:
     calls = (0.3 if 10 <= number < 14 else 0.01 for number in itertools.count())
-    found = time_in_turn(lambda: 0.02, saying(calls), 2.0)
+    found = time_interleaved(lambda: 0.02, saying(calls), 2.0)
     assert found.relative == pytest.approx(0.5)
 
 
@@ -56,11 +56,11 @@ def test_the_time_is_kept() -> None:
 
         return take
 
-    time_in_turn(call("reference", 0.05), call("candidate", 0.07), 2.0)
+    time_interleaved(call("reference", 0.05), call("candidate", 0.07), 2.0)
     assert 2.0 <= spent["candidate"] <= 2.0 + ROUNDS * 0.07
     assert spent["reference"] <= 2.0
     spent.update(reference=0.0, candidate=0.0)
-    time_in_turn(call("reference", 5.0), call("candidate", 0.001), 2.0)
+    time_interleaved(call("reference", 5.0), call("candidate", 0.001), 2.0)
     assert spent["reference"] == 10.0
 
 
@@ -74,7 +74,7 @@ def test_in_one_stretch_the_reference_comes_before_and_after_only() -> None:
 
         return take
 
-    found = time_in_turn(call("reference", 0.5), call("candidate", 0.25), 2.0, one_stretch=True)
+    found = time_interleaved(call("reference", 0.5), call("candidate", 0.25), 2.0, one_stretch=True)
     assert order == ["reference"] * 2 + ["candidate"] * 8 + ["reference"] * 2
     assert found.relative == pytest.approx(0.5)
 
@@ -83,7 +83,7 @@ def test_a_call_that_takes_all_the_time_is_not_made_again() -> None:
     def never() -> float:
         raise AssertionError("it was called again")
 
-    found = time_in_turn(lambda: 0.5, never, 2.0, first_s=4.0)
+    found = time_interleaved(lambda: 0.5, never, 2.0, first_s=4.0)
     assert (found.relative, found.calls) == (8.0, 1)
 
 
@@ -117,8 +117,8 @@ def test_one_worker_waits_for_nobody(tmp_path: Path) -> None:
 
 
 def test_rounds_that_lie_far_apart_are_told() -> None:
-    assert time_in_turn(lambda: 0.02, lambda: 0.01, 2.0).spread == 0.0
+    assert time_interleaved(lambda: 0.02, lambda: 0.01, 2.0).spread == 0.0
     rounds = itertools.chain([0.1] * 4, [0.2] * 2, [0.4], itertools.repeat(0.4))
-    found = time_in_turn(lambda: 0.1, saying(rounds), 2.0)  # 1, 2, 4, 4 and 4 times the reference
+    found = time_interleaved(lambda: 0.1, saying(rounds), 2.0)  # 1, 2, 4, 4 and 4 times the reference
     assert found.spread == pytest.approx(0.25)
-    assert time_in_turn(lambda: 0.1, lambda: 0.1, 2.0, one_stretch=True).spread is None
+    assert time_interleaved(lambda: 0.1, lambda: 0.1, 2.0, one_stretch=True).spread is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.models.scripts.runner_arguments import IPEX_DTYPES, ScriptOptions, read_words
+from ipexlaunch.models.scripts.runner_arguments import IPEX_DTYPES, ScriptOptions, parse_command
 
 
 @st.composite
@@ -28,7 +28,7 @@ def _options(draw: st.DrawFn) -> ScriptOptions:
 def test_what_is_written_is_read_back(
     options: ScriptOptions, program: str, arguments: list[str], is_module: bool
 ) -> None:
-    command = read_words([*options.words(), *(["-m"] if is_module else []), program, *arguments])
+    command = parse_command([*options.words(), *(["-m"] if is_module else []), program, *arguments])
     assert command.options == options
     assert (command.program, command.is_module, list(command.arguments)) == (program, is_module, arguments)
 
@@ -43,4 +43,4 @@ def test_options_that_ask_for_nothing_have_no_words() -> None:
 )
 def test_other_words_are_refused(words: list[str]) -> None:
     with pytest.raises(ValueError):
-        read_words(words)
+        parse_command(words)

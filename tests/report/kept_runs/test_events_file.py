@@ -14,8 +14,8 @@ from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.host_counters import HostReading, Throttling
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.placement.placement import Affinity, Binding, Crowd, Placement
-from ipexlaunch.launch.run_record import UNKNOWN, PhaseSpan, Run, Samples, Told, WorkerRecord
+from ipexlaunch.launch.placement.placement import Affinity, Binding, Oversubscription, Placement
+from ipexlaunch.launch.run_record import UNKNOWN, Announced, PhaseSpan, Run, Samples, WorkerRecord
 from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.kept_runs.event_rows import ROWS_A_LINE
@@ -26,7 +26,7 @@ IDS = st.frozensets(st.integers(0, 300), max_size=5)
 SIZES = st.dictionaries(st.integers(0, 3), st.integers(0, 1 << 40), max_size=3)
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=9)
 CROWDS = st.builds(
-    Crowd,
+    Oversubscription,
     st.frozensets(st.integers(0, 9), min_size=1),
     st.integers(2, 9),
     st.lists(NAMES, max_size=2).map(tuple),
@@ -44,8 +44,8 @@ def samples(draw: st.DrawFn) -> Samples:
 
 
 @st.composite
-def told(draw: st.DrawFn) -> Told:
-    made = Told()
+def told(draw: st.DrawFn) -> Announced:
+    made = Announced()
     at = 0.0
     for name in draw(st.lists(NAMES, max_size=3)):
         at += 1 + draw(st.floats(0.001, 10))
@@ -90,7 +90,7 @@ def records(draw: st.DrawFn, index: int) -> WorkerRecord:
         cpu_s=draw(TIMES),
         peak_memory_bytes=draw(st.integers(0, 1 << 50)),
         log=draw(st.sampled_from(("", "logs/x.log", "logs/\udcff.log"))),
-        told=known if known != Told() else None,
+        told=known if known != Announced() else None,
         claimed_rate=draw(st.one_of(st.none(), TIMES)),
         exited=draw(st.one_of(st.none(), TIMES)),
     )
@@ -202,4 +202,4 @@ def test_what_is_no_record_of_a_run_is_refused_with_the_line(lines: list[str], w
 
 def test_a_crowd_of_a_former_version_has_no_owner() -> None:
     row = to_plain(Placement(cpus=frozenset({0}), threads=1, pinned_threads=0, main_thread_cpus=frozenset({0})))
-    assert from_plain({**row, "crowd": ["0-1", 8]}, Placement).crowd == Crowd(frozenset({0, 1}), 8)
+    assert from_plain({**row, "crowd": ["0-1", 8]}, Placement).crowd == Oversubscription(frozenset({0, 1}), 8)

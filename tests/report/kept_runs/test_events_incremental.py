@@ -21,9 +21,9 @@ from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.background_writer import WritingThread
 from ipexlaunch.launch.placement.placement import Binding, Placement
 from ipexlaunch.launch.run_events import (
-    DoubtTold,
-    DurationsTold,
-    FactTold,
+    DurationsReported,
+    FactReported,
+    InvalidReported,
     ItemsCounted,
     NoteAdded,
     PhaseSeen,
@@ -31,14 +31,14 @@ from ipexlaunch.launch.run_events import (
     RunEvent,
     RunSignalled,
     StartGiven,
-    ToldAnew,
     WorkerExited,
     WorkerFinished,
     WorkerInspected,
     WorkerReady,
+    WorkerRestated,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Run, Samples, Told, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
 from ipexlaunch.launch.run_so_far import INSPECTIONS_KEPT, RunSoFar, events_of
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.plan import Instance
@@ -61,10 +61,10 @@ NEW_EVENTS = st.one_of(
     st.builds(PhaseSeen, INDICES, NAMES, st.floats(0, 1e6)),
     st.builds(WorkerInspected, INDICES, PLACEMENTS),
     st.builds(ItemsCounted, INDICES, samples()),
-    st.builds(DurationsTold, INDICES, NAMES, st.lists(st.floats(0, 9), min_size=1)),
-    st.builds(FactTold, INDICES, NAMES, st.one_of(st.none(), st.integers(), NAMES)),
-    st.builds(DoubtTold, INDICES, NAMES),
-    st.builds(ToldAnew, INDICES, st.sampled_from(("worker", "counts", "placements"))),
+    st.builds(DurationsReported, INDICES, NAMES, st.lists(st.floats(0, 9), min_size=1)),
+    st.builds(FactReported, INDICES, NAMES, st.one_of(st.none(), st.integers(), NAMES)),
+    st.builds(InvalidReported, INDICES, NAMES),
+    st.builds(WorkerRestated, INDICES, st.sampled_from(("worker", "counts", "placements"))),
     st.builds(
         WorkerExited,
         index=INDICES,
@@ -100,7 +100,7 @@ def comparable(record: WorkerRecord) -> tuple[object, ...]:
     """NaN equals nothing."""
     samples = record.samples
     columns = (samples.times, samples.items, samples.tokens, [str(latency) for latency in samples.latencies_s])
-    return columns, replace(record, samples=Samples(), told=record.told or Told())
+    return columns, replace(record, samples=Samples(), told=record.told or Announced())
 
 
 RECORD = WorkerRecord(

@@ -13,7 +13,7 @@ import pytest
 
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.launch.job import Job
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.report.kept_runs.describe_host import kept_variables, read_host
@@ -21,10 +21,10 @@ from ipexlaunch.report.kept_runs.open_runs import read_run_directory
 from ipexlaunch.report.kept_runs.run_directory import make_run_directory
 from ipexlaunch.report.kept_runs.run_documents import (
     MappedLibraries,
-    RecordedRun,
+    RunCommand,
     libraries_in,
-    read_recorded_run,
-    write_recorded_run,
+    read_run_command,
+    write_run_command,
 )
 
 OLD = Path(__file__).parent / "version-1"
@@ -70,7 +70,7 @@ def test_a_run_of_version_1_is_read() -> None:
     assert (again.valid, again.warnings) == (kept.report.valid, kept.report.warnings)
 
 
-RECORDED = RecordedRun(
+RECORDED = RunCommand(
     command="run",
     directory="/home/user",
     job=Job(program="a b.py", arguments=("-x", "it's: {index}"), kind="module", environment={"A": "1"}),
@@ -81,7 +81,7 @@ RECORDED = RecordedRun(
 
 
 def test_the_command_is_read_back_as_it_was() -> None:
-    assert read_recorded_run(write_recorded_run(RECORDED), "run.yaml") == RECORDED
+    assert read_run_command(write_run_command(RECORDED), "run.yaml") == RECORDED
 
 
 def test_every_field_of_a_job_is_kept() -> None:
@@ -89,8 +89,8 @@ def test_every_field_of_a_job_is_kept() -> None:
         program="p", arguments=("a",), kind="executable", python="/py", environment={"A": "1"},
         libraries={"iomp5": "/lib/x.so"}, benchmark=True, runner=("-m", "x"), first_port=1, module_path="/somewhere",
     )  # fmt: skip
-    recorded = RecordedRun(command="bench", directory="/", job=job)
-    back = read_recorded_run(write_recorded_run(recorded), "run.yaml").job
+    recorded = RunCommand(command="bench", directory="/", job=job)
+    back = read_run_command(write_run_command(recorded), "run.yaml").job
     assert {name: getattr(back, name) for name in job.__dataclass_fields__} == {
         **{name: getattr(job, name) for name in job.__dataclass_fields__},
         "module_path": "",
@@ -98,13 +98,13 @@ def test_every_field_of_a_job_is_kept() -> None:
 
 
 def test_an_unknown_key_is_refused_with_its_line() -> None:
-    text = write_recorded_run(RECORDED).replace("environment:", "enviroment:")
+    text = write_run_command(RECORDED).replace("environment:", "enviroment:")
     with pytest.raises(DocumentError, match=r"line \d+, job.*unknown key 'enviroment'; did you mean 'environment'"):
-        read_recorded_run(text, "run.yaml")
+        read_run_command(text, "run.yaml")
 
 
 def test_a_directory_holds_one_run_and_one_that_did_not_end_is_read_too(tmp_path: Path) -> None:
-    topology = machine_from_sentence("1s 1n 2c 1t")
+    topology = synthetic_machine("1s 1n 2c 1t")
     plan = make_plan(topology, Request(ninstances=2))
     path = str(tmp_path / "deep" / "kept")
     make_run_directory(path, RECORDED, plan, topology)
@@ -161,7 +161,7 @@ def test_the_host_is_read_from_its_files(tmp_path: Path) -> None:
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    found = read_host(machine_from_sentence("1s 1n 2c 1t"), None, {}, str(tmp_path))
+    found = read_host(synthetic_machine("1s 1n 2c 1t"), None, {}, str(tmp_path))
     assert (found["microcode"], found["smt"]) == ("0x2b0004d0", "1")
     assert found["transparent_huge_pages"] == "always [madvise] never"
     assert found["governors"] == {"performance": 2, "powersave": 1}

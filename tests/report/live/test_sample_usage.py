@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ipexlaunch.report.live.background_thread import Apart
+from ipexlaunch.report.live.background_thread import BackgroundThread
 from ipexlaunch.report.live.sample_usage import MEMORY_INTERVAL_S, UsageSampler
 
 pytestmark = pytest.mark.process
@@ -135,7 +135,7 @@ def test_pokes_while_the_work_is_done_count_as_one_and_the_last_is_not_lost() ->
         begun.release()
         may_end.acquire()
 
-    apart = Apart(work, "test")
+    apart = BackgroundThread(work, "test")
     apart.poke()
     begun.acquire()
     for _ in range(10):
@@ -152,7 +152,7 @@ def test_an_error_ends_the_thread_and_is_kept() -> None:
     def work() -> None:
         raise OSError("no space")
 
-    apart = Apart(work, "test")
+    apart = BackgroundThread(work, "test")
     apart.poke()
     assert apart.end(60)
     assert isinstance(apart.error, OSError)

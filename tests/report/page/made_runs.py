@@ -7,14 +7,14 @@ from pathlib import Path
 
 from ipexlaunch.launch.job import Job
 from ipexlaunch.launch.placement.placement import Binding, Placement
-from ipexlaunch.launch.run_record import Run, Samples, Told, WorkerRecord
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import aggregate
 from ipexlaunch.measure.validity import Baseline
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.report.kept_runs.run_directory import finish_run_directory, make_run_directory
-from ipexlaunch.report.kept_runs.run_documents import RecordedRun
+from ipexlaunch.report.kept_runs.run_documents import RunCommand
 
 MIB = 1 << 20
 
@@ -36,7 +36,7 @@ def made_run(
     request = Request(ninstances=instances)
     records = []
     for instance in make_plan(topology, request).instances:
-        told, samples = Told(), Samples()
+        told, samples = Announced(), Samples()
         told.begin_phase(phase, 100.2)
         told.begin_phase("compiling" if instance.index % 4 == 0 else "waiting for compilation", 103.0)
         ready = 109.0 + chance.random()
@@ -86,10 +86,10 @@ def keep_made_run(
         seed: of the differences.
         phase: what they do first.
     """
-    topology = machine_from_sentence(sentence)
+    topology = synthetic_machine(sentence)
     run, request = made_run(topology, instances, seconds, per_second, seed, phase)
     job = Job(program="embed.py", arguments=("--batch", "8"))
-    recorded = RecordedRun(command="run", directory="/home/user", job=job)
+    recorded = RunCommand(command="run", directory="/home/user", job=job)
     baseline = Baseline(index=0, rate=8 * per_second * 1.2, items=100, seconds=1.0)
     report = aggregate(run, {"program": ["embed.py", "--batch", "8"], "kernel": "6.1.0"}, baseline=baseline)
     make_run_directory(str(path), recorded, make_plan(topology, request), topology)

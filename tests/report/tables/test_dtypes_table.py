@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
-from ipexlaunch.models.engines.choose import Weighed, expected
+from ipexlaunch.models.engines.choose import CandidateResult, expected
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement
 from ipexlaunch.report.tables.tuning_tables import dtypes_table
 from tests.models.engines.hosts import IPEX_ENV, host, took
@@ -14,7 +14,7 @@ TIMES = {"eager fp32": 50.0, "eager bf16": 30.0, "eager fp16": 310.0, "ipex fp32
 INT4 = "ipex int4 weight-only x fp32 g32"
 
 
-def rows() -> list[Weighed]:
+def rows() -> list[CandidateResult]:
     known = []
     for each in expected(host("zen5"), IPEX_ENV):
         measured = None
@@ -27,7 +27,7 @@ def rows() -> list[Weighed]:
             measured = took(each.candidate, 412.0, answers=AnswerSimilarity(cosine=0.98))
         if each.candidate == floating("torch", "fp32"):
             measured = Measurement(candidate=each.candidate, problem="InvalidCxxCompiler: No working C++ compiler")
-        known.append(Weighed(candidate=each.candidate, expectation=each.expectation, measurement=measured))
+        known.append(CandidateResult(candidate=each.candidate, expectation=each.expectation, measurement=measured))
     return known
 
 
@@ -69,5 +69,5 @@ def test_no_line_is_longer_than_the_terminal(width: int) -> None:
 def test_decoders_have_agreement_and_error() -> None:
     answers = AnswerSimilarity(agreement=0.97, logit_error=0.012)
     measured = took(REFERENCE, 50.0, answers=answers)
-    known = [Weighed(candidate=REFERENCE, expectation=rows()[0].expectation, measurement=measured)]
+    known = [CandidateResult(candidate=REFERENCE, expectation=rows()[0].expectation, measurement=measured)]
     assert "97%, 0.012" in dtypes_table(known)

@@ -13,15 +13,15 @@ import pytest
 from ipexlaunch.errors import LaunchError, RequestError
 from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.run_record import PhaseSpan, Run, Samples, Told, WorkerRecord
-from ipexlaunch.machine.synthetic import machine_from_sentence
+from ipexlaunch.launch.run_record import Announced, PhaseSpan, Run, Samples, WorkerRecord
+from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
-from ipexlaunch.models.engines.choose import DtypeWord, EngineWord, choose, expected
+from ipexlaunch.models.engines.choose import DtypeChoice, EngineChoice, choose, expected
 from ipexlaunch.models.engines.expectations import Software
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement
 from ipexlaunch.models.engines.model_job import MeasuringJob, ModelJob
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.tune.dtypes import Ground, resolve_candidate
+from ipexlaunch.tune.dtypes import MeasureContext, resolve_candidate
 from ipexlaunch.tune.dtypes.context import cache_directory
 from ipexlaunch.tune.dtypes.measure import measure
 from tests.models.engines.hosts import FLAGS, IPEX_ENV, took
@@ -60,7 +60,7 @@ class FakeWorkers:
                 Path(directory, "1.log").write_text(self.words)
                 break
             rows.append(asdict(took(candidate, times[candidate.name], FP32_MS, answers=AnswerSimilarity(cosine=1.0))))
-        told = Told(facts={"measurements": json.loads(json.dumps(rows)), "amx": False, "aten": "AVX512"})
+        told = Announced(facts={"measurements": json.loads(json.dumps(rows)), "amx": False, "aten": "AVX512"})
         if self.starts_measuring:
             told.phases.append(PhaseSpan("preparing something", 0.0, 1.0))
         records = [
@@ -83,12 +83,12 @@ class FakeWorkers:
 
 def ground(
     run: FakeWorkers, cache: Path | str = "", software: Software = IPEX_ENV, said: list[str] | None = None, **caps: str
-) -> Ground:
-    topology = replace(machine_from_sentence("2s 1n 2c 1t"), isa=FLAGS["zen5"])
+) -> MeasureContext:
+    topology = replace(synthetic_machine("2s 1n 2c 1t"), isa=FLAGS["zen5"])
     plan = make_plan(topology, Request(ninstances=2))
     job = Job(program="", kind="module", environment=caps)
     heard = [] if said is None else said
-    return Ground(
+    return MeasureContext(
         topology=topology, plan=plan, job=job, software=software, cache=str(cache), tell=heard.append, run=run
     )
 
@@ -194,7 +194,7 @@ def test_a_run_off_of_some_does_not_count_against_who_is_much_faster(tmp_path: P
     ("engine", "dtype", "chosen"),
     [("auto", "bf16", "ipex bf16"), ("ipex", "auto", "ipex bf16"), ("ipex", "fp32", "ipex fp32")],
 )
-def test_words_are_resolved(engine: EngineWord, dtype: DtypeWord, chosen: str) -> None:
+def test_words_are_resolved(engine: EngineChoice, dtype: DtypeChoice, chosen: str) -> None:
     times = {**IPEX_MS, "eager bf16": 30.0, "torch fp32": 45.0, "torch bf16": 25.0}
     resolved = resolve_candidate(JOB, engine, dtype, ground(FakeWorkers(times)))
     assert resolved.job.candidate.name == chosen
