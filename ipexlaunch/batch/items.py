@@ -1,9 +1,4 @@
-"""What a batch job consists of: items, the batches that they travel in, and those that could not be done.
-
-What a batch job cost beyond its items: padding, batches that were given again, waiting at the end.
-
-How far a batch job is, as its progress bar and the lines beside a log show it.
-"""
+"""What a batch job consists of: items, the batches that they travel in, what they cost, how far it is."""
 
 from __future__ import annotations
 

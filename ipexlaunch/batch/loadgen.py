@@ -1,6 +1,4 @@
-"""Let MLPerf LoadGen ask the questions and take the time: the only package that imports it.
-
-One test of MLPerf LoadGen, in a thread of its own: its queries become items, and it is told when they are done.
+"""A test of MLPerf LoadGen, whose only owner this is: its queries become items, and it is told when they are done.
 
 LoadGen's calls are those of its Python bindings (mlcommons/inference, loadgen/bindings/python_api.cc).
 """

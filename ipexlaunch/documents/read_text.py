@@ -1,6 +1,4 @@
-"""The one way to read a document's file: bounded, and refused at once where it is no file that ends.
-
-JSON that every language reads alike: what Python's parser lets through beyond RFC 8259 and I-JSON is an error here.
+"""The one way to read a document's file, bounded, and its JSON as every language reads it (RFC 8259, I-JSON).
 
 Python reads 1e400 as an infinity and writes it as `Infinity`, keeps the last of two equal keys, takes halves of
 surrogate pairs, and raises RecursionError at a depth that depends on how deep it is called.

@@ -1,8 +1,6 @@
 """Reading and writing YAML or JSON text: syntax, schema version, validation with the line of each problem.
 
 A document is a mapping whose first key is `schema`, "ipexlaunch/KIND/VERSION". Unknown keys are errors.
-
-Whole numbers that no machine has: they print as thousands of digits, and no float holds them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Percentiles of many samples, and the four figures that are kept of them.
-
-How much was done when, from a run's counts: the arithmetic behind every rate that is reported.
+"""How much was done when, from a run's counts: the arithmetic behind every rate and latency that is reported.
 
 Definitions: docs/measuring.md.
 """

@@ -3,9 +3,7 @@
 Definitions (docs/report.md): the headline is work / makespan from the common start, as MLPerf LoadGen's Offline
 scenario has it, or from the first worker's start where each begins as it gets ready (`batch`); the steady rate is the
 work done while every worker was working / that window; the naive sum adds the workers' own rates and is shown only to
-be compared.
-
-Report to JSON (schema ipexlaunch/report/1) and back.
+be compared. As JSON: schema ipexlaunch/report/1.
 """
 
 from __future__ import annotations

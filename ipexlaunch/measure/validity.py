@@ -1,8 +1,6 @@
-"""One instance alone, measured before the run: what the others cost it, and how well the run scales.
+"""Why a run is INVALID, what else its reader should know, and how it scales against one instance alone.
 
 Turbo frequencies are higher while the other cores rest; that is part of the price of many, and is not taken out.
-
-Why a run is INVALID, and what the reader should know of one that is not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A profile: the setting that was found best for one program on one machine, as later runs use it.
-
-Profile to and from JSON (schema ipexlaunch/profile/1).
-"""
+"""A profile: the setting that was found best for one program on one machine (schema ipexlaunch/profile/1)."""
 
 from __future__ import annotations
 

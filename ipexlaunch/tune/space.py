@@ -1,7 +1,4 @@
-"""The splits of a machine that are worth a trial: equal instances that use as many cores as their number allows.
-
-Settings and the space of them: everything that is tried of how a program runs on one machine.
-"""
+"""Settings and the space of them: everything that is tried of how a program runs, splits of the machine among it."""
 
 from __future__ import annotations
 

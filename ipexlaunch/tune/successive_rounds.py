@@ -4,8 +4,6 @@ Rates of one host drift (heat, neighbours, caches), so they are compared within 
 settings is that of their logarithms, averaged over the rounds which both have run. Source: the racing algorithms of
 Maron and Moore (1994) and Birattari's F-Race (2002), with a paired normal test in place of the rank test, for there
 are few rounds.
-
-Whether a setting can run: by the memory of the nodes, and by what failed before.
 """
 
 from __future__ import annotations

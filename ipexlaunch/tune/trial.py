@@ -1,9 +1,4 @@
-"""What was tried: one row for each run, and what the rows say of a setting.
-
-What came of a search: every run of it, the pick, and why it ended.
-
-Outcome of a search to and from JSON (schema ipexlaunch/tuning/1).
-"""
+"""What was tried, one row for each run, and what came of the search (schema ipexlaunch/tuning/1)."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""The files that --input names: each by its own name, or those that a pattern matches.
-
-What tells an input from another, or from what it was before: its size, its time, and its ends.
-
-One file of an input, or standard input: found readable, then read once from its beginning to its end.
-"""
+"""The files of an input: found by name or pattern, told apart by size, time and ends, each read once."""
 
 from __future__ import annotations
 

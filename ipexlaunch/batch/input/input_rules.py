@@ -1,7 +1,4 @@
-"""How an input is read: its format, and which fields of a row are its id, its value and its size.
-
-The ids that an input has given so far, in eight bytes each, to find one that is given twice.
-"""
+"""How an input is read: its format, the fields of a row's id, value and size, ids that may be given only once."""
 
 from __future__ import annotations
 

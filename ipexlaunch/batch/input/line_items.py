@@ -1,9 +1,4 @@
-"""Items from CSV (RFC 4180) and TSV (IANA): the first row names the fields, a quoted field may have newlines in it.
-
-Items from lines of JSON: one value a line, empty lines are none.
-
-Items from plain text: every line is one, an empty line too, so that item and line numbers never part.
-"""
+"""Items from text: every line of plain text, a JSON value a line, rows of CSV (RFC 4180) and TSV (IANA)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The items of a batch job's input, in the order of its files and of their rows, with flat memory.
-
-Look at the first items of an input before any work: what is wrong with all of it shows there.
-"""
+"""The items of a batch job's input, in the order of its files and rows, with flat memory; a look at the first."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a compressed file holds, block by block in flat memory: gzip by the standard library, zstd by an extra.
-
-The lines of a file or a pipe, read in blocks so that memory stays flat whatever stands in them.
-"""
+"""The lines of a file or a pipe, compressed (gzip, zstd) or not, in blocks, so that memory stays flat."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A file that only grows, whose growth is on disk when it is said to be.
-
-Results on standard output, for a pipe: what is written is out of our hands, and nobody waits for that.
-"""
+"""Results as they are appended: to a file whose growth is on disk when it is said to be, or to standard output."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is done with the results when all are there: put in order, made Parquet, and given their name.
-
-The output and the error file of an OpenAI batch, made of the results that were gathered.
-"""
+"""What is done with the results when all are there: put in order, made Parquet or an OpenAI batch, given their name."""
 
 from __future__ import annotations
 

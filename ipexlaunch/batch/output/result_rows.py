@@ -1,7 +1,4 @@
-"""Where results go, and in which form.
-
-Results as lines of JSON: what stands in the output, and what is given up in the file of dead letters.
-"""
+"""Where results go and in which form: the rows of the output, and those of the file of dead letters."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""A candidate: one engine with one dtype, the unit that is guarded, measured, chosen and run.
-
-The candidates that are tried for each engine: few, each the best known form of its dtype.
-
-How the user wants integers to be used, and the candidates that are of that form.
-"""
+"""A candidate: one engine with one dtype, the unit that is guarded, measured, chosen and run; those of each engine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What the workers' interpreter has installed, as far as it decides which kernels there are.
-
-What is known of each candidate before anything is measured: instruction set x engine x numbers -> how it fares.
+"""What is known of each candidate before anything is measured: software, instruction set x engine x numbers -> verdict.
 
 The table is read from kernels and measured reports, and each row says which. It decides what is not even tried (no
 kernel, no package) and what `--dtype auto` leaves out; what is asked for by name is measured all the same, since a

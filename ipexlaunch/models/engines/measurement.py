@@ -1,7 +1,4 @@
-"""How far answers may be from eager fp32's, for each dtype; figures come in as values, a verdict goes out.
-
-What was measured of a candidate on this host, and how the figures of several workers become one.
-"""
+"""What was measured of a candidate on this host, and how far its answers may be from eager fp32's for its dtype."""
 
 from __future__ import annotations
 

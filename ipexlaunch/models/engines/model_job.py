@@ -1,13 +1,4 @@
-"""A model job: everything the built-in worker needs to know to run a model, as one value that travels as JSON.
-
-A measuring job: the model, the candidates to measure and how long, as one value that travels as JSON.
-
-What a model is for, by the name of its architecture.
-
-Shapes of published models, for `random:NAME`: a seeded, randomly initialised model that needs no download.
-
-The shapes that batches of texts are padded to: few where a graph is made for each, any where none is.
-"""
+"""What the built-in workers are asked to do, as values that travel as JSON: a model to run, candidates to measure."""
 
 from __future__ import annotations
 

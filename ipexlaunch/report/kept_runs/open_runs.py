@@ -1,7 +1,4 @@
-"""Runs and searches to look at: from run directories, from reports alone, from what `tune --report` wrote.
-
-A run's directory as any later ipexlaunch reads it.
-"""
+"""Runs and searches to look at: from run directories of any version, from reports alone, from `tune --report`."""
 
 from __future__ import annotations
 

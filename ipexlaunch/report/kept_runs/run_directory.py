@@ -1,4 +1,4 @@
-"""The names of the files in a run's directory.
+"""A run's directory, made before its start and filled at its end, and the names of its files.
 
 run.yaml          the command: program, arguments, environment additions, options (its schema is the directory's)
 plan.yaml         the instances
@@ -10,8 +10,6 @@ report.json       what was computed from them
 baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
 logs/             what the workers printed
 launcher.json     who keeps a run there, while it lasts
-
-A run's directory: made before its start, filled at its end.
 """
 
 from __future__ import annotations

@@ -1,11 +1,4 @@
-"""What a run directory says of the run as it was asked for: enough to start it again.
-
-RecordedRun to YAML (run.yaml of a run directory, schema ipexlaunch/run-directory/1) and back.
-
-environment.json of a run directory (schema ipexlaunch/environment/1): what it must hold to be looked at again.
-
-Which libraries running workers have really mapped, read while they wait for the launcher.
-"""
+"""What a run directory has beside plan and report: run.yaml, enough to start it again, and environment.json."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Many workers in little room: each a small cell with its number, its rate or phase, and how busy its cpus are.
-
-How far a batch job is: a bar for a terminal, a line for elsewhere.
-"""
+"""Much in little room: many workers as small cells, and how far a batch job is as a bar or a line."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""A run listens on a socket of its own and answers each connection with one line; it costs nothing until one comes.
-
-Where the sockets of this user's runs are.
-
-Runs tell how they stand to whoever of the same user asks, over a Unix socket each.
-"""
+"""A run tells how it stands to whoever of the same user asks: a line for each connection to its Unix socket."""
 
 from __future__ import annotations
 

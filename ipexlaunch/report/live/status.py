@@ -1,9 +1,4 @@
-"""Which run it is: what `ipexlaunch top` and the metrics tell runs apart by, and what it is judged by.
-
-What a worker uses of the machine at one moment, as a value: cpu time and memory by node.
-
-How a run stands, as one line of JSON (schema ipexlaunch/status/1) and back; what `ipexlaunch top` asks for.
-"""
+"""How a run stands and which it is, as a line of JSON (schema ipexlaunch/status/1): what `ipexlaunch top` asks for."""
 
 from __future__ import annotations
 

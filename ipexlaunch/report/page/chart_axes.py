@@ -1,7 +1,4 @@
-"""Colours of the charts, as variables of the page: one drawing is read on light and on dark ground.
-
-A chart's ground: its style, its size, its legend, and rows of instances.
-"""
+"""A chart's axes, legend and rows of instances, in colours that are variables of the page: light and dark ground."""
 
 from __future__ import annotations
 

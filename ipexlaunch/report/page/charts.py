@@ -1,7 +1,4 @@
-"""The charts of a run without time, and of several runs.
-
-The charts of a search: its map, and how it went.
-"""
+"""The charts without time: of a run, of several runs, and of a search with its map and its course."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Confidence intervals by scipy.
-
-One page for runs: a single HTML file that asks for nothing, on light and dark ground, wide and narrow.
-"""
+"""One page for runs: a single HTML file that asks for nothing, on light and dark ground, wide and narrow."""
 
 from __future__ import annotations
 

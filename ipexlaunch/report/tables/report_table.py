@@ -1,7 +1,4 @@
-"""The report as a table for people.
-
-Several runs as a table for people.
-"""
+"""A report, or several side by side, as a table for people."""
 
 from __future__ import annotations
 

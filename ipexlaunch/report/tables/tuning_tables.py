@@ -1,7 +1,4 @@
-"""What a search tried, as a table: the best first, then those that ran, then what failed and why.
-
-Candidates as a table: what is expected of each, what was measured, and what becomes of it.
-"""
+"""What a search tried, and what is expected and measured of each candidate, as tables for people."""
 
 from __future__ import annotations
 

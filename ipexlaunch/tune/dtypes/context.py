@@ -1,10 +1,6 @@
-"""Keeps measurements in files, one for each host, software, plan and model shape: the owner of that cache.
+"""Where candidates are measured, and what is kept of it: the owner of the cache of measurements.
 
-What a Python has installed of what decides over kernels: read from its folders, else asked of itself.
-
-What tells one model from another without reading its weights.
-
-Where candidates are measured: the machine, its plan, and how its workers are started.
+A file of the cache holds for one host, software, plan and model shape.
 """
 
 from __future__ import annotations
