@@ -2,7 +2,7 @@
 
     python -m ipexlaunch.models.measure_dtypes '{"job": {"model": "random:bert-base", ...}, "candidates": [...]}'
 
-The argument is a MeasuringJob as JSON (models/engines/measuring_job.py). What is measured so far is told after
+The argument is a MeasuringJob as JSON (models/engines/model_job.py). What is measured so far is told after
 each candidate, so that one that takes the process down with it costs its own row only.
 """
 
