@@ -17,7 +17,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ipexlaunch.launch.programs import describe_exit
+from ipexlaunch.launch.process_failures import describe_exit
 
 NAMES = {
     "iomp5": ("libiomp5.so",),

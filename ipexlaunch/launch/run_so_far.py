@@ -67,8 +67,8 @@ class Observer:
     def ready(self, now: Callable[[], Snapshot]) -> None:
         """Its descriptor is readable; `now` makes a snapshot."""
 
-    def tick(self, snapshot: Snapshot) -> None:
-        """An interval has passed, or the run is over."""
+    def tick(self, now: Callable[[], Snapshot]) -> None:
+        """An interval has passed, or the run is over; `now` makes a snapshot."""
 
     def close(self) -> None:
         """The run is over; leave nothing behind."""

@@ -66,11 +66,11 @@ def check_counts(crew: WorkerSet, asked_by: str) -> None:
 
     Args:
         crew: the workers, after their end.
-        asked_by: the option that asked for rates; "" for none.
+        asked_by: the option that asked for rates.
     """
     crew.add_claims()
     for place, (child, worker) in enumerate(zip(crew.children, crew.state.workers, strict=True)):
-        if asked_by and worker.exit_code == 0:
+        if worker.exit_code == 0:
             _doubt_uncounted(crew, place, asked_by)
         if child.printed is not None and child.printed.doubt and not child.counts_itself:
             crew.doubt(place, uncountable_text(child.printed.doubt))
