@@ -1,11 +1,11 @@
 """Job + Plan -> Launch: the command line and environment of every worker, decided before anything starts.
 
-Pure: what the machine has (libraries, variables) comes in as values.
+Pure: what the machine has (libraries, variables) comes in as values. Programs that start processes of their own are in
+a table: each process inherits OMP_NUM_THREADS, so it must be divided.
 
-Programs that start processes of their own, and how many: each inherits OMP_NUM_THREADS, so it must be divided. Sources:
-torch/distributed/run.py (OMP_NUM_THREADS is set to 1 where it is not set and there are several processes), accelerate's
-and deepspeed's launchers, mpiexec(1) of Open MPI and MPICH, gunicorn, uvicorn, xargs(1), parallel(1), make(1),
-pytest-xdist.
+Sources of the table: torch/distributed/run.py (OMP_NUM_THREADS is set to 1 where it is not set and there are several
+processes), accelerate's and deepspeed's launchers, mpiexec(1) of Open MPI and MPICH, gunicorn, uvicorn, xargs(1),
+parallel(1), make(1), pytest-xdist.
 """
 
 from __future__ import annotations

@@ -1,8 +1,5 @@
-"""The seam for what shows, serves, keeps or measures a run while it lasts: the live view, the status socket, the
-metrics, the run's directory, the host's counters.
-
-The fold of a run's events: what is shown while it lasts, what is kept of one whose launcher is killed, and what a
-report is computed from again.
+"""The fold of a run's events: what is shown while it lasts, what is kept of one whose launcher is killed, and what a
+report is computed from again; and what observes it: the live view, the status socket, the metrics, the run's directory.
 """
 
 from __future__ import annotations

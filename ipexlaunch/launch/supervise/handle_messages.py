@@ -1,8 +1,5 @@
-"""Which announced phases last long enough for a line to the user, and when: few lines, however many workers.
-
-Stand between the loop and the feeder: tell it what happens, do what it wants done, notice when it is over.
-
-Act on what workers announce: that they are ready or finished, what they are busy with, what they have printed.
+"""Act on what workers announce: that they are ready or finished, what they are busy with, what they have printed, which
+items they want.
 """
 
 from __future__ import annotations
@@ -16,10 +13,10 @@ from ipexlaunch.launch.run_events import PhaseSeen, WorkerFinished
 from ipexlaunch.launch.run_record import COUNTED_NOTHING, Samples
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, uncountable_text
+from ipexlaunch.launch.supervise.descendants import UNWATCHED, descendants_text
 from ipexlaunch.launch.supervise.interfaces import Count, Feeder, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
 from ipexlaunch.launch.supervise.selector import OutputReader
-from ipexlaunch.launch.supervise.uncounted import UNWATCHED, descendants_text
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.launch.wait_for_disk import DiskThread

@@ -1,12 +1,12 @@
-"""Collect processes that have ended, and in the end whatever workers have left behind.
+"""Collect processes that have ended, and leave none behind, even where the launcher itself is killed.
 
-A tiny process that outlives the launcher's SIGKILL by a moment and takes everything with it that the run started.
-
-It waits on a pipe that only the launcher holds. When the pipe closes without a word, the launcher is gone, and the
-guardian kills the workers' process groups and then, until none was seen for two seconds, whatever carries the run's
-mark. There are two marks: a variable, and a number that the launcher sets as its own soft limit of RLIMIT_RTTIME while
-workers may be started. The limit is inherited by every process below, through fork, exec, a new session and an
-emptied environment; who is in no real-time class never notices it, and for the others it is 146,000 years.
+For that there is a guardian, a tiny process that outlives the launcher's SIGKILL by a moment and takes everything with
+it that the run started. It waits on a pipe that only the launcher holds. When the pipe closes without a word, the
+launcher is gone, and the guardian kills the workers' process groups and then, until none was seen for two seconds,
+whatever carries the run's mark. There are two marks: a variable, and a number that the launcher sets as its own soft
+limit of RLIMIT_RTTIME while workers may be started. The limit is inherited by every process below, through fork, exec,
+a new session and an emptied environment; who is in no real-time class never notices it, and for the others it is
+146,000 years.
 
 A shell does this in under 2 MB. Its command line does not hold our name, so that `pkill -9 -f ipexlaunch` spares it.
 """
@@ -24,8 +24,8 @@ from ipexlaunch.doctor.preloads import preload_crash_hint
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_text
 from ipexlaunch.launch.process_failures import describe_exit
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.descendants import end_leftovers, orphans_text, signal_process
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver
-from ipexlaunch.launch.supervise.leftovers import end_leftovers, orphans_text, signal_process
 from ipexlaunch.launch.supervise.selector import OutputReader
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 

@@ -1,6 +1,6 @@
-"""Signals as something to wait for: handlers only note the number, every decision is made in the loop.
+"""Wait for descriptors and signals: take what workers print and say, and show it; never wait for one of them.
 
-Take what workers print and say, and show it, whenever a descriptor has something; never wait for one of them.
+Handlers of signals only note the number, every decision is made in the loop.
 """
 
 from __future__ import annotations
