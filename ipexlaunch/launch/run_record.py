@@ -203,6 +203,10 @@ class Run:
     """False for one that lasts, or whose end nobody wrote down because its launcher was killed; `ended` is then the
     last moment that is known of it."""
 
+    def saw_end_of(self, record: WorkerRecord) -> bool:
+        """Whether a worker's end is known, or is as good as known because the run is over."""
+        return self.over or record.exited is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSnapshot:

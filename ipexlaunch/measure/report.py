@@ -23,7 +23,7 @@ from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
 from ipexlaunch.measure.rates import Distribution, Rate, Throughput, distribution, rate_of, throughput_of, work_began
-from ipexlaunch.measure.validity import Baseline, Scaling, reasons_of, saw_end_of, scaling_of, warnings_of
+from ipexlaunch.measure.validity import Baseline, Scaling, reasons_of, scaling_of, warnings_of
 
 EXIT_INVALID = 4
 
@@ -192,7 +192,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         threads=last.threads if last else None,
         cpu_s=record.cpu_s,
         peak_memory_bytes=max([record.peak_memory_bytes, *(p.peak_memory_bytes for p in record.placements)]),
-        exit=record.exit_code if saw_end_of(run, record) else None,
+        exit=record.exit_code if run.saw_end_of(record) else None,
         log=record.log,
         placement=proof_of(record.placements) if record.placements else None,
         phases_s=record.told.phase_seconds() if record.told else {},

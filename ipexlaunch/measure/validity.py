@@ -12,7 +12,7 @@ from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE
 from ipexlaunch.launch.placement.verify import doubts, misplacements_at_worst
 from ipexlaunch.launch.process_failures import SIGNAL_NAMES
-from ipexlaunch.launch.run_record import COUNTED_NOTHING, Run, WorkerRecord
+from ipexlaunch.launch.run_record import COUNTED_NOTHING, Run
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.measure.rates import Rate, Throughput, items_within, rate_of, window_of, work_began
 
@@ -76,11 +76,6 @@ STRAGGLER_SHARE = 0.9
 """A worker below this share of the median rate is named."""
 
 
-def saw_end_of(run: Run, record: WorkerRecord) -> bool:
-    """Whether a worker's end is known, or is as good as known because the run is over."""
-    return run.over or record.exited is not None
-
-
 def reasons_of(run: Run, local_share_required: float) -> list[str]:
     """Why a run is INVALID, as far as it shows that itself; nothing of what the host lost is among them.
 
@@ -106,7 +101,7 @@ def reasons_of(run: Run, local_share_required: float) -> list[str]:
             elif record.ready is not None and record.finished is not None and record.claimed_rate is None:
                 reasons.append(f"instance {index} called ready(), but counted nothing")
         silent = record.ready is not None and record.finished is None and record.exit_code == 0
-        if silent and not run.fed and saw_end_of(run, record):
+        if silent and not run.fed and run.saw_end_of(record):
             reasons.append(f"instance {index} was ready but never said that it finished")
         if record.told is not None:
             # One that failed, or was ended, need not have counted.
@@ -128,7 +123,7 @@ def warnings_of(run: Run, throughput: Throughput) -> list[str]:
     unseen = frozenset(
         r.instance.index
         for r in run.records
-        if r.pid is not None and not r.placements and saw_end_of(run, r) and r.instance.cpus
+        if r.pid is not None and not r.placements and run.saw_end_of(r) and r.instance.cpus
     )
     if unseen:
         warnings.append(
