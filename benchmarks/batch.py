@@ -93,8 +93,9 @@ from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.batch.feed import FeedRules, ThreadedJournal, QueueFeeder
 from ipexlaunch.batch.feed.open_job import open_job
 from ipexlaunch.launch.placement.inspect_workers import Inspector
-from ipexlaunch.launch.placement.read_threads import descendants
-from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.machine.proc_files import descendants
+from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.measure.report import aggregate

@@ -25,10 +25,11 @@ import json, os, resource, sys, time
 from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.placement.inspect_workers import Inspector
-from ipexlaunch.launch.placement.read_threads import descendants
+from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.cli.run.keep_run import EventsObserver
 from ipexlaunch.launch.background_writer import WritingThread
-from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.launch.supervise import SupervisorCallbacks, OutputOptions, supervise

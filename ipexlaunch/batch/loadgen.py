@@ -6,7 +6,7 @@ LoadGen's calls are those of its Python bindings (mlcommons/inference, loadgen/b
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -150,9 +150,9 @@ class BeginWhenReady(Observer):
         """
         self._test = test
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, now: Callable[[], Snapshot]) -> None:
         """Start it, if it is time."""
-        phases = {worker.phase for worker in snapshot.workers}
+        phases = {worker.phase for worker in now().workers}
         # One that could not be started for good is not waited for; the report names it.
         if not self._test.begun and "running" in phases and phases <= {"running", "exited"}:
             self._test.begin()

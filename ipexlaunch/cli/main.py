@@ -15,7 +15,7 @@ from ipexlaunch.cli import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
 from ipexlaunch.launch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
-from ipexlaunch.launch.programs import remedy_of
+from ipexlaunch.launch.process_failures import remedy_of
 
 BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""

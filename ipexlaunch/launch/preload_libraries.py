@@ -3,10 +3,9 @@
 pip puts libiomp5.so into the environment's lib/, conda likewise, Debian's runtime packages ship only versioned names
 (libjemalloc.so.2, libtcmalloc_minimal.so.4) in the multiarch directory and LLVM's in its own. Only this module looks.
 
-Start short programs before workers are: one under each library to preload, one that says what is installed.
-
-Two known sources: jemalloc built for 4 KiB pages on a kernel with larger ones ("Unsupported system page size"), and
-ld.so(8), which goes on without a library that it cannot load and says so on standard error.
+A short program is started under each library before workers are. Two known sources of failure: jemalloc built for 4 KiB
+pages on a kernel with larger ones ("Unsupported system page size"), and ld.so(8), which goes on without a library that
+it cannot load and says so on standard error. Interpreters are asked for what they have in the same way.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ipexlaunch.launch.programs import describe_exit
+from ipexlaunch.launch.process_failures import describe_exit
 
 NAMES = {
     "iomp5": ("libiomp5.so",),

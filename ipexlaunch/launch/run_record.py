@@ -1,11 +1,4 @@
-"""What a worker has counted, as it comes in: raw facts in columns.
-
-What a worker has told of itself beyond its counts, as it comes in: phases, durations, facts, doubts.
-
-What the supervisor writes down of each worker while it runs: the raw facts that the report is computed from.
-
-How a run stands at one moment: what the live view, `ipexlaunch top` and the metrics show.
-"""
+"""The record of a run, as it comes in: what workers counted and told, how they ended, how the run stands now."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
-"""The seam for what shows, serves, keeps or measures a run while it lasts: the live view, the status socket, the
-metrics, the run's directory, the host's counters.
-
-The fold of a run's events: what is shown while it lasts, what is kept of one whose launcher is killed, and what a
-report is computed from again.
+"""The fold of a run's events: what is shown while it lasts, what is kept of one whose launcher is killed, and what a
+report is computed from again; and what observes it: the live view, the status socket, the metrics, the run's directory.
 """
 
 from __future__ import annotations
@@ -67,8 +64,8 @@ class Observer:
     def ready(self, now: Callable[[], Snapshot]) -> None:
         """Its descriptor is readable; `now` makes a snapshot."""
 
-    def tick(self, snapshot: Snapshot) -> None:
-        """An interval has passed, or the run is over."""
+    def tick(self, now: Callable[[], Snapshot]) -> None:
+        """An interval has passed, or the run is over; `now` makes a snapshot."""
 
     def close(self) -> None:
         """The run is over; leave nothing behind."""

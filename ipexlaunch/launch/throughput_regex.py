@@ -1,8 +1,7 @@
-"""A number as programs and people print it: which sign separates thousands, which one decimals, what is no number.
+"""What a printed line counts, by a regular expression of the user's: the rate of a program that knows nothing of us.
 
+Numbers are as programs and people print them: which sign separates thousands, which one decimals, what is no number.
 docs/worker-protocol.md has the rule and the table of cases that tests/launch/test_printed_number.py goes through.
-
-What a printed line counts, by a regular expression of the user's: the rate of a program that knows nothing of us.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -122,20 +123,16 @@ class DiskThread:
         os.close(self._reading)
 
 
+@dataclass(slots=True)
 class DiskPatience:
     """How long a disk may hang: as long as it takes, or so many seconds once somebody has asked for the end."""
 
-    def __init__(self, grace_s: float, is_asked: Callable[[], bool], tell: Callable[[str], None]) -> None:
-        """Begin with nothing that hangs.
-
-        Args:
-            grace_s: how long nothing may come back from it once the end is asked for.
-            is_asked: whether it is.
-            tell: says a line to the user.
-        """
-        self._grace_s = grace_s
-        self._is_asked = is_asked
-        self._tell = tell
+    grace_s: float
+    """How long nothing may come back from it once the end is asked for."""
+    is_asked: Callable[[], bool]
+    """Whether it is."""
+    tell: Callable[[str], None]
+    """Says a line to the user."""
 
     def wait(self, disk: DiskThread) -> None:
         """Return once there is an answer.
@@ -148,14 +145,14 @@ class DiskPatience:
         """
         told = False
         while not disk.answers(LOOK_S):
-            asked, silent_s = self._is_asked(), disk.silent_s()
+            asked, silent_s = self.is_asked(), disk.silent_s()
             silence = f"its disk has not answered for {silent_s:.0f} s"
-            if asked and silent_s >= self._grace_s:
-                self._grace_s = min(self._grace_s, AFTERWARDS_S)
+            if asked and silent_s >= self.grace_s:
+                self.grace_s = min(self.grace_s, AFTERWARDS_S)
                 raise HungDiskError(disk.wanted, silence, disk.hint)
             if silent_s >= NOTICE_S and not told:
                 told = True
-                self._tell(f"waiting to {disk.wanted}: {silence}")
+                self.tell(f"waiting to {disk.wanted}: {silence}")
 
     def have(self, act: Callable[[], Result], wanted: str, hint: str = "") -> Result:
         """Have something done, and wait for it.

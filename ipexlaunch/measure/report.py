@@ -194,7 +194,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         peak_memory_bytes=max([record.peak_memory_bytes, *(p.peak_memory_bytes for p in record.placements)]),
         exit=record.exit_code if run.saw_end_of(record) else None,
         log=record.log,
-        placement=proof_of(record.placements),
+        placement=proof_of(record.placements) if record.placements else None,
         phases_s=record.told.phase_seconds() if record.told else {},
         distributions_ms=_distributions([record]),
         facts=_facts(record),

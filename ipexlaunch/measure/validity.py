@@ -11,7 +11,7 @@ from ipexlaunch.documents.fields import OMITTED
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE
 from ipexlaunch.launch.placement.verify import doubts, misplacements_at_worst
-from ipexlaunch.launch.programs import SIGNAL_NAMES
+from ipexlaunch.launch.process_failures import SIGNAL_NAMES
 from ipexlaunch.launch.run_record import COUNTED_NOTHING, Run
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.measure.rates import Rate, Throughput, items_within, rate_of, window_of, work_began
@@ -107,7 +107,7 @@ def reasons_of(run: Run, local_share_required: float) -> list[str]:
             # One that failed, or was ended, need not have counted.
             told = [r for r in record.told.invalid if record.exit_code == 0 or COUNTED_NOTHING not in r]
             reasons += [f"instance {index}: {reason}" for reason in told]
-        if record.binding is not None:
+        if record.placements and record.binding is not None:
             reasons += misplacements_at_worst(record.instance, record.placements, record.binding, local_share_required)
     return reasons
 
@@ -131,7 +131,8 @@ def warnings_of(run: Run, throughput: Throughput) -> list[str]:
             "but not proven (see --proof-interval)"
         )
     for record in run.records:
-        warnings += doubts(record.instance, record.placements)
+        if record.placements:
+            warnings += doubts(record.instance, record.placements)
     if throughput.makespan is None and throughput.naive_sum is not None:
         silent = frozenset(r.instance.index for r in run.records if r.claimed_rate is None)
         but = f"; instance{'s' * (len(silent) > 1)} {format_list(silent)} claimed none" if silent else ""

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from ipexlaunch.doctor.host_files_read import HostFiles
-from ipexlaunch.launch.host_counters import cpu_times
-from ipexlaunch.launch.read_host_counters import HostCounterReader
+from ipexlaunch.launch.read_host_counters import HostCounterReader, cpu_times
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Limit
 from tests.doctor.hosts import answer, host_files, machine

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, POOLS, cure_of, mismatched_thread_counts, pool_of_thread
-from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.make_launch import make_launch
 from tests.launch.test_job import plan
 
 PAGE = Path(__file__).parents[2] / "docs" / "threads.md"

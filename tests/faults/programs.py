@@ -46,8 +46,9 @@ from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.measure.report import write_report
 from ipexlaunch.launch.placement.inspect_workers import Inspector
-from ipexlaunch.launch.placement.read_threads import descendants
-from ipexlaunch.launch.job import Job, make_launch
+from ipexlaunch.machine.proc_files import descendants
+from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.measure.report import aggregate

@@ -11,7 +11,7 @@ import pytest
 from ipexlaunch.errors import BindError
 from ipexlaunch.launch.bind import held_to, memory_policy, set_memory_policy
 from ipexlaunch.launch.placement.inspect_workers import Inspector
-from ipexlaunch.launch.placement.read_threads import descendants
+from ipexlaunch.machine.proc_files import descendants
 
 pytestmark = pytest.mark.process
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.supervise.guardian import FIRST_LIMIT, Guardian
+from ipexlaunch.launch.supervise.reap import FIRST_LIMIT, Guardian
 
 pytestmark = pytest.mark.process
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.launch.job import IOMP_AFFINITY, Job, make_launch, shell_line
+from ipexlaunch.launch.job import Job, shell_line
+from ipexlaunch.launch.make_launch import IOMP_AFFINITY, make_launch
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.plan.plan import fill_template
 

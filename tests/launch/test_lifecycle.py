@@ -3,7 +3,7 @@
 import pytest
 
 from ipexlaunch.launch.lifecycle import Command, Event, Limits, State, begin, exit_code, next_deadline, step
-from ipexlaunch.launch.programs import describe_exit
+from ipexlaunch.launch.process_failures import describe_exit
 
 
 def ready(index: int, time: float) -> Event:

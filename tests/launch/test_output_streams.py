@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.launch.background_writer import Outlet, WritingThread
-from ipexlaunch.launch.supervise.output_streams import LOGS_BACKLOG_BYTES, LONGEST_PARTIAL_LINE_BYTES, Log, Stream
+from ipexlaunch.launch.supervise.log_files import LOGS_BACKLOG_BYTES, Log
+from ipexlaunch.launch.supervise.worker_process import LONGEST_PARTIAL_LINE_BYTES, Stream
 
 
 @pytest.fixture

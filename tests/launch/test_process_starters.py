@@ -2,8 +2,8 @@
 
 import pytest
 
-from ipexlaunch.launch.job import Job, make_launch
-from ipexlaunch.launch.programs import processes_of, starter_of
+from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.make_launch import make_launch, processes_of, starter_of
 from tests.launch.test_job import plan
 
 

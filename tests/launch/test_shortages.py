@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.programs import remedy_of
+from ipexlaunch.launch.process_failures import remedy_of
 
 pytestmark = pytest.mark.process
 

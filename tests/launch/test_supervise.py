@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from ipexlaunch.launch.bind import held_to
-from ipexlaunch.launch.job import Job, Worker, make_launch
+from ipexlaunch.launch.job import Job, Worker
 from ipexlaunch.launch.lifecycle import Event, Limits, begin, step
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.placement.placement import Binding
-from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run, Snapshot
 from ipexlaunch.launch.run_so_far import Observer
@@ -27,6 +27,7 @@ from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supe
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances
 from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 from ipexlaunch.launch.throughput_regex import read_rule
+from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.measure.report import aggregate, read_report
 from ipexlaunch.plan import Instance, Plan, Request
 
@@ -311,8 +312,8 @@ class Recorder(Observer):
         os.read(self.reader, 1)
         self.answers.append(now())
 
-    def tick(self, snapshot: Snapshot) -> None:
-        self.snapshots.append(snapshot)
+    def tick(self, now: Callable[[], Snapshot]) -> None:
+        self.snapshots.append(now())
 
     def close(self) -> None:
         self.closed = True

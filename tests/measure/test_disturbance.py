@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.launch.host_counters import (
-    HostReading,
-    Throttling,
-    Waits,
+from ipexlaunch.launch.host_counters import HostReading, Throttling, Waits
+from ipexlaunch.launch.read_host_counters import (
+    HostCounterReader,
     cpu_times,
     pressure_in,
     process_time,
@@ -21,7 +20,6 @@ from ipexlaunch.launch.host_counters import (
     thread_times,
     throttling_in,
 )
-from ipexlaunch.launch.read_host_counters import HostCounterReader
 from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Limit, Topology

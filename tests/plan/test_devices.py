@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ipexlaunch.cli.options.plan_options import visible_only
 from ipexlaunch.errors import IpexLaunchError, PlanError, RequestError
-from ipexlaunch.launch.job import Job, make_launch, shell_line
+from ipexlaunch.launch.job import Job, shell_line
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.plan import Plan, Request, check_plan, make_plan

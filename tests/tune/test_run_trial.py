@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import BindError
-from ipexlaunch.launch.job import Job, Launch, make_launch
+from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.lifecycle import Failure, Limits
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.machine.synthetic import synthetic_machine

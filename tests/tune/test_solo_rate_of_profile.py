@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.cli.use_profile import baseline_of_profile, measure_solo, same_arguments
-from ipexlaunch.launch.job import Job, Launch, make_launch
+from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.models.engines.candidate import floating

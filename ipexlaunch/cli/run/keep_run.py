@@ -110,7 +110,7 @@ class EventsObserver(Observer):
         if not self._full:
             self._lines.add(event)
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, now: Callable[[], Snapshot]) -> None:
         """Write, as an interval has passed."""
         self.write()
 

@@ -14,7 +14,8 @@ from ipexlaunch.cli.options import JobOptions, LaunchOptions
 from ipexlaunch.cli.options.named_files import workers_python
 from ipexlaunch.cli.run.choose_preloads import preload_from_options
 from ipexlaunch.errors import LaunchError, UsageError
-from ipexlaunch.launch.job import Job, Launch, make_launch, shell_line
+from ipexlaunch.launch.job import Job, Launch, shell_line
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.preload_libraries import lacks_module, python_version
 from ipexlaunch.plan import Plan
 from ipexlaunch.tune.dtypes.context import cache_directory

@@ -24,7 +24,6 @@ from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.inspect_workers import Inspector
-from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.read_host_counters import STAT, UNTOLD, count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.run_so_far import Observer
@@ -32,7 +31,7 @@ from ipexlaunch.launch.supervise import LONG_PHASE_S, OutputOptions, SupervisorC
 from ipexlaunch.launch.supervise.interfaces import Feeder
 from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.proc_files import is_overmounted
+from ipexlaunch.machine.proc_files import descendants, is_overmounted
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
 from ipexlaunch.measure.validity import Baseline, baseline_of

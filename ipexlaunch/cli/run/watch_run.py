@@ -55,6 +55,7 @@ class HostObserver(Observer):
         planned = {cpu for worker in launch.workers for cpu in worker.instance.cpus}
         self._host = HostCounterReader(topology, planned)
         self._missing = len(launch.workers)
+        self._running: list[int] = []
         self._add: Callable[[RunEvent], None] | None = None
 
     @property
@@ -69,6 +70,7 @@ class HostObserver(Observer):
     def on_event(self, event: RunEvent) -> None:
         """Read once all workers are started."""
         if isinstance(event, WorkerStarted) and event.pid is not None:
+            self._running.append(event.pid)
             self._missing -= 1
             if not self._missing:
                 self._host.look(must=True)
@@ -81,10 +83,11 @@ class HostObserver(Observer):
     def on_ended(self, pid: int) -> None:
         """What its first thread has run and waited is known for a moment more: all there is of a short worker's."""
         self._host.look(pid)
+        self._running.remove(pid)
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, now: Callable[[], Snapshot]) -> None:
         """Read, as an interval has passed."""
-        self._host.look(running=[worker.pid for worker in snapshot.workers if worker.pid is not None])
+        self._host.look(running=self._running)
         self._add_news()
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from ipexlaunch.launch.lifecycle.states import (
     measured_enough,
     shell_code,
 )
-from ipexlaunch.launch.programs import describe_exit
+from ipexlaunch.launch.process_failures import describe_exit
 
 
 def begin(count: int, limits: Limits, time: float) -> State:

@@ -1,9 +1,4 @@
-"""What happens to a run, and what is to be done about it.
-
-What is known of a run and of each of its workers at one moment, and the limits that hold for it.
-
-When a time limit of a run is over, and for whom.
-"""
+"""What is known of a run and its workers at one moment, what can happen to it, and when a time limit of it is over."""
 
 from __future__ import annotations
 

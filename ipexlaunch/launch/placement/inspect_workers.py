@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from ipexlaunch.launch.placement import proc_text
 from ipexlaunch.launch.placement.placement import Placement, oversubscription_of
@@ -25,53 +25,44 @@ PAGES_SHARE = 0.001
 ADOPTED_S = 1.0
 """How old the list of the launcher's own children may be at a glance."""
 
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+PAGE_KB = os.sysconf("SC_PAGE_SIZE") // 1024
+
 WORKER_INDEX = "IPEXLAUNCH_INDEX"
 """Variable that a worker's descendants inherit; it tells whose a daemon is."""
 
 
+@dataclass(slots=True)
 class _Known:
     """What is kept of one worker from look to look."""
 
-    def __init__(self) -> None:
-        self.looked_at: float | None = None
-        self.threads_cost_s = 0.0
-        self.pages_at = 0.0
-        self.pages_cost_s = 0.0
-        self.ticks: dict[tuple[int, int], int] = {}  # cpu time by (thread, when it was started)
-        self.last: Placement | None = None
+    looked_at: float | None = None
+    threads_cost_s: float = 0.0
+    pages_at: float = 0.0
+    pages_cost_s: float = 0.0
+    ticks: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Cpu time by (thread, when it was started)."""
+    last: Placement | None = None
 
 
+@dataclass(slots=True)
 class Inspector:
     """Looks at workers again and again; keeps of each what the next look is compared with."""
 
-    def __init__(
-        self,
-        proc: str = "/proc",
-        *,
-        affinity: Callable[[int], Collection[int]] = os.sched_getaffinity,
-        clock: Callable[[], float] = time.monotonic,
-        cpu_clock: Callable[[], float] = time.thread_time,
-        launcher: int | None = None,
-    ) -> None:
-        """Look at nothing yet.
-
-        Args:
-            proc: root of procfs; another directory in tests.
-            affinity: the cpus that a thread may run on.
-            clock: seconds, monotonic.
-            cpu_clock: seconds of cpu time of the calling thread.
-            launcher: the process that adopts daemons (PR_SET_CHILD_SUBREAPER); None for this one.
-        """
-        self._proc = proc
-        self._affinity = affinity
-        self._clock = clock
-        self._cpu_clock = cpu_clock
-        self._launcher = os.getpid() if launcher is None else launcher
-        self._known: dict[int, _Known] = {}
-        self._indices: dict[int, str] = {}
-        self._adopted_at = -ADOPTED_S
-        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
-        self._page_kb = os.sysconf("SC_PAGE_SIZE") // 1024
+    proc: str = "/proc"
+    """Root of procfs; another directory in tests."""
+    _: KW_ONLY
+    affinity: Callable[[int], Collection[int]] = os.sched_getaffinity
+    """The cpus that a thread may run on."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds, monotonic."""
+    cpu_clock: Callable[[], float] = time.thread_time
+    """Seconds of cpu time of the calling thread."""
+    launcher: int = field(default_factory=os.getpid)
+    """The process that adopts daemons (PR_SET_CHILD_SUBREAPER)."""
+    _known: dict[int, _Known] = field(default_factory=dict, init=False)
+    _indices: dict[int, str] = field(default_factory=dict, init=False)
+    _adopted_at: float = field(default=-ADOPTED_S, init=False)
 
     def __call__(self, pid: int) -> Placement | None:
         """Look at everything, whatever it costs; None where the worker is gone.
@@ -97,40 +88,40 @@ class Inspector:
         return self._look(pid, whole=False)
 
     def _due(self, last: float, cost_s: float, share: float) -> bool:
-        return self._clock() - last >= cost_s * len(self._known) / share
+        return self.clock() - last >= cost_s * len(self._known) / share
 
     def _look(self, pid: int, *, whole: bool) -> Placement | None:
-        begun = self._cpu_clock()
+        begun = self.cpu_clock()
         known = self._known.get(pid)
         if known is None:
-            for other in [other for other in self._known if not os.path.exists(f"{self._proc}/{other}")]:
+            for other in [other for other in self._known if not os.path.exists(f"{self.proc}/{other}")]:
                 del self._known[other]
             known = self._known[pid] = _Known()
-        processes, threads = threads_of([pid], self._proc, self._affinity)
-        daemons, their_threads = threads_of(self._daemons(pid, afresh=whole), self._proc, self._affinity)
+        processes, threads = threads_of([pid], self.proc, self.affinity)
+        daemons, their_threads = threads_of(self._daemons(pid, afresh=whole), self.proc, self.affinity)
         processes, threads = processes + daemons, threads + their_threads
         main = next((thread for thread in threads if thread.number == pid), None)
         alive = [thread for thread in threads if thread.stat is None or thread.stat.state not in "ZX"]
         if main is None or not alive:
             del self._known[pid]
             return None
-        now = self._clock()
+        now = self.clock()
         used = self._used(known, alive)
         crowd = None
         if known.looked_at is not None and now > known.looked_at:
             crowd = oversubscription_of([(thread.affinity, seconds) for thread, seconds in used], now - known.looked_at)
         if crowd is not None:
             busy = [(thread, seconds) for thread, seconds in used if seconds and thread.affinity <= crowd.cpus]
-            crowd = with_owners(crowd, busy, self._proc)
+            crowd = with_owners(crowd, busy, self.proc)
         with_pages = whole or self._due(known.pages_at, known.pages_cost_s, PAGES_SHARE)
-        known.looked_at, known.threads_cost_s = now, self._cpu_clock() - begun
+        known.looked_at, known.threads_cost_s = now, self.cpu_clock() - begun
         affinities = {thread.affinity for thread in alive}
         seen = Placement(
             cpus=frozenset().union(*affinities),
             threads=len(alive),
             pinned_threads=sum(len(thread.affinity) == 1 for thread in alive),
             main_thread_cpus=main.affinity,
-            peak_memory_bytes=proc_text.peak_memory_bytes_of(text_of(f"{self._proc}/{pid}/status") or ""),
+            peak_memory_bytes=proc_text.peak_memory_bytes_of(text_of(f"{self.proc}/{pid}/status") or ""),
             unclear=sum(thread.stat is None for thread in alive),
             page_looks=0,
             processes=len({thread.process for thread in alive}),
@@ -141,9 +132,9 @@ class Inspector:
             crowded_looks=int(crowd is not None),
         )
         if with_pages:
-            begun = self._cpu_clock()
+            begun = self.cpu_clock()
             seen = self._with_pages(seen, processes, alive)
-            known.pages_at, known.pages_cost_s = now, self._cpu_clock() - begun
+            known.pages_at, known.pages_cost_s = now, self.cpu_clock() - begun
             if whole:
                 # A second walk through the page tables, for what seldom changes: once, while nobody measures yet.
                 first = known.last is None
@@ -164,10 +155,10 @@ class Inspector:
         openmp: set[str] = set()
         clashes: set[tuple[str, ...]] = set()
         for process in processes:
-            where = f"{self._proc}/{process}"
+            where = f"{self.proc}/{process}"
             numa_maps = text_of(f"{where}/numa_maps")
             if numa_maps is not None:
-                memories.append(proc_text.memory_of(numa_maps, self._page_kb))
+                memories.append(proc_text.memory_of(numa_maps, PAGE_KB))
             elif os.path.exists(f"{where}/numa_maps"):
                 unread += 1
             elif process == processes[0]:
@@ -177,7 +168,7 @@ class Inspector:
             if len(files) > 1:
                 preload = proc_text.variable_of(text_of(f"{where}/environ") or "", "LD_PRELOAD")
                 mine = [thread.number for thread in threads if thread.process == process]
-                begun = ThreadStarts(process, self._proc).files_of(mine)
+                begun = ThreadStarts(process, self.proc).files_of(mine)
                 clash = proc_text.openmp_clash(files & begun, preload or "")
                 clashes |= {clash} if clash else set()
         memory = proc_text.sum_of(memories)
@@ -196,7 +187,7 @@ class Inspector:
 
     def _with_the_rest(self, seen: Placement, processes: list[int], threads: list[Thread]) -> Placement:
         """What is dear and good to know, but judges nothing: left to whole looks."""
-        texts = [text_of(f"{self._proc}/{process}/smaps_rollup") for process in processes]
+        texts = [text_of(f"{self.proc}/{process}/smaps_rollup") for process in processes]
         sizes = [size for text in texts if (size := proc_text.transparent_huge_bytes_of(text or "")) is not None]
         moves = [count for thread in threads if (count := self._migrations(thread)) is not None]
         return replace(
@@ -206,7 +197,7 @@ class Inspector:
         )
 
     def _migrations(self, thread: Thread) -> int | None:
-        text = text_of(f"{self._proc}/{thread.process}/task/{thread.number}/sched")
+        text = text_of(f"{self.proc}/{thread.process}/task/{thread.number}/sched")
         return None if text is None else proc_text.migrations_of(text)
 
     def _used(self, known: _Known, threads: list[Thread]) -> list[tuple[Thread, float]]:
@@ -217,23 +208,23 @@ class Inspector:
             if thread.stat is not None:
                 key = thread.number, thread.stat.started
                 ticks[key] = thread.stat.ticks
-                used.append((thread, (thread.stat.ticks - known.ticks.get(key, 0)) * self._tick_s))
+                used.append((thread, (thread.stat.ticks - known.ticks.get(key, 0)) * TICK_S))
         known.ticks = ticks
         return used
 
     def _daemons(self, pid: int, *, afresh: bool) -> list[int]:
         """Processes that this worker's descendants left behind: the launcher's children that carry its index."""
-        now = self._clock()
+        now = self.clock()
         if afresh or now >= self._adopted_at + ADOPTED_S:
             self._adopted_at = now
             children: list[int] = []
-            for thread in names_in(f"{self._proc}/{self._launcher}/task"):
-                children += children_of(f"{self._proc}/{self._launcher}/task/{thread}")
+            for thread in names_in(f"{self.proc}/{self.launcher}/task"):
+                children += children_of(f"{self.proc}/{self.launcher}/task/{thread}")
             known, self._indices = self._indices, {}
             for child in children:
                 # One without an index is asked again: it may be on the way from its fork to its exec.
                 index = known.get(child) or proc_text.variable_of(
-                    text_of(f"{self._proc}/{child}/environ") or "", WORKER_INDEX
+                    text_of(f"{self.proc}/{child}/environ") or "", WORKER_INDEX
                 )
                 if index:
                     self._indices[child] = index

@@ -1,6 +1,4 @@
-"""What the kernel accepted of a worker's binding, cpus and memory apart.
-
-Where a worker really is: what was read back of its threads and pages.
+"""Where a worker is: what the kernel accepted of its binding, and what was read back of its threads and pages.
 
 Pure: `bind.py` and `inspect_workers.py` read the machine, `proc_text.py` understands the kernel's texts.
 """

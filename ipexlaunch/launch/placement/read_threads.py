@@ -24,18 +24,6 @@ class Thread(NamedTuple):
     stat: ThreadStat | None
 
 
-def descendants(pid: int, proc: str = "/proc") -> list[int]:
-    """Every process below this one, parents first; a process that ends meanwhile is left out.
-
-    Source: proc(5), /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN).
-    """
-    found = [pid]
-    for member in found:
-        for thread in names_in(f"{proc}/{member}/task"):
-            found.extend(children_of(f"{proc}/{member}/task/{thread}"))
-    return found[1:]
-
-
 def threads_of(
     processes: Sequence[int], proc: str, affinity_of: Callable[[int], Collection[int]]
 ) -> tuple[list[int], list[Thread]]:

@@ -1,24 +1,22 @@
-"""Which announced phases last long enough for a line to the user, and when: few lines, however many workers.
-
-Stand between the loop and the feeder: tell it what happens, do what it wants done, notice when it is over.
-
-Act on what workers announce: that they are ready or finished, what they are busy with, what they have printed.
+"""Act on what workers announce: that they are ready or finished, what they are busy with, what they have printed, which
+items they want.
 """
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from ipexlaunch.launch.lifecycle import Event
 from ipexlaunch.launch.run_events import PhaseSeen, WorkerFinished
 from ipexlaunch.launch.run_record import COUNTED_NOTHING, Samples
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, uncountable_text
+from ipexlaunch.launch.supervise.descendants import UNWATCHED, descendants_text
 from ipexlaunch.launch.supervise.interfaces import Count, Feeder, FeederCommand, Kill, Notice, Send
 from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
 from ipexlaunch.launch.supervise.selector import OutputReader
-from ipexlaunch.launch.supervise.uncounted import UNWATCHED, descendants_text
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.launch.wait_for_disk import DiskThread
@@ -30,18 +28,27 @@ Busy = tuple[int, str, float]
 """Instance index, what it is busy with, since when."""
 
 
+@dataclass(slots=True)
 class LongPhases:
-    """Remembers what was told of which phase; it has no clock and tells nothing itself."""
+    """Remembers what was told of which phase; it has no clock."""
 
-    def __init__(self, long_s: float) -> None:
-        """Begin with nothing told.
+    _long_s: float
+    """A phase that is over sooner is not worth a line."""
+    next_due: float | None = field(default=None, init=False)
+    """When the next line is due if nobody's phase changes; None where nobody is busy."""
+    _told: dict[str, float] = field(default_factory=dict, init=False)
+    _last: float | None = field(default=None, init=False)
 
-        Args:
-            long_s: a phase that is over sooner is not worth a line.
-        """
-        self._long_s = long_s
-        self._told: dict[str, float] = {}
-        self._last: float | None = None
+    def follow(self, crew: WorkerSet, now: float) -> None:
+        """Say what workers have been busy with for long, and note when the next line is due."""
+        pairs = zip(crew.children, crew.state.workers, strict=True)
+        busy = [(c.worker.instance.index, w.busy_with, w.busy_since) for c, w in pairs if w.busy_with]
+        if crew.state.stopping:
+            busy.clear()
+        line = self.line(busy, now)
+        if line:
+            crew.means.tell(line)
+        self.next_due = self.due(busy)
 
     def due(self, busy: Iterable[Busy]) -> float | None:
         """When the next line is due if nobody's phase changes; None where nobody is busy."""
@@ -150,34 +157,21 @@ class FeederDriver:
                     children.signal_group(crew.children[place], signal.SIGKILL)
 
 
+@dataclass(slots=True)
 class MessageHandler:
     """What becomes of each message of a worker."""
 
-    def __init__(
-        self,
-        crew: WorkerSet,
-        listener: OutputReader,
-        feed: Callable[[Event], None],
-        feeder: FeederDriver | None,
-        long_phase_s: float | None,
-    ) -> None:
-        """Begin with nothing announced.
-
-        Args:
-            crew: the workers.
-            listener: takes their output.
-            feed: tells the life of the run what happened.
-            feeder: gives the workers their items; None where they have their own.
-            long_phase_s: what a worker is busy with for so long is told; None for never.
-        """
-        self._crew = crew
-        self._listener = listener
-        self._feed = feed
-        self._feeder = feeder
-        self._long_phase_s = long_phase_s
-        self._long_phases: LongPhases | None = None
-        self.long_phase_due: float | None = None
-        """When the next line about long phases is due."""
+    crew: WorkerSet
+    listener: OutputReader
+    """Takes their output."""
+    feed: Callable[[Event], None]
+    """Tells the life of the run what happened."""
+    feeder: FeederDriver | None
+    """Gives the workers their items; None where they have their own."""
+    long_phase_s: float | None
+    """What a worker is busy with for so long is told; None for never."""
+    long_phases: LongPhases | None = field(default=None, init=False)
+    """Which are told of; None until somebody announces a phase, or where none is told."""
 
     def heard(self, place: int, said: WorkerMessage, now: float) -> None:
         """Act on one message.
@@ -187,7 +181,7 @@ class MessageHandler:
             said: what it announced.
             now: seconds of the supervisor's clock.
         """
-        crew, child = self._crew, self._crew.children[place]
+        crew, child = self.crew, self.crew.children[place]
         crew.take_arrived(place)
         record = crew.record(place)
         if said.problem:
@@ -203,19 +197,19 @@ class MessageHandler:
             self._phase(place, said, now)
         elif said.event == "ready" and record.ready is None:
             if child.printed is not None:
-                self._listener.take_printed(child)  # what came before does not count
+                self.listener.take_printed(child)  # what came before does not count
             crew.begin_measurement(place, now)
             crew.look_at(place)
-            self._feed(Event("ready", crew.clock(), place))  # the common start is not before the look is over
+            self.feed(Event("ready", crew.clock(), place))  # the common start is not before the look is over
         elif said.event == "finished" and record.finished is None:
             crew.add(WorkerFinished(crew.index(place), now))
             crew.look_at(place)
-            self._feed(Event("finished", now, place))
+            self.feed(Event("finished", now, place))
         elif said.event in ("want", "done", "failed"):
-            if self._feeder is not None:
+            if self.feeder is not None:
                 if said.event == "want":
-                    self._feed(Event("asked", now, place))
-                self._feeder.said(place, said, now)
+                    self.feed(Event("asked", now, place))
+                self.feeder.said(place, said, now)
             else:
                 crew.complain_once(place, "asks for items, but there are none: `ipexlaunch batch` gives them")
 
@@ -226,7 +220,7 @@ class MessageHandler:
             place: the worker's.
             rule: what a line counts.
         """
-        crew, child = self._crew, self._crew.children[place]
+        crew, child = self.crew, self.crew.children[place]
 
         def counted() -> None:
             crew.count_printed(place, printed.samples)
@@ -238,27 +232,13 @@ class MessageHandler:
 
         child.printed = printed = PrintedCounts(rule, crew.clock, counted, complain)
 
-    def follow_phases(self, now: float) -> None:
-        """Say what workers have been busy with for long, and note when the next line is due."""
-        if self._long_phases is None:
-            return
-        crew = self._crew
-        pairs = zip(crew.children, crew.state.workers, strict=True)
-        busy = [(c.worker.instance.index, w.busy_with, w.busy_since) for c, w in pairs if w.busy_with]
-        if crew.state.stopping:
-            busy.clear()
-        line = self._long_phases.line(busy, now)
-        if line:
-            crew.means.tell(line)
-        self.long_phase_due = self._long_phases.due(busy)
-
     def _counted(self, place: int, now: float) -> None:
-        if self._crew.limits.stall_timeout_s is not None:
-            self._feed(Event("counted", now, place))
+        if self.crew.limits.stall_timeout_s is not None:
+            self.feed(Event("counted", now, place))
 
     def _phase(self, place: int, said: WorkerMessage, now: float) -> None:
         """Keep a phase that a worker announced."""
-        crew, record = self._crew, self._crew.record(place)
+        crew, record = self.crew, self.crew.record(place)
         if record.ready is not None:
             crew.complain_once(place, f"announced the phase {said.text!r} after it was ready; that is not reported")
             return
@@ -266,6 +246,6 @@ class MessageHandler:
         begun = record.told.phases[-1].begin if record.told and record.told.phases else record.started
         begin = said.time if begun <= said.time <= now else now
         crew.add(PhaseSeen(crew.index(place), said.text, begin))
-        if self._long_phases is None and self._long_phase_s is not None:
-            self._long_phases = LongPhases(self._long_phase_s)
-        self._feed(Event("phase", now, place, detail=said.text))
+        if self.long_phases is None and self.long_phase_s is not None:
+            self.long_phases = LongPhases(self.long_phase_s)
+        self.feed(Event("phase", now, place, detail=said.text))

@@ -1,7 +1,4 @@
-"""What the supervisor needs from elsewhere, and what it does with output: values that a test can fill with its own.
-
-The seam for what gives workers their items while they run: the queue of a batch job.
-"""
+"""What the supervisor needs from elsewhere: acts, what becomes of the output, and what gives workers their items."""
 
 from __future__ import annotations
 

@@ -17,18 +17,17 @@ from ipexlaunch.launch import lifecycle
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Command, Event, Limits
-from ipexlaunch.launch.programs import remedy_of
+from ipexlaunch.launch.process_failures import remedy_of
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.guardian import MARK, Guardian
+from ipexlaunch.launch.supervise.descendants import LOOK_S, DescendantWatch, check_counts
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver, MessageHandler
 from ipexlaunch.launch.supervise.interfaces import Feeder, OutputOptions, SupervisorCallbacks
+from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import command_line
-from ipexlaunch.launch.supervise.output_streams import Log
-from ipexlaunch.launch.supervise.reap import Reaper
+from ipexlaunch.launch.supervise.reap import MARK, Guardian, Reaper
 from ipexlaunch.launch.supervise.selector import ENDING, OutputReader, SignalWakeup
-from ipexlaunch.launch.supervise.uncounted import LOOK_S, DescendantWatch, check_counts
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.wording import counted
@@ -147,7 +146,7 @@ class _Loop:
     def attend(self, observer: Observer) -> None:
         """Serve an observer from now on."""
         if observer.interval_s is not None:
-            self.every(observer.interval_s, lambda: observer.tick(self.crew.now()))
+            self.every(observer.interval_s, lambda: observer.tick(self.crew.now))
         if (descriptor := observer.fileno()) is not None:
             self.listener.selector.register(descriptor, selectors.EVENT_READ, lambda _: observer.ready(self.crew.now))
 
@@ -158,7 +157,8 @@ class _Loop:
             while not self.done:
                 self.wait_once()
             self.collector.end_leftovers()
-            check_counts(self.crew, self.asked_by)
+            if self.asked_by:
+                check_counts(self.crew, self.asked_by)
             if self.tended is not None:
                 # Somebody may have asked for the end before every worker had ended, or since.
                 crew, tell = self.crew, self.means.tell
@@ -168,7 +168,7 @@ class _Loop:
                 self.tended.end(patience.wait)
             for observer in self.observers:
                 if observer.interval_s is not None:
-                    observer.tick(self.crew.now())
+                    observer.tick(self.crew.now)
         except BaseException:
             self.collector.abandon()
             raise
@@ -192,17 +192,18 @@ class _Loop:
         state, feeder = self.crew.state, self.feeder
         deadline = lifecycle.next_deadline(state)
         fed = feeder.due() if feeder is not None else None
-        phases = self.announcements.long_phase_due
+        phases = self.announcements.long_phases
+        phases_due = phases.next_due if phases is not None else None
         timer = None if rest_s is None else self.clock() + rest_s
-        until = min((time for time in (deadline, timer, phases, fed) if time is not None), default=None)
+        until = min((time for time in (deadline, timer, phases_due, fed) if time is not None), default=None)
         if feeder is not None and not state.stopping and (pause_s := feeder.rest_s()):
             self.wakeup.wait(pause_s)
         self.listener.wait(None if until is None else max(0.0, until - self.clock()))
         now = self.clock()
         if deadline is not None and now >= deadline:
             self.feed(Event("tick", now))
-        if phases is not None and now >= phases:
-            self.announcements.follow_phases(now)
+        if phases is not None and phases_due is not None and now >= phases_due:
+            phases.follow(self.crew, now)
         if self.tended is not None:
             self.tended.mind(now)
 
@@ -274,8 +275,9 @@ class _Loop:
             crew.add_transition(before, event.index if event.kind == "exited" else None)
         for command in commands:
             self.obey(command, event.time)
-        if event.kind != "counted":
-            self.announcements.follow_phases(event.time)
+        phases = self.announcements.long_phases
+        if phases is not None and event.kind != "counted":
+            phases.follow(crew, event.time)
 
     def obey(self, command: Command, now: float) -> None:
         """Carry out one command."""

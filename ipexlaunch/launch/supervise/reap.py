@@ -1,116 +1,157 @@
-"""End what workers leave behind: members of their groups, and daemons that left them and were adopted by us.
+"""Collect processes that have ended, and leave none behind, even where the launcher itself is killed.
 
-Collect processes that have ended, and in the end whatever workers have left behind.
+For that there is a guardian, a tiny process that outlives the launcher's SIGKILL by a moment and takes everything with
+it that the run started. It waits on a pipe that only the launcher holds. When the pipe closes without a word, the
+launcher is gone, and the guardian kills the workers' process groups and then, until none was seen for two seconds,
+whatever carries the run's mark. There are two marks: a variable, and a number that the launcher sets as its own soft
+limit of RLIMIT_RTTIME while workers may be started. The limit is inherited by every process below, through fork, exec,
+a new session and an emptied environment; who is in no real-time class never notices it, and for the others it is
+146,000 years.
+
+A shell does this in under 2 MB. Its command line does not hold our name, so that `pkill -9 -f ipexlaunch` spares it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import resource
 import signal
-from collections.abc import Callable, Collection
+import subprocess
+from collections.abc import Callable
 
 from ipexlaunch.doctor.preloads import preload_crash_hint
-from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_text
-from ipexlaunch.launch.programs import describe_exit
+from ipexlaunch.launch.process_failures import describe_exit
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.guardian import Guardian
+from ipexlaunch.launch.supervise.descendants import end_leftovers, orphans_text, signal_process
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver
 from ipexlaunch.launch.supervise.selector import OutputReader
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
-from ipexlaunch.machine.proc_files import text_of
 
-AGAIN_S = 0.2
-"""Between rounds of KILL: a killed process may have had children that only then become ours."""
+MARK = "IPEXLAUNCH_RUN"
+"""Environment variable that every process of a run inherits."""
 
-HELPERS = re.compile(
-    r"from (multiprocessing|(joblib\.externals\.)?loky\.backend)\."
-    r"(resource_tracker|semaphore_tracker|forkserver) import main"
-    r"|-m (joblib\.externals\.)?loky\.backend\.resource_tracker"
-)
-"""Command of a process that Python starts for itself and that ends when those have that it serves (multiprocessing,
-loky): nobody has left it behind."""
+FIRST_LIMIT = 1 << 62
+"""Microseconds; the run's own number is added to it."""
 
+MOST_RESTARTS = 8
+"""Of a guardian that was killed."""
 
-def end_leftovers(
-    descendants: Callable[[int], list[int]],
-    ours: Collection[int],
-    grace_s: float,
-    wait: Callable[[float], None],
-    clock: Callable[[], float],
-    command_of: Callable[[int], str] | None = None,
-) -> list[str]:
-    """Ask every process below us to end, kill those that do not, and return the commands of those that were left.
-
-    Args:
-        descendants: the processes below a process.
-        ours: pids that are dealt with elsewhere.
-        grace_s: between TERM and KILL.
-        wait: waits for a child to end, at most so many seconds, and collects it.
-        clock: seconds, monotonic.
-        command_of: the words of a process's command, "" of one that is ending; None to ask the kernel.
-    """
-    tell = command_of or _command_of
-    names: dict[int, str] = {}
-    asked: set[int] = set()
-    deadline = clock() + grace_s
-    while left := [pid for pid in descendants(os.getpid()) if pid not in ours]:
-        late = clock() >= deadline
-        for pid in left:
-            if not names.get(pid):
-                names[pid] = tell(pid)
-            if not late and (not names[pid] or HELPERS.search(names[pid])):
-                continue  # it is ending, or ends by itself; Python's trackers take no notice of TERM
-            if late or pid not in asked:
-                signal_process(pid, signal.SIGKILL if late else signal.SIGTERM)
-                asked.add(pid)
-        if late:
-            deadline = clock() + AGAIN_S
-        wait(max(0.0, deadline - clock()))
-    return [_short(names[pid]) for pid in sorted(asked) if not HELPERS.search(names[pid])]
+SCRIPT = r"""
+trap '' INT TERM HUP
+groups=
+while read -r word group; do
+  case $word in
+    add) groups="$groups -$group" ;;
+    gone)
+      kept=
+      for one in $groups; do [ "$one" = "-$group" ] || kept="$kept $one"; done
+      groups=$kept ;;
+    end) exit 0 ;;
+  esac
+done
+[ -z "$groups" ] || kill -s KILL -- $groups 2>/dev/null
+quiet=0 rounds=0 seen=' '
+while [ $quiet -lt 20 ] && [ $rounds -lt 600 ]; do
+  quiet=$((quiet + 1)) rounds=$((rounds + 1))
+  for place in $(grep -lszFx -- "$VARIABLE" /proc/[0-9]*/environ; grep -lsF -- " $LIMIT " /proc/[0-9]*/limits); do
+    place=${place#/proc/}
+    place=${place%/*}
+    kill -s KILL -- "$place" 2>/dev/null
+    case $seen in *" $place "*) ;; *) seen="$seen$place " quiet=0 ;; esac
+  done
+  sleep 0.1
+done
+"""
 
 
-def signal_process(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may have ended meanwhile; a stopped one must run to be able to end."""
-    try:
-        os.kill(pid, number)
-        os.kill(pid, signal.SIGCONT)
-    except ProcessLookupError:
-        return
+class Guardian:
+    """Handle of the guardian process; what is started between its start and its end carries the marks."""
 
+    def __init__(self, run_id: str) -> None:
+        """Start it.
 
-def orphans_text(ended: Collection[str]) -> str:
-    """The line about processes that were ended: how many, and which.
+        Args:
+            run_id: value of the MARK variable of this run's workers, in hexadecimal digits.
+        """
+        self._limit = FIRST_LIMIT + int(run_id, 16) % (FIRST_LIMIT - 1)
+        self._variables = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "VARIABLE": f"{MARK}={run_id}",
+            "LIMIT": str(self._limit),
+        }
+        self._groups: list[int] = []
+        self._restarts = 0
+        self._own_limits = resource.getrlimit(resource.RLIMIT_RTTIME)
+        self._process = self._start()
+        self.pid = self._process.pid
 
-    Args:
-        ended: their commands.
-    """
-    names = list(dict.fromkeys(filter(None, ended)))
-    which = f": {', '.join(names[:NAMES_TOLD])}{' ...' * (len(names) > NAMES_TOLD)}" if names else ""
-    return f"ended {len(ended)} process{'es' * (len(ended) != 1)} that the workers had left behind{which}"
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Start the process without a mark: neither ours nor that of a run whose worker we are; then mark ourselves."""
+        hard = self._own_limits[1]
+        resource.setrlimit(resource.RLIMIT_RTTIME, (hard, hard))
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", SCRIPT, "run-guardian"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env=self._variables,
+            cwd="/",
+        )
+        with contextlib.suppress(ValueError):  # somebody has a lower limit imposed on us: the variable has to do
+            resource.setrlimit(resource.RLIMIT_RTTIME, (self._limit, hard))
+        return process
 
+    def add(self, group: int) -> None:
+        """Watch over a process group."""
+        self._groups.append(group)
+        self._tell(f"add {group}")
 
-NAMES_TOLD = 3
+    def gone(self, group: int) -> None:
+        """Forget a group that has ended, before its number can mean something else."""
+        with contextlib.suppress(ValueError):
+            self._groups.remove(group)
+        self._tell(f"gone {group}")
 
-NAMELESS = "(without a name)"
-"""A process that has emptied its own command."""
+    def end(self) -> None:
+        """Send it home: the run is over and nothing is left to kill."""
+        resource.setrlimit(resource.RLIMIT_RTTIME, self._own_limits)
+        self._tell("end")
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        self._process.wait()
 
-LONGEST_NAME = 60
+    def reaped(self, status: int, *, again: bool) -> None:
+        """Note that the supervisor's own wait has collected it: somebody has killed it.
 
+        Args:
+            status: as wait(2) gives it.
+            again: whether the run still needs one; a new one then takes its place.
+        """
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        if not again or self._restarts >= MOST_RESTARTS:
+            return
+        self._restarts += 1
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+        with contextlib.suppress(OSError):  # no process more is allowed: the run goes on without one
+            self._process = self._start()
+        self.pid = self._process.pid
+        for group in self._groups:
+            self._tell(f"add {group}")
 
-def _command_of(pid: int) -> str:
-    """The words of a command; "" where the process has given up its memory, which it does early as it ends."""
-    words = text_of(f"/proc/{pid}/cmdline")
-    return " ".join(mask_words(words.strip("\0").split("\0"))) or NAMELESS if words else ""
-
-
-def _short(command: str) -> str:
-    """A command with its program's name alone, printable, and not long."""
-    program, blank, rest = command.partition(" ")
-    text = "".join(c if c.isprintable() else "?" for c in program.rpartition("/")[2] + blank + rest)
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 3] + "..."
+    def _tell(self, line: str) -> None:
+        stdin = self._process.stdin
+        if stdin is None or stdin.closed:
+            return
+        # Somebody killed the guardian: the run goes on, and the next wait starts another.
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(line.encode() + b"\n")
+            stdin.flush()
 
 
 class Reaper:
@@ -170,9 +211,10 @@ class Reaper:
             self.reap()
 
         ours = {*crew.by_pid, self._guardian.pid}
-        ended = end_leftovers(crew.means.descendants, ours, crew.limits.grace_s, wait, crew.clock)
-        if ended:
-            crew.note(orphans_text(ended))
+        if not ours.issuperset(crew.means.descendants(os.getpid())):
+            ended = end_leftovers(crew.means.descendants, ours, crew.limits.grace_s, wait, crew.clock)
+            if ended:
+                crew.note(orphans_text(ended))
         for place, child in enumerate(crew.children):
             self._listener.drain(place, child)
             self._listener.forget(child)

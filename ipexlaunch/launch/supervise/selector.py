@@ -1,6 +1,6 @@
-"""Signals as something to wait for: handlers only note the number, every decision is made in the loop.
+"""Wait for descriptors and signals: take what workers print and say, and show it; never wait for one of them.
 
-Take what workers print and say, and show it, whenever a descriptor has something; never wait for one of them.
+Handlers of signals only note the number, every decision is made in the loop.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from types import FrameType, TracebackType
 from ipexlaunch.launch.background_writer import LAST_WORDS_S
 from ipexlaunch.launch.guard_streams import is_standard, outlets
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import (  # with json: not before the workers are started
     LONGEST_MESSAGE_BYTES,
     WorkerMessage,
     read_messages,
 )
-from ipexlaunch.launch.supervise.output_streams import Log, Stream
-from ipexlaunch.launch.supervise.worker_process import WorkerProcess
+from ipexlaunch.launch.supervise.worker_process import Stream, WorkerProcess
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that ask the launcher to end."""

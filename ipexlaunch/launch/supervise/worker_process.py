@@ -1,4 +1,8 @@
-"""One worker's process: how it is started, what is read from it, how its group is ended."""
+"""One worker's process: how it is started, what is read from it, how its group is ended.
+
+Its output: each line is prefixed with its worker, shown, and kept in a log; what the terminal or the pipe behind us
+takes slowly waits in its outlet.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,91 @@ import resource
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from ipexlaunch.launch.background_writer import Outlet
 from ipexlaunch.launch.job import Worker
 from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.launch.run_record import Announced, Samples, Tally
-from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
-from ipexlaunch.launch.supervise.output_streams import Stream
+from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, PrintedLines
+from ipexlaunch.launch.supervise.log_files import Log
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 """Exit codes of a command that cannot be started, as a shell has them."""
+
+
+LONGEST_PARTIAL_LINE_BYTES = 64 << 10
+"""A line without an end is shown in pieces of this size."""
+
+LONGEST_LAST_LINE_BYTES = 500
+"""How much of a line is kept for the live view."""
+
+
+class LastLine(Protocol):
+    """Where a stream leaves what it showed last."""
+
+    last_line: str
+
+
+@dataclass(slots=True)
+class Stream:
+    """One worker's stdout or stderr: cuts it into lines, prefixes them, logs the bytes."""
+
+    prefix: bytes
+    """Stands before every line, e.g. b"[0] "."""
+    outlet: Outlet
+    """Where lines are shown."""
+    log: Log | None
+    """Where every byte is kept; None for nowhere."""
+    last: LastLine | None = None
+    """Is told the last line, also one without an end: a progress bar may never end its line."""
+    stamp: Callable[[], bytes] | None = None
+    """Makes the time that stands before the prefix; None for no time."""
+    tap: PrintedLines | None = None
+    """Is given every byte too."""
+    _partial: bytes = field(default=b"", init=False)
+
+    def add(self, data: bytes) -> None:
+        """Take a chunk as it was read."""
+        if self.log is not None:
+            self.log.add(data)
+        if self.tap is not None:
+            self.tap.add(data)
+        data = self._partial + data
+        end = data.rfind(b"\n") + 1
+        if len(data) - end > LONGEST_PARTIAL_LINE_BYTES:
+            self._show(data + b"\n")
+            self._partial = b""
+            return
+        if end:
+            self._show(data[:end])
+        self._partial = data[end:]
+        self._tell_last(self._partial)
+
+    def end(self) -> None:
+        """Show the last line even if it has no end."""
+        if self.tap is not None:
+            self.tap.end()
+        if self._partial:
+            self._show(self._partial + b"\n")
+            self._partial = b""
+
+    def _show(self, lines: bytes) -> None:
+        prefix = self.prefix if self.stamp is None else self.stamp() + self.prefix
+        self.outlet.add(prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
+        self._tell_last(lines[lines.rfind(b"\n", 0, -1) + 1 : -1])
+
+    def _tell_last(self, line: bytes) -> None:
+        """Of a line that was overwritten (carriage returns) the newest state; nothing where there is none to see."""
+        if self.last is None:
+            return
+        line = line.rstrip()
+        if line:
+            last = line[line.rfind(b"\r") + 1 :]
+            self.last.last_line = last[:LONGEST_LAST_LINE_BYTES].decode(errors="replace")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.documents.secret_values import mask_text
@@ -35,7 +35,7 @@ from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, Tall
 from ipexlaunch.launch.run_so_far import Observer, RunSoFar
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.interfaces import SupervisorCallbacks
-from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances, snapshot
+from ipexlaunch.launch.supervise.take_snapshot import closing_notes, snapshot
 from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 
 
@@ -118,8 +118,8 @@ class WorkerSet:
 
     def _add_failures(self, failures: Sequence[Failure], *, recovered: bool) -> None:
         kind = RecoveredFailureSeen if recovered else FailureSeen
-        for failure in of_instances(failures, self.children):
-            self.add(kind(**asdict(failure)))
+        for failure in failures:
+            self.add(kind(**asdict(replace(failure, index=self.index(failure.index)))))
 
     def add_start(self, place: int) -> None:
         """A worker has been started, or could not be."""
@@ -260,8 +260,9 @@ class WorkerSet:
 
     def end(self) -> Run:
         """The run is over; everything that happened."""
-        for note in closing_notes(self.children, self.state, self.so_far.workers):
-            self.add(NoteAdded(note))
+        if self.state.recovered or any(child.printed is not None for child in self.children):
+            for note in closing_notes(self.children, self.state, self.so_far.workers):
+                self.add(NoteAdded(note))
         now = self.clock()
         self.add(RunEnded(now, lifecycle.exit_code(self.state), tuple(self.so_far.notes)))
         return self.so_far.run(now)

@@ -205,9 +205,9 @@ class MetricsServer(Observer):
         self._newest = now()
         self._answered.set()
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, now: Callable[[], Snapshot]) -> None:
         """Keep the last one, for a scrape that comes while the run ends."""
-        self._newest = snapshot
+        self._newest = now()
         self._answered.set()
 
     def close(self) -> None:
@@ -254,9 +254,9 @@ class MetricsFile(Observer):
         self._registry = _registry(_Figures(name.removesuffix(".prom"), identity, lambda: self._newest))
         self._apart = BackgroundThread(self._write, "ipexlaunch-metrics")
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, now: Callable[[], Snapshot]) -> None:
         """Write it soon."""
-        self._newest = snapshot
+        self._newest = now()
         self._apart.poke()
 
     def close(self) -> None:

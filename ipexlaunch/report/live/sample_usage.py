@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ipexlaunch.launch.placement import proc_text
-from ipexlaunch.launch.placement.read_threads import descendants
+from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.report.live.status import Usage
 
 if TYPE_CHECKING:

@@ -52,9 +52,9 @@ class _UsageObserver(Observer):
         self._sampler: UsageSampler[int] | None = None
         self._apart = BackgroundThread(self._show, name)
 
-    def tick(self, snapshot: Snapshot) -> None:
+    def tick(self, now: Callable[[], Snapshot]) -> None:
         """Show this soon, unless something newer comes first."""
-        self._newest = snapshot
+        self._newest = now()
         if self._progress is not None:
             self._newest_progress = self._progress()
         self._apart.poke()

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.launch.job import Launch, make_launch
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.measurement import Measurement, averaged, from_row, merged

@@ -10,12 +10,12 @@ from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.inspect_workers import Inspector
-from ipexlaunch.launch.placement.read_threads import descendants
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
 from ipexlaunch.launch.supervise.selector import ENDING
 from ipexlaunch.launch.throughput_regex import LineRule
+from ipexlaunch.machine.proc_files import descendants
 
 LAST_WORDS_BYTES = 4096
 

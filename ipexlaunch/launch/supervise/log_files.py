@@ -1,111 +1,17 @@
-"""Workers' output: each line prefixed with its worker, shown, and kept in a log, without ever making a worker wait.
+"""Keep workers' output in files, without ever making a worker wait.
 
-What the terminal, the pipe behind us or the disk takes slowly gathers up to a bound (`write_apart`); beyond it whole
-chunks are left out and said so.
+What the disk takes slowly gathers up to a bound (`background_writer`); beyond it whole chunks are left out and said so.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Protocol
 
-from ipexlaunch.launch.background_writer import Outlet, WritingThread
+from ipexlaunch.launch.background_writer import WritingThread
 
 LOGS_BACKLOG_BYTES = 64 << 20
 """How much may wait for the disk of the logs before chunks are left out of them."""
-
-LONGEST_PARTIAL_LINE_BYTES = 64 << 10
-"""A line without an end is shown in pieces of this size."""
-
-LONGEST_LAST_LINE_BYTES = 500
-"""How much of a line is kept for the live view."""
-
-
-class LastLine(Protocol):
-    """Where a stream leaves what it showed last."""
-
-    last_line: str
-
-
-class Tap(Protocol):
-    """What looks at a stream's bytes besides."""
-
-    def add(self, data: bytes) -> None:
-        """Take a chunk as it was read."""
-
-    def end(self) -> None:
-        """There is no more."""
-
-
-class Stream:
-    """One worker's stdout or stderr: cuts it into lines, prefixes them, logs the bytes."""
-
-    def __init__(
-        self,
-        prefix: bytes,
-        outlet: Outlet,
-        log: Log | None,
-        last: LastLine | None = None,
-        stamp: Callable[[], bytes] | None = None,
-        tap: Tap | None = None,
-    ) -> None:
-        """Begin in the middle of nothing.
-
-        Args:
-            prefix: stands before every line, e.g. b"[0] ".
-            outlet: where lines are shown.
-            log: where every byte is kept; None for nowhere.
-            last: is told the last line, also one without an end: a progress bar may never end its line.
-            stamp: makes the time that stands before the prefix; None for no time.
-            tap: is given every byte too.
-        """
-        self._prefix = prefix
-        self._outlet = outlet
-        self._log = log
-        self._last = last
-        self._stamp = stamp
-        self._tap = tap
-        self._partial = b""
-
-    def add(self, data: bytes) -> None:
-        """Take a chunk as it was read."""
-        if self._log is not None:
-            self._log.add(data)
-        if self._tap is not None:
-            self._tap.add(data)
-        data = self._partial + data
-        end = data.rfind(b"\n") + 1
-        if len(data) - end > LONGEST_PARTIAL_LINE_BYTES:
-            self._show(data + b"\n")
-            self._partial = b""
-            return
-        if end:
-            self._show(data[:end])
-        self._partial = data[end:]
-        self._tell_last(self._partial)
-
-    def end(self) -> None:
-        """Show the last line even if it has no end."""
-        if self._tap is not None:
-            self._tap.end()
-        if self._partial:
-            self._show(self._partial + b"\n")
-            self._partial = b""
-
-    def _show(self, lines: bytes) -> None:
-        prefix = self._prefix if self._stamp is None else self._stamp() + self._prefix
-        self._outlet.add(prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
-        self._tell_last(lines[lines.rfind(b"\n", 0, -1) + 1 : -1])
-
-    def _tell_last(self, line: bytes) -> None:
-        """Of a line that was overwritten (carriage returns) the newest state; nothing where there is none to see."""
-        if self._last is None:
-            return
-        line = line.rstrip()
-        if line:
-            last = line[line.rfind(b"\r") + 1 :]
-            self._last.last_line = last[:LONGEST_LAST_LINE_BYTES].decode(errors="replace")
 
 
 class Log:
