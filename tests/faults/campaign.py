@@ -272,7 +272,11 @@ FAULTS: dict[str, Fault] = {
     "full stdout and stderr": Fault(output="full", strike=lambda _: True, hit_codes=(1,), notes=UNSHOWN),
     "a stopped terminal (Ctrl-S)": Fault(output="terminal", strike=stop_terminal, hit_codes=(1,), notes=UNSHOWN),
     "a terminal that vanishes": Fault(
-        output="terminal", strike=close_both, hit_codes=(129,), notes=UNSHOWN, when_started=True
+        output="terminal",
+        strike=close_both,
+        hit_codes=(129, 1),  # 1: the run was over, and its report could not be shown
+        notes=UNSHOWN,
+        when_started=True,
     ),
     "a reader of stdout and stderr that vanishes": Fault(
         output="both", strike=close_stdout, hit_codes=(1,), notes=UNSHOWN
