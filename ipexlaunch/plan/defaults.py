@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.distribute import capacity, nearest_groups
-from ipexlaunch.plan.domains import NOUNS, Domain, domains_of
+from ipexlaunch.plan.distribute import nearest_groups
+from ipexlaunch.plan.domains import NOUNS, Domain, capacity, domains_of
 from ipexlaunch.plan.layout import Layout, cpus_of_quota, quota_text
-from ipexlaunch.plan.request import Goal
+from ipexlaunch.plan.plan import Goal
 
 ENOUGH_PERCENT = 95
 """Of the cores: a split that uses so many is not worth a further copy of the model."""

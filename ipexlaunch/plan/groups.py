@@ -10,9 +10,9 @@ from ipexlaunch.documents.visible_text import quoted, whole_number
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.cpulist import format_list, parse_list
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.plan.cores import Core
 from ipexlaunch.plan.domains import WITHIN_NODE, Domain, cut, describe_sizes, distance_table, domains_of
-from ipexlaunch.plan.memory import MemoryMap, format_bytes, memory_suffices
+from ipexlaunch.plan.notation import format_bytes
+from ipexlaunch.plan.resources import Core, MemoryMap, memory_suffices
 
 GROUP_HINT = 'write e.g. "2x16", "2x16@node0", "4x8@node0-1" or "1x32@socket1"'
 

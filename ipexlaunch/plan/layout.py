@@ -14,10 +14,21 @@ from functools import cached_property
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Limit, Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.distribute import MemoryCapacity, capacity, cover, cut_evenly, nearest_groups, spread
-from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, distance_table
-from ipexlaunch.plan.memory import MemoryMap, format_bytes, memory_suffices
-from ipexlaunch.plan.request import Request, Scope, Strategy
+from ipexlaunch.plan.distribute import cover, nearest_groups
+from ipexlaunch.plan.domains import (
+    A_DOMAIN,
+    NOUNS,
+    Domain,
+    MemoryCapacity,
+    capacity,
+    cut_evenly,
+    describe_sizes,
+    distance_table,
+    spread,
+)
+from ipexlaunch.plan.notation import format_bytes
+from ipexlaunch.plan.plan import Request, Scope, Strategy
+from ipexlaunch.plan.resources import MemoryMap, memory_suffices
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,23 +9,27 @@ from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import Core, Usable
 from ipexlaunch.plan.defaults import default_split, goal_size
-from ipexlaunch.plan.distribute import MemoryCapacity, apportion, capacity, cut_evenly, spread
 from ipexlaunch.plan.domains import (
     WITHIN_MACHINE,
     WITHIN_NODE,
     WITHIN_SOCKET,
     Domain,
     Level,
+    MemoryCapacity,
+    apportion,
+    capacity,
     cut,
+    cut_evenly,
     describe_sizes,
     domains_of,
+    spread,
 )
 from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.layout import Layout, memory_allowed
-from ipexlaunch.plan.memory import MemoryMap, format_bytes, memory_suffices
-from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
+from ipexlaunch.plan.notation import format_bytes
+from ipexlaunch.plan.plan import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
+from ipexlaunch.plan.resources import Core, MemoryMap, Usable, memory_suffices
 
 LEVELS: dict[Scope, tuple[Level, ...]] = {
     "l3": WITHIN_NODE,

@@ -15,14 +15,13 @@ from ipexlaunch.machine.cpulist import format_list, parse_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted, grouped, table_text, wrapped
 from ipexlaunch.plan.check import find_problems
-from ipexlaunch.plan.cores import Core, parse_id_list, split_instances, usable_cores
 from ipexlaunch.plan.defaults import ENOUGH_PERCENT, default_split
 from ipexlaunch.plan.devices import place_by_device
 from ipexlaunch.plan.layout import Layout, cpus_of_quota, memory_allowed, quota_text
-from ipexlaunch.plan.memory import MemoryMap, map_memory
+from ipexlaunch.plan.notation import parse_id_list, split_instances
 from ipexlaunch.plan.place import asked_size, layout_for, place
-from ipexlaunch.plan.plan import Instance, Plan
-from ipexlaunch.plan.request import Request
+from ipexlaunch.plan.plan import Instance, Plan, Request
+from ipexlaunch.plan.resources import Core, MemoryMap, map_memory, usable_cores
 
 
 def make_plan(topology: Topology, request: Request) -> Plan:
