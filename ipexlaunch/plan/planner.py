@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.cpulist import format_list, parse_list
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import counted, grouped, table_text, wrapped
+from ipexlaunch.machine.wording import counted, grouped, table_text
 from ipexlaunch.plan.check import find_problems
 from ipexlaunch.plan.defaults import ENOUGH_PERCENT, default_split
 from ipexlaunch.plan.devices import place_by_device

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.documents.visible_text import format_number
+from ipexlaunch.documents.visible_text import format_number, wrapped
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.wording import counted, wrapped
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
