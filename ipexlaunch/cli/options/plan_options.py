@@ -17,7 +17,7 @@ from ipexlaunch.cli.options import LaunchOptions, Options, made_of, names_of
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER, flag, valued
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, make_plan
 from ipexlaunch.plan.notation import check_syntax
