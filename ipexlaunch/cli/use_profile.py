@@ -22,7 +22,7 @@ from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.read_machine import open_topology
-from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.tune.dtypes.context import model_fingerprint
 from ipexlaunch.tune.profile import Profile, SoloRate

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
-from ipexlaunch.measure.rates import items_by_time
 from ipexlaunch.measure.report import aggregate, read_report, write_report
-from ipexlaunch.measure.validity import baseline_of, scaling_of
+from ipexlaunch.measure.scaling import baseline_of, scaling_of
 from ipexlaunch.plan import Instance
+from ipexlaunch.report.page.time_charts import items_by_time
 from ipexlaunch.report.tables.report_table import report_table
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +72,7 @@ COUNTS = st.lists(st.tuples(st.floats(5, 40), st.integers(0, 50)), min_size=1, m
 @given(st.lists(COUNTS, min_size=1, max_size=4))
 def test_efficiency_is_the_mean_interference(counts: list[list[tuple[float, int]]]) -> None:
     baseline = baseline_of(SOLO)
+    assert baseline is not None
     run = run_of(*counts)
     report, scaling = aggregate(run, baseline=baseline), scaling_of(run, baseline)
     assert (scaling is None) == (report.throughput.steady is None)

@@ -11,7 +11,7 @@ from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
-from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.live.wording import plain_line
 
 if TYPE_CHECKING:
