@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ipexlaunch.documents.fields import LATER
 from ipexlaunch.launch.host_counters import HostReading, Waits
@@ -100,6 +101,8 @@ FREQUENCY_DROP_NOTED = 0.05
 
 MIB = 1 << 20
 
+Number = TypeVar("Number", int, float)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disturbance:
@@ -171,9 +174,9 @@ def disturbance_of(run: Run) -> Disturbance | None:
         stopped_s=after.stopped_s - before.stopped_s if after and before else None,
         stopped_periods=after.stopped_periods - before.stopped_periods if after and before else None,
         periods=after.periods - before.periods if after and before else None,
-        swapped_in_pages=_counted(first.swapped_in_pages, last.swapped_in_pages),
-        swapped_out_pages=_counted(first.swapped_out_pages, last.swapped_out_pages),
-        hot_events=_counted(first.hot_events, last.hot_events),
+        swapped_in_pages=_risen(first.swapped_in_pages, last.swapped_in_pages),
+        swapped_out_pages=_risen(first.swapped_out_pages, last.swapped_out_pages),
+        hot_events=_risen(first.hot_events, last.hot_events),
         first_mhz=clocks[0],
         last_mhz=clocks[1],
         waited_s=_waited(run, first),
@@ -181,12 +184,8 @@ def disturbance_of(run: Run) -> Disturbance | None:
     )
 
 
-def _risen(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else max(0.0, after - before)
-
-
-def _counted(before: int | None, after: int | None) -> int | None:
-    return None if before is None or after is None else max(0, after - before)
+def _risen(before: Number | None, after: Number | None) -> Number | None:
+    return None if before is None or after is None else max(after, before) - before
 
 
 def _others(run: Run, first: HostReading, last: HostReading) -> float | None:

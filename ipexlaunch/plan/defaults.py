@@ -154,9 +154,8 @@ def goal_size(domains: Sequence[Domain], goal: Goal) -> GoalSize:
     nodes = domains_of(cores, "node")
     if goal == "latency":
         size = min(len(node.cores) for node in nodes)
-        return GoalSize(
-            size, f"latency: a whole node, {size} cores (MLPerf v5.1 Llama-3.1-8B Server: one instance per node)"
-        )
+        source = "MLPerf v5.1 Llama-3.1-8B Server: one instance per node"
+        return GoalSize(size, f"latency: a whole node, {size} cores ({source})")
     caches = domains_of(cores, "l3")
     per_cache = len(caches) > len(nodes)
     sizes = [len(domain.cores) for domain in (caches if per_cache else nodes)]
@@ -168,8 +167,7 @@ def goal_size(domains: Sequence[Domain], goal: Goal) -> GoalSize:
     largest = max(sizes)
     if largest < SMALLEST:
         return GoalSize(largest, f"throughput: a whole node, {largest} cores, as it has fewer than {SMALLEST}")
-    candidates = [size for size in range(SMALLEST, min(LARGEST, largest) + 1) if size % step == 0]
-    candidates = candidates or [largest]
+    candidates = [size for size in range(SMALLEST, min(LARGEST, largest) + 1) if size % step == 0] or [largest]
     best = max(candidates, key=lambda size: (sum(cores // size for cores in sizes) * size, size))
     used = sum(cores // best for cores in sizes) * best
     rule = f"throughput: {best} cores, the size from {SMALLEST} to {LARGEST} that leaves fewest cores idle per {where}"

@@ -112,7 +112,7 @@ def nearest_groups(
 
     Args:
         sizes: cores of each domain.
-        distances: how far domains are from each other (`domains.distance_table`).
+        distances: how far domains are from each other (`domains.distances_of`).
         count: how many groups.
         cores: what each must hold at least.
         members: how many domains each has; empty = as many as it takes.
@@ -272,3 +272,25 @@ def _whole_first(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, in
             at = max(range(len(bins)), key=lambda at: (left[at], -at))
             take(i, at, min(left[at], missing[i]))
     return takes
+
+
+def apportion(sizes: Sequence[int], count: int) -> list[int]:
+    """How many of `count` instances each domain gets so that every core is used and the smallest is largest.
+
+    Every domain gets one, then the next goes where instances stay largest (highest averages, as in D'Hondt).
+
+    Args:
+        sizes: cores of each domain, at least one each.
+        count: between the number of domains and the number of cores.
+    """
+    given = [1] * len(sizes)
+    for _ in range(count - len(sizes)):
+        best = max(range(len(sizes)), key=lambda i: (sizes[i] / (given[i] + 1), -i))
+        given[best] += 1
+    return given
+
+
+def cut_evenly(total: int, count: int) -> list[int]:
+    """Sizes that differ by one at most, larger ones first, and sum to `total`."""
+    size, larger = divmod(total, count)
+    return [size + 1] * larger + [size] * (count - larger)

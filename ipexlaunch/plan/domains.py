@@ -94,7 +94,7 @@ def _names(domains: Sequence[Domain]) -> str:
     return f"{len(domains)} L3 domains"
 
 
-def describe_sizes(domains: Sequence[Domain]) -> str:
+def sizes_text(domains: Sequence[Domain]) -> str:
     """ "nodes 0-1 have 28 cores each", "node 0 has 43 cores, node 1 has 42 cores": the sizes in few words."""
     by_size = group_by(domains, lambda domain: len(domain.cores))
     return ", ".join(
@@ -105,7 +105,7 @@ def describe_sizes(domains: Sequence[Domain]) -> str:
     )
 
 
-def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[int]]:
+def distances_of(topology: Topology, domains: Sequence[Domain]) -> list[list[int]]:
     """How far each domain is from each other one, so that the smallest sum is the nearest group.
 
     The kernel's distances decide (mean over the nodes of both, in both directions); domains on one socket win a tie,
@@ -126,9 +126,13 @@ def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[i
     return table
 
 
-WITHIN_NODE: tuple[Level, ...] = ("l3", "l2")
-WITHIN_SOCKET: tuple[Level, ...] = ("node", "l3", "l2")
-WITHIN_MACHINE: tuple[Level, ...] = ("socket", "node", "l3", "l2")
+WITHIN: dict[Scope, tuple[Level, ...]] = {
+    "l3": ("l3", "l2"),
+    "node": ("l3", "l2"),
+    "socket": ("node", "l3", "l2"),
+    "machine": ("socket", "node", "l3", "l2"),
+}
+"""What to respect when a domain of each scope is cut, from the largest to the smallest."""
 
 
 def cut(cores: Sequence[Core], sizes: Sequence[int], levels: tuple[Level, ...]) -> list[list[Core]]:
@@ -237,25 +241,3 @@ def spread(sizes: Sequence[int], cores: int, count: int, room: MemoryCapacity, s
         if missing == before:
             raise ValueError(f"{count} instances do not fit into slots {slots}")
     return given
-
-
-def apportion(sizes: Sequence[int], count: int) -> list[int]:
-    """How many of `count` instances each domain gets so that every core is used and the smallest is largest.
-
-    Every domain gets one, then the next goes where instances stay largest (highest averages, as in D'Hondt).
-
-    Args:
-        sizes: cores of each domain, at least one each.
-        count: between the number of domains and the number of cores.
-    """
-    given = [1] * len(sizes)
-    for _ in range(count - len(sizes)):
-        best = max(range(len(sizes)), key=lambda i: (sizes[i] / (given[i] + 1), -i))
-        given[best] += 1
-    return given
-
-
-def cut_evenly(total: int, count: int) -> list[int]:
-    """Sizes that differ by one at most, larger ones first, and sum to `total`."""
-    size, larger = divmod(total, count)
-    return [size + 1] * larger + [size] * (count - larger)

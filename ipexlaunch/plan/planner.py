@@ -88,13 +88,10 @@ def _level(slices: list[list[Core]]) -> list[list[Core]]:
 
 
 def _trim(cores: list[Core], cpus: int) -> list[Core]:
-    spare = sum(len(core.cpus) for core in cores) - cpus
     trimmed = sorted(cores, key=lambda core: core.id)
-    while spare > 0:
+    for _ in range(sum(len(core.cpus) for core in cores) - cpus):
         at = max(range(len(trimmed)), key=lambda at: (len(trimmed[at].cpus), at))
-        core = trimmed[at]
-        trimmed[at] = replace(core, cpus=core.cpus[:-1])
-        spare -= 1
+        trimmed[at] = replace(trimmed[at], cpus=trimmed[at].cpus[:-1])
     return trimmed
 
 

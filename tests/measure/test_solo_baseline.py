@@ -85,7 +85,7 @@ def test_items_are_neither_lost_nor_invented_when_they_are_laid_out_in_time(
     counts: list[tuple[float, int]], buckets: int
 ) -> None:
     record = run_of(counts).records[0]
-    done = items_by_time(record, 10.0, 30.0 / buckets, buckets)
+    done = items_by_time(record, 10.0, 30.0 / buckets, buckets, 10.0)
     assert sum(done) == pytest.approx(sum(items for _, items in counts))
     assert min(done) >= 0
 
@@ -97,7 +97,7 @@ def test_a_worker_that_ended_before_the_start_divides_nothing_by_zero() -> None:
 
 def test_a_count_is_spread_over_the_time_that_it_took() -> None:
     record = run_of([(12.0, 4), (13.5, 3)]).records[0]
-    assert items_by_time(record, 10.0, 1.0, 4) == pytest.approx([2, 2, 2, 1])
+    assert items_by_time(record, 10.0, 1.0, 4, 10.0) == pytest.approx([2, 2, 2, 1])
 
 
 SCRIPT = """\

@@ -13,14 +13,7 @@ from dataclasses import dataclass
 
 from ipexlaunch.errors import TopologyError
 from ipexlaunch.machine.cpulist import CPU, format_list, printable, shortened
-from ipexlaunch.machine.probe.allowed import (
-    STATUS,
-    memory_limits,
-    online_cpus,
-    read_limits,
-    tightest_memory,
-    tightest_quota,
-)
+from ipexlaunch.machine.probe.allowed import STATUS, memory_limits, online_cpus, read_limits
 from ipexlaunch.machine.probe.cgroups import own_cgroup_unknown
 from ipexlaunch.machine.probe.cpu_tables import ARM_FLAGS, ARM_PARTS, X86_FLAGS
 from ipexlaunch.machine.probe.cpus import cpu_directories, read_cpus, unknown_topology
@@ -98,8 +91,8 @@ def _described(tree: Tree, source: str) -> Topology:
         nodes=nodes,
         allowed_cpus=_narrowed(tree, online, cpusets, "cpus", "of which none is online and allowed"),
         allowed_nodes=_narrowed(tree, with_memory, node_sets, "nodes", "and of these none has memory"),
-        cpu_quota=tightest_quota(limits),
-        memory_limit_bytes=tightest_memory(limits),
+        cpu_quota=_tightest_quota(limits),
+        memory_limit_bytes=_tightest_memory(limits),
         isa=model.isa,
         source=source or ("live" if tree.live else f"sysfs:{tree.files.where.rstrip('/:')}"),
         cpu_model=model.name,
@@ -112,6 +105,17 @@ def _described(tree: Tree, source: str) -> Topology:
         limits=limits,
         gaps=tuple(_gaps(tree, cpus, directories, limits)),
     )
+
+
+def _tightest_memory(limits: tuple[Limit, ...]) -> int | None:
+    """The least of the limits of ordinary memory, in bytes."""
+    plain = [limit.memory_bytes for limit in limits if limit.page_bytes is None]
+    return min((amount for amount in plain if amount is not None), default=None)
+
+
+def _tightest_quota(limits: tuple[Limit, ...]) -> float | None:
+    """The least of the quotas, in cpus; every level of the hierarchy enforces its own."""
+    return min((limit.quota for limit in limits if limit.quota is not None), default=None)
 
 
 def _gaps(tree: Tree, cpus: tuple[Cpu, ...], directories: frozenset[int], limits: tuple[Limit, ...]) -> Iterator[str]:

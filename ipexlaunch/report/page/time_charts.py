@@ -178,9 +178,7 @@ def _spans(run: Run, record: WorkerRecord) -> list[tuple[str, float, float]]:
     return [(name, begin, until) for name, begin, until in spans if until > begin]
 
 
-def items_by_time(
-    record: WorkerRecord, start: float, width_s: float, buckets: int, begun: float | None = None
-) -> list[float]:
+def items_by_time(record: WorkerRecord, start: float, width_s: float, buckets: int, begun: float) -> list[float]:
     """Items in each of so many stretches of time; a count is spread evenly over the time since the one before.
 
     What was counted before the start falls into the first stretch, so that nothing is lost.
@@ -190,10 +188,10 @@ def items_by_time(
         start: of the first stretch.
         width_s: of each stretch, above 0.
         buckets: how many.
-        begun: when the worker began; None for at the start.
+        begun: when the worker began.
     """
     done = [0.0] * buckets
-    before = start if begun is None else begun
+    before = begun
     for at, items in sorted(zip(record.samples.times, record.samples.items, strict=True)):
         if at <= before:
             done[_bucket(before, start, width_s, buckets)] += items
