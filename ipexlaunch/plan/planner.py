@@ -170,7 +170,7 @@ def _of_request(topology: Topology, plan: Plan) -> Iterator[str]:
     split = default_split(layout)
     if split.plain and enough:
         return
-    share = f"{len(used)} of {counted(len(there), 'core')} used ({_percent(len(used), len(there))})"
+    share = f"{len(used)} of {counted(len(there), 'core')} used ({len(used) * 100 // len(there)} %)"
     how = "" if split.plain else f", in {counted(len(plan.instances), 'instance')}: {split.rule}"
     slow = "; efficiency cores are left out, --use-e-cores adds them" * bool(slow_cpus)
     yield share + how + slow
@@ -197,7 +197,7 @@ def _of_nodes_left(layout: Layout, plan: Plan) -> Iterator[str]:
     above = min((n for n in whole if n > count), default=None)
     numbers = " or ".join(str(n) for n in (below, above) if n is not None)
     would = f"; --ninstances {numbers} would use all" if numbers else "; --greedy would use all"
-    share = f"{used} of {total} cores ({_percent(used, total)})"
+    share = f"{used} of {total} cores ({used * 100 // total} %)"
     yield f"{counted(count, 'instance')} on {domains} nodes use {share}{would}"
 
 
@@ -214,10 +214,6 @@ def _of_quota(topology: Topology, plan: Plan) -> Iterator[str]:
     if paid is not None and threads > paid:
         stopped = f"does not pay for the {threads} threads of this plan: the kernel stops them for part of each period"
         yield f"{quota_text(topology)} {stopped}; {counted(paid, 'thread')} would run all the time"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{part * 100 // whole} %"
 
 
 def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100, color: bool = False) -> str:
