@@ -22,7 +22,7 @@ from statistics import median
 from launch_overhead import ROOT, machine
 
 from ipexlaunch.cli.dtypes_command import workers_job
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.choose import CandidateResult
 from ipexlaunch.models.engines.model_job import ModelJob

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.plan import Request, make_plan
 
 MACHINE = "8s 4n 32c 2t"

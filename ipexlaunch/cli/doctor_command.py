@@ -20,8 +20,8 @@ from ipexlaunch.doctor import read as doctor
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, as_json, print_findings, worst_severity
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, MemoryPolicy
 from ipexlaunch.doctor.host_files_read import Unavailable
-from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.doctor.run_checks import PATHS, examine
+from ipexlaunch.doctor.worker_variables import preloaded_in
 from ipexlaunch.errors import IpexLaunchError, RequestError, TopologyError
 from ipexlaunch.launch import bind
 from ipexlaunch.launch.preload_libraries import NAMES, interpreter_prefixes, libraries_that_start, libraries_there

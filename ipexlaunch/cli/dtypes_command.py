@@ -20,7 +20,7 @@ from ipexlaunch.cli.run.built_in_workers import built_in_job, task_of
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.wording import grouped
 from ipexlaunch.models.engines.choose import ENGINE_CHOICES, CandidateResult, EngineChoice, call_ms, expected, verdict
 from ipexlaunch.models.engines.model_job import FEW_LAYERS, TASKS, ModelJob, Task

@@ -26,7 +26,7 @@ from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, s
 from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import RequestError
-from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
+from ipexlaunch.measure.validity import LOST_TIME_ALLOWED
 
 LAST_WORDS_S = 30.0
 """How long LoadGen may take for its logs once everything is answered."""

@@ -27,7 +27,8 @@ from ipexlaunch.machine.pictures.drawing import machine_drawing
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.pictures.table import machine_table, machine_tree
 from ipexlaunch.machine.probe.capture import save_snapshot
-from ipexlaunch.machine.probe.sources import files_of, open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
+from ipexlaunch.machine.probe.sources import files_of
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 from ipexlaunch.plan import Plan, Request

@@ -34,7 +34,7 @@ from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.documents.write_file import check_directory, check_writable
 from ipexlaunch.launch.job import Job
 from ipexlaunch.launch.lifecycle import Limits
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.report import EXIT_INVALID

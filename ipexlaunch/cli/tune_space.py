@@ -13,7 +13,7 @@ from ipexlaunch.cli.run.choose_preloads import allocator, usable_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.cli.use_profile import BATCH_SIZE, SECONDS, model_key, program_key, with_batch_size
-from ipexlaunch.doctor.preloads import ALLOCATORS
+from ipexlaunch.doctor.worker_variables import ALLOCATORS
 from ipexlaunch.errors import UsageError
 from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.machine.topology import Topology

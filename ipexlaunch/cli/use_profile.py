@@ -21,8 +21,8 @@ from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.launch.job import Job
-from ipexlaunch.machine.probe.sources import open_topology
-from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.machine.probe.read_machine import open_topology
+from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.tune.dtypes.context import model_fingerprint
 from ipexlaunch.tune.profile import Profile, SoloRate

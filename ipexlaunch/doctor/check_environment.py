@@ -15,8 +15,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipexlaunch.doctor.finding import Evidence, Finding, Severity, finding
 from ipexlaunch.doctor.host_facts import Facts, Interpreter, Library, LoadedRuntimes, require
 from ipexlaunch.doctor.host_files_read import Unavailable
-from ipexlaunch.doctor.preloads import ALLOCATORS, openmp_family, preload_conflict, preloaded_in
-from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, PINNING, main_thread_pinning, names_cpus
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS
+from ipexlaunch.doctor.worker_variables import (
+    ALLOCATORS,
+    PINNING,
+    main_thread_pinning,
+    names_cpus,
+    openmp_family,
+    preload_conflict,
+    preloaded_in,
+)
 from ipexlaunch.machine.wording import counted
 
 SPINNING = ("KMP_BLOCKTIME", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")

@@ -3,17 +3,12 @@
 The doctor, the launch (variables of the caller's shell) and the report (who crowds the cpus) all read it. Sources are
 the pages of each library and program named in the table; what a file of a running process tells is seen with the
 releases in docs/programs.md.
-
-Which settings of OpenMP squeeze the main thread onto one cpu, where its children (DataLoader workers) inherit it.
-
-Sources: OpenMP API specification 5.2, chapter 21; libgomp's manual (OMP_PROC_BIND is true where OMP_PLACES or
-GOMP_CPU_AFFINITY is set); Intel's documentation of KMP_AFFINITY and its reset modifier; seen with both runtimes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -178,25 +173,6 @@ COUNTS = tuple(name for pool in POOLS for name in pool.variables)
 LIMITS = tuple(name for pool in POOLS for name in pool.limits)
 
 
-COUNT = r"\s*\d{1,9}(\s*,\s*\d{1,9})*\s*"
-"""A count, or one for each level of nested regions; words such as "auto" are no count of somebody else."""
-
-
-def mismatched_thread_counts(variables: Mapping[str, str], threads: Collection[int]) -> dict[str, str]:
-    """The variables of the caller's shell that would give a worker another count of threads than its slice has.
-
-    Args:
-        variables: the environment.
-        threads: those of every instance.
-    """
-    fitting = {str(count) for count in threads} if len(set(threads)) == 1 else set()
-    counts = {name: variables[name].strip() for name in COUNTS if re.fullmatch(COUNT, variables.get(name, ""))}
-    limits = {name: variables[name].strip() for name in LIMITS if re.fullmatch(COUNT, variables.get(name, ""))}
-    unlike = {name: value for name, value in counts.items() if value not in fitting}
-    too_low = {name: value for name, value in limits.items() if int(value.split(",")[0]) < max(threads, default=1)}
-    return unlike | too_low
-
-
 def pool_of_thread(begins_in: str, thread: str, program: str, mapped: Iterable[str]) -> str:
     """The pool that a thread belongs to; "" where nothing tells it.
 
@@ -229,46 +205,3 @@ def cure_of(name: str, threads: int) -> str:
     """What gives a pool so many threads; "" for one that is not in the table (an older or later report's)."""
     pool = BY_NAME.get(name)
     return pool.cure.replace("{n}", str(threads)) if pool is not None else ""
-
-
-PINNING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PROC_BIND", "OMP_PLACES")
-"""Variables that can."""
-
-KMP_TYPES = {"compact", "scatter", "balanced", "explicit", "logical", "physical"}
-"""Words of KMP_AFFINITY that pin; the others (verbose, respect, none, disabled ...) do not."""
-
-
-def main_thread_pinning(variables: Mapping[str, str]) -> list[str]:
-    """Those of the variables that do, given all of them: some make others harmless."""
-    return [name for name in PINNING if name in variables and _collapses(name, variables)]
-
-
-def _collapses(name: str, variables: Mapping[str, str]) -> bool:
-    """Seen with libgomp 12 and libiomp5 2026.2: whether the main thread's affinity shrinks (docs/doctor.md)."""
-    value = variables[name].lower().replace(" ", "")
-    places = variables.get("OMP_PLACES", "").lower().replace(" ", "")
-    unbound = variables.get("OMP_PROC_BIND", "").lower().split(",")[0].strip() == "false"
-    if name == "KMP_AFFINITY":
-        words = set(value.split(","))
-        return bool(words & KMP_TYPES) and ("reset" not in words or names_cpus(name, value))
-    if name == "OMP_PROC_BIND":
-        return not unbound and not _wide(places)
-    if name == "OMP_PLACES":
-        return "OMP_PROC_BIND" not in variables and not _wide(places)
-    return not unbound
-
-
-def _wide(places: str) -> bool:
-    """A single place, or places as wide as a node: the team is held together, but no thread is pinned inside."""
-    import re  # few environments have these variables
-
-    return re.fullmatch(r"\{[^{}]*\}|(sockets|numa_domains)(\(\d+\))?", places) is not None
-
-
-def names_cpus(name: str, value: str) -> bool:
-    """Whether the value names cpus by number, so that every worker would pin its threads to the same ones."""
-    import re
-
-    if name == "KMP_AFFINITY":
-        return "proclist" in value.lower()
-    return name in ("GOMP_CPU_AFFINITY", "OMP_PLACES") and re.search(r"\d", value.partition("(")[0]) is not None

@@ -128,3 +128,21 @@ def format_number(value: float | None) -> str:
     if 0 < value < 0.01:
         return f"{value:.{1 - math.floor(math.log10(value))}f}"
     return f"{value:.{3 if value < 1 else 2 if value < 10 else 1}f}"
+
+
+def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
+    """The line as lines of at most `width`, broken after a comma or else a blank, the later ones indented.
+
+    Args:
+        line: one line of text.
+        width: columns.
+        indent: what the second and later lines begin with.
+    """
+    lines = []
+    while len(line) > width:
+        start = len(line) - len(line.lstrip()) + 1
+        cut = line.rfind(", ", width // 2, width) + 1
+        cut = cut or max(line.rfind(",", start, width), line.rfind(" ", start, width)) + 1 or width
+        lines.append(line[:cut].rstrip())
+        line = indent + line[cut:].lstrip()
+    return [*lines, line]

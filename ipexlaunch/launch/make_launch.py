@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ipexlaunch.doctor.preloads import library_name, preloaded_in
-from ipexlaunch.doctor.thread_pools import main_thread_pinning, mismatched_thread_counts
+from ipexlaunch.doctor.worker_variables import library_name, main_thread_pinning, mismatched_thread_counts, preloaded_in
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job, Launch, Worker
 from ipexlaunch.plan.devices import cache_variables, device_variables

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Topology, group_by
 
@@ -96,24 +97,6 @@ def heading_lines(topology: Topology, width: int) -> list[str]:
     """The cpu's name where it is known, then the machine in a few facts, in lines of at most `width`."""
     name = wrapped(topology.cpu_model, width) if topology.cpu_model else []
     return [*name, *wrapped(", ".join(machine_facts(topology)), width)]
-
-
-def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
-    """The line as lines of at most `width`, broken after a comma or else a blank, the later ones indented.
-
-    Args:
-        line: one line of text.
-        width: columns.
-        indent: what the second and later lines begin with.
-    """
-    lines = []
-    while len(line) > width:
-        start = len(line) - len(line.lstrip()) + 1
-        cut = line.rfind(", ", width // 2, width) + 1
-        cut = cut or max(line.rfind(",", start, width), line.rfind(" ", start, width)) + 1 or width
-        lines.append(line[:cut].rstrip())
-        line = indent + line[cut:].lstrip()
-    return [*lines, line]
 
 
 def core_kinds_text(cpus: Iterable[Cpu]) -> str:

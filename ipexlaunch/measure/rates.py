@@ -6,46 +6,13 @@ Definitions: docs/measuring.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from ipexlaunch.documents.fields import LATER, Bounds, Checked
+from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.launch.run_record import Run, WorkerRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
-    """Durations of one kind: how many there are, and nearest-rank percentiles in milliseconds."""
-
-    count: int
-    p50: float
-    p90: float
-    p99: float
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the smallest sample that at least `percent` of all do not exceed.
-
-    Args:
-        ordered: samples, ascending, at least one.
-        percent: above 0, up to 100.
-    """
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
-
-
-def distribution(durations_s: Iterable[float]) -> Distribution | None:
-    """What is kept of these durations; None where there are none.
-
-    Args:
-        durations_s: seconds, in any order; NaN is one that is not known.
-    """
-    ordered = sorted(1e3 * duration for duration in durations_s if not math.isnan(duration))
-    if not ordered:
-        return None
-    p50, p90, p99 = (percentile(ordered, percent) for percent in (50, 90, 99))
-    return Distribution(count=len(ordered), p50=p50, p90=p90, p99=p99)
-
+from ipexlaunch.machine.cpulist import format_list
 
 Start = Literal["common", "first", "run"]
 """What a run's rate counts from: the common start of all workers; the start of the first worker, where each began as
@@ -200,39 +167,6 @@ def items_within(run: Run, record: WorkerRecord, window: Window) -> float:
     )
 
 
-def items_by_time(
-    record: WorkerRecord, start: float, width_s: float, buckets: int, begun: float | None = None
-) -> list[float]:
-    """Items in each of so many stretches of time; a count is spread evenly over the time since the one before.
-
-    What was counted before the start falls into the first stretch, so that nothing is lost.
-
-    Args:
-        record: the worker.
-        start: of the first stretch.
-        width_s: of each stretch, above 0.
-        buckets: how many.
-        begun: when the worker began; None for at the start.
-    """
-    done = [0.0] * buckets
-    before = start if begun is None else begun
-    for at, items in sorted(zip(record.samples.times, record.samples.items, strict=True)):
-        if at <= before:
-            done[_bucket(before, start, width_s, buckets)] += items
-            continue
-        first, last = _bucket(before, start, width_s, buckets), _bucket(at, start, width_s, buckets)
-        for bucket in range(first, last + 1):
-            begin = before if bucket == first else start + bucket * width_s
-            end = at if bucket == last else start + (bucket + 1) * width_s
-            done[bucket] += items * (end - begin) / (at - before)
-        before = at
-    return done
-
-
-def _bucket(time: float, start: float, width_s: float, buckets: int) -> int:
-    return min(max(0, int((time - start) / width_s)), buckets - 1)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
     """Rates of the whole run; None where nothing was counted or the definition does not apply."""
@@ -286,3 +220,51 @@ def throughput_of(run: Run) -> Throughput:
         steady_seconds=window.seconds if window.everybody else None,
         start=start_kind(run),
     )
+
+
+STRAGGLER_SHARE = 0.9
+"""A worker below this share of the median rate is named."""
+
+
+def rate_warnings(run: Run, throughput: Throughput) -> list[str]:
+    """What the reader of the rates should know of them.
+
+    Args:
+        run: what happened.
+        throughput: its rates.
+    """
+    warnings: list[str] = []
+    if throughput.makespan is None and throughput.naive_sum is not None:
+        silent = frozenset(r.instance.index for r in run.records if r.claimed_rate is None)
+        but = f"; instance{'s' * (len(silent) > 1)} {format_list(silent)} claimed none" if silent else ""
+        warnings.append(f"the rate is not measured: it adds up what each worker claims of itself{but}")
+    if throughput.makespan is not None:
+        if run.go is None:
+            warnings.append("no worker waited for the common start, so the rate includes loading")
+        if throughput.steady is None and throughput.seconds:
+            warnings.append(f"no steady rate: {_why_not_steady(run, throughput, throughput.seconds)}")
+        warnings += _stragglers(run)
+    return warnings
+
+
+def _why_not_steady(run: Run, throughput: Throughput, seconds: float) -> str:
+    idle = frozenset(record.instance.index for record in run.records if not record.samples.times)
+    if idle:
+        did = "got no item" if run.fed else "counted nothing"
+        return f"instance{'s' * (len(idle) > 1)} {format_list(idle)} {did}"
+    if not throughput.steady_seconds:
+        return "there was no time in which all workers worked"
+    return f"all workers worked together for only {throughput.steady_seconds / seconds:.2g} of the makespan"
+
+
+def _stragglers(run: Run) -> list[str]:
+    rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, work_began(run, r))) is not None}
+    if len(rates) < 2:
+        return []
+    ordered = sorted(rates.values())
+    median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return [
+        f"instance {index} is a straggler: {format_number(rate)} items/s, {rate / median:.0%} of the median"
+        for index, rate in rates.items()
+        if rate < STRAGGLER_SHARE * median
+    ]

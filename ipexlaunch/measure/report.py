@@ -8,6 +8,7 @@ be compared. As JSON: schema ipexlaunch/report/1.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +22,47 @@ from ipexlaunch.launch.placement.placement import Placement
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.machine.cpulist import Ids
-from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge
-from ipexlaunch.measure.rates import Distribution, Rate, Throughput, distribution, rate_of, throughput_of, work_began
-from ipexlaunch.measure.validity import Baseline, Scaling, reasons_of, scaling_of, warnings_of
+from ipexlaunch.measure.rates import Rate, Throughput, rate_of, throughput_of, work_began
+from ipexlaunch.measure.scaling import Baseline, Scaling, scaling_of
+from ipexlaunch.measure.validity import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge, reasons_of, warnings_of
 
 EXIT_INVALID = 4
 
 CLAIMED_RATE = "claimed_rate"
 """The fact about a worker that holds what it printed last of its own rate (--throughput-regex with a group rate)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """Durations of one kind: how many there are, and nearest-rank percentiles in milliseconds."""
+
+    count: int
+    p50: float
+    p90: float
+    p99: float
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile: the smallest sample that at least `percent` of all do not exceed.
+
+    Args:
+        ordered: samples, ascending, at least one.
+        percent: above 0, up to 100.
+    """
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def distribution(durations_s: Iterable[float]) -> Distribution | None:
+    """What is kept of these durations; None where there are none.
+
+    Args:
+        durations_s: seconds, in any order; NaN is one that is not known.
+    """
+    ordered = sorted(1e3 * duration for duration in durations_s if not math.isnan(duration))
+    if not ordered:
+        return None
+    p50, p90, p99 = (percentile(ordered, percent) for percent in (50, 90, 99))
+    return Distribution(count=len(ordered), p50=p50, p90=p90, p99=p99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +163,7 @@ def aggregate(
     disturbance = disturbance_of(run)
     verdict = judge(disturbance, lost_time_allowed)
     reasons = [*further_reasons, *reasons_of(run, local_share_required), *verdict.reasons]
-    throughput, scaling = throughput_of(run), scaling_of(run, baseline)
+    throughput, scaling = throughput_of(run), scaling_of(run, baseline) if baseline else None
     return Report(
         valid=not reasons,
         reasons=tuple(reasons),

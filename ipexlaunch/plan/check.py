@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.devices import misplaced_accelerators
-from ipexlaunch.plan.memory import nodes_with_memory
-from ipexlaunch.plan.plan import Instance, Plan
-from ipexlaunch.plan.request import MEMORY_POLICIES
+from ipexlaunch.plan.plan import MEMORY_POLICIES, Instance, Plan
+from ipexlaunch.plan.resources import nodes_with_memory, usable_cores
 
 Place = tuple[str | int, ...]
 """In the plan document, e.g. ("instances", 2, "cpus")."""

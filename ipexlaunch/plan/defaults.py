@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.distribute import capacity, nearest_groups
-from ipexlaunch.plan.domains import NOUNS, Domain, domains_of
+from ipexlaunch.plan.distribute import nearest_groups
+from ipexlaunch.plan.domains import NOUNS, Domain, capacity, domains_of
 from ipexlaunch.plan.layout import Layout, cpus_of_quota, quota_text
-from ipexlaunch.plan.request import Goal
+from ipexlaunch.plan.plan import Goal
 
 ENOUGH_PERCENT = 95
 """Of the cores: a split that uses so many is not worth a further copy of the model."""
@@ -154,9 +154,8 @@ def goal_size(domains: Sequence[Domain], goal: Goal) -> GoalSize:
     nodes = domains_of(cores, "node")
     if goal == "latency":
         size = min(len(node.cores) for node in nodes)
-        return GoalSize(
-            size, f"latency: a whole node, {size} cores (MLPerf v5.1 Llama-3.1-8B Server: one instance per node)"
-        )
+        source = "MLPerf v5.1 Llama-3.1-8B Server: one instance per node"
+        return GoalSize(size, f"latency: a whole node, {size} cores ({source})")
     caches = domains_of(cores, "l3")
     per_cache = len(caches) > len(nodes)
     sizes = [len(domain.cores) for domain in (caches if per_cache else nodes)]
@@ -168,8 +167,7 @@ def goal_size(domains: Sequence[Domain], goal: Goal) -> GoalSize:
     largest = max(sizes)
     if largest < SMALLEST:
         return GoalSize(largest, f"throughput: a whole node, {largest} cores, as it has fewer than {SMALLEST}")
-    candidates = [size for size in range(SMALLEST, min(LARGEST, largest) + 1) if size % step == 0]
-    candidates = candidates or [largest]
+    candidates = [size for size in range(SMALLEST, min(LARGEST, largest) + 1) if size % step == 0] or [largest]
     best = max(candidates, key=lambda size: (sum(cores // size for cores in sizes) * size, size))
     used = sum(cores // best for cores in sizes) * best
     rule = f"throughput: {best} cores, the size from {SMALLEST} to {LARGEST} that leaves fewest cores idle per {where}"

@@ -13,11 +13,10 @@ from ipexlaunch.errors import IpexLaunchError, PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import Core, Usable, parse_id_list, usable_cores
 from ipexlaunch.plan.groups import parse_group, place_groups
-from ipexlaunch.plan.memory import MemoryMap, nearest
-from ipexlaunch.plan.plan import Instance, Plan
-from ipexlaunch.plan.request import Device, Request
+from ipexlaunch.plan.notation import parse_id_list
+from ipexlaunch.plan.plan import Device, Instance, Plan, Request
+from ipexlaunch.plan.resources import Core, MemoryMap, Usable, nearest, usable_cores
 
 VENDORS: dict[Device, str] = {"xpu": "intel", "cuda": "nvidia"}
 """Device to the vendor as the probe calls it."""

@@ -1,4 +1,7 @@
-"""How many instances each domain gets, and of how many cores: arithmetic on sizes, no cores involved.
+"""Slices and places that do not match one to one: who takes how many cores of which place, and which go together.
+
+Rules, at each level: slices get places of their own while there are enough; else no slice is split while whole places
+are left; else each takes whole places first, and the remainders go where something is split already.
 
 Groups of whole domains that are nearest each other, for fewer instances than domains.
 """
@@ -6,92 +9,12 @@ Groups of whole domains that are nearest each other, for fewer instances than do
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-
-from ipexlaunch.plan.request import Strategy
 
 COVER_STEPS = 1_000
 """Searches for groups of unlike domains end after so many steps; real machines have few distinct sizes and need few."""
 COVER_PICKS = 200
 """How many ways to make one group are tried at each step."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryCapacity:
-    """How many instances each memory holds: domain to pool, pool to instances. No pools = no limit."""
-
-    pools: tuple[int, ...] = ()
-    """For each domain the index of the memory pool that its instances use."""
-    instances: tuple[int, ...] = ()
-    """For each pool how many instances its memory holds."""
-
-    def of(self, domains: Sequence[int]) -> MemoryCapacity:
-        """The same limits for some of the domains."""
-        return MemoryCapacity(tuple(self.pools[at] for at in domains), self.instances) if self.pools else self
-
-    def holds(self, given: Sequence[int]) -> bool:
-        """Whether so many instances in each domain have their memory."""
-        used = [0] * len(self.instances)
-        for pool, count in zip(self.pools, given, strict=False):
-            used[pool] += count
-        return all(count <= most for count, most in zip(used, self.instances, strict=True))
-
-
-def capacity(sizes: Sequence[int], cores: int, room: MemoryCapacity) -> int:
-    """How many instances of `cores` cores fit when none crosses a domain."""
-    if not room.pools:
-        return sum(size // cores for size in sizes)
-    held = [0] * len(room.instances)
-    for size, pool in zip(sizes, room.pools, strict=True):
-        held[pool] += size // cores
-    return sum(min(count, most) for count, most in zip(held, room.instances, strict=True))
-
-
-def spread(sizes: Sequence[int], cores: int, count: int, room: MemoryCapacity, strategy: Strategy) -> list[int]:
-    """How many of `count` instances of `cores` cores each domain gets; the caller knows that they fit.
-
-    scatter: as even as the sizes allow, one more for the first domains. close: the first domains are filled.
-    """
-    slots = [size // cores for size in sizes]
-    given = [0] * len(slots)
-    left = list(room.instances)
-    missing = count
-    while missing:
-        before = missing
-        for i, most in enumerate(slots):
-            pool_left = left[room.pools[i]] if room.pools else missing
-            free = min(most - given[i], pool_left, missing)
-            take = free if strategy == "close" else min(free, 1)
-            given[i] += take
-            missing -= take
-            if room.pools:
-                left[room.pools[i]] -= take
-        if missing == before:
-            raise ValueError(f"{count} instances do not fit into slots {slots}")
-    return given
-
-
-def apportion(sizes: Sequence[int], count: int) -> list[int]:
-    """How many of `count` instances each domain gets so that every core is used and the smallest is largest.
-
-    Every domain gets one, then the next goes where instances stay largest (highest averages, as in D'Hondt).
-
-    Args:
-        sizes: cores of each domain, at least one each.
-        count: between the number of domains and the number of cores.
-    """
-    given = [1] * len(sizes)
-    for _ in range(count - len(sizes)):
-        best = max(range(len(sizes)), key=lambda i: (sizes[i] / (given[i] + 1), -i))
-        given[best] += 1
-    return given
-
-
-def cut_evenly(total: int, count: int) -> list[int]:
-    """Sizes that differ by one at most, larger ones first, and sum to `total`."""
-    size, larger = divmod(total, count)
-    return [size + 1] * larger + [size] * (count - larger)
 
 
 def cover(sizes: Sequence[int], count: int, cores: int) -> list[list[int]] | None:
@@ -189,7 +112,7 @@ def nearest_groups(
 
     Args:
         sizes: cores of each domain.
-        distances: how far domains are from each other (`domains.distance_table`).
+        distances: how far domains are from each other (`domains.distances_of`).
         count: how many groups.
         cores: what each must hold at least.
         members: how many domains each has; empty = as many as it takes.
@@ -259,3 +182,115 @@ def _exchange(
 
 def _still_enough(sizes: Sequence[int], group: Sequence[int], out: int, into: int, cores: int) -> bool:
     return sum(sizes[i] for i in group) - sizes[out] + sizes[into] >= cores
+
+
+def assign(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, int]]:
+    """For each slice how many cores it takes from which bin.
+
+    Args:
+        bins: cores of each bin.
+        sizes: cores of each slice, their sum at most that of the bins.
+    """
+    wanted = [size for size in sizes if size]
+    if not wanted:
+        return [{} for _ in sizes]
+    if min(wanted) == max(wanted):
+        size = wanted[0]
+        equal = _apart(bins, size, len(wanted)) or _unsplit(bins, size, len(wanted))
+        if equal is not None:
+            following = iter(equal)
+            return [next(following) if wants else {} for wants in sizes]
+    return _whole_first(bins, sizes)
+
+
+def _apart(bins: Sequence[int], size: int, count: int) -> list[dict[int, int]] | None:
+    """Each slice in bins of its own."""
+    if len(bins) < count:
+        return None
+    groups = _neighbours(bins, size, count) or cover(bins, count, size)
+    if groups is None:
+        return None
+    takes = []
+    for group in sorted(sorted(group) for group in groups):
+        take, missing = {}, size
+        for at in sorted(group, key=lambda at: (-min(bins[at], size), at)):
+            take[at] = min(bins[at], missing)
+            missing -= take[at]
+        takes.append({at: amount for at, amount in take.items() if amount})
+    return takes
+
+
+def _neighbours(bins: Sequence[int], size: int, count: int) -> list[list[int]] | None:
+    """Groups of bins that follow each other, where that is enough."""
+    groups: list[list[int]] = []
+    group: list[int] = []
+    total = 0
+    for at, amount in enumerate(bins):
+        if amount >= size:
+            groups.append([at])
+            continue
+        group.append(at)
+        total += amount
+        if total >= size:
+            groups.append(group)
+            group, total = [], 0
+    if len(groups) < count:
+        return None
+    return sorted(groups, key=lambda group: (len(group), group))[:count]
+
+
+def _unsplit(bins: Sequence[int], size: int, count: int) -> list[dict[int, int]] | None:
+    """Several slices in one bin, but none in two."""
+    slots = sorted((turn, at) for at, amount in enumerate(bins) for turn in range(amount // size))
+    return [{at: size} for at in sorted(at for _, at in slots[:count])] if len(slots) >= count else None
+
+
+def _whole_first(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, int]]:
+    """Whole bins first; then remainders, large ones first, where they fit in one piece."""
+    left = list(bins)
+    missing = list(sizes)
+    takes: list[dict[int, int]] = [{} for _ in sizes]
+
+    def take(i: int, at: int, amount: int) -> None:
+        takes[i][at] = takes[i].get(at, 0) + amount
+        left[at] -= amount
+        missing[i] -= amount
+
+    for i in range(len(sizes)):
+        while whole := [at for at, size in enumerate(bins) if left[at] == size and 0 < size <= missing[i]]:
+            at = max(whole, key=lambda at: (bins[at], -at))
+            take(i, at, bins[at])
+    waiting = sorted((i for i in range(len(sizes)) if missing[i]), key=lambda i: (-missing[i], i))
+    for turn, i in enumerate(waiting):
+        free = [at for at, size in enumerate(bins) if left[at] == size >= missing[i]]
+        split = [at for at, size in enumerate(bins) if size > left[at] >= missing[i]]
+        enough = len(free) >= len(waiting) - turn
+        choice = free if free and (enough or not split) else split
+        if choice:
+            take(i, min(choice, key=lambda at: (left[at], at)), missing[i])
+        while missing[i]:
+            at = max(range(len(bins)), key=lambda at: (left[at], -at))
+            take(i, at, min(left[at], missing[i]))
+    return takes
+
+
+def apportion(sizes: Sequence[int], count: int) -> list[int]:
+    """How many of `count` instances each domain gets so that every core is used and the smallest is largest.
+
+    Every domain gets one, then the next goes where instances stay largest (highest averages, as in D'Hondt).
+
+    Args:
+        sizes: cores of each domain, at least one each.
+        count: between the number of domains and the number of cores.
+    """
+    given = [1] * len(sizes)
+    for _ in range(count - len(sizes)):
+        best = max(range(len(sizes)), key=lambda i: (sizes[i] / (given[i] + 1), -i))
+        given[best] += 1
+    return given
+
+
+def cut_evenly(total: int, count: int) -> list[int]:
+    """Sizes that differ by one at most, larger ones first, and sum to `total`."""
+    size, larger = divmod(total, count)
+    return [size + 1] * larger + [size] * (count - larger)

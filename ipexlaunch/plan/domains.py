@@ -1,9 +1,7 @@
 """Domains: what an instance does not cross (an L3, a node, a socket, the machine), and how near they are.
 
-Cutting a domain into slices that share no cache when they need not: nodes, then L3 domains, then L2 clusters.
-
-Rules, at each level: slices get domains of their own while there are enough; else no slice is split while whole
-places are left; else each takes whole domains first, and the remainders go where something is split already.
+How many instances each domain gets, and of how many cores: arithmetic on sizes, no cores involved. Then a domain is cut
+into slices that share no cache when they need not: nodes, then L3 domains, then L2 clusters.
 """
 
 from __future__ import annotations
@@ -15,9 +13,9 @@ from typing import Literal
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology, group_by
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import Core
-from ipexlaunch.plan.distribute import MemoryCapacity, capacity, cover, spread
-from ipexlaunch.plan.request import Scope
+from ipexlaunch.plan.distribute import assign
+from ipexlaunch.plan.plan import Scope, Strategy
+from ipexlaunch.plan.resources import Core
 
 UNKNOWN = -1
 """Stands for "no node" or "cache unknown" in sorting keys."""
@@ -96,7 +94,7 @@ def _names(domains: Sequence[Domain]) -> str:
     return f"{len(domains)} L3 domains"
 
 
-def describe_sizes(domains: Sequence[Domain]) -> str:
+def sizes_text(domains: Sequence[Domain]) -> str:
     """ "nodes 0-1 have 28 cores each", "node 0 has 43 cores, node 1 has 42 cores": the sizes in few words."""
     by_size = group_by(domains, lambda domain: len(domain.cores))
     return ", ".join(
@@ -107,7 +105,7 @@ def describe_sizes(domains: Sequence[Domain]) -> str:
     )
 
 
-def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[int]]:
+def distances_of(topology: Topology, domains: Sequence[Domain]) -> list[list[int]]:
     """How far each domain is from each other one, so that the smallest sum is the nearest group.
 
     The kernel's distances decide (mean over the nodes of both, in both directions); domains on one socket win a tie,
@@ -128,11 +126,13 @@ def distance_table(topology: Topology, domains: Sequence[Domain]) -> list[list[i
     return table
 
 
-WITHIN_NODE: tuple[Level, ...] = ("l3", "l2")
-WITHIN_SOCKET: tuple[Level, ...] = ("node", "l3", "l2")
-WITHIN_MACHINE: tuple[Level, ...] = ("socket", "node", "l3", "l2")
-
-NO_LIMIT = MemoryCapacity()
+WITHIN: dict[Scope, tuple[Level, ...]] = {
+    "l3": ("l3", "l2"),
+    "node": ("l3", "l2"),
+    "socket": ("node", "l3", "l2"),
+    "machine": ("socket", "node", "l3", "l2"),
+}
+"""What to respect when a domain of each scope is cut, from the largest to the smallest."""
 
 
 def cut(cores: Sequence[Core], sizes: Sequence[int], levels: tuple[Level, ...]) -> list[list[Core]]:
@@ -188,93 +188,56 @@ def _cut(cores: Sequence[Core], sizes: list[int], levels: tuple[Level, ...]) -> 
     return slices
 
 
-def assign(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, int]]:
-    """For each slice how many cores it takes from which bin.
+@dataclass(frozen=True, slots=True)
+class MemoryCapacity:
+    """How many instances each memory holds: domain to pool, pool to instances. No pools = no limit."""
 
-    Args:
-        bins: cores of each bin.
-        sizes: cores of each slice, their sum at most that of the bins.
+    pools: tuple[int, ...] = ()
+    """For each domain the index of the memory pool that its instances use."""
+    instances: tuple[int, ...] = ()
+    """For each pool how many instances its memory holds."""
+
+    def of(self, domains: Sequence[int]) -> MemoryCapacity:
+        """The same limits for some of the domains."""
+        return MemoryCapacity(tuple(self.pools[at] for at in domains), self.instances) if self.pools else self
+
+    def holds(self, given: Sequence[int]) -> bool:
+        """Whether so many instances in each domain have their memory."""
+        used = [0] * len(self.instances)
+        for pool, count in zip(self.pools, given, strict=False):
+            used[pool] += count
+        return all(count <= most for count, most in zip(used, self.instances, strict=True))
+
+
+def capacity(sizes: Sequence[int], cores: int, room: MemoryCapacity) -> int:
+    """How many instances of `cores` cores fit when none crosses a domain."""
+    if not room.pools:
+        return sum(size // cores for size in sizes)
+    held = [0] * len(room.instances)
+    for size, pool in zip(sizes, room.pools, strict=True):
+        held[pool] += size // cores
+    return sum(min(count, most) for count, most in zip(held, room.instances, strict=True))
+
+
+def spread(sizes: Sequence[int], cores: int, count: int, room: MemoryCapacity, strategy: Strategy) -> list[int]:
+    """How many of `count` instances of `cores` cores each domain gets; the caller knows that they fit.
+
+    scatter: as even as the sizes allow, one more for the first domains. close: the first domains are filled.
     """
-    wanted = [size for size in sizes if size]
-    if not wanted:
-        return [{} for _ in sizes]
-    if min(wanted) == max(wanted):
-        size = wanted[0]
-        equal = _apart(bins, size, len(wanted)) or _unsplit(bins, size, len(wanted))
-        if equal is not None:
-            following = iter(equal)
-            return [next(following) if wants else {} for wants in sizes]
-    return _whole_first(bins, sizes)
-
-
-def _apart(bins: Sequence[int], size: int, count: int) -> list[dict[int, int]] | None:
-    """Each slice in bins of its own."""
-    if len(bins) < count:
-        return None
-    groups = _neighbours(bins, size, count) or cover(bins, count, size)
-    if groups is None:
-        return None
-    takes = []
-    for group in sorted(sorted(group) for group in groups):
-        take, missing = {}, size
-        for at in sorted(group, key=lambda at: (-min(bins[at], size), at)):
-            take[at] = min(bins[at], missing)
-            missing -= take[at]
-        takes.append({at: amount for at, amount in take.items() if amount})
-    return takes
-
-
-def _neighbours(bins: Sequence[int], size: int, count: int) -> list[list[int]] | None:
-    """Groups of bins that follow each other, where that is enough."""
-    groups: list[list[int]] = []
-    group: list[int] = []
-    total = 0
-    for at, amount in enumerate(bins):
-        if amount >= size:
-            groups.append([at])
-            continue
-        group.append(at)
-        total += amount
-        if total >= size:
-            groups.append(group)
-            group, total = [], 0
-    if len(groups) < count:
-        return None
-    return sorted(groups, key=lambda group: (len(group), group))[:count]
-
-
-def _unsplit(bins: Sequence[int], size: int, count: int) -> list[dict[int, int]] | None:
-    """Several slices in one bin, but none in two."""
-    if capacity(bins, size, NO_LIMIT) < count:
-        return None
-    given = spread(bins, size, count, NO_LIMIT, "scatter")
-    return [{at: size} for at, here in enumerate(given) for _ in range(here)]
-
-
-def _whole_first(bins: Sequence[int], sizes: Sequence[int]) -> list[dict[int, int]]:
-    """Whole bins first; then remainders, large ones first, where they fit in one piece."""
-    left = list(bins)
-    missing = list(sizes)
-    takes: list[dict[int, int]] = [{} for _ in sizes]
-
-    def take(i: int, at: int, amount: int) -> None:
-        takes[i][at] = takes[i].get(at, 0) + amount
-        left[at] -= amount
-        missing[i] -= amount
-
-    for i in range(len(sizes)):
-        while whole := [at for at, size in enumerate(bins) if left[at] == size and 0 < size <= missing[i]]:
-            at = max(whole, key=lambda at: (bins[at], -at))
-            take(i, at, bins[at])
-    waiting = sorted((i for i in range(len(sizes)) if missing[i]), key=lambda i: (-missing[i], i))
-    for turn, i in enumerate(waiting):
-        free = [at for at, size in enumerate(bins) if left[at] == size >= missing[i]]
-        split = [at for at, size in enumerate(bins) if size > left[at] >= missing[i]]
-        enough = len(free) >= len(waiting) - turn
-        choice = free if free and (enough or not split) else split
-        if choice:
-            take(i, min(choice, key=lambda at: (left[at], at)), missing[i])
-        while missing[i]:
-            at = max(range(len(bins)), key=lambda at: (left[at], -at))
-            take(i, at, min(left[at], missing[i]))
-    return takes
+    slots = [size // cores for size in sizes]
+    given = [0] * len(slots)
+    left = list(room.instances)
+    missing = count
+    while missing:
+        before = missing
+        for i, most in enumerate(slots):
+            pool_left = left[room.pools[i]] if room.pools else missing
+            free = min(most - given[i], pool_left, missing)
+            take = free if strategy == "close" else min(free, 1)
+            given[i] += take
+            missing -= take
+            if room.pools:
+                left[room.pools[i]] -= take
+        if missing == before:
+            raise ValueError(f"{count} instances do not fit into slots {slots}")
+    return given

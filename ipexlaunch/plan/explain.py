@@ -7,15 +7,14 @@ from collections import Counter
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology, group_by
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import Usable, usable_cores
 from ipexlaunch.plan.defaults import default_split, goal_size
 from ipexlaunch.plan.devices import explain_devices
-from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, domains_of, name_domains
+from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, domains_of, name_domains, sizes_text
 from ipexlaunch.plan.layout import Layout, cpus_of_quota
-from ipexlaunch.plan.memory import expander_kinds, format_bytes, map_memory, nodes_with_memory
+from ipexlaunch.plan.notation import format_bytes
 from ipexlaunch.plan.place import asked_size, layout_for
-from ipexlaunch.plan.plan import Plan
-from ipexlaunch.plan.request import Request
+from ipexlaunch.plan.plan import Plan, Request
+from ipexlaunch.plan.resources import Usable, expander_kinds, map_memory, nodes_with_memory, usable_cores
 
 OUT = {
     "cores-list": "not in --cores-list",
@@ -61,7 +60,7 @@ def _usable(topology: Topology, usable: Usable) -> str:
     allowed = len(topology.allowed_cpus & topology.by_cpu.keys())
     limit = "" if allowed == len(topology.cpus) else f", {allowed} of them allowed here (affinity, cpuset)"
     cores = counted(len(usable.cores), "core")
-    return f"{online}{limit}; {cores} to plan with: {describe_sizes(domains)}{usable.left_out()}"
+    return f"{online}{limit}; {cores} to plan with: {sizes_text(domains)}{usable.left_out()}"
 
 
 def _size(layout: Layout, plan: Plan) -> list[str]:

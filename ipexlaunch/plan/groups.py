@@ -10,9 +10,9 @@ from ipexlaunch.documents.visible_text import quoted, whole_number
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.cpulist import format_list, parse_list
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.plan.cores import Core
-from ipexlaunch.plan.domains import WITHIN_NODE, Domain, cut, describe_sizes, distance_table, domains_of
-from ipexlaunch.plan.memory import MemoryMap, format_bytes, memory_suffices
+from ipexlaunch.plan.domains import WITHIN, Domain, cut, distances_of, domains_of, sizes_text
+from ipexlaunch.plan.notation import format_bytes
+from ipexlaunch.plan.resources import Core, MemoryMap, memory_suffices
 
 GROUP_HINT = 'write e.g. "2x16", "2x16@node0", "4x8@node0-1" or "1x32@socket1"'
 
@@ -86,7 +86,7 @@ def place_groups(
         places = _places(group, domains)
         demands += [_Demand(len(demands) + i, group.cores, places, group) for i in range(group.count)]
     order = sorted(demands, key=lambda d: (len(d.places) == len(domains), -d.cores, d.at))
-    distances = distance_table(topology, domains)
+    distances = distances_of(topology, domains)
     try:
         takes = _fit(order, domains, distances, fullest=False)
     except PlanError:
@@ -94,7 +94,7 @@ def place_groups(
     slices: list[list[Core]] = [[] for _ in demands]
     for index, domain in enumerate(domains):
         here = [demand.at for demand in demands if takes[demand.at].get(index)]
-        for at, piece in zip(here, cut(domain.cores, [takes[at][index] for at in here], WITHIN_NODE), strict=True):
+        for at, piece in zip(here, cut(domain.cores, [takes[at][index] for at in here], WITHIN["node"]), strict=True):
             slices[at].extend(piece)
     if memory_bytes is not None:
         needs = [memory.nodes(core.node for core in part) for part in slices]
@@ -154,7 +154,7 @@ def _nearest_together(demand: _Demand, left: Sequence[int], distances: Sequence[
 
 
 def _does_not_fit(demand: _Demand, domains: Sequence[Domain], left: Sequence[int]) -> PlanError:
-    sizes = describe_sizes([domains[at] for at in demand.places])
+    sizes = sizes_text([domains[at] for at in demand.places])
     rest = ", ".join(f"{left[at]} of {domains[at].name}" for at in demand.places if left[at]) or "none"
     return PlanError(
         f"place each instance of --group {demand.group.text}",

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Topology, group_by
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import parse_id_list
-from ipexlaunch.plan.plan import Plan
-from ipexlaunch.plan.request import LATENCY_MODE_CORES, Request
+from ipexlaunch.plan.notation import parse_id_list
+from ipexlaunch.plan.plan import LATENCY_MODE_CORES, Plan, Request
 
 
 @dataclass(frozen=True, slots=True)

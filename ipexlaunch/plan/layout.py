@@ -14,10 +14,11 @@ from functools import cached_property
 from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.topology import Limit, Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.distribute import MemoryCapacity, capacity, cover, cut_evenly, nearest_groups, spread
-from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, describe_sizes, distance_table
-from ipexlaunch.plan.memory import MemoryMap, format_bytes, memory_suffices
-from ipexlaunch.plan.request import Request, Scope, Strategy
+from ipexlaunch.plan.distribute import cover, cut_evenly, nearest_groups
+from ipexlaunch.plan.domains import A_DOMAIN, NOUNS, Domain, MemoryCapacity, capacity, distances_of, sizes_text, spread
+from ipexlaunch.plan.notation import format_bytes
+from ipexlaunch.plan.plan import Request, Scope, Strategy
+from ipexlaunch.plan.resources import MemoryMap, memory_suffices
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Layout:
     @cached_property
     def distances(self) -> list[list[int]]:
         """How far domains are from each other."""
-        return distance_table(self.topology, self.domains)
+        return distances_of(self.topology, self.domains)
 
     def fits(self, count: int, cores: int) -> bool:
         """Whether so many instances fit: inside domains, or, where they are fewer than domains, of whole ones."""
@@ -234,7 +235,7 @@ class Layout:
         crossing = f" without crossing {A_DOMAIN[self.scope]}" if inside else ""
         fitting = f"so {most} fit{'s' if most == 1 else ''}{crossing}" if most else "too few for one"
         wanted = f"fit {counted(count, 'instance')} of {counted(cores or 1, 'core')}"
-        return PlanError(wanted, f"{describe_sizes(self.domains)}{self.left_out}, {fitting}", hint)
+        return PlanError(wanted, f"{sizes_text(self.domains)}{self.left_out}, {fitting}", hint)
 
     def only(self, members: Sequence[int]) -> Layout:
         """The same layout with some of the domains only."""

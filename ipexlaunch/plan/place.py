@@ -9,30 +9,14 @@ from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.plan.cores import Core, Usable
 from ipexlaunch.plan.defaults import default_split, goal_size
-from ipexlaunch.plan.distribute import MemoryCapacity, apportion, capacity, cut_evenly, spread
-from ipexlaunch.plan.domains import (
-    WITHIN_MACHINE,
-    WITHIN_NODE,
-    WITHIN_SOCKET,
-    Domain,
-    Level,
-    cut,
-    describe_sizes,
-    domains_of,
-)
+from ipexlaunch.plan.distribute import apportion, cut_evenly
+from ipexlaunch.plan.domains import WITHIN, Domain, MemoryCapacity, capacity, cut, domains_of, sizes_text, spread
 from ipexlaunch.plan.groups import parse_group, place_groups
 from ipexlaunch.plan.layout import Layout, memory_allowed
-from ipexlaunch.plan.memory import MemoryMap, format_bytes, memory_suffices
-from ipexlaunch.plan.request import ALL_CORES, LATENCY_MODE_CORES, Request, Scope
-
-LEVELS: dict[Scope, tuple[Level, ...]] = {
-    "l3": WITHIN_NODE,
-    "node": WITHIN_NODE,
-    "socket": WITHIN_SOCKET,
-    "machine": WITHIN_MACHINE,
-}
+from ipexlaunch.plan.notation import format_bytes
+from ipexlaunch.plan.plan import ALL_CORES, LATENCY_MODE_CORES, Request
+from ipexlaunch.plan.resources import Core, MemoryMap, Usable, memory_suffices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +44,11 @@ def place(topology: Topology, request: Request, usable: Usable, memory: MemoryMa
     if request.groups:
         groups = [parse_group(text) for text in request.groups]
         return place_groups(topology, groups, cores, memory, request.memory_per_instance_bytes)
-    scope = request.scope or "node"
-    domains = domains_of(cores, scope)
+    domains = domains_of(cores, request.scope or "node")
     size = asked_size(request, domains)
     if size.count is not None and size.count > len(cores):
         hint = f"ask for {counted(len(cores), 'instance')} at most: a core serves one instance"
-        there = f"{describe_sizes(domains)}{usable.left_out()}"
+        there = f"{sizes_text(domains)}{usable.left_out()}"
         raise PlanError(f"plan {counted(size.count, 'instance')}", there, hint)
     layout = layout_for(topology, request, usable, memory)
     slices = _greedy(layout, size.count) if size.greedy else _equal(layout, size)
@@ -91,24 +74,20 @@ def asked_size(request: Request, domains: Sequence[Domain]) -> RequestedSize:
 
 
 def layout_for(topology: Topology, request: Request, usable: Usable, memory: MemoryMap) -> Layout:
-    """The domains of a request without groups, and what fits into them."""
+    """The domains of a request without groups, and what fits into them.
+
+    With few or large instances L3 domains give way to nodes; else they are combined in them.
+    """
     scope = request.scope or "node"
-    size = asked_size(request, domains_of(usable.cores, scope))
-    return _layout(topology, request, usable, memory, scope, size)
-
-
-def _layout(
-    topology: Topology, request: Request, usable: Usable, memory: MemoryMap, scope: Scope, size: RequestedSize
-) -> Layout:
-    """Domains for this request: with few or large instances L3 domains give way to nodes, or are combined in them."""
-    domains = domains_of(usable.cores, scope)
-    parents: tuple[tuple[int, ...], ...] = (tuple(range(len(domains))),)
+    domains, nodes = domains_of(usable.cores, scope), domains_of(usable.cores, "node")
+    size = asked_size(request, domains)
     if scope == "l3":
-        nodes = domains_of(usable.cores, "node")
         too_large = size.count is None and size.cores is not None and size.cores > max(len(d.cores) for d in domains)
         few = size.count is not None and size.count < len(domains)
         if too_large or (few and (size.greedy or (size.count or 0) < len(nodes))):
-            return _layout(topology, request, usable, memory, "node", size)
+            scope, domains = "node", nodes
+    parents: tuple[tuple[int, ...], ...] = (tuple(range(len(domains))),)
+    if scope == "l3":
         parents = tuple(tuple(i for i, d in enumerate(domains) if d.node == node.node) for node in nodes)
     return Layout(
         topology=topology,
@@ -168,7 +147,7 @@ def _equal(layout: Layout, size: RequestedSize) -> list[list[Core]]:
         inside = min(here, capacity(inner, each, room))
         for at, amount in zip(members, spread(inner, each, inside, room, strategy), strict=True):
             if amount:
-                placed.append((at, cut(layout.domains[at].cores, [each] * amount, LEVELS[layout.scope])))
+                placed.append((at, cut(layout.domains[at].cores, [each] * amount, WITHIN[layout.scope])))
         for group in layout.groups(members, here - inside, each):
             placed.append((group[0], [_joined(layout, group, each)]))
     return [part for _, parts in sorted(placed, key=lambda item: item[0]) for part in _in_order(parts)]
@@ -176,7 +155,7 @@ def _equal(layout: Layout, size: RequestedSize) -> list[list[Core]]:
 
 def _joined(layout: Layout, group: Sequence[int], each: int) -> list[Core]:
     """So many cores of whole domains, the last one of them possibly in part."""
-    return cut(_cores_of(layout, group), [each], WITHIN_MACHINE)[0]
+    return cut(_cores_of(layout, group), [each], WITHIN["machine"])[0]
 
 
 def _cores_of(layout: Layout, group: Sequence[int]) -> list[Core]:
@@ -194,7 +173,7 @@ def _greedy(layout: Layout, asked: int | None) -> list[list[Core]]:
         if not layout.room.holds(given):
             raise layout.does_not_fit(count, None)
         parts = [
-            _in_order(cut(domain.cores, cut_evenly(len(domain.cores), here), LEVELS[layout.scope]))
+            _in_order(cut(domain.cores, cut_evenly(len(domain.cores), here), WITHIN[layout.scope]))
             for domain, here in zip(layout.domains, given, strict=True)
         ]
         return [part for inside in parts for part in inside]

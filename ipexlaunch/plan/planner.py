@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.cpulist import format_list, parse_list
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import counted, grouped, table_text, wrapped
+from ipexlaunch.machine.wording import counted, grouped, table_text
 from ipexlaunch.plan.check import find_problems
-from ipexlaunch.plan.cores import Core, parse_id_list, split_instances, usable_cores
 from ipexlaunch.plan.defaults import ENOUGH_PERCENT, default_split
 from ipexlaunch.plan.devices import place_by_device
 from ipexlaunch.plan.layout import Layout, cpus_of_quota, memory_allowed, quota_text
-from ipexlaunch.plan.memory import MemoryMap, map_memory
+from ipexlaunch.plan.notation import parse_id_list, split_instances
 from ipexlaunch.plan.place import asked_size, layout_for, place
-from ipexlaunch.plan.plan import Instance, Plan
-from ipexlaunch.plan.request import Request
+from ipexlaunch.plan.plan import Instance, Plan, Request
+from ipexlaunch.plan.resources import Core, MemoryMap, map_memory, usable_cores
 
 
 def make_plan(topology: Topology, request: Request) -> Plan:
@@ -88,13 +88,10 @@ def _level(slices: list[list[Core]]) -> list[list[Core]]:
 
 
 def _trim(cores: list[Core], cpus: int) -> list[Core]:
-    spare = sum(len(core.cpus) for core in cores) - cpus
     trimmed = sorted(cores, key=lambda core: core.id)
-    while spare > 0:
+    for _ in range(sum(len(core.cpus) for core in cores) - cpus):
         at = max(range(len(trimmed)), key=lambda at: (len(trimmed[at].cpus), at))
-        core = trimmed[at]
-        trimmed[at] = replace(core, cpus=core.cpus[:-1])
-        spare -= 1
+        trimmed[at] = replace(trimmed[at], cpus=trimmed[at].cpus[:-1])
     return trimmed
 
 
@@ -173,7 +170,7 @@ def _of_request(topology: Topology, plan: Plan) -> Iterator[str]:
     split = default_split(layout)
     if split.plain and enough:
         return
-    share = f"{len(used)} of {counted(len(there), 'core')} used ({_percent(len(used), len(there))})"
+    share = f"{len(used)} of {counted(len(there), 'core')} used ({len(used) * 100 // len(there)} %)"
     how = "" if split.plain else f", in {counted(len(plan.instances), 'instance')}: {split.rule}"
     slow = "; efficiency cores are left out, --use-e-cores adds them" * bool(slow_cpus)
     yield share + how + slow
@@ -200,7 +197,7 @@ def _of_nodes_left(layout: Layout, plan: Plan) -> Iterator[str]:
     above = min((n for n in whole if n > count), default=None)
     numbers = " or ".join(str(n) for n in (below, above) if n is not None)
     would = f"; --ninstances {numbers} would use all" if numbers else "; --greedy would use all"
-    share = f"{used} of {total} cores ({_percent(used, total)})"
+    share = f"{used} of {total} cores ({used * 100 // total} %)"
     yield f"{counted(count, 'instance')} on {domains} nodes use {share}{would}"
 
 
@@ -217,10 +214,6 @@ def _of_quota(topology: Topology, plan: Plan) -> Iterator[str]:
     if paid is not None and threads > paid:
         stopped = f"does not pay for the {threads} threads of this plan: the kernel stops them for part of each period"
         yield f"{quota_text(topology)} {stopped}; {counted(paid, 'thread')} would run all the time"
-
-
-def _percent(part: int, whole: int) -> str:
-    return f"{part * 100 // whole} %"
 
 
 def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100, color: bool = False) -> str:

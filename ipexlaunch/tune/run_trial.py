@@ -15,7 +15,7 @@ from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.measure.report import Report, aggregate
-from ipexlaunch.measure.validity import Baseline, baseline_of
+from ipexlaunch.measure.scaling import Baseline, baseline_of
 from ipexlaunch.tune.dtypes.quiet_run import last_words, run_quietly
 from ipexlaunch.tune.next_step import Measure
 from ipexlaunch.tune.space import Setting

@@ -12,9 +12,9 @@ from ipexlaunch.documents.fields import NonNegativeInt, OneOf
 from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, make_plan
-from ipexlaunch.plan.cores import usable_cores
 from ipexlaunch.plan.domains import domains_of
-from ipexlaunch.plan.request import MEMORY_POLICIES, Request
+from ipexlaunch.plan.plan import MEMORY_POLICIES, Request
+from ipexlaunch.plan.resources import usable_cores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, POOLS, cure_of, mismatched_thread_counts, pool_of_thread
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS, POOLS, cure_of, pool_of_thread
+from ipexlaunch.doctor.worker_variables import mismatched_thread_counts
 from ipexlaunch.launch.job import Job
 from ipexlaunch.launch.make_launch import make_launch
 from tests.launch.test_job import plan

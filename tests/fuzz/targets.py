@@ -23,8 +23,7 @@ from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.measure.compare_runs import ComparedRun, compare
 from ipexlaunch.measure.report import aggregate, read_report, write_report
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.cores import parse_id_list
-from ipexlaunch.plan.memory import parse_bytes
+from ipexlaunch.plan.notation import parse_bytes, parse_id_list
 from ipexlaunch.plan.plan_file import read_checked_plan, write_plan
 from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far
 from ipexlaunch.report.kept_runs.open_runs import read_run_directory

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.doctor.preloads import ALLOCATORS, DIES_EARLY_S, preload_conflict, preload_crash_hint, preload_kinds
+from ipexlaunch.doctor.worker_variables import (
+    ALLOCATORS,
+    DIES_EARLY_S,
+    preload_conflict,
+    preload_crash_hint,
+    preload_kinds,
+)
 from ipexlaunch.launch.preload_libraries import libraries_there, why_not
 from tests.cli.test_run_command import ipexlaunch
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
+from ipexlaunch.machine.probe.read_machine import open_topology
+from ipexlaunch.machine.probe.sources import shipped_machines
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import parse_topology, topology_to_yaml
 

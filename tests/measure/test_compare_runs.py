@@ -12,7 +12,7 @@ import pytest
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.measure.compare_runs import ComparedRun, Intervals, compare
 from ipexlaunch.measure.report import Report, aggregate
-from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.tables.report_table import comparison_table
 from tests.report.page.made_runs import made_run
 

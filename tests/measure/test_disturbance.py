@@ -23,8 +23,8 @@ from ipexlaunch.launch.read_host_counters import (
 from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Limit, Topology
-from ipexlaunch.measure.disturbance import Disturbance, disturbance_of, judge
 from ipexlaunch.measure.report import aggregate, read_report, write_report
+from ipexlaunch.measure.validity import Disturbance, disturbance_of, judge
 from ipexlaunch.plan import Instance
 
 STAT = """\

@@ -10,8 +10,15 @@ from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Binding, Placement
 from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
-from ipexlaunch.measure.rates import Distribution, percentile
-from ipexlaunch.measure.report import EXIT_INVALID, Report, aggregate, read_report, write_report
+from ipexlaunch.measure.report import (
+    EXIT_INVALID,
+    Distribution,
+    Report,
+    aggregate,
+    percentile,
+    read_report,
+    write_report,
+)
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.tables.report_table import report_table
 

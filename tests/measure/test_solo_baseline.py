@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipexlaunch.launch.run_record import Run, Samples, WorkerRecord
-from ipexlaunch.measure.rates import items_by_time
 from ipexlaunch.measure.report import aggregate, read_report, write_report
-from ipexlaunch.measure.validity import baseline_of, scaling_of
+from ipexlaunch.measure.scaling import baseline_of, scaling_of
 from ipexlaunch.plan import Instance
+from ipexlaunch.report.page.time_charts import items_by_time
 from ipexlaunch.report.tables.report_table import report_table
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +72,7 @@ COUNTS = st.lists(st.tuples(st.floats(5, 40), st.integers(0, 50)), min_size=1, m
 @given(st.lists(COUNTS, min_size=1, max_size=4))
 def test_efficiency_is_the_mean_interference(counts: list[list[tuple[float, int]]]) -> None:
     baseline = baseline_of(SOLO)
+    assert baseline is not None
     run = run_of(*counts)
     report, scaling = aggregate(run, baseline=baseline), scaling_of(run, baseline)
     assert (scaling is None) == (report.throughput.steady is None)
@@ -84,7 +85,7 @@ def test_items_are_neither_lost_nor_invented_when_they_are_laid_out_in_time(
     counts: list[tuple[float, int]], buckets: int
 ) -> None:
     record = run_of(counts).records[0]
-    done = items_by_time(record, 10.0, 30.0 / buckets, buckets)
+    done = items_by_time(record, 10.0, 30.0 / buckets, buckets, 10.0)
     assert sum(done) == pytest.approx(sum(items for _, items in counts))
     assert min(done) >= 0
 
@@ -96,7 +97,7 @@ def test_a_worker_that_ended_before_the_start_divides_nothing_by_zero() -> None:
 
 def test_a_count_is_spread_over_the_time_that_it_took() -> None:
     record = run_of([(12.0, 4), (13.5, 3)]).records[0]
-    assert items_by_time(record, 10.0, 1.0, 4) == pytest.approx([2, 2, 2, 1])
+    assert items_by_time(record, 10.0, 1.0, 4, 10.0) == pytest.approx([2, 2, 2, 1])
 
 
 SCRIPT = """\

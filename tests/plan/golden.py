@@ -13,7 +13,8 @@ import click
 from ipexlaunch.cli.options.plan_options import plan_options, request_from_options
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
+from ipexlaunch.machine.probe.read_machine import open_topology
+from ipexlaunch.machine.probe.sources import shipped_machines
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, Request, make_plan
 

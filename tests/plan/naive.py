@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
+from ipexlaunch.machine.probe.read_machine import open_topology
+from ipexlaunch.machine.probe.sources import shipped_machines
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.planner import plan_notes
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Node, Topology
 from ipexlaunch.plan import Request
-from ipexlaunch.plan.request import MEMORY_POLICIES
+from ipexlaunch.plan.plan import MEMORY_POLICIES
 
 
 @st.composite

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ipexlaunch.errors import IpexLaunchError, PlanError, RequestError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.cores import check_syntax, parse_id_list
+from ipexlaunch.plan.notation import check_syntax, parse_id_list
 from tests.plan.machines import machine
 
 ALLOWED = frozenset({*range(4, 12), 40})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Node, Topology
 from ipexlaunch.plan import Plan, Request, make_plan
-from ipexlaunch.plan.domains import assign
+from ipexlaunch.plan.distribute import assign
 from tests.plan.machines import GIB, machine
 
 CCX = machine([32], l3_cores=8)

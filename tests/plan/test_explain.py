@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.machine.cpulist import parse_list
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.plan.explain import explain_plan

@@ -15,7 +15,7 @@ import yaml
 from ipexlaunch.cli import plan_command
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.probe.sources import probe
+from ipexlaunch.machine.probe.read_machine import probe
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.export_plan import EXPORTS, Workload, export_plan
 from ipexlaunch.plan.export_scripts import numactl_argv, numactl_lines
@@ -84,7 +84,7 @@ def test_numactl_takes_the_words_of_every_policy(policy: str) -> None:
 
 
 def test_lines_for_a_machine_without_nodes_use_taskset() -> None:
-    from ipexlaunch.machine.probe.sources import open_topology
+    from ipexlaunch.machine.probe.read_machine import open_topology
 
     plan = make_plan(open_topology("arm-1s-4c-1t-no-nodes"), Request(ninstances=2))
     assert numactl_lines(plan) == ["env OMP_NUM_THREADS=2 taskset -c 0-1", "env OMP_NUM_THREADS=2 taskset -c 2-3"]

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from ipexlaunch.errors import PlanError
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.memory import expander_kinds, map_memory
+from ipexlaunch.plan.resources import expander_kinds, map_memory
 from tests.plan.machines import GIB, machine
 
 

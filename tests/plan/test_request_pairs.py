@@ -12,7 +12,7 @@ import pytest
 
 from ipexlaunch.cli.options.option_table import LOOSE, RULES, UNBOUND
 from ipexlaunch.errors import IpexLaunchError, RequestError
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Accelerator, Topology
 from ipexlaunch.plan import Request, make_plan
 from tests.plan.machines import machine

@@ -10,7 +10,7 @@ from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, Request, make_plan
-from ipexlaunch.plan.memory import format_bytes, parse_bytes
+from ipexlaunch.plan.notation import format_bytes, parse_bytes
 from tests.plan.machines import GIB, SHAPES, machine
 
 TWO = SHAPES["2x28"]

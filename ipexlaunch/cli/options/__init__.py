@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from ipexlaunch.launch.throughput_regex import LineRule
-from ipexlaunch.plan.request import Request
+from ipexlaunch.plan.plan import Request
 
 Options = TypeVar("Options")
 

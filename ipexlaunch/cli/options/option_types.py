@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.plan.memory import parse_bytes
+from ipexlaunch.plan.notation import parse_bytes
 
 if TYPE_CHECKING:
     ParamType = click.ParamType[Any]  # older ones are not generic at run time

@@ -17,13 +17,13 @@ from ipexlaunch.cli.options import LaunchOptions, Options, made_of, names_of
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER, flag, valued
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.errors import DocumentError, RequestError
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, make_plan
-from ipexlaunch.plan.cores import check_syntax
+from ipexlaunch.plan.notation import check_syntax
+from ipexlaunch.plan.plan import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
 from ipexlaunch.plan.plan_file import read_checked_plan
 from ipexlaunch.plan.planner import check_instance_idx
-from ipexlaunch.plan.request import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

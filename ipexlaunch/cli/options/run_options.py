@@ -22,7 +22,7 @@ from ipexlaunch.cli.options.option_types import (
     valued,
 )
 from ipexlaunch.launch.throughput_regex import LineRule, read_rule
-from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
+from ipexlaunch.measure.validity import LOST_TIME_ALLOWED
 
 
 def _line_rule(_context: click.Context, _parameter: click.Parameter, text: str | None) -> LineRule | None:

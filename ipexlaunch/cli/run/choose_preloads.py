@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipexlaunch.cli.options import JobOptions
 from ipexlaunch.cli.options.option_table import variables_named
 from ipexlaunch.doctor.host_files_read import Unavailable
-from ipexlaunch.doctor.preloads import ALLOCATORS, Conflict, preload_conflict, preload_kinds, preloaded_in
 from ipexlaunch.doctor.read import read_interpreter
+from ipexlaunch.doctor.worker_variables import ALLOCATORS, Conflict, preload_conflict, preload_kinds, preloaded_in
 from ipexlaunch.errors import LaunchError, UsageError
 from ipexlaunch.launch.preload_libraries import interpreter_prefixes, libraries_that_start
 

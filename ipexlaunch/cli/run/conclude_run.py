@@ -27,7 +27,7 @@ from ipexlaunch.measure.report import (
     aggregate,  # here, where no worker waits for the import
     write_report,
 )
-from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.tables.report_table import report_table
 
 if TYPE_CHECKING:

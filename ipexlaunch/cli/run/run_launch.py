@@ -34,7 +34,7 @@ from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.proc_files import descendants, is_overmounted
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
-from ipexlaunch.measure.validity import Baseline, baseline_of
+from ipexlaunch.measure.scaling import Baseline, baseline_of
 from ipexlaunch.plan.planner import plan_notes
 from ipexlaunch.worker import BATCHES_VARIABLE
 

@@ -30,7 +30,7 @@ from ipexlaunch.launch.run_record import Run, Snapshot
 from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.measure.disturbance import disturbance_of, judge
+from ipexlaunch.measure.validity import disturbance_of, judge
 from ipexlaunch.report.kept_runs.run_directory import LOGS
 from ipexlaunch.report.live.metrics import MetricsFile, MetricsServer
 from ipexlaunch.report.live.serve_status import StatusSocket

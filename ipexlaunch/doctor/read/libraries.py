@@ -24,8 +24,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipexlaunch.doctor.finding import Evidence
 from ipexlaunch.doctor.host_facts import Interpreter, Library, LoadedRuntimes, NumaPackage
 from ipexlaunch.doctor.host_files_read import Unavailable
-from ipexlaunch.doctor.preloads import preloaded_in
 from ipexlaunch.doctor.read.host_files import is_live
+from ipexlaunch.doctor.worker_variables import preloaded_in
 from ipexlaunch.machine.proc_files import ThreadStarts, names_in
 
 DIST_INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")

@@ -20,7 +20,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 
-from ipexlaunch.doctor.preloads import preload_crash_hint
+from ipexlaunch.doctor.worker_variables import preload_crash_hint
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_text
 from ipexlaunch.launch.process_failures import describe_exit
 from ipexlaunch.launch.supervise import worker_process as children

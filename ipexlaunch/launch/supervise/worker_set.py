@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
-from ipexlaunch.doctor.preloads import preloaded_in
+from ipexlaunch.doctor.worker_variables import preloaded_in
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
 from ipexlaunch.launch.job import Launch

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.machine.pictures.box_layout import FRAMED, Box, BoxLayout, Metrics, row_notes
 from ipexlaunch.machine.pictures.parts import Part, State, machine_parts
 from ipexlaunch.machine.pictures.table import distance_lines
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import heading_lines, wrapped
+from ipexlaunch.machine.wording import heading_lines
 
 
 @dataclass(frozen=True, slots=True)

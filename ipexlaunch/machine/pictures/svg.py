@@ -5,12 +5,13 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 
+from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.machine.pictures.box_layout import FRAMED, Box, BoxLayout, Metrics, row_notes
 from ipexlaunch.machine.pictures.drawing import instance_color
 from ipexlaunch.machine.pictures.parts import State, machine_parts
 from ipexlaunch.machine.pictures.table import distance_rule
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.machine.wording import grouped, machine_facts, wrapped
+from ipexlaunch.machine.wording import grouped, machine_facts
 
 PAGE = 1160
 """Pixels between the margins; a page of a wiki shows it without scrolling sideways."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.pictures.parts import Part, l3_sharers, machine_parts
 from ipexlaunch.machine.topology import Cpu, Topology, group_by
@@ -22,7 +23,6 @@ from ipexlaunch.machine.wording import (
     rendered,
     table_text,
     threads_text,
-    wrapped,
 )
 
 if TYPE_CHECKING:

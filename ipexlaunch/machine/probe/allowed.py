@@ -63,17 +63,6 @@ def memory_limits(tree: Tree, page_sizes: Collection[int]) -> tuple[Limit, ...]:
     return (*plain, *(limit for group in groups for limit in _huge_pages(tree, group, page_sizes)))
 
 
-def tightest_memory(limits: tuple[Limit, ...]) -> int | None:
-    """The least of the limits of ordinary memory, in bytes."""
-    plain = [limit.memory_bytes for limit in limits if limit.page_bytes is None]
-    return min((amount for amount in plain if amount is not None), default=None)
-
-
-def tightest_quota(limits: tuple[Limit, ...]) -> float | None:
-    """The least of the quotas, in cpus; every level of the hierarchy enforces its own."""
-    return min((limit.quota for limit in limits if limit.quota is not None), default=None)
-
-
 def _affinity(tree: Tree) -> Iterator[Limit]:
     text = tree.optional_text(STATUS)
     if text is None:

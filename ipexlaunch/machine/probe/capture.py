@@ -29,8 +29,7 @@ from ipexlaunch.machine.probe.cgroups import (
     parse_mountinfo,
     parse_mounts,
 )
-from ipexlaunch.machine.probe.cpu_model import CPUINFO, USED_KEYS, first_block
-from ipexlaunch.machine.probe.sources import probe
+from ipexlaunch.machine.probe.read_machine import CPUINFO, USED_KEYS, first_block, probe
 from ipexlaunch.machine.probe.tree import Files, Tree
 
 ENDINGS = (".tar.gz", ".tgz")

@@ -7,7 +7,6 @@ Source: the manual pages cgroups(7) and proc(5) (mountinfo), and kernel/cgroup/c
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipexlaunch.machine.cpulist import shortened
@@ -116,19 +115,18 @@ def own_cgroup_unknown(tree: Tree) -> bool:
     """Whether a saved tree has cgroups with files and does not tell which of them is ours."""
     if tree.live:
         return False
-    has_files = _has_files(tree)
-    return any(group.assumed and any(map(has_files, group.levels)) for group in own_cgroups(tree))
+    return any(group.assumed and _has_files(tree, group) for group in own_cgroups(tree))
 
 
 def _shown(tree: Tree, groups: list[Cgroup]) -> Cgroup:
     """Of one hierarchy's mounts the first that has files at our place or above it; the first where none has."""
     if len(groups) == 1:
         return groups[0]
-    return next((group for group in groups if any(map(_has_files(tree), group.levels))), groups[0])
+    return next((group for group in groups if _has_files(tree, group)), groups[0])
 
 
-def _has_files(tree: Tree) -> Callable[[str], bool]:
-    return lambda level: any(name.startswith(OWN_FILES) for name in tree.names(level) or ())
+def _has_files(tree: Tree, group: Cgroup) -> bool:
+    return any(name.startswith(OWN_FILES) for level in group.levels for name in tree.names(level) or ())
 
 
 def _levels(mount: Mount, path: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Online cpus with their cores, sockets, dies, clusters, caches and kinds, from sys/devices/system/cpu.
 
 Source: Documentation/admin-guide/cputopology.rst, Documentation/ABI/stable/sysfs-devices-system-cpu and
-Documentation/ABI/testing/sysfs-devices-system-cpu of the Linux kernel.
+Documentation/ABI/testing/sysfs-devices-system-cpu of the Linux kernel. Kinds of cores on hybrid machines: the same
+(cpu_capacity), and the event sources cpu_core and cpu_atom of arch/x86/events/intel/core.c.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ipexlaunch.machine.cpulist import CPU, numbers_of, shortened
-from ipexlaunch.machine.probe.cpu_model import read_kinds
 from ipexlaunch.machine.probe.tree import Tree
-from ipexlaunch.machine.topology import Cpu
+from ipexlaunch.machine.topology import Cpu, Kind
 
 SIBLINGS = ("core_cpus", "thread_siblings", "core_cpus_list", "thread_siblings_list")
 PACKAGE = ("package_cpus", "core_siblings", "package_cpus_list", "core_siblings_list")
@@ -249,12 +249,32 @@ def _caches(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[in
     return domain
 
 
-def smt_control(tree: Tree) -> str | None:
-    """on, off, forceoff, notsupported or notimplemented; None where the kernel has no such control."""
-    path = f"{CPU}/smt/control"
-    if not tree.has(path):
-        return None
-    text = tree.text(path)
-    if not text.isalnum():
-        raise tree.problem(path, f"it holds {shortened(text)}, which is no state of SMT")
-    return text
+CAPACITY_MARGIN = (1078, 1024)
+"""A cpu is of a larger kind where its capacity is more than 5 % larger (capacity_greater, kernel/sched/fair.c)."""
+
+
+EFFICIENT_PMUS = ("cpu_atom", "cpu_lowpower")
+
+
+def read_kinds(tree: Tree, order: Sequence[int], online: frozenset[int]) -> dict[int, Kind]:
+    """Kinds by Intel's hybrid PMUs, or by cpu_capacity; never by a clock rate, which turbo and binning change."""
+    fast = tree.optional_ids("sys/devices/cpu_core/cpus")
+    slow = [ids for pmu in EFFICIENT_PMUS if (ids := tree.optional_ids(f"sys/devices/{pmu}/cpus")) is not None]
+    if fast is not None or slow:
+        efficient = frozenset().union(*slow) & online
+        performant = (fast or frozenset()) & online
+        stray = online - efficient - performant
+        if stray:
+            missing = "cpu_core" if fast is None else EFFICIENT_PMUS[0]
+            raise tree.problem(f"sys/devices/{missing}/cpus", f"neither it nor its counterpart names cpu {min(stray)}")
+        if not efficient or not performant:
+            return {}
+        return {cpu: "efficiency" if cpu in efficient else "performance" for cpu in order}
+    if not any(tree.has(f"{CPU}/cpu{cpu}/cpu_capacity") for cpu in (order[0], order[-1])):
+        return {}
+    capacity = {cpu: tree.number(f"{CPU}/cpu{cpu}/cpu_capacity") for cpu in order}
+    larger, smaller = CAPACITY_MARGIN
+    bar = max(capacity.values()) * smaller
+    if all(bar <= value * larger for value in capacity.values()):
+        return {}
+    return {cpu: "efficiency" if bar > value * larger else "performance" for cpu, value in capacity.items()}

@@ -15,9 +15,9 @@ from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import parse_topology
-from ipexlaunch.measure.disturbance import LOST_TIME_ALLOWED
 from ipexlaunch.measure.report import Report, aggregate, read_report
-from ipexlaunch.measure.validity import baseline_of
+from ipexlaunch.measure.scaling import baseline_of
+from ipexlaunch.measure.validity import LOST_TIME_ALLOWED
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan_file import read_plan
 from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far

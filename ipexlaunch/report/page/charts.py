@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.measure.compare_runs import Configuration
-from ipexlaunch.measure.rates import percentile
-from ipexlaunch.measure.report import Report
+from ipexlaunch.measure.report import Report, percentile
 from ipexlaunch.report.page.chart_axes import (
     BAD,
     INK,

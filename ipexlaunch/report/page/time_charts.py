@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ipexlaunch.launch.run_record import Run, WorkerRecord
-from ipexlaunch.measure.rates import STARTS, Window, items_by_time, start_kind, window_of, work_began
+from ipexlaunch.measure.rates import STARTS, Window, start_kind, window_of, work_began
 from ipexlaunch.report.page.chart_axes import (
     BAD,
     GRID,
@@ -176,3 +176,34 @@ def _spans(run: Run, record: WorkerRecord) -> list[tuple[str, float, float]]:
         spans += [("waiting for the others", ready, begun), ("working", begun, finished)]
         spans.append(("ending", finished, end))
     return [(name, begin, until) for name, begin, until in spans if until > begin]
+
+
+def items_by_time(record: WorkerRecord, start: float, width_s: float, buckets: int, begun: float) -> list[float]:
+    """Items in each of so many stretches of time; a count is spread evenly over the time since the one before.
+
+    What was counted before the start falls into the first stretch, so that nothing is lost.
+
+    Args:
+        record: the worker.
+        start: of the first stretch.
+        width_s: of each stretch, above 0.
+        buckets: how many.
+        begun: when the worker began.
+    """
+    done = [0.0] * buckets
+    before = begun
+    for at, items in sorted(zip(record.samples.times, record.samples.items, strict=True)):
+        if at <= before:
+            done[_bucket(before, start, width_s, buckets)] += items
+            continue
+        first, last = _bucket(before, start, width_s, buckets), _bucket(at, start, width_s, buckets)
+        for bucket in range(first, last + 1):
+            begin = before if bucket == first else start + bucket * width_s
+            end = at if bucket == last else start + (bucket + 1) * width_s
+            done[bucket] += items * (end - begin) / (at - before)
+        before = at
+    return done
+
+
+def _bucket(time: float, start: float, width_s: float, buckets: int) -> int:
+    return min(max(0, int((time - start) / width_s)), buckets - 1)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.documents.visible_text import format_number
+from ipexlaunch.documents.visible_text import format_number, wrapped
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.wording import counted, wrapped
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
-from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.live.wording import plain_line
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from ipexlaunch.documents.visible_text import format_number
-from ipexlaunch.machine.wording import grouped, table_text, wrapped
+from ipexlaunch.documents.visible_text import format_number, wrapped
+from ipexlaunch.machine.wording import grouped, table_text
 from ipexlaunch.models.engines.choose import CandidateResult, call_ms, verdict
 from ipexlaunch.models.engines.measurement import AnswerSimilarity
 from ipexlaunch.tune.space import Setting

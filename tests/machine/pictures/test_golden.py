@@ -15,7 +15,7 @@ import pytest
 from ipexlaunch.machine.cpulist import parse_list
 from ipexlaunch.machine.pictures.drawing import machine_drawing
 from ipexlaunch.machine.pictures.table import machine_table, machine_tree
-from ipexlaunch.machine.probe.sources import open_topology
+from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Instance, Plan, Request
 from ipexlaunch.plan.planner import plan_table

@@ -14,7 +14,8 @@ from ipexlaunch.machine.pictures.drawing import ascii_text, machine_drawing
 from ipexlaunch.machine.pictures.parts import Part, machine_parts
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.pictures.table import machine_table, machine_tree
-from ipexlaunch.machine.probe.sources import open_topology, shipped_machines
+from ipexlaunch.machine.probe.read_machine import open_topology
+from ipexlaunch.machine.probe.sources import shipped_machines
 from ipexlaunch.machine.topology import Topology
 from tests.machine.pictures.machines import assignments, regular
 from tests.strategies import topologies

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.machine.pictures.drawing import PALETTE, Color, ascii_text, instance_color, machine_drawing
 from ipexlaunch.machine.pictures.parts import machine_parts
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.pictures.table import distance_lines, distance_rule, machine_table, machine_tree
 from ipexlaunch.machine.topology import Accelerator, Topology
-from ipexlaunch.machine.wording import heading_lines, machine_facts, memory_words, wrapped
+from ipexlaunch.machine.wording import heading_lines, machine_facts, memory_words
 from ipexlaunch.plan.planner import memory_phrase
 from tests.machine.pictures.machines import GIB, regular
 

@@ -11,7 +11,7 @@ from ipexlaunch.machine.probe import probe
 from ipexlaunch.machine.probe.archive import ArchiveFiles
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, make_plan
-from ipexlaunch.plan.memory import expander_kinds
+from ipexlaunch.plan.resources import expander_kinds
 from tests.machine.probe.small_tree import CPU, NODE, Text, cores, machine, problem
 
 CGROUP: Text = {

@@ -11,7 +11,7 @@ from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import aggregate
-from ipexlaunch.measure.validity import Baseline
+from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.report.kept_runs.run_directory import finish_run_directory, make_run_directory
 from ipexlaunch.report.kept_runs.run_documents import RunCommand

@@ -1,10 +1,19 @@
-"""What is known of libraries that are preloaded: their kinds, who must not get which, how a death by one looks."""
+"""What the caller's variables do to workers: libraries that are preloaded, counts of threads, pinned main threads.
+
+Of preloaded libraries: their kinds, who must not get which, how a death by one looks.
+
+Some settings of OpenMP squeeze the main thread onto one cpu, where its children (DataLoader workers) inherit it.
+Sources: OpenMP API specification 5.2, chapter 21; libgomp's manual (OMP_PROC_BIND is true where OMP_PLACES or
+GOMP_CPU_AFFINITY is set); Intel's documentation of KMP_AFFINITY and its reset modifier; seen with both runtimes.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS
 
 ALLOCATORS = ("tcmalloc", "jemalloc")
 """Those that are preloaded on request."""
@@ -102,3 +111,62 @@ def preload_crash_hint(signal: int, lived_s: float, preload: Sequence[str], by_r
     ways += ["--omp-runtime default"] if "openmp" in kinds else []
     ways += ["--env LD_PRELOAD="] if set(preload) - set(by_request) else []
     return f"it ran with {' and '.join(preload)} preloaded; if that is why: {' or '.join(ways)}"
+
+
+COUNT = r"\s*\d{1,9}(\s*,\s*\d{1,9})*\s*"
+"""A count, or one for each level of nested regions; words such as "auto" are no count of somebody else."""
+
+
+def mismatched_thread_counts(variables: Mapping[str, str], threads: Collection[int]) -> dict[str, str]:
+    """The variables of the caller's shell that would give a worker another count of threads than its slice has.
+
+    Args:
+        variables: the environment.
+        threads: those of every instance.
+    """
+    fitting = {str(count) for count in threads} if len(set(threads)) == 1 else set()
+    counts = {name: variables[name].strip() for name in COUNTS if re.fullmatch(COUNT, variables.get(name, ""))}
+    limits = {name: variables[name].strip() for name in LIMITS if re.fullmatch(COUNT, variables.get(name, ""))}
+    unlike = {name: value for name, value in counts.items() if value not in fitting}
+    too_low = {name: value for name, value in limits.items() if int(value.split(",")[0]) < max(threads, default=1)}
+    return unlike | too_low
+
+
+PINNING = ("KMP_AFFINITY", "GOMP_CPU_AFFINITY", "OMP_PROC_BIND", "OMP_PLACES")
+"""Variables that can."""
+
+
+KMP_TYPES = {"compact", "scatter", "balanced", "explicit", "logical", "physical"}
+"""Words of KMP_AFFINITY that pin; the others (verbose, respect, none, disabled ...) do not."""
+
+
+def main_thread_pinning(variables: Mapping[str, str]) -> list[str]:
+    """Those of the variables that do, given all of them: some make others harmless."""
+    return [name for name in PINNING if name in variables and _collapses(name, variables)]
+
+
+def _collapses(name: str, variables: Mapping[str, str]) -> bool:
+    """Seen with libgomp 12 and libiomp5 2026.2: whether the main thread's affinity shrinks (docs/doctor.md)."""
+    value = variables[name].lower().replace(" ", "")
+    places = variables.get("OMP_PLACES", "").lower().replace(" ", "")
+    unbound = variables.get("OMP_PROC_BIND", "").lower().split(",")[0].strip() == "false"
+    if name == "KMP_AFFINITY":
+        words = set(value.split(","))
+        return bool(words & KMP_TYPES) and ("reset" not in words or names_cpus(name, value))
+    if name == "OMP_PROC_BIND":
+        return not unbound and not _wide(places)
+    if name == "OMP_PLACES":
+        return "OMP_PROC_BIND" not in variables and not _wide(places)
+    return not unbound
+
+
+def _wide(places: str) -> bool:
+    """A single place, or places as wide as a node: the team is held together, but no thread is pinned inside."""
+    return re.fullmatch(r"\{[^{}]*\}|(sockets|numa_domains)(\(\d+\))?", places) is not None
+
+
+def names_cpus(name: str, value: str) -> bool:
+    """Whether the value names cpus by number, so that every worker would pin its threads to the same ones."""
+    if name == "KMP_AFFINITY":
+        return "proclist" in value.lower()
+    return name in ("GOMP_CPU_AFFINITY", "OMP_PLACES") and re.search(r"\d", value.partition("(")[0]) is not None

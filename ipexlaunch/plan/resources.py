@@ -1,18 +1,146 @@
-"""Which nodes an instance's memory comes from: its own, the nearest with memory, the fast ones, or all near ones.
+"""What a request may use: which cores, and which nodes each node's memory comes from.
 
-Sizes of memory as people write them, "24GiB", to and from bytes.
+Cores are allowed, listed, of the right kind, not reserved; every other cpu is out for a reason. A node's memory is its
+own, that of the nearest node with memory, of the fast ones, or of all near ones.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
-from ipexlaunch.errors import PlanError, RequestError
+from ipexlaunch.errors import PlanError
 from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.topology import Node, Topology
-from ipexlaunch.plan.request import MemoryTier
+from ipexlaunch.machine.topology import Cpu, Node, Topology, group_by
+from ipexlaunch.machine.wording import counted
+from ipexlaunch.plan.notation import parse_id_list
+from ipexlaunch.plan.plan import MemoryTier, Request
+
+Reason = str
+"""Why a cpu is out: "cores-list", "nodes-list", "efficiency", "sibling", "reserved"."""
+
+LEFT_OUT = {
+    "efficiency": "of efficiency cores, which --use-e-cores adds",
+    "reserved": "by --reserve-cores",
+    "cores-list": "by --cores-list",
+    "nodes-list": "by --nodes-list",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One physical core that instances may get, as a whole."""
+
+    id: int
+    """Lowest cpu id among all its online siblings."""
+    cpus: tuple[int, ...]
+    """The cpus that its instance gets: the lowest usable one, or every usable sibling with --use-logical-cores."""
+    socket: int
+    node: int | None
+    l3: int | None
+    l2: int | None
+    efficiency: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usable:
+    """The cores to plan with."""
+
+    cores: tuple[Core, ...]
+    """Ascending by id."""
+    out: Mapping[int, Reason] = field(default_factory=dict)
+    """Every other allowed cpu, and why it is out."""
+
+    def left_out(self) -> str:
+        """ " (left out: 2 cpus by --reserve-cores)": what a message about too few cores should add."""
+        parts = [
+            f"{counted(number, 'cpu')} {words}"
+            for reason, words in LEFT_OUT.items()
+            if (number := sum(1 for other in self.out.values() if other == reason))
+        ]
+        return f" (left out: {', '.join(parts)})" if parts else ""
+
+
+def usable_cores(topology: Topology, request: Request) -> Usable:
+    """Apply the request's filters to the allowed cpus.
+
+    Raises:
+        RequestError: a malformed list.
+        PlanError: a cpu or node that is not there, or nothing left.
+    """
+    allowed = sorted(topology.allowed_cpus & topology.by_cpu.keys())
+    if not allowed:
+        there = f"none of the {len(topology.cpus)} online cpus is allowed"
+        hint = "check the affinity mask and the cpuset of this shell (taskset -p $$, Cpus_allowed_list)"
+        raise PlanError("plan any instance", there, hint)
+    out: dict[int, Reason] = {}
+    cpus = [topology.by_cpu[cpu] for cpu in allowed]
+    named: frozenset[int] = frozenset()
+    if request.cores_list is not None:
+        listed = parse_id_list(request.cores_list, "--cores-list", "cpu", frozenset(allowed), topology.by_cpu.keys())
+        named = listed.named
+        cpus = _keep(cpus, lambda cpu: cpu.id in listed.ids, "cores-list", out)
+    if request.nodes_list is not None:
+        nodes = _listed_nodes(topology, request.nodes_list)
+        if request.cores_list is not None and (outside := [cpu.id for cpu in cpus if cpu.node not in nodes]):
+            wanted = f"use --cores-list {request.cores_list} together with --nodes-list {request.nodes_list}"
+            hint = "leave out --nodes-list, or the cpus outside it"
+            raise PlanError(wanted, f"cpus {format_list(outside)} are on other nodes", hint)
+        cpus = _keep(cpus, lambda cpu: cpu.node in nodes, "nodes-list", out)
+        if not cpus:
+            there = "none of their cpus is allowed (or they have memory only)"
+            hint = f"nodes with allowed cpus are {format_list(topology.nodes_of(topology.allowed_cpus))}"
+            raise PlanError(f"use the cpus of --nodes-list {request.nodes_list}", there, hint)
+    if not request.use_e_cores and any(cpu.kind != "efficiency" for cpu in cpus):
+        cpus = _keep(cpus, lambda cpu: cpu.kind != "efficiency" or cpu.id in named, "efficiency", out)
+    cores = _whole_cores(cpus, request.use_logical_cores, out)
+    if request.reserve_cores:
+        cores = _without_reserved(cores, request.reserve_cores, out)
+    return Usable(cores=tuple(cores), out=out)
+
+
+def _keep(cpus: list[Cpu], wanted: Callable[[Cpu], bool], reason: Reason, out: dict[int, Reason]) -> list[Cpu]:
+    out.update((cpu.id, reason) for cpu in cpus if not wanted(cpu))
+    return [cpu for cpu in cpus if wanted(cpu)]
+
+
+def _listed_nodes(topology: Topology, text: str) -> frozenset[int]:
+    if not topology.nodes:
+        raise PlanError(f"use --nodes-list {text}", "this machine has no NUMA nodes", "leave out --nodes-list")
+    present = topology.by_node.keys()
+    return parse_id_list(text, "--nodes-list", "node", frozenset(present), present).ids
+
+
+def _whole_cores(cpus: list[Cpu], logical: bool, out: dict[int, Reason]) -> list[Core]:
+    """One Core per physical core, ascending; without `logical` only its lowest usable cpu, the others are out."""
+    cores: list[Core] = []
+    for core, (first, *others) in sorted(group_by(cpus, lambda cpu: cpu.core).items()):  # ascending by id
+        ids = (first.id, *(cpu.id for cpu in others if logical))
+        out.update((cpu.id, "sibling") for cpu in others if not logical)
+        cores.append(Core(core, ids, first.socket, first.node, first.l3, first.l2, first.kind == "efficiency"))
+    return cores
+
+
+def _without_reserved(cores: list[Core], count: int, out: dict[int, Reason]) -> list[Core]:
+    """Leave out the lowest cores of each node: interrupts and the system's own work start there by default.
+
+    Source: MLPerf Inference v4.1, Intel's ResNet-50 server run, excludes the first core of each node and its sibling.
+    """
+    kept: list[Core] = []
+    seen: Counter[int | None] = Counter()
+    for core in cores:
+        seen[core.node] += 1
+        if seen[core.node] > count:
+            kept.append(core)
+        else:
+            out.update((cpu, "reserved") for cpu in core.cpus)
+    if not kept:
+        sizes = [str(n) if node is None else f"{n} on node {node}" for node, n in sorted(seen.items(), key=str)]
+        what = f"that leaves no core (usable: {', '.join(sizes)})"
+        raise PlanError(f"reserve {count} cores per node", what, "reserve fewer")
+    return kept
+
 
 FAR = 255
 """The distance that ACPI's SLIT gives to what cannot be reached; used where the kernel gives no distance."""
@@ -135,46 +263,3 @@ def nearness(topology: Topology, node: int, other: int, sockets: dict[int, int])
     far = topology.distance(node, other)
     apart = sockets.get(node) is None or sockets.get(node) != sockets.get(other)
     return FAR if far is None else far, apart
-
-
-_UNITS = {
-    "b": 1,
-    **{
-        unit: 1 << 10 * power
-        for power, letter in enumerate("kmgt", 1)
-        for unit in (letter, f"{letter}i", f"{letter}ib")
-    },
-    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
-}
-LARGEST_BYTES = 1 << 60
-_NAMES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-
-
-def parse_bytes(text: str, option: str) -> int:
-    """Bytes of "24GiB" or "24Gi", "24G" (binary too, as in systemd and Slurm), "24GB" (decimal) or "1024B".
-
-    Args:
-        text: as a person wrote it; a number without its unit is none, because nobody means 24 bytes.
-        option: for the message.
-
-    Raises:
-        RequestError: the text is not such a size.
-    """
-    match = re.fullmatch(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([a-z]*)\s*", text.lower())
-    unit = None if match is None else _UNITS.get(match[2])
-    if match is None or unit is None:
-        what = "it has no unit" if match is not None and not match[2] else "it is not a size"
-        raise RequestError(f"read {option} {text!r}", what, 'write e.g. "24GiB" or "24GB"')
-    size = int(float(match[1]) * unit)
-    if not 1 <= size <= LARGEST_BYTES:
-        raise RequestError(f"read {option} {text!r}", "no memory has that size", 'write e.g. "24GiB" or "24GB"')
-    return size
-
-
-def format_bytes(amount: int) -> str:
-    """The size in the largest binary unit that leaves at least 1, with one digit after the point where it is needed."""
-    for unit, name in _NAMES:
-        if amount >= unit:
-            number = amount / unit
-            return f"{number:.0f} {name}" if number == int(number) else f"{number:.1f} {name}"
-    return f"{amount} B"
