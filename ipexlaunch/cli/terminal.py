@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from ipexlaunch.documents.secret_values import mask_text
-from ipexlaunch.documents.visible_text import visible, visible_drawing, whole_number
-from ipexlaunch.machine.pictures.drawing import ascii_text
+from ipexlaunch.documents.visible_text import ascii_text, visible, visible_drawing, whole_number
 
 WIDTH = 100
 """Columns where the stream is no terminal."""

@@ -146,3 +146,17 @@ def wrapped(line: str, width: int, indent: str = "  ") -> list[str]:
         lines.append(line[:cut].rstrip())
         line = indent + line[cut:].lstrip()
     return [*lines, line]
+
+
+_LINES = str.maketrans(
+    {**dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯", "+"), **dict.fromkeys("─━╌╴╶", "-"), **dict.fromkeys("│┃", "|"), "…": "."}
+)
+
+
+def ascii_text(text: str) -> str:
+    """The same drawing, as wide, in ASCII; what has no likeness there becomes a question mark.
+
+    Args:
+        text: a table, a tree or a drawing of this package.
+    """
+    return text.translate(_LINES).encode("ascii", "replace").decode("ascii")

@@ -11,8 +11,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import regex
-
 from ipexlaunch.errors import RequestError
 
 LARGEST = 1e15
@@ -233,6 +231,8 @@ def read_rule(text: str) -> LineRule:
     Raises:
         RequestError: it is no expression, one too large to be compiled, or its groups do not say what is counted.
     """
+    import regex  # a large package, which few runs need
+
     if parts_written_out(text) > LARGEST_EXPRESSION:
         raise _refused(
             text, f"its counts make more than {LARGEST_EXPRESSION:,} parts of it; make those in braces smaller"

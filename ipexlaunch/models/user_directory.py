@@ -38,6 +38,15 @@ def user_directory(environment: Mapping[str, str], variable: str, below_home: st
     return os.path.join(home, below_home)
 
 
+def cache_directory(environment: Mapping[str, str]) -> str:
+    """$XDG_CACHE_HOME/ipexlaunch/dtypes, or below ~/.cache (XDG Base Directory Specification 0.8).
+
+    Args:
+        environment: the process's variables; a relative path in XDG_CACHE_HOME is ignored, as the specification says.
+    """
+    return os.path.join(user_directory(environment, "XDG_CACHE_HOME", ".cache"), "ipexlaunch", "dtypes")
+
+
 def homeless_directory() -> str:
     """What stands for the home directory of a user without one."""
     return os.path.join(tempfile.gettempdir(), f"ipexlaunch-home-{os.getuid()}")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.models.user_directory import make_private, user_directory, why_untrusted
-from ipexlaunch.tune.dtypes.context import cache_directory
+from ipexlaunch.models.user_directory import cache_directory, make_private, user_directory, why_untrusted
 from ipexlaunch.tune.profile_store import profile_path, study_path
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +35,7 @@ def test_a_user_that_nobody_knows_has_a_place_of_their_own(tmp_path: Path) -> No
         if not parent.stat().st_mode & 0o001:
             parent.chmod(parent.stat().st_mode | 0o011)
     code = (
-        "import os, pwd, tempfile\nfrom ipexlaunch.tune.dtypes.context import cache_directory\n"
+        "import os, pwd, tempfile\nfrom ipexlaunch.models.user_directory import cache_directory\n"
         "os.setgid(54321)\nos.setuid(54321)\nprint(cache_directory({}))"
     )
     words = [sys.executable, "-c", code]

@@ -31,9 +31,10 @@ from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
 from ipexlaunch.models.engines.model_job import Device, ModelJob, Task, default_task, is_random, shape_of
 from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, IPEX_DTYPES
 from ipexlaunch.models.scripts.runner_arguments import ScriptOptions as RunnerOptions
+from ipexlaunch.models.user_directory import cache_directory
 from ipexlaunch.plan import Plan
 from ipexlaunch.tune.dtypes import Resolved, make_measure_context, resolve_candidate
-from ipexlaunch.tune.dtypes.context import cache_directory, installed_software
+from ipexlaunch.tune.dtypes.context import installed_software
 
 _RUN_SCRIPT = os.path.join(os.path.dirname(os.path.abspath(ipexlaunch.__file__)), "models", "run_script.py")
 

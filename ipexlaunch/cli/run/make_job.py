@@ -17,8 +17,8 @@ from ipexlaunch.errors import LaunchError, UsageError
 from ipexlaunch.launch.job import Job, Launch, shell_line
 from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.preload_libraries import lacks_module, python_version
+from ipexlaunch.models.user_directory import cache_directory
 from ipexlaunch.plan import Plan
-from ipexlaunch.tune.dtypes.context import cache_directory
 
 OWN_WORKERS = "ipexlaunch.models."
 

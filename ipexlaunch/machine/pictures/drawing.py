@@ -178,17 +178,3 @@ def _style(state: State) -> str:
     if state.index is not None:
         return ansi_style(state.index)
     return "\x1b[2m" if state.name in ("not allowed", "idle") else ""
-
-
-_LINES = str.maketrans(
-    {**dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╰╯", "+"), **dict.fromkeys("─━╌╴╶", "-"), **dict.fromkeys("│┃", "|"), "…": "."}
-)
-
-
-def ascii_text(text: str) -> str:
-    """The same drawing, as wide, in ASCII; what has no likeness there becomes a question mark.
-
-    Args:
-        text: a table, a tree or a drawing of this package.
-    """
-    return text.translate(_LINES).encode("ascii", "replace").decode("ascii")

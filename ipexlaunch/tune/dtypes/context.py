@@ -27,7 +27,13 @@ from ipexlaunch.models.engines.expectations import PACKAGES, Software
 from ipexlaunch.models.engines.instruction_sets import Dispatch, dispatch
 from ipexlaunch.models.engines.measurement import Measurement, from_row
 from ipexlaunch.models.engines.model_job import is_random
-from ipexlaunch.models.user_directory import digest, home_directory, homeless_directory, user_directory, why_untrusted
+from ipexlaunch.models.user_directory import (
+    cache_directory,
+    digest,
+    home_directory,
+    homeless_directory,
+    why_untrusted,
+)
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.tune.dtypes.quiet_run import run_quietly
 
@@ -236,12 +242,3 @@ def make_measure_context(
         cache=cache,
         tell=tell,
     )
-
-
-def cache_directory(environment: Mapping[str, str]) -> str:
-    """$XDG_CACHE_HOME/ipexlaunch/dtypes, or below ~/.cache (XDG Base Directory Specification 0.8).
-
-    Args:
-        environment: the process's variables; a relative path in XDG_CACHE_HOME is ignored, as the specification says.
-    """
-    return os.path.join(user_directory(environment, "XDG_CACHE_HOME", ".cache"), "ipexlaunch", "dtypes")

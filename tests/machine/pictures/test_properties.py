@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipexlaunch.documents.visible_text import ascii_text
 from ipexlaunch.machine.cpulist import parse_list
-from ipexlaunch.machine.pictures.drawing import ascii_text, machine_drawing
+from ipexlaunch.machine.pictures.drawing import machine_drawing
 from ipexlaunch.machine.pictures.parts import Part, machine_parts
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.pictures.table import machine_table, machine_tree

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.documents.visible_text import wrapped
-from ipexlaunch.machine.pictures.drawing import PALETTE, Color, ascii_text, instance_color, machine_drawing
+from ipexlaunch.documents.visible_text import ascii_text, wrapped
+from ipexlaunch.machine.pictures.drawing import PALETTE, Color, instance_color, machine_drawing
 from ipexlaunch.machine.pictures.parts import machine_parts
 from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.pictures.table import distance_lines, distance_rule, machine_table, machine_tree

@@ -20,9 +20,9 @@ from ipexlaunch.models.engines.choose import DtypeChoice, EngineChoice, choose, 
 from ipexlaunch.models.engines.expectations import Software
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement
 from ipexlaunch.models.engines.model_job import MeasuringJob, ModelJob
+from ipexlaunch.models.user_directory import cache_directory
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.tune.dtypes import MeasureContext, resolve_candidate
-from ipexlaunch.tune.dtypes.context import cache_directory
 from ipexlaunch.tune.dtypes.measure import measure
 from tests.models.engines.hosts import FLAGS, IPEX_ENV, took
 
