@@ -52,7 +52,8 @@ def run_command(context: click.Context, /, program: str | None, arguments: tuple
             arguments = use_profile.with_batch_size(arguments, size, option)
         plan, topology = plan_to_run(options)
         job = job_from_options(program, arguments, options)
-        job = replace(job, runner=script_runner(job, topology, options, options.dtype))
+        if options.count_calls or options.auto_ipex:
+            job = replace(job, runner=script_runner(job, topology, options, options.dtype))
     launch = launch_from_options(plan, job, options)
     if options.dry_run:
         return show_commands(launch)

@@ -83,7 +83,8 @@ def job_of(subject: TuningTarget, topology: Topology, options: TuneOptions) -> J
         return built_in_job(WORKER, options)
     job = job_from_options(subject.program, subject.arguments, options)
     dtype = None if options.dtype == "auto" else options.dtype  # a script has no choice of its own
-    return replace(job, runner=script_runner(job, topology, options, dtype))
+    asked = options.count_calls or options.auto_ipex
+    return replace(job, runner=script_runner(job, topology, options, dtype)) if asked else job
 
 
 def space_from_options(topology: Topology, job: Job, subject: TuningTarget, options: TuneOptions) -> Space:

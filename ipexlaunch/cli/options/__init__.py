@@ -5,14 +5,10 @@ The class in which an option stands says what becomes of it under --replay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
 
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.plan.plan import Request
-
-Options = TypeVar("Options")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +104,6 @@ class RunOptions(LaunchOptions, ScriptOptions):
 
     dtype: str | None
     profile: bool
-
-
-def made_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
-    """The options of a command.
-
-    Args:
-        kind: their class.
-        values: click's keyword arguments, and what the class has beside them; others are left out.
-    """
-    return kind(**{name: values[name] for name in names_of(kind) if name in values})
 
 
 def names_of(*kinds: type) -> tuple[str, ...]:

@@ -79,6 +79,8 @@ class FileCheckedCommand(click.Command):
             if ctx.params.get("dry_run"):
                 return super().invoke(ctx)
             check_outputs(ctx.params)
+            if not any(ctx.params.get(name) for name in WRITES):
+                return super().invoke(ctx)
             refuse_taken(ctx.params)
             with outputs_held(outputs_of(ctx.params)):
                 return super().invoke(ctx)

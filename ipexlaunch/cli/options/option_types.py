@@ -1,6 +1,6 @@
-"""The types of every option that takes a number: one each for times, shares, sizes, amounts and counts.
+"""What the texts of options may mean: times, shares, sizes, amounts, counts, words with a form of their own.
 
-Each refuses what is no number that can be meant (NaN, infinity, another unit), with an example of what can.
+Each type of a number refuses what can not be meant (NaN, infinity, another unit), with an example of what can.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 from ipexlaunch.errors import RequestError
+from ipexlaunch.launch.throughput_regex import LineRule, read_rule
 from ipexlaunch.plan.notation import parse_bytes
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ LONGEST_S = 10 * 365 * 86400.0
 LARGEST_COUNT = 10**9
 
 LARGEST_AMOUNT = 1e12
+
+DEFAULT_RESTARTS = 3
 
 
 def _amount(text: str) -> float | None:
@@ -174,6 +177,38 @@ SEED = Number("whole number", _count, -LARGEST_AMOUNT, LARGEST_AMOUNT, "0 or 123
 PORT = Number("port", _count, 1, 65535, "29500")
 
 PORT_OR_FREE = Number("port", _count, 0, 65535, "9400, or 0 for one that is free")
+
+
+def line_rule(_context: click.Context, _option: click.Parameter, text: str | None) -> LineRule | None:
+    """The rule of --throughput-regex; an expression that is none is refused before anything else is looked at."""
+    return None if text is None else read_rule(text)
+
+
+def name_prefix(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """The value of --log-file-prefix, refused where it is a path."""
+    if "/" in text:
+        raise click.UsageError(f"--log-file-prefix is the beginning of a name, not a path: {text!r}; use --log-dir")
+    return text
+
+
+def failure_words(_context: click.Context, _option: click.Parameter, text: str) -> str:
+    """The words of --on-failure, refused where they are none."""
+    on_failure(text)
+    return text
+
+
+def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:
+    """What a failure does, and how often a worker is restarted.
+
+    Raises:
+        UsageError: it is none of the words.
+    """
+    word, colon, number = text.partition(":")
+    if word == "restart" and (not colon or (re.fullmatch("[0-9]{1,9}", number) and int(number) > 0)):
+        return "restart", int(number) if colon else DEFAULT_RESTARTS
+    if text in ("stop", "continue"):
+        return ("stop" if text == "stop" else "continue"), 0
+    raise click.UsageError(f"--on-failure takes stop, continue, restart or restart:N (N from 1), not {text!r}")
 
 
 def seconds(name: str, text: str, default: float | None = None, *, zero: bool = False) -> Callable[[Any], Any]:

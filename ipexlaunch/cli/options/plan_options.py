@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import click
 
-from ipexlaunch.cli.options import LaunchOptions, Options, made_of, names_of
+from ipexlaunch.cli.options import LaunchOptions, names_of
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER, flag, valued
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.errors import DocumentError, RequestError
@@ -25,6 +25,7 @@ from ipexlaunch.plan.plan import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, 
 from ipexlaunch.plan.plan_file import read_checked_plan
 from ipexlaunch.plan.planner import check_instance_idx
 
+Options = TypeVar("Options")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 NOT_ASKED = -1
@@ -144,6 +145,17 @@ def request_from_options(values: Mapping[str, Any]) -> Request:
             check_syntax(text, option)
     request.check()
     return request
+
+
+def made_of(kind: type[Options], values: Mapping[str, Any]) -> Options:
+    """The options of a command.
+
+    Args:
+        kind: their class.
+        values: click's keyword arguments, and what the class has beside them; others are left out.
+    """
+    names = (each.name for each in fields(kind))  # type: ignore[arg-type]  # a dataclass
+    return kind(**{name: values[name] for name in names if name in values})
 
 
 def options_of(kind: type[Options], context: click.Context, values: Mapping[str, Any]) -> Options:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -17,33 +16,14 @@ from ipexlaunch.cli.options.option_types import (
     SHARE,
     Decorated,
     adding,
+    failure_words,
     flag,
+    line_rule,
+    name_prefix,
     seconds,
     valued,
 )
-from ipexlaunch.launch.throughput_regex import LineRule, read_rule
 from ipexlaunch.measure.validity import LOST_TIME_ALLOWED
-
-
-def _line_rule(_context: click.Context, _parameter: click.Parameter, text: str | None) -> LineRule | None:
-    """The rule of --throughput-regex; an expression that is none is refused before anything else is looked at."""
-    if text is None:
-        return None
-    return read_rule(text)
-
-
-def _failure_words(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    """The words of --on-failure, refused where they are none."""
-    on_failure(text)
-    return text
-
-
-def _name_prefix(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
-    """The value of --log-file-prefix, refused where it is a path."""
-    if "/" in text:
-        raise click.UsageError(f"--log-file-prefix is the beginning of a name, not a path: {text!r}; use --log-dir")
-    return text
-
 
 env_option = click.option("--env", multiple=True, metavar="NAME=VALUE", help="Variable for the workers (repeatable).")
 
@@ -59,7 +39,7 @@ OWN = (
     click.option(
         "--throughput-regex",
         metavar="REGEX",
-        callback=_line_rule,
+        callback=line_rule,
         help="Count work in what the program prints: a group items, total, item or rate, perhaps tokens.",
     ),
     valued("--report", "Write the report as JSON.", metavar="FILE", dest="report_file"),
@@ -69,7 +49,7 @@ OWN = (
         "--log-file-prefix",
         default="run",
         show_default=True,
-        callback=_name_prefix,
+        callback=name_prefix,
         help="How the names of those files begin.",
     ),
     flag("--strict", "Refuse to run where memory cannot be bound as planned."),
@@ -225,7 +205,7 @@ def run_options(function: Decorated) -> Decorated:
     """Add every option of `run` that is not the planner's."""
     on_failure = click.option(
         "--on-failure",
-        callback=_failure_words,
+        callback=failure_words,
         default="stop",
         show_default=True,
         metavar="stop|continue|restart[:N]",
@@ -245,20 +225,3 @@ def run_options_where_fed(lost_time: float) -> Callable[[Decorated], Decorated]:
     stall = seconds("--stall-timeout", text, STALL_TIMEOUT_S)
     on_failure = click.option("--on-failure", default="stop", hidden=True)  # refused, with the reason
     return adding(*OWN, _lost_time(lost_time), on_failure, stall, *_LIVE, *COMPATIBLE)
-
-
-def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:
-    """What a failure does, and how often a worker is restarted.
-
-    Raises:
-        UsageError: it is none of the words.
-    """
-    word, colon, number = text.partition(":")
-    if word == "restart" and (not colon or (re.fullmatch("[0-9]{1,9}", number) and int(number) > 0)):
-        return "restart", int(number) if colon else DEFAULT_RESTARTS
-    if text in ("stop", "continue"):
-        return ("stop" if text == "stop" else "continue"), 0
-    raise click.UsageError(f"--on-failure takes stop, continue, restart or restart:N (N from 1), not {text!r}")
-
-
-DEFAULT_RESTARTS = 3

@@ -64,7 +64,7 @@ def built_in_job(program: str, options: JobOptions) -> Job:
 
 
 def script_runner(job: Job, topology: Topology, options: ScriptOptions, dtype: str | None) -> tuple[str, ...]:
-    """The words of models/run_script.py, by its path, that stand before the program; () where nothing is asked of it.
+    """The words of models/run_script.py, by its path, that stand before a program whose calls it counts or optimises.
 
     Args:
         job: the program.
@@ -76,8 +76,6 @@ def script_runner(job: Job, topology: Topology, options: ScriptOptions, dtype: s
         RequestError: a dtype that --auto-ipex has not, or that this processor has no kernel for.
         LaunchError: the workers' interpreter has no IPEX, or ipexlaunch lies in an archive.
     """
-    if not (options.count_calls or options.auto_ipex):
-        return ()
     refuse_old_python(job.python, "--auto-ipex" if options.auto_ipex else "--count-calls", job.environment)
     asked = asked_of_scripts(options, dtype)
     if asked.auto_ipex:

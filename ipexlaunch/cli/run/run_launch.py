@@ -4,47 +4,53 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import count
 
+from ipexlaunch import __version__
 from ipexlaunch.batch.items import BatchProgress, BatchSummary
+from ipexlaunch.cli import EXIT_UNSHOWN
 from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
-from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
-from ipexlaunch.cli.options.named_files import WrittenFile
-from ipexlaunch.cli.options.run_options import DEFAULT_RESTARTS, on_failure
-from ipexlaunch.cli.run.conclude_run import conclude_run
+from ipexlaunch.cli.options.option_types import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
-from ipexlaunch.cli.run.watch_run import HostObserver, log_directory, open_observers, run_baseline, with_baseline_notes
-from ipexlaunch.cli.terminal import tell
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.cli.run.run_baseline import run_baseline, with_baseline
+from ipexlaunch.cli.run.watch_run import (
+    HostObserver,
+    log_directory,
+    log_paths,
+    make_directory_of_logs,
+    open_observers,
+    start_lines,
+)
+from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
+from ipexlaunch.documents.secret_values import mask_words
+from ipexlaunch.documents.write_file import write_file
+from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.launch.guard_streams import say_unshown, wait_until_shown
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.inspect_workers import Inspector
-from ipexlaunch.launch.read_host_counters import STAT, UNTOLD, count_oom_kills
+from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import LONG_PHASE_S, OutputOptions, SupervisorCallbacks, signals_deferred, supervise
 from ipexlaunch.launch.supervise.interfaces import Feeder
-from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
-from ipexlaunch.machine.cpulist import format_list
-from ipexlaunch.machine.proc_files import descendants, is_overmounted
+from ipexlaunch.launch.wait_for_disk import DiskPatience, HungDiskError, let_go
+from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.measure.report import Report
-from ipexlaunch.measure.scaling import Baseline, baseline_of
-from ipexlaunch.plan.planner import plan_notes
+from ipexlaunch.measure.report import Report, aggregate, write_report
+from ipexlaunch.measure.scaling import Baseline
+from ipexlaunch.report.tables.report_table import report_table
 from ipexlaunch.worker import BATCHES_VARIABLE
 
 MB = 1_000_000
 
 FIRST_RESTART_S = 0.5
 """Before a worker of a batch job is started again: it has a model to load anyway."""
-
-INSTANCES_SHOWN = 8
-"""A longer plan is summed up in the start line; `ipexlaunch plan` shows it whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +123,11 @@ def _run(
         )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
     options = replace(options, log_dir=log_directory(options))
-    logs = _log_paths(launch, options)
+    logs = log_paths(launch, options)
     keeper = _keeper(launch, topology, options)
     if keeper is not None:
         held.callback(keeper.close)
-    _make_directory_of_logs(options.log_dir)
+    make_directory_of_logs(options.log_dir)
     inspector = Inspector()
     means = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
@@ -150,10 +156,10 @@ def _run(
         keeper.keep_baseline(solo)
     if solo is not None and solo.exit_code:
         tell("the baseline failed; the run is not started")
-        return conclude_run(solo, launch, topology, options, keeper, DiskPatience(limits.grace_s, lambda: True, tell))
+        return _conclude(solo, launch, topology, options, keeper, DiskPatience(limits.grace_s, lambda: True, tell))
     progress = feeding.progress if feeding is not None else None
     views = open_observers(launch, options, progress)
-    for line in _start_lines(launch, topology, stored=options.plan_file is not None):
+    for line in start_lines(launch, topology, stored=options.plan_file is not None):
         tell(line)
     feeder = feeding.feeder if feeding is not None else None
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
@@ -168,8 +174,8 @@ def _run(
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
-            run, known = with_baseline_notes(run, solo, options.lost_time), _baseline(solo)
-        return conclude_run(run, launch, topology, options, keeper, disk, reasons, batch, known)
+            run, known = with_baseline(run, solo, options.lost_time)
+        return _conclude(run, launch, topology, options, keeper, disk, reasons, batch, known)
 
 
 def limits_from_options(options: SupervisionOptions) -> Limits:
@@ -191,13 +197,6 @@ def limits_from_options(options: SupervisionOptions) -> Limits:
     )
 
 
-def _baseline(solo: Run) -> Baseline | None:
-    found = baseline_of(solo)
-    if found is None:
-        tell("no efficiency: the instance that ran alone counted nothing")
-    return found
-
-
 def _keeper(launch: Launch, topology: Topology, options: LaunchOptions) -> RunKeeper | None:
     """What keeps the run in a directory, where that is asked for."""
     if options.run_dir is None:
@@ -205,51 +204,89 @@ def _keeper(launch: Launch, topology: Topology, options: LaunchOptions) -> RunKe
     return begin_keeping(launch, topology, options.run_dir, options)
 
 
-def _start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str]:
-    instances, idle = [worker.instance for worker in launch.workers], len(launch.plan.idle_cpus)
-    sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
-    size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
-    lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
-    for instance in instances[:INSTANCES_SHOWN]:
-        threads = f"{instance.threads} thread{'s' * (instance.threads != 1)}"
-        memory = f"memory {instance.memory} {format_list(instance.nodes)}".rstrip()
-        drives = f"{instance.accelerator}, " * bool(instance.accelerator)
-        lines.append(f"[{instance.index}] {drives}cpus {format_list(instance.cpus) or 'any'}, {threads}, {memory}")
-    if len(instances) > INSTANCES_SHOWN:
-        lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
-    preloaded = ", ".join(launch.job.libraries.values())
-    untold = [UNTOLD] if is_overmounted(f"/{STAT}") else []
-    notes = plan_notes(topology, launch.planned or launch.plan, stored=stored)
-    return [*lines, *notes, *untold, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
-
-
-def _log_paths(launch: Launch, options: LaunchOptions) -> dict[int, str]:
-    directory, prefix = options.log_dir, options.log_file_prefix
-    if not directory:
-        return {}
-    begun = time.strftime("%Y%m%d%H%M%S")
-    for again in count(1):
-        stamp = begun if again == 1 else f"{begun}-{again}"  # another run has begun in the same second
-        indices = [worker.instance.index for worker in launch.workers]
-        names = {index: f"{prefix}_{stamp}_instance_{index}.log" for index in indices}
-        paths = {index: os.path.join(directory, name) for index, name in names.items()}
-        if not any(map(os.path.lexists, paths.values())):
-            break
-    alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.baseline]
-    every = [*paths.values(), *alone]
-    written = [WrittenFile(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
-    check_overlaps(vars(options), program_reads(launch.job), written)
-    return paths
-
-
-def _make_directory_of_logs(path: str | None) -> None:
-    """One inside of the run's own directory could not be made before that one."""
-    try:
-        if path:
-            os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise LaunchError(f"keep logs in {path}", str(error.strerror), "give a directory that can be made") from None
-
-
 def _stamp() -> bytes:
     return time.strftime("%H:%M:%S ").encode()
+
+
+def _conclude(
+    run: Run,
+    launch: Launch,
+    topology: Topology,
+    options: LaunchOptions,
+    keeper: RunKeeper | None,
+    disk: DiskPatience,
+    reasons: Sequence[str] = (),
+    batch: BatchSummary | None = None,
+    baseline: Baseline | None = None,
+) -> Report:
+    """Keep and show the report of a run; the one that holds, which says so too where not everything could be shown.
+
+    It is kept before it is shown, and kept again where it could not be shown.
+
+    Args:
+        run: what happened.
+        launch: what was started.
+        topology: the machine.
+        options: of the command.
+        keeper: keeps the run in a directory; None where nobody asked for that.
+        disk: how long the disks of the report's file and the directory may hang.
+        reasons: why the run is INVALID, beside what happened.
+        batch: figures of a batch job.
+        baseline: what one instance does alone.
+
+    Raises:
+        IpexLaunchError: it cannot be kept; it has been shown.
+    """
+    path = options.report_file
+    report = aggregate(run, _provenance(launch, topology), options.local_pages, reasons, baseline, options.lost_time)
+    report = replace(report, batch=batch)
+    keep = None if keeper is None else lambda report: keeper.finish(run, report)
+    troubles = list(_troubles(report, path, keep, disk))
+    _show(report)
+    problems = wait_until_shown()
+    if problems:
+        say_unshown(problems)
+        warnings, code = (*report.warnings, *problems), report.exit_code or EXIT_UNSHOWN
+        report = replace(report, warnings=warnings, exit_code=code)
+        if not troubles:
+            troubles = list(_troubles(report, path, None if keeper is None else keeper.keep_report, disk))
+    for trouble in troubles:
+        raise trouble
+    return report
+
+
+def _troubles(
+    report: Report, path: str | None, keep: Callable[[Report], None] | None, disk: DiskPatience
+) -> Iterator[IpexLaunchError]:
+    """Keep a report wherever it is to be kept; what went wrong with each place."""
+    if path is not None:
+        wanted = f"write the report to {path}"
+        try:
+            disk.have(lambda: write_file(path, write_report(report)), wanted)
+        except OSError as error:
+            yield IpexLaunchError(wanted, str(error.strerror))
+        except HungDiskError as error:
+            yield error
+    if keep is not None:
+        try:
+            disk.have(lambda: keep(report), "keep the run in its directory")
+        except IpexLaunchError as error:
+            yield error
+
+
+def _show(report: Report) -> None:
+    table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
+    sys.stderr.write(showable(table, sys.stderr))
+
+
+def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
+    return {
+        "ipexlaunch": __version__,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kernel": os.uname().release,
+        "machine": os.uname().machine,
+        "topology": topology.fingerprint,
+        "program": list(mask_words([launch.job.program, *launch.job.arguments])),
+        "python": launch.job.python if launch.job.kind != "executable" else None,
+        "preloaded": list(launch.job.libraries.values()),
+    }

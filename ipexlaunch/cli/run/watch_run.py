@@ -1,9 +1,6 @@
-"""Has the host read while a run lasts: once all workers are started, at every look at one, every few seconds, and at
-its end.
+"""What looks on at a run, from the options of `run`: the lines at its start, its logs, its table, metrics and socket.
 
---baseline: the first instance alone, on its own cores, before the run.
-
-What shows or serves a run while it lasts, from the options of `run`: the table, the metrics, the status socket.
+The host's counters are read too: once all workers are started, at every look at one, every few seconds, at the end.
 """
 
 from __future__ import annotations
@@ -14,23 +11,27 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.cli.options import KeepingOptions, LaunchOptions
+from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.options.named_files import WrittenFile
 from ipexlaunch.cli.terminal import spoken, tell, wants_color
 from ipexlaunch.documents.secret_values import mask_text, mask_words
+from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.job import Launch
-from ipexlaunch.launch.lifecycle import Limits
-from ipexlaunch.launch.read_host_counters import HostCounterReader
+from ipexlaunch.launch.read_host_counters import STAT, UNTOLD, HostCounterReader
 from ipexlaunch.launch.run_events import RunEvent, WorkerStarted
-from ipexlaunch.launch.run_record import Run, Snapshot
+from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.run_so_far import Observer
-from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
+from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.machine.proc_files import is_overmounted
 from ipexlaunch.machine.topology import Topology
-from ipexlaunch.measure.validity import disturbance_of, judge
+from ipexlaunch.plan.planner import plan_notes
 from ipexlaunch.report.kept_runs.run_directory import LOGS
 from ipexlaunch.report.live.metrics import MetricsFile, MetricsServer
 from ipexlaunch.report.live.serve_status import StatusSocket
@@ -101,57 +102,8 @@ class HostObserver(Observer):
                 self._add(reading)
 
 
-def run_baseline(
-    launch: Launch,
-    topology: Topology,
-    means: SupervisorCallbacks,
-    limits: Limits,
-    showing: OutputOptions,
-    observers: Sequence[Observer],
-    proof_interval_s: float | None,
-) -> Run:
-    """Run the first worker of a launch to its end, with everything as it will be, but the other cores idle.
-
-    Args:
-        launch: of all workers.
-        topology: the machine.
-        means: as for the run.
-        limits: as for the run.
-        showing: as for the run; the baseline's log stands beside that of the instance.
-        observers: told what happens.
-        proof_interval_s: as for the run.
-
-    Raises:
-        BindError: it could not be bound, and the run may not go on without.
-    """
-    worker = launch.workers[0]
-    index = worker.instance.index
-    means.tell(f"baseline: instance {index} alone")
-    alone = replace(launch, workers=(worker,), notes=())
-    showing = replace(showing, logs={index: _beside(showing.logs[index])} if index in showing.logs else {})
-    host = HostObserver(alone, topology)
-    return supervise(
-        alone, means, os.environ, limits, showing, (host, *observers), proof_interval_s, host_cpus=host.cpus
-    )
-
-
-def with_baseline_notes(run: Run, solo: Run, lost_time_allowed: float) -> Run:
-    """The run with a note for each thing that disturbed its baseline.
-
-    Args:
-        run: of all instances.
-        solo: of the one alone.
-        lost_time_allowed: see `judge`.
-    """
-    verdict = judge(disturbance_of(solo), lost_time_allowed)
-    alone = f"while instance {solo.records[0].instance.index} ran alone"
-    doubts = [f"{alone}, {text}" for text in (*verdict.reasons, *verdict.warnings)]
-    return replace(run, notes=(*run.notes, *doubts))
-
-
-def _beside(log: str) -> str:
-    folder, name = os.path.split(log)
-    return os.path.join(folder, f"baseline_{name}")
+INSTANCES_SHOWN = 8
+"""A longer plan is summed up in the start line; `ipexlaunch plan` shows it whole."""
 
 
 LARGEST_SMALL_DESCRIPTOR = 9
@@ -183,6 +135,68 @@ def log_directory(options: KeepingOptions) -> str | None:
     if chosen or not draws_table(options):
         return chosen
     return tempfile.mkdtemp(prefix="ipexlaunch-")
+
+
+def log_paths(launch: Launch, options: LaunchOptions) -> dict[int, str]:
+    """Each instance's log, under a name that no file has yet; {} where none is kept.
+
+    Args:
+        launch: what is about to start.
+        options: of the command, log_dir as `log_directory` gives it.
+
+    Raises:
+        RequestError: one would be written over what the run reads.
+    """
+    directory, prefix = options.log_dir, options.log_file_prefix
+    if not directory:
+        return {}
+    begun = time.strftime("%Y%m%d%H%M%S")
+    for again in count(1):
+        stamp = begun if again == 1 else f"{begun}-{again}"  # another run has begun in the same second
+        indices = [worker.instance.index for worker in launch.workers]
+        names = {index: f"{prefix}_{stamp}_instance_{index}.log" for index in indices}
+        paths = {index: os.path.join(directory, name) for index, name in names.items()}
+        if not any(map(os.path.lexists, paths.values())):
+            break
+    alone = [os.path.join(directory, f"baseline_{name}") for name in names.values() if options.baseline]
+    every = [*paths.values(), *alone]
+    written = [WrittenFile(what="a log", path=path + end, kind="file") for path in every for end in ("", ".1")]
+    check_overlaps(vars(options), program_reads(launch.job), written)
+    return paths
+
+
+def make_directory_of_logs(path: str | None) -> None:
+    """One inside of the run's own directory could not be made before that one."""
+    try:
+        if path:
+            os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise LaunchError(f"keep logs in {path}", str(error.strerror), "give a directory that can be made") from None
+
+
+def start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str]:
+    """What is said before the workers start.
+
+    Args:
+        launch: of all workers.
+        topology: the machine.
+        stored: whether the plan comes from a file.
+    """
+    instances, idle = [worker.instance for worker in launch.workers], len(launch.plan.idle_cpus)
+    sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
+    size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
+    lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
+    for instance in instances[:INSTANCES_SHOWN]:
+        threads = f"{instance.threads} thread{'s' * (instance.threads != 1)}"
+        memory = f"memory {instance.memory} {format_list(instance.nodes)}".rstrip()
+        drives = f"{instance.accelerator}, " * bool(instance.accelerator)
+        lines.append(f"[{instance.index}] {drives}cpus {format_list(instance.cpus) or 'any'}, {threads}, {memory}")
+    if len(instances) > INSTANCES_SHOWN:
+        lines.append(f"... and {len(instances) - INSTANCES_SHOWN} more (`ipexlaunch plan` shows all)")
+    preloaded = ", ".join(launch.job.libraries.values())
+    untold = [UNTOLD] if is_overmounted(f"/{STAT}") else []
+    notes = plan_notes(topology, launch.planned or launch.plan, stored=stored)
+    return [*lines, *notes, *untold, *([f"preloading {preloaded}"] if preloaded else []), *launch.notes]
 
 
 def open_observers(
