@@ -29,7 +29,8 @@ from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_output import BatchOutput, check_output, conclude, open_output
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input, output_rules
 from ipexlaunch.cli.options.batch_options import BatchOptions, FedOptions, batch_options
-from ipexlaunch.cli.options.check_files import check_overlaps, checked_command, program_arguments, program_reads
+from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes

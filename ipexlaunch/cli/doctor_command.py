@@ -12,9 +12,8 @@ from typing import Literal
 
 import click
 
-from ipexlaunch.cli.options.check_files import FileCheckedCommand
-from ipexlaunch.cli.options.named_files import workers_python
-from ipexlaunch.cli.options.option_types import COUNT, valued
+from ipexlaunch.cli.options.checked_command import FileCheckedCommand
+from ipexlaunch.cli.options.option_types import COUNT, valued, workers_python
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.doctor import read as doctor
 from ipexlaunch.doctor.finding import SEVERITIES, Evidence, as_json, print_findings, worst_severity

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import click
 
 from ipexlaunch.cli.options import JobOptions
-from ipexlaunch.cli.options.check_files import checked_command
-from ipexlaunch.cli.options.named_files import workers_python
-from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued
+from ipexlaunch.cli.options.checked_command import checked_command
+from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued, workers_python
 from ipexlaunch.cli.options.plan_options import made_of, options_of, plan_of, plan_options
 from ipexlaunch.cli.options.run_options import env_option, run_options
 from ipexlaunch.cli.run.built_in_workers import built_in_job, task_of

@@ -19,7 +19,7 @@ from ipexlaunch.cli.batch_command import model_program
 from ipexlaunch.cli.batch_output import batch_summary_text
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input
 from ipexlaunch.cli.options.batch_options import LoadgenOptions, loadgen_options
-from ipexlaunch.cli.options.check_files import checked_command, program_arguments
+from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipexlaunch.cli.options.check_files import FileCheckedCommand
+from ipexlaunch.cli.options.checked_command import FileCheckedCommand
 from ipexlaunch.cli.options.option_types import SECONDS, flag, valued
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.documents.secret_values import mask_variables

@@ -9,7 +9,8 @@ import click
 
 from ipexlaunch.cli import use_profile
 from ipexlaunch.cli.options import RunOptions
-from ipexlaunch.cli.options.check_files import check_overlaps, checked_command, program_arguments, program_reads
+from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
+from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options, script_options

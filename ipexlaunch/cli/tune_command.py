@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from ipexlaunch.cli.options.check_files import check_overlaps, checked_command, program_arguments
+from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.hold_outputs import outputs_held
 from ipexlaunch.cli.options.model_options import TuneOptions, tune_options
 from ipexlaunch.cli.options.named_files import WrittenFile

@@ -16,7 +16,7 @@ import click
 
 from ipexlaunch.cli.options import JobOptions, LaunchOptions, names_of
 from ipexlaunch.cli.options.check_files import check_overlaps
-from ipexlaunch.cli.options.option_table import check_options, is_typed
+from ipexlaunch.cli.options.checked_command import check_options, is_typed
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.visible_text import format_number

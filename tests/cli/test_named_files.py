@@ -13,7 +13,7 @@ import pytest
 
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
-from ipexlaunch.cli.options.check_files import FileCheckedCommand
+from ipexlaunch.cli.options.checked_command import FileCheckedCommand
 from ipexlaunch.cli.options.named_files import FOLDERS, READS, WRITES
 from ipexlaunch.cli.options.option_types import Number, Size
 

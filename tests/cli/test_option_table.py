@@ -9,7 +9,8 @@ import pytest
 
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
-from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule, check_options
+from ipexlaunch.cli.options.checked_command import check_options
+from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule
 from tests.cli.option_states import options_of, parsed, words_for
 
 

@@ -19,7 +19,7 @@ from ipexlaunch.cli.options.batch_options import (
     FedOptions,
     ItemOptions,
 )
-from ipexlaunch.cli.options.option_table import check_settled
+from ipexlaunch.cli.options.checked_command import check_settled
 from ipexlaunch.documents.write_file import descriptor_of, is_stream
 from ipexlaunch.errors import RequestError, UsageError
 

@@ -1,27 +1,71 @@
-"""Nothing that a command reads may be written, replaced or removed by it; found out before anything is touched.
-
-Before a command does anything: nothing that it reads is written by it, and what it writes can be written.
-"""
+"""Before a command touches anything: nothing that it reads is written or removed by it, and what it writes can be."""
 
 from __future__ import annotations
 
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
-import click
-from click.core import ParameterSource
-
-from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of, refuse_taken
-from ipexlaunch.cli.options.named_files import READS, WRITES, WrittenFile, read_files, written_files
-from ipexlaunch.cli.options.option_table import check_options
-from ipexlaunch.cli.options.option_types import Decorated, adding
-from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of
-from ipexlaunch.errors import LaunchError, RequestError, UsageError
+from ipexlaunch.cli.options.named_files import (
+    BESIDE_OUTPUT,
+    FOLDERS,
+    LOADGEN_FILES,
+    STREAMS,
+    WRITES,
+    WrittenFile,
+    read_files,
+)
+from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of, is_stream
+from ipexlaunch.errors import LaunchError, RequestError
 from ipexlaunch.launch.job import Job
+from ipexlaunch.report.kept_runs.run_directory import LOGS, RUN_FILES
 from ipexlaunch.report.live.metrics import check_name, require_client
+
+
+def written_files(options: Mapping[str, Any]) -> list[WrittenFile]:
+    """Everything that a command writes, replaces or removes, as far as its options name it.
+
+    Args:
+        options: the command's keyword arguments.
+    """
+    found = []
+    for name in (name for name in options if name in WRITES and options[name]):
+        path, what = options[name], WRITES[name]
+        if name == "output_file":
+            found += written_beside_output(path)
+        else:
+            kind: Literal["file", "any", "folder"] = "file"
+            kind = "folder" if name in FOLDERS else "any" if name in STREAMS else kind
+            found.append(WrittenFile(what=what, path=path, kind=kind))
+        if name == "run_dir":
+            found += [_inside(path, each, f"{each} of the run") for each in RUN_FILES]
+            found.append(WrittenFile(what="logs", path=os.path.join(path, LOGS), kind="folder"))
+        if name == "loadgen_log_dir":
+            found += [_inside(path, each, what) for each in LOADGEN_FILES]
+    return found
+
+
+def written_beside_output(path: str) -> list[WrittenFile]:
+    """The output of a batch job and the files beside it; only itself where it is a stream, nothing for "-".
+
+    Args:
+        path: as it was given.
+    """
+    if path == "-":
+        return []
+    if is_stream(path):
+        return [WrittenFile(what=WRITES["output_file"], path=path, kind="any")]
+    target = os.path.realpath(path)
+    beside = [
+        WrittenFile(what=f"the results' {end.lstrip('.')}", path=target + end, kind="beside") for end in BESIDE_OUTPUT
+    ]
+    return [WrittenFile(what=WRITES["output_file"], path=path, kind="file"), *beside]
+
+
+def _inside(folder: str, name: str, what: str) -> WrittenFile:
+    return WrittenFile(what=what, path=os.path.join(folder, name), kind="beside")
 
 
 def refuse_overlaps(reads: Iterable[tuple[str, str | None]], writes: Iterable[tuple[str, str | None]]) -> None:
@@ -64,60 +108,6 @@ def _identity(path: str) -> object:
     if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
         return (status.st_dev, status.st_ino)
     return None
-
-
-class FileCheckedCommand(click.Command):
-    """A command whose options and files are checked as soon as they are read, and whose outputs are its own then."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Check, hold, then run; what is wrong with the words is said with the way to this command's --help."""
-        try:
-            _refuse_empty(ctx)
-            check_overlaps(ctx.params)
-            if not ctx.params.get("replay"):  # else with what the kept run says (`recorded_values`)
-                check_options(ctx)
-            if ctx.params.get("dry_run"):
-                return super().invoke(ctx)
-            check_outputs(ctx.params)
-            if not any(ctx.params.get(name) for name in WRITES):
-                return super().invoke(ctx)
-            refuse_taken(ctx.params)
-            with outputs_held(outputs_of(ctx.params)):
-                return super().invoke(ctx)
-        except UsageError as error:
-            raise click.UsageError(str(error), ctx) from None
-
-
-def checked_command(name: str, *, takes_program: bool = False) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command whose options may be spelled with underscores, as ipexrun takes --log_dir as well as --log-dir.
-
-    Args:
-        name: of the command.
-        takes_program: whether what follows PROGRAM is the program's, whatever it looks like.
-    """
-    settings = {
-        "allow_interspersed_args": not takes_program,
-        "token_normalize_func": lambda token: token.replace("_", "-"),
-    }
-    return click.command(name=name, cls=FileCheckedCommand, context_settings=settings)
-
-
-def program_arguments(function: Decorated) -> Decorated:
-    """Add PROGRAM and its arguments, and hand the context over."""
-    program = click.argument("program", type=click.UNPROCESSED, required=False)
-    arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    return adding(program, arguments, click.pass_context)(function)
-
-
-def _refuse_empty(ctx: click.Context) -> None:
-    """An empty path is a variable of the shell that was not set; the present directory would be taken for it."""
-    named = {name: ctx.params.get(name) for name in (*READS, *WRITES) if name in ctx.params}
-    for parameter in ctx.command.params:
-        value = named.get(parameter.name or "")
-        if ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE and (
-            value == "" or (isinstance(value, tuple) and "" in value)
-        ):
-            raise click.UsageError(f"{parameter.get_error_hint(ctx)} is empty; give a path, or leave it out", ctx)
 
 
 def check_overlaps(

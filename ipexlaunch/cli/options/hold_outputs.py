@@ -10,7 +10,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.batch.ledger import is_held
-from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, WrittenFile, written_beside_output, written_files
+from ipexlaunch.cli.options.check_files import written_beside_output, written_files
+from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, WrittenFile
 from ipexlaunch.documents.write_file import is_stream
 from ipexlaunch.errors import HeldError, LaunchError
 from ipexlaunch.launch.hold_place import hold_place

@@ -1,6 +1,4 @@
-"""Which Python runs the workers where none is named.
-
-Which files the options of a command name, and what it does with them: one table for all commands.
+"""Which files the options of a command name, and what it does with them: one table for all commands.
 
 A test goes through every option of every command that takes a text: each stands here in one of two groups, or among
 those of the test that name no file, so that none that is added later can be forgotten.
@@ -12,25 +10,14 @@ import fnmatch
 import glob
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from ipexlaunch.documents.write_file import is_stream
+from ipexlaunch.cli.options.option_types import workers_python
 from ipexlaunch.models.engines.model_job import is_random
 from ipexlaunch.report.kept_runs.run_directory import LOGS, RUN_FILES
-
-
-def workers_python() -> str:
-    """The active environment's interpreter, else the launcher's own."""
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        python = os.path.join(os.environ.get(variable, ""), "bin", "python")
-        if os.environ.get(variable) and os.access(python, os.X_OK):
-            return python
-    return sys.executable
-
 
 READS: Mapping[str, str] = {
     "check_file": "the plan",
@@ -114,50 +101,6 @@ def read_files(options: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "program" in options and not options.get("no_python") and isinstance(options["program"], str):
         found.append((READS["python"], _found(options.get("python") or workers_python())))
     return found
-
-
-def written_files(options: Mapping[str, Any]) -> list[WrittenFile]:
-    """Everything that a command writes, replaces or removes, as far as its options name it.
-
-    Args:
-        options: the command's keyword arguments.
-    """
-    found = []
-    for name in (name for name in options if name in WRITES and options[name]):
-        path, what = options[name], WRITES[name]
-        if name == "output_file":
-            found += written_beside_output(path)
-        else:
-            kind: Literal["file", "any", "folder"] = "file"
-            kind = "folder" if name in FOLDERS else "any" if name in STREAMS else kind
-            found.append(WrittenFile(what=what, path=path, kind=kind))
-        if name == "run_dir":
-            found += [_inside(path, each, f"{each} of the run") for each in RUN_FILES]
-            found.append(WrittenFile(what="logs", path=os.path.join(path, LOGS), kind="folder"))
-        if name == "loadgen_log_dir":
-            found += [_inside(path, each, what) for each in LOADGEN_FILES]
-    return found
-
-
-def written_beside_output(path: str) -> list[WrittenFile]:
-    """The output of a batch job and the files beside it; only itself where it is a stream, nothing for "-".
-
-    Args:
-        path: as it was given.
-    """
-    if path == "-":
-        return []
-    if is_stream(path):
-        return [WrittenFile(what=WRITES["output_file"], path=path, kind="any")]
-    target = os.path.realpath(path)
-    beside = [
-        WrittenFile(what=f"the results' {end.lstrip('.')}", path=target + end, kind="beside") for end in BESIDE_OUTPUT
-    ]
-    return [WrittenFile(what=WRITES["output_file"], path=path, kind="file"), *beside]
-
-
-def _inside(folder: str, name: str, what: str) -> WrittenFile:
-    return WrittenFile(what=what, path=os.path.join(folder, name), kind="beside")
 
 
 def _paths_read(name: str, options: Mapping[str, Any]) -> Iterator[str]:

@@ -6,7 +6,9 @@ Each type of a number refuses what can not be meant (NaN, infinity, another unit
 from __future__ import annotations
 
 import math
+import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -209,6 +211,15 @@ def on_failure(text: str) -> tuple[Literal["stop", "continue", "restart"], int]:
     if text in ("stop", "continue"):
         return ("stop" if text == "stop" else "continue"), 0
     raise click.UsageError(f"--on-failure takes stop, continue, restart or restart:N (N from 1), not {text!r}")
+
+
+def workers_python() -> str:
+    """What --python is where it is not given: the active environment's interpreter, else the launcher's own."""
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        python = os.path.join(os.environ.get(variable, ""), "bin", "python")
+        if os.environ.get(variable) and os.access(python, os.X_OK):
+            return python
+    return sys.executable
 
 
 def seconds(name: str, text: str, default: float | None = None, *, zero: bool = False) -> Callable[[Any], Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ipexlaunch.cli.options import JobOptions
-from ipexlaunch.cli.options.option_table import variables_named
+from ipexlaunch.cli.options.checked_command import variables_named
 from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.read import read_interpreter
 from ipexlaunch.doctor.worker_variables import ALLOCATORS, Conflict, preload_conflict, preload_kinds, preloaded_in

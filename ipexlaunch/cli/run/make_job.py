@@ -11,7 +11,7 @@ from dataclasses import replace
 import ipexlaunch
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.options import JobOptions, LaunchOptions
-from ipexlaunch.cli.options.named_files import workers_python
+from ipexlaunch.cli.options.option_types import workers_python
 from ipexlaunch.cli.run.choose_preloads import preload_from_options
 from ipexlaunch.errors import LaunchError, UsageError
 from ipexlaunch.launch.job import Job, Launch, shell_line
