@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps
 from ipexlaunch.cli.options.checked_command import FileCheckedCommand, checked_command
-from ipexlaunch.cli.options.named_files import WrittenFile
 from ipexlaunch.cli.options.option_types import PORT, flag, valued
 from ipexlaunch.cli.options.plan_options import options_of, plan_of, plan_options, read_plan_file
 from ipexlaunch.cli.run.make_job import variables_of

@@ -13,7 +13,7 @@ from ipexlaunch.cli.options import REPEATED, JobOptions, ScriptOptions, names_of
 from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH, ItemOptions, ResultOptions
 from ipexlaunch.cli.options.checked_command import check_options, is_typed
 from ipexlaunch.cli.options.model_options import ModelOptions
-from ipexlaunch.cli.options.named_files import WRITES
+from ipexlaunch.cli.options.option_table import WRITES
 from ipexlaunch.cli.run.built_in_workers import run_script
 from ipexlaunch.cli.run.make_job import OWN_WORKERS, check_executable, first_of_path, workers_module_path
 from ipexlaunch.cli.terminal import tell

@@ -12,11 +12,10 @@ from typing import Any
 
 import click
 
-from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps
 from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.hold_outputs import outputs_held
 from ipexlaunch.cli.options.model_options import TuneOptions, tune_options
-from ipexlaunch.cli.options.named_files import WrittenFile
 from ipexlaunch.cli.options.plan_options import options_of, plan_options
 from ipexlaunch.cli.options.run_options import run_options, script_options_beside_a_models
 from ipexlaunch.cli.run.run_launch import limits_from_options

@@ -17,8 +17,7 @@ from ipexlaunch.batch.ledger import Ledger
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.hold_outputs import HELD, HELD_OTHERWISE
-from ipexlaunch.cli.options.named_files import FOLDERS, WRITES
-from ipexlaunch.cli.options.option_table import REFUSED
+from ipexlaunch.cli.options.option_table import FOLDERS, REFUSED, WRITES
 from ipexlaunch.launch.hold_place import hold_place
 from tests.cli.test_named_files import NEEDED, command, words
 

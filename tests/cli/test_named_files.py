@@ -14,7 +14,7 @@ import pytest
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.checked_command import FileCheckedCommand
-from ipexlaunch.cli.options.named_files import FOLDERS, READS, WRITES
+from ipexlaunch.cli.options.option_table import FOLDERS, READS, WRITES
 from ipexlaunch.cli.options.option_types import Number, Size
 
 NO_TEXT = (click.Choice, click.types.IntParamType, click.types.FloatParamType, click.types.BoolParamType, Number, Size)
@@ -75,7 +75,9 @@ def test_every_option_with_a_text_is_in_the_table_once(name: str) -> None:
     assert isinstance(command(name), FileCheckedCommand)
     for each in named(name):
         groups = [each.name in group for group in (READS, WRITES, NEITHER)]
-        assert sum(groups) == 1, f"{name}: {each.opts}: say in cli/options/named_files.py what the command does with it"
+        assert sum(groups) == 1, (
+            f"{name}: {each.opts}: say in cli/options/option_table.py what the command does with it"
+        )
 
 
 def words(name: str, given: dict[str, str]) -> list[str]:

@@ -1,27 +1,139 @@
-"""Before a command touches anything: nothing that it reads is written or removed by it, and what it writes can be."""
+"""Which files the options of a command name, and that nothing which it reads is written, replaced or removed by it."""
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 import os
-import socket
+import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
-from ipexlaunch.cli.options.named_files import (
+from ipexlaunch.cli.options.option_table import (
     BESIDE_OUTPUT,
     FOLDERS,
     LOADGEN_FILES,
+    MODEL_FILES,
+    MOST_FILES,
+    READS,
     STREAMS,
     WRITES,
-    WrittenFile,
-    read_files,
 )
-from ipexlaunch.documents.write_file import check_directory, check_writable, descriptor_of, is_stream
-from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.cli.options.option_types import workers_python
+from ipexlaunch.documents.write_file import descriptor_of, is_stream
+from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
+from ipexlaunch.models.engines.model_job import is_random
 from ipexlaunch.report.kept_runs.run_directory import LOGS, RUN_FILES
-from ipexlaunch.report.live.metrics import check_name, require_client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenFile:
+    """Something that a command writes, replaces or removes."""
+
+    what: str
+    """As a phrase for messages."""
+    path: str
+    kind: Literal["file", "any", "folder", "beside"]
+    """A regular file; one, or a stream; a directory to put files in; a file beside one of these or in it."""
+
+
+def read_files(options: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(what it is, path) of every file that a command reads, as far as its options name it.
+
+    Args:
+        options: the command's keyword arguments.
+    """
+    found = [(READS[name], path) for name in options if name in READS for path in _paths_read(name, options)]
+    if "program" in options and not options.get("no_python") and isinstance(options["program"], str):
+        found.append((READS["python"], _found(options.get("python") or workers_python())))
+    return found
+
+
+def _paths_read(name: str, options: Mapping[str, Any]) -> Iterator[str]:
+    value = options[name]
+    if name == "program":
+        yield from _program_files(value, options)
+        return
+    for each in value if isinstance(value, (tuple, list)) else (value,):
+        if each:
+            yield from _EXPANDED.get(name, _itself)(each)
+
+
+def _itself(path: str) -> Iterable[str]:
+    return (path,)
+
+
+def _input_files(path: str) -> Iterable[str]:
+    if path == "-":
+        return ("/dev/stdin",)
+    return (path,) if os.path.exists(path) else glob.glob(path, recursive=True) or (path,)
+
+
+def _model_files(path: str) -> Iterable[str]:
+    if is_random(path):
+        return ()
+    return _matching(path, MODEL_FILES) if os.path.isdir(path) else (path,)
+
+
+def _run_files(path: str) -> Iterable[str]:
+    if not os.path.isdir(path):
+        return (path,)
+    return [*(os.path.join(path, name) for name in RUN_FILES), *_matching(os.path.join(path, LOGS), ("*",))]
+
+
+def _machine_files(source: str) -> Iterable[str]:
+    """Of a saved tree those in sys/ and proc/; of this machine none: nobody writes there."""
+    if not os.path.exists(source) or os.path.realpath(source) == "/":
+        return ()
+    if not os.path.isdir(source):
+        return (source,)
+    trees = (os.walk(os.path.join(source, part)) for part in ("sys", "proc"))
+    every = (os.path.join(folder, name) for tree in trees for folder, _, names in tree for name in names)
+    return islice(every, MOST_FILES)
+
+
+def _matching(folder: str, patterns: Iterable[str]) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))[:MOST_FILES]
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in names if any(fnmatch.fnmatch(name, each) for each in patterns)]
+
+
+def _found(program: str) -> str:
+    return shutil.which(program) or program
+
+
+def _program_files(program: object, options: Mapping[str, Any]) -> Iterator[str]:
+    """A script, a folder's __main__.py, a module in the present folder or on PYTHONPATH, or an executable."""
+    if not isinstance(program, str):
+        return
+    if options.get("no_python"):
+        yield _found(program)
+    elif options.get("module"):
+        for folder in (".", *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))):
+            base = os.path.join(folder, *program.split("."))
+            yield from (f"{base}.py", os.path.join(base, "__main__.py"), os.path.join(base, "__init__.py"))
+    else:
+        yield os.path.join(program, "__main__.py") if os.path.isdir(program) else program
+
+
+_EXPANDED: Mapping[str, Callable[[str], Iterable[str]]] = {
+    "input_file": _input_files,
+    "model": _model_files,
+    "models": _model_files,
+    "paths": _run_files,
+    "python": lambda path: (_found(path),),
+    "pythons": lambda path: (_found(path),),
+    "replay": _run_files,
+    "root": _machine_files,
+    "source": _machine_files,
+    "topology": _machine_files,
+}
 
 
 def written_files(options: Mapping[str, Any]) -> list[WrittenFile]:
@@ -157,35 +269,6 @@ def program_reads(job: Job) -> list[tuple[str, str]]:
     return read_files({**program, "no_python": job.kind == "executable"})
 
 
-def check_outputs(options: Mapping[str, Any]) -> None:
-    """Find out before any work that something that the options name cannot be written; nothing is made.
-
-    Args:
-        options: the command's keyword arguments.
-
-    Raises:
-        IpexLaunchError: it cannot, or metrics cannot be served.
-    """
-    for each in written_files(options):
-        if each.kind == "folder":
-            if not (each.what == WRITES["cache_dir"] and os.path.isdir(each.path)):  # others' may be for reading only
-                check_directory(each.path, each.what)
-        elif each.kind != "beside":
-            check_writable(each.path, each.what, regular=each.kind == "file")
-        elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
-            raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
-    if options.get("run_dir"):
-        from ipexlaunch.report.kept_runs.run_directory import check_holds_no_run  # pydantic: only kept runs need it
-
-        check_holds_no_run(options["run_dir"])
-    if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
-        require_client()
-        if options["metrics_file"] is not None:
-            check_name(options["metrics_file"])
-        if options["metrics_port"]:
-            _check_port(options["metrics_address"], options["metrics_port"])
-
-
 def _is_file(each: WrittenFile) -> bool:
     """Standard output and error are looked at as such, whatever names them."""
     return each.kind != "folder" and descriptor_of(each.path) not in (1, 2)
@@ -208,18 +291,3 @@ def _standard_streams() -> list[tuple[str, str]]:
         if stat.S_ISREG(status.st_mode):
             found.setdefault((status.st_dev, status.st_ino), (what, f"/dev/fd/{number}"))
     return list(found.values())
-
-
-def _check_port(address: str, port: int) -> None:
-    """Whether a server could listen there now."""
-    try:
-        kind = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(kind[0], kind[1]) as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(kind[4])
-    except (OSError, OverflowError) as error:
-        raise LaunchError(
-            f"serve metrics on {address} port {port}",
-            getattr(error, "strerror", None) or str(error),
-            "give another --metrics-port or --metrics-address",
-        ) from None

@@ -9,10 +9,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ipexlaunch.cli.options.check_files import check_outputs, check_overlaps
-from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of, refuse_taken
-from ipexlaunch.cli.options.named_files import READS, WRITES
-from ipexlaunch.cli.options.option_table import REFUSED, RULES, Rule
+from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.hold_outputs import check_outputs, outputs_held, outputs_of, refuse_taken
+from ipexlaunch.cli.options.option_table import READS, REFUSED, RULES, WRITES, Rule
 from ipexlaunch.cli.options.option_types import Decorated, adding
 from ipexlaunch.errors import UsageError
 from ipexlaunch.plan.plan import names_in
@@ -28,11 +27,10 @@ class FileCheckedCommand(click.Command):
             check_overlaps(ctx.params)
             if not ctx.params.get("replay"):  # else with what the kept run says (`recorded_values`)
                 check_options(ctx)
-            if ctx.params.get("dry_run"):
+            writes = any(ctx.params.get(name) is not None for name in (*WRITES, "metrics_port"))
+            if ctx.params.get("dry_run") or not writes:
                 return super().invoke(ctx)
             check_outputs(ctx.params)
-            if not any(ctx.params.get(name) for name in WRITES):
-                return super().invoke(ctx)
             refuse_taken(ctx.params)
             with outputs_held(outputs_of(ctx.params)):
                 return super().invoke(ctx)

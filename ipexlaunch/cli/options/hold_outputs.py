@@ -1,23 +1,26 @@
-"""What a command writes is its own while it lasts: another launch that would write there too is refused."""
+"""What a command writes can be written, and is its own while it lasts: whoever else would write there is refused."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import socket
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.batch.ledger import is_held
-from ipexlaunch.cli.options.check_files import written_beside_output, written_files
-from ipexlaunch.cli.options.named_files import BESIDE_OUTPUT, WrittenFile
-from ipexlaunch.documents.write_file import is_stream
+from ipexlaunch.cli.options.check_files import WrittenFile, written_beside_output, written_files
+from ipexlaunch.cli.options.option_table import BESIDE_OUTPUT, WRITES
+from ipexlaunch.documents.write_file import check_directory, check_writable, is_stream
 from ipexlaunch.errors import HeldError, LaunchError
 from ipexlaunch.launch.hold_place import hold_place
 from ipexlaunch.launch.supervise.selector import ENDING
 from ipexlaunch.launch.wait_for_disk import let_go
 from ipexlaunch.report.kept_runs.run_directory import HOLD, LOGS, RUN_FILES
+from ipexlaunch.report.live.metrics import check_name, require_client
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -35,6 +38,35 @@ WAIT = "wait for it, or write elsewhere"
 
 ROUNDS = 5
 """So often another launch that gives up may take away the directory that it has made."""
+
+
+def check_outputs(options: Mapping[str, Any]) -> None:
+    """Find out before any work that something that the options name cannot be written; nothing is made.
+
+    Args:
+        options: the command's keyword arguments.
+
+    Raises:
+        IpexLaunchError: it cannot, or metrics cannot be served.
+    """
+    for each in written_files(options):
+        if each.kind == "folder":
+            if not (each.what == WRITES["cache_dir"] and os.path.isdir(each.path)):  # others' may be for reading only
+                check_directory(each.path, each.what)
+        elif each.kind != "beside":
+            check_writable(each.path, each.what, regular=each.kind == "file")
+        elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
+            raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
+    if options.get("run_dir"):
+        from ipexlaunch.report.kept_runs.run_directory import check_holds_no_run  # pydantic: only kept runs need it
+
+        check_holds_no_run(options["run_dir"])
+    if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
+        require_client()
+        if options["metrics_file"] is not None:
+            check_name(options["metrics_file"])
+        if options["metrics_port"]:
+            _check_port(options["metrics_address"], options["metrics_port"])
 
 
 def outputs_of(options: Mapping[str, Any]) -> list[WrittenFile]:
@@ -89,6 +121,21 @@ def _refuse_results(each: WrittenFile, own: str) -> None:
         ledger = f"{results}.ledger"
         if path.endswith(end) and results != own and os.path.lexists(ledger) and is_held(ledger):
             raise HeldError(f"write {each.what} to {each.path}", f"a job that lives writes {results}", WAIT)
+
+
+def _check_port(address: str, port: int) -> None:
+    """Whether a server could listen there now."""
+    try:
+        kind = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind[0], kind[1]) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(kind[4])
+    except (OSError, OverflowError) as error:
+        raise LaunchError(
+            f"serve metrics on {address} port {port}",
+            getattr(error, "strerror", None) or str(error),
+            "give another --metrics-port or --metrics-address",
+        ) from None
 
 
 @contextlib.contextmanager

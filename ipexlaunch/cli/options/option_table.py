@@ -1,10 +1,14 @@
-"""Which options need or exclude which: one table for every command, which `checked_command` looks up.
+"""Which options need or exclude which, and which name files: one table each for every command.
+
+A test goes through every option of every command that takes a text: each stands here among those that are read or are
+written, or among those of the test that name no file, so that none that is added later can be forgotten.
 
 What options say of the instances together is `Request.check`'s; that a kept run has decided something, `replay`'s.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ipexlaunch.cli.options import names_of
@@ -164,3 +168,63 @@ _BENCH = dict.fromkeys(("module", "no_python", "throughput_regex"), "bench has i
 
 REFUSED = {"tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
 """Command to options of `run` that mean nothing to it, and why."""
+
+READS: Mapping[str, str] = {
+    "check_file": "the plan",
+    "checkpoint": "the checkpoint",
+    "input_file": "the input",
+    "model": "a file of the model",
+    "models": "a file of the model",
+    "paths": "a run that is read",
+    "plan_file": "the plan",
+    "program": "the program",
+    "python": "the interpreter",
+    "pythons": "the interpreter",
+    "replay": "a file of the run that is repeated",
+    "root": "a file of the machine",
+    "source": "a file of the machine",
+    "text": "the text",
+    "topology": "a file of the machine",
+}
+"""Keyword arguments of commands that name something to read, and what that is called in a message."""
+
+WRITES: Mapping[str, str] = {
+    "cache_dir": "compiled kernels and measurements",
+    "errors_file": "the error rows",
+    "export_dir": "the exported files",
+    "loadgen_log_dir": "LoadGen's logs",
+    "log_dir": "logs",
+    "log_path": "logs",
+    "metrics_file": "the metrics",
+    "output_file": "the results",
+    "page_file": "the page",
+    "report_file": "the report",
+    "run_dir": "the run",
+    "save": "the machine",
+    "write_plan": "the plan",
+}
+"""The same for what is written."""
+
+FOLDERS = frozenset({"cache_dir", "export_dir", "loadgen_log_dir", "log_dir", "log_path", "run_dir"})
+"""Those of WRITES that name a directory."""
+
+STREAMS = frozenset({"errors_file", "page_file", "report_file", "save", "write_plan"})
+"""Those of WRITES that may name a pipe or a device as well; output_file is looked at by itself."""
+
+BESIDE_OUTPUT = (
+    ".part", ".unfinished", ".ledger", ".ledger-wal", ".ledger-shm", ".ledger-journal", ".dead.jsonl",
+    ".dead.jsonl.unfinished",
+)  # fmt: skip
+"""What the names of the files beside a batch job's output end with."""
+
+LOADGEN_FILES = tuple(f"mlperf_log_{name}" for name in ("summary.txt", "detail.txt", "accuracy.json", "trace.json"))
+
+MODEL_FILES = (
+    "config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json",
+    "*.py", "*.model", "*.pt", "*.jinja", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json",
+    "added_tokens.json", "quant*.json",
+)  # fmt: skip
+"""What transformers reads of a model's directory; other files may lie there, results too."""
+
+MOST_FILES = 20_000
+"""So many files of a directory that is read are looked at."""

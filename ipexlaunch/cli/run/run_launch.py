@@ -124,7 +124,7 @@ def _run(
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
     options = replace(options, log_dir=log_directory(options))
     logs = log_paths(launch, options)
-    keeper = _keeper(launch, topology, options)
+    keeper = None if options.run_dir is None else begin_keeping(launch, topology, options.run_dir, options)
     if keeper is not None:
         held.callback(keeper.close)
     make_directory_of_logs(options.log_dir)
@@ -195,13 +195,6 @@ def limits_from_options(options: SupervisionOptions) -> Limits:
         on_failure=mode,
         restarts=restarts,
     )
-
-
-def _keeper(launch: Launch, topology: Topology, options: LaunchOptions) -> RunKeeper | None:
-    """What keeps the run in a directory, where that is asked for."""
-    if options.run_dir is None:
-        return None
-    return begin_keeping(launch, topology, options.run_dir, options)
 
 
 def _stamp() -> bytes:

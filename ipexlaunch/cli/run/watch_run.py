@@ -18,8 +18,7 @@ from itertools import count
 
 from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.cli.options import KeepingOptions, LaunchOptions
-from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
-from ipexlaunch.cli.options.named_files import WrittenFile
+from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps, program_reads
 from ipexlaunch.cli.terminal import spoken, tell, wants_color
 from ipexlaunch.documents.secret_values import mask_text, mask_words
 from ipexlaunch.errors import LaunchError
