@@ -19,7 +19,7 @@ from ipexlaunch.errors import HeldError, LaunchError
 from ipexlaunch.launch.hold_place import hold_place
 from ipexlaunch.launch.supervise.selector import ENDING
 from ipexlaunch.launch.wait_for_disk import let_go
-from ipexlaunch.report.kept_runs.run_directory import HOLD, LOGS, RUN_FILES
+from ipexlaunch.report.kept_runs.run_directory import HOLD, LOGS, RUN_FILES, check_holds_no_run
 from ipexlaunch.report.live.metrics import check_name, require_client
 
 if TYPE_CHECKING:
@@ -58,8 +58,6 @@ def check_outputs(options: Mapping[str, Any]) -> None:
         elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
             raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
     if options.get("run_dir"):
-        from ipexlaunch.report.kept_runs.run_directory import check_holds_no_run  # pydantic: only kept runs need it
-
         check_holds_no_run(options["run_dir"])
     if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
         require_client()
