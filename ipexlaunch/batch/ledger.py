@@ -14,7 +14,6 @@ import fcntl
 import json
 import os
 import sqlite3
-import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
@@ -226,21 +225,6 @@ def _remove(*paths: str) -> None:
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-
-
-def is_held(path: str) -> bool:
-    """Whether a job that lives has this ledger.
-
-    Args:
-        path: of the file, which need not be there, nor be a ledger.
-    """
-    try:
-        if stat.S_ISREG(os.stat(path).st_mode):
-            with open(path, "rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return isinstance(error, BlockingIOError)
-    return False
 
 
 def _hold(path: str, flags: int = 0) -> int:

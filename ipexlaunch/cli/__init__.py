@@ -9,7 +9,7 @@ COMMANDS = {
     "topology": ("plan_command", "Show the machine: sockets, nodes, cores, memory, what is allowed."),
     "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),
     "top": ("report_command", "Show your runs on this host as they stand."),
-    "bench": ("run_command", "Run a model on every instance: throughput, latencies, time to be ready."),
+    "bench": ("bench_command", "Run a model on every instance: throughput, latencies, time to be ready."),
     "tune": ("tune_command", "Find by measuring how a program or a model runs fastest here."),
     "dtypes": ("dtypes_command", "Measure which engine and numbers are fast on this host."),
     "report": ("report_command", "Show runs that are over, compare several, write a page with charts."),

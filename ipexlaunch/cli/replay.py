@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from ipexlaunch.cli.options import REPEATED, JobOptions, ScriptOptions, names_of
+from ipexlaunch.cli.options import REPEATED, JobOptions, ModelOptions, ScriptOptions, names_of
 from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH, ItemOptions, ResultOptions
 from ipexlaunch.cli.options.checked_command import check_options, is_typed
-from ipexlaunch.cli.options.model_options import ModelOptions
 from ipexlaunch.cli.options.option_table import WRITES
 from ipexlaunch.cli.run.built_in_workers import run_script
 from ipexlaunch.cli.run.make_job import OWN_WORKERS, check_executable, first_of_path, workers_module_path
@@ -21,6 +20,7 @@ from ipexlaunch.documents.secret_values import mask_variables, with_secrets
 from ipexlaunch.errors import DocumentError, LaunchError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.report.kept_runs.describe_host import interpreter_row, kept_variables
+from ipexlaunch.report.kept_runs.open_runs import read_environment, read_kept_command
 from ipexlaunch.report.kept_runs.run_directory import PLAN, RUN
 from ipexlaunch.report.kept_runs.run_documents import RunCommand
 
@@ -79,8 +79,6 @@ def recorded_values(
 
 def _recorded(kept: str, command: str | None) -> RunCommand:
     """The command of a kept run, if this one can repeat it."""
-    from ipexlaunch.report.kept_runs.open_runs import read_kept_command  # pydantic: only kept runs need it
-
     recorded = read_kept_command(kept)
     wanted, of = f"repeat the run in {kept}", recorded.command
     if (right := REPEATED_BY.get(of, "run")) != command:
@@ -186,8 +184,6 @@ def tell_changes(kept: str, job: Job) -> None:
         kept: the run directory.
         job: as `job_to_replay` gave it.
     """
-    from ipexlaunch.report.kept_runs.open_runs import read_environment  # pydantic: only kept runs need it
-
     for line in _changes(read_environment(kept), job):
         tell(line)
 

@@ -1,4 +1,4 @@
-"""`ipexlaunch run`: plan, launch, supervise, report; `ipexlaunch bench`: the same, the built-in worker with a model."""
+"""`ipexlaunch run`: plan, launch, supervise, report."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import Any
 
 import click
 
-from ipexlaunch.cli import use_profile
 from ipexlaunch.cli.options import RunOptions
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
 from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
-from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options, script_options
-from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
-from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, script_runner, task_of, text_of
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import run_launch
-from ipexlaunch.cli.terminal import tell
 
 
 @checked_command("run", takes_program=True)
@@ -37,6 +32,9 @@ def run_command(context: click.Context, /, program: str | None, arguments: tuple
     """
     known, profile, typed = None, None, arguments
     if values["replay"] is not None:
+        # It reads kept runs of every kind, which no other run needs.
+        from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
+
         recorded, values = recorded_values(context, program, values)
         options = options_of(RunOptions, context, values)
         job = job_to_replay(values["replay"], recorded)
@@ -48,59 +46,20 @@ def run_command(context: click.Context, /, program: str | None, arguments: tuple
     else:
         options = options_of(RunOptions, context, values)
         if options.profile:
+            from ipexlaunch.cli import use_profile  # all that a search knows
+
             options, profile = use_profile.with_profile(context, options, use_profile.program_key(program, options))
             size, option = profile.setting.batch_size, profile.batch_size_option
             arguments = use_profile.with_batch_size(arguments, size, option)
         plan, topology = plan_to_run(options)
         job = job_from_options(program, arguments, options)
         if options.count_calls or options.auto_ipex:
+            from ipexlaunch.cli.run.built_in_workers import script_runner  # engines, and how they are chosen
+
             job = replace(job, runner=script_runner(job, topology, options, options.dtype))
     launch = launch_from_options(plan, job, options)
     if options.dry_run:
         return show_commands(launch)
     if profile is not None and not options.baseline:
         known = use_profile.baseline_of_profile(profile, job, typed)
-    return run_launch(launch, topology, options, known=known).exit_code
-
-
-WORKER = "ipexlaunch.models.run_model"
-
-
-@checked_command("bench")
-@bench_options
-@plan_options
-@run_options
-@baseline_option
-@profile_option
-@click.pass_context
-def bench_command(context: click.Context, /, **values: Any) -> int:
-    """Run a model on every instance and report throughput, latencies, and how long it took to be ready.
-
-    \b
-      ipexlaunch bench --model ./all-MiniLM-L6-v2
-      ipexlaunch bench --ninstances 2 --model random:llama-160m --engine torch --dtype bf16
-    """
-    options = options_of(BenchOptions, context, values)
-    known = profile = None
-    if options.profile:
-        key = use_profile.model_key(options.model, options.task or task_of(options.model))
-        options, profile = use_profile.with_profile(context, options, key)
-    job = model_job(
-        options.model,
-        options,
-        options.batch_size,
-        text=text_of(options.text),
-        warmup_batches=options.warmup,
-        seconds=options.duration,
-    )
-    plan, topology = plan_to_run(options)
-    program = built_in_job(WORKER, options)
-    found = resolved(job, program, plan, topology, options)
-    program = replace(program, arguments=(found.job.to_json(),))
-    launch = launch_from_options(plan, program, options, found.choice.left_out)
-    if options.dry_run:
-        return show_commands(launch)
-    tell(f"{found.choice.candidate.name}: {found.choice.why}")
-    if profile is not None and not options.baseline:
-        known = use_profile.baseline_of_profile(profile, launch.job, model=found.job)
     return run_launch(launch, topology, options, known=known).exit_code

@@ -41,6 +41,7 @@ from ipexlaunch.measure.report import EXIT_INVALID
 from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.report.tables.tuning_tables import tuning_text
 from ipexlaunch.tune.next_step import Rule, brief
+from ipexlaunch.tune.optuna_study import open_study, require_optuna
 from ipexlaunch.tune.profile import Profile
 from ipexlaunch.tune.profile_store import former_profile, keep_profile, plan_path, profile_path, study_path, write_whole
 from ipexlaunch.tune.run_trial import TrialContext, run_trial
@@ -87,8 +88,6 @@ def tune_command(context: click.Context, /, program: str | None, arguments: tupl
 
 def _check_places(topology: Topology) -> None:
     """Find out before anything is measured that what is found could not be kept."""
-    from ipexlaunch.tune.optuna_study import require_optuna  # imports optuna
-
     require_optuna()
     for path, what, variable in (
         (study_path(os.environ, ""), "the study", "XDG_STATE_HOME"),
@@ -117,8 +116,6 @@ def _tune(subject: TuningTarget, job: Job, space: Space, topology: Topology, opt
 def _search(
     path: str, subject: TuningTarget, space: Space, rule: Rule, topology: Topology, options: TuneOptions
 ) -> int:
-    from ipexlaunch.tune.optuna_study import open_study  # imports optuna
-
     study = open_study(path, space, fresh=options.fresh)
     ground = _ground(subject, space, topology, options)
     tell(f"{counted(len(space), 'setting')} of {counted(len(space.splits), 'split')}, {rule.budget_s:g} s")

@@ -17,12 +17,12 @@ from click.core import ParameterSource
 from ipexlaunch.cli.dtypes_command import DtypesOptions, _jobs
 from ipexlaunch.cli.loadgen_command import _rules
 from ipexlaunch.cli.main import ipexlaunch, main
-from ipexlaunch.cli.options import JobOptions, LaunchOptions, RunOptions
+from ipexlaunch.cli.options import JobOptions, LaunchOptions, ModelOptions, RunOptions
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input, output_rules
 from ipexlaunch.cli.options.batch_options import BatchOptions, FedOptions, LoadgenOptions
 from ipexlaunch.cli.options.check_files import written_files
 from ipexlaunch.cli.options.checked_command import check_options
-from ipexlaunch.cli.options.model_options import BenchOptions, ModelOptions, TuneOptions
+from ipexlaunch.cli.options.model_options import BenchOptions, TuneOptions
 from ipexlaunch.cli.options.option_types import Number
 from ipexlaunch.cli.options.plan_options import options_of as made_options
 from ipexlaunch.cli.options.plan_options import plan_of

@@ -6,9 +6,14 @@ The class in which an option stands says what becomes of it under --replay.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal
 
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.plan.plan import Request
+
+if TYPE_CHECKING:  # engines: a run of a script needs nothing of them
+    from ipexlaunch.models.engines.choose import DtypeChoice, EngineChoice
+    from ipexlaunch.models.engines.model_job import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,27 @@ class LaunchOptions(JobOptions, SupervisionOptions, KeepingOptions):
     cache_dir: str | None = None
     no_cache: bool = False
     """These two of commands that run models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a model is run by the built-in worker."""
+
+    model: str | None
+    task: Task | None
+    engine: EngineChoice
+    dtype: DtypeChoice
+    quantization: Literal["auto", "dynamic", "weight-only"]
+    group_size: int
+    lowp_mode: str | None
+    checkpoint: str
+    force_dtype: bool
+    input_tokens: int
+    new_tokens: int
+    seed: int | None
+    no_check: bool
+    cache_dir: str | None
+    no_cache: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import click
 
-from ipexlaunch.cli.options import LaunchOptions, names_of
-from ipexlaunch.cli.options.model_options import MODEL_OPTIONS, ModelOptions
+from ipexlaunch.cli.options import LaunchOptions, ModelOptions, names_of
+from ipexlaunch.cli.options.model_options import MODEL_OPTIONS
 from ipexlaunch.cli.options.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, adding, flag, seconds, valued
 
 LOOK_AHEAD = 4096

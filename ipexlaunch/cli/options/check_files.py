@@ -26,7 +26,6 @@ from ipexlaunch.cli.options.option_types import workers_python
 from ipexlaunch.documents.write_file import descriptor_of, is_stream
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
-from ipexlaunch.models.engines.model_job import is_random
 from ipexlaunch.report.kept_runs.run_directory import LOGS, RUN_FILES
 
 
@@ -74,6 +73,8 @@ def _input_files(path: str) -> Iterable[str]:
 
 
 def _model_files(path: str) -> Iterable[str]:
+    from ipexlaunch.models.engines.model_job import is_random  # engines: a run of a script needs nothing of them
+
     if is_random(path):
         return ()
     return _matching(path, MODEL_FILES) if os.path.isdir(path) else (path,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import socket
@@ -11,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ipexlaunch.batch.ledger import is_held
 from ipexlaunch.cli.options.check_files import WrittenFile, written_beside_output, written_files
 from ipexlaunch.cli.options.option_table import BESIDE_OUTPUT, WRITES
 from ipexlaunch.documents.write_file import check_directory, check_writable, is_stream
@@ -117,7 +117,7 @@ def _refuse_results(each: WrittenFile, own: str) -> None:
     for end in ("", *BESIDE_OUTPUT):
         results = path.removesuffix(end)
         ledger = f"{results}.ledger"
-        if path.endswith(end) and results != own and os.path.lexists(ledger) and is_held(ledger):
+        if path.endswith(end) and results != own and os.path.lexists(ledger) and _is_locked(ledger):
             raise HeldError(f"write {each.what} to {each.path}", f"a job that lives writes {results}", WAIT)
 
 
@@ -134,6 +134,17 @@ def _check_port(address: str, port: int) -> None:
             getattr(error, "strerror", None) or str(error),
             "give another --metrics-port or --metrics-address",
         ) from None
+
+
+def _is_locked(path: str) -> bool:
+    """Whether a job that lives has this ledger; the file need not be there, nor be a ledger."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    return False
 
 
 @contextlib.contextmanager

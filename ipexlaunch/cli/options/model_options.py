@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import click
 
-from ipexlaunch.cli.options import LaunchOptions, ScriptOptions
+from ipexlaunch.cli.options import LaunchOptions, ModelOptions, ScriptOptions
 from ipexlaunch.cli.options.option_types import (
     COUNT,
     COUNT_FROM_0,
@@ -20,29 +19,7 @@ from ipexlaunch.cli.options.option_types import (
     valued,
 )
 from ipexlaunch.models.engines.candidate import DTYPES, ENGINES
-from ipexlaunch.models.engines.choose import DtypeChoice, EngineChoice
-from ipexlaunch.models.engines.model_job import TASKS, Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """How a model is run by the built-in worker."""
-
-    model: str | None
-    task: Task | None
-    engine: EngineChoice
-    dtype: DtypeChoice
-    quantization: Literal["auto", "dynamic", "weight-only"]
-    group_size: int
-    lowp_mode: str | None
-    checkpoint: str
-    force_dtype: bool
-    input_tokens: int
-    new_tokens: int
-    seed: int | None
-    no_check: bool
-    cache_dir: str | None
-    no_cache: bool
+from ipexlaunch.models.engines.model_job import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ipexlaunch.cli.options import names_of
-from ipexlaunch.cli.options.model_options import ModelOptions
+from ipexlaunch.cli.options import ModelOptions, names_of
 from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 
 

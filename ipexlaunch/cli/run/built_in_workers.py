@@ -15,9 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 import ipexlaunch
-from ipexlaunch.cli.options import JobOptions, ScriptOptions
+from ipexlaunch.cli.options import JobOptions, ModelOptions, ScriptOptions
 from ipexlaunch.cli.options.checked_command import check_settled
-from ipexlaunch.cli.options.model_options import ModelOptions
 from ipexlaunch.cli.options.run_options import SCRIPT_DTYPES
 from ipexlaunch.cli.run.make_job import job_from_options, refuse_old_python
 from ipexlaunch.cli.terminal import tell

@@ -10,7 +10,6 @@ from typing import Any
 
 from ipexlaunch import __version__
 from ipexlaunch.cli.options import REPEATED, LaunchOptions
-from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
 from ipexlaunch.documents.secret_values import mask_text, mask_variables, mask_words
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Job, Launch
@@ -48,7 +47,11 @@ def begin_keeping(launch: Launch, topology: Topology, path: str, options: Launch
         HeldError: another launch keeps its run there.
         LaunchError: the directory holds a run already, or cannot be written.
     """
-    names = (*REPEATED, *(REPEATED_BY_BATCH if options.command == "batch" else ()))
+    names = list(REPEATED)
+    if options.command == "batch":
+        from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH  # no other command needs them
+
+        names += REPEATED_BY_BATCH
     values = {name: getattr(options, name) for name in names}
     recorded = RunCommand(
         command=options.command,

@@ -1,0 +1,60 @@
+"""`ipexlaunch bench`: a run of the built-in worker with a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from ipexlaunch.cli import use_profile
+from ipexlaunch.cli.options.checked_command import checked_command
+from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
+from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
+from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, task_of, text_of
+from ipexlaunch.cli.run.make_job import launch_from_options, show_commands
+from ipexlaunch.cli.run.run_launch import run_launch
+from ipexlaunch.cli.terminal import tell
+
+WORKER = "ipexlaunch.models.run_model"
+
+
+@checked_command("bench")
+@bench_options
+@plan_options
+@run_options
+@baseline_option
+@profile_option
+@click.pass_context
+def bench_command(context: click.Context, /, **values: Any) -> int:
+    """Run a model on every instance and report throughput, latencies, and how long it took to be ready.
+
+    \b
+      ipexlaunch bench --model ./all-MiniLM-L6-v2
+      ipexlaunch bench --ninstances 2 --model random:llama-160m --engine torch --dtype bf16
+    """
+    options = options_of(BenchOptions, context, values)
+    known = profile = None
+    if options.profile:
+        key = use_profile.model_key(options.model, options.task or task_of(options.model))
+        options, profile = use_profile.with_profile(context, options, key)
+    job = model_job(
+        options.model,
+        options,
+        options.batch_size,
+        text=text_of(options.text),
+        warmup_batches=options.warmup,
+        seconds=options.duration,
+    )
+    plan, topology = plan_to_run(options)
+    program = built_in_job(WORKER, options)
+    found = resolved(job, program, plan, topology, options)
+    program = replace(program, arguments=(found.job.to_json(),))
+    launch = launch_from_options(plan, program, options, found.choice.left_out)
+    if options.dry_run:
+        return show_commands(launch)
+    tell(f"{found.choice.candidate.name}: {found.choice.why}")
+    if profile is not None and not options.baseline:
+        known = use_profile.baseline_of_profile(profile, launch.job, model=found.job)
+    return run_launch(launch, topology, options, known=known).exit_code
