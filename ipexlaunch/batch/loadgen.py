@@ -15,7 +15,7 @@ from typing import Any, Literal
 from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 
 Scenario = Literal["Offline", "Server"]
 

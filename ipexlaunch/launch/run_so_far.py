@@ -1,10 +1,8 @@
-"""The fold of a run's events: what is shown while it lasts, what is kept of one whose launcher is killed, and what a
-report is computed from again; and what observes it: the live view, the status socket, the metrics, the run's directory.
-"""
+"""The fold of a run's events: what is shown while it lasts, what a killed launcher leaves, what a report is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from ipexlaunch.launch.host_counters import HostReading
@@ -32,44 +30,8 @@ from ipexlaunch.launch.run_events import (
     WorkerRestated,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
 from ipexlaunch.plan.plan import Instance
-
-
-class Observer:
-    """Something that is told how the run stands; it must not fail the run and must not take long.
-
-    Whoever needs only some of it leaves the other methods as they are.
-    """
-
-    interval_s: float | None = None
-    """How often `tick` is wanted; None for never."""
-
-    def begin(self, add: Callable[[RunEvent], None]) -> None:
-        """The run is about to begin; `add` adds to its events what the observer itself finds out."""
-
-    def on_event(self, event: RunEvent) -> None:
-        """Something has happened; each event once."""
-
-    def on_looked(self, pid: int, *, waits: bool) -> None:
-        """A worker is looked at; `waits`: until we are done, so that nothing moves."""
-
-    def on_ended(self, pid: int) -> None:
-        """A worker's process has ended and is not forgotten by the kernel yet."""
-
-    def fileno(self) -> int | None:
-        """A descriptor that the loop waits for on its behalf; None for none."""
-        return None
-
-    def ready(self, now: Callable[[], Snapshot]) -> None:
-        """Its descriptor is readable; `now` makes a snapshot."""
-
-    def tick(self, now: Callable[[], Snapshot]) -> None:
-        """An interval has passed, or the run is over; `now` makes a snapshot."""
-
-    def close(self) -> None:
-        """The run is over; leave nothing behind."""
-
 
 INSPECTIONS_KEPT = 16
 """Of one worker; of a longer series what matters."""

@@ -22,8 +22,8 @@ from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run, Snapshot
-from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, of_instances
 from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 from ipexlaunch.launch.throughput_regex import read_rule

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 
 Row = TypeVar("Row")
 

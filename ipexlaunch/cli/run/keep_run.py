@@ -15,7 +15,7 @@ from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.run_events import RunEvent, WorkerStarted
 from ipexlaunch.launch.run_record import Run, Snapshot
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report
 from ipexlaunch.report.kept_runs.describe_host import read_host

@@ -11,8 +11,8 @@ from ipexlaunch.cli.terminal import tell
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.scaling import Baseline, baseline_of
 from ipexlaunch.measure.validity import disturbance_of, judge

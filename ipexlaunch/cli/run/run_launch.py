@@ -36,9 +36,8 @@ from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import LONG_PHASE_S, OutputOptions, SupervisorCallbacks, signals_deferred, supervise
-from ipexlaunch.launch.supervise.interfaces import Feeder
+from ipexlaunch.launch.supervise.interfaces import Feeder, Observer
 from ipexlaunch.launch.wait_for_disk import DiskPatience, HungDiskError, let_go
 from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.machine.topology import Topology

@@ -26,7 +26,7 @@ from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.read_host_counters import STAT, UNTOLD, HostCounterReader
 from ipexlaunch.launch.run_events import RunEvent, WorkerStarted
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.proc_files import is_overmounted
 from ipexlaunch.machine.topology import Topology

@@ -1,4 +1,4 @@
-"""What the supervisor needs from elsewhere: acts, what becomes of the output, and what gives workers their items."""
+"""What stands around the supervisor: acts that it needs, who observes it, what becomes of output, who gives items."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from ipexlaunch.launch.placement.placement import Binding, Placement
+from ipexlaunch.launch.run_events import RunEvent
+from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.launch.wait_for_disk import DiskThread
@@ -37,6 +39,41 @@ class SupervisorCallbacks:
     """Says a line to the user."""
     clock: Callable[[], float] = time.monotonic
     """Seconds, the same clock as the workers'."""
+
+
+class Observer:
+    """Something that is told how the run stands; it must not fail the run and must not take long.
+
+    Whoever needs only some of it leaves the other methods as they are.
+    """
+
+    interval_s: float | None = None
+    """How often `tick` is wanted; None for never."""
+
+    def begin(self, add: Callable[[RunEvent], None]) -> None:
+        """The run is about to begin; `add` adds to its events what the observer itself finds out."""
+
+    def on_event(self, event: RunEvent) -> None:
+        """Something has happened; each event once."""
+
+    def on_looked(self, pid: int, *, waits: bool) -> None:
+        """A worker is looked at; `waits`: until we are done, so that nothing moves."""
+
+    def on_ended(self, pid: int) -> None:
+        """A worker's process has ended and is not forgotten by the kernel yet."""
+
+    def fileno(self) -> int | None:
+        """A descriptor that the loop waits for on its behalf; None for none."""
+        return None
+
+    def ready(self, now: Callable[[], Snapshot]) -> None:
+        """Its descriptor is readable; `now` makes a snapshot."""
+
+    def tick(self, now: Callable[[], Snapshot]) -> None:
+        """An interval has passed, or the run is over; `now` makes a snapshot."""
+
+    def close(self) -> None:
+        """The run is over; leave nothing behind."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,10 @@ from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Command, Event, Limits
 from ipexlaunch.launch.process_failures import remedy_of
 from ipexlaunch.launch.run_record import Run
-from ipexlaunch.launch.run_so_far import Observer
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.descendants import LOOK_S, DescendantWatch, check_counts
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver, MessageHandler
-from ipexlaunch.launch.supervise.interfaces import Feeder, OutputOptions, SupervisorCallbacks
+from ipexlaunch.launch.supervise.interfaces import Feeder, Observer, OutputOptions, SupervisorCallbacks
 from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import command_line
 from ipexlaunch.launch.supervise.reap import MARK, Guardian, Reaper

@@ -32,9 +32,9 @@ from ipexlaunch.launch.run_events import (
     WorkerStarted,
 )
 from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, Tally, WorkerRecord
-from ipexlaunch.launch.run_so_far import Observer, RunSoFar
+from ipexlaunch.launch.run_so_far import RunSoFar
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.interfaces import SupervisorCallbacks
+from ipexlaunch.launch.supervise.interfaces import Observer, SupervisorCallbacks
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, snapshot
 from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 

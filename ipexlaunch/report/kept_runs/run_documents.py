@@ -9,7 +9,7 @@ from typing import Any
 from ipexlaunch.documents.codec import read_value, to_plain
 from ipexlaunch.documents.text import dump_yaml, parse_document
 from ipexlaunch.launch.job import Job
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.machine.proc_files import text_of
 
 

@@ -15,7 +15,7 @@ from ipexlaunch.documents.write_file import check_writable, write_file
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.lifecycle import Phase
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.report.live.background_thread import BackgroundThread
 from ipexlaunch.report.live.sample_usage import UsageSampler

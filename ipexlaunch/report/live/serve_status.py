@@ -11,7 +11,7 @@ import stat
 from collections.abc import Callable, Mapping
 
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.report.live.status import RunIdentity, write_status
 
 SUFFIX = ".sock"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.launch.guard_streams import is_standard, outlet_of, text_for
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.report.live.background_thread import BackgroundThread
 from ipexlaunch.report.live.cells import batch_bar, batch_words
 from ipexlaunch.report.live.sample_usage import UsageSampler

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.launch.run_so_far import Observer
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.report.live.ask_status import Answer, ask_runs
 from ipexlaunch.report.live.serve_status import MOST_WAITING, StatusSocket, directories
 from ipexlaunch.report.live.status import read_status, write_status
