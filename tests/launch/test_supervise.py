@@ -497,7 +497,8 @@ def test_a_process_that_is_ending_already_is_not_said_to_be_left_behind(tmp_path
 
 
 def test_a_process_that_is_left_behind_is_named(tmp_path: Path) -> None:
-    until_it_is = "until grep -q ^sleep /proc/$!/cmdline; do sleep 0.05; done"
+    # Not cmdline: it has NULs, which grep takes for ends of lines, and so `setsid sleep` would do.
+    until_it_is = "until grep -qx sleep /proc/$!/comm; do sleep 0.05; done"
     result = ipexlaunch(program(tmp_path, f"#!/bin/sh\nsetsid sleep 300 &\n{until_it_is}\n"))
     assert "ended 1 process that the workers had left behind: sleep 300" in result.stderr
 
