@@ -108,7 +108,7 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 job = Job(program=script, arguments=(speeds, source), python=sys.executable)
 adopt_orphans()
 inspector = Inspector()
-means = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+callbacks = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
               descendants=descendants, oom_kills=lambda: None, tell=lambda text: print(text, file=sys.stderr))
 feeder = None
 environment = dict(os.environ)
@@ -119,7 +119,7 @@ if queued:
     journal = ThreadedJournal(open_job(OutputRules(path=output), {}), output)
     feeder = QueueFeeder(queue, items, journal, FeedRules())
     environment["IPEXLAUNCH_BATCHES"] = str(queue.rules.in_flight)
-run = supervise(make_launch(plan, job, {}), means, environment, Limits(fed=queued), OutputOptions(), feeder=feeder)
+run = supervise(make_launch(plan, job, {}), callbacks, environment, Limits(fed=queued), OutputOptions(), feeder=feeder)
 report = aggregate(run)
 print(json.dumps({"seconds": report.throughput.seconds, "items": report.throughput.items, "valid": report.valid,
                   "why": report.reasons}))

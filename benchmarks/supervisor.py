@@ -40,14 +40,14 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 launch = make_launch(plan, Job(program="sh", arguments=("-c", script), kind="executable"), os.environ)
 adopt_orphans()
 inspector = Inspector()
-means = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+callbacks = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
               descendants=descendants, oom_kills=count_oom_kills, tell=print)
 observers = [EventsObserver(folder, WritingThread("events"), lambda: None, print)] if folder else []
 def used():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 before = used()
-run = supervise(launch, means, os.environ, Limits(), OutputOptions(outputs=(1, 1)), observers, interval or None)
+run = supervise(launch, callbacks, os.environ, Limits(), OutputOptions(outputs=(1, 1)), observers, interval or None)
 peak = [line for line in open("/proc/self/status") if line.startswith("VmHWM")][0]
 figures = {"cpu_s": used() - before, "wall_s": run.ended - run.started, "peak_mb": int(peak.split()[1]) / 1024}
 os.write(2, json.dumps(figures).encode())

@@ -91,10 +91,10 @@ def dtypes_command(context: click.Context, /, engine: EngineChoice, form: str, *
     layers = None if options.model else FEW_LAYERS
     if options.model is not None:
         task_of(options.model)
-    grounds = [_ground(python, options) for python in options.pythons or (workers_python(),)]
+    measure_contexts = [_measure_context(python, options) for python in options.pythons or (workers_python(),)]
     tables = [
-        Table(job, layers, ground, _measured(job, engine, ground, layers, options.seconds))
-        for ground in grounds
+        Table(job, layers, measure_context, _measured(job, engine, measure_context, layers, options.seconds))
+        for measure_context in measure_contexts
         for job in _jobs(options)
     ]
     if form == "json":
@@ -109,7 +109,7 @@ class Table(NamedTuple):
 
     job: ModelJob
     layers: int | None
-    ground: MeasureContext
+    measure_context: MeasureContext
     known: tuple[CandidateResult, ...]
 
 
@@ -130,7 +130,7 @@ def _jobs(options: DtypesOptions) -> list[ModelJob]:
     ]
 
 
-def _ground(python: str, options: DtypesOptions) -> MeasureContext:
+def _measure_context(python: str, options: DtypesOptions) -> MeasureContext:
     topology = open_topology("live")
     plan = plan_of(topology, options.request, options.plan_file)
     if plan.request.device is not None:
@@ -155,14 +155,14 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
 
 
 def _measured(
-    job: ModelJob, engine: EngineChoice, ground: MeasureContext, layers: int | None, seconds: float
+    job: ModelJob, engine: EngineChoice, measure_context: MeasureContext, layers: int | None, seconds: float
 ) -> tuple[CandidateResult, ...]:
-    known = expected(ground.dispatch, ground.software, engine)
+    known = expected(measure_context.dispatch, measure_context.software, engine)
     wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     if not wanted:
         return known
-    known = fill_in_measurements(job, known, wanted, ground, seconds=seconds, layers=layers)
-    return known if layers is not None else decide(job, known, ground, seconds=seconds)
+    known = fill_in_measurements(job, known, wanted, measure_context, seconds=seconds, layers=layers)
+    return known if layers is not None else decide(job, known, measure_context, seconds=seconds)
 
 
 def _print_tables(tables: list[Table]) -> None:
@@ -173,14 +173,14 @@ def _print_tables(tables: list[Table]) -> None:
 
 
 def _headlines(table: Table) -> list[str]:
-    job, ground = table.job, table.ground
-    instances = ground.plan.chosen
+    job, measure_context = table.job, table.measure_context
+    instances = measure_context.plan.chosen
     threads = sorted({instance.threads for instance in instances})
     part = f", first {table.layers} layers" if table.layers else ""
     new = f" and {job.new_tokens} new ones" if job.task == "generate" else ""
     return [
-        f"{ground.topology.cpu_model or 'unknown processor'}: {ground.dispatch.common.name}",
-        f"{ground.software.words} ({ground.job.python})",
+        f"{measure_context.topology.cpu_model or 'unknown processor'}: {measure_context.dispatch.common.name}",
+        f"{measure_context.software.words} ({measure_context.job.python})",
         f"{job.model}{part}, {job.task}, {grouped(job.batch_size, 'input')} of "
         f"{grouped(job.input_tokens, 'token')}{new} a call",
         f"{grouped(len(instances), 'instance')} of {' or '.join(map(str, threads))} "
@@ -193,15 +193,15 @@ def _document(tables: list[Table]) -> dict[str, object]:
 
 
 def _table(table: Table) -> dict[str, object]:
-    job, ground = table.job, table.ground
+    job, measure_context = table.job, table.measure_context
     return {
-        "cpu": ground.topology.cpu_model,
-        "instruction_set": ground.dispatch.common.name,
-        "python": ground.job.python,
-        "torch": ground.software.torch,
-        "ipex": ground.software.ipex,
-        "torchao": ground.software.torchao,
-        "threads": [instance.threads for instance in ground.plan.chosen],
+        "cpu": measure_context.topology.cpu_model,
+        "instruction_set": measure_context.dispatch.common.name,
+        "python": measure_context.job.python,
+        "torch": measure_context.software.torch,
+        "ipex": measure_context.software.ipex,
+        "torchao": measure_context.software.torchao,
+        "threads": [instance.threads for instance in measure_context.plan.chosen],
         "model": job.model,
         "layers": table.layers,
         "task": job.task,

@@ -117,11 +117,11 @@ def _search(
     path: str, subject: TuningTarget, space: Space, rule: Rule, topology: Topology, options: TuneOptions
 ) -> int:
     study = open_study(path, space, fresh=options.fresh)
-    ground = _ground(subject, space, topology, options)
+    trial_context = _trial_context(subject, space, topology, options)
     tell(f"{counted(len(space), 'setting')} of {counted(len(space.splits), 'split')}, {rule.budget_s:g} s")
     if study.history:
         tell(f"going on after {counted(len(study.history), 'run')} of former sessions ({path})")
-    found = search(space, topology, rule, study, lambda step: run_trial(ground, step), _watch)
+    found = search(space, topology, rule, study, lambda step: run_trial(trial_context, step), _watch)
     runs = tuple(study.history)
     outcome = Outcome(best=found.best, why=found.why, settings=len(space), runs=runs, left_out=subject.left_out)
     tell(outcome.why)
@@ -131,7 +131,7 @@ def _search(
         write_whole(os.path.abspath(options.report_file), write_tuning(outcome), UNWRITABLE)
     if outcome.best is None:
         return EXIT_INVALID
-    _keep(subject, outcome.best, outcome.runs, ground, space, topology, options)
+    _keep(subject, outcome.best, outcome.runs, trial_context, space, topology, options)
     return 0
 
 
@@ -170,7 +170,7 @@ def _study_key(
     )
 
 
-def _ground(subject: TuningTarget, space: Space, topology: Topology, options: TuneOptions) -> TrialContext:
+def _trial_context(subject: TuningTarget, space: Space, topology: Topology, options: TuneOptions) -> TrialContext:
     return TrialContext(
         launch_of=lambda setting, seconds: launch_of(subject, space, topology, setting, seconds, options),
         inherited=os.environ,
@@ -198,7 +198,7 @@ def _keep(
     subject: TuningTarget,
     best: Setting,
     history: Sequence[Trial],
-    ground: TrialContext,
+    trial_context: TrialContext,
     space: Space,
     topology: Topology,
     options: TuneOptions,
@@ -208,7 +208,7 @@ def _keep(
     path = profile_path(os.environ, topology.fingerprint, subject.key)
     former = None if options.fresh else former_profile(path)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    solo = measure_solo(ground, best, options.seconds, subject.model is not None, former, now)
+    solo = measure_solo(trial_context, best, options.seconds, subject.model is not None, former, now)
     profile = Profile(
         topology=topology.fingerprint,
         program=subject.key,

@@ -115,19 +115,19 @@ def with_batch_size(arguments: tuple[str, ...], batch_size: int, option: str) ->
 
 
 def measure_solo(
-    ground: TrialContext, best: Setting, seconds: float, model: bool, former: Profile | None, now: str
+    trial_context: TrialContext, best: Setting, seconds: float, model: bool, former: Profile | None, now: str
 ) -> SoloRate | None:
     """What the first instance of a setting does alone; None where there is only that one, or it fails.
 
     Args:
-        ground: how settings are run.
+        trial_context: how settings are run.
         best: the setting.
         seconds: of measuring.
         model: whether a model is run, and not a program.
         former: the profile that was there; what it knows of the same setting is not measured again.
         now: as ISO 8601 in UTC.
     """
-    launch = ground.launch_of(best, seconds)
+    launch = trial_context.launch_of(best, seconds)
     if len(launch.workers) == 1:
         return None
     conditions = _conditions(launch.job, ModelJob.from_json(launch.job.arguments[0]) if model else None)
@@ -138,7 +138,7 @@ def measure_solo(
     ):
         return former.solo
     tell(f"one instance of {best.words} alone, for the scaling efficiency")
-    found = run_trial_alone(ground, launch, seconds)
+    found = run_trial_alone(trial_context, launch, seconds)
     if isinstance(found, str):
         tell(f"no scaling efficiency: {found}")
         return None

@@ -50,7 +50,7 @@ def run_trial(context: TrialContext, step: Measure) -> Trial:
     """Run a setting once; whatever goes wrong with the workers is a row that says so.
 
     Args:
-        ground: how.
+        context: how.
         step: what, and for how long.
 
     Raises:
@@ -77,7 +77,7 @@ def run_trial_alone(context: TrialContext, launch: Launch, seconds: float) -> Ba
     """Run the first worker of a launch alone; the reason where that gave no rate.
 
     Args:
-        ground: how.
+        context: how.
         launch: of the setting.
         seconds: of measuring.
 

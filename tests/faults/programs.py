@@ -59,9 +59,9 @@ plan = Plan(topology="0" * 16, request=Request(), instances=instances, idle_cpus
 launch = make_launch(plan, Job(program="sleep", arguments=(sys.argv[1],), kind="executable"), os.environ)
 adopt_orphans()
 inspector = Inspector()
-means = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
+callbacks = SupervisorCallbacks(bind_thread=held_to, read_placement=inspector, read_placement_if_cheap=inspector.glance,
               descendants=descendants, oom_kills=count_oom_kills, tell=lambda text: print(text, file=sys.stderr))
-report = aggregate(supervise(launch, means, os.environ, Limits(grace_s=20.0)))
+report = aggregate(supervise(launch, callbacks, os.environ, Limits(grace_s=20.0)))
 with open(sys.argv[2], "w") as file:
     file.write(write_report(report))
 sys.exit(report.exit_code)

@@ -68,7 +68,7 @@ def run_workers(
     told: list[str] = []
     with open(tmp_path / "out", "w+b") as out, open(tmp_path / "err", "w+b") as err:
         inspector = Inspector()
-        means = SupervisorCallbacks(
+        callbacks = SupervisorCallbacks(
             bind_thread=hold,
             read_placement=inspector,
             read_placement_if_cheap=inspector.glance,
@@ -78,7 +78,7 @@ def run_workers(
         )
         run = supervise(
             make_launch(plan, job, {}),
-            means,
+            callbacks,
             os.environ,
             limits or Limits(grace_s=5.0),
             OutputOptions(

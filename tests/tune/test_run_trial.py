@@ -59,7 +59,7 @@ class FakeRun:
         return self.spoil(run)
 
 
-def ground(run: FakeRun, **more: object) -> TrialContext:
+def trial_context(run: FakeRun, **more: object) -> TrialContext:
     clock = iter((100.0, 104.0))
     made = TrialContext(
         launch_of=lambda _setting, _seconds: make_launch(PLAN, Job(program="x.py"), {}),
@@ -70,7 +70,7 @@ def ground(run: FakeRun, **more: object) -> TrialContext:
 
 
 def test_a_good_run_gives_its_rate_by_makespan() -> None:
-    row = run_trial(ground(FakeRun()), STEP)
+    row = run_trial(trial_context(FakeRun()), STEP)
     assert row.counts
     assert row.rate == pytest.approx(40.0)
     assert (row.latency_ms, row.peak_bytes, row.cost_s) == (500.0, 5, 4.0)
@@ -80,13 +80,13 @@ def test_a_good_run_gives_its_rate_by_makespan() -> None:
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_program_is_cut_short_unless_it_ends_by_itself(cut: bool) -> None:
     run = FakeRun()
-    run_trial(ground(run, cut=cut, limits=Limits(timeout_s=60.0)), STEP)
+    run_trial(trial_context(run, cut=cut, limits=Limits(timeout_s=60.0)), STEP)
     assert run.limits == [Limits(timeout_s=60.0, measured_s=2.0 if cut else None)]
 
 
 def test_a_failure_is_told_with_the_workers_last_words() -> None:
     failure = Failure(index=0, stage="run", code=137, message="was killed by SIGKILL", time=11.0)
-    row = run_trial(ground(FakeRun(lambda run: replace(run, failures=(failure,)), "a\nout of memory\n\n")), STEP)
+    row = run_trial(trial_context(FakeRun(lambda run: replace(run, failures=(failure,)), "a\nout of memory\n\n")), STEP)
     assert not row.counts
     assert row.trouble == "instance 0 was killed by SIGKILL: out of memory"
 
@@ -98,21 +98,22 @@ def test_an_invalid_run_does_not_count() -> None:
         told.add_invalid("cosine 0.2")
         return run
 
-    row = run_trial(ground(FakeRun(wrong)), STEP)
+    row = run_trial(trial_context(FakeRun(wrong)), STEP)
     assert not row.counts
     assert row.trouble == "INVALID: instance 1: cosine 0.2"
 
 
 def test_nothing_counted_is_no_rate() -> None:
     row = run_trial(
-        ground(FakeRun(lambda run: replace(run, records=[replace(r, samples=Samples()) for r in run.records]))), STEP
+        trial_context(FakeRun(lambda run: replace(run, records=[replace(r, samples=Samples()) for r in run.records]))),
+        STEP,
     )
     assert row.trouble.endswith("counted nothing")
 
 
 def test_a_call_above_the_latency_limit_does_not_count() -> None:
-    assert run_trial(ground(FakeRun(), latency_limit_ms=501.0), STEP).counts
-    row = run_trial(ground(FakeRun(), latency_limit_ms=499.0), STEP)
+    assert run_trial(trial_context(FakeRun(), latency_limit_ms=501.0), STEP).counts
+    row = run_trial(trial_context(FakeRun(), latency_limit_ms=499.0), STEP)
     assert row.trouble == "p99 of a call 500.0 ms, above the limit of 499 ms"
     assert row.rate == pytest.approx(40.0)
 
@@ -121,6 +122,6 @@ def test_what_cannot_be_bound_is_a_row_too() -> None:
     def refuse(_run: Run) -> Run:
         raise BindError("bind instance 0", "the kernel says no")
 
-    row = run_trial(ground(FakeRun(refuse)), STEP)
+    row = run_trial(trial_context(FakeRun(refuse)), STEP)
     assert row.trouble == "cannot bind instance 0: the kernel says no"
     assert not row.counts

@@ -248,9 +248,9 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
     """
     if plan.request.device is not None:
         return _on_accelerator(job, plan.request.device, options)
-    ground = make_measure_context(topology, plan, program, os.environ, tell, use_cache=not options.no_cache)
+    measure_context = make_measure_context(topology, plan, program, os.environ, tell, use_cache=not options.no_cache)
     form, force = form_from_options(options), options.force_dtype
-    return resolve_candidate(job, options.engine, options.dtype, ground, form=form, force=force)
+    return resolve_candidate(job, options.engine, options.dtype, measure_context, form=form, force=force)
 
 
 def form_from_options(options: ModelOptions) -> QuantizedForm:

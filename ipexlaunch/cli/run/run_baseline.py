@@ -21,7 +21,7 @@ from ipexlaunch.measure.validity import disturbance_of, judge
 def run_baseline(
     launch: Launch,
     topology: Topology,
-    means: SupervisorCallbacks,
+    callbacks: SupervisorCallbacks,
     limits: Limits,
     showing: OutputOptions,
     observers: Sequence[Observer],
@@ -43,12 +43,12 @@ def run_baseline(
     """
     worker = launch.workers[0]
     index = worker.instance.index
-    means.tell(f"baseline: instance {index} alone")
+    callbacks.tell(f"baseline: instance {index} alone")
     alone = replace(launch, workers=(worker,), notes=())
     showing = replace(showing, logs={index: _beside(showing.logs[index])} if index in showing.logs else {})
     host = HostObserver(alone, topology)
     return supervise(
-        alone, means, os.environ, limits, showing, (host, *observers), proof_interval_s, host_cpus=host.cpus
+        alone, callbacks, os.environ, limits, showing, (host, *observers), proof_interval_s, host_cpus=host.cpus
     )
 
 

@@ -128,7 +128,7 @@ def _run(
         held.callback(keeper.close)
     make_directory_of_logs(options.log_dir)
     inspector = Inspector()
-    means = SupervisorCallbacks(
+    callbacks = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
         read_placement=inspector,
         read_placement_if_cheap=inspector.glance,
@@ -150,7 +150,7 @@ def _run(
     if keeper is not None and options.baseline:
         keeper.begin()
     libraries = () if keeper is None else (keeper.libraries,)
-    solo = run_baseline(launch, topology, means, limits, showing, libraries, interval) if options.baseline else None
+    solo = run_baseline(launch, topology, callbacks, limits, showing, libraries, interval) if options.baseline else None
     if keeper is not None and solo is not None:
         keeper.keep_baseline(solo)
     if solo is not None and solo.exit_code:
@@ -162,15 +162,15 @@ def _run(
         tell(line)
     feeder = feeding.feeder if feeding is not None else None
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
-    means, showing = replace(means, tell=views.tell), replace(showing, outputs=outputs)
+    callbacks, showing = replace(callbacks, tell=views.tell), replace(showing, outputs=outputs)
     host = HostObserver(launch, topology)
     observers = [*views.watchers, *(feeding.watchers if feeding is not None else ()), host, *libraries]
     if keeper is not None:
-        observers.append(keeper.events(means.tell))
-    with signals_deferred(means.tell) as came:
-        run = supervise(launch, means, environment, limits, showing, observers, interval, feeder, host.cpus)
+        observers.append(keeper.events(callbacks.tell))
+    with signals_deferred(callbacks.tell) as came:
+        run = supervise(launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus)
         is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
-        disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), means.tell)
+        disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), callbacks.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
             run, known = with_baseline(run, solo, options.lost_time)

@@ -36,30 +36,30 @@ UNWATCHED = ", which it does not watch"
 class DescendantWatch:
     """Remembers what runs below each worker that has counted nothing so far."""
 
-    def __init__(self, crew: WorkerSet, proc: str = "/proc") -> None:
+    def __init__(self, worker_set: WorkerSet, proc: str = "/proc") -> None:
         """Begin with nothing seen.
 
         Args:
-            crew: the workers.
+            worker_set: the workers.
             proc: root of procfs.
         """
-        self._crew, self._proc = crew, proc
-        self._due = crew.clock()
+        self._worker_set, self._proc = worker_set, proc
+        self._due = worker_set.clock()
 
     def look(self) -> None:
         """Look once more, unless the looks so far have cost too much."""
-        crew = self._crew
-        now = crew.clock()
+        worker_set = self._worker_set
+        now = worker_set.clock()
         if now < self._due:
             return
-        for place, child in enumerate(crew.children):
-            if child.process is None or child.exited is not None or crew.record(place).samples.times:
+        for place, child in enumerate(worker_set.children):
+            if child.process is None or child.exited is not None or worker_set.record(place).samples.times:
                 continue
-            for pid in crew.means.descendants(child.process.pid):
+            for pid in worker_set.callbacks.descendants(child.process.pid):
                 name = _command_of(text_of(f"{self._proc}/{pid}/cmdline") or "")
                 if name:
                     child.below[pid] = name
-        ended = crew.clock()
+        ended = worker_set.clock()
         self._due = ended + max(0.0, ended - now) / SHARE
 
 
@@ -70,24 +70,24 @@ def descendants_text(child: WorkerProcess) -> str:
     return f"; below it ran {', '.join(names[:NAMES_TOLD])}{more}" if names else ""
 
 
-def check_counts(crew: WorkerSet, asked_by: str) -> None:
+def check_counts(worker_set: WorkerSet, asked_by: str) -> None:
     """Have the results doubted of workers that were asked for a rate, ended well, and counted nothing, or printed what
     cannot be counted.
 
     Args:
-        crew: the workers, after their end.
+        worker_set: the workers, after their end.
         asked_by: the option that asked for rates.
     """
-    crew.add_claims()
-    for place, (child, worker) in enumerate(zip(crew.children, crew.state.workers, strict=True)):
+    worker_set.add_claims()
+    for place, (child, worker) in enumerate(zip(worker_set.children, worker_set.state.workers, strict=True)):
         if worker.exit_code == 0:
-            _doubt_uncounted(crew, place, asked_by)
+            _doubt_uncounted(worker_set, place, asked_by)
         if child.printed is not None and child.printed.doubt and not child.counts_itself:
-            crew.doubt(place, uncountable_text(child.printed.doubt))
+            worker_set.doubt(place, uncountable_text(child.printed.doubt))
 
 
-def _doubt_uncounted(crew: WorkerSet, place: int, option: str) -> None:
-    child, record = crew.children[place], crew.record(place)
+def _doubt_uncounted(worker_set: WorkerSet, place: int, option: str) -> None:
+    child, record = worker_set.children[place], worker_set.record(place)
     if record.samples.times or record.claimed_rate is not None:
         return
     below = descendants_text(child)
@@ -99,7 +99,7 @@ def _doubt_uncounted(crew: WorkerSet, place: int, option: str) -> None:
         why = f"what it matched was before the program was ready, or counted 0{below}"
     else:
         why = f"it matched no line of the program's output{below}{': is their output redirected?' if below else ''}"
-    crew.doubt(place, f"{option} {COUNTED_NOTHING}: {why}")
+    worker_set.doubt(place, f"{option} {COUNTED_NOTHING}: {why}")
 
 
 def _command_of(cmdline: str) -> str:

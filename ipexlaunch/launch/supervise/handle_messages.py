@@ -39,15 +39,15 @@ class LongPhases:
     _told: dict[str, float] = field(default_factory=dict, init=False)
     _last: float | None = field(default=None, init=False)
 
-    def follow(self, crew: WorkerSet, now: float) -> None:
+    def follow(self, worker_set: WorkerSet, now: float) -> None:
         """Say what workers have been busy with for long, and note when the next line is due."""
-        pairs = zip(crew.children, crew.state.workers, strict=True)
+        pairs = zip(worker_set.children, worker_set.state.workers, strict=True)
         busy = [(c.worker.instance.index, w.busy_with, w.busy_since) for c, w in pairs if w.busy_with]
-        if crew.state.stopping:
+        if worker_set.state.stopping:
             busy.clear()
         line = self.line(busy, now)
         if line:
-            crew.means.tell(line)
+            worker_set.callbacks.tell(line)
         self.next_due = self.due(busy)
 
     def due(self, busy: Iterable[Busy]) -> float | None:
@@ -89,39 +89,41 @@ def _by_name(busy: Iterable[Busy]) -> dict[str, list[tuple[int, float]]]:
 class FeederDriver:
     """A feeder whose wishes are carried out after each thing that it is told."""
 
-    def __init__(self, feeder: Feeder, crew: WorkerSet, listener: OutputReader, feed: Callable[[Event], None]) -> None:
+    def __init__(
+        self, feeder: Feeder, worker_set: WorkerSet, listener: OutputReader, feed: Callable[[Event], None]
+    ) -> None:
         """Begin with nothing given out.
 
         Args:
             feeder: gives the workers their items.
-            crew: the workers.
+            worker_set: the workers.
             listener: sends them what the feeder has for them.
             feed: tells the life of the run what happened.
         """
         self._feeder = feeder
-        self._crew = crew
+        self._worker_set = worker_set
         self._listener = listener
         self._feed = feed
 
     def said(self, place: int, said: WorkerMessage, now: float) -> None:
         """A worker wants batches, or has begun one, or done one, or failed on one."""
-        if said.event == "failed" and self._crew.state.stopping:
+        if said.event == "failed" and self._worker_set.state.stopping:
             return  # it was asked to end in the middle of a batch, which is no fault of the batch
         self._obey(self._feeder.said(place, said, now))
 
     def lost(self, place: int, reason: str, now: float) -> None:
         """A worker has ended, after its last words were heard; one that was asked to end is blamed for nothing."""
-        self._obey(self._feeder.lost(place, reason, now, is_blamed=not self._crew.state.stopping))
+        self._obey(self._feeder.lost(place, reason, now, is_blamed=not self._worker_set.state.stopping))
         self._end_where_over(now)
 
     def mind(self, now: float) -> None:
         """Let the feeder do what is due, and tell the life of the run once nothing is left or it cannot go on."""
-        feeder, state = self._feeder, self._crew.state
+        feeder, state = self._feeder, self._worker_set.state
         due = feeder.due()
         if due is not None and now >= due:
             self._obey(feeder.tick(now))
         if feeder.problem and not state.stopping:
-            self._crew.means.tell(feeder.problem)  # the report has it among its reasons
+            self._worker_set.callbacks.tell(feeder.problem)  # the report has it among its reasons
             self._feed(Event("abandoned", now))
         else:
             self._end_where_over(now)
@@ -132,36 +134,36 @@ class FeederDriver:
         Args:
             wait: returns once there is an answer, or raises an IpexLaunchError where there is none.
         """
-        self._obey(self._feeder.close(self._crew.clock(), wait))
+        self._obey(self._feeder.close(self._worker_set.clock(), wait))
 
     def _end_where_over(self, now: float) -> None:
         """Tell the life of the run that nothing is left: who ends well after that is not started again."""
-        if self._feeder.over and not self._crew.state.drained:
+        if self._feeder.over and not self._worker_set.state.drained:
             self._feed(Event("drained", now))
 
     def _obey(self, commands: Sequence[FeederCommand]) -> None:
-        crew = self._crew
+        worker_set = self._worker_set
         for command in commands:
             match command:
                 case Send(place, line):
-                    if not crew.state.stopping:
-                        self._listener.send(place, crew.children[place], line)
+                    if not worker_set.state.stopping:
+                        self._listener.send(place, worker_set.children[place], line)
                 case Count():
                     samples = Samples()
                     samples.add(command.time, command.items, 0, command.latency_s)
-                    crew.count(command.worker, samples)
+                    worker_set.count(command.worker, samples)
                 case Notice(text):
-                    crew.note(text)
+                    worker_set.note(text)
                 case Kill(place, reason):
-                    self._feed(Event("stuck", crew.clock(), place, detail=reason))
-                    children.signal_group(crew.children[place], signal.SIGKILL)
+                    self._feed(Event("stuck", worker_set.clock(), place, detail=reason))
+                    children.signal_group(worker_set.children[place], signal.SIGKILL)
 
 
 @dataclass(slots=True)
 class MessageHandler:
     """What becomes of each message of a worker."""
 
-    crew: WorkerSet
+    worker_set: WorkerSet
     listener: OutputReader
     """Takes their output."""
     feed: Callable[[Event], None]
@@ -181,29 +183,29 @@ class MessageHandler:
             said: what it announced.
             now: seconds of the supervisor's clock.
         """
-        crew, child = self.crew, self.crew.children[place]
-        crew.take_arrived(place)
-        record = crew.record(place)
+        worker_set, child = self.worker_set, self.worker_set.children[place]
+        worker_set.take_arrived(place)
+        record = worker_set.record(place)
         if said.problem:
-            crew.complain_once(place, f"said something that is not understood: {said.problem}")
+            worker_set.complain_once(place, f"said something that is not understood: {said.problem}")
         elif said.event == "progress":
             self._counted(place, now)
         elif said.event == "invalid":
             below = descendants_text(child) if COUNTED_NOTHING in said.text else ""
-            if reason := crew.doubt(place, said.text + below + UNWATCHED * bool(below)):
+            if reason := worker_set.doubt(place, said.text + below + UNWATCHED * bool(below)):
                 short = said.text if below and reason.startswith(said.text) else reason
-                crew.means.tell(f"instance {crew.index(place)} is not to be believed: {short}")
+                worker_set.callbacks.tell(f"instance {worker_set.index(place)} is not to be believed: {short}")
         elif said.event == "phase":
             self._phase(place, said, now)
         elif said.event == "ready" and record.ready is None:
             if child.printed is not None:
                 self.listener.take_printed(child)  # what came before does not count
-            crew.begin_measurement(place, now)
-            crew.look_at(place)
-            self.feed(Event("ready", crew.clock(), place))  # the common start is not before the look is over
+            worker_set.begin_measurement(place, now)
+            worker_set.look_at(place)
+            self.feed(Event("ready", worker_set.clock(), place))  # the common start is not before the look is over
         elif said.event == "finished" and record.finished is None:
-            crew.add(WorkerFinished(crew.index(place), now))
-            crew.look_at(place)
+            worker_set.add(WorkerFinished(worker_set.index(place), now))
+            worker_set.look_at(place)
             self.feed(Event("finished", now, place))
         elif said.event in ("want", "done", "failed"):
             if self.feeder is not None:
@@ -211,7 +213,7 @@ class MessageHandler:
                     self.feed(Event("asked", now, place))
                 self.feeder.said(place, said, now)
             else:
-                crew.complain_once(place, "asks for items, but there are none: `ipexlaunch batch` gives them")
+                worker_set.complain_once(place, "asks for items, but there are none: `ipexlaunch batch` gives them")
 
     def count_lines(self, place: int, rule: LineRule) -> None:
         """Count in what a worker prints.
@@ -220,32 +222,34 @@ class MessageHandler:
             place: the worker's.
             rule: what a line counts.
         """
-        crew, child = self.crew, self.crew.children[place]
+        worker_set, child = self.worker_set, self.worker_set.children[place]
 
         def counted() -> None:
-            crew.count_printed(place, printed.samples)
-            self._counted(place, crew.clock())
+            worker_set.count_printed(place, printed.samples)
+            self._counted(place, worker_set.clock())
 
         def complain(problem: str) -> None:
             """The report says so at the end."""
-            crew.means.tell(f"instance {crew.index(place)}: {uncountable_text(problem)}")
+            worker_set.callbacks.tell(f"instance {worker_set.index(place)}: {uncountable_text(problem)}")
 
-        child.printed = printed = PrintedCounts(rule, crew.clock, counted, complain)
+        child.printed = printed = PrintedCounts(rule, worker_set.clock, counted, complain)
 
     def _counted(self, place: int, now: float) -> None:
-        if self.crew.limits.stall_timeout_s is not None:
+        if self.worker_set.limits.stall_timeout_s is not None:
             self.feed(Event("counted", now, place))
 
     def _phase(self, place: int, said: WorkerMessage, now: float) -> None:
         """Keep a phase that a worker announced."""
-        crew, record = self.crew, self.crew.record(place)
+        worker_set, record = self.worker_set, self.worker_set.record(place)
         if record.ready is not None:
-            crew.complain_once(place, f"announced the phase {said.text!r} after it was ready; that is not reported")
+            worker_set.complain_once(
+                place, f"announced the phase {said.text!r} after it was ready; that is not reported"
+            )
             return
         # A clock of its own, such as that of a time namespace, would make phases longer than the run.
         begun = record.told.phases[-1].begin if record.told and record.told.phases else record.started
         begin = said.time if begun <= said.time <= now else now
-        crew.add(PhaseSeen(crew.index(place), said.text, begin))
+        worker_set.add(PhaseSeen(worker_set.index(place), said.text, begin))
         if self.long_phases is None and self.long_phase_s is not None:
             self.long_phases = LongPhases(self.long_phase_s)
         self.feed(Event("phase", now, place, detail=said.text))

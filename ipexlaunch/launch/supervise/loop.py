@@ -37,7 +37,7 @@ CLAIMS_INTERVAL_S = 5.0
 
 def supervise(
     launch: Launch,
-    means: SupervisorCallbacks,
+    callbacks: SupervisorCallbacks,
     inherited: Mapping[str, str],
     limits: Limits,
     showing: OutputOptions | None = None,
@@ -52,7 +52,7 @@ def supervise(
 
     Args:
         launch: what to start.
-        means: acts that it needs.
+        callbacks: acts that it needs.
         inherited: environment of the workers, before their own additions.
         limits: time limits and what a failure does.
         showing: what becomes of the workers' output.
@@ -67,8 +67,8 @@ def supervise(
     showing = showing or OutputOptions()
     with SignalWakeup() as wakeup:
         try:
-            crew = WorkerSet(launch, means, limits, inherited, observers, host_cpus, showing.logs)
-            loop = _Loop(launch, crew, inherited, showing, observers, proof_interval_s, wakeup, feeder)
+            worker_set = WorkerSet(launch, callbacks, limits, inherited, observers, host_cpus, showing.logs)
+            loop = _Loop(launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder)
         except BaseException:  # the system refuses a thread, a pipe, the guardian: no worker was started
             for observer in observers:
                 observer.close()
@@ -82,7 +82,7 @@ class _Loop:
     def __init__(
         self,
         launch: Launch,
-        crew: WorkerSet,
+        worker_set: WorkerSet,
         inherited: Mapping[str, str],
         showing: OutputOptions,
         observers: Sequence[Observer],
@@ -93,19 +93,19 @@ class _Loop:
         # Every worker's channel gets this number, the lowest that was free: a POSIX shell can only redirect to the
         # descriptors 0 to 9.
         self.slot = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self.means = means = crew.means
-        self.clock = means.clock
+        self.callbacks = callbacks = worker_set.callbacks
+        self.clock = callbacks.clock
         self.inherited = inherited
         self.showing = showing
         self.wakeup = wakeup
         self.feeder = feeder
-        self.crew = crew
+        self.worker_set = worker_set
         self.width = max((len(str(worker.instance.index)) for worker in launch.workers), default=1)
-        self.file_limit = children.make_room_for(len(crew.children))
+        self.file_limit = children.make_room_for(len(worker_set.children))
         self.log_thread = WritingThread("ipexlaunch-logs")
         self.log_thread.start()
         largest = showing.largest_log_bytes
-        self.logs = {i: Log(path, crew.note, largest, self.log_thread) for i, path in showing.logs.items()}
+        self.logs = {i: Log(path, worker_set.note, largest, self.log_thread) for i, path in showing.logs.items()}
         self.listener = OutputReader(
             showing.outputs,
             lambda place, said, now: self.announcements.heard(place, said, now),
@@ -121,17 +121,17 @@ class _Loop:
         for observer in observers:
             self.attend(observer)
         if proof_interval_s is not None:
-            self.every(proof_interval_s, crew.look_at_all)
+            self.every(proof_interval_s, worker_set.look_at_all)
         by_lines = "--throughput-regex" if showing.line_rule is not None else ""
         self.asked_by = "--count-calls" if "--count-calls" in launch.job.runner else by_lines
         if self.asked_by:
-            self.every(LOOK_S, DescendantWatch(crew).look)
-            self.every(CLAIMS_INTERVAL_S, crew.add_claims)
+            self.every(LOOK_S, DescendantWatch(worker_set).look)
+            self.every(CLAIMS_INTERVAL_S, worker_set.add_claims)
         self.run_id = os.urandom(8).hex()
         self.guardian = Guardian(self.run_id)
-        self.tended = None if feeder is None else FeederDriver(feeder, crew, self.listener, self.feed)
-        self.announcements = MessageHandler(crew, self.listener, self.feed, self.tended, showing.long_phase_s)
-        self.collector = Reaper(crew, self.listener, self.guardian, self.feed, self.tended)
+        self.tended = None if feeder is None else FeederDriver(feeder, worker_set, self.listener, self.feed)
+        self.announcements = MessageHandler(worker_set, self.listener, self.feed, self.tended, showing.long_phase_s)
+        self.collector = Reaper(worker_set, self.listener, self.guardian, self.feed, self.tended)
 
     def every(self, interval_s: float, act: Callable[[], None]) -> None:
         """Act at this interval, first after one; what was held up is not made up for."""
@@ -145,9 +145,11 @@ class _Loop:
     def attend(self, observer: Observer) -> None:
         """Serve an observer from now on."""
         if observer.interval_s is not None:
-            self.every(observer.interval_s, lambda: observer.tick(self.crew.now))
+            self.every(observer.interval_s, lambda: observer.tick(self.worker_set.now))
         if (descriptor := observer.fileno()) is not None:
-            self.listener.selector.register(descriptor, selectors.EVENT_READ, lambda _: observer.ready(self.crew.now))
+            self.listener.selector.register(
+                descriptor, selectors.EVENT_READ, lambda _: observer.ready(self.worker_set.now)
+            )
 
     def run(self) -> Run:
         """Start, watch, stop; see `supervise`."""
@@ -157,17 +159,17 @@ class _Loop:
                 self.wait_once()
             self.collector.end_leftovers()
             if self.asked_by:
-                check_counts(self.crew, self.asked_by)
+                check_counts(self.worker_set, self.asked_by)
             if self.tended is not None:
                 # Somebody may have asked for the end before every worker had ended, or since.
-                crew, tell = self.crew, self.means.tell
+                worker_set, tell = self.worker_set, self.callbacks.tell
                 patience = DiskPatience(
-                    crew.limits.grace_s, lambda: crew.state.stopping or self.wakeup.is_asked(), tell
+                    worker_set.limits.grace_s, lambda: worker_set.state.stopping or self.wakeup.is_asked(), tell
                 )
                 self.tended.end(patience.wait)
             for observer in self.observers:
                 if observer.interval_s is not None:
-                    observer.tick(self.crew.now)
+                    observer.tick(self.worker_set.now)
         except BaseException:
             self.collector.abandon()
             raise
@@ -178,17 +180,17 @@ class _Loop:
             os.close(self.slot)
             for log in self.logs.values():
                 log.close()
-            for child in self.crew.children:
+            for child in self.worker_set.children:
                 children.close(child)
             self.listener.close()
         if not self.log_thread.wait(LAST_WORDS_S):
-            self.crew.note(f"logs are not complete: their disk took nothing for {LAST_WORDS_S:g} s")
-        return self.crew.end()
+            self.worker_set.note(f"logs are not complete: their disk took nothing for {LAST_WORDS_S:g} s")
+        return self.worker_set.end()
 
     def wait_once(self) -> None:
         """Wait for the next thing to happen and deal with it."""
         rest_s = self.timers.run(blocking=False)
-        state, feeder = self.crew.state, self.feeder
+        state, feeder = self.worker_set.state, self.feeder
         deadline = lifecycle.next_deadline(state)
         fed = feeder.due() if feeder is not None else None
         phases = self.announcements.long_phases
@@ -202,81 +204,81 @@ class _Loop:
         if deadline is not None and now >= deadline:
             self.feed(Event("tick", now))
         if phases is not None and phases_due is not None and now >= phases_due:
-            phases.follow(self.crew, now)
+            phases.follow(self.worker_set, now)
         if self.tended is not None:
             self.tended.mind(now)
 
     def start(self, place: int) -> None:
         """Start a worker; one that cannot be started is a failure like any other, and may stop the rest."""
-        crew, child, now = self.crew, self.crew.children[place], self.clock()
+        worker_set, child, now = self.worker_set, self.worker_set.children[place], self.clock()
         instance = child.worker.instance
-        if crew.state.stopping:
+        if worker_set.state.stopping:
             # Another worker of the same round could not be started.
             self.feed(Event("exited", now, place, -signal.SIGTERM))
             return
         self.prepare(place)
         child.started = now
         try:
-            with self.means.bind_thread(instance.cpus, instance.memory, instance.nodes) as child.binding:
+            with self.callbacks.bind_thread(instance.cpus, instance.memory, instance.nodes) as child.binding:
                 children.start(child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
         except OSError as error:
             remedy = remedy_of(error)
             detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
             detail += f"; {remedy}" * bool(remedy)
-            crew.add_start(place)
+            worker_set.add_start(place)
             self.feed(Event("exited", now, place, children.start_failure(error), mask_text(detail)))
             return
-        crew.add_start(place)
+        worker_set.add_start(place)
         if child.process is not None:
-            crew.by_pid[child.process.pid] = place
+            worker_set.by_pid[child.process.pid] = place
             self.guardian.add(child.process.pid)
         if self.showing.line_rule is not None and child.printed is None:
             self.announcements.count_lines(place, self.showing.line_rule)
         prefix = f"[{instance.index:>{self.width}}] ".encode()
         self.listener.listen(place, child, prefix, self.logs.get(instance.index), self.showing.stamp)
         if child.binding.refused:
-            crew.note(f"instance {instance.index}: memory is not bound as planned: {child.binding.refused}")
+            worker_set.note(f"instance {instance.index}: memory is not bound as planned: {child.binding.refused}")
 
     def prepare(self, place: int) -> None:
         """End and close what a former attempt of this worker has left."""
-        child = self.crew.children[place]
+        child = self.worker_set.children[place]
         if child.process is not None:
             if not child.group_is_gone:
                 children.signal_group(child, signal.SIGKILL)
             self.listener.forget(child)
             children.close(child)
             child.process = None
-            self.crew.begin_attempt(place)
+            self.worker_set.begin_attempt(place)
 
     def on_signals(self, _: int) -> None:
         """Collect ended children and note requests to end."""
         for number in self.wakeup.arrived():
             if number in ENDING:
-                if not self.crew.state.stopping:
-                    alive = counted(len(self.crew.state.alive), "worker")
-                    self.means.tell(f"{signal.Signals(number).name}: stopping {alive}")
+                if not self.worker_set.state.stopping:
+                    alive = counted(len(self.worker_set.state.alive), "worker")
+                    self.callbacks.tell(f"{signal.Signals(number).name}: stopping {alive}")
                 self.feed(Event("signalled", self.clock(), code=number))
         self.collector.reap()
 
     def feed(self, event: Event) -> None:
         """Give an event to the pure step and carry out its commands."""
-        crew, before = self.crew, self.crew.state
-        crew.state, commands = lifecycle.step(before, event)
-        for failure in crew.state.failures[len(before.failures) :]:
+        worker_set, before = self.worker_set, self.worker_set.state
+        worker_set.state, commands = lifecycle.step(before, event)
+        for failure in worker_set.state.failures[len(before.failures) :]:
             others = " (stopping the others)" if any(command.kind == "terminate" for command in commands) else ""
-            self.means.tell(f"instance {crew.index(failure.index)} {failure.message}{others}")
-        for failure in crew.state.recovered[len(before.recovered) :]:
-            worker = crew.state.workers[failure.index]
+            self.callbacks.tell(f"instance {worker_set.index(failure.index)} {failure.message}{others}")
+        for failure in worker_set.state.recovered[len(before.recovered) :]:
+            worker = worker_set.state.workers[failure.index]
             comes_back = worker.phase == "waiting" and not (self.feeder is not None and self.feeder.problem)
             again = f"; restart {worker.restarts} in {worker.start_at - failure.time:g} s" if comes_back else ""
-            self.means.tell(f"instance {crew.index(failure.index)} {failure.message}{again}")
+            self.callbacks.tell(f"instance {worker_set.index(failure.index)} {failure.message}{again}")
         if event.kind != "counted":
-            crew.add_transition(before, event.index if event.kind == "exited" else None)
+            worker_set.add_transition(before, event.index if event.kind == "exited" else None)
         for command in commands:
             self.obey(command, event.time)
         phases = self.announcements.long_phases
         if phases is not None and event.kind != "counted":
-            phases.follow(crew, event.time)
+            phases.follow(worker_set, event.time)
 
     def obey(self, command: Command, now: float) -> None:
         """Carry out one command."""
@@ -286,13 +288,13 @@ class _Loop:
         elif command.kind in ("go", "release"):
             line = command_line("go", time=now) if command.kind == "go" else command_line("exit")
             for place in command.indices:
-                self.listener.send(place, self.crew.children[place], line)
+                self.listener.send(place, self.worker_set.children[place], line)
         elif command.kind == "terminate":
-            self.crew.glance_at(command.indices)
-            self.crew.signal_all(command.indices, signal.SIGTERM)
+            self.worker_set.glance_at(command.indices)
+            self.worker_set.signal_all(command.indices, signal.SIGTERM)
         elif command.kind == "kill":
-            did_not = "end" if self.crew.state.stopping else "get ready, or end, in time"
-            self.means.tell(f"killing {counted(len(command.indices), 'worker')} that did not {did_not}")
-            self.crew.signal_all(command.indices, signal.SIGKILL)
+            did_not = "end" if self.worker_set.state.stopping else "get ready, or end, in time"
+            self.callbacks.tell(f"killing {counted(len(command.indices), 'worker')} that did not {did_not}")
+            self.worker_set.signal_all(command.indices, signal.SIGKILL)
         elif command.kind == "done":
             self.done = True

@@ -159,7 +159,7 @@ class Reaper:
 
     def __init__(
         self,
-        crew: WorkerSet,
+        worker_set: WorkerSet,
         listener: OutputReader,
         guardian: Guardian,
         feed: Callable[[Event], None],
@@ -168,24 +168,24 @@ class Reaper:
         """Begin with nothing collected; no worker is started yet.
 
         Args:
-            crew: the workers.
+            worker_set: the workers.
             listener: hears their last words.
             guardian: is told whom it need not watch over any more.
             feed: tells the life of the run what happened.
             feeder: gives the workers their items; None where they have their own.
         """
-        self._crew = crew
+        self._worker_set = worker_set
         self._listener = listener
         self._guardian = guardian
         self._feed = feed
         self._feeder = feeder
         self._own_peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self._oom_kills = crew.means.oom_kills()
+        self._oom_kills = worker_set.callbacks.oom_kills()
         self._over = False
 
     def reap(self) -> None:
         """Collect every child that has ended."""
-        by_pid = self._crew.by_pid
+        by_pid = self._worker_set.by_pid
         while True:
             try:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -194,7 +194,7 @@ class Reaper:
             if found is None:
                 return
             if found.si_pid in by_pid:
-                self._crew.process_ended(found.si_pid)
+                self._worker_set.process_ended(found.si_pid)
             pid, status, usage = os.wait4(found.si_pid, 0)
             if pid == self._guardian.pid:
                 self._guardian.reaped(status, again=not self._over)
@@ -203,37 +203,39 @@ class Reaper:
 
     def end_leftovers(self) -> None:
         """Leave no process behind, after the workers have ended."""
-        crew = self._crew
+        worker_set = self._worker_set
         self._over = True
 
         def wait(seconds: float) -> None:
             self._listener.wait(seconds)
             self.reap()
 
-        ours = {*crew.by_pid, self._guardian.pid}
-        if not ours.issuperset(crew.means.descendants(os.getpid())):
-            ended = end_leftovers(crew.means.descendants, ours, crew.limits.grace_s, wait, crew.clock)
+        ours = {*worker_set.by_pid, self._guardian.pid}
+        if not ours.issuperset(worker_set.callbacks.descendants(os.getpid())):
+            ended = end_leftovers(
+                worker_set.callbacks.descendants, ours, worker_set.limits.grace_s, wait, worker_set.clock
+            )
             if ended:
-                crew.note(orphans_text(ended))
-        for place, child in enumerate(crew.children):
+                worker_set.note(orphans_text(ended))
+        for place, child in enumerate(worker_set.children):
             self._listener.drain(place, child)
             self._listener.forget(child)
 
     def abandon(self) -> None:
         """Kill everything at once: an error is on its way up."""
-        crew = self._crew
-        for child in crew.children:
+        worker_set = self._worker_set
+        for child in worker_set.children:
             children.signal_group(child, signal.SIGKILL)
-        for pid in crew.means.descendants(os.getpid()):
-            if pid != self._guardian.pid and pid not in crew.by_pid:
+        for pid in worker_set.callbacks.descendants(os.getpid()):
+            if pid != self._guardian.pid and pid not in worker_set.by_pid:
                 signal_process(pid, signal.SIGKILL)
-        for child in crew.children:
+        for child in worker_set.children:
             if child.process is not None and child.process.returncode is None:
                 child.process.wait()
 
     def _ended(self, place: int, code: int, usage: resource.struct_rusage) -> None:
         """Note a worker's end, after its last words."""
-        crew, child = self._crew, self._crew.children[place]
+        worker_set, child = self._worker_set, self._worker_set.children[place]
         if child.process is not None:
             child.process.returncode = code
         child.cpu_s += usage.ru_utime + usage.ru_stime
@@ -241,30 +243,30 @@ class Reaper:
         if usage.ru_maxrss > self._own_peak_kb:
             child.peak_memory_bytes = usage.ru_maxrss * 1024
         self._listener.drain(place, child)
-        child.exited = crew.clock()
+        child.exited = worker_set.clock()
         child.group_is_gone = children.group_is_gone(child)
         if child.process is not None and child.group_is_gone:
             self._guardian.gone(child.process.pid)
-        if code == -signal.SIGKILL and not crew.state.stopping:
+        if code == -signal.SIGKILL and not worker_set.state.stopping:
             self._explain_kill(place)
-        elif code and not crew.state.stopping:
+        elif code and not worker_set.state.stopping:
             number = -code if code < 0 else code - SIGNAL_BASE  # a shell tells its child's signal so
             lived_s = child.exited - child.started
-            doubt = preload_crash_hint(number, lived_s, crew.preloads_of(place), crew.preloads_by_request)
+            doubt = preload_crash_hint(number, lived_s, worker_set.preloads_of(place), worker_set.preloads_by_request)
             if doubt:
-                crew.note_of(place, f"{describe_exit(code)}; {doubt}")
-        now = crew.clock()
+                worker_set.note_of(place, f"{describe_exit(code)}; {doubt}")
+        now = worker_set.clock()
         if self._feeder is not None:
-            self._feeder.lost(place, end_text(crew.state.workers[place], code), now)
+            self._feeder.lost(place, end_text(worker_set.state.workers[place], code), now)
         self._feed(Event("exited", now, place, code))
 
     def _explain_kill(self, place: int) -> None:
         """Say so where the kernel has killed for want of memory meanwhile."""
-        crew = self._crew
-        kills = crew.means.oom_kills()
+        worker_set = self._worker_set
+        kills = worker_set.callbacks.oom_kills()
         if kills is not None and self._oom_kills is not None and kills > self._oom_kills:
             self._oom_kills = kills
-            crew.note(
-                f"instance {crew.index(place)}: the kernel killed a process for want of memory (oom_kill in "
+            worker_set.note(
+                f"instance {worker_set.index(place)}: the kernel killed a process for want of memory (oom_kill in "
                 "/proc/vmstat): its node's under bind, its cgroup's, or the host's; dmesg tells which"
             )

@@ -45,7 +45,7 @@ class WorkerSet:
     def __init__(
         self,
         launch: Launch,
-        means: SupervisorCallbacks,
+        callbacks: SupervisorCallbacks,
         limits: Limits,
         inherited: Mapping[str, str],
         observers: Sequence[Observer],
@@ -56,15 +56,15 @@ class WorkerSet:
 
         Args:
             launch: what is to be started.
-            means: acts that are needed from elsewhere.
+            callbacks: acts that are needed from elsewhere.
             limits: time limits and what a failure does.
             inherited: the environment that the workers get beside their own.
             observers: told of each event.
             host_cpus: how many cpus the readings of the host are for.
             logs: instance index to the path of its log file.
         """
-        self.means = means
-        self.clock = means.clock
+        self.callbacks = callbacks
+        self.clock = callbacks.clock
         self.limits = limits
         self.children = [WorkerProcess(worker=worker) for worker in launch.workers]
         self.preloads_by_request = tuple(launch.job.libraries.values())
@@ -214,7 +214,7 @@ class WorkerSet:
         """Say it now and keep it for the report, without secrets."""
         text = mask_text(text)
         self.add(NoteAdded(text))
-        self.means.tell(text)
+        self.callbacks.tell(text)
 
     def note_of(self, place: int, text: str) -> None:
         """The same of one worker."""
@@ -233,7 +233,7 @@ class WorkerSet:
 
     def look_at(self, place: int) -> None:
         """Read back where a worker is that waits for our answer meanwhile, so that nothing moves."""
-        self._look(place, self.means.read_placement, waits=True)
+        self._look(place, self.callbacks.read_placement, waits=True)
 
     def look_at_all(self) -> None:
         """Read back where every worker is that runs or never says a word, as far as that may cost."""
@@ -242,7 +242,7 @@ class WorkerSet:
     def glance_at(self, places: Sequence[int]) -> None:
         """Look at these; before their end, because what memory they had at most is not told afterwards."""
         for place in places:
-            self._look(place, self.means.read_placement_if_cheap, waits=False)
+            self._look(place, self.callbacks.read_placement_if_cheap, waits=False)
 
     def _look(self, place: int, read: Callable[[int], Placement | None], *, waits: bool) -> None:
         process = self.children[place].process

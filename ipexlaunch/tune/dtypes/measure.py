@@ -35,7 +35,7 @@ def measure(
     """Measure the candidates on all chosen instances at once.
 
     Args:
-        ground: where.
+        context: where.
         job: the model and the sizes of a call.
         candidates: what; a candidate that ends its worker (a signal, no memory) is a row that says so, and the others
             are measured without it.
@@ -84,7 +84,7 @@ def measure_finals(
     """Measure candidates that are nearly equally fast once more, as jobs run them: each in processes of its own.
 
     Args:
-        ground: where.
+        context: where.
         job: the model and the sizes of a call.
         finalists: what.
         seconds: to time each in each of its turns.

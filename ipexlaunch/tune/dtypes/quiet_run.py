@@ -43,7 +43,7 @@ def run_quietly(
         BindError: a worker could not be bound.
     """
     inspector = Inspector()
-    means = SupervisorCallbacks(
+    callbacks = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=False),
         read_placement=inspector,
         read_placement_if_cheap=inspector.glance,
@@ -56,7 +56,7 @@ def run_quietly(
     showing = OutputOptions(outputs=(nowhere, nowhere), logs=logs, line_rule=line_rule)
     adopt_orphans()
     try:
-        run = supervise(launch, means, inherited, limits or Limits(), showing)
+        run = supervise(launch, callbacks, inherited, limits or Limits(), showing)
     finally:
         os.close(nowhere)
     if run.signal in ENDING:

@@ -55,7 +55,7 @@ def resolve_candidate(
         job: the model, the task and the sizes of a call; its candidate is replaced.
         engine: one, or auto.
         dtype: one, or auto for the fastest whose answers keep their bound.
-        ground: where it will run.
+        context: where it will run.
         form: what is asked of int8 and int4.
         force: take the asked dtype though fp32 is faster.
 
@@ -101,7 +101,7 @@ def fill_in_measurements(
         job: the model, the task and the sizes of a call.
         known: candidates with what is expected of them; those that have their figures keep them.
         wanted: those whose figures are needed.
-        ground: where it will run.
+        context: where it will run.
         seconds: to time each that is measured now.
         layers: measure so many of the first layers; None for all of a model that is not too large.
 
@@ -131,7 +131,7 @@ def decide(
     Args:
         job: the model, the task and the sizes of a call.
         known: candidates with their measurements.
-        ground: where it will run.
+        context: where it will run.
         seconds: to time each in each of its turns.
 
     Raises:

@@ -81,7 +81,7 @@ class FakeWorkers:
         return Run(records=records, started=0.0, go=None, ended=1.0, failures=failures, signal=None, exit_code=0)
 
 
-def ground(
+def measure_context(
     run: FakeWorkers, cache: Path | str = "", software: Software = IPEX_ENV, said: list[str] | None = None, **caps: str
 ) -> MeasureContext:
     topology = replace(synthetic_machine("2s 1n 2c 1t"), isa=FLAGS["zen5"])
@@ -99,7 +99,7 @@ IPEX_MS = {"eager fp32": FP32_MS, "ipex fp32": 40.0, "ipex bf16": 20.0, INT4: 40
 
 
 def test_workers_measure_at_once_and_their_rates_are_added() -> None:
-    rows = measure(ground(FakeWorkers(IPEX_MS)), JOB, [IPEX_BF16, REFERENCE])
+    rows = measure(measure_context(FakeWorkers(IPEX_MS)), JOB, [IPEX_BF16, REFERENCE])
     assert [row.candidate for row in rows] == [REFERENCE, IPEX_BF16]
     assert rows[1].items_per_s == pytest.approx(2 * 1000 / 20)
     assert rows[1].speed == pytest.approx(2.5)
@@ -107,7 +107,7 @@ def test_workers_measure_at_once_and_their_rates_are_added() -> None:
 
 def test_a_candidate_that_kills_its_worker_is_a_row_and_the_others_are_measured() -> None:
     run = FakeWorkers({"eager fp32": 50.0, "ipex bf16": 20.0}, "Illegal instruction\n")
-    rows = measure(ground(run), JOB, [REFERENCE, IPEX_FP32, IPEX_BF16])
+    rows = measure(measure_context(run), JOB, [REFERENCE, IPEX_FP32, IPEX_BF16])
     assert run.asked == [["eager fp32", "ipex fp32", "ipex bf16"], ["ipex bf16"]]
     assert [row.problem for row in rows] == ["", "its worker ended badly: Illegal instruction", ""]
 
@@ -116,10 +116,10 @@ def test_a_model_that_cannot_be_loaded_is_an_error_in_the_worker_s_own_words() -
     run = FakeWorkers({}, "Traceback\nmeasure_dtypes: cannot load the model x: there is no such directory\n")
     run.exit_code = 2
     with pytest.raises(LaunchError, match="cannot measure dtypes: cannot load the model x: there is no such directory"):
-        measure(ground(run), JOB, [REFERENCE])
+        measure(measure_context(run), JOB, [REFERENCE])
     run.exit_code, run.starts_measuring = 1, False
     with pytest.raises(LaunchError, match="there is no such directory"):
-        measure(ground(run), JOB, [REFERENCE])
+        measure(measure_context(run), JOB, [REFERENCE])
 
 
 NEARLY_ALIKE = {**IPEX_MS, "eager bf16": 19.5, "torch fp32": 42.0, "torch bf16": 30.0}
@@ -128,17 +128,17 @@ AUTO = ["eager fp32", "eager bf16", "torch fp32", "torch bf16", "ipex fp32", "ip
 
 def test_those_that_are_nearly_alike_run_off_each_alone_in_turn_and_then_the_other_way_round(tmp_path: Path) -> None:
     run = FakeWorkers(NEARLY_ALIKE, alone_ms={"eager bf16": 19.0, "ipex bf16": 18.0})
-    found = resolve_candidate(JOB, "auto", "auto", ground(run, tmp_path))
+    found = resolve_candidate(JOB, "auto", "auto", measure_context(run, tmp_path))
     assert run.asked == [AUTO, ["eager bf16"], ["ipex bf16"], ["ipex bf16"], ["eager bf16"]]
     assert found.choice.candidate == IPEX_BF16
     assert found.choice.why == "the fastest of 6 measured here, 2.78 times the rate of eager fp32"
-    assert resolve_candidate(JOB, "auto", "auto", ground(run, tmp_path)).choice == found.choice
+    assert resolve_candidate(JOB, "auto", "auto", measure_context(run, tmp_path)).choice == found.choice
     assert len(run.asked) == 5
 
 
 def test_who_dies_in_the_run_off_is_not_chosen() -> None:
     run = FakeWorkers(NEARLY_ALIKE, "Killed\n", alone_ms={"ipex bf16": 20.0})
-    found = resolve_candidate(JOB, "auto", "auto", ground(run))
+    found = resolve_candidate(JOB, "auto", "auto", measure_context(run))
     assert found.choice.candidate == IPEX_BF16
     problems = {each.candidate.name: each.trouble for each in found.known if each.trouble}
     assert problems["eager bf16"] == "its worker ended badly: Killed"
@@ -148,7 +148,7 @@ def test_who_dies_in_the_run_off_is_not_chosen() -> None:
 
 def test_who_dies_or_cannot_be_had_is_named_beside_the_choice_with_its_last_line() -> None:
     run = FakeWorkers({"eager fp32": 50.0, "eager bf16": 30.0, "ipex fp32": 40.0}, "Traceback\nAttributeError: x\n")
-    found = resolve_candidate(JOB, "auto", "auto", ground(run))
+    found = resolve_candidate(JOB, "auto", "auto", measure_context(run))
     assert found.choice.candidate.name == "eager bf16"
     assert found.choice.why.startswith("the fastest of 3 measured here, ")
     left_out = found.choice.left_out
@@ -165,12 +165,12 @@ def test_who_dies_is_named_too_where_what_was_asked_for_is_refused() -> None:
     said: list[str] = []
     run = FakeWorkers({"eager fp32": 50.0, "eager bf16": 80.0, "ipex fp32": 40.0, "torch fp32": 45.0}, "Killed\n")
     with pytest.raises(RequestError, match="slower than ipex fp32"):
-        resolve_candidate(JOB, "auto", "bf16", ground(run, said=said))
+        resolve_candidate(JOB, "auto", "bf16", measure_context(run, said=said))
     assert "could not be tried: ipex bf16, torch bf16: its worker ended badly: Killed" in said
 
 
 def test_wrong_answers_are_named_beside_the_choice() -> None:
-    known = expected(ground(FakeWorkers({})).dispatch, IPEX_ENV, "eager")
+    known = expected(measure_context(FakeWorkers({})).dispatch, IPEX_ENV, "eager")
     rows = [
         took(
             each.candidate, 10.0, FP32_MS, answers=AnswerSimilarity(cosine=1.0 if each.candidate == REFERENCE else 0.1)
@@ -186,8 +186,8 @@ def test_wrong_answers_are_named_beside_the_choice() -> None:
 def test_a_run_off_of_some_does_not_count_against_who_is_much_faster(tmp_path: Path) -> None:
     slow = {"eager fp32": FP32_MS, "eager bf16": 47.0, "ipex fp32": 40.0, "ipex bf16": 20.0}
     run = FakeWorkers(slow)
-    assert resolve_candidate(JOB, "eager", "auto", ground(run, tmp_path)).choice.candidate.name == "eager bf16"
-    assert resolve_candidate(JOB, "auto", "auto", ground(run, tmp_path)).choice.candidate == IPEX_BF16
+    assert resolve_candidate(JOB, "eager", "auto", measure_context(run, tmp_path)).choice.candidate.name == "eager bf16"
+    assert resolve_candidate(JOB, "auto", "auto", measure_context(run, tmp_path)).choice.candidate == IPEX_BF16
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_run_off_of_some_does_not_count_against_who_is_much_faster(tmp_path: P
 )
 def test_words_are_resolved(engine: EngineChoice, dtype: DtypeChoice, chosen: str) -> None:
     times = {**IPEX_MS, "eager bf16": 30.0, "torch fp32": 45.0, "torch bf16": 25.0}
-    resolved = resolve_candidate(JOB, engine, dtype, ground(FakeWorkers(times)))
+    resolved = resolve_candidate(JOB, engine, dtype, measure_context(FakeWorkers(times)))
     assert resolved.job.candidate.name == chosen
     assert resolved.job.model == JOB.model
     assert resolved.choice.why
@@ -205,36 +205,36 @@ def test_words_are_resolved(engine: EngineChoice, dtype: DtypeChoice, chosen: st
 def test_the_trap_is_refused_and_can_be_forced() -> None:
     run = FakeWorkers(IPEX_MS)
     with pytest.raises(RequestError) as caught:
-        resolve_candidate(JOB, "ipex", "int4", ground(run))
+        resolve_candidate(JOB, "ipex", "int4", measure_context(run))
     assert "10 times slower than ipex fp32 here (400 against 40 ms a call)" in str(caught.value)
     assert "--force-dtype" in str(caught.value)
     assert "use --engine ipex --dtype bf16 (20 ms)" in str(caught.value)
     assert run.asked == [["ipex fp32", INT4], ["ipex bf16"]], "only what is refused needs an alternative"
-    forced = resolve_candidate(JOB, "ipex", "int4", ground(run), force=True)
+    forced = resolve_candidate(JOB, "ipex", "int4", measure_context(run), force=True)
     assert forced.job.candidate.name == INT4
     assert len(run.asked) == 2, "the only candidate of its kind needs no measurement where its speed does not count"
 
 
 def test_auto_does_not_try_what_is_known_to_be_slow() -> None:
     run = FakeWorkers(IPEX_MS)
-    resolve_candidate(JOB, "ipex", "auto", ground(run))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run))
     assert run.asked == [["ipex fp32", "ipex bf16"]]
 
 
 def test_one_engine_s_fp32_needs_no_measurement_and_what_is_missing_none_either() -> None:
     run = FakeWorkers({})
-    assert resolve_candidate(JOB, "eager", "fp32", ground(run)).job.candidate == REFERENCE
+    assert resolve_candidate(JOB, "eager", "fp32", measure_context(run)).job.candidate == REFERENCE
     with pytest.raises(RequestError, match=r"torchao is not installed there: pip install"):
-        resolve_candidate(JOB, "torch", "int8", ground(run))
+        resolve_candidate(JOB, "torch", "int8", measure_context(run))
     assert run.asked == []
 
 
 def test_what_was_measured_is_remembered_and_only_the_rest_is_measured(tmp_path: Path) -> None:
     run = FakeWorkers(IPEX_MS)
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path))
     with pytest.raises(RequestError):
-        resolve_candidate(JOB, "ipex", "int4", ground(run, tmp_path))
+        resolve_candidate(JOB, "ipex", "int4", measure_context(run, tmp_path))
     assert run.asked == [["ipex fp32", "ipex bf16"], [INT4]]
     assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
 
@@ -242,43 +242,43 @@ def test_what_was_measured_is_remembered_and_only_the_rest_is_measured(tmp_path:
 def test_another_host_model_or_version_is_measured_anew(tmp_path: Path) -> None:
     run = FakeWorkers(IPEX_MS)
     other = Software(torch="2.7.0", ipex="2.7.0")
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path, other))
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path, KMP_BLOCKTIME="1"))
-    resolve_candidate(ModelJob(model="random:minilm"), "ipex", "auto", ground(run, tmp_path))
-    resolve_candidate(ModelJob(model=JOB.model, batch_size=1), "ipex", "auto", ground(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path, other))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path, KMP_BLOCKTIME="1"))
+    resolve_candidate(ModelJob(model="random:minilm"), "ipex", "auto", measure_context(run, tmp_path))
+    resolve_candidate(ModelJob(model=JOB.model, batch_size=1), "ipex", "auto", measure_context(run, tmp_path))
     assert len(run.asked) == len(list(tmp_path.iterdir())) == 5
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "ipexlaunch/measurements/9"}', '{"schema": 1, "key": 2}'])
 def test_a_broken_file_is_said_and_replaced(tmp_path: Path, text: str) -> None:
     run, said = FakeWorkers(IPEX_MS), list[str]()
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path))
     (path,) = tmp_path.iterdir()
     path.write_text(text)
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path, said=said))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path, said=said))
     assert any("no measurements that can be used" in line and str(path) in line for line in said)
-    resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path))
+    resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path))
     assert len(run.asked) == 2
 
 
 def test_what_did_not_run_is_not_remembered(tmp_path: Path) -> None:
     run = FakeWorkers({"ipex fp32": 40.0})
-    known = resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path)).known
+    known = resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path)).known
     assert any(each.measurement and "ended badly" in each.measurement.problem for each in known)
     run.call_ms = IPEX_MS
-    assert resolve_candidate(JOB, "ipex", "auto", ground(run, tmp_path)).job.candidate == IPEX_BF16
+    assert resolve_candidate(JOB, "ipex", "auto", measure_context(run, tmp_path)).job.candidate == IPEX_BF16
 
 
 def test_a_cache_that_cannot_be_written_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LaunchError, match="--no-cache"):
-        resolve_candidate(JOB, "ipex", "auto", ground(FakeWorkers(IPEX_MS), tmp_path / "file" / "below"))
+        resolve_candidate(JOB, "ipex", "auto", measure_context(FakeWorkers(IPEX_MS), tmp_path / "file" / "below"))
 
 
 def test_caps_of_the_workers_environment_decide(tmp_path: Path) -> None:
     run = FakeWorkers({"ipex fp32": 40.0})
-    capped = ground(run, tmp_path, ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2")
+    capped = measure_context(run, tmp_path, ATEN_CPU_CAPABILITY="avx2", ONEDNN_MAX_CPU_ISA="AVX2")
     resolve_candidate(JOB, "ipex", "auto", capped)
     assert run.asked == [["ipex fp32"]]
 
