@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = error.format_message()
         if isinstance(error, click.NoSuchOption):
             # --help and the other commands need nothing of a run's options.
-            from ipexlaunch.cli.options.run_options import explain_absent  # only then
+            from ipexlaunch.cli.options.run_options import explain_absent
 
             message = explain_absent(message)
         return _complain(f"{message} (try '{name} --help')", error.exit_code)

@@ -42,7 +42,7 @@ class DiskThread:
     """Does one thing after the other; whoever begins something goes on meanwhile and takes the answer later."""
 
     def __init__(self) -> None:
-        """Start the thread; it inherits the cpus that the calling thread is held to (see `run_apart`)."""
+        """Start the thread; it inherits the cpus that the calling thread is held to (see `BackgroundThread`)."""
         self.wanted = ""
         """What is done now, as a phrase that follows "cannot"."""
         self.hint = ""

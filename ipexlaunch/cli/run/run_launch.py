@@ -137,8 +137,7 @@ def _run(
         tell=tell,
     )
     adopt_orphans()
-    gc.freeze()  # __main__ put collection off; what start-up has made stays, and is never looked at again
-    gc.enable()
+    gc.freeze()  # what start-up has made stays: collections need not look at it again
     interval = options.proof_interval or None
     showing = OutputOptions(
         logs=logs,

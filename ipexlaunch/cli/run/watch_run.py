@@ -201,7 +201,7 @@ def start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str
 def open_observers(
     launch: Launch, options: LaunchOptions, progress: Callable[[], BatchProgress] | None = None
 ) -> RunObservers:
-    """Everything that looks on at this run; call it before workers are started (see `run_apart`).
+    """Everything that looks on at this run; call it before workers are started (see `BackgroundThread`).
 
     Args:
         launch: what is about to start.

@@ -18,7 +18,7 @@ from ipexlaunch.launch.background_writer import LAST_WORDS_S
 from ipexlaunch.launch.guard_streams import is_standard, outlets
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.log_files import Log
-from ipexlaunch.launch.supervise.message_protocol import (  # with json: not before the workers are started
+from ipexlaunch.launch.supervise.message_protocol import (
     LONGEST_MESSAGE_BYTES,
     WorkerMessage,
     read_messages,

@@ -166,7 +166,7 @@ class MetricsServer(Observer):
     """An HTTP server in threads of its own; each scrape has the supervisor make a snapshot, and nothing else does."""
 
     def __init__(self, run: str, identity: RunIdentity, address: str, port: int) -> None:
-        """Listen; do this before workers are started (see `run_apart`).
+        """Listen; do this before workers are started (see `BackgroundThread`).
 
         Args:
             run: value of the label `run`.
