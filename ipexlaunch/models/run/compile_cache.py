@@ -1,7 +1,8 @@
 """Compiled programs in a directory, made once for each kind of worker: the first compiles, the others wait and load.
 
-A program is a package that needs neither tracing nor a compiler to start. It holds the weights in the form that the
-kernels want, so its key names everything that went into it: versions, processor, threads, weights, candidate, shapes.
+A program is one file or several that need neither tracing nor a compiler to start. They hold the weights in the form
+that the kernels want, so its key names everything that went into it: versions, processor, threads, weights, candidate,
+shapes.
 What oneDNN itself generates at run time lives in each process's memory only and cannot be kept.
 """
 
@@ -23,7 +24,7 @@ from typing import IO, Any, Literal
 
 from ipexlaunch.models.user_directory import digest, make_private, why_untrusted
 
-PROGRAM = "program.pt2"
+_FILES = "files"
 _COMPLETE = "complete.json"
 _LOCK = "lock"
 _BUILDING = "building"
@@ -36,7 +37,8 @@ Key = Mapping[str, object]
 """Everything that decides what a program is; anything that JSON can hold."""
 
 Build = Callable[[Path], Mapping[str, object]]
-"""Writes a program to a path, and gives what should be kept beside it; anything that JSON can hold."""
+"""Writes a program's files into an empty directory, and gives what should be kept beside them; anything that JSON can
+hold."""
 
 WAITING = "waiting for compilation"
 COMPILING = "compiling"
@@ -47,6 +49,7 @@ class Program:
     """A compiled program as it lies in the cache."""
 
     path: Path
+    """The directory of its files."""
     details: Mapping[str, object]
     """What its build gave, e.g. the shapes of its state."""
     cache: Literal["hit", "miss"]
@@ -97,7 +100,7 @@ class CompileCache:
         if found is not None:
             with contextlib.suppress(OSError):  # a cache that others filled may be for reading only
                 os.utime(place / _COMPLETE, (self.now(), self.now()))
-            return Program(path=place / PROGRAM, details=found, cache="hit", compile_s=0.0, wait_s=0.0)
+            return Program(path=place / _FILES, details=found, cache="hit", compile_s=0.0, wait_s=0.0)
         make_private(str(place))
         began = monotonic()
         with open(place / _LOCK, "a", encoding="utf-8") as lock:
@@ -105,18 +108,18 @@ class CompileCache:
             waited = monotonic() - began
             found = _complete(place)
             if found is not None:
-                return Program(path=place / PROGRAM, details=found, cache="hit", compile_s=0.0, wait_s=waited)
+                return Program(path=place / _FILES, details=found, cache="hit", compile_s=0.0, wait_s=waited)
             self.say(COMPILING)
             began = monotonic()
             details = _build(place, key, build)
             taken = monotonic() - began
         self._remove_unused()
-        return Program(path=place / PROGRAM, details=details, cache="miss", compile_s=taken, wait_s=waited)
+        return Program(path=place / _FILES, details=details, cache="miss", compile_s=taken, wait_s=waited)
 
     def _place(self, name: str) -> Path:
         """Where the program of this name lies or will lie: a program is code, so nobody else may have put it there."""
         for place in (self.directory / name, self.directory / f"{name}-{os.geteuid()}"):
-            parts = (self.directory, place, place / PROGRAM, place / _COMPLETE)
+            parts = (self.directory, place, place / _COMPLETE, place / _FILES, *_below(place / _FILES))
             problem = next(filter(None, (why_untrusted(str(part), code=True) for part in parts)), "")
             if not problem:
                 return place
@@ -135,8 +138,7 @@ class CompileCache:
             with contextlib.suppress(OSError), open(marker.parent / _LOCK, "a", encoding="utf-8") as lock:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if self.now() - marker.stat().st_mtime > KEPT_UNUSED_S:
-                    marker.unlink()
-                    (marker.parent / PROGRAM).unlink()
+                    _clear(marker.parent)
 
     def _wait_for(self, lock: IO[str]) -> None:
         try:
@@ -151,7 +153,7 @@ def _complete(place: Path) -> dict[str, Any] | None:
     try:
         marker = json.loads((place / _COMPLETE).read_text(encoding="utf-8"))
         details: dict[str, Any] = marker["details"]
-        whole = (place / PROGRAM).stat().st_size == marker["bytes"]
+        whole = _sizes(place / _FILES) == marker["files"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return details if whole else None
@@ -160,17 +162,37 @@ def _complete(place: Path) -> dict[str, Any] | None:
 def _build(place: Path, key: Key, build: Build) -> dict[str, object]:
     """Build aside and move; the marker comes last, so that what lies there without it is never used."""
     building = place / _BUILDING
-    shutil.rmtree(building, ignore_errors=True)  # of a process that died here
-    building.mkdir()
+    _clear(place)  # of a process that died here, of a program that is damaged
+    (building / _FILES).mkdir(parents=True)
     try:
         # Through JSON, so that the first process sees what later ones will.
-        details: dict[str, object] = json.loads(json.dumps(dict(build(building / PROGRAM))))
-        marker = {"key": key, "details": details, "bytes": (building / PROGRAM).stat().st_size}
+        details: dict[str, object] = json.loads(json.dumps(dict(build(building / _FILES))))
+        marker = {"key": key, "details": details, "files": _sizes(building / _FILES)}
         (building / _COMPLETE).write_text(json.dumps(marker, indent=1), encoding="utf-8")
-        for made in (building / PROGRAM, building / _COMPLETE):
+        for made in (building / _FILES, building / _COMPLETE, *_below(building / _FILES)):
             made.chmod(made.stat().st_mode & ~0o022)  # whatever the umask: it is read again only where that is so
-        os.replace(building / PROGRAM, place / PROGRAM)
+        os.replace(building / _FILES, place / _FILES)
         os.replace(building / _COMPLETE, place / _COMPLETE)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return details
+
+
+def _clear(place: Path) -> None:
+    """Remove what lies at a place, the marker first; its lock stays, somebody may wait at it."""
+    (place / _COMPLETE).unlink(missing_ok=True)
+    for left in place.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left)
+        elif left.name != _LOCK:
+            left.unlink()
+
+
+def _below(directory: Path) -> list[Path]:
+    """All that lies in a directory, at whatever depth; nothing of one that is not there."""
+    return [Path(at, name) for at, folders, files in os.walk(directory) for name in (*folders, *files)]
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    """The bytes of each file in a directory, by its path there."""
+    return {str(path.relative_to(directory)): path.stat().st_size for path in _below(directory) if path.is_file()}

@@ -30,6 +30,9 @@ _CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDN
 
 _PACKAGES = ("torch", "torchao", "transformers")
 
+PROGRAM = "program.pt2"
+"""What a program's one file is called in the cache."""
+
 _SAMPLED = 256
 """Values of each weight that are part of a model's identity."""
 
@@ -85,9 +88,9 @@ class _ProgramMaker:
             "kernels": identify_kernels(),
             "shapes": shapes,
         }
-        program = self.programs.program(key, lambda path: build(self._converted(), path))
+        program = self.programs.program(key, lambda place: build(self._converted(), place / PROGRAM))
         self.made.append(program)
-        return LoadedProgram(program.path), program.details
+        return LoadedProgram(program.path / PROGRAM), program.details
 
     def prepared(self, compiled: torch.nn.Module) -> Prepared:
         """The model with what is known of it by now."""

@@ -10,15 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.models.run.compile_cache import COMPILING, KEPT_UNUSED_S, PROGRAM, WAITING, CompileCache
+from ipexlaunch.models.run.compile_cache import COMPILING, KEPT_UNUSED_S, WAITING, CompileCache, Program
 from ipexlaunch.models.user_directory import digest
 from tests.examples.run_examples import ROOT
 
 KEY: dict[str, object] = {"weights": "a", "kernels": {"threads": 2, "torch": "2.13.0"}, "shapes": {"inputs": [8, 128]}}
 
 
+PROGRAM = "model/weights.bin"
+"""One of a program's files."""
+
+
 class Builder:
-    """Builds programs of known text and counts them."""
+    """Builds programs of two files, one of known text, and counts them."""
 
     def __init__(self, text: str = "program") -> None:
         self.text = text
@@ -26,8 +30,14 @@ class Builder:
 
     def __call__(self, path: Path) -> Mapping[str, object]:
         self.built += 1
-        path.write_text(self.text)
+        (path / "index").write_text("of the files")
+        (path / PROGRAM).parent.mkdir()
+        (path / PROGRAM).write_text(self.text)
         return {"shapes": [(1, 2)]}
+
+
+def text_of(program: Program) -> str:
+    return (program.path / PROGRAM).read_text()
 
 
 def test_a_program_is_built_once_and_found_again(tmp_path: Path) -> None:
@@ -39,7 +49,7 @@ def test_a_program_is_built_once_and_found_again(tmp_path: Path) -> None:
     assert build.built == 1
     assert said == [COMPILING]
     assert first.path == again.path
-    assert again.path.read_text() == "program"
+    assert text_of(again) == "program"
     # What the first process sees went through the file, as for later ones.
     assert first.details == again.details == {"shapes": [[1, 2]]}
     assert again.compile_s == 0.0
@@ -59,7 +69,7 @@ def test_whatever_differs_has_a_program_of_its_own(tmp_path: Path, other: dict[s
     here = cache.program(KEY, Builder("here"))
     there = cache.program(other, Builder("there"))
     assert there.cache == "miss"
-    assert (here.path.read_text(), there.path.read_text()) == ("here", "there")
+    assert (text_of(here), text_of(there)) == ("here", "there")
 
 
 def test_a_program_that_nobody_used_for_long_makes_room_when_another_is_built(tmp_path: Path) -> None:
@@ -77,8 +87,8 @@ def test_a_program_that_nobody_used_for_long_makes_room_when_another_is_built(tm
     build(16, days=0)
     assert build(16, days=limit - 1) == "hit"
     build(32, days=limit + 1)
-    sizes = sorted(path.parent.name for path in tmp_path.glob(f"*/{PROGRAM}"))
-    assert sizes == sorted(digest({**KEY, "shapes": shape}) for shape in (16, 32))
+    left = sorted(path.parent.name for path in tmp_path.glob("*/files"))
+    assert left == sorted(digest({**KEY, "shapes": shape}) for shape in (16, 32))
     assert build(16, days=limit + 1) == "hit"
     assert build(8, days=limit + 1) == "miss"
 
@@ -99,7 +109,8 @@ def test_the_order_of_a_key_is_nothing() -> None:
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def fail(path: Path) -> Mapping[str, object]:
-        path.write_text("half")
+        (path / PROGRAM).parent.mkdir()
+        (path / PROGRAM).write_text("half")
         raise RuntimeError("no compiler")
 
     cache = CompileCache(tmp_path)
@@ -110,20 +121,32 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert build.built == 1
 
 
-@pytest.mark.parametrize("damage", ["shorter", "marker", "gone"])
+@pytest.mark.parametrize("damage", ["shorter", "marker", "gone", "more"])
 def test_a_damaged_program_is_built_again(tmp_path: Path, damage: str) -> None:
     cache = CompileCache(tmp_path)
     path = cache.program(KEY, Builder()).path
-    assert path.name == PROGRAM
     if damage == "shorter":
-        path.write_text("prog")
+        (path / PROGRAM).write_text("prog")
     elif damage == "marker":
         (path.parent / "complete.json").write_text("{")
+    elif damage == "gone":
+        (path / PROGRAM).unlink()
     else:
-        path.unlink()
+        (path / "more").touch()
     again = cache.program(KEY, Builder())
     assert again.cache == "miss"
-    assert again.path.read_text() == "program"
+    assert text_of(again) == "program"
+    assert not (again.path / "more").exists()
+
+
+def test_a_program_of_one_file_that_an_earlier_release_kept_is_not_used(tmp_path: Path) -> None:
+    place = tmp_path / digest(KEY)
+    place.mkdir()
+    (place / "program.pt2").write_text("old")
+    (place / "complete.json").write_text('{"key": {}, "details": {}, "bytes": 3}')
+    again = CompileCache(tmp_path).program(KEY, Builder())
+    assert (again.cache, text_of(again)) == ("miss", "program")
+    assert not (place / "program.pt2").exists()
 
 
 OTHER_PROCESS = """
@@ -132,10 +155,11 @@ from pathlib import Path
 from ipexlaunch.models.run.compile_cache import CompileCache
 
 def build(path):
-    path.write_text("half")
+    (path / "model").mkdir()
+    (path / "model/weights.bin").write_text("half")
     print("building", flush=True)
     sys.stdin.readline()
-    path.write_text("whole")
+    (path / "model/weights.bin").write_text("whole")
     return {"by": "the other"}
 
 CompileCache(sys.argv[1]).program(eval(sys.argv[2]), build)
@@ -173,7 +197,7 @@ def test_who_comes_second_waits_and_does_not_build(tmp_path: Path) -> None:
     assert build.built == 0
     assert found.cache == "hit"
     assert found.details == {"by": "the other"}
-    assert found.path.read_text() == "whole"
+    assert text_of(found) == "whole"
 
 
 @pytest.mark.process
@@ -191,14 +215,14 @@ def test_when_the_builder_dies_the_next_one_builds(tmp_path: Path) -> None:
     assert said == [WAITING, COMPILING]
     assert build.built == 1
     assert found.cache == "miss"
-    assert found.path.read_text() == "program"
+    assert text_of(found) == "program"
 
 
 def planted(cache: Path, what: str) -> None:
     """A whole program that somebody else may have put there."""
     CompileCache(cache).program(KEY, Builder("planted"))
     place = cache / digest(KEY)
-    path = {"the cache": cache, "its directory": place, "the program": place / PROGRAM}[what]
+    path = {"the cache": cache, "its directory": place, "the program": place / "files" / PROGRAM}[what]
     if os.getuid() == 0:
         os.chown(path, 54321, 54321)
     else:
@@ -212,8 +236,8 @@ def test_a_program_that_another_user_may_have_put_there_is_not_run(tmp_path: Pat
     warned: list[str] = []
     programs = CompileCache(cache, warn=warned.append)
     found = programs.program(KEY, Builder("ours"))
-    assert (found.cache, found.path.read_text()) == ("miss", "ours")
-    assert programs.program(KEY, Builder("again")).path.read_text() == "ours"
+    assert (found.cache, text_of(found)) == ("miss", "ours")
+    assert text_of(programs.program(KEY, Builder("again"))) == "ours"
     assert len(warned) == 1
     assert "belongs to user 54321" in warned[0] or "can be written by others" in warned[0]
 

@@ -72,7 +72,7 @@ def test_a_compiled_decoder_follows_eager_fp32_with_int4_weights(tmp_path: Path)
                for name in ("first_token", "next_token")}  # fmt: skip
     assert samples["next_token"] == 4 * samples["first_token"] > 0
     # The prompt's program and the step's, and no other for the shorter texts of the check.
-    assert len(list(tmp_path.glob("*/program.pt2"))) == 2
+    assert len(list(tmp_path.glob("*/files/program.pt2"))) == 2
 
 
 def test_a_model_that_was_given_back_answers_and_compiles_no_more() -> None:
