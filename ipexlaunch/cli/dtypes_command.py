@@ -157,7 +157,7 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
 def _measured(
     job: ModelJob, engine: EngineChoice, measure_context: MeasureContext, layers: int | None, seconds: float
 ) -> tuple[CandidateResult, ...]:
-    known = expected(measure_context.dispatch, measure_context.software, engine)
+    known = expected(measure_context.dispatch, measure_context.software, job.task, engine)
     wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     if not wanted:
         return known
@@ -201,6 +201,7 @@ def _table(table: Table) -> dict[str, object]:
         "torch": measure_context.software.torch,
         "ipex": measure_context.software.ipex,
         "torchao": measure_context.software.torchao,
+        "openvino": measure_context.software.openvino,
         "threads": [instance.threads for instance in measure_context.plan.chosen],
         "model": job.model,
         "layers": table.layers,

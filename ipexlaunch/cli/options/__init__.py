@@ -99,7 +99,7 @@ class ModelOptions:
     task: Task | None
     engine: EngineChoice
     dtype: DtypeChoice
-    quantization: Literal["auto", "dynamic", "weight-only"]
+    quantization: Literal["auto", "dynamic", "static", "weight-only"]
     group_size: int
     lowp_mode: str | None
     checkpoint: str

@@ -55,7 +55,7 @@ MODEL_OPTIONS = (
     valued("--task", "What the model does  [default: generate for decoders, embed for others].", TASKS),
     valued(
         "--engine",
-        "ipex, torch (compiled), eager; auto: the fastest that the workers' interpreter has.",
+        "ipex, torch (compiled), openvino, eager; auto: the fastest that the workers' interpreter has.",
         ("auto", *ENGINES),
         "auto",
     ),
@@ -65,7 +65,7 @@ MODEL_OPTIONS = (
         ("auto", *DTYPES),
         "auto",
     ),
-    valued("--quantization", "How int8 and int4 are used.", ("auto", "dynamic", "weight-only"), "auto"),
+    valued("--quantization", "How int8 and int4 are used.", ("auto", "dynamic", "static", "weight-only"), "auto"),
     valued("--group-size", "Weights that share a scale (int4).", COUNT_FROM_0, 0),
     valued(
         "--lowp-mode",

@@ -9,18 +9,20 @@ from typing import Literal
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.instruction_sets import Dispatch
 
-Engine = Literal["ipex", "torch", "eager"]
-"""ipex: IPEX's optimize, llm.optimize and weight-only kernels; torch: torch.compile with freezing, and torchao; eager:
-torch as it is, the reference that the others are checked against."""
+Engine = Literal["ipex", "torch", "openvino", "eager"]
+"""ipex: IPEX's optimize, llm.optimize and weight-only kernels; torch: torch.compile with freezing, and torchao;
+openvino: the model converted to one OpenVINO program of dynamic shape; eager: torch as it is, the reference of all."""
 
-Dtype = Literal["fp32", "bf16", "fp16", "int8", "int4"]
+Dtype = Literal["fp32", "bf16", "fp16", "int8", "int8-calibrated", "int4"]
+"""int8-calibrated: activations too, in ranges that were found beforehand on texts."""
 
-Scheme = Literal["", "dynamic", "weight-only"]
-"""How integers are used. dynamic: activations are quantised call by call and the product is an integer one;
-weight-only: weights are kept as integers and widened for a floating-point product; "" for floating-point dtypes."""
+Scheme = Literal["", "dynamic", "static", "weight-only"]
+"""How integers are used. dynamic: activations are quantised call by call and the product is an integer one; static: the
+same with ranges that calibration found; weight-only: weights are kept as integers and widened for a floating-point
+product; "" for floating-point dtypes."""
 
-ENGINES: tuple[Engine, ...] = ("ipex", "torch", "eager")
-DTYPES: tuple[Dtype, ...] = ("fp32", "bf16", "fp16", "int8", "int4")
+ENGINES: tuple[Engine, ...] = ("ipex", "torch", "openvino", "eager")
+DTYPES: tuple[Dtype, ...] = ("fp32", "bf16", "fp16", "int8", "int8-calibrated", "int4")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,8 @@ class Candidate:
     @property
     def name(self) -> str:
         """For tables and messages, e.g. "torch int8 dynamic"; two candidates of one list never share it."""
-        words: list[str] = [self.engine, self.dtype, self.scheme]
+        # A calibrated dtype says by its name how it is used.
+        words: list[str] = [self.engine, self.dtype, self.scheme if self.scheme != "static" else ""]
         if self.scheme:
             words.append(f"x {self.activations}")
         if self.group_size:
@@ -81,6 +84,8 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
         own = "avx512_fp16" in dispatch.ipex & dispatch.onednn
         return (*plain, _weights("ipex", "int8", own), _weights("ipex", "int4", own))
     wide = bool({"avx512_bf16", "amx_bf16", "bf16"} & dispatch.aten & dispatch.onednn)
+    if engine == "openvino":
+        return _of_openvino("bf16" if wide else "fp32")
     # Activations become int8 at each product: from fp32 it is the shorter way, with bf16 what lies between is faster.
     dynamic = tuple(
         Candidate(engine="torch", dtype="int8", scheme="dynamic", activations=each)
@@ -88,6 +93,22 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
     )
     # int4 has a kernel for bf16 activations only.
     return (*plain, *dynamic, _weights("torch", "int8", wide), _weights("torch", "int4", True))
+
+
+def _of_openvino(activations: Literal["bf16", "fp32"]) -> tuple[Candidate, ...]:
+    kinds: tuple[tuple[Dtype, Scheme, int], ...] = (
+        ("int8", "dynamic", 0),
+        ("int8-calibrated", "static", 0),
+        ("int4", "dynamic", GROUP_SIZE),
+    )
+    return (
+        floating("openvino", "fp32"),
+        floating("openvino", "bf16"),
+        *(
+            Candidate(engine="openvino", dtype=dtype, scheme=scheme, activations=activations, group_size=group_size)
+            for dtype, scheme, group_size in kinds
+        ),
+    )
 
 
 def _weights(engine: Engine, dtype: Literal["int8", "int4"], wide: bool) -> Candidate:
@@ -104,7 +125,7 @@ GROUP_SIZES = (32, 64, 128)
 class QuantizedForm:
     """What is asked of int8 and int4 beyond the dtype; floating-point candidates are untouched by it."""
 
-    scheme: Literal["auto", "dynamic", "weight-only"] = "auto"
+    scheme: Literal["auto", "dynamic", "static", "weight-only"] = "auto"
     group_size: int = 0
     """Weights that share a scale; 0 for each candidate's own."""
     lowp_mode: str = ""

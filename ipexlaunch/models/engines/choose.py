@@ -12,9 +12,10 @@ from ipexlaunch.models.engines.candidate import DEFAULT_FORM, ENGINES, Candidate
 from ipexlaunch.models.engines.expectations import Expectation, Software, expect
 from ipexlaunch.models.engines.instruction_sets import Dispatch
 from ipexlaunch.models.engines.measurement import Measurement
+from ipexlaunch.models.engines.model_job import Task
 
-EngineChoice = Literal["auto", "ipex", "torch", "eager"]
-DtypeChoice = Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"]
+EngineChoice = Literal["auto", "ipex", "torch", "openvino", "eager"]
+DtypeChoice = Literal["auto", "fp32", "bf16", "fp16", "int8", "int8-calibrated", "int4"]
 
 ENGINE_CHOICES: tuple[EngineChoice, ...] = ("auto", *ENGINES)
 
@@ -73,25 +74,39 @@ class Choice:
 
 
 def expected(
-    dispatch: Dispatch, software: Software, engine: EngineChoice = "auto", form: QuantizedForm = DEFAULT_FORM
+    dispatch: Dispatch,
+    software: Software,
+    task: Task,
+    engine: EngineChoice = "auto",
+    form: QuantizedForm = DEFAULT_FORM,
 ) -> tuple[CandidateResult, ...]:
     """Every candidate of the asked engines with what is known of it, eager fp32 first.
 
     Args:
         dispatch: what each library may use of the processor.
         software: what the workers' interpreter has.
+        task: what a call does.
         engine: one, or all.
         form: what is asked of integers.
 
     Raises:
         RequestError: an engine does not take the form.
     """
-    engines: tuple[Engine, ...] = ("eager", "ipex", "torch") if engine == "auto" else (engine,)
+    engines: tuple[Engine, ...] = ("eager", "ipex", "torch", "openvino") if engine == "auto" else (engine,)
     return tuple(
         CandidateResult(candidate=candidate, expectation=expect(candidate, dispatch, software))
         for each in engines
         for candidate in form.of(candidates_of(each, dispatch))
+        if _has_use(candidate, task)
     )
+
+
+def _has_use(candidate: Candidate, task: Task) -> bool:
+    """Whether a candidate is meant for a task: OpenVINO's int4 is for reading weights faster, and a decoder's
+    activations are not calibrated."""
+    if candidate.engine != "openvino":
+        return True
+    return {"int4": task == "generate", "int8-calibrated": task != "generate"}.get(candidate.dtype, True)
 
 
 def worth_measuring(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[Candidate, ...]:

@@ -23,11 +23,14 @@ class Software:
     ipex: str = ""
     torchao: str = ""
     transformers: str = ""
+    openvino: str = ""
+    nncf: str = ""
+    genai: str = ""
 
     @property
     def words(self) -> str:
         """For messages: "torch 2.8.0, ipex 2.8.0"."""
-        pairs = (("torch", self.torch), ("ipex", self.ipex), ("torchao", self.torchao))
+        pairs = (("torch", self.torch), ("ipex", self.ipex), ("torchao", self.torchao), ("openvino", self.openvino))
         return ", ".join(f"{name} {version}" for name, version in pairs if version) or "no torch"
 
 
@@ -36,6 +39,9 @@ PACKAGES = {
     "ipex": "intel-extension-for-pytorch",
     "torchao": "torchao",
     "transformers": "transformers",
+    "openvino": "openvino",
+    "nncf": "nncf",
+    "genai": "openvino-genai",
 }
 """Field of Software to the normalised name on the package index."""
 
@@ -61,6 +67,9 @@ _INT4 = "ATen/native/cpu/int4mm_kernel.cpp: tinygemm_kernel is overloaded for bf
 _WOQ = (
     "IPEX 2.8 csrc/cpu/aten/kernels/WoqLinearKrnl.cpp: #if defined(CPU_CAPABILITY_AVX512_FP16), else woq_gemm_ref_impl"
 )
+
+_OV = "OpenVINO 2026.4, OPTIMIZATION_CAPABILITIES"
+_NNCF = "nncf overflow_fix: without VNNI weights keep 7 bits"
 
 _ROWS = f"""
 torch            fp32              onednn -           any       fast | compiled and frozen | torch.compile
@@ -123,6 +132,28 @@ torch            int4/weight-only  aten   avx512f     any       slow
   | the rest of the network runs in bf16, which is emulated here | IPEX #178; {_INT4}
 torch            int4/weight-only  aten   -           any       slow
   | the rest of the network runs in bf16, which has no instructions here | pytorch #146508
+openvino         fp32              onednn -           any       fast
+  | one program for all shapes | openvino.convert_model
+openvino         bf16              onednn amx_bf16    any       fast | AMX multiplies tiles of bf16 | {_OV}
+openvino         bf16              onednn avx512_bf16 any       fast | avx512_bf16 multiplies pairs of bf16 | {_OV}
+openvino         bf16              onednn avx_ne_convert any    ok
+  | avx_ne_convert widens bf16 as it is loaded | {_OV}
+openvino         bf16              onednn -           any       unavailable
+  | without instructions for bf16 OpenVINO runs fp32 and does not say so | {_OV}
+openvino         int8-calibrated/static onednn amx_int8 any     fast | AMX multiplies tiles of int8 | {_OV}
+openvino         int8-calibrated/static onednn avx512_vnni any  fast | VNNI multiplies u8 by s8 | {_OV}
+openvino         int8-calibrated/static onednn avx_vnni any     fast | VNNI of 256 bits multiplies u8 by s8 | {_OV}
+openvino         int8-calibrated/static onednn avx2   any       ok   | products of int8 go through int16 | {_NNCF}
+openvino         int8-calibrated/static onednn i8mm   any       ok
+  | the processor has smmla | oneDNN with Compute Library
+openvino         int8/dynamic,int4/dynamic onednn amx_int8 any  ok
+  | AMX multiplies tiles of int8, quantised call by call | {_OV}
+openvino         int8/dynamic,int4/dynamic onednn avx512_vnni any ok
+  | VNNI multiplies u8 by s8, quantised call by call | {_OV}
+openvino         int8/dynamic,int4/dynamic onednn avx2 any      ok   | {_HELPS} | {_OV}
+openvino         int8-calibrated/static,int8/dynamic,int4/dynamic onednn - any slow
+  | no instruction for products of int8 | {_OV}
+
 ipex   int8/weight-only,int4/weight-only ipex avx512_fp16 any   fast
   | IPEX's kernels are built for avx512_fp16 | {_WOQ}
 ipex   int8/weight-only,int4/weight-only ipex -       any       slow
@@ -198,7 +229,9 @@ def expect(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expe
 def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation | None:
     """What is not installed, or cannot be."""
     if not software.torch:
-        return _absent("torch", "ipexlaunch[ipex]" if candidate.engine == "ipex" else "ipexlaunch[torch]")
+        return _absent("torch", f"ipexlaunch[{candidate.engine if candidate.engine != 'eager' else 'torch'}]")
+    if candidate.engine == "openvino":
+        return _missing_openvino(candidate, dispatch, software)
     if candidate.engine == "ipex":
         if "asimd" in dispatch.onednn:
             return _unavailable("IPEX is for x86 only", "its wheels")
@@ -212,6 +245,18 @@ def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Ex
         if candidate.dtype == "int4" and not at_least(software.torchao, (0, 18)):
             reason = f"torchao {software.torchao} has other names for int4 on cpus; 0.18 is needed"
             return _unavailable(reason, "torchao #4205, #4149")
+    return None
+
+
+def _missing_openvino(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation | None:
+    extra = "ipexlaunch[openvino]"
+    if not software.openvino:
+        return _absent("openvino", extra)
+    if candidate.scheme and not software.nncf:
+        return _absent("nncf", extra)
+    if dispatch.onednn_is_capped:
+        reason = "ONEDNN_MAX_CPU_ISA holds back half of OpenVINO: it then gives wrong answers or does not compile"
+        return _unavailable(reason, "tried with OpenVINO 2026.4.1")
     return None
 
 

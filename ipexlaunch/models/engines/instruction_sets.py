@@ -104,6 +104,8 @@ class Dispatch:
     """For oneDNN's products of matrices."""
     ipex: frozenset[str]
     """For IPEX's own kernels."""
+    onednn_is_capped: bool
+    """Whether a variable takes flags from oneDNN that the processor has."""
 
     @property
     def common(self) -> InstructionSet:
@@ -125,7 +127,7 @@ def dispatch(flags: Iterable[str], environment: Mapping[str, str]) -> Dispatch:
     ipex = _without(have, ATEN_CAPS.get(aten_word, ()))
     onednn = _without(have, ONEDNN_CAPS.get(onednn_word.upper(), ()))
     aten = ipex if aten_word in ("default", "avx2") else have
-    return Dispatch(aten=aten, onednn=onednn, ipex=ipex)
+    return Dispatch(aten=aten, onednn=onednn, ipex=ipex, onednn_is_capped=onednn != have)
 
 
 def _without(flags: frozenset[str], beginnings: tuple[str, ...]) -> frozenset[str]:

@@ -45,6 +45,7 @@ BOUNDS: dict[Dtype, Bound] = {
     "bf16": Bound(cosine=0.995, agreement=0.9, logit_error=0.1),
     "fp16": Bound(cosine=0.995, agreement=0.9, logit_error=0.1),
     "int8": Bound(cosine=0.995, agreement=0.85, logit_error=0.2),
+    "int8-calibrated": Bound(cosine=0.995, agreement=0.85, logit_error=0.2),
     "int4": Bound(cosine=0.97, agreement=0.6, logit_error=0.8),
 }
 """Cosines as people accept them of sentence embeddings. Those of logits tell rounding from wrong kernels: bf16 keeps 8

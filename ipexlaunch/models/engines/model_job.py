@@ -77,7 +77,7 @@ LARGEST_WHOLE_MODEL = 500_000_000
 
 FEW_LAYERS = 2
 
-_ORDER = ("eager", "torch", "ipex")
+_ORDER = ("eager", "torch", "openvino", "ipex")
 
 
 def measuring_order(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:

@@ -230,7 +230,7 @@ class CompiledDecoder(_Compiled):
         return self.make({"inputs": inputs, "tokens": tokens, "positions": positions, "whole": whole}, build)
 
 
-class _FirstField(torch.nn.Module):  # type: ignore[misc]
+class FirstField(torch.nn.Module):  # type: ignore[misc]
     """A model as a function of tensors that gives one tensor."""
 
     def __init__(self, model: torch.nn.Module, names: Sequence[str]) -> None:
@@ -248,5 +248,5 @@ class _FirstField(torch.nn.Module):  # type: ignore[misc]
 
 
 def _build_forward(model: torch.nn.Module, batch: Mapping[str, torch.Tensor], path: Path) -> Mapping[str, object]:
-    compile_program(_FirstField(model, list(batch)), [tensor.contiguous() for tensor in batch.values()], path)
+    compile_program(FirstField(model, list(batch)), [tensor.contiguous() for tensor in batch.values()], path)
     return {}

@@ -26,6 +26,7 @@ from ipexlaunch.models.engines.model_job import (
 from ipexlaunch.models.run.batches import Inputs, make_inputs
 from ipexlaunch.models.run.load_model import LoadedModel, load_model
 from ipexlaunch.models.run.prepare import Prepared, import_engine, prepare
+from ipexlaunch.models.run.run_job import calibration_of
 from ipexlaunch.models.run.run_task import Reference, compare, run_task, take_reference
 from ipexlaunch.models.run.timing import PairedTiming, time_interleaved
 
@@ -131,6 +132,7 @@ class _Session:
             candidate,
             self.inputs.batches[0],
             self.job.task,
+            calibration=calibration_of(self.inputs),
             checkpoint=self.job.checkpoint if takes_checkpoint else "",
             new_tokens=min(self.job.new_tokens, MOST_TOKENS),
             cache=self.job.cache,

@@ -36,6 +36,15 @@ TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 """torch's names of the floating-point types."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Texts that stand for those of the job: the ranges of activations are found on them."""
+
+    batches: tuple[Batch, ...]
+    words: str
+    """Which texts they are, for the report."""
+
+
 @dataclass(kw_only=True)
 class Prepared:
     """A model as one candidate runs it, ready to be called."""
@@ -67,6 +76,7 @@ def prepare(
     example_inputs: Batch,
     task: Task,
     *,
+    calibration: Calibration | None = None,
     checkpoint: str = "",
     new_tokens: int = 64,
     cache: str = "",
@@ -79,9 +89,10 @@ def prepare(
         candidate: the engine and the numbers.
         example_inputs: one batch of the shape that will be run.
         task: what the calls will be.
+        calibration: texts like those of the job, which int8-calibrated needs (engine openvino).
         checkpoint: directory of a low-precision checkpoint (GPTQ or AWQ) of the model, for engine ipex; "" for none.
         new_tokens: how many will be generated for each input (engine torch compiles for them).
-        cache: directory of compiled programs (engine torch); "" for none.
+        cache: directory of compiled programs (engines torch and openvino); "" for none.
         say: told "waiting for compilation" and "compiling" when they begin.
 
     Raises:
@@ -99,6 +110,8 @@ def prepare(
     engine = importlib.import_module(f"ipexlaunch.models.run.prepare_{candidate.engine}")
     if candidate.engine == "ipex":
         more: dict[str, object] = {"checkpoint": checkpoint}
+    elif candidate.engine == "openvino":
+        more = {"calibration": calibration, "cache": cache, "say": say}
     else:
         more = {"new_tokens": new_tokens, "cache": cache, "say": say}
     prepared: Prepared = engine.prepare(model, candidate, example_inputs, task, **more)
@@ -198,7 +211,12 @@ _STAY_LOCAL = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISAB
 _TALKATIVE = ("torchao", "torch.utils._pytree", "torch.utils.cpp_extension", "transformers")
 """Loggers that warn at import of kernels for other devices and of each other's deprecations."""
 
-_INSTALL = {"ipex": 'pip install "ipexlaunch[ipex]"', "torch": 'pip install "ipexlaunch[torch]"', "eager": ""}
+_INSTALL: Mapping[Engine, str] = {
+    "ipex": 'pip install "ipexlaunch[ipex]"',
+    "torch": 'pip install "ipexlaunch[torch]"',
+    "openvino": 'pip install "ipexlaunch[openvino]"',
+    "eager": "",
+}
 _IPEX_MODULE = "intel_extension_for_pytorch"
 
 
@@ -222,6 +240,10 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
     warnings.filterwarnings("ignore", module=r"(torch|torchao|transformers|intel_extension_for_pytorch)(\.|$)")
     modules = ["torch", *[_IPEX_MODULE] * (candidate.engine == "ipex"), "transformers"]  # IPEX wants torch to be there
     modules += ["torchao"] * (candidate.engine == "torch" and bool(candidate.scheme))
+    if candidate.engine == "openvino":
+        modules += ["openvino", *["nncf"] * bool(candidate.scheme)]
+        # Without this package, which both take as one that may be missing, neither tells anybody what runs here.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as the import system has it
     packages = {module: module.replace("_", "-") for module in modules}
     missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:

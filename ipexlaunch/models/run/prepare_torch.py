@@ -5,14 +5,12 @@ Compiled programs come from a CompileCache; where one lies there already the mod
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import metadata
 from tempfile import TemporaryDirectory
 from time import monotonic
-from typing import Any
 
 import torch
 
@@ -22,6 +20,7 @@ from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import CompileCache, Program
 from ipexlaunch.models.run.compiled_model import SETTINGS, Builder, CompiledDecoder, CompiledModel, LoadedProgram
+from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.quantise import check, convert
 
@@ -32,9 +31,6 @@ _PACKAGES = ("torch", "torchao", "transformers")
 
 PROGRAM = "program.pt2"
 """What a program's one file is called in the cache."""
-
-_SAMPLED = 256
-"""Values of each weight that are part of a model's identity."""
 
 
 def prepare(
@@ -137,26 +133,6 @@ def identify_kernels() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "settings": SETTINGS,
     }
-
-
-def identify_weights(model: torch.nn.Module) -> str:
-    """A digest of a model's structure and of values taken evenly from each of its weights, a few ms for each 100 MB.
-
-    Programs hold the weights, so another model must never find them; names of files can lie, weights cannot.
-
-    Args:
-        model: as it was loaded, before any engine changed it.
-    """
-    seen = hashlib.sha256(repr(model).encode())
-    config: Any = getattr(model, "config", None)
-    if config is not None and hasattr(config, "to_json_string"):
-        seen.update(config.to_json_string().encode())
-    for name, weight in [*model.named_parameters(), *model.named_buffers()]:
-        flat = weight.detach().reshape(-1)
-        sampled = flat[:: max(1, flat.numel() // _SAMPLED)].double()
-        seen.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-        seen.update(sampled.numpy().tobytes())
-    return seen.hexdigest()
 
 
 def _version(package: str) -> str:

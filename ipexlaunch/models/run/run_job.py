@@ -14,7 +14,7 @@ from ipexlaunch.models.engines.measurement import judge
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run.batches import Inputs, make_inputs
 from ipexlaunch.models.run.load_model import LoadedModel, load_model
-from ipexlaunch.models.run.prepare import Prepared, open_device, prepare, prepare_on_device
+from ipexlaunch.models.run.prepare import Calibration, Prepared, open_device, prepare, prepare_on_device
 from ipexlaunch.models.run.run_task import compare, run_task, take_reference
 from ipexlaunch.models.run.timing import note_host_time
 
@@ -80,6 +80,7 @@ def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepare
             job.candidate,
             inputs.batches[0],
             job.task,
+            calibration=calibration_of(inputs),
             checkpoint=job.checkpoint,
             new_tokens=job.new_tokens,
             cache=job.cache,
@@ -96,6 +97,11 @@ def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepare
         if wrong:
             worker.invalid(f"wrong answers of {job.candidate.name}: {wrong}")
     return prepared
+
+
+def calibration_of(inputs: Inputs) -> Calibration:
+    """The job's own texts to calibrate on."""
+    return Calibration(batches=inputs.batches, words=inputs.text)
 
 
 def _on_device(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepared:

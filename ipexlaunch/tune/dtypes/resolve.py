@@ -63,7 +63,7 @@ def resolve_candidate(
         RequestError: nothing of the kind runs here, or it is slower than fp32 and not forced.
         LaunchError: the model cannot be loaded.
     """
-    known = expected(context.dispatch, context.software, engine, form)
+    known = expected(context.dispatch, context.software, job.task, engine, form)
     usable = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     asked = [each for each in usable if dtype in ("auto", each.dtype)]
     if len(asked) == 1 and (dtype == "fp32" or force):

@@ -118,12 +118,12 @@ def test_auto_is_never_slower_than_any_right_candidate(speeds: list[float], cosi
 
 
 def test_auto_measures_what_is_not_expected_to_be_slow_and_a_word_measures_itself_and_fp32() -> None:
-    known = expected(host("zen5"), IPEX_ENV)
+    known = expected(host("zen5"), IPEX_ENV, "forward")
     names = [each.name for each in worth_measuring(known, "auto")]
     assert names == ["eager fp32", "eager bf16", "ipex fp32", "ipex bf16", "torch fp32", "torch bf16"]
-    names = [each.name for each in worth_measuring(expected(host("zen5"), IPEX_ENV, "ipex"), "int4")]
+    names = [each.name for each in worth_measuring(expected(host("zen5"), IPEX_ENV, "forward", "ipex"), "int4")]
     assert names == ["ipex fp32", "ipex int4 weight-only x fp32 g32"]
-    names = [each.name for each in worth_measuring(expected(host("haswell"), TORCH_ENV), "auto")]
+    names = [each.name for each in worth_measuring(expected(host("haswell"), TORCH_ENV, "forward"), "auto")]
     assert "torch bf16" not in names
 
 

@@ -15,6 +15,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run import prepare_torch, quantise
+from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import prepare
 from ipexlaunch.models.run.run_task import run_task
@@ -58,15 +59,15 @@ def keys() -> dict[str, Any]:
     capped = prepare_torch.identify_kernels()
     torch.manual_seed(0)
     model = torch.nn.Linear(64, 64)
-    before = prepare_torch.identify_weights(model)
-    same = prepare_torch.identify_weights(model)
+    before = identify_weights(model)
+    same = identify_weights(model)
     with torch.no_grad():
         model.weight.mul_(1.001)
     return {
         "threads": [name for name in one if one[name] != two[name]],
         "caps": [name for name in two if two[name] != capped[name]],
         "same weights": before == same,
-        "other weights": before == prepare_torch.identify_weights(model),
+        "other weights": before == identify_weights(model),
     }
 
 

@@ -16,7 +16,7 @@ INT4 = "ipex int4 weight-only x fp32 g32"
 
 def rows() -> list[CandidateResult]:
     known = []
-    for each in expected(host("zen5"), IPEX_ENV):
+    for each in expected(host("zen5"), IPEX_ENV, "forward"):
         measured = None
         if each.candidate.name in TIMES:
             notes = ("measured by its first 2 layers",)

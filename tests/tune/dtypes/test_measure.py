@@ -170,7 +170,7 @@ def test_who_dies_is_named_too_where_what_was_asked_for_is_refused() -> None:
 
 
 def test_wrong_answers_are_named_beside_the_choice() -> None:
-    known = expected(measure_context(FakeWorkers({})).dispatch, IPEX_ENV, "eager")
+    known = expected(measure_context(FakeWorkers({})).dispatch, IPEX_ENV, "forward", "eager")
     rows = [
         took(
             each.candidate, 10.0, FP32_MS, answers=AnswerSimilarity(cosine=1.0 if each.candidate == REFERENCE else 0.1)

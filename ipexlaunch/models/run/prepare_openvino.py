@@ -1,0 +1,189 @@
+"""Prepares a model for engine openvino: converted once to a program of dynamic shape, quantised by nncf, and kept.
+
+The weights of a converted model lie in a file that every worker maps; what oneDNN packs of them is each worker's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any
+
+import openvino
+import torch
+
+import ipexlaunch
+from ipexlaunch.errors import RequestError
+from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.model_job import Task
+from ipexlaunch.models.run.compile_cache import CompileCache, Program
+from ipexlaunch.models.run.compiled_model import FirstField
+from ipexlaunch.models.run.identify_weights import identify_weights
+from ipexlaunch.models.run.prepare import Batch, Calibration, Prepared
+from ipexlaunch.models.run.quantise_openvino import quantise
+
+MODEL = "openvino_model.xml"
+"""What the model is called in its directory; its weights lie beside it. GenAI looks for this name."""
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of what the network runs in."""
+
+DYNAMIC_GROUP = 128
+"""Activations that share a scale where they are quantised call by call; with OpenVINO's own default of 32 a call takes
+1.2 times as long (MiniLM 8 x 128 on a Zen 5), and with a whole row 1.4 times."""
+
+_PACKAGES = ("openvino", "nncf", "torch", "transformers")
+
+
+def prepare(
+    model: torch.nn.Module,
+    candidate: Candidate,
+    example_inputs: Batch,
+    task: Task,
+    *,
+    calibration: Calibration | None,
+    cache: str,
+    say: Callable[[str], None],
+) -> Prepared:
+    """Convert the model, or load it from the cache; any further shape of batch runs by the same program.
+
+    Arguments as those of models/run/prepare.py; the model is left as it is.
+
+    Raises:
+        RequestError: nncf refuses the model, or there is nothing to calibrate on.
+    """
+    began = monotonic()
+    # A program without a cache lies here until the model is gone.
+    temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
+    programs = CompileCache(temporary.name if temporary else cache, say)
+    calibrated = calibration if candidate.scheme == "static" else None
+    if candidate.scheme == "static" and calibrated is None:
+        raise RequestError(f"run {candidate.name}", "there is no text to calibrate it on", "use --dtype int8")
+    program = programs.program(
+        _key(model, candidate, task, calibrated),
+        lambda place: _build(model, candidate, example_inputs, calibrated, place),
+    )
+    waited = program.compile_s + program.wait_s
+    compiled = OpenVinoModel(model, program.path / MODEL, candidate, temporary)
+    return Prepared(
+        model=compiled,
+        candidate=candidate,
+        convert_s=monotonic() - began - waited,
+        facts=facts_of(program, calibrated),
+    )
+
+
+def facts_of(program: Program, calibration: Calibration | None) -> dict[str, object]:
+    """What the report says of a program that is kept."""
+    facts: dict[str, object] = {
+        "cache": program.cache,
+        "compile_s": round(program.compile_s, 3),
+        "compile_wait_s": round(program.wait_s, 3),
+        **program.details,
+    }
+    return facts | ({"calibrated_on": calibration.words} if calibration else {})
+
+
+def properties_of(candidate: Candidate) -> dict[str, object]:
+    """What OpenVINO is told for one worker: the plan's threads, one stream, and what the network runs in.
+
+    Source: the pages "CPU Device" and "Optimizing for Latency" of OpenVINO's documentation.
+    """
+    told: dict[str, object] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_PRECISION_HINT": _HINTS[candidate.activations],
+        "ENABLE_MMAP": True,
+    }
+    if candidate.scheme == "dynamic":
+        told["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = DYNAMIC_GROUP
+    return told
+
+
+class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there where types are checked
+    """Called with a batch of any shape, it gives the first field of the model's own result as a tuple."""
+
+    def __init__(
+        self, model: torch.nn.Module, path: Path, candidate: Candidate, holder: TemporaryDirectory[str] | None
+    ) -> None:
+        """Compile it for this process; no compiler is called, it takes parts of a second.
+
+        Args:
+            model: its configuration is kept.
+            path: of the converted model.
+            candidate: what it runs in.
+            holder: the directory of the path where that goes with the model.
+        """
+        super().__init__()
+        self.config: Any = getattr(model, "config", None)
+        self._holder = holder
+        compiled = openvino.Core().compile_model(str(path), "CPU", properties_of(candidate))
+        self._request = compiled.create_infer_request()
+
+    def forward(self, **batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
+        inputs = {
+            name: openvino.Tensor(tensor.contiguous().numpy(), shared_memory=True) for name, tensor in batch.items()
+        }
+        self._request.infer(inputs)
+        # The request writes its next answer to the same place.
+        return (torch.from_numpy(self._request.get_output_tensor(0).data.copy()),)
+
+
+def _key(
+    model: torch.nn.Module, candidate: Candidate, task: Task, calibration: Calibration | None
+) -> dict[str, object]:
+    """Everything that decides what a converted model is; what OpenVINO makes of it for a processor comes later."""
+    return {
+        "weights": identify_weights(model),
+        # bf16 and fp32 run by the same program.
+        "candidate": asdict(candidate) if candidate.scheme else "plain",
+        "generates": task == "generate",
+        "calibration": _digest(calibration.batches) if calibration else "",
+        "ipexlaunch": ipexlaunch.__version__,
+        **{name: metadata.version(name) for name in _PACKAGES if name != "nncf" or candidate.scheme},
+    }
+
+
+def _digest(batches: Sequence[Batch]) -> str:
+    seen = hashlib.sha256()
+    for batch in batches:
+        for name, tensor in batch.items():
+            seen.update(f"{name} {tuple(tensor.shape)}".encode())
+            seen.update(tensor.contiguous().numpy().tobytes())
+    return seen.hexdigest()
+
+
+def _build(
+    model: torch.nn.Module, candidate: Candidate, example: Batch, calibration: Calibration | None, place: Path
+) -> Mapping[str, object]:
+    converted, facts = quantise(convert(model, example), candidate, calibration)
+    # fp16 on disk would lose what fp32 keeps; weights that stay whole are mapped as they are.
+    openvino.save_model(converted, str(place / MODEL), compress_to_fp16=False)
+    return facts
+
+
+def convert(model: torch.nn.Module, example: Batch) -> openvino.Model:
+    """The model as a graph of OpenVINO with any number of inputs and tokens.
+
+    Args:
+        model: in fp32 and eval mode.
+        example: a batch to trace it with.
+    """
+    shapes = [(openvino.PartialShape([-1, -1]), openvino.Type.i64) for _ in example]
+    with torch.no_grad(), warnings.catch_warnings():
+        # Each branch on a tensor's value is warned of; the answers are checked on another batch than this one.
+        warnings.simplefilter("ignore")
+        made = openvino.convert_model(
+            FirstField(model, list(example)), example_input=tuple(example.values()), input=shapes
+        )
+    for name, entry in zip(example, made.inputs, strict=True):
+        entry.tensor.set_names({name})
+    return made
