@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -26,7 +27,7 @@ from ipexlaunch.models.run.compile_cache import CompileCache, Program
 from ipexlaunch.models.run.compiled_model import FirstField
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.prepare import Batch, Calibration, Prepared
-from ipexlaunch.models.run.quantise_openvino import quantise
+from ipexlaunch.models.run.quantise_openvino import SMOOTHING, quantise
 
 MODEL = "openvino_model.xml"
 """What the model is called in its directory; its weights lie beside it. GenAI looks for this name."""
@@ -123,7 +124,8 @@ class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there
         """
         super().__init__()
         self.config: Any = getattr(model, "config", None)
-        self._holder = holder
+        if holder is not None:
+            weakref.finalize(self, holder.cleanup)
         compiled = openvino.Core().compile_model(str(path), "CPU", properties_of(candidate))
         self._request = compiled.create_infer_request()
 
@@ -132,7 +134,7 @@ class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there
         inputs = {
             name: openvino.Tensor(tensor.contiguous().numpy(), shared_memory=True) for name, tensor in batch.items()
         }
-        self._request.infer(inputs)
+        self._request.infer(inputs, share_outputs=True)  # or it would copy them, and so do we
         # The request writes its next answer to the same place.
         return (torch.from_numpy(self._request.get_output_tensor(0).data.copy()),)
 
@@ -146,7 +148,7 @@ def _key(
         # bf16 and fp32 run by the same program.
         "candidate": asdict(candidate) if candidate.scheme else "plain",
         "generates": task == "generate",
-        "calibration": _digest(calibration.batches) if calibration else "",
+        "calibration": [_digest(calibration.batches), SMOOTHING] if calibration else [],
         "ipexlaunch": ipexlaunch.__version__,
         **{name: metadata.version(name) for name in _PACKAGES if name != "nncf" or candidate.scheme},
     }

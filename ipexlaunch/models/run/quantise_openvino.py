@@ -18,6 +18,10 @@ from ipexlaunch.models.run.prepare import Batch, Calibration
 CALIBRATED_ON = 64
 """Texts; more of them change the worst cosine of MiniLM by less than its spread between texts."""
 
+SMOOTHING = 0.8
+"""How much of the spread of activations is moved into weights (SmoothQuant's alpha). Over 128 lines of documentation
+the worst cosine of MiniLM is 0.9962 with it, 0.9951 with nncf's own 0.95, 0.975 with 0.5; the speed is the same."""
+
 
 def quantise(
     model: openvino.Model, candidate: Candidate, calibration: Calibration | None
@@ -62,11 +66,13 @@ def _calibrated(model: openvino.Model, calibration: Calibration) -> openvino.Mod
     import nncf
 
     rows = [row for batch in calibration.batches for row in _rows(batch)][:CALIBRATED_ON]
+    smoothing = nncf.AdvancedSmoothQuantParameters(matmul=SMOOTHING)
     return nncf.quantize(
         model,
         nncf.Dataset(rows),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(rows),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing),
     )
 
 
