@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
@@ -32,6 +33,7 @@ from ipexlaunch.cli.use_profile import measure_solo
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.documents.write_file import check_directory, check_writable
+from ipexlaunch.launch.confine import open_confinement
 from ipexlaunch.launch.job import Job
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.machine.probe.read_machine import open_topology
@@ -40,6 +42,7 @@ from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.report import EXIT_INVALID
 from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.report.tables.tuning_tables import tuning_text
+from ipexlaunch.tune.dtypes.quiet_run import run_quietly
 from ipexlaunch.tune.next_step import Rule, brief
 from ipexlaunch.tune.optuna_study import open_study, require_optuna
 from ipexlaunch.tune.profile import Profile
@@ -116,6 +119,12 @@ def _tune(subject: TuningTarget, job: Job, space: Space, topology: Topology, opt
 def _search(
     path: str, subject: TuningTarget, space: Space, rule: Rule, topology: Topology, options: TuneOptions
 ) -> int:
+    if options.confine != "no":  # each trial has its own; this one tells whether that is possible
+        confinement, unconfined = open_confinement(options.confine)
+        if confinement is not None:
+            confinement.close()
+        else:
+            tell(unconfined)
     study = open_study(path, space, fresh=options.fresh)
     trial_context = _trial_context(subject, space, topology, options)
     tell(f"{counted(len(space), 'setting')} of {counted(len(space.splits), 'split')}, {rule.budget_s:g} s")
@@ -179,6 +188,7 @@ def _trial_context(subject: TuningTarget, space: Space, topology: Topology, opti
         line_rule=options.throughput_regex,
         local_share_required=options.local_pages,
         latency_limit_ms=options.latency_limit_ms,
+        run=partial(run_quietly, confine=options.confine),
     )
 
 

@@ -78,6 +78,8 @@ class InstanceReport:
     """Policy as read back."""
     accelerator: str = field(default="", metadata=OMITTED)
     """The accelerator that it was given ("xpu:0"); "" for none."""
+    cgroup: str = field(default="", metadata=OMITTED)
+    """Directory of the cgroup that confined it; "" for none."""
     items: int
     tokens: int
     rate: Rate | None
@@ -234,6 +236,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         facts=_facts(record),
         interference=scaling.interference[record.instance.index] if scaling else None,
         accelerator=record.instance.accelerator,
+        cgroup=binding.cgroup if binding else "",
     )
 
 

@@ -244,8 +244,8 @@ def _model(model: str, options: ModelOptions) -> dict[str, Any]:
 
 HANDED_ON = (
     # of run: nothing else decides whether they take effect
-    "baseline", "dry_run", "live", "lost_time", "on_failure", "proof_interval", "stall_timeout", "throughput_regex",
-    "timestamps",
+    "baseline", "confine", "dry_run", "live", "lost_time", "on_failure", "proof_interval", "stall_timeout",
+    "throughput_regex", "timestamps",
     # of batch and loadgen
     "no_progress", "on_bad_line", "overwrite", "resume", "retry_dead",
     # of models, tune and dtypes

@@ -51,7 +51,7 @@ def abandon(guardian: Guardian) -> None:
 
 def test_a_daemon_without_environment_group_or_parent_ends_with_the_launcher() -> None:
     tag, before = f"tag-{os.urandom(8).hex()}", resource.getrlimit(resource.RLIMIT_RTTIME)
-    guardian = Guardian(os.urandom(8).hex())
+    guardian = Guardian(os.urandom(8).hex(), None)
     try:
         hidden(tag)
         resource.setrlimit(resource.RLIMIT_RTTIME, before)  # we are the launcher's stand-in, and want to live
@@ -69,11 +69,11 @@ def test_who_was_started_before_or_after_the_run_is_spared() -> None:
     own = resource.getrlimit(resource.RLIMIT_RTTIME)
     try:
         hidden(before)
-        guardian = Guardian(os.urandom(8).hex())
+        guardian = Guardian(os.urandom(8).hex(), None)
         assert resource.getrlimit(resource.RLIMIT_RTTIME)[0] > FIRST_LIMIT
         guardian.end()
         assert resource.getrlimit(resource.RLIMIT_RTTIME) == own
-        guardian = Guardian(os.urandom(8).hex())
+        guardian = Guardian(os.urandom(8).hex(), None)
         resource.setrlimit(resource.RLIMIT_RTTIME, own)
         hidden(after)
         abandon(guardian)
@@ -87,8 +87,8 @@ def test_who_was_started_before_or_after_the_run_is_spared() -> None:
 
 
 def test_the_guardian_of_a_run_within_a_run_carries_no_mark_and_not_our_name() -> None:
-    outer = Guardian(os.urandom(8).hex())
-    inner = Guardian(os.urandom(8).hex())
+    outer = Guardian(os.urandom(8).hex(), None)
+    inner = Guardian(os.urandom(8).hex(), None)
     try:
         limits = Path(f"/proc/{inner.pid}/limits").read_text()
         line = next(line for line in limits.splitlines() if line.startswith("Max realtime timeout"))
@@ -103,7 +103,7 @@ def test_the_guardian_of_a_run_within_a_run_carries_no_mark_and_not_our_name() -
 
 def test_a_guardian_that_was_killed_is_replaced_and_knows_the_groups() -> None:
     own = resource.getrlimit(resource.RLIMIT_RTTIME)
-    guardian = Guardian(os.urandom(8).hex())
+    guardian = Guardian(os.urandom(8).hex(), None)
     resource.setrlimit(resource.RLIMIT_RTTIME, own)
     worker = subprocess.Popen(["sleep", "300"], start_new_session=True)
     try:
@@ -123,7 +123,7 @@ def test_a_guardian_that_was_killed_is_replaced_and_knows_the_groups() -> None:
 
 
 def test_the_replacement_stops_after_some_times() -> None:
-    guardian = Guardian(os.urandom(8).hex())
+    guardian = Guardian(os.urandom(8).hex(), None)
     try:
         for _ in range(20):
             pid = guardian.pid

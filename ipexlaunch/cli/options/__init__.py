@@ -43,6 +43,7 @@ class SupervisionOptions:
     disable_numactl: bool
     disable_taskset: bool
     strict: bool
+    confine: str
     local_pages: float
     lost_time: float
     ready_timeout: float | None

@@ -73,6 +73,7 @@ RULES = (
     _rule("topology", needs="dry_run", why="it describes a machine that is not this one"),
     _rule("memory_policy memory strict local_pages", excludes=UNBOUND, why="memory is not bound then"),
     _rule("strategy bind_numa_node skip_cross_node_cores", excludes=LOOSE, why="nothing is bound then"),
+    _rule("confine=auto confine=yes", excludes=LOOSE, why="nothing is bound then"),
     _rule("disable_numactl disable_taskset", excludes="multi_task_manager", why="both say what is bound"),
     _rule("disable_iomp", excludes="omp_runtime", why="both say which OpenMP runtime is preloaded"),
     _rule("benchmark",

@@ -54,6 +54,12 @@ OWN = (
     ),
     flag("--strict", "Refuse to run where memory cannot be bound as planned."),
     valued(
+        "--confine",
+        "Give each worker a cgroup of its own that it cannot leave (cgroup v2); auto: where that is possible.",
+        ("no", "auto", "yes"),
+        "no",
+    ),
+    valued(
         "--local-pages",
         "Share of a worker's anonymous memory that must be on its nodes for a VALID run.",
         SHARE,

@@ -30,6 +30,7 @@ from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.launch.confine import open_confinement
 from ipexlaunch.launch.guard_streams import say_unshown, wait_until_shown
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
@@ -127,6 +128,12 @@ def _run(
     if keeper is not None:
         held.callback(keeper.close)
     make_directory_of_logs(options.log_dir)
+    confinement = None
+    if options.confine != "no":
+        confinement, unconfined = open_confinement(options.confine)
+        launch = replace(launch, notes=(*launch.notes, *filter(None, [unconfined])))
+    if confinement is not None:
+        held.callback(confinement.close)
     inspector = Inspector()
     callbacks = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
@@ -135,6 +142,7 @@ def _run(
         descendants=descendants,
         oom_kills=count_oom_kills,
         tell=tell,
+        confinement=confinement,
     )
     adopt_orphans()
     gc.freeze()  # what start-up has made stays: collections need not look at it again
@@ -159,6 +167,8 @@ def _run(
     views = open_observers(launch, options, progress)
     for line in start_lines(launch, topology, stored=options.plan_file is not None):
         tell(line)
+    if confinement is not None:
+        tell(f"workers are confined by cgroups in {confinement.path}")
     feeder = feeding.feeder if feeding is not None else None
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
     callbacks, showing = replace(callbacks, tell=views.tell), replace(showing, outputs=outputs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ipexlaunch.documents.fields import LATER, AsList, NonNegativeInt
+from ipexlaunch.documents.fields import LATER, OMITTED, AsList, NonNegativeInt
 from ipexlaunch.machine.cpulist import Ids
 
 
@@ -24,6 +24,15 @@ class Binding:
     """Nodes of the policy as read back."""
     refused: str = ""
     """Why the memory policy is weaker than planned; empty where it is as planned."""
+    cgroup: str = field(default="", metadata=OMITTED)
+    """Directory of the cgroup that confines it; "" for none."""
+    unconfined: str = field(default="", metadata=OMITTED)
+    """Why there is none though it was asked for."""
+
+    def shortfalls(self) -> list[str]:
+        """What is weaker than planned, one phrase for each."""
+        told = {"memory is not bound as planned": self.refused, "not confined by a cgroup": self.unconfined}
+        return [f"{what}: {why}" for what, why in told.items() if why]
 
 
 NO_TIME_TO_SPARE = 0.9

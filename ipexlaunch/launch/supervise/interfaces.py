@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from ipexlaunch.launch.confine import BindThread, Confinement
 from ipexlaunch.launch.placement.placement import Binding, Placement
 from ipexlaunch.launch.run_events import RunEvent
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.launch.wait_for_disk import DiskThread
-
-BindThread = Callable[[frozenset[int], str, frozenset[int]], AbstractContextManager[Binding]]
+from ipexlaunch.plan.plan import Instance
 
 LONG_PHASE_S = 5.0
 """What is over sooner is not worth a line."""
@@ -37,8 +36,27 @@ class SupervisorCallbacks:
     """How many processes the kernel has killed for want of memory since it started; None where it does not tell."""
     tell: Callable[[str], None]
     """Says a line to the user."""
+    confinement: Confinement | None = None
+    """Has cgroups for the workers; None where they get none of their own."""
     clock: Callable[[], float] = time.monotonic
     """Seconds, the same clock as the workers'."""
+
+    def start_bound(self, instance: Instance, start: Callable[[Binding], None]) -> None:
+        """Start a worker from a thread that is in its place already, and is held there.
+
+        Args:
+            instance: where.
+            start: starts it; is told what the kernel accepted.
+
+        Raises:
+            OSError: it cannot be started.
+            BindError: its cpus are not to be had, or what else may not be missing.
+        """
+        if self.confinement is not None:
+            self.confinement.start(instance, self.bind_thread, start)
+            return
+        with self.bind_thread(instance.cpus, instance.memory, instance.nodes) as binding:
+            start(binding)
 
 
 class Observer:

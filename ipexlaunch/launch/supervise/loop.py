@@ -128,7 +128,7 @@ class _Loop:
             self.every(LOOK_S, DescendantWatch(worker_set).look)
             self.every(CLAIMS_INTERVAL_S, worker_set.add_claims)
         self.run_id = os.urandom(8).hex()
-        self.guardian = Guardian(self.run_id)
+        self.guardian = Guardian(self.run_id, callbacks.confinement)
         self.tended = None if feeder is None else FeederDriver(feeder, worker_set, self.listener, self.feed)
         self.announcements = MessageHandler(worker_set, self.listener, self.feed, self.tended, showing.long_phase_s)
         self.collector = Reaper(worker_set, self.listener, self.guardian, self.feed, self.tended)
@@ -219,8 +219,8 @@ class _Loop:
         self.prepare(place)
         child.started = now
         try:
-            with self.callbacks.bind_thread(instance.cpus, instance.memory, instance.nodes) as child.binding:
-                children.start(child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
+            words = (child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
+            self.callbacks.start_bound(instance, lambda binding: children.start(*words, binding))
         except OSError as error:
             remedy = remedy_of(error)
             detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
@@ -236,8 +236,8 @@ class _Loop:
             self.announcements.count_lines(place, self.showing.line_rule)
         prefix = f"[{instance.index:>{self.width}}] ".encode()
         self.listener.listen(place, child, prefix, self.logs.get(instance.index), self.showing.stamp)
-        if child.binding.refused:
-            worker_set.note(f"instance {instance.index}: memory is not bound as planned: {child.binding.refused}")
+        for shortfall in child.binding.shortfalls() if child.binding is not None else ():
+            worker_set.note(f"instance {instance.index}: {shortfall}")
 
     def prepare(self, place: int) -> None:
         """End and close what a former attempt of this worker has left."""

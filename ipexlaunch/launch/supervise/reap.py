@@ -21,6 +21,7 @@ import subprocess
 from collections.abc import Callable
 
 from ipexlaunch.doctor.worker_variables import preload_crash_hint
+from ipexlaunch.launch.confine import Confinement
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Event, end_text
 from ipexlaunch.launch.process_failures import describe_exit
 from ipexlaunch.launch.supervise import worker_process as children
@@ -63,23 +64,28 @@ while [ $quiet -lt 20 ] && [ $rounds -lt 600 ]; do
   done
   sleep 0.1
 done
+[ -z "$CGROUP" ] || rmdir "$CGROUP"/*/ "$CGROUP"
+[ -z "$CONTROL" ] || echo -cpuset > "$CONTROL"
 """
 
 
 class Guardian:
     """Handle of the guardian process; what is started between its start and its end carries the marks."""
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, confinement: Confinement | None) -> None:
         """Start it.
 
         Args:
             run_id: value of the MARK variable of this run's workers, in hexadecimal digits.
+            confinement: cgroups that it removes in the end; None where there are none.
         """
         self._limit = FIRST_LIMIT + int(run_id, 16) % (FIRST_LIMIT - 1)
         self._variables = {
             "PATH": os.environ.get("PATH", os.defpath),
             "VARIABLE": f"{MARK}={run_id}",
             "LIMIT": str(self._limit),
+            "CGROUP": confinement.path if confinement is not None else "",
+            "CONTROL": confinement.control if confinement is not None else "",
         }
         self._groups: list[int] = []
         self._restarts = 0
@@ -217,6 +223,9 @@ class Reaper:
             )
             if ended:
                 worker_set.note(orphans_text(ended))
+        if worker_set.callbacks.confinement is not None:
+            for change in worker_set.callbacks.confinement.changes():
+                worker_set.note(change)
         for place, child in enumerate(worker_set.children):
             self._listener.drain(place, child)
             self._listener.forget(child)

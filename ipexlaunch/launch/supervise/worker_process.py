@@ -142,7 +142,8 @@ def start(
     inherited: Mapping[str, str],
     marks: Mapping[str, str],
     slot: int,
-    limit: FileLimit | None = None,
+    limit: FileLimit | None,
+    binding: Binding,
 ) -> None:
     """Start the worker's process in a session of its own; what the calling thread is held to is inherited.
 
@@ -152,10 +153,12 @@ def start(
         marks: variables of the run as a whole.
         slot: descriptor number that the worker finds its channel under; whatever is there is replaced.
         limit: of open files, for the worker, where the launcher has raised its own.
+        binding: of the calling thread, as the kernel accepted it.
 
     Raises:
         OSError: it cannot be started.
     """
+    child.binding = binding
     ours, theirs = socket.socketpair()
     with theirs:
         environment = {

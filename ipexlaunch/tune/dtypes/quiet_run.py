@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from ipexlaunch.errors import EndedBySignal
 from ipexlaunch.launch.bind import adopt_orphans, held_to
+from ipexlaunch.launch.confine import open_confinement
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.inspect_workers import Inspector
@@ -27,6 +28,7 @@ def run_quietly(
     directory: str,
     limits: Limits | None = None,
     line_rule: LineRule | None = None,
+    confine: str = "no",
 ) -> Run:
     """Run every worker of a launch to its end; each one's output goes to DIRECTORY/INDEX.log.
 
@@ -37,11 +39,13 @@ def run_quietly(
         directory: exists.
         limits: time limits; None for none.
         line_rule: counts work in what the workers print.
+        confine: whether each worker gets a cgroup of its own, see `open_confinement`; what it refuses is not told.
 
     Raises:
         EndedBySignal: the run was interrupted; its workers are gone.
         BindError: a worker could not be bound.
     """
+    confinement = None if confine == "no" else open_confinement(confine)[0]
     inspector = Inspector()
     callbacks = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=False),
@@ -50,6 +54,7 @@ def run_quietly(
         descendants=descendants,
         oom_kills=count_oom_kills,
         tell=tell,
+        confinement=confinement,
     )
     logs = {worker.instance.index: log_path(directory, worker.instance.index) for worker in launch.workers}
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
@@ -59,6 +64,8 @@ def run_quietly(
         run = supervise(launch, callbacks, inherited, limits or Limits(), showing)
     finally:
         os.close(nowhere)
+        if confinement is not None:
+            confinement.close()
     if run.signal in ENDING:
         raise EndedBySignal(run.signal)
     return run
