@@ -131,9 +131,7 @@ class Confinement:
         if self._hold >= 0:
             os.close(self._hold)
             self._hold = -1
-            if self.control:
-                with contextlib.suppress(OSError):  # another run has cgroups there by now
-                    write(self.control, "-cpuset")
+            _undo(self.control)
 
 
 def open_confinement(wanted: str, root: str = "/") -> tuple[Confinement | None, str]:
@@ -177,9 +175,7 @@ def _open(root: str, *, strict: bool) -> Confinement:
         except OSError as error:
             trouble = error
             remove(path)
-    if not was_on:
-        with contextlib.suppress(OSError):
-            write(control, "-cpuset")
+    _undo("" if was_on else control)
     raise trouble or OSError(errno.EBUSY, os.strerror(errno.EBUSY), own)
 
 
@@ -224,6 +220,14 @@ def _remove_dead(path: str) -> None:
         hold = _hold(path)
         remove(path)
         os.close(hold)
+
+
+def _undo(control: str) -> None:
+    """Take cpuset away from the cgroups below the launcher's own, unless there are some by now: those of others."""
+    if control:
+        with contextlib.suppress(OSError), os.scandir(os.path.dirname(control)) as entries:
+            if not any(entry.is_dir() for entry in entries):
+                write(control, "-cpuset")
 
 
 def remove(path: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ipexlaunch.launch.confine import Confinement
 from ipexlaunch.launch.supervise.reap import FIRST_LIMIT, Guardian
 
 pytestmark = pytest.mark.process
@@ -136,3 +137,18 @@ def test_the_replacement_stops_after_some_times() -> None:
         assert guardian._process.returncode is not None
     finally:
         guardian.end()
+
+
+def test_the_cgroups_of_a_killed_launcher_are_removed_and_its_own_is_as_it_was(tmp_path: Path) -> None:
+    own = resource.getrlimit(resource.RLIMIT_RTTIME)
+    run, control = tmp_path / "a run's", tmp_path / "cgroup.subtree_control"
+    (run / "0").mkdir(parents=True)
+    (run / "1").mkdir()
+    control.write_text("cpuset\n")
+    hold = os.open(run, os.O_RDONLY)
+    guardian = Guardian(os.urandom(8).hex(), Confinement(str(run), hold, str(control), strict=False))
+    resource.setrlimit(resource.RLIMIT_RTTIME, own)
+    abandon(guardian)
+    guardian._process.wait(60)
+    assert (run.exists(), control.read_text()) == (False, "-cpuset\n")
+    os.close(hold)

@@ -65,6 +65,7 @@ while [ $quiet -lt 20 ] && [ $rounds -lt 600 ]; do
   sleep 0.1
 done
 [ -z "$CGROUP" ] || rmdir "$CGROUP"/*/ "$CGROUP"
+for place in "${CONTROL%/*}"/*/; do [ ! -d "$place" ] || CONTROL=; done
 [ -z "$CONTROL" ] || echo -cpuset > "$CONTROL"
 """
 
