@@ -89,7 +89,10 @@ class Confinement:
                 failed.append(error)
 
         thread = threading.Thread(target=start_there, name="ipexlaunch-start")
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no thread more is allowed: no process either
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
         thread.join()
         for error in failed:
             raise error
