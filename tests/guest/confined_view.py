@@ -27,6 +27,7 @@ STRAY = str(Path(__file__).with_name("stray_worker.py"))
 REFUSE = [sys.executable, "-I", "-S", str(Path(__file__).with_name("refuse_memory_policy.py"))]
 USER = ["setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups"]
 ALONE = ("--ninstances", "1")
+UPPER = ("--cores-list", "2-3", "--lost-time", "1")
 MOUNTS = ["unshare", "--mount", "sh", "-c"]
 SPACES = ["unshare", "--mount", "--cgroup", "sh", "-c"]
 WAIT_S = 300.0
@@ -44,6 +45,7 @@ def main() -> None:
         "narrowed": lambda: ran("narrow"),
         "vanished": lambda: ran("vanish", "--on-failure", "restart:1", *ALONE),
         "all_vanished": lambda: ran("vanish-whole", "--on-failure", "restart:1", *ALONE),
+        "nested": lambda: ran("stray", before=[*LAUNCHER, "--confine", "yes", *ALONE, *UPPER, "--no-python"]),
         "killed": killed,
         "leftover": leftover,
         "batch": batch,
@@ -101,12 +103,13 @@ def left() -> dict[str, Json]:
 
 
 def killed() -> Json:
-    """A launcher that is killed, while its workers hang and have daemons."""
+    """A launcher that is killed, while its workers hang and have daemons, and another run has come and gone."""
     with tempfile.TemporaryDirectory() as directory:
         launcher = started([*LAUNCHER, "--confine", "yes", "--ninstances", "1", STRAY, "hang", directory])
         ready = Path(directory, "ready")
         wait(lambda: ready.exists() and ready.read_text())
         place, daemon = ready.read_text().split()
+        beside = ran("nothing", *ALONE)
         inside = {
             path.name: (path / "cgroup.threads").read_text().split() for path in Path(place).iterdir() if path.is_dir()
         }
@@ -114,7 +117,7 @@ def killed() -> Json:
         launcher.communicate(timeout=WAIT_S)
         wait(lambda: not Path(place).exists() and not left()["handed_down"])
         alive = [pid for pids in inside.values() for pid in pids if Path("/proc", pid).exists()]
-        return {"inside": inside, "daemon": daemon, "alive": alive, **left()}
+        return {"inside": inside, "daemon": daemon, "alive": alive, "beside": beside, **left()}
 
 
 def leftover() -> Json:

@@ -47,13 +47,13 @@ def valid(ran: dict[str, Any]) -> dict[str, Any]:
     return report
 
 
-def confined(ran: dict[str, Any]) -> list[dict[str, Any]]:
-    """The instances of a VALID run of which each had a cgroup, and of which none is left."""
+def confined(ran: dict[str, Any], left: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The instances of a VALID run of which each had a cgroup, and of which none is left but those of others."""
     instances: list[dict[str, Any]] = valid(ran)["instances"]
     for instance in instances:
         folder, name = instance["cgroup"].rsplit("/", 1)
         assert (name, folder.rpartition("/")[2].startswith("ipexlaunch-")) == (str(instance["index"]), True)
-    assert ran["left"] == []
+    assert ran["left"] == list(left)
     return instances
 
 
@@ -120,12 +120,27 @@ def test_nothing_is_left_of_a_run_whose_launcher_was_killed(seen: dict[str, Any]
     assert (killed["alive"], killed["left"], killed["handed_down"]) == ([], [], [])
 
 
+def test_a_run_beside_another_leaves_that_ones_cgroups_alone(seen: dict[str, Any]) -> None:
+    beside = seen["killed"]["beside"]
+    assert len(beside["left"]) == 1
+    confined(beside, tuple(beside["left"]))
+    assert beside["handed_down"] == ["cpuset"]
+
+
+def test_a_confined_worker_can_be_a_launcher_that_confines(seen: dict[str, Any]) -> None:
+    instances = confined(seen["nested"])
+    assert [instance["facts"]["everywhere"] for instance in instances] == ["2", "3"]
+    assert [instance["cgroup"].count("/ipexlaunch-") for instance in instances] == [2, 2]
+
+
 def test_the_next_run_removes_what_one_has_left_whose_guardian_was_killed_too(seen: dict[str, Any]) -> None:
     confined(seen["leftover"])
     assert not seen["leftover"]["dead"]
 
 
-@pytest.mark.parametrize("way", ["root", "widened", "vanished", "all_vanished", "leftover", "batch"])
+@pytest.mark.parametrize(
+    "way", ["root", "widened", "vanished", "all_vanished", "nested", "killed", "leftover", "batch"]
+)
 def test_the_launchers_cgroup_is_as_it_was(seen: dict[str, Any], way: str) -> None:
     assert seen[way]["handed_down"] == []
 
