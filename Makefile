@@ -13,6 +13,7 @@ MAKEFLAGS += --no-print-directory
 environment = $(PYTHON) tools/make_environment.py
 bin := .venv/bin
 ipex := .venv-ipex/bin
+light := .venv-light/bin
 # What Python can warn of is an error in our tests (pyproject.toml: filterwarnings). Without the allocator of -X dev, which
 # makes the long ones half as long again. Two processes share the tests: most of a test's time it waits.
 strict = --tx "2*popen//python='$(CURDIR)/$(bin)/python' -X dev -X warn_default_encoding"
@@ -22,23 +23,31 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo test campaign-faults campaign-batch campaign-programs fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-torch
+.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: env-ipex ## the main job on a real model: pinned instances, one honest rate
-	@instances=2; \
-	$(ipex)/python -m ipexlaunch plan --ninstances 2 >/dev/null 2>&1 || instances=1; \
-	echo "demo: ipexlaunch --ninstances $$instances examples/embed.py --seconds $(DEMO_SECONDS)" \
-	     "(about $$(( $(DEMO_SECONDS) + 30 )) seconds)"; \
-	mkdir -p runs; \
-	$(ipex)/python -m ipexlaunch --ninstances $$instances --report runs/demo.json \
-	    examples/embed.py --seconds $(DEMO_SECONDS) && echo "demo: the report as JSON is in runs/demo.json"
+	@$(call demonstrate,$(ipex),examples/embed.py,30)
+
+demo-light: env-light ## the same job through OpenVINO, without torch: half a gigabyte, under a minute
+	@$(call demonstrate,$(light),examples/light/embed.py,5)
+
+# $(call demonstrate,ENVIRONMENT,SCRIPT,SECONDS TO BE READY) runs as the target's name says.
+define demonstrate
+instances=2; \
+$(1)/python -m ipexlaunch plan --ninstances 2 >/dev/null 2>&1 || instances=1; \
+echo "$@: ipexlaunch --ninstances $$instances $(2) --seconds $(DEMO_SECONDS) (about $$(( $(DEMO_SECONDS) + $(3) )) seconds)"; \
+mkdir -p runs; \
+$(1)/python -m ipexlaunch --ninstances $$instances --report runs/$@.json $(2) --seconds $(DEMO_SECONDS) && \
+echo "$@: the report as JSON is in runs/$@.json"
+endef
 
 test: env ## run every test
 	@$(environment) ipex --optional --torch-index "$(TORCH_INDEX)"
 	@$(environment) torch --torch-index "$(TORCH_INDEX)"
+	@$(environment) light
 	@echo "test: running every test (10 to 40 minutes on 2 cores; make test ARGS='tests/plan -x' for less)"
 	@$(elsewhere) IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python -m pytest $(strict) --dist load $(ARGS)
 
@@ -95,9 +104,12 @@ env: python ## make .venv (the other targets do it where needed)
 env-ipex: python ## make .venv-ipex, with torch, IPEX and a model
 	@$(environment) ipex --torch-index "$(TORCH_INDEX)"
 
+env-light: python ## make .venv-light, with OpenVINO and a model, without torch
+	@$(environment) light
+
 env-torch: python ## make .venv-torch, with current torch, torchao and a model
 	@$(environment) torch --torch-index "$(TORCH_INDEX)"
 
 clean: ## remove the environments, caches and results
-	rm -rf .venv .venv-ipex .venv-torch .programs runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ipex .venv-light .venv-torch .programs runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

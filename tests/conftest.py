@@ -33,7 +33,7 @@ GUEST_TIMES = pytest.StashKey[list[str]]()
 TESTED = "IPEXLAUNCH_TESTED"
 """Environment variable that says "installed" where the installed package is to be tested, as `make test` does."""
 
-SECONDS = {"guest": 1800, "ipex": 900, "torch": 900, "slow": 900}
+SECONDS = {"guest": 1800, "ipex": 900, "light": 900, "torch": 900, "slow": 900}
 """A test with one of these marks may take so long; any other as long as pyproject.toml says."""
 
 

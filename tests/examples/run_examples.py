@@ -33,6 +33,14 @@ def torch_python() -> str:
     return python
 
 
+def light_python() -> str:
+    """The interpreter with OpenVINO and the model: $IPEXLAUNCH_LIGHT_PYTHON, or that of `make env-light`; a skip without."""
+    python = os.environ.get("IPEXLAUNCH_LIGHT_PYTHON", str(ROOT / ".venv-light/bin/python"))
+    if not os.access(python, os.X_OK):
+        pytest.skip(f"no {python}; `make env-light` makes it")
+    return python
+
+
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the repository's folder, as from a shell that is not itself under ipexlaunch."""
     # Whoever else uses the host must not decide how a test ends (tests/conftest.py).
