@@ -1,4 +1,4 @@
-# `make help` lists the targets. The README's two commands are `make demo` and `make test`.
+# `make help` lists the targets. The README's commands are `make demo-light`, `make demo` and `make test`.
 
 PYTHON ?= python3
 # Another index for torch alone, such as https://download.pytorch.org/whl/cpu: 1 GB instead of 7.

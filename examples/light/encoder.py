@@ -1,4 +1,4 @@
-"""A sentence encoder of BERT's kind as one OpenVINO program, straight from its directory: config.json and the weights."""
+"""A sentence encoder of BERT's kind as one OpenVINO program, straight from its config.json and weights."""
 
 import json
 from pathlib import Path

@@ -34,7 +34,7 @@ def torch_python() -> str:
 
 
 def light_python() -> str:
-    """The interpreter with OpenVINO and the model: $IPEXLAUNCH_LIGHT_PYTHON, or that of `make env-light`; a skip without."""
+    """That with OpenVINO and without torch: $IPEXLAUNCH_LIGHT_PYTHON, or that of `make env-light`; a skip without."""
     python = os.environ.get("IPEXLAUNCH_LIGHT_PYTHON", str(ROOT / ".venv-light/bin/python"))
     if not os.access(python, os.X_OK):
         pytest.skip(f"no {python}; `make env-light` makes it")

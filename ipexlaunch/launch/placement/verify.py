@@ -126,7 +126,7 @@ def affinity_collapsed(instance: Instance, placement: Placement) -> bool:
     """Whether the main thread was squeezed onto fewer cpus than the instance has, so that its children share them.
 
     OpenMP runtimes do this when they are told to bind threads (GOMP_CPU_AFFINITY, OMP_PROC_BIND, KMP_AFFINITY
-    without "reset"); DataLoader workers and subprocesses then inherit one cpu.
+    without "reset"), OpenVINO unless ENABLE_CPU_PINNING is False; DataLoader workers and subprocesses inherit one cpu.
     """
     return len(placement.main_thread_cpus) == 1 < len(instance.cpus)
 
@@ -136,7 +136,7 @@ def doubts(instance: Instance, placements: Sequence[Placement]) -> list[str]:
     found: list[str] = []
     if any(affinity_collapsed(instance, placement) for placement in placements):
         found.append(
-            f"instance {instance.index}: its main thread is held to one cpu by its OpenMP settings, "
+            f"instance {instance.index}: its main thread is held to one cpu by its OpenMP settings or OpenVINO, "
             "and its children inherit that"
         )
     crowds = [placement.crowd for placement in placements if placement.crowd is not None]
