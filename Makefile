@@ -81,7 +81,7 @@ bench: env-ipex ## measure the launcher against numactl, run_cpu and ipexrun (ab
 	@$(ipex)/python benchmarks/launch_overhead.py --ipex-python $(ipex)/python; launch=$$?; \
 	$(ipex)/python benchmarks/embed_throughput.py --ipex-python $(ipex)/python && exit $$launch
 
-outputs: env env-ipex ## put real output of now into README.md and examples/README.md (about 3 minutes)
+outputs: env env-ipex env-light ## put real output of now into README.md and examples/README.md (about 3 minutes)
 	$(bin)/python tools/refresh_outputs.py
 
 numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'

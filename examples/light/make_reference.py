@@ -18,6 +18,7 @@ MEANINGS = "A broken valve was replaced at night.", "The night crew exchanged a 
 
 @torch.no_grad()
 def main():
+    torch.set_num_threads(1)  # a few sentences
     tokenizer = AutoTokenizer.from_pretrained(get_model_path())
     model = AutoModel.from_pretrained(get_model_path(), attn_implementation="eager").eval()
     for sentence in (*MEANINGS, *BY_LENGTH[::50], BY_LENGTH[-1]):
