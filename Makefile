@@ -31,7 +31,7 @@ help: ## list the targets
 demo: env-ipex ## the main job on a real model: pinned instances, one honest rate
 	@$(call demonstrate,$(ipex),examples/embed.py,30)
 
-demo-light: env-light ## the same job through OpenVINO, without torch: half a gigabyte, under a minute
+demo-light: env-light ## the same job through OpenVINO, without torch: 0.4 GB
 	@$(call demonstrate,$(light),examples/light/embed.py,5)
 
 # $(call demonstrate,ENVIRONMENT,SCRIPT,SECONDS TO BE READY) runs as the target's name says.
