@@ -29,6 +29,8 @@ class Pool:
     """Names of a file whose presence tells it, where its threads begin in the C++ library's code."""
     threads: str = ""
     """How the names of its threads begin."""
+    tells_openmp: bool = False
+    """Whether it works on OpenMP's threads and says how many, so that the option is its own."""
 
 
 POOLS = (
@@ -155,7 +157,22 @@ POOLS = (
     Pool("openssl speed", "openssl speed -multi {n}", files=r"openssl"),
     Pool("sysbench", "sysbench --threads={n}", files=r"sysbench"),
     Pool("stress-ng", "stress-ng --cpu {n}", files=r"stress-ng"),
-    Pool("llama.cpp", "llama-cli -t {n} -tb {n}", files=r"(llama-.*|libllama.*|libggml.*)"),
+    Pool(
+        "llama.cpp",
+        "-t {n} -tb {n} (llama-bench: -t {n}), llama_cpp.Llama(n_threads={n}, n_threads_batch={n}); OMP_NUM_THREADS is "
+        "nothing to it",
+        ("LLAMA_ARG_THREADS",),
+        files=r"(llama-.*|libllama.*|libggml.*)",
+        mapped=r"(llama-.*|libllama.*|libggml.*)",
+        tells_openmp=True,
+    ),
+    Pool(
+        "CTranslate2",
+        "intra_threads={n} where it is given at all, OMP_NUM_THREADS={n}",
+        files=r"libctranslate2.*",
+        mapped=r"libctranslate2.*",
+        tells_openmp=True,
+    ),
     Pool("ripgrep", "rg -j {n}", files=r"rg"),
     Pool("GNU sort", "sort --parallel={n}", files=r"sort"),
     Pool("make", "make -j{n}", files=r"g?make"),
@@ -164,6 +181,9 @@ POOLS = (
     Pool("GROMACS", "gmx mdrun -nt {n}", files=r"(gmx|libgromacs.*)"),
 )
 """The more particular before the more general; a thread's own file and name decide before what else is mapped."""
+
+USES_OPENMP_TOO = {"libtorch_cpu.so"}
+"""Where it is mapped as well, the threads may be its, which has OpenMP's own options."""
 
 BY_NAME = {pool.name: pool for pool in POOLS}
 
@@ -190,6 +210,9 @@ def pool_of_thread(begins_in: str, thread: str, program: str, mapped: Iterable[s
     users = [pool for pool in POOLS if pool.mapped and any(re.fullmatch(pool.mapped, name) for name in names)]
     if own and own[0].name == "oneTBB" and len(users) == 1:
         return users[0].name  # it has the threads, but the one library that uses it has the option
+    if own and own[0].name == "OpenMP" and not names & USES_OPENMP_TOO:
+        users_of_it = [pool for pool in users if pool.tells_openmp]
+        return users_of_it[0].name if len(users_of_it) == 1 else own[0].name
     if named or [pool for pool in own if pool not in interpreter]:
         return (named or own)[0].name
     is_python = re.fullmatch(BY_NAME["Python's pools"].files, executable) is not None

@@ -40,6 +40,8 @@ class Job:
     remarks: tuple[str, ...] = ()
     """What was found out about it and the user should know, such as a library that is not preloaded."""
     first_port: int = FIRST_PORT
+    fix_pinning: bool = False
+    """Have libraries that would leave the slice stay in it: worker/fix_pinning/ on PYTHONPATH."""
     kernel_cache: str = ""
     """Directory of the kernels that accelerators compile at their first run; "" leaves the runtimes' own places."""
 

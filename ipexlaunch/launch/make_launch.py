@@ -30,6 +30,9 @@ IOMP_AFFINITY = "granularity=fine,compact,1,0,reset"
 Without it the main thread stays on one cpu, and every child (DataLoader worker, tokenizer) inherits that cpu.
 """
 
+FIXES = "/fix_pinning"
+"""Directory beside a job's module_path with the packages that stand before libraries of these names."""
+
 IOMP_BLOCKTIME_MS = "1"
 """KMP_BLOCKTIME: how long an idle thread spins; ipexrun's value, right where several instances share a machine."""
 
@@ -116,7 +119,8 @@ def _worker(
     own |= {name: fill_template(value, values) for name, value in job.environment.items()}
     if job.module_path and ":" not in job.module_path:
         theirs = own.get("PYTHONPATH", inherited.get("PYTHONPATH", ""))
-        own["PYTHONPATH"] = _python_path(job.module_path, theirs)
+        fixes = [job.module_path.rpartition("/")[0] + FIXES] if job.fix_pinning else []
+        own["PYTHONPATH"] = _python_path([job.module_path, *fixes], theirs)
     arguments = [fill_template(argument, values) for argument in job.arguments]
     return Worker(instance=instance, argv=(*_command(job), *arguments), environment=own, path_first=first)
 
@@ -148,10 +152,10 @@ def _accelerator_settings(job: Job, accelerator: str, inherited: Mapping[str, st
     return {"IPEXLAUNCH_ACCELERATOR": accelerator, **device_variables(accelerator), **kept}
 
 
-def _python_path(ours: str, theirs: str) -> str:
-    """Ours first, so that no other ipexlaunch takes its place; nothing else is in it that could hide what is theirs."""
-    kept = [folder for folder in theirs.split(":") if folder != ours] if theirs else []
-    return ":".join([ours, *kept])
+def _python_path(ours: Sequence[str], theirs: str) -> str:
+    """Ours first, so that nothing takes its place; nothing else is in it that could hide what is theirs."""
+    kept = [folder for folder in theirs.split(":") if folder not in ours] if theirs else []
+    return ":".join([*ours, *kept])
 
 
 def _preload(job: Job, inherited: Mapping[str, str]) -> str:

@@ -164,6 +164,7 @@ def _started(
         "kind": job.kind,
         "interpreter": job.python if job.kind != "executable" else None,
         "jemalloc": launch.workers[0].environment.get("MALLOC_CONF"),
+        "onnxruntime is limited": "/fix_pinning" in launch.workers[0].environment["PYTHONPATH"],
         "machine": options.topology if options.dry_run else "live",
         "logs": logs,
         "logs' names": logs and options.log_file_prefix,

@@ -78,6 +78,7 @@ def test_what_the_user_says_by_env_is_kept_without_a_note() -> None:
 
 
 PYTHON = "/usr/bin/python3.11"
+CTRANSLATE2 = "/s/ctranslate2.libs/libctranslate2-a7a60d30.so.4.8.5"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +87,10 @@ PYTHON = "/usr/bin/python3.11"
         ("/s/torch/lib/libgomp.so.1", "python", PYTHON, (), "OpenMP"),
         ("/s/scikit_learn.libs/libgomp-a34b3233.so.1.0.0", "python", PYTHON, (), "OpenMP"),
         ("/e/lib/libiomp5.so", "python", PYTHON, (), "OpenMP"),
+        ("/usr/lib/libgomp.so.1", "llama-bench", "/usr/bin/llama-bench", ("/usr/bin/llama-bench",), "llama.cpp"),
+        ("/usr/lib/libgomp.so.1", "python", PYTHON, ("/s/llama_cpp/lib/libggml-cpu.so",), "llama.cpp"),
+        ("/s/ctranslate2.libs/libgomp-e985bcbb.so.1.0.0", "python", PYTHON, (CTRANSLATE2,), "CTranslate2"),
+        ("/s/torch/lib/libgomp.so.1", "python", PYTHON, (CTRANSLATE2, "/s/torch/lib/libtorch_cpu.so"), "OpenMP"),
         ("/s/numpy.libs/libscipy_openblas64_-32a4b2a6.so", "python", PYTHON, (), "OpenBLAS"),
         ("/s/_duckdb.cpython-311-x86_64-linux-gnu.so", "python", PYTHON, (), "DuckDB"),
         ("/s/onnxruntime_pybind11_state.cpython-311-x86_64-linux-gnu.so", "python", PYTHON, (), "ONNX Runtime"),

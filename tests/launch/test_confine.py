@@ -238,7 +238,7 @@ def test_a_binding_without_a_cgroup_stands_in_documents_as_before() -> None:
 
 def test_without_confinement_the_calling_thread_starts_the_worker() -> None:
     callbacks = SupervisorCallbacks(
-        bind_thread=bind, read_placement=lambda _: None, read_placement_if_cheap=lambda _: None,
+        bind_thread=bind, read_placement=lambda *_: None, read_placement_if_cheap=lambda *_: None,
         descendants=lambda _: [], oom_kills=lambda: None, tell=print,
     )  # fmt: skip
     names: list[str] = []

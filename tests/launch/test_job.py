@@ -147,6 +147,12 @@ def test_our_folder_stands_first_and_the_users_python_path_is_kept(
     assert worker.environment["PYTHONPATH"] == path
 
 
+def test_what_stands_before_libraries_comes_behind_our_own_folder_and_only_where_it_is_asked_for() -> None:
+    job = Job(program="a.py", module_path="/p/worker/import_path", fix_pinning=True)
+    (worker,) = make_launch(plan({0}), job, {"PYTHONPATH": "/theirs:/p/worker/fix_pinning"}).workers
+    assert worker.environment["PYTHONPATH"] == "/p/worker/import_path:/p/worker/fix_pinning:/theirs"
+
+
 def test_a_folder_that_python_path_cannot_name_is_left_out_and_said() -> None:
     launch = make_launch(plan({0}), Job(program="a.py", module_path="/at/12:30"), {"PYTHONPATH": "/theirs"})
     assert "PYTHONPATH" not in launch.workers[0].environment

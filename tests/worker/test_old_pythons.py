@@ -27,6 +27,7 @@ OLD_ENOUGH = (3, 6)
         "worker/batch_loop.py",
         "worker/status_channel.py",
         "worker/import_path/ipexlaunch/__init__.py",
+        "worker/fix_pinning/onnxruntime/__init__.py",
     ],
 )
 def test_what_a_script_imports_is_python_3_6(name: str) -> None:

@@ -29,6 +29,7 @@ class JobOptions:
     memory_allocator: str
     omp_runtime: str
     benchmark: bool
+    fix_pinning: bool
     enable_tcmalloc: bool
     enable_jemalloc: bool
     use_default_allocator: bool

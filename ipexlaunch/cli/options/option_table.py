@@ -100,7 +100,7 @@ RULES = (
     _rule((*(name for name in MODEL if name not in ("dtype", "force_dtype")), "text", "warmup"), needs="model",
           why="it says how a model is run", commands="tune"),
     _rule("dtype force_dtype", needs="model auto_ipex", why="it says what a model runs in", commands="tune"),
-    _rule("module no_python count_calls auto_ipex batch_size_option seconds_option", excludes="model",
+    _rule("module no_python fix_pinning count_calls auto_ipex batch_size_option seconds_option", excludes="model",
           why="it is about programs, and a model has its own worker"),
     _rule("cache_dir", excludes="no_cache", why="nothing is kept then"),
     _rule("lowp_mode checkpoint", excludes="engine=torch engine=eager", why="only the engine ipex has it"),
@@ -164,7 +164,7 @@ _FED = {
     "on_failure": "workers are always restarted while items are left",
     "throughput_regex": "the launcher counts the items itself",
 }
-_BENCH = dict.fromkeys(("module", "no_python", "throughput_regex"), "bench has its own worker")
+_BENCH = dict.fromkeys(("module", "no_python", "fix_pinning", "throughput_regex"), "bench has its own worker")
 
 REFUSED = {"tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
 """Command to options of `run` that mean nothing to it, and why."""

@@ -52,6 +52,10 @@ OWN = (
         callback=name_prefix,
         help="How the names of those files begin.",
     ),
+    flag(
+        "--fix-pinning",
+        "Keep ONNX Runtime inside the instance: sessions that are told no number of threads make the instance's.",
+    ),
     flag("--strict", "Refuse to run where memory cannot be bound as planned."),
     valued(
         "--confine",

@@ -16,7 +16,7 @@ from ipexlaunch.cli.run.choose_preloads import preload_from_options
 from ipexlaunch.errors import LaunchError, UsageError
 from ipexlaunch.launch.job import Job, Launch, shell_line
 from ipexlaunch.launch.make_launch import make_launch
-from ipexlaunch.launch.preload_libraries import lacks_module, python_version
+from ipexlaunch.launch.preload_libraries import answer_of, lacks_module, python_version
 from ipexlaunch.models.user_directory import cache_directory
 from ipexlaunch.plan import Plan
 
@@ -27,6 +27,9 @@ OLDEST_PYTHON = (3, 10)
 
 OLDEST_FOR_SCRIPTS = (3, 6)
 """For `ipexlaunch.worker`."""
+
+FIND_FIXED = "import importlib.util; print(importlib.util.find_spec('onnxruntime'))"
+"""Tells whether an interpreter has what --fix-pinning is for."""
 
 
 def launch_from_options(plan: Plan, job: Job, options: LaunchOptions, notes: tuple[str, ...] = ()) -> Launch:
@@ -101,12 +104,17 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: JobOptio
         _check_script(program)
     variables = variables_of(options.env)
     remarks: tuple[str, ...] = ()
+    fix_pinning = options.fix_pinning
     if program.startswith(OWN_WORKERS):
         refuse_old_python(python, "the built-in worker", variables)
     elif kind != "executable":
         if kind == "module":
             _check_module(program, python, variables)
         remarks = _remark_on_python(python, variables)
+        if fix_pinning and answer_of((python, "-c", FIND_FIXED), {**os.environ, **variables}) == "None":
+            # A script that asks whether there is one must not be told of ours.
+            fix_pinning = False
+            remarks = (*remarks, f"--fix-pinning has nothing to do: {python} has no onnxruntime")
     preload = preload_from_options(python, kind, options)
     return Job(
         program=program,
@@ -118,6 +126,7 @@ def job_from_options(program: str, arguments: tuple[str, ...], options: JobOptio
         remarks=(*remarks, *preload.remarks),
         path_first="" if kind == "executable" else first_of_path(python, os.environ),
         benchmark=options.benchmark,
+        fix_pinning=fix_pinning,
         module_path=workers_module_path(),
         first_port=options.port,
     )

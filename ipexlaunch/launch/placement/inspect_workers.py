@@ -16,6 +16,7 @@ from ipexlaunch.launch.placement import proc_text
 from ipexlaunch.launch.placement.placement import Placement, oversubscription_of
 from ipexlaunch.launch.placement.proc_text import Memory
 from ipexlaunch.launch.placement.read_threads import Thread, grouped, threads_of, with_owners
+from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.machine.proc_files import ThreadStarts, children_of, names_in, text_of
 
 THREADS_SHARE = 0.005
@@ -64,33 +65,35 @@ class Inspector:
     _indices: dict[int, str] = field(default_factory=dict, init=False)
     _adopted_at: float = field(default=-ADOPTED_S, init=False)
 
-    def __call__(self, pid: int) -> Placement | None:
+    def __call__(self, pid: int, planned: Ids = frozenset()) -> Placement | None:
         """Look at everything, whatever it costs; None where the worker is gone.
 
         Args:
             pid: the worker's process id.
+            planned: the cpus that it was bound to; empty where it was not.
         """
-        return self._look(pid, whole=True)
+        return self._look(pid, planned, whole=True)
 
-    def glance(self, pid: int) -> Placement | None:
+    def glance(self, pid: int, planned: Ids = frozenset()) -> Placement | None:
         """Look at what may be looked at without costing more than the fixed shares; None where that is nothing.
 
         The first glance at a worker is a whole look.
 
         Args:
             pid: the worker's process id.
+            planned: the cpus that it was bound to; empty where it was not.
         """
         known = self._known.get(pid)
         if known is None or known.looked_at is None:
-            return self._look(pid, whole=True)
+            return self._look(pid, planned, whole=True)
         if not self._due(known.looked_at, known.threads_cost_s, THREADS_SHARE):
             return None
-        return self._look(pid, whole=False)
+        return self._look(pid, planned, whole=False)
 
     def _due(self, last: float, cost_s: float, share: float) -> bool:
         return self.clock() - last >= cost_s * len(self._known) / share
 
-    def _look(self, pid: int, *, whole: bool) -> Placement | None:
+    def _look(self, pid: int, planned: Ids, *, whole: bool) -> Placement | None:
         begun = self.cpu_clock()
         known = self._known.get(pid)
         if known is None:
@@ -126,7 +129,7 @@ class Inspector:
             page_looks=0,
             processes=len({thread.process for thread in alive}),
             daemons=len(daemons),
-            affinities=grouped(alive),
+            affinities=grouped(alive, planned, self.proc),
             last_cpus=frozenset(thread.stat.last_cpu for thread in alive if thread.stat is not None),
             crowd=crowd,
             crowded_looks=int(crowd is not None),

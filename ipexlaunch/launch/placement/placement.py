@@ -48,6 +48,8 @@ class Affinity(AsList):
     threads: NonNegativeInt
     example: str
     """One of them, for messages."""
+    library: str = field(default="", metadata=LATER)
+    """Path of the library that has moved it out of its slice; "" where it is inside, or none is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,17 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from ipexlaunch.doctor.pinning_libraries import library_that_moved
 from ipexlaunch.doctor.thread_pools import pool_of_thread
 from ipexlaunch.launch.placement.placement import Affinity, Oversubscription
 from ipexlaunch.launch.placement.proc_text import ThreadStat, thread_stat
-from ipexlaunch.machine.proc_files import ThreadStarts, children_of, line_of, names_in
+from ipexlaunch.machine.proc_files import ThreadStarts, children_of, line_of, names_in, text_of
 
 OWNERS_SHARE = 0.1
 """Whose threads had less of a crowd's cpu time are not named."""
+
+MOST_ASKED = 8
+"""So many threads outside of their slice are asked where they began: that takes milliseconds each, and one will do."""
 
 
 class Thread(NamedTuple):
@@ -50,12 +54,39 @@ def threads_of(
     return found, threads
 
 
-def grouped(threads: Sequence[Thread]) -> tuple[Affinity, ...]:
-    """Threads by what they may run on."""
+def grouped(threads: Sequence[Thread], planned: frozenset[int], proc: str) -> tuple[Affinity, ...]:
+    """Threads by what they may run on; of one outside of its slice the library that has moved it, where that is known.
+
+    Args:
+        threads: of a worker and all below it.
+        planned: the worker's cpus; empty where it is not bound.
+        proc: root of procfs.
+    """
     groups: dict[frozenset[int], list[Thread]] = {}
     for thread in threads:
         groups.setdefault(thread.affinity, []).append(thread)
-    return tuple(Affinity(cpus, len(group), _name(group[0])) for cpus, group in groups.items())
+    strayed, library = _moved([thread for thread in threads if planned and thread.affinity - planned], proc)
+    return tuple(
+        Affinity(cpus, len(group), _name(strayed), library)
+        if strayed is not None and cpus == strayed.affinity
+        else Affinity(cpus, len(group), _name(group[0]))
+        for cpus, group in groups.items()
+    )
+
+
+def _moved(threads: Sequence[Thread], proc: str) -> tuple[Thread | None, str]:
+    """The first thread of which a library can be named that has moved it, and the library's path."""
+    starts: dict[int, ThreadStarts] = {}
+    for thread in threads[:MOST_ASKED]:
+        if thread.process not in starts:
+            starts[thread.process] = ThreadStarts(thread.process, proc)
+        of_process = starts[thread.process]
+        begins_in = of_process.begins_in(thread.number)
+        variables = (text_of(f"{proc}/{thread.process}/environ") or "").split("\0")
+        path = library_that_moved(begins_in, of_process.mapped, variables, is_main=thread.number == thread.process)
+        if path:
+            return thread, path
+    return None, ""
 
 
 def _name(thread: Thread) -> str:

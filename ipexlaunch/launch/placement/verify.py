@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ipexlaunch.doctor.pinning_libraries import blame
 from ipexlaunch.doctor.thread_pools import cure_of
 from ipexlaunch.launch.placement.placement import Binding, Oversubscription, Placement
 from ipexlaunch.machine.cpulist import Ids, format_list
@@ -64,11 +65,13 @@ def _affinity_outside(instance: Instance, placement: Placement) -> str:
     strayed = placement.cpus - instance.cpus
     if not strayed or not instance.cpus:
         return ""
-    names = [group.example for group in placement.affinities if group.cpus - instance.cpus]
-    who = f" ({names[0]})" if names else ""
+    groups = [group for group in placement.affinities if group.cpus - instance.cpus]
+    # One whose library is known tells more than the others.
+    group = min(groups, key=lambda group: not group.library, default=None)
+    why = blame(group.library) if group is not None else ""
     return (
         f"instance {instance.index} may run on cpus {format_list(strayed)}, outside its plan "
-        f"({format_list(instance.cpus)}){who}"
+        f"({format_list(instance.cpus)}){f' ({group.example})' if group is not None else ''}{why and f': {why}'}"
     )
 
 

@@ -14,6 +14,7 @@ from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.message_protocol import WorkerMessage
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.launch.wait_for_disk import DiskThread
+from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.plan.plan import Instance
 
 LONG_PHASE_S = 5.0
@@ -26,9 +27,9 @@ class SupervisorCallbacks:
 
     bind_thread: BindThread
     """Binds the calling thread to (cpus, memory policy, nodes) within a context."""
-    read_placement: Callable[[int], Placement | None]
-    """Reads back where a process is, whatever it costs; None where it is gone."""
-    read_placement_if_cheap: Callable[[int], Placement | None]
+    read_placement: Callable[[int, Ids], Placement | None]
+    """Reads back where a process is that was bound to these cpus, whatever it costs; None where it is gone."""
+    read_placement_if_cheap: Callable[[int, Ids], Placement | None]
     """The same within a fixed share of a core; None where it is gone or not due."""
     descendants: Callable[[int], list[int]]
     """The processes below a process."""

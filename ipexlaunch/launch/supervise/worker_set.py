@@ -37,6 +37,7 @@ from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.interfaces import Observer, SupervisorCallbacks
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, snapshot
 from ipexlaunch.launch.supervise.worker_process import WorkerProcess
+from ipexlaunch.machine.cpulist import Ids
 
 
 class WorkerSet:
@@ -244,12 +245,12 @@ class WorkerSet:
         for place in places:
             self._look(place, self.callbacks.read_placement_if_cheap, waits=False)
 
-    def _look(self, place: int, read: Callable[[int], Placement | None], *, waits: bool) -> None:
-        process = self.children[place].process
+    def _look(self, place: int, read: Callable[[int, Ids], Placement | None], *, waits: bool) -> None:
+        process, instance = self.children[place].process, self.children[place].worker.instance
         if process is not None:
             for observer in self._observers:
                 observer.on_looked(process.pid, waits=waits)
-            placement = read(process.pid)
+            placement = read(process.pid, instance.cpus)
             if placement is not None:
                 self.add(WorkerInspected(self.index(place), placement))
 

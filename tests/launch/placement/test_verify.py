@@ -78,6 +78,19 @@ def test_the_reason_names_a_thread_that_may_leave() -> None:
     assert "thread 12 'pt_data_worker' of process 11" in reason
 
 
+def test_of_several_threads_that_may_leave_the_reason_names_the_one_whose_library_is_known() -> None:
+    placement = replace(
+        placed({4, 5, 8, 9}, None),
+        affinities=(
+            Affinity(frozenset({8}), 1, "thread 11 'python' of process 10"),
+            Affinity(frozenset({9}), 1, "thread 12 'python' of process 10", "/usr/lib/libonnxruntime.so.1"),
+        ),
+    )
+    (reason,) = misplacements(INSTANCE, placement, BOUND)
+    assert "(thread 12 'python' of process 10): ONNX Runtime is loaded there (libonnxruntime.so.1)" in reason
+    assert "thread 11" not in reason
+
+
 def test_a_thread_that_was_elsewhere_and_is_inside_again_is_a_reason() -> None:
     (reason,) = misplacements(INSTANCE, replace(placed({4, 5}, None), last_cpus=frozenset({4, 8})), BOUND)
     assert "ran on cpus 8" in reason

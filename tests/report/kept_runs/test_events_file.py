@@ -66,7 +66,7 @@ PLACEMENTS = st.builds(
     pages=st.one_of(st.none(), SIZES),
     huge_pages=SIZES,
     by_policy=st.dictionaries(NAMES, SIZES, max_size=2),
-    affinities=st.lists(st.builds(Affinity, IDS, st.integers(1, 4), NAMES), max_size=2).map(tuple),
+    affinities=st.lists(st.builds(Affinity, IDS, st.integers(1, 4), NAMES, st.just("") | NAMES), max_size=2).map(tuple),
     openmp=st.frozensets(NAMES, max_size=2),
     openmp_clashes=st.frozensets(st.lists(NAMES, max_size=2).map(tuple), max_size=2),
     migrations=st.one_of(st.none(), st.integers(0, 9)),

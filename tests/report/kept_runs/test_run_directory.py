@@ -88,6 +88,7 @@ def test_every_field_of_a_job_is_kept() -> None:
     job = Job(
         program="p", arguments=("a",), kind="executable", python="/py", environment={"A": "1"},
         libraries={"iomp5": "/lib/x.so"}, benchmark=True, runner=("-m", "x"), first_port=1, module_path="/somewhere",
+        fix_pinning=True,
     )  # fmt: skip
     recorded = RunCommand(command="bench", directory="/", job=job)
     back = read_run_command(write_run_command(recorded), "run.yaml").job
