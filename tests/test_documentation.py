@@ -10,7 +10,9 @@ import pytest
 import ipexlaunch
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("examples/*/*.md")]
+)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
@@ -37,7 +39,8 @@ def test_the_index_names_every_page() -> None:
 
 def test_the_examples_page_names_every_example() -> None:
     named = {(ROOT / "examples" / link).resolve() for link in links(ROOT / "examples/README.md")}
-    examples = {file for file in (ROOT / "examples").iterdir() if file.is_file() and file.name != "README.md"}
+    found = {file for file in (ROOT / "examples").iterdir() if file.name not in ("README.md", "__pycache__")}
+    examples = {file / "README.md" if file.is_dir() else file for file in found}
     assert examples - named == set()
 
 

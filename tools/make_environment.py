@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Make one of the four virtual environments that the Makefile uses, or do nothing where it is up to date.
+"""Make one of the virtual environments that the Makefile uses, or do nothing where it is up to date.
 
     python3 tools/make_environment.py test   # .venv: the launcher, the tests' and the checks' tools
     python3 tools/make_environment.py ipex   # .venv-ipex: the launcher with the `ipex` extra and a packaged model
     python3 tools/make_environment.py torch  # .venv-torch: the same with the `torch` extra
     python3 tools/make_environment.py light  # .venv-light: the launcher, OpenVINO and the model, without torch
+    python3 tools/make_environment.py peers  # .venv-peers: other engines, for benchmarks/engines.py and examples/
 
 Standard library only, and readable by Python 3.7, so that it can say what is missing. Every slow step is announced
 with its time and size. A stamp file holds the hash of what the environment was made from: unchanged means nothing to
@@ -41,12 +42,23 @@ BACKEND = "hatchling"
 
 REPORT_EVERY_S = 15.0
 
-FOLDERS = {"test": ".venv", "ipex": ".venv-ipex", "light": ".venv-light", "torch": ".venv-torch"}
+FOLDERS = {
+    "test": ".venv",
+    "ipex": ".venv-ipex",
+    "light": ".venv-light",
+    "torch": ".venv-torch",
+    "peers": ".venv-peers",
+}
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 TESTED_TORCH = "torch==2.13.0"
 """The release of upstream torch that the project's figures are measured with."""
+
+LLAMA_CPP = "llama_cpp_python-0.3.36"
+"""The source package whose vendored llama.cpp is built: its repository cannot be had from a package index."""
+
+LLAMA_PROGRAMS = ("llama-bench", "llama-batched-bench", "llama-quantize")
 
 
 def say(text: str) -> None:
@@ -168,7 +180,7 @@ def works(folder: Path) -> bool:
 def check_space(name: str, folder: Path, torch_index: str) -> None:
     """End where the disk has too little room for what would be downloaded and unpacked."""
     # At its peak: the downloads beside what is unpacked from them.
-    size = 1 if name in ("test", "light") else 3 if torch_index else 4 if name == "torch" else 12
+    size = 1 if name in ("test", "light") else 3 if torch_index else 12 if name == "ipex" else 5
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if size > free:
         stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
@@ -208,6 +220,9 @@ def install(name: str, folder: Path, torch_index: str) -> None:
         pip(folder, "install", str(wheel(folder)), "--group", "light")
         pip(folder, "install", "--no-deps", "--group", "model", "--group", "model-files")
         return
+    if name == "peers":
+        install_peers(folder, torch_index)
+        return
     if name == "torch":
         if not (folder / ".made-from").exists():
             say("installing torch 2.13, torchao and transformers into .venv-torch: about 1 minute and 1.2 GB")
@@ -230,6 +245,46 @@ def install(name: str, folder: Path, torch_index: str) -> None:
     if not (folder / ".made-from").exists():
         say("installing the all-MiniLM-L6-v2 model (a package, 84 MB)")
     pip(folder, "install", "--no-deps", "--group", "model")  # its dependencies would change torch and transformers
+
+
+def install_peers(folder: Path, torch_index: str) -> None:
+    """Install other engines beside torch, and the programs of llama.cpp."""
+    if not (folder / ".made-from").exists():
+        say("installing torch, OpenVINO, ONNX Runtime, CTranslate2 and others into .venv-peers: 1 minute and 2 GB")
+    pip(folder, "install", *(("--index-url", torch_index) if torch_index else ()), TESTED_TORCH)
+    pip(folder, "install", f"{wheel(folder)}[torch,openvino]", TESTED_TORCH, "--group", "peers")
+    pip(folder, "install", "--no-deps", "--group", "model")
+    if shutil.which("c++") is None:
+        say("llama.cpp is left out, there is no C++ compiler here: apt-get install g++")
+        return
+    programs = ROOT / ".programs" / LLAMA_CPP
+    if not programs.exists():
+        build_llama_cpp(folder, programs)
+    for name in LLAMA_PROGRAMS:
+        shutil.copy2(str(programs / name), str(folder / "bin"))
+
+
+def build_llama_cpp(folder: Path, programs: Path) -> None:
+    """Build llama.cpp for this processor, from the sources that come with its Python package, and keep the programs."""
+    say("building llama.cpp: 5 to 20 minutes, once; the programs are kept in .programs")
+    sources = programs.with_name(LLAMA_CPP + ".building")
+    shutil.rmtree(str(sources), ignore_errors=True)
+    name, _, version = LLAMA_CPP.rpartition("-")
+    pip(folder, "download", "--no-deps", "--no-binary", name, "--dest", str(sources), f"{name}=={version}")
+    shutil.unpack_archive(str(sources / (LLAMA_CPP + ".tar.gz")), str(sources))
+    cmake, built = str(folder / "bin/cmake"), sources / "build"
+    off = ("BUILD_SHARED_LIBS", "LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_BUILD_SERVER", "LLAMA_OPENSSL")
+    log = folder / "install.log"
+    tree = str(sources / LLAMA_CPP / "vendor/llama.cpp")
+    logged(log, [cmake, "-S", tree, "-B", str(built), "-DCMAKE_BUILD_TYPE=Release", *(f"-D{each}=OFF" for each in off)])
+    jobs = str(len(os.sched_getaffinity(0)))
+    logged(log, [cmake, "--build", str(built), "--parallel", jobs, "--target", *LLAMA_PROGRAMS], watched=folder)
+    half = sources / "programs"
+    half.mkdir()
+    for each in LLAMA_PROGRAMS:
+        shutil.copy2(str(built / "bin" / each), str(half))
+    half.rename(programs)
+    shutil.rmtree(str(sources))
 
 
 def pip(folder: Path, *arguments: str) -> None:

@@ -41,6 +41,14 @@ def light_python() -> str:
     return python
 
 
+def peers_python() -> str:
+    """The interpreter with other engines: $IPEXLAUNCH_PEERS_PYTHON, or that of `make env-peers`; a skip without."""
+    python = os.environ.get("IPEXLAUNCH_PEERS_PYTHON", str(ROOT / ".venv-peers/bin/python"))
+    if not os.access(python, os.X_OK):
+        pytest.skip(f"no {python}; `make env-peers` makes it")
+    return python
+
+
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in the repository's folder, as from a shell that is not itself under ipexlaunch."""
     # Whoever else uses the host must not decide how a test ends (tests/conftest.py).
