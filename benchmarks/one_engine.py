@@ -281,6 +281,10 @@ def make(folder: Path) -> None:
         task: Literal["embed", "generate"] = "embed" if own is tokenizer else "generate"
         load_model(ModelJob(model=f"random:{name}", task=task)).model.save_pretrained(folder / name)
         own.save_pretrained(folder / name)
+        # Release 5 of transformers writes a name that 4.51, which IPEX needs, does not know.
+        written = folder / name / "tokenizer_config.json"
+        said = json.loads(written.read_text(encoding="utf-8"))
+        written.write_text(json.dumps({**said, "tokenizer_class": "PreTrainedTokenizerFast"}), encoding="utf-8")
     for tokens in {shape.tokens for shape in SHAPES.values()}:
         found = tokenizer(lines[-CALIBRATION_LINES:], truncation=True, max_length=tokens, return_tensors="np")
         numpy.save(folder / f"calibration-{tokens}.npy", numpy.stack(found["input_ids"]))
