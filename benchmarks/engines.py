@@ -210,6 +210,9 @@ def measure(shape: Shape, wanted: list[Row], options: argparse.Namespace) -> lis
     with ExitStack() as started:
         running: list[tuple[Seen, subprocess.Popen[str]]] = []
         for each in seen:
+            if not os.access(each.row.python, os.X_OK):
+                each.trouble = f"there is no {each.row.python}"
+                continue
             if free_gb() < NEEDED_GB:
                 each.trouble = f"not loaded: {free_gb():.1f} GB of memory are free"
                 continue
