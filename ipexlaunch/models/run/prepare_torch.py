@@ -41,6 +41,7 @@ def prepare(
     *,
     new_tokens: int,
     cache: str,
+    cache_limit_bytes: int,
     say: Callable[[str], None],
 ) -> Prepared:
     """Compile the model for batches of the example's shape, or load it from the cache.
@@ -52,7 +53,7 @@ def prepare(
         RequestError: a candidate that torch has no kernels for.
     """
     check(candidate)
-    maker = _ProgramMaker(model, candidate, cache, say)
+    maker = _ProgramMaker(model, candidate, cache, cache_limit_bytes, say)
     if task == "generate":
         decoder = CompiledDecoder(model, maker.make)
         decoder.search(tuple(example_inputs["input_ids"].shape), new_tokens)
@@ -65,13 +66,15 @@ def prepare(
 class _ProgramMaker:
     """Makes the programs of one model and one candidate, and knows what that took."""
 
-    def __init__(self, model: torch.nn.Module, candidate: Candidate, cache: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, model: torch.nn.Module, candidate: Candidate, cache: str, limit_bytes: int, say: Callable[[str], None]
+    ) -> None:
         self.model: torch.nn.Module | None = model
         self.candidate = candidate
         self.identity = identify_weights(model)
         # Programs of a model without a cache lie here until the model is gone.
         self.temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
-        self.programs = CompileCache(self.temporary.name if self.temporary else cache, say)
+        self.programs = CompileCache(self.temporary.name if self.temporary else cache, say, limit_bytes=limit_bytes)
         self.converted: dict[str, object] | None = None
         self.convert_s = 0.0
         self.made: list[Program] = []
