@@ -271,9 +271,13 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
     prepared = prepare_model(job, loaded, inputs)
     del loaded  # a compiled model has weights of its own
+    batches = [
+        {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
+        for rows, length in product(shapes.row_counts, reversed(shapes.lengths))
+    ]
+    prepared.expect(batches)
     worker.phase("warming up")
-    for rows, length in product(shapes.row_counts, reversed(shapes.lengths)):
-        batch = {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
+    for batch in batches:
         run_task(prepared, job.task, batch, job.new_tokens)
     prepared.release()
     answering = Answering(prepared, job, texts)

@@ -113,21 +113,42 @@ class CompileCache:
             with contextlib.suppress(OSError):  # a cache that others filled may be for reading only
                 os.utime(place / _COMPLETE, (self.now(), self.now()))
             return Program(path=place / _FILES, details=found, cache="hit", compile_s=0.0, wait_s=0.0)
-        make_private(str(place))
         began = monotonic()
-        with open(place / _LOCK, "a", encoding="utf-8") as lock:
-            self._wait_for(lock)
-            waited = monotonic() - began
-            found = _use(place)
-            if found is not None:
-                return Program(path=place / _FILES, details=found, cache="hit", compile_s=0.0, wait_s=waited)
-            self.say(COMPILING)
-            began = monotonic()
-            details = _build(place, key, build)
-            _use(place)
-            taken = monotonic() - began
+        with self._open_lock(place) as lock:
+            if not _taken(lock):
+                self.say(WAITING)
+                fcntl.lockf(lock, fcntl.LOCK_EX)
+            return self._found_or_built(place, key, build, monotonic() - began)
+
+    def build_ahead(self, key: Key, build: Build) -> Program | None:
+        """The program of a key if it is neither there nor being built: so that several processes build several.
+
+        Args:
+            key: everything that decides what the program is.
+            build: called under the lock.
+        """
+        place = self._place(digest(key))
+        if _use(place) is not None:
+            return None
+        with self._open_lock(place) as lock:
+            return self._found_or_built(place, key, build, 0.0) if _taken(lock) else None
+
+    def _open_lock(self, place: Path) -> IO[str]:
+        make_private(str(place))
+        return open(place / _LOCK, "a", encoding="utf-8")
+
+    def _found_or_built(self, place: Path, key: Key, build: Build, waited_s: float) -> Program:
+        """What another process has built before we had the lock, or what we build under it."""
+        found = _use(place)
+        if found is not None:
+            return Program(path=place / _FILES, details=found, cache="hit", compile_s=0.0, wait_s=waited_s)
+        self.say(COMPILING)
+        began = monotonic()
+        details = _build(place, key, build)
+        _use(place)
+        taken = monotonic() - began
         self._make_room()
-        return Program(path=place / _FILES, details=details, cache="miss", compile_s=taken, wait_s=waited)
+        return Program(path=place / _FILES, details=details, cache="miss", compile_s=taken, wait_s=waited_s)
 
     def _place(self, name: str) -> Path:
         """Where the program of this name lies or will lie: a program is code, so nobody else may have put it there."""
@@ -154,12 +175,14 @@ class CompileCache:
             if sizes[place] and (old or kept > self.limit_bytes) and place not in _used_here and _remove(place):
                 kept -= sizes[place]
 
-    def _wait_for(self, lock: IO[str]) -> None:
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another process holds
-            self.say(WAITING)
-            fcntl.lockf(lock, fcntl.LOCK_EX)
+
+def _taken(lock: IO[str]) -> bool:
+    """Whether the lock is ours now; it is not waited for."""
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # POSIX allows either for a lock that another process holds
+        return False
+    return True
 
 
 def _complete(place: Path) -> dict[str, Any] | None:

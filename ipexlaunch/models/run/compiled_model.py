@@ -31,7 +31,7 @@ SETTINGS: dict[str, object] = {
 }
 """What torch's inductor is told, for this compilation only."""
 
-POSITIONS_AT_ONCE = 128
+POSITIONS_AT_ONCE = 64
 """A decoder's state has a multiple of so many positions, so that a few tokens more need no other program."""
 
 
@@ -96,8 +96,11 @@ def _inductor_directory(directory: str) -> Iterator[None]:
 Builder = Callable[[torch.nn.Module, Path], Mapping[str, object]]
 """Compiles a converted model into a file, and tells what must be known to call it."""
 
-Make = Callable[[Mapping[str, object], Builder], tuple[LoadedProgram, Mapping[str, object]]]
-"""Gives the program for these shapes, with what its build told; by prepare_torch.py's cache, which may compile it."""
+Wanted = tuple[Mapping[str, object], Builder]
+"""A program: the shapes that it is for, and how it is built where it must be."""
+
+Make = Callable[[Sequence[Wanted]], list[tuple[LoadedProgram, Mapping[str, object]]]]
+"""Gives programs, each with what its build told; by prepare_torch.py's cache, which may compile them."""
 
 
 class _Compiled(torch.nn.Module):  # type: ignore[misc]
@@ -123,37 +126,69 @@ class CompiledModel(_Compiled):
 
     def program(self, batch: Mapping[str, torch.Tensor]) -> LoadedProgram:
         """The program for a batch of this shape, compiled or loaded at the first such batch."""
-        key = tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items())
-        if key not in self.by_shape:
-            shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
-            program, _ = self.make(shapes, lambda model, path: _build_forward(model, batch, path))
-            self.programs.append(program)
-            self.by_shape[key] = program
-        found: LoadedProgram = self.by_shape[key]
+        if _shape(batch) not in self.by_shape:
+            self.expect([batch])
+        found: LoadedProgram = self.by_shape[_shape(batch)]
         return found
+
+    def expect(self, batches: Sequence[Mapping[str, torch.Tensor]]) -> None:
+        """Make or load the programs for batches of these shapes.
+
+        Args:
+            batches: one of each shape.
+        """
+        new = [batch for batch in batches if _shape(batch) not in self.by_shape]
+        for batch, (program, _) in zip(new, self.make([_wanted(batch) for batch in new]), strict=True):
+            self.programs.append(program)
+            self.by_shape[_shape(batch)] = program
 
     def forward(self, **batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
         return tuple(self.program(batch)([tensor.contiguous() for tensor in batch.values()]))
 
 
+def _shape(batch: Mapping[str, torch.Tensor]) -> tuple[object, ...]:
+    return tuple((name, tensor.shape, tensor.dtype) for name, tensor in batch.items())
+
+
+def _wanted(batch: Mapping[str, torch.Tensor]) -> Wanted:
+    shapes = {name: [list(tensor.shape), str(tensor.dtype)] for name, tensor in batch.items()}
+    return shapes, lambda model, path: _build_forward(model, batch, path)
+
+
 class CompiledDecoder(_Compiled):
     """A decoder that generates the likeliest tokens, the prompt and each further token by a compiled program."""
 
-    def search(self, shape: Sequence[int], new_tokens: int) -> GreedySearch:
+    def search(self, shape: tuple[int, int], new_tokens: int) -> GreedySearch:
         """The search for prompts of this shape with room for so many more tokens.
 
         Args:
             shape: inputs and tokens of each.
             new_tokens: to generate for each input.
         """
-        inputs, tokens = shape
-        wanted = tokens + new_tokens
-        found: GreedySearch | None = self.by_shape.get((inputs, tokens))
-        if found is None or found.positions < wanted:
-            positions = -(-wanted // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE
-            found = self.by_shape[inputs, tokens] = self._make(inputs, tokens, positions)
+        self.expect([shape], new_tokens)
+        found: GreedySearch = self.by_shape[shape]
         return found
+
+    def expect(self, shapes: Sequence[tuple[int, int]], new_tokens: int) -> None:
+        """Make or load the programs for prompts of these shapes.
+
+        Args:
+            shapes: inputs and tokens of each.
+            new_tokens: to generate for each input.
+        """
+        new = {}
+        for inputs, tokens in shapes:
+            found: GreedySearch | None = self.by_shape.get((inputs, tokens))
+            if found is None or found.positions < tokens + new_tokens:
+                new[inputs, tokens] = -(-(tokens + new_tokens) // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE
+        wanted = []
+        for (inputs, tokens), positions in new.items():
+            wanted += [_step(inputs, tokens, positions, whole=False), _step(inputs, 1, positions, whole=True)]
+        made = self.make(wanted)
+        self.programs = list(dict.fromkeys([*self.programs, *(program for program, _ in made)]))
+        for (shape, positions), prompt, step in zip(new.items(), made[::2], made[1::2], strict=True):
+            self.by_shape[shape] = self._search(shape, positions, prompt, step[0])
 
     def generate(
         self,
@@ -192,7 +227,7 @@ class CompiledDecoder(_Compiled):
             )
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
-        search = self.search(tuple(input_ids.shape), max_new_tokens)
+        search = self.search((input_ids.shape[0], input_ids.shape[1]), max_new_tokens)
         return search.generate(
             input_ids,
             attention_mask,
@@ -202,32 +237,35 @@ class CompiledDecoder(_Compiled):
             may_end=min_new_tokens == 0,
         )
 
-    def _make(self, inputs: int, tokens: int, positions: int) -> GreedySearch:
-        prompt, details = self._step(inputs, tokens, positions, whole=False)
-        step, _ = self._step(inputs, 1, positions, whole=True)
-        self.programs += [prompt, step]
+    def _search(
+        self,
+        shape: tuple[int, int],
+        positions: int,
+        made_prompt: tuple[LoadedProgram, Mapping[str, object]],
+        step: LoadedProgram,
+    ) -> GreedySearch:
+        prompt, details = made_prompt
         shapes: Any = details["state"]
         dtype = getattr(torch, str(details["dtype"]))
         return GreedySearch(
             prompt=lambda values: prompt(values)[0].float(),
             step=lambda values: step(values)[0].float(),
-            state=empty_state(inputs, positions, shapes, dtype),
-            input_tokens=tokens,
+            state=empty_state(shape[0], positions, shapes, dtype),
+            input_tokens=shape[1],
             # The tokens that end a text, as transformers' min_new_tokens forbids them.
             forbidden=special_tokens(self.generation_config or self.config, "eos_token_id"),
         )
 
-    def _step(
-        self, inputs: int, tokens: int, positions: int, whole: bool
-    ) -> tuple[LoadedProgram, Mapping[str, object]]:
-        def build(model: torch.nn.Module, path: Path) -> Mapping[str, object]:
-            shapes, dtype = state_shapes(model)
-            details = {"state": shapes, "dtype": dtype}
-            example = example_step(inputs, tokens, positions, shapes, getattr(torch, dtype), whole)
-            compile_program(DecodeStep(model, whole), example, path)
-            return details
 
-        return self.make({"inputs": inputs, "tokens": tokens, "positions": positions, "whole": whole}, build)
+def _step(inputs: int, tokens: int, positions: int, whole: bool) -> Wanted:
+    def build(model: torch.nn.Module, path: Path) -> Mapping[str, object]:
+        shapes, dtype = state_shapes(model)
+        details = {"state": shapes, "dtype": dtype}
+        example = example_step(inputs, tokens, positions, shapes, getattr(torch, dtype), whole)
+        compile_program(DecodeStep(model, whole), example, path)
+        return details
+
+    return {"inputs": inputs, "tokens": tokens, "positions": positions, "whole": whole}, build
 
 
 class FirstField(torch.nn.Module):  # type: ignore[misc]

@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -60,6 +60,9 @@ class Prepared:
     """Brings an answer into the host's memory."""
     settle: Callable[[], None] = lambda: None
     """Waits until what was asked of an accelerator is done; before a time is noted."""
+    expect: Callable[[Sequence[Batch]], None] = lambda _: None
+    """Told one batch of each further shape that will come: what must be compiled for them is, the programs shared out
+    among the workers that are told so at the same time."""
     release: Callable[[], None] = lambda: None
     """Gives back what only batches of further shapes would need; call it when every shape has been run."""
     convert_s: float = 0.0

@@ -10,11 +10,13 @@ import weakref
 from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run import prepare_torch, quantise
+from ipexlaunch.models.run.decode_step import DecodeStep, attend, empty_state, state_shapes
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import prepare
@@ -46,6 +48,52 @@ def layers() -> dict[str, Any]:
         found[f"{dtype} unwrapped"] = facts["unwrapped_layers"]
         found[f"{dtype} wrapped before"] = wrapped(whole)
         found[f"{dtype} wrapped after"] = wrapped(plain)
+    return found
+
+
+def attention() -> dict[str, Any]:
+    """How far our attention of one query is from torch's, relative to its size: with and without a mask, and groups."""
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 4, 33, 16), torch.randn(2, 4, 33, 16)
+    some = torch.rand(2, 1, 1, 33) < 0.5
+    found = {}
+    for name, heads, mask, scale in (
+        ("plain", 1, None, None), ("some", 1, some, None), ("added", 1, torch.randn(2, 1, 1, 33), 0.3),
+        ("groups", 3, some, 0.3),
+    ):  # fmt: skip
+        query = torch.randn(2, 4, heads, 16)
+        usual = torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale)
+        ours = attend(query, keys, values, attn_mask=mask, dropout_p=0.0, scale=scale, is_causal=False)
+        found[name] = float((ours - usual).norm() / usual.norm())
+    return found
+
+
+SMALL = {
+    "llama": {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 4},
+    "qwen2": {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "gpt2": {"n_embd": 64, "n_head": 4, "n_layer": 2},
+    "opt": {"hidden_size": 64, "ffn_dim": 96, "num_attention_heads": 4, "word_embed_proj_dim": 64},
+}
+
+
+def steps() -> dict[str, Any]:
+    """How far a token's logits by a prompt and a step are from those of one call of all tokens, by architecture."""
+    found = {}
+    for name, fields in SMALL.items():
+        torch.manual_seed(0)
+        config = AutoConfig.for_model(name, vocab_size=50, num_hidden_layers=2, **fields)
+        model = AutoModelForCausalLM.from_config(config).eval()
+        text = torch.randint(3, 50, (3, 9))
+        shapes, _ = state_shapes(model)
+        state = empty_state(3, 16, shapes, torch.float32)
+        seen = (torch.arange(16) < 9).expand(3, 1, 1, 16).contiguous()
+        with torch.no_grad():
+            places = torch.arange(9).expand(3, -1)
+            mask = torch.ones(3, 1, 8, 8, dtype=torch.bool).tril()
+            DecodeStep(model, whole=False)(text[:, :8], places[:, :8], mask, torch.arange(8), *state)
+            ours = DecodeStep(model, whole=True)(text[:, 8:], places[:, 8:], seen, torch.tensor([8]), *state)
+            usual = model(input_ids=text).logits[:, -1]
+        found[name] = float((ours - usual).norm() / usual.norm())
     return found
 
 
@@ -93,4 +141,8 @@ def release() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"layers": layers, "keys": keys, "release": release}[sys.argv[1]]()))
+    print(
+        json.dumps(
+            {"layers": layers, "attention": attention, "steps": steps, "keys": keys, "release": release}[sys.argv[1]]()
+        )
+    )
