@@ -285,6 +285,20 @@ def test_who_comes_second_waits_and_does_not_build(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+def test_what_another_process_builds_is_left_to_it_and_the_next_is_built(tmp_path: Path) -> None:
+    other_key = {**KEY, "shapes": "others"}
+    with start_other(tmp_path) as other:
+        cache = CompileCache(tmp_path)
+        build = Builder()
+        ahead = [cache.build_ahead(key, build) for key in (KEY, other_key, other_key)]
+        assert [program and program.cache for program in ahead] == [None, "miss", None]
+        assert other.poll() is None
+        other.communicate("\n")
+    assert cache.build_ahead(KEY, build) is None
+    assert (cache.program(KEY, build).details, build.built) == ({"by": "the other"}, 1)
+
+
+@pytest.mark.process
 def test_when_the_builder_dies_the_next_one_builds(tmp_path: Path) -> None:
     with start_other(tmp_path) as other:
         said: list[str] = []
