@@ -17,6 +17,7 @@ from ipexlaunch.models.engines.model_job import BatchShapes, ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
 from ipexlaunch.models.engines.openai_rows import Finish, answer_row, embedding_body, error_row, text_body
 from ipexlaunch.models.run.batches import TextBatches, make_inputs
+from ipexlaunch.models.run.compiled_model import takes_any_shape
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.run_job import facts_of_job, prepare_model
@@ -263,8 +264,9 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
         IpexLaunchError: the job cannot be run here.
     """
     loaded = load_model(job)
-    # A graph is made for each shape where torch compiles, and where ipex traces what does not generate.
-    fixed = job.candidate.engine == "torch" or (job.candidate.engine == "ipex" and job.task != "generate")
+    # A graph is made for each shape where torch compiles for one, and where ipex traces what does not generate.
+    kinds = {"torch": not takes_any_shape(job.candidate, loaded.config), "ipex": job.task != "generate"}
+    fixed = kinds.get(job.candidate.engine, False)
     shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=fixed)
     texts = TextBatches(job, loaded, shapes)
     inputs = make_inputs(job, loaded, batches=2)  # of made-up text: one to prepare with, another to check

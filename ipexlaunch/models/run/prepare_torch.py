@@ -20,14 +20,8 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import Build, CompileCache, Key, Program
-from ipexlaunch.models.run.compiled_model import (
-    SETTINGS,
-    Builder,
-    CompiledDecoder,
-    CompiledModel,
-    LoadedProgram,
-    Wanted,
-)
+from ipexlaunch.models.run.compile_program import SETTINGS, LoadedProgram
+from ipexlaunch.models.run.compiled_model import Builder, CompiledDecoder, CompiledModel, Wanted, takes_any_shape
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.quantise import check, convert
@@ -70,7 +64,7 @@ def prepare(
 
         expect([example_inputs])
         return maker.prepared(decoder, expect)
-    compiled = CompiledModel(model, maker.make)
+    compiled = CompiledModel(model, maker.make, any_shape=takes_any_shape(candidate, getattr(model, "config", None)))
     compiled.expect([example_inputs])
     return maker.prepared(compiled, compiled.expect)
 

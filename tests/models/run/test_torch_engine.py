@@ -103,6 +103,13 @@ def test_a_step_continues_what_the_prompt_began_in_every_architecture() -> None:
     assert max(found.values()) < 1e-4, found
 
 
+def test_one_program_answers_batches_of_any_shape_where_that_costs_nothing() -> None:
+    found = ask("any_shape")
+    assert found["exported"] == ["bert", "distilbert", "electra", "roberta", "xlm-roberta"]
+    assert found["programs"] == 1
+    assert min(found["cosines"]) > 0.99
+
+
 def test_threads_caps_and_weights_are_part_of_the_key() -> None:
     assert ask("keys") == {"threads": ["threads"], "caps": ["caps"], "same weights": True, "other weights": False}
 
