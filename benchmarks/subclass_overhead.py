@@ -20,7 +20,7 @@ from time import thread_time
 import torch
 
 from ipexlaunch.models.engines.candidate import Candidate, floating
-from ipexlaunch.models.run.compiled_model import LoadedProgram, compile_program
+from ipexlaunch.models.run.compile_program import LoadedProgram, compile_program
 from ipexlaunch.models.run.quantise import convert
 
 LAYERS, WIDTH, CALLS, ROUNDS = 72, 64, 100, 7

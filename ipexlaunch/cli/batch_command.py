@@ -225,7 +225,10 @@ def _feeding(
 
 def _identity(job: Job, source: ItemSource, rules: OutputRules, options: BatchOptions) -> dict[str, object]:
     """What the results depend on: a job that is gone on with must be the same in all of it."""
-    program: dict[str, object] = {"kind": job.kind, "name": job.program, "arguments": list(job.arguments)}
+    arguments = list(job.arguments)
+    if job.program == WORKER:
+        arguments = [ModelJob.from_json(arguments[0]).unlimited().to_json()]
+    program: dict[str, object] = {"kind": job.kind, "name": job.program, "arguments": arguments}
     if job.kind == "script":
         script = os.path.join(job.program, "__main__.py") if os.path.isdir(job.program) else job.program
         with open(script, "rb") as file:

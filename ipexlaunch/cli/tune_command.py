@@ -154,7 +154,7 @@ def _study_key(
 ) -> str:
     """Everything that decides over what a run gives; the budget does not, so that more of it goes on."""
     splits = [[split.name, split.smt] for split in space.splits]
-    model = replace(subject.model, batch_size=0).to_json() if subject.model else ""
+    model = replace(subject.model.unlimited(), batch_size=0).to_json() if subject.model else ""
     rule_of_lines = options.throughput_regex
     return json.dumps(
         {

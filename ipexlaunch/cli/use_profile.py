@@ -198,7 +198,7 @@ def _stands_for(template: str, text: str) -> bool:
 def _conditions(job: Job, model: ModelJob | None) -> str:
     """A digest of all that decides over a rate beside the setting and a program's arguments."""
     if model is not None:  # its identity is the profile's; how long it is measured decides nothing
-        model = replace(model, model="", seconds=0.0, warmup_batches=0, check=False, cache="")
+        model = replace(model.unlimited(), model="", seconds=0.0, warmup_batches=0, check=False, cache="")
     text = json.dumps(
         {
             "kind": job.kind,

@@ -43,7 +43,8 @@ INSIDE = {
 
 NEITHER = frozenset(
     {
-        "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cores_list", "delimiter", "env",
+        "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cache_limit",
+        "cores_list", "delimiter", "env",
         "groups", "id_field", "instance_idx", "log_file_prefix", "memory_per_instance_bytes", "metrics_address",
         "ncores_per_instance", "nodes_list", "on_failure", "quote", "seconds_option", "text_field", "throughput_regex",
         "tokens_field",

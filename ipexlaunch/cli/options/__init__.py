@@ -111,6 +111,7 @@ class ModelOptions:
     seed: int | None
     no_check: bool
     cache_dir: str | None
+    cache_limit: int
     no_cache: bool
 
 

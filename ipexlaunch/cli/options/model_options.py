@@ -13,13 +13,15 @@ from ipexlaunch.cli.options.option_types import (
     MILLISECONDS,
     SECONDS,
     SEED,
+    SIZE,
     adding,
     flag,
     seconds,
     valued,
 )
 from ipexlaunch.models.engines.candidate import DTYPES, ENGINES
-from ipexlaunch.models.engines.model_job import TASKS
+from ipexlaunch.models.engines.model_job import CACHE_LIMIT_BYTES, TASKS
+from ipexlaunch.plan.notation import format_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,13 @@ MODEL_OPTIONS = (
         "--cache-dir",
         "Where compiled kernels are kept  [default: ~/.cache/ipexlaunch, where measurements are in any case].",
         metavar="DIR",
+    ),
+    valued(
+        "--cache-limit",
+        "What is compiled makes room for itself above this: the least recently used goes, nothing in use.",
+        SIZE,
+        format_bytes(CACHE_LIMIT_BYTES),
+        metavar="SIZE",
     ),
     flag("--no-cache", "Compile and measure anew, and keep nothing."),
 )

@@ -102,7 +102,7 @@ RULES = (
     _rule("dtype force_dtype", needs="model auto_ipex", why="it says what a model runs in", commands="tune"),
     _rule("module no_python fix_pinning count_calls auto_ipex batch_size_option seconds_option", excludes="model",
           why="it is about programs, and a model has its own worker"),
-    _rule("cache_dir", excludes="no_cache", why="nothing is kept then"),
+    _rule("cache_dir cache_limit", excludes="no_cache", why="nothing is kept then"),
     _rule("lowp_mode checkpoint", excludes="engine=torch engine=eager", why="only the engine ipex has it"),
     _rule("new_tokens", excludes="task=embed task=classify task=forward", why="only --task generate makes tokens"),
     _rule("quantization group_size lowp_mode", excludes="dtype=fp32 dtype=bf16 dtype=fp16",

@@ -154,6 +154,7 @@ def model_job(model: str, options: ModelOptions, batch_size: int, **more: Any) -
         checkpoint=path_of(options.checkpoint, "read the checkpoint"),
         seed=options.seed or 0,
         cache="" if options.no_cache else _cache_directory(options.cache_dir),
+        cache_limit_bytes=options.cache_limit,
         check=not options.no_check,
         **more,
     )

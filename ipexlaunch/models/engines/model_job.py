@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from ipexlaunch.errors import RequestError
@@ -15,6 +15,9 @@ TASKS: tuple[Task, ...] = ("forward", "embed", "classify", "generate")
 """forward: one call of the model; embed: a unit vector per input; classify: the largest logit; generate: tokens."""
 
 Device = Literal["cpu", "xpu", "cuda"]
+
+CACHE_LIMIT_BYTES = 20 * 2**30
+"""Of the compile cache where none is given: a dozen programs of a model of 500 million parameters in bf16."""
 
 RANDOM_PREFIX = "random:"
 """`random:NAME` is a seeded, randomly initialised model of a published shape (model_shapes.py)."""
@@ -46,6 +49,8 @@ class ModelJob:
     device: Device = "cpu"
     cache: str = ""
     """Directory of the compile caches; "" for none."""
+    cache_limit_bytes: int = CACHE_LIMIT_BYTES
+    """What is built there makes room for itself above this."""
     requests: bool = False
     """Whether items are requests of an OpenAI batch file instead of texts."""
     check: bool = True
@@ -54,9 +59,16 @@ class ModelJob:
     def to_json(self) -> str:
         """One line, which `from_json` reads back to the same value."""
         fields = asdict(self)
+        # What is not asked for is left out: a job is called as it was before there was such a thing, and goes on.
         if not self.requests:
-            del fields["requests"]  # a job of texts is called as it was before there were requests, and can be resumed
+            del fields["requests"]
+        if self.cache_limit_bytes == CACHE_LIMIT_BYTES:
+            del fields["cache_limit_bytes"]
         return json.dumps(fields, separators=(",", ":"))
+
+    def unlimited(self) -> ModelJob:
+        """The same with the usual limit of the cache, which decides over no answer and no rate."""
+        return replace(self, cache_limit_bytes=CACHE_LIMIT_BYTES)
 
     @classmethod
     def from_json(cls, text: str) -> ModelJob:

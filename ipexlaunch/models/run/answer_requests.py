@@ -17,6 +17,7 @@ from ipexlaunch.models.engines.model_job import BatchShapes, ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
 from ipexlaunch.models.engines.openai_rows import Finish, answer_row, embedding_body, error_row, text_body
 from ipexlaunch.models.run.batches import TextBatches, make_inputs
+from ipexlaunch.models.run.compiled_model import takes_any_shape
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.run_job import facts_of_job, prepare_model
@@ -263,17 +264,22 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
         IpexLaunchError: the job cannot be run here.
     """
     loaded = load_model(job)
-    # A graph is made for each shape where torch compiles, and where ipex traces what does not generate.
-    fixed = job.candidate.engine == "torch" or (job.candidate.engine == "ipex" and job.task != "generate")
+    # A graph is made for each shape where torch compiles for one, and where ipex traces what does not generate.
+    kinds = {"torch": not takes_any_shape(job.candidate, loaded.config), "ipex": job.task != "generate"}
+    fixed = kinds.get(job.candidate.engine, False)
     shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=fixed)
     texts = TextBatches(job, loaded, shapes)
     inputs = make_inputs(job, loaded, batches=2)  # of made-up text: one to prepare with, another to check
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
     prepared = prepare_model(job, loaded, inputs)
     del loaded  # a compiled model has weights of its own
+    batches = [
+        {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
+        for rows, length in product(shapes.row_counts, reversed(shapes.lengths))
+    ]
+    prepared.expect(batches)
     worker.phase("warming up")
-    for rows, length in product(shapes.row_counts, reversed(shapes.lengths)):
-        batch = {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
+    for batch in batches:
         run_task(prepared, job.task, batch, job.new_tokens)
     prepared.release()
     answering = Answering(prepared, job, texts)

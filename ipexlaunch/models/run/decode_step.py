@@ -6,7 +6,8 @@ compiled program.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -49,6 +50,39 @@ class StaticState:
         return len(self.is_sliding)
 
 
+@contextmanager
+def _attention_of_one_query() -> Iterator[None]:
+    """Inside, attention of one query for each input is a plain sum over all positions, which compiles into two loops.
+
+    aten's kernel is made for many queries: of 12 layers, 8 inputs and 256 positions it took 27 ms of a step's 45 on one
+    core of a Zen 5, the loops take 5.
+    """
+    usual = torch.nn.functional.scaled_dot_product_attention
+    torch.nn.functional.scaled_dot_product_attention = attend
+    try:
+        yield
+    finally:
+        torch.nn.functional.scaled_dot_product_attention = usual
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **options: Any) -> torch.Tensor:
+    """What torch's scaled_dot_product_attention gives of few queries, without dropout.
+
+    Args:
+        query: inputs x heads x queries x size; one query, or those of all heads that share keys and values.
+        key: inputs x heads x positions x size.
+        value: likewise.
+        options: attn_mask and scale as torch has them.
+    """
+    scale, mask = options.get("scale"), options.get("attn_mask")
+    scores = (query.float().unsqueeze(3) * key.float().unsqueeze(2)).sum(-1)
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if mask is not None:
+        scores = torch.where(mask, scores, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    shares = torch.softmax(scores, dim=-1).unsqueeze(-1)
+    return (shares * value.float().unsqueeze(2)).sum(3).to(query.dtype)
+
+
 class DecodeStep(torch.nn.Module):  # type: ignore[misc]
     """A decoder's forward pass without anything but tensors among its arguments."""
 
@@ -57,7 +91,7 @@ class DecodeStep(torch.nn.Module):  # type: ignore[misc]
 
         Args:
             model: a transformers model with a language-modelling head.
-            whole: see StaticState.
+            whole: see StaticState; of one token for each input.
         """
         super().__init__()
         self.model = model
@@ -72,14 +106,15 @@ class DecodeStep(torch.nn.Module):  # type: ignore[misc]
         *state: torch.Tensor,
     ) -> torch.Tensor:
         """The logits of the last position; the state's tensors are written into."""
-        made = self.model(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask=mask,
-            past_key_values=StaticState(state, slots, self.whole),
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with _attention_of_one_query() if self.whole else nullcontext():
+            made = self.model(
+                input_ids=input_ids,
+                position_ids=position_ids,
+                attention_mask=mask,
+                past_key_values=StaticState(state, slots, self.whole),
+                use_cache=True,
+                logits_to_keep=1,
+            )
         logits: torch.Tensor = made.logits[:, -1]
         return logits
 

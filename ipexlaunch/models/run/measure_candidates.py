@@ -136,6 +136,7 @@ class _Session:
             checkpoint=self.job.checkpoint if takes_checkpoint else "",
             new_tokens=min(self.job.new_tokens, MOST_TOKENS),
             cache=self.job.cache,
+            cache_limit_bytes=self.job.cache_limit_bytes,
             say=self.say,
         )
 

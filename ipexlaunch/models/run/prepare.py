@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import LaunchError, RequestError
 from ipexlaunch.models.engines.candidate import Candidate, Engine
-from ipexlaunch.models.engines.model_job import Device, Task
+from ipexlaunch.models.engines.model_job import CACHE_LIMIT_BYTES, Device, Task
 from ipexlaunch.models.run.load_model import first_line
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ class Prepared:
     """Brings an answer into the host's memory."""
     settle: Callable[[], None] = lambda: None
     """Waits until what was asked of an accelerator is done; before a time is noted."""
+    expect: Callable[[Sequence[Batch]], None] = lambda _: None
+    """Told one batch of each further shape that will come: what must be compiled for them is, the programs shared out
+    among the workers that are told so at the same time."""
     release: Callable[[], None] = lambda: None
     """Gives back what only batches of further shapes would need; call it when every shape has been run."""
     convert_s: float = 0.0
@@ -80,6 +83,7 @@ def prepare(
     checkpoint: str = "",
     new_tokens: int = 64,
     cache: str = "",
+    cache_limit_bytes: int = CACHE_LIMIT_BYTES,
     say: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Make of a loaded model what the candidate runs.
@@ -93,6 +97,7 @@ def prepare(
         checkpoint: directory of a low-precision checkpoint (GPTQ or AWQ) of the model, for engine ipex; "" for none.
         new_tokens: how many will be generated for each input (engine torch compiles for them).
         cache: directory of compiled programs (engines torch and openvino); "" for none.
+        cache_limit_bytes: what is built there makes room for itself above this.
         say: told "waiting for compilation" and "compiling" when they begin.
 
     Raises:
@@ -111,9 +116,9 @@ def prepare(
     if candidate.engine == "ipex":
         more: dict[str, object] = {"checkpoint": checkpoint}
     elif candidate.engine == "openvino":
-        more = {"calibration": calibration, "cache": cache, "say": say}
+        more = {"calibration": calibration, "cache": cache, "cache_limit_bytes": cache_limit_bytes, "say": say}
     else:
-        more = {"new_tokens": new_tokens, "cache": cache, "say": say}
+        more = {"new_tokens": new_tokens, "cache": cache, "cache_limit_bytes": cache_limit_bytes, "say": say}
     prepared: Prepared = engine.prepare(model, candidate, example_inputs, task, **more)
     return prepared
 

@@ -50,6 +50,7 @@ def prepare(
     *,
     calibration: Calibration | None,
     cache: str,
+    cache_limit_bytes: int,
     say: Callable[[str], None],
 ) -> Prepared:
     """Convert the model, or load it from the cache; any further shape of batch runs by the same program.
@@ -62,7 +63,7 @@ def prepare(
     began = monotonic()
     # A program without a cache lies here until the model is gone.
     temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
-    programs = CompileCache(temporary.name if temporary else cache, say)
+    programs = CompileCache(temporary.name if temporary else cache, say, limit_bytes=cache_limit_bytes)
     calibrated = calibration if candidate.scheme == "static" else None
     if candidate.scheme == "static" and calibrated is None:
         raise RequestError(f"run {candidate.name}", "there is no text to calibrate it on", "use --dtype int8")

@@ -6,9 +6,10 @@ Compiled programs come from a CompileCache; where one lies there already the mod
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
 
@@ -18,8 +19,9 @@ import ipexlaunch
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
-from ipexlaunch.models.run.compile_cache import CompileCache, Program
-from ipexlaunch.models.run.compiled_model import SETTINGS, Builder, CompiledDecoder, CompiledModel, LoadedProgram
+from ipexlaunch.models.run.compile_cache import Build, CompileCache, Key, Program
+from ipexlaunch.models.run.compile_program import SETTINGS, LoadedProgram
+from ipexlaunch.models.run.compiled_model import Builder, CompiledDecoder, CompiledModel, Wanted, takes_any_shape
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.quantise import check, convert
@@ -41,6 +43,7 @@ def prepare(
     *,
     new_tokens: int,
     cache: str,
+    cache_limit_bytes: int,
     say: Callable[[str], None],
 ) -> Prepared:
     """Compile the model for batches of the example's shape, or load it from the cache.
@@ -52,44 +55,62 @@ def prepare(
         RequestError: a candidate that torch has no kernels for.
     """
     check(candidate)
-    maker = _ProgramMaker(model, candidate, cache, say)
+    maker = _ProgramMaker(model, candidate, cache, cache_limit_bytes, say)
     if task == "generate":
         decoder = CompiledDecoder(model, maker.make)
-        decoder.search(tuple(example_inputs["input_ids"].shape), new_tokens)
-        return maker.prepared(decoder)
-    compiled = CompiledModel(model, maker.make)
-    compiled.program(example_inputs)
-    return maker.prepared(compiled)
+
+        def expect(batches: Sequence[Batch]) -> None:
+            decoder.expect([tuple(batch["input_ids"].shape) for batch in batches], new_tokens)
+
+        expect([example_inputs])
+        return maker.prepared(decoder, expect)
+    compiled = CompiledModel(model, maker.make, any_shape=takes_any_shape(candidate, getattr(model, "config", None)))
+    compiled.expect([example_inputs])
+    return maker.prepared(compiled, compiled.expect)
 
 
 class _ProgramMaker:
     """Makes the programs of one model and one candidate, and knows what that took."""
 
-    def __init__(self, model: torch.nn.Module, candidate: Candidate, cache: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, model: torch.nn.Module, candidate: Candidate, cache: str, limit_bytes: int, say: Callable[[str], None]
+    ) -> None:
         self.model: torch.nn.Module | None = model
         self.candidate = candidate
         self.identity = identify_weights(model)
         # Programs of a model without a cache lie here until the model is gone.
         self.temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
-        self.programs = CompileCache(self.temporary.name if self.temporary else cache, say)
+        self.programs = CompileCache(self.temporary.name if self.temporary else cache, say, limit_bytes=limit_bytes)
         self.converted: dict[str, object] | None = None
         self.convert_s = 0.0
         self.made: list[Program] = []
+        self.loaded: dict[Path, LoadedProgram] = {}
 
-    def make(self, shapes: Mapping[str, object], build: Builder) -> tuple[LoadedProgram, Mapping[str, object]]:
-        """The program for these shapes, with what its build told."""
-        key = {
+    def make(self, wanted: Sequence[Wanted]) -> list[tuple[LoadedProgram, Mapping[str, object]]]:
+        """The programs for these shapes, each with what its build told; of those that are missing other processes may
+        build some, while we build others."""
+        asked = [(self._key(shapes), self._build(build)) for shapes, build in wanted]
+        ahead = [self.programs.build_ahead(key, build) for key, build in asked]
+        found = [self.programs.program(key, build) for key, build in asked]
+        self.made += [program for program in (*ahead, *found) if program is not None]
+        for program in found:
+            if program.path not in self.loaded:
+                self.loaded[program.path] = LoadedProgram(program.path / PROGRAM)
+        return [(self.loaded[program.path], program.details) for program in found]
+
+    def _build(self, build: Builder) -> Build:
+        return lambda place: build(self._converted(), place / PROGRAM)
+
+    def _key(self, shapes: Mapping[str, object]) -> Key:
+        return {
             "weights": self.identity,
             "candidate": asdict(self.candidate),
             "kernels": identify_kernels(),
             "shapes": shapes,
         }
-        program = self.programs.program(key, lambda place: build(self._converted(), place / PROGRAM))
-        self.made.append(program)
-        return LoadedProgram(program.path / PROGRAM), program.details
 
-    def prepared(self, compiled: torch.nn.Module) -> Prepared:
-        """The model with what is known of it by now."""
+    def prepared(self, compiled: torch.nn.Module, expect: Callable[[Sequence[Batch]], None]) -> Prepared:
+        """The model with what is known of it by now, and how the programs of further shapes are made."""
         facts: dict[str, object] = {
             "cache": "hit" if all(program.cache == "hit" for program in self.made) else "miss",
             "compile_s": round(max(0.0, sum(program.compile_s for program in self.made) - self.convert_s), 3),
@@ -97,7 +118,12 @@ class _ProgramMaker:
             **(self.converted or {}),
         }
         return Prepared(
-            model=compiled, candidate=self.candidate, release=self.release, convert_s=self.convert_s, facts=facts
+            model=compiled,
+            candidate=self.candidate,
+            expect=expect,
+            release=self.release,
+            convert_s=self.convert_s,
+            facts=facts,
         )
 
     def release(self) -> None:

@@ -84,6 +84,7 @@ def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepare
             checkpoint=job.checkpoint,
             new_tokens=job.new_tokens,
             cache=job.cache,
+            cache_limit_bytes=job.cache_limit_bytes,
             say=worker.phase,
         )
     else:

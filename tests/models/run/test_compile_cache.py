@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from tests.examples.run_examples import ROOT
 
 KEY: dict[str, object] = {"weights": "a", "kernels": {"threads": 2, "torch": "2.13.0"}, "shapes": {"inputs": [8, 128]}}
 
+
+LIMIT = 10**6
 
 PROGRAM = "model/weights.bin"
 """One of a program's files."""
@@ -72,25 +75,106 @@ def test_whatever_differs_has_a_program_of_its_own(tmp_path: Path, other: dict[s
     assert (text_of(here), text_of(there)) == ("here", "there")
 
 
-def test_a_program_that_nobody_used_for_long_makes_room_when_another_is_built(tmp_path: Path) -> None:
-    built_s = 1_000_000.0
+IN_A_PROCESS = """
+import os, sys
+from pathlib import Path
+from ipexlaunch.models.run.compile_cache import CompileCache
 
-    def build(shape: int, days: float) -> str:
-        cache = CompileCache(tmp_path, now=lambda: built_s + days * 86400)
-        program = cache.program({**KEY, "shapes": shape}, Builder())
-        if program.cache == "miss":
-            os.utime(program.path.parent / "complete.json", (cache.now(), cache.now()))
-        return program.cache
+def build(path):
+    (path / "program").write_bytes(bytes(1000))
+    return {}
 
+cache = CompileCache(sys.argv[1], now=lambda: float(sys.argv[4]), limit_bytes=int(sys.argv[2]))
+program = cache.program({"shapes": sys.argv[3]}, build)
+if program.cache == "miss":
+    os.utime(program.path.parent / "complete.json", (cache.now(), cache.now()))
+print(program.cache, flush=True)
+sys.stdin.readline()
+"""
+
+
+class Processes:
+    """Processes that use programs of 1000 bytes in one cache, each as long as it is let."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache = cache
+        self.running: list[subprocess.Popen[str]] = []
+
+    def start(self, name: str, days: float, limit: int = LIMIT) -> str:
+        """Whether one found its program; it goes on."""
+        words = (str(self.cache), str(limit), name, str(days * 86400))
+        process = subprocess.Popen(
+            [sys.executable, "-c", IN_A_PROCESS, *words],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        self.running.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    def run(self, name: str, days: float, limit: int = LIMIT) -> str:
+        """Whether one found its program; it has ended."""
+        found = self.start(name, days, limit)
+        self.running.pop().communicate("\n")
+        return found
+
+    def left(self) -> set[str]:
+        """The names of the programs that are there."""
+        return {json.loads(marker.read_text())["key"]["shapes"] for marker in self.cache.glob("*/complete.json")}
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    made = Processes(tmp_path)
+    yield made
+    for process in made.running:
+        process.communicate("\n")
+
+
+@pytest.mark.process
+def test_a_program_that_nobody_used_for_long_makes_room_when_another_is_built(processes: Processes) -> None:
     limit = KEPT_UNUSED_S / 86400
-    build(8, days=0)
-    build(16, days=0)
-    assert build(16, days=limit - 1) == "hit"
-    build(32, days=limit + 1)
-    left = sorted(path.parent.name for path in tmp_path.glob("*/files"))
-    assert left == sorted(digest({**KEY, "shapes": shape}) for shape in (16, 32))
-    assert build(16, days=limit + 1) == "hit"
-    assert build(8, days=limit + 1) == "miss"
+    for name in ("a", "b"):
+        processes.run(name, days=0)
+    assert processes.run("b", days=limit - 1) == "hit"
+    processes.run("c", days=limit + 1)
+    assert processes.left() == {"b", "c"}
+    assert processes.run("b", days=limit + 1) == "hit"
+    assert processes.run("a", days=limit + 1) == "miss"
+
+
+@pytest.mark.process
+def test_above_the_limit_the_least_recently_used_go(processes: Processes) -> None:
+    for day, name in enumerate("abc"):
+        processes.run(name, days=day)
+    assert processes.run("a", days=4) == "hit"
+    processes.run("d", days=5, limit=2500)  # a program is a little more than its 1000 bytes: there is a marker
+    assert processes.left() == {"a", "d"}
+    # What is there already removes nothing, and one that is larger than all that is allowed is used all the same.
+    assert processes.run("a", days=6, limit=1) == "hit"
+    assert processes.left() == {"a", "d"}
+    processes.run("e", days=7, limit=1)
+    assert processes.left() == {"e"}
+
+
+@pytest.mark.process
+def test_what_is_in_use_is_not_removed_for_others(processes: Processes) -> None:
+    processes.start("a", days=0)
+    processes.run("b", days=1)
+    processes.run("c", days=2, limit=1)
+    assert processes.left() == {"a", "c"}
+    processes.running[0].kill()
+    processes.running[0].wait()
+    processes.run("d", days=3, limit=1)
+    assert processes.left() == {"d"}
+
+
+@pytest.mark.process
+def test_what_a_process_left_half_built_is_removed_with_the_next_build(processes: Processes) -> None:
+    processes.run("a", days=100)
+    for marker in processes.cache.glob("*/complete.json"):
+        marker.unlink()
+    processes.run("b", days=100)
+    assert len(list(processes.cache.glob("*/files"))) == 1
 
 
 def test_a_program_is_used_from_a_cache_that_may_only_be_read(tmp_path: Path) -> None:
@@ -198,6 +282,20 @@ def test_who_comes_second_waits_and_does_not_build(tmp_path: Path) -> None:
     assert found.cache == "hit"
     assert found.details == {"by": "the other"}
     assert text_of(found) == "whole"
+
+
+@pytest.mark.process
+def test_what_another_process_builds_is_left_to_it_and_the_next_is_built(tmp_path: Path) -> None:
+    other_key = {**KEY, "shapes": "others"}
+    with start_other(tmp_path) as other:
+        cache = CompileCache(tmp_path)
+        build = Builder()
+        ahead = [cache.build_ahead(key, build) for key in (KEY, other_key, other_key)]
+        assert [program and program.cache for program in ahead] == [None, "miss", None]
+        assert other.poll() is None
+        other.communicate("\n")
+    assert cache.build_ahead(KEY, build) is None
+    assert (cache.program(KEY, build).details, build.built) == ({"by": "the other"}, 1)
 
 
 @pytest.mark.process

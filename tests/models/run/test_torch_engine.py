@@ -93,6 +93,23 @@ def test_unwrapped_layers_say_what_torchao_says() -> None:
         assert all(found[f"{dtype} {rows}"] < 0.02 for rows in (1, few, few + 1)), found
 
 
+def test_attention_of_one_query_is_that_of_torch() -> None:
+    assert max(ask("attention").values()) < 1e-5
+
+
+def test_a_step_continues_what_the_prompt_began_in_every_architecture() -> None:
+    found = ask("steps")
+    assert set(found) == {"llama", "qwen2", "gpt2", "opt"}
+    assert max(found.values()) < 1e-4, found
+
+
+def test_one_program_answers_batches_of_any_shape_where_that_costs_nothing() -> None:
+    found = ask("any_shape")
+    assert found["exported"] == ["bert", "distilbert", "electra", "roberta", "xlm-roberta"]
+    assert found["programs"] == 1
+    assert min(found["cosines"]) > 0.99
+
+
 def test_threads_caps_and_weights_are_part_of_the_key() -> None:
     assert ask("keys") == {"threads": ["threads"], "caps": ["caps"], "same weights": True, "other weights": False}
 

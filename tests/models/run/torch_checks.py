@@ -10,14 +10,17 @@ import weakref
 from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import Candidate, floating
+from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run import prepare_torch, quantise
+from ipexlaunch.models.run.compiled_model import ANY_SHAPE, FirstField
+from ipexlaunch.models.run.decode_step import DecodeStep, attend, empty_state, state_shapes
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.load_model import load_model
-from ipexlaunch.models.run.prepare import prepare
+from ipexlaunch.models.run.prepare import Prepared, prepare
 from ipexlaunch.models.run.run_task import run_task
 
 
@@ -49,6 +52,87 @@ def layers() -> dict[str, Any]:
     return found
 
 
+def attention() -> dict[str, Any]:
+    """How far our attention of one query is from torch's, relative to its size: with and without a mask, and groups."""
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 4, 33, 16), torch.randn(2, 4, 33, 16)
+    some = torch.rand(2, 1, 1, 33) < 0.5
+    found = {}
+    for name, heads, mask, scale in (
+        ("plain", 1, None, None), ("some", 1, some, None), ("added", 1, torch.randn(2, 1, 1, 33), 0.3),
+        ("groups", 3, some, 0.3),
+    ):  # fmt: skip
+        query = torch.randn(2, 4, heads, 16)
+        usual = torch.nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=scale)
+        ours = attend(query, keys, values, attn_mask=mask, dropout_p=0.0, scale=scale, is_causal=False)
+        found[name] = float((ours - usual).norm() / usual.norm())
+    return found
+
+
+SMALL = {
+    "llama": {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 4},
+    "qwen2": {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 2},
+    "gpt2": {"n_embd": 64, "n_head": 4, "n_layer": 2},
+    "opt": {"hidden_size": 64, "ffn_dim": 96, "num_attention_heads": 4, "word_embed_proj_dim": 64},
+}
+
+
+def steps() -> dict[str, Any]:
+    """How far a token's logits by a prompt and a step are from those of one call of all tokens, by architecture."""
+    found = {}
+    for name, fields in SMALL.items():
+        torch.manual_seed(0)
+        config = AutoConfig.for_model(name, vocab_size=50, num_hidden_layers=2, **fields)
+        model = AutoModelForCausalLM.from_config(config).eval()
+        text = torch.randint(3, 50, (3, 9))
+        shapes, _ = state_shapes(model)
+        state = empty_state(3, 16, shapes, torch.float32)
+        seen = (torch.arange(16) < 9).expand(3, 1, 1, 16).contiguous()
+        with torch.no_grad():
+            places = torch.arange(9).expand(3, -1)
+            mask = torch.ones(3, 1, 8, 8, dtype=torch.bool).tril()
+            DecodeStep(model, whole=False)(text[:, :8], places[:, :8], mask, torch.arange(8), *state)
+            ours = DecodeStep(model, whole=True)(text[:, 8:], places[:, 8:], seen, torch.tensor([8]), *state)
+            usual = model(input_ids=text).logits[:, -1]
+        found[name] = float((ours - usual).norm() / usual.norm())
+    return found
+
+
+def any_shape() -> dict[str, Any]:
+    """Whether models of all these kinds can be exported for any shape; of the first, how far a compiled one is."""
+    found: dict[str, Any] = {"exported": []}
+    for name in ANY_SHAPE:
+        torch.manual_seed(0)
+        sizes = {"num_hidden_layers": 1, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+        config = AutoConfig.for_model(name, vocab_size=50, max_position_embeddings=40, **sizes)
+        model = AutoModel.from_config(config).eval()
+        rows, columns = (
+            torch.export.Dim("rows", min=1, max=99),
+            torch.export.Dim("columns", min=1, max=config.max_position_embeddings),
+        )
+        example = (torch.ones(8, 30, dtype=torch.long), torch.ones(8, 30, dtype=torch.long))
+        free = {"tensors": ({0: rows, 1: columns},) * 2}
+        whole = FirstField(model, ["input_ids", "attention_mask"])
+        torch.export.export(whole, example, dynamic_shapes=free, strict=False)
+        found["exported"].append(name)
+        if name != ANY_SHAPE[0]:
+            continue
+        batches = []
+        for size in ((3, 17), (1, 1), (9, 40)):
+            ids = torch.randint(3, 50, size)
+            mask = torch.ones_like(ids)
+            mask[0, size[1] // 2 + 1 :] = 0
+            batches.append({"input_ids": ids, "attention_mask": mask})
+        with torch.no_grad():
+            usual = [run_task(Prepared(model=model, candidate=REFERENCE), "embed", each, 0).answer for each in batches]
+        prepared = prepare(model, floating("torch", "bf16"), batches[0], "embed")
+        prepared.release()
+        ours = [run_task(prepared, "embed", each, 0).answer.float() for each in batches]
+        found["cosines"] = [float((one * other).sum(1).min()) for one, other in zip(ours, usual, strict=True)]
+        found["programs"] = len(prepared.model.programs)
+    return found
+
+
 def keys() -> dict[str, Any]:
     """Which things change the identity of kernels and of weights."""
     torch.set_num_threads(1)
@@ -76,7 +160,9 @@ def release() -> dict[str, Any]:
     model = load_model(ModelJob(model="random:bert-tiny", task="embed")).model
     batch = {"input_ids": torch.ones(2, 16, dtype=torch.long), "attention_mask": torch.ones(2, 16, dtype=torch.long)}
     weight = weakref.ref(next(model.parameters()))
-    prepared = prepare(model, floating("torch", "fp32"), batch, "embed")
+    # Of integers there is a program for each shape.
+    weights = Candidate(engine="torch", dtype="int8", scheme="weight-only", activations="fp32")
+    prepared = prepare(model, weights, batch, "embed")
     del model
     gc.collect()
     found: dict[str, Any] = {"alive before": weight() is not None}
@@ -93,4 +179,15 @@ def release() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"layers": layers, "keys": keys, "release": release}[sys.argv[1]]()))
+    print(
+        json.dumps(
+            {
+                "layers": layers,
+                "attention": attention,
+                "steps": steps,
+                "any_shape": any_shape,
+                "keys": keys,
+                "release": release,
+            }[sys.argv[1]]()
+        )
+    )
