@@ -24,7 +24,7 @@ from launch_overhead import ROOT, machine
 from ipexlaunch.cli.dtypes_command import workers_job
 from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.models.engines.candidate import Candidate
-from ipexlaunch.models.engines.choose import CandidateResult
+from ipexlaunch.models.engines.candidate_result import CandidateResult
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.tune.dtypes import MeasureContext, fill_in_measurements, make_measure_context, resolve_candidate

@@ -34,7 +34,7 @@ from ipexlaunch.cli.options.checked_command import checked_command, program_argu
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
-from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, tell_choice
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
@@ -144,7 +144,7 @@ def model_program(
             tell(f"{candidate.name}: what the job began with")
             return replace(program, arguments=(replace(described, candidate=candidate).to_json(),)), ()
     found = resolved(described, program, plan, topology, options)
-    tell(f"{found.choice.candidate.name}: {found.choice.why}")
+    tell_choice(found.choice)
     return replace(program, arguments=(found.job.to_json(),)), found.choice.left_out
 
 

@@ -12,10 +12,9 @@ from ipexlaunch.cli.options.checked_command import checked_command
 from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options
-from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, task_of, text_of
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, task_of, tell_choice, text_of
 from ipexlaunch.cli.run.make_job import launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import run_launch
-from ipexlaunch.cli.terminal import tell
 
 WORKER = "ipexlaunch.models.run_model"
 
@@ -54,7 +53,7 @@ def bench_command(context: click.Context, /, **values: Any) -> int:
     launch = launch_from_options(plan, program, options, found.choice.left_out)
     if options.dry_run:
         return show_commands(launch)
-    tell(f"{found.choice.candidate.name}: {found.choice.why}")
+    tell_choice(found.choice)
     if profile is not None and not options.baseline:
         known = use_profile.baseline_of_profile(profile, launch.job, model=found.job)
     return run_launch(launch, topology, options, known=known).exit_code

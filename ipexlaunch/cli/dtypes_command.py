@@ -12,6 +12,7 @@ import click
 
 from ipexlaunch.cli.options import JobOptions
 from ipexlaunch.cli.options.checked_command import checked_command
+from ipexlaunch.cli.options.model_options import min_cosine_option
 from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued, workers_python
 from ipexlaunch.cli.options.plan_options import made_of, options_of, plan_of, plan_options
 from ipexlaunch.cli.options.run_options import env_option, run_options
@@ -21,7 +22,8 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.wording import grouped
-from ipexlaunch.models.engines.choose import ENGINE_CHOICES, CandidateResult, EngineChoice, call_ms, expected, verdict
+from ipexlaunch.models.engines.candidate_result import CandidateResult
+from ipexlaunch.models.engines.choose import ENGINE_CHOICES, EngineChoice, call_ms, expected, verdict
 from ipexlaunch.models.engines.model_job import FEW_LAYERS, TASKS, ModelJob, Task
 from ipexlaunch.models.engines.model_job import SECONDS as MEASURED_S
 from ipexlaunch.plan import Request
@@ -50,6 +52,7 @@ class DtypesOptions:
     batch_size: int | None
     input_tokens: int | None
     new_tokens: int
+    min_cosine: float | None
     pythons: tuple[str, ...]
     env: tuple[str, ...]
     seconds: float
@@ -69,6 +72,7 @@ class DtypesOptions:
 @valued("--batch-size", "Inputs of a call  [default: 8, and a call of 1].", COUNT, metavar="N")
 @valued("--input-tokens", "Of each input  [default: 128, and 16 of the 1].", COUNT, metavar="N")
 @valued("--new-tokens", "With --task generate.", COUNT.at_least(2), 32)
+@min_cosine_option
 @click.option(
     "--python",
     "pythons",
@@ -125,6 +129,7 @@ def _jobs(options: DtypesOptions) -> list[ModelJob]:
             batch_size=batch_size,
             input_tokens=input_tokens,
             new_tokens=options.new_tokens,
+            min_cosine=options.min_cosine,
         )
         for batch_size, input_tokens in sizes
     ]
@@ -157,7 +162,7 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
 def _measured(
     job: ModelJob, engine: EngineChoice, measure_context: MeasureContext, layers: int | None, seconds: float
 ) -> tuple[CandidateResult, ...]:
-    known = expected(measure_context.dispatch, measure_context.software, job.task, engine)
+    known = expected(measure_context.dispatch, measure_context.software, job.task, engine, min_cosine=job.min_cosine)
     wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     if not wanted:
         return known

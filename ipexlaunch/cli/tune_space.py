@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ipexlaunch.cli.options.model_options import TuneOptions
-from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, script_runner, text_of
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, script_runner, tell_choice, text_of
 from ipexlaunch.cli.run.choose_preloads import allocator, usable_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
 from ipexlaunch.cli.terminal import tell
@@ -166,7 +166,8 @@ def model_to_tune(model: str, topology: Topology, options: TuneOptions) -> Tunin
     plan = make_plan(topology, options.request)
     found = resolved(job, worker, plan, topology, options)
     left_out = found.choice.left_out
-    for line in (f"{found.choice.candidate.name}: {found.choice.why}", *left_out):
+    tell_choice(found.choice)
+    for line in left_out:
         tell(line)
     best = found.choice.candidate
     chosen = [best]

@@ -63,7 +63,7 @@ VALUES = {
     "memory": "all", "lowp_mode": "BF16", "qps": "9", "batch_size_option": "--batch", "pythons": "/bin/sh",
     "plan_file": "plan.yaml", "model": "random:bert-base", "input_file": "more.jsonl", "checkpoint": "weights",
     "memory_allocator": "default", "text": "text.txt", "task": "classify", "seconds_option": "--seconds",
-    "log_dir": "logs", "cache_limit": "1GiB",
+    "log_dir": "logs", "cache_limit": "1GiB", "min_cosine": "0.5",
 }  # fmt: skip
 """Where an example of the type is none of the option."""
 

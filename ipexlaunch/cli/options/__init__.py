@@ -110,6 +110,7 @@ class ModelOptions:
     new_tokens: int
     seed: int | None
     no_check: bool
+    min_cosine: float | None
     cache_dir: str | None
     cache_limit: int
     no_cache: bool

@@ -8,6 +8,7 @@ import click
 
 from ipexlaunch.cli.options import LaunchOptions, ModelOptions, ScriptOptions
 from ipexlaunch.cli.options.option_types import (
+    COSINE,
     COUNT,
     COUNT_FROM_0,
     MILLISECONDS,
@@ -53,6 +54,14 @@ class TuneOptions(LaunchOptions, ModelOptions, ScriptOptions):
     warmup: int
 
 
+min_cosine_option = valued(
+    "--min-cosine",
+    "Accuracy bound: the worst cosine of an input's answer with that of eager fp32, of every dtype  "
+    "[default: fp32 0.999, int4 0.97, others 0.995].",
+    COSINE,
+    metavar="COSINE",
+)
+
 MODEL_OPTIONS = (
     valued("--task", "What the model does  [default: generate for decoders, embed for others].", TASKS),
     valued(
@@ -80,6 +89,7 @@ MODEL_OPTIONS = (
     flag("--force-dtype", "Run the asked dtype though it is slower than fp32 here."),
     valued("--new-tokens", "Tokens generated for each input (task generate).", COUNT, 32),
     valued("--seed", "Of random weights and generated text  [default: 0].", SEED),
+    min_cosine_option,
     flag("--no-check", "Do not compare the answers with eager fp32 before the start."),
     valued(
         "--cache-dir",

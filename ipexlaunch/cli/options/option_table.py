@@ -107,6 +107,8 @@ RULES = (
     _rule("new_tokens", excludes="task=embed task=classify task=forward", why="only --task generate makes tokens"),
     _rule("quantization group_size lowp_mode", excludes="dtype=fp32 dtype=bf16 dtype=fp16",
           why="it is about int8 and int4"),
+    _rule("min_cosine", excludes="task=generate task=classify",
+          why="their answers are compared by logits, which have bounds of their own"),
     _rule("checkpoint", excludes="dtype=fp32 dtype=bf16 dtype=fp16 dtype=int8 quantization=dynamic",
           why="its weights are int4"),
     _rule("group_size lowp_mode", excludes="quantization=dynamic", why="it is about weight-only integers"),

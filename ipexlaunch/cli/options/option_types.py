@@ -165,6 +165,8 @@ SIZE = Size()
 MEGABYTES = Number("size", _megabytes, 0, LARGEST_AMOUNT, "64, 64MB or 1GiB", above=True)
 """A size of which a plain number counts megabytes."""
 
+COSINE = Number("cosine", _amount, 0, 1, "0.99", above=True)
+
 AMOUNT = Number("number", _amount, 0, LARGEST_AMOUNT, "250 or 0.5", above=True)
 
 COUNT = Number("whole number", _count, 1, LARGEST_COUNT, "1 or 32")

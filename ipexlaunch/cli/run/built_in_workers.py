@@ -156,6 +156,7 @@ def model_job(model: str, options: ModelOptions, batch_size: int, **more: Any) -
         cache="" if options.no_cache else _cache_directory(options.cache_dir),
         cache_limit_bytes=options.cache_limit,
         check=not options.no_check,
+        min_cosine=options.min_cosine,
         **more,
     )
 
@@ -252,6 +253,13 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
     measure_context = make_measure_context(topology, plan, program, os.environ, tell, use_cache=not options.no_cache)
     form, force = form_from_options(options), options.force_dtype
     return resolve_candidate(job, options.engine, options.dtype, measure_context, form=form, force=force)
+
+
+def tell_choice(choice: Choice) -> None:
+    """Say what runs and why, and which accuracy bound it keeps."""
+    tell(f"{choice.candidate.name}: {choice.why}")
+    if choice.kept:
+        tell(f"{choice.candidate.name}: {choice.kept}")
 
 
 def form_from_options(options: ModelOptions) -> QuantizedForm:

@@ -9,9 +9,9 @@ from typing import Literal
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import DEFAULT_FORM, ENGINES, Candidate, Engine, QuantizedForm, candidates_of
-from ipexlaunch.models.engines.expectations import Expectation, Software, expect
+from ipexlaunch.models.engines.candidate_result import CandidateResult
+from ipexlaunch.models.engines.expectations import Software, expect
 from ipexlaunch.models.engines.instruction_sets import Dispatch
-from ipexlaunch.models.engines.measurement import Measurement
 from ipexlaunch.models.engines.model_job import Task
 
 EngineChoice = Literal["auto", "ipex", "torch", "openvino", "eager"]
@@ -32,43 +32,13 @@ MOST_FINALISTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CandidateResult:
-    """A candidate with what is expected and, where it was tried, what was measured."""
-
-    candidate: Candidate
-    expectation: Expectation
-    measurement: Measurement | None = None
-
-    @property
-    def speed(self) -> float | None:
-        """Times eager fp32; None where it was not tried or did not run."""
-        return None if self.measurement is None else self.measurement.speed
-
-    @property
-    def rate(self) -> float:
-        """The same to compare with; 0 where there is none."""
-        return self.speed or 0.0
-
-    @property
-    def right(self) -> bool:
-        """It ran, and its answers keep the bound."""
-        return self.measurement is not None and self.speed is not None and not self.measurement.wrong
-
-    @property
-    def trouble(self) -> str:
-        """Why it cannot be chosen; "" where it can."""
-        if self.measurement is None:
-            fares = self.expectation.fares
-            return self.expectation.reason if fares in ("unavailable", "slow") else "it was not measured"
-        return self.measurement.problem or self.measurement.wrong
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What runs, and why."""
 
     candidate: Candidate
     why: str
+    kept: str = ""
+    """Which accuracy bound its answers keep; "" where they were not compared."""
     left_out: tuple[str, ...] = ()
     """Lines that say why the others do not run: what is missing, the last line of who died, how fast they were."""
 
@@ -79,6 +49,8 @@ def expected(
     task: Task,
     engine: EngineChoice = "auto",
     form: QuantizedForm = DEFAULT_FORM,
+    *,
+    min_cosine: float | None = None,
 ) -> tuple[CandidateResult, ...]:
     """Every candidate of the asked engines with what is known of it, eager fp32 first.
 
@@ -88,13 +60,14 @@ def expected(
         task: what a call does.
         engine: one, or all.
         form: what is asked of integers.
+        min_cosine: what answers must keep instead of the cosine of each dtype's bound; None for that.
 
     Raises:
         RequestError: an engine does not take the form.
     """
     engines: tuple[Engine, ...] = ("eager", "ipex", "torch", "openvino") if engine == "auto" else (engine,)
     return tuple(
-        CandidateResult(candidate=candidate, expectation=expect(candidate, dispatch, software))
+        CandidateResult(candidate=candidate, expectation=expect(candidate, dispatch, software), min_cosine=min_cosine)
         for each in engines
         for candidate in form.of(candidates_of(each, dispatch))
         if _has_use(candidate, task)
@@ -177,7 +150,7 @@ def choose(
         raise _slower(best, _fastest(plain), known, engine, dtype)
     why = f"the fastest of {len(ran)} measured here" if dtype == "auto" else "asked for"
     times = f"{best.rate:.2f} times the rate of eager fp32"
-    return Choice(candidate=best.candidate, why=f"{why}, {times}", left_out=left_out(known, dtype))
+    return Choice(candidate=best.candidate, why=f"{why}, {times}", kept=best.kept, left_out=left_out(known, dtype))
 
 
 def verdict(each: CandidateResult, known: Sequence[CandidateResult]) -> str:
@@ -191,7 +164,7 @@ def verdict(each: CandidateResult, known: Sequence[CandidateResult]) -> str:
         return "unavailable" if each.expectation.fares == "unavailable" else "not measured"
     if each.measurement.problem:
         return "does not run"
-    if each.measurement.wrong:
+    if each.wrong:
         return "wrong answers"
     right = [other for other in known if other.right]
     if each == _fastest(right):

@@ -39,6 +39,17 @@ class Bound:
     """Only for trained weights: random ones make logits so close together that rounding decides."""
     logit_error: float
 
+    def applied(self, answers: AnswerSimilarity, *, random_weights: bool) -> dict[str, float]:
+        """Those of its figures that answers are judged by, by their names.
+
+        Args:
+            answers: the figures that there are.
+            random_weights: as for `judge`.
+        """
+        left_out = {"agreement"} if random_weights else set()
+        names = [each.name for each in fields(self) if each.name not in left_out]
+        return {name: getattr(self, name) for name in names if getattr(answers, name) is not None}
+
 
 BOUNDS: dict[Dtype, Bound] = {
     "fp32": Bound(cosine=0.999, agreement=0.99, logit_error=0.01),
@@ -53,15 +64,28 @@ bits and int8 about 7, which by the last layer is an error of some per cent; int
 kernel that is wrong gives about 1.4 (unrelated logits) and no agreement."""
 
 
-def judge(answers: AnswerSimilarity, dtype: Dtype, *, random_weights: bool = False) -> str:
+def bound_of(dtype: Dtype, min_cosine: float | None) -> Bound:
+    """What the answers of a dtype must keep.
+
+    Args:
+        dtype: of the candidate.
+        min_cosine: the cosine that is asked for instead of the dtype's own; None for that.
+    """
+    return BOUNDS[dtype] if min_cosine is None else replace(BOUNDS[dtype], cosine=min_cosine)
+
+
+def judge(
+    answers: AnswerSimilarity, dtype: Dtype, *, random_weights: bool = False, min_cosine: float | None = None
+) -> str:
     """What is wrong with the answers, with its numbers; "" where they keep the bound of their dtype.
 
     Args:
         answers: the figures. None at all, or one that is not a number, is wrong too.
         dtype: of the candidate that gave them.
         random_weights: the model was not trained, so which logit is the largest says little.
+        min_cosine: as for `bound_of`.
     """
-    bound = BOUNDS[dtype]
+    bound = bound_of(dtype, min_cosine)
     checks = (
         ("the worst cosine", answers.cosine, bound.cosine, True),
         ("agreement", None if random_weights else answers.agreement, bound.agreement, True),
@@ -111,13 +135,6 @@ class Measurement:
         if not self.items_per_s or not self.reference_items_per_s:
             return None
         return self.items_per_s / self.reference_items_per_s
-
-    @property
-    def wrong(self) -> str:
-        """What is wrong with its answers; "" where they keep the bound of its dtype, or were not compared."""
-        if self.answers is None:
-            return ""
-        return judge(self.answers, self.candidate.dtype, random_weights=self.random_weights)
 
 
 def from_row(row: Mapping[str, Any]) -> Measurement:

@@ -55,13 +55,16 @@ class ModelJob:
     """Whether items are requests of an OpenAI batch file instead of texts."""
     check: bool = True
     """Compare the answers with eager fp32 before the start."""
+    min_cosine: float | None = None
+    """What their cosine must be at least, instead of what is asked of the dtype; None for that."""
 
     def to_json(self) -> str:
         """One line, which `from_json` reads back to the same value."""
         fields = asdict(self)
         # What is not asked for is left out: a job is called as it was before there was such a thing, and goes on.
-        if not self.requests:
-            del fields["requests"]
+        for name in ("requests", "min_cosine"):
+            if not fields[name]:
+                del fields[name]
         if self.cache_limit_bytes == CACHE_LIMIT_BYTES:
             del fields["cache_limit_bytes"]
         return json.dumps(fields, separators=(",", ":"))

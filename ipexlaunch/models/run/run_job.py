@@ -10,7 +10,7 @@ from statistics import median
 from time import monotonic
 
 from ipexlaunch import worker
-from ipexlaunch.models.engines.measurement import judge
+from ipexlaunch.models.engines.measurement import bound_of, judge
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run.batches import Inputs, make_inputs
 from ipexlaunch.models.run.load_model import LoadedModel, load_model
@@ -94,7 +94,9 @@ def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepare
         worker.phase("checking")
         answers = compare(prepared, reference)
         worker.tell(check={name: value for name, value in asdict(answers).items() if value is not None})
-        wrong = judge(answers, job.candidate.dtype, random_weights=loaded.random)
+        bound = bound_of(job.candidate.dtype, job.min_cosine)
+        worker.tell(bound=bound.applied(answers, random_weights=loaded.random))
+        wrong = judge(answers, job.candidate.dtype, random_weights=loaded.random, min_cosine=job.min_cosine)
         if wrong:
             worker.invalid(f"wrong answers of {job.candidate.name}: {wrong}")
     return prepared

@@ -8,7 +8,8 @@ from statistics import median
 
 from ipexlaunch.documents.visible_text import format_number, wrapped
 from ipexlaunch.machine.wording import grouped, table_text
-from ipexlaunch.models.engines.choose import CandidateResult, call_ms, verdict
+from ipexlaunch.models.engines.candidate_result import CandidateResult
+from ipexlaunch.models.engines.choose import call_ms, verdict
 from ipexlaunch.models.engines.measurement import AnswerSimilarity
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.successive_rounds import Standing, standings

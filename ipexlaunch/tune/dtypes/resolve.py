@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import DEFAULT_FORM, Candidate, QuantizedForm
+from ipexlaunch.models.engines.candidate_result import CandidateResult
 from ipexlaunch.models.engines.choose import (
-    CandidateResult,
     Choice,
     DtypeChoice,
     EngineChoice,
@@ -63,7 +63,7 @@ def resolve_candidate(
         RequestError: nothing of the kind runs here, or it is slower than fp32 and not forced.
         LaunchError: the model cannot be loaded.
     """
-    known = expected(context.dispatch, context.software, job.task, engine, form)
+    known = expected(context.dispatch, context.software, job.task, engine, form, min_cosine=job.min_cosine)
     usable = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     asked = [each for each in usable if dtype in ("auto", each.dtype)]
     if len(asked) == 1 and (dtype == "fp32" or force):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
+from ipexlaunch.models.engines.candidate_result import CandidateResult
 from ipexlaunch.models.engines.choose import (
-    CandidateResult,
     call_ms,
     choose,
     expected,
@@ -70,6 +70,44 @@ def test_auto_leaves_out_what_is_fast_and_wrong() -> None:
     with pytest.raises(RequestError, match=r"worst cosine .* is 0\.5.*use --engine ipex --dtype bf16 \(29 ms\)"):
         choose(rows, "ipex", "int4")
     assert choose(rows, "ipex", "int4", force=True).candidate == IPEX_INT4
+
+
+CALIBRATED = Candidate(engine="openvino", dtype="int8-calibrated", scheme="static", activations="bf16")
+
+
+def with_a_calibrated_one(cosine: float, min_cosine: float | None = None) -> list[CandidateResult]:
+    """It takes a third of the time of bf16, and its answers have this cosine."""
+    measured = took(CALIBRATED, 10, answers=AnswerSimilarity(cosine=cosine))
+    rows = [*weighed(fp32=47, bf16=29), CandidateResult(candidate=CALIBRATED, expectation=OK, measurement=measured)]
+    return [replace(row, min_cosine=min_cosine) for row in rows]
+
+
+def test_a_calibrated_candidate_runs_where_its_own_answers_keep_the_bound_which_is_said() -> None:
+    choice = choose(with_a_calibrated_one(0.9951), "auto", "auto")
+    assert choice.candidate == CALIBRATED
+    assert choice.kept == (
+        "its answers keep the bound: cosine 0.9951 with eager fp32, where cosine 0.9950 is asked for"
+    )
+
+
+def test_a_calibrated_candidate_below_the_bound_does_not_run_which_is_said() -> None:
+    choice = choose(with_a_calibrated_one(0.9949), "auto", "auto")
+    assert choice.candidate == IPEX_BF16
+    assert choice.left_out[0] == (
+        "not chosen: openvino int8-calibrated x bf16: the worst cosine with eager fp32 is 0.9949, "
+        "int8-calibrated must keep at least 0.995"
+    )
+    with pytest.raises(RequestError, match=r"the worst cosine with eager fp32 is 0\.9949"):
+        choose(with_a_calibrated_one(0.9949), "auto", "int8-calibrated")
+
+
+@pytest.mark.parametrize(("min_cosine", "chosen"), [(0.99, CALIBRATED), (0.9949, CALIBRATED), (0.996, IPEX_BF16)])
+def test_the_bound_that_is_asked_for_takes_the_place_of_every_dtypes_own(min_cosine: float, chosen: Candidate) -> None:
+    choice = choose(with_a_calibrated_one(0.9949, min_cosine), "auto", "auto")
+    assert choice.candidate == chosen
+    assert f"where cosine {min_cosine:.4f} is asked for" in choice.kept
+    every = choose(with_a_calibrated_one(0.9949, 0.99999), "auto", "auto", force=True)
+    assert every.kept == ""
 
 
 def test_what_cannot_run_is_told_with_its_reason() -> None:

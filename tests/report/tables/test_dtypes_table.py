@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ipexlaunch.models.engines.candidate import REFERENCE, floating
-from ipexlaunch.models.engines.choose import CandidateResult, expected
+from ipexlaunch.models.engines.candidate_result import CandidateResult
+from ipexlaunch.models.engines.choose import expected
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement
 from ipexlaunch.report.tables.tuning_tables import dtypes_table
 from tests.models.engines.hosts import IPEX_ENV, host, took
