@@ -35,6 +35,7 @@ from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_t
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
 from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, tell_choice
+from ipexlaunch.cli.run.input_texts import NO_TEXTS, InputTexts, input_texts
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
@@ -88,6 +89,8 @@ def batch_command(context: click.Context, /, program: str | None, arguments: tup
     look = f"look at {rules.path}"
     stream = None if options.dry_run else disk.have(lambda: check_output(rules, options), look)
     items = None if options.dry_run else _checked_items(source, rules, options)
+    sample = () if options.dry_run or source.may_wait else source.items(keep_bad=True)
+    texts = context.with_resource(input_texts(sample, source.name, options.model))
     if replayed is not None:
         check_overlaps(values, program_reads(replayed))
         tell_changes(values["replay"], replayed)
@@ -95,11 +98,11 @@ def batch_command(context: click.Context, /, program: str | None, arguments: tup
     elif options.model is not None:
         goes_on = options.resume or options.retry_dead
         former = partial(_candidate_of_before, options) if goes_on else None
-        job, notes = model_program(options.model, plan, topology, options, former)
-    launch = launch_from_options(plan, job, options, notes)
+        job, notes = model_program(options.model, plan, topology, options, texts, former)
+    launch = launch_from_options(plan, texts.of_program(job), options, notes)
     if options.dry_run:
         return show_commands(launch)
-    identity = _identity(job, source, rules, options)
+    identity = _identity(NO_TEXTS.of_program(job), source, rules, options)
     output = disk.have(lambda: open_output(rules, stream, identity, options), f"open {rules.path}")
     if options.retry_dead and not (output.journal.again and output.journal.again.count):
         return disk.have(output.nothing_to_retry, f"finish {rules.path}")
@@ -115,6 +118,7 @@ def model_program(
     plan: Plan,
     topology: Topology,
     options: FedOptions,
+    texts: InputTexts,
     former: Callable[[], Candidate | None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
     """The built-in worker with its model; and which candidates for it were not to be had, for the report.
@@ -124,6 +128,7 @@ def model_program(
         plan: the instances.
         topology: the machine.
         options: of the command.
+        texts: what candidates are measured on.
         former: what a job that is gone on with was begun with, if it may be that again.
 
     Raises:
@@ -143,7 +148,7 @@ def model_program(
         if candidate is not None:
             tell(f"{candidate.name}: what the job began with")
             return replace(program, arguments=(replace(described, candidate=candidate).to_json(),)), ()
-    found = resolved(described, program, plan, topology, options)
+    found = resolved(texts.of_model(described), program, plan, topology, options)
     tell_choice(found.choice)
     return replace(program, arguments=(found.job.to_json(),)), found.choice.left_out
 

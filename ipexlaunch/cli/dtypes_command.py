@@ -13,22 +13,30 @@ import click
 from ipexlaunch.cli.options import JobOptions
 from ipexlaunch.cli.options.checked_command import checked_command
 from ipexlaunch.cli.options.model_options import min_cosine_option
-from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued, workers_python
+from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued
 from ipexlaunch.cli.options.plan_options import made_of, options_of, plan_of, plan_options
 from ipexlaunch.cli.options.run_options import env_option, run_options
 from ipexlaunch.cli.run.built_in_workers import built_in_job, task_of
+from ipexlaunch.cli.run.find_environments import made_environments
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.wording import grouped
 from ipexlaunch.models.engines.candidate_result import CandidateResult
-from ipexlaunch.models.engines.choose import ENGINE_CHOICES, EngineChoice, call_ms, expected, verdict
+from ipexlaunch.models.engines.choose import ENGINE_CHOICES, EngineChoice, call_ms, verdict
 from ipexlaunch.models.engines.model_job import FEW_LAYERS, TASKS, ModelJob, Task
 from ipexlaunch.models.engines.model_job import SECONDS as MEASURED_S
 from ipexlaunch.plan import Request
-from ipexlaunch.report.tables.tuning_tables import dtypes_table
-from ipexlaunch.tune.dtypes import WORKER, MeasureContext, decide, fill_in_measurements, make_measure_context
+from ipexlaunch.report.tables.dtypes_tables import dtypes_table, ranking, ranking_table
+from ipexlaunch.tune.dtypes import (
+    WORKER,
+    MeasureContext,
+    decide,
+    expected_of,
+    fill_in_measurements,
+    make_measure_context,
+)
 
 DEFAULT_MODEL = "random:bert-base"
 """Its first layers stand for the shapes that most models have, where none is named."""
@@ -95,7 +103,7 @@ def dtypes_command(context: click.Context, /, engine: EngineChoice, form: str, *
     layers = None if options.model else FEW_LAYERS
     if options.model is not None:
         task_of(options.model)
-    measure_contexts = [_measure_context(python, options) for python in options.pythons or (workers_python(),)]
+    measure_contexts = [_measure_context(python, options) for python in options.pythons or made_environments()]
     tables = [
         Table(job, layers, measure_context, _measured(job, engine, measure_context, layers, options.seconds))
         for measure_context in measure_contexts
@@ -162,7 +170,7 @@ def workers_job(python: str, variables: tuple[str, ...]) -> Job:
 def _measured(
     job: ModelJob, engine: EngineChoice, measure_context: MeasureContext, layers: int | None, seconds: float
 ) -> tuple[CandidateResult, ...]:
-    known = expected(measure_context.dispatch, measure_context.software, job.task, engine, min_cosine=job.min_cosine)
+    known = expected_of(job, engine, measure_context)
     wanted = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     if not wanted:
         return known
@@ -172,12 +180,25 @@ def _measured(
 
 def _print_tables(tables: list[Table]) -> None:
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
-    for number, table in enumerate(tables):
-        text = "\n".join(_headlines(table)) + "\n\n" + dtypes_table(table.known, width=width, color=color)
+    for number, alike in enumerate(_by_call(tables)):
+        text = "\n".join(_headlines(*alike)) + "\n\n"
+        if len(alike) == 1:
+            text += dtypes_table(alike[0].known, width=width, color=color)
+        else:
+            text += ranking_table(_by_python(alike), width=width, color=color)
         print(("\n" if number else "") + showable(text, sys.stdout), end="")
 
 
-def _headlines(table: Table) -> list[str]:
+def _by_call(tables: list[Table]) -> list[list[Table]]:
+    """Those of the same call together: one of each interpreter."""
+    return [[table for table in tables if table.job == job] for job in dict.fromkeys(table.job for table in tables)]
+
+
+def _by_python(alike: list[Table]) -> dict[str, tuple[CandidateResult, ...]]:
+    return {table.measure_context.job.python: table.known for table in alike}
+
+
+def _headlines(table: Table, *others: Table) -> list[str]:
     job, measure_context = table.job, table.measure_context
     instances = measure_context.plan.chosen
     threads = sorted({instance.threads for instance in instances})
@@ -185,7 +206,7 @@ def _headlines(table: Table) -> list[str]:
     new = f" and {job.new_tokens} new ones" if job.task == "generate" else ""
     return [
         f"{measure_context.topology.cpu_model or 'unknown processor'}: {measure_context.dispatch.common.name}",
-        f"{measure_context.software.words} ({measure_context.job.python})",
+        *(f"{each.measure_context.software.words} ({each.measure_context.job.python})" for each in (table, *others)),
         f"{job.model}{part}, {job.task}, {grouped(job.batch_size, 'input')} of "
         f"{grouped(job.input_tokens, 'token')}{new} a call",
         f"{grouped(len(instances), 'instance')} of {' or '.join(map(str, threads))} "
@@ -194,7 +215,25 @@ def _headlines(table: Table) -> list[str]:
 
 
 def _document(tables: list[Table]) -> dict[str, object]:
-    return {"schema": SCHEMA, "tables": [_table(table) for table in tables]}
+    return {
+        "schema": SCHEMA,
+        "tables": [_table(table) for table in tables],
+        "rankings": [_ranking(alike) for alike in _by_call(tables)],
+    }
+
+
+def _ranking(alike: list[Table]) -> dict[str, object]:
+    """What ran of one call in all environments, fastest first."""
+    ran = [row for row in ranking(_by_python(alike)) if row.call_ms is not None]
+    job = alike[0].job
+    return {
+        "batch_size": job.batch_size,
+        "input_tokens": job.input_tokens,
+        "candidates": [
+            {"python": row.environment, "name": row.each.candidate.name, "call_ms": row.call_ms, "verdict": row.verdict}
+            for row in ran
+        ],
+    }
 
 
 def _table(table: Table) -> dict[str, object]:
@@ -235,6 +274,8 @@ def _row(each: CandidateResult, known: tuple[CandidateResult, ...]) -> dict[str,
         "items_per_s": measured.items_per_s if measured else None,
         "calls": measured.calls if measured else 0,
         "prepare_s": measured.prepare_s if measured else None,
+        "prepare_cpu_s": measured.prepare_cpu_s if measured else None,
+        "memory_bytes": measured.memory_bytes if measured else None,
         "cosine": answers.cosine if answers else None,
         "agreement": answers.agreement if answers else None,
         "logit_error": answers.logit_error if answers else None,

@@ -22,6 +22,7 @@ from ipexlaunch.cli.options.batch_options import LoadgenOptions, loadgen_options
 from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
+from ipexlaunch.cli.run.input_texts import input_texts
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
@@ -57,7 +58,8 @@ def loadgen_command(context: click.Context, /, program: str | None, arguments: t
     samples = [] if options.dry_run else _samples(options)
     notes: tuple[str, ...] = ()
     if options.model is not None:
-        job, notes = model_program(options.model, plan, topology, options)
+        texts = context.with_resource(input_texts(samples, ", ".join(options.input_file), options.model))
+        job, notes = model_program(options.model, plan, topology, options, texts)
     elif program is not None:
         job = job_from_options(program, arguments, options)
     launch = launch_from_options(plan, job, options, notes)

@@ -56,6 +56,36 @@ def test_sentences_get_the_vectors_that_their_meaning_has(tmp_path: Path) -> Non
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.torch
+def test_a_model_is_checked_and_calibrated_on_the_inputs_own_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python, own = torch_python(), tmp_path / "own"
+    own.mkdir()
+    monkeypatch.setenv("TMPDIR", str(own))
+    sentences = (ROOT / "examples/sentences.txt").read_text(encoding="utf-8").splitlines()[:20]
+    given, output, report = tmp_path / "in.jsonl", tmp_path / "out.jsonl", tmp_path / "report.json"
+    given.write_text("".join(json.dumps({"body": text}) + "\n" for text in sentences))
+    words = (
+        "--input", str(given), "--output", str(output), "--text-field", "body", "--model", minilm(python),
+        "--engine", "openvino", "--dtype", "int8-calibrated", "--force-dtype", "--batch-size", "4",
+        "--input-tokens", "32", "--cache-dir", str(tmp_path / "cache"), "--min-cosine", "0.9",
+    )  # fmt: skip
+    done = batch(python, *words, "--report", str(report), "--no-progress")
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(report.read_text())["facts"]
+    assert facts["text"] == facts["calibrated_on"] == f"the first 20 texts of {given}"
+    assert facts["bound"] == {"cosine": 0.9}
+    assert facts["check"]["cosine"] >= 0.9
+    assert len(rows_of(output)) == 20
+    # The texts are no part of what the job is: it can be gone on with from anywhere, and nothing is left of them.
+    assert not list(own.glob("ipexlaunch-texts-*"))
+    again = batch(python, *words, "--resume")
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.torch
 def test_prompts_are_continued_alike_alone_and_beside_others(tmp_path: Path) -> None:
     python = torch_python()
     (tmp_path / "in.txt").write_text("Once upon a time\nthere\n" + "was a long prompt " * 9 + "\nOnce upon a time\n")

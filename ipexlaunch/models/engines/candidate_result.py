@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.expectations import Expectation
-from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, bound_of, judge
+from ipexlaunch.models.engines.measurement import Measurement, bound_of, judge
+
+_SIDES = {"logit_error": "most"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,9 @@ class CandidateResult:
         if found is None or found.answers is None or self.wrong:
             return ""
         bound = bound_of(self.candidate.dtype, self.min_cosine)
-        asked = AnswerSimilarity(**bound.applied(found.answers, random_weights=found.random_weights))
-        return f"its answers keep the bound: {found.answers.words} with eager fp32, where {asked.words} is asked for"
+        asked = bound.applied(found.answers, random_weights=found.random_weights)
+        limits = [f"{name.replace('_', ' ')} {limit:g} at {_SIDES.get(name, 'least')}" for name, limit in asked.items()]
+        return f"its answers keep the bound ({', '.join(limits)}): {found.answers.words} with eager fp32"
 
     @property
     def trouble(self) -> str:

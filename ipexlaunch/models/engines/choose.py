@@ -51,6 +51,7 @@ def expected(
     form: QuantizedForm = DEFAULT_FORM,
     *,
     min_cosine: float | None = None,
+    hidden_size: int | None = None,
 ) -> tuple[CandidateResult, ...]:
     """Every candidate of the asked engines with what is known of it, eager fp32 first.
 
@@ -61,13 +62,16 @@ def expected(
         engine: one, or all.
         form: what is asked of integers.
         min_cosine: what answers must keep instead of the cosine of each dtype's bound; None for that.
+        hidden_size: of the model; None where it is not known.
 
     Raises:
         RequestError: an engine does not take the form.
     """
     engines: tuple[Engine, ...] = ("eager", "ipex", "torch", "openvino") if engine == "auto" else (engine,)
     return tuple(
-        CandidateResult(candidate=candidate, expectation=expect(candidate, dispatch, software), min_cosine=min_cosine)
+        CandidateResult(
+            candidate=candidate, expectation=expect(candidate, dispatch, software, hidden_size), min_cosine=min_cosine
+        )
         for each in engines
         for candidate in form.of(candidates_of(each, dispatch))
         if _has_use(candidate, task)

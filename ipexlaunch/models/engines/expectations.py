@@ -210,20 +210,21 @@ TABLE = tuple(map(_row, filter(None, _ROWS.replace("\n  |", " |").splitlines()))
 """In the order in which it is searched."""
 
 
-def expect(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation:
+def expect(candidate: Candidate, dispatch: Dispatch, software: Software, hidden_size: int | None = None) -> Expectation:
     """How a candidate fares with these instructions and packages.
 
     Args:
         candidate: what would run.
         dispatch: what each library may use of the processor.
         software: what the workers' interpreter has.
+        hidden_size: of the model; None where it is not known.
     """
     if missing := _missing(candidate, dispatch, software):
         return missing
     found = next((row.expectation for row in TABLE if row.fits(candidate, dispatch)), None)
     if found is None:
         return _unavailable(f"engine {candidate.engine} has no {candidate.dtype} of this kind")
-    return _of_version(candidate, software, found)
+    return _of_size(candidate, hidden_size, _of_version(candidate, software, found))
 
 
 def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation | None:
@@ -280,3 +281,16 @@ def _of_version(candidate: Candidate, software: Software, found: Expectation) ->
     else:
         return found
     return Expectation(fares="slow", reason=reason, source="torchao #4103")
+
+
+SMALL_HIDDEN_SIZE = 768
+"""From there on int8 dynamic was measured to gain: 1.30 times bf16's rate with a BERT-base shape."""
+
+
+def _of_size(candidate: Candidate, hidden_size: int | None, found: Expectation) -> Expectation:
+    """Products of few numbers take no longer than to quantise their activations call by call."""
+    dynamic = candidate.engine == "torch" and candidate.dtype == "int8" and candidate.scheme == "dynamic"
+    if not dynamic or found.fares != "fast" or hidden_size is None or hidden_size >= SMALL_HIDDEN_SIZE:
+        return found
+    reason = f"gains nothing on bf16 below a hidden size of {SMALL_HIDDEN_SIZE}, and the model's is {hidden_size}"
+    return Expectation(fares="ok", reason=reason, source="0.98 to 1.00 of bf16 with MiniLM on a Zen 5")

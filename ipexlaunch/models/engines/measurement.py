@@ -122,6 +122,11 @@ class Measurement:
     """Whether the answers are those of a model that was never trained."""
     prepare_s: float = 0.0
     """Converting, compiling and the first call; the slowest worker's."""
+    prepare_cpu_s: float | None = None
+    """Processor seconds of the same, imports aside, of the worker that had most to do; None where it did not run."""
+    memory_bytes: int | None = None
+    """By which a worker's proportional set size grew until it was ready; of eager fp32, by which it grew when the
+    model was loaded. None where the kernel does not tell it."""
     notes: tuple[str, ...] = ()
     """What the engine did otherwise than asked."""
     problem: str = ""
@@ -183,6 +188,8 @@ def merged(measurements: Sequence[Measurement]) -> Measurement:
         answers=_worst([each.answers for each in measurements if each.answers is not None]),
         random_weights=measurements[0].random_weights,
         prepare_s=max(each.prepare_s for each in measurements),
+        prepare_cpu_s=max(_known(measurements, "prepare_cpu_s"), default=None),
+        memory_bytes=max((each.memory_bytes for each in measurements if each.memory_bytes is not None), default=None),
         notes=tuple(dict.fromkeys(note for each in measurements for note in each.notes)),
     )
 

@@ -39,6 +39,8 @@ class ModelJob:
     """Tokens to generate for each input (task generate)."""
     text: str = ""
     """A text file, one input a line; "" for generated text."""
+    text_name: str = ""
+    """What messages and the report call the text; "" for its path."""
     checkpoint: str = ""
     """A low-precision checkpoint (GPTQ or AWQ) of the model; engine ipex."""
     warmup_batches: int = 3
@@ -62,7 +64,7 @@ class ModelJob:
         """One line, which `from_json` reads back to the same value."""
         fields = asdict(self)
         # What is not asked for is left out: a job is called as it was before there was such a thing, and goes on.
-        for name in ("requests", "min_cosine"):
+        for name in ("requests", "min_cosine", "text_name"):
             if not fields[name]:
                 del fields[name]
         if self.cache_limit_bytes == CACHE_LIMIT_BYTES:

@@ -269,7 +269,7 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
     fixed = kinds.get(job.candidate.engine, False)
     shapes = BatchShapes(rows=job.batch_size, longest=job.input_tokens, fixed=fixed)
     texts = TextBatches(job, loaded, shapes)
-    inputs = make_inputs(job, loaded, batches=2)  # of made-up text: one to prepare with, another to check
+    inputs = make_inputs(job, loaded)  # the very batches that candidates were measured and compared on
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
     prepared = prepare_model(job, loaded, inputs)
     del loaded  # a compiled model has weights of its own

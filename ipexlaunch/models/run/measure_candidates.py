@@ -23,10 +23,11 @@ from ipexlaunch.models.engines.model_job import (
     is_random,
     shape_of,
 )
-from ipexlaunch.models.run.batches import Inputs, make_inputs
+from ipexlaunch.models.run.batches import Inputs, calibration_of, make_inputs
 from ipexlaunch.models.run.load_model import LoadedModel, load_model
 from ipexlaunch.models.run.prepare import Prepared, import_engine, prepare
-from ipexlaunch.models.run.run_job import calibration_of
+from ipexlaunch.models.run.process_cost import cpu_seconds, growth, own_bytes
+from ipexlaunch.models.run.run_job import checked_batches
 from ipexlaunch.models.run.run_task import Reference, compare, run_task, take_reference
 from ipexlaunch.models.run.timing import PairedTiming, time_interleaved
 
@@ -78,14 +79,16 @@ class _Session:
         say("loading")
         import_engine(REFERENCE)
         layers = measuring.layers if measuring.layers is not None else _layers_to_measure(self.job)
+        before = own_bytes()
         self.loaded: LoadedModel = load_model(self.job, layers=layers)
         self.inputs: Inputs = make_inputs(self.job, self.loaded)
         whole = layers is None
         self.notes = () if whole else (f"measured by its first {self.loaded.config.num_hidden_layers} layers",)
         self.reference = Prepared(model=self.loaded.model, candidate=REFERENCE)
-        self.answers: Reference = take_reference(self.loaded.model, self.job.task, self.inputs.batches[:1])
+        self.answers: Reference = take_reference(self.loaded.model, self.job.task, checked_batches(self.inputs))
         self.call_reference = _caller(self.reference, self.job, self.inputs)
         self.call_reference()
+        self.model_bytes = growth(before, own_bytes())
         self.rows: list[_Row] = []
 
     def measure(self, candidate: Candidate, name: str, wait: Callable[[], None]) -> None:
@@ -94,12 +97,18 @@ class _Session:
         self.rows.append(row)
         call: Callable[[], float] | None = None
         first_s = 0.0
+        before = None
         try:
             self.say(f"preparing {name}")
+            import_engine(candidate)
+            before = own_bytes()
             call, first_s = self._prepared(candidate, row)
         except Exception as error:  # what an engine raises is the finding: the row says it
             row.note(problem=_told(error))
         wait()
+        if call is not None:  # all have mapped what they share
+            whole = candidate == REFERENCE
+            row.note(memory_bytes=self.model_bytes if whole else growth(before, own_bytes()))
         try:
             if call is not None:
                 self.say(f"measuring {name}")
@@ -114,14 +123,14 @@ class _Session:
 
     def _prepared(self, candidate: Candidate, row: _Row) -> tuple[Callable[[], float], float]:
         """A way to make one call, and the seconds of one, warmed up; the answers are compared on the way."""
-        began = monotonic()
-        import_engine(candidate)
+        began, spent = monotonic(), cpu_seconds()
         prepared = self.reference if candidate == REFERENCE else self._prepare(candidate)
         call = _caller(prepared, self.job, self.inputs)
         call()
-        row.note(prepare_s=monotonic() - began)
+        row.note(prepare_s=monotonic() - began, prepare_cpu_s=cpu_seconds() - spent)
         row.note(answers=compare(prepared, self.answers))
         row.note(notes=(*self.notes, *prepared.notes))
+        prepared.release()
         first_s = call()
         return call, first_s
 
@@ -132,7 +141,7 @@ class _Session:
             candidate,
             self.inputs.batches[0],
             self.job.task,
-            calibration=calibration_of(self.inputs),
+            calibration=calibration_of(self.job, self.loaded, candidate),
             checkpoint=self.job.checkpoint if takes_checkpoint else "",
             new_tokens=min(self.job.new_tokens, MOST_TOKENS),
             cache=self.job.cache,

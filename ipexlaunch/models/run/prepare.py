@@ -40,7 +40,8 @@ TORCH_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 class Calibration:
     """Texts that stand for those of the job: the ranges of activations are found on them."""
 
-    batches: tuple[Batch, ...]
+    rows: tuple[Batch, ...]
+    """Each by itself and without padding, which would widen the ranges."""
     words: str
     """Which texts they are, for the report."""
 

@@ -64,12 +64,11 @@ def prepare(
     # A program without a cache lies here until the model is gone.
     temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
     programs = CompileCache(temporary.name if temporary else cache, say, limit_bytes=cache_limit_bytes)
-    calibrated = calibration if candidate.scheme == "static" else None
-    if candidate.scheme == "static" and calibrated is None:
+    if candidate.scheme == "static" and calibration is None:
         raise RequestError(f"run {candidate.name}", "there is no text to calibrate it on", "use --dtype int8")
     program = programs.program(
-        _key(model, candidate, task, calibrated),
-        lambda place: _build(model, candidate, example_inputs, calibrated, place),
+        _key(model, candidate, task, calibration),
+        lambda place: _build(model, candidate, example_inputs, calibration, place),
     )
     waited = program.compile_s + program.wait_s
     compiled = OpenVinoModel(model, program.path / MODEL, candidate, temporary)
@@ -77,7 +76,7 @@ def prepare(
         model=compiled,
         candidate=candidate,
         convert_s=monotonic() - began - waited,
-        facts=facts_of(program, calibrated),
+        facts=facts_of(program, calibration),
     )
 
 
@@ -149,16 +148,16 @@ def _key(
         # bf16 and fp32 run by the same program.
         "candidate": asdict(candidate) if candidate.scheme else "plain",
         "generates": task == "generate",
-        "calibration": [_digest(calibration.batches), SMOOTHING] if calibration else [],
+        "calibration": [_digest(calibration.rows), SMOOTHING] if calibration else [],
         "ipexlaunch": ipexlaunch.__version__,
         **{name: metadata.version(name) for name in _PACKAGES if name != "nncf" or candidate.scheme},
     }
 
 
-def _digest(batches: Sequence[Batch]) -> str:
+def _digest(rows: Sequence[Batch]) -> str:
     seen = hashlib.sha256()
-    for batch in batches:
-        for name, tensor in batch.items():
+    for row in rows:
+        for name, tensor in row.items():
             seen.update(f"{name} {tuple(tensor.shape)}".encode())
             seen.update(tensor.contiguous().numpy().tobytes())
     return seen.hexdigest()

@@ -8,15 +8,11 @@ import logging
 from collections.abc import Iterator, Mapping
 
 import openvino
-import torch
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.run.load_model import first_line
-from ipexlaunch.models.run.prepare import Batch, Calibration
-
-CALIBRATED_ON = 64
-"""Texts; more of them change the worst cosine of MiniLM by less than its spread between texts."""
+from ipexlaunch.models.run.prepare import Calibration
 
 SMOOTHING = 0.8
 """How much of the spread of activations is moved into weights (SmoothQuant's alpha). Over 128 lines of documentation
@@ -65,7 +61,7 @@ def _compressed(model: openvino.Model, candidate: Candidate) -> openvino.Model:
 def _calibrated(model: openvino.Model, calibration: Calibration) -> openvino.Model:
     import nncf
 
-    rows = [row for batch in calibration.batches for row in _rows(batch)][:CALIBRATED_ON]
+    rows = [{name: tensor.numpy() for name, tensor in row.items()} for row in calibration.rows]
     smoothing = nncf.AdvancedSmoothQuantParameters(matmul=SMOOTHING)
     return nncf.quantize(
         model,
@@ -74,14 +70,6 @@ def _calibrated(model: openvino.Model, calibration: Calibration) -> openvino.Mod
         subset_size=len(rows),
         advanced_parameters=nncf.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing),
     )
-
-
-def _rows(batch: Batch) -> Iterator[dict[str, object]]:
-    """Each text by itself without its padding, which would widen the ranges."""
-    mask: torch.Tensor = batch["attention_mask"]
-    for row in range(mask.shape[0]):
-        real = mask[row].bool()
-        yield {name: tensor[row][real].unsqueeze(0).numpy() for name, tensor in batch.items()}
 
 
 def _count(model: openvino.Model, kind: str) -> int:

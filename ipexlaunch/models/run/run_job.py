@@ -12,17 +12,14 @@ from time import monotonic
 from ipexlaunch import worker
 from ipexlaunch.models.engines.measurement import bound_of, judge
 from ipexlaunch.models.engines.model_job import ModelJob
-from ipexlaunch.models.run.batches import Inputs, make_inputs
+from ipexlaunch.models.run.batches import Inputs, calibration_of, make_inputs
 from ipexlaunch.models.run.load_model import LoadedModel, load_model
-from ipexlaunch.models.run.prepare import Calibration, Prepared, open_device, prepare, prepare_on_device
+from ipexlaunch.models.run.prepare import Batch, Prepared, open_device, prepare, prepare_on_device
 from ipexlaunch.models.run.run_task import compare, run_task, take_reference
 from ipexlaunch.models.run.timing import note_host_time
 
 SAMPLES_AT_ONCE = 512
 """Durations of tokens are sent when so many have gathered."""
-
-CHECKED_BATCHES = 1
-"""Answers are compared on so many of the last batches; the first one is what a traced graph is recorded with."""
 
 
 def run_job(job: ModelJob, versions: Mapping[str, str]) -> None:
@@ -72,7 +69,7 @@ def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepare
     reference = None
     if job.check:
         worker.phase("checking")
-        reference = take_reference(loaded.model, job.task, inputs.batches[-CHECKED_BATCHES:])
+        reference = take_reference(loaded.model, job.task, checked_batches(inputs))
     worker.phase("converting")
     if job.device == "cpu":
         prepared = prepare(
@@ -80,7 +77,7 @@ def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepare
             job.candidate,
             inputs.batches[0],
             job.task,
-            calibration=calibration_of(inputs),
+            calibration=calibration_of(job, loaded, job.candidate),
             checkpoint=job.checkpoint,
             new_tokens=job.new_tokens,
             cache=job.cache,
@@ -102,9 +99,10 @@ def prepare_model(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepare
     return prepared
 
 
-def calibration_of(inputs: Inputs) -> Calibration:
-    """The job's own texts to calibrate on."""
-    return Calibration(batches=inputs.batches, words=inputs.text)
+def checked_batches(inputs: Inputs) -> tuple[Batch, ...]:
+    """What answers are compared on, when candidates are measured and before a run alike: of texts that are many
+    enough it is none that a candidate was calibrated on, nor what a traced graph is recorded with."""
+    return inputs.batches[-1:]
 
 
 def _on_device(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepared:

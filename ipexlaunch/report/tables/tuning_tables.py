@@ -1,4 +1,4 @@
-"""What a search tried, and what is expected and measured of each candidate, as tables for people."""
+"""What a search tried, as a table for people."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from statistics import median
 
 from ipexlaunch.documents.visible_text import format_number, wrapped
 from ipexlaunch.machine.wording import grouped, table_text
-from ipexlaunch.models.engines.candidate_result import CandidateResult
-from ipexlaunch.models.engines.choose import call_ms, verdict
-from ipexlaunch.models.engines.measurement import AnswerSimilarity
 from ipexlaunch.tune.space import Setting
 from ipexlaunch.tune.successive_rounds import Standing, standings
 from ipexlaunch.tune.trial import Outcome, Trial, by_setting, median_rate
@@ -84,69 +81,3 @@ def _remarks(ran: Sequence[Setting], tried: dict[Setting, list[Trial]]) -> Itera
     for trouble, names in troubles.items():
         few = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
         yield f"did not count: {few}: {trouble}"
-
-
-DTYPES_HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "verdict")
-
-
-def dtypes_table(known: Sequence[CandidateResult], *, width: int = 100, color: bool = False) -> str:
-    """One line per candidate, then why some are slow, wrong or missing; no line is longer than `width`.
-
-    Args:
-        known: all candidates of one interpreter.
-        width: columns of the terminal.
-        color: with ANSI colours.
-    """
-    rows = [_dtype_row(each, known) for each in known]
-    text = table_text(DTYPES_HEADS, rows, right=("ms a call", "x fp32", "answers"), width=width, color=color)
-    remarks = [line for remark in _dtype_remarks(known) for line in wrapped(remark, width)]
-    return text + ("\n" + "\n".join(remarks) + "\n" if remarks else "")
-
-
-def _dtype_row(each: CandidateResult, known: Sequence[CandidateResult]) -> list[str]:
-    measured = each.measurement
-    milliseconds = call_ms(each, known)
-    took = "" if milliseconds is None else _three_digits(milliseconds)
-    speed = "" if each.speed is None else f"{each.speed:.2f}"
-    answers = "" if measured is None else _figures(measured.answers)
-    return [each.candidate.name, each.expectation.fares, took, speed, answers, verdict(each, known)]
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
-
-
-def _figures(answers: AnswerSimilarity | None) -> str:
-    """The worst cosine, or agreement and logit error."""
-    if answers is None:
-        return ""
-    if answers.cosine is not None:
-        return f"{answers.cosine:.4f}"
-    agreement = "" if answers.agreement is None else f"{answers.agreement:.0%}"
-    error = "" if answers.logit_error is None else f"{answers.logit_error:.2g}"
-    return ", ".join(filter(None, (agreement, error)))
-
-
-def _dtype_remarks(known: Sequence[CandidateResult]) -> Iterator[str]:
-    """What the figures are, then why candidates are not what one would hope for, those of one reason together."""
-    answers = [each.measurement.answers for each in known if each.measurement and each.measurement.answers]
-    if any(each.cosine is not None for each in answers):
-        yield "answers: the worst cosine of an input's output with that of eager fp32"
-    elif answers:
-        yield "answers: share of choices that are those of eager fp32, and the relative error of the logits"
-    by_reason: dict[str, list[str]] = {}
-    for each in known:
-        for reason in _reasons(each):
-            by_reason.setdefault(reason, []).append(each.candidate.name)
-    for reason, names in by_reason.items():
-        yield f"{', '.join(names)}: {reason}"
-    for note in dict.fromkeys(note for each in known if each.measurement for note in each.measurement.notes):
-        yield f"note: {note}"
-
-
-def _reasons(each: CandidateResult) -> Iterator[str]:
-    expectation = each.expectation
-    if each.measurement is not None and each.trouble:
-        yield each.trouble
-    if expectation.fares in ("slow", "unavailable"):
-        yield expectation.reason + (f" ({expectation.source})" if expectation.source else "")

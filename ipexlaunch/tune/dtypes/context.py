@@ -26,7 +26,7 @@ from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.expectations import PACKAGES, Software
 from ipexlaunch.models.engines.instruction_sets import Dispatch, dispatch
 from ipexlaunch.models.engines.measurement import Measurement, from_row
-from ipexlaunch.models.engines.model_job import is_random
+from ipexlaunch.models.engines.model_job import is_random, shape_of
 from ipexlaunch.models.user_directory import (
     cache_directory,
     digest,
@@ -181,6 +181,46 @@ def model_fingerprint(model: str) -> str:
     except OSError:
         return os.path.abspath(model)
     return digest.hexdigest()[:32]
+
+
+HIDDEN_SIZES = ("hidden_size", "d_model", "n_embd", "dim")
+"""What architectures call the numbers of a token's state."""
+
+
+def hidden_size_of(model: str) -> int | None:
+    """Numbers of a token's state, by the model's configuration; None where it does not tell.
+
+    Args:
+        model: as a ModelJob has it. One that cannot be read tells nothing; loading it will say what is wrong.
+    """
+    try:
+        if is_random(model):
+            config: object = shape_of(model).fields
+        else:
+            with open(os.path.join(model, "config.json"), encoding="utf-8") as file:
+                config = json.load(file)
+    except (OSError, ValueError):
+        return None
+    sizes = (config.get(name) for name in HIDDEN_SIZES) if isinstance(config, Mapping) else ()
+    return next((size for size in sizes if isinstance(size, int)), None)
+
+
+def text_fingerprint(path: str) -> str:
+    """A hash over a file of texts, wherever it lies; "" for none.
+
+    Args:
+        path: as a ModelJob has it. One that cannot be read is named by its path; reading it will say what is wrong.
+    """
+    if not path:
+        return ""
+    seen = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                seen.update(block)
+    except OSError:
+        return path
+    return seen.hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from ipexlaunch.errors import RequestError
@@ -18,13 +18,16 @@ from ipexlaunch.models.engines.choose import (
     left_out,
     worth_measuring,
 )
+from ipexlaunch.models.engines.measurement import Measurement
 from ipexlaunch.models.engines.model_job import SECONDS, ModelJob
 from ipexlaunch.tune.dtypes.context import (
     MeasureContext,
     check_cache_writable,
+    hidden_size_of,
     load_measurements,
     model_fingerprint,
     store_measurements,
+    text_fingerprint,
 )
 from ipexlaunch.tune.dtypes.measure import measure, measure_finals
 
@@ -63,7 +66,7 @@ def resolve_candidate(
         RequestError: nothing of the kind runs here, or it is slower than fp32 and not forced.
         LaunchError: the model cannot be loaded.
     """
-    known = expected(context.dispatch, context.software, job.task, engine, form, min_cosine=job.min_cosine)
+    known = expected_of(job, engine, context, form)
     usable = [each.candidate for each in known if each.expectation.fares != "unavailable"]
     asked = [each for each in usable if dtype in ("auto", each.dtype)]
     if len(asked) == 1 and (dtype == "fp32" or force):
@@ -84,6 +87,28 @@ def resolve_candidate(
             context.tell(line)
         choice = choose(known, engine, dtype, force=force)
     return Resolved(job=replace(job, candidate=choice.candidate), choice=choice, known=known)
+
+
+def expected_of(
+    job: ModelJob, engine: EngineChoice, context: MeasureContext, form: QuantizedForm = DEFAULT_FORM
+) -> tuple[CandidateResult, ...]:
+    """Every candidate of the asked engines with what is known of it before anything is measured.
+
+    Args:
+        job: the model, the task and the bound of its answers.
+        engine: one, or auto.
+        context: where it will run.
+        form: what is asked of int8 and int4.
+    """
+    return expected(
+        context.dispatch,
+        context.software,
+        job.task,
+        engine,
+        form,
+        min_cosine=job.min_cosine,
+        hidden_size=hidden_size_of(job.model),
+    )
 
 
 def fill_in_measurements(
@@ -108,8 +133,7 @@ def fill_in_measurements(
     Raises:
         LaunchError: the model cannot be loaded, or the figures cannot be kept.
     """
-    key = _key(job, context, layers, seconds)
-    found = load_measurements(context.cache, key, context.tell)
+    found = _load(job, context, layers, seconds)
     found |= {each.candidate: each.measurement for each in known if each.measurement is not None}
     missing = [each for each in wanted if each not in found]
     if missing:
@@ -119,7 +143,7 @@ def fill_in_measurements(
         context.tell(told)
         fresh = measure(context, job, missing, seconds=seconds, layers=layers)
         found |= {each.candidate: each for each in fresh}
-        store_measurements(context.cache, key, list(found.values()))
+        _store(job, context, layers, seconds, found)
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 
@@ -145,15 +169,45 @@ def decide(
     found |= {each.candidate: each for each in measure_finals(context, job, near, seconds=seconds)}
     # An earlier run-off of others does not count beside this one.
     found = {each: row if each in near else replace(row, run_off=False) for each, row in found.items()}
-    key = _key(job, context, None, seconds)
-    store_measurements(
-        context.cache, key, list({**load_measurements(context.cache, key, context.tell), **found}.values())
-    )
+    _store(job, context, None, seconds, {**_load(job, context, None, seconds), **found})
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 
 
-def _key(job: ModelJob, context: MeasureContext, layers: int | None, seconds: float) -> dict[str, object]:
-    """Everything that decides over the figures."""
+def _load(job: ModelJob, context: MeasureContext, layers: int | None, seconds: float) -> dict[Candidate, Measurement]:
+    """What was measured before of these calls, and of what was calibrated on these very texts."""
+    if not context.cache:
+        return {}
+    found = {
+        calibrated: load_measurements(context.cache, _key(job, context, layers, seconds, calibrated), context.tell)
+        for calibrated in (False, True)
+    }
+    return {
+        each: row for calibrated, rows in found.items() for each, row in rows.items() if _calibrated(each) == calibrated
+    }
+
+
+def _store(
+    job: ModelJob,
+    context: MeasureContext,
+    layers: int | None,
+    seconds: float,
+    found: Mapping[Candidate, Measurement],
+) -> None:
+    for calibrated in (False, True):
+        rows = [row for each, row in found.items() if _calibrated(each) == calibrated]
+        if rows and context.cache:
+            store_measurements(context.cache, _key(job, context, layers, seconds, calibrated), rows)
+
+
+def _calibrated(candidate: Candidate) -> bool:
+    return candidate.scheme == "static"
+
+
+def _key(
+    job: ModelJob, context: MeasureContext, layers: int | None, seconds: float, calibrated: bool
+) -> dict[str, object]:
+    """Everything that decides over the figures; the texts only where they make the program."""
+    texts = {"calibrated_on": text_fingerprint(job.text) or f"generated, seed {job.seed}"}
     dispatch = context.dispatch
     return {
         "cpu": context.topology.cpu_model,
@@ -172,4 +226,5 @@ def _key(job: ModelJob, context: MeasureContext, layers: int | None, seconds: fl
         "new_tokens": job.new_tokens if job.task == "generate" else 0,
         "layers": layers,
         "seconds": seconds,
+        **(texts if calibrated else {}),
     }

@@ -85,9 +85,7 @@ def with_a_calibrated_one(cosine: float, min_cosine: float | None = None) -> lis
 def test_a_calibrated_candidate_runs_where_its_own_answers_keep_the_bound_which_is_said() -> None:
     choice = choose(with_a_calibrated_one(0.9951), "auto", "auto")
     assert choice.candidate == CALIBRATED
-    assert choice.kept == (
-        "its answers keep the bound: cosine 0.9951 with eager fp32, where cosine 0.9950 is asked for"
-    )
+    assert choice.kept == ("its answers keep the bound (cosine 0.995 at least): cosine 0.9951 with eager fp32")
 
 
 def test_a_calibrated_candidate_below_the_bound_does_not_run_which_is_said() -> None:
@@ -105,7 +103,7 @@ def test_a_calibrated_candidate_below_the_bound_does_not_run_which_is_said() -> 
 def test_the_bound_that_is_asked_for_takes_the_place_of_every_dtypes_own(min_cosine: float, chosen: Candidate) -> None:
     choice = choose(with_a_calibrated_one(0.9949, min_cosine), "auto", "auto")
     assert choice.candidate == chosen
-    assert f"where cosine {min_cosine:.4f} is asked for" in choice.kept
+    assert f"(cosine {min_cosine:g} at least)" in choice.kept
     every = choose(with_a_calibrated_one(0.9949, 0.99999), "auto", "auto", force=True)
     assert every.kept == ""
 

@@ -250,6 +250,24 @@ def test_another_host_model_or_version_is_measured_anew(tmp_path: Path) -> None:
     assert len(run.asked) == len(list(tmp_path.iterdir())) == 5
 
 
+OPENVINO = Software(torch="2.13.0", transformers="5.0", openvino="2026.4.1", nncf="3.4.0")
+CALIBRATED = "openvino int8-calibrated x bf16"
+
+
+def test_what_is_calibrated_is_measured_on_every_text_anew_and_the_rest_once(tmp_path: Path) -> None:
+    names = ("eager fp32", "eager bf16", "torch fp32", "torch bf16", "openvino fp32", "openvino bf16",
+             "openvino int8 dynamic x bf16")  # fmt: skip
+    run = FakeWorkers({**dict.fromkeys(names, 50.0), CALIBRATED: 10.0})
+    texts = [tmp_path / name for name in ("one.txt", "two.txt", "copy-of-one.txt")]
+    for path, text in zip(texts, ("A valve broke.", "A pump failed.", "A valve broke."), strict=True):
+        path.write_text(text)
+    asked = measure_context(run, tmp_path / "cache", software=OPENVINO)
+    for path in texts:
+        job = replace(JOB, task="embed", text=str(path), text_name="the first 1 texts of it")
+        assert resolve_candidate(job, "openvino", "auto", asked).choice.candidate.name == CALIBRATED
+    assert run.asked == [["openvino fp32", "openvino bf16", "openvino int8 dynamic x bf16", CALIBRATED], [CALIBRATED]]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "ipexlaunch/measurements/9"}', '{"schema": 1, "key": 2}'])
 def test_a_broken_file_is_said_and_replaced(tmp_path: Path, text: str) -> None:
     run, said = FakeWorkers(IPEX_MS), list[str]()
