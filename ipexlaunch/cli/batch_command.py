@@ -36,6 +36,7 @@ from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
 from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, tell_choice
 from ipexlaunch.cli.run.input_texts import NO_TEXTS, InputTexts, input_texts
+from ipexlaunch.cli.run.know_model import knowing_the_model
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
@@ -78,7 +79,7 @@ def batch_command(context: click.Context, /, program: str | None, arguments: tup
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
     elif (program is None) == (values["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
-    options = options_of(BatchOptions, context, values)
+    options = knowing_the_model(options_of(BatchOptions, context, values))
     rules = output_rules(options)
     plan, topology = plan_to_run(options)
     if replayed is None and program is not None:

@@ -12,7 +12,8 @@ from ipexlaunch.cli.options.checked_command import checked_command
 from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options
-from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, task_of, tell_choice, text_of
+from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, tell_choice, text_of
+from ipexlaunch.cli.run.know_model import knowing_the_model, task_of
 from ipexlaunch.cli.run.make_job import launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import run_launch
 
@@ -33,7 +34,7 @@ def bench_command(context: click.Context, /, **values: Any) -> int:
       ipexlaunch bench --model ./all-MiniLM-L6-v2
       ipexlaunch bench --ninstances 2 --model random:llama-160m --engine torch --dtype bf16
     """
-    options = options_of(BenchOptions, context, values)
+    options = knowing_the_model(options_of(BenchOptions, context, values))
     known = profile = None
     if options.profile:
         key = use_profile.model_key(options.model, options.task or task_of(options.model))

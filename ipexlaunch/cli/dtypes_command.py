@@ -16,8 +16,9 @@ from ipexlaunch.cli.options.model_options import min_cosine_option
 from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued
 from ipexlaunch.cli.options.plan_options import made_of, options_of, plan_of, plan_options
 from ipexlaunch.cli.options.run_options import env_option, run_options
-from ipexlaunch.cli.run.built_in_workers import built_in_job, task_of
+from ipexlaunch.cli.run.built_in_workers import built_in_job
 from ipexlaunch.cli.run.find_environments import made_environments
+from ipexlaunch.cli.run.know_model import task_of
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job

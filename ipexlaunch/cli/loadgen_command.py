@@ -23,6 +23,7 @@ from ipexlaunch.cli.options.checked_command import checked_command, program_argu
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.run.input_texts import input_texts
+from ipexlaunch.cli.run.know_model import knowing_the_model
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
 from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
 from ipexlaunch.cli.terminal import tell
@@ -51,7 +52,7 @@ def loadgen_command(context: click.Context, /, program: str | None, arguments: t
     """
     if (program is None) == (values["model"] is None):
         raise click.UsageError("give either a PROGRAM or --model", context)
-    options = options_of(LoadgenOptions, context, values)
+    options = knowing_the_model(options_of(LoadgenOptions, context, values))
     plan, topology = plan_to_run(options)
     if not options.dry_run:
         require_loadgen()

@@ -19,6 +19,7 @@ from ipexlaunch.cli.options.hold_outputs import outputs_held
 from ipexlaunch.cli.options.model_options import TuneOptions, tune_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options
 from ipexlaunch.cli.options.run_options import run_options, script_options_beside_a_models
+from ipexlaunch.cli.run.know_model import knowing_the_model
 from ipexlaunch.cli.run.run_launch import limits_from_options
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.cli.tune_space import (
@@ -76,7 +77,7 @@ def tune_command(context: click.Context, /, program: str | None, arguments: tupl
     """
     topology = open_topology("live")
     _check_places(topology)
-    options = options_of(TuneOptions, context, values)
+    options = knowing_the_model(options_of(TuneOptions, context, values), tuned=True)
     if options.model is not None and program is None:
         subject = model_to_tune(options.model, topology, options)
     elif program is not None and options.model is None:

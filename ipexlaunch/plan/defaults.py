@@ -17,6 +17,7 @@ from ipexlaunch.plan.distribute import nearest_groups
 from ipexlaunch.plan.domains import NOUNS, Domain, capacity, domains_of
 from ipexlaunch.plan.layout import Layout, cpus_of_quota, quota_text
 from ipexlaunch.plan.plan import Goal
+from ipexlaunch.plan.published_sizes import PUBLISHED, Workload, published_cores
 
 ENOUGH_PERCENT = 95
 """Of the cores: a split that uses so many is not worth a further copy of the model."""
@@ -140,15 +141,22 @@ class GoalSize:
     rule: str
 
 
-def goal_size(domains: Sequence[Domain], goal: Goal) -> GoalSize:
+def goal_size(domains: Sequence[Domain], goal: Goal, workload: Workload | None = None, reserved: int = 0) -> GoalSize:
     """Cores per instance for a goal.
 
-    throughput: the size from 4 to 8 that leaves fewest cores idle, the larger one on a tie; within L3 domains where
-    they are smaller than nodes. latency: a whole node, so that one request has all of a node's bandwidth.
+    throughput: that of the public records for what the instances run, where it is known (`published_sizes`); else the
+    size from 4 to 8 that leaves fewest cores idle, the larger one on a tie; within L3 domains where they are smaller
+    than nodes. latency: a whole node, so that one request has all of a node's bandwidth.
 
     Source: MLPerf Inference v4.1 and v5.1, Intel's CPU submissions. Llama-3.1-8B: 7 cores per instance on nodes of 43
     and 8 on nodes of 32 (Offline), 42 and 32 (Server). Whisper searches the size that leaves fewest cores idle, per
     L3 domain where there are more of them than nodes.
+
+    Args:
+        domains: with the cores to plan with.
+        goal: which.
+        workload: what the instances run; None where that is not known.
+        reserved: cores of each node that are left to the system.
     """
     cores = sorted((core for domain in domains for core in domain.cores), key=lambda core: core.id)
     nodes = domains_of(cores, "node")
@@ -156,6 +164,9 @@ def goal_size(domains: Sequence[Domain], goal: Goal) -> GoalSize:
         size = min(len(node.cores) for node in nodes)
         source = "MLPerf v5.1 Llama-3.1-8B Server: one instance per node"
         return GoalSize(size, f"latency: a whole node, {size} cores ({source})")
+    if workload is not None:
+        size = published_cores(workload, min(len(node.cores) for node in nodes), reserved)
+        return GoalSize(size, f"throughput of {workload}: {counted(size, 'core')} each ({PUBLISHED[workload].source})")
     caches = domains_of(cores, "l3")
     per_cache = len(caches) > len(nodes)
     sizes = [len(domain.cores) for domain in (caches if per_cache else nodes)]

@@ -72,7 +72,7 @@ def _size(layout: Layout, plan: Plan) -> list[str]:
     each = counted(max(cores), "core") if len(set(cores)) == 1 else f"{min(cores)} to {max(cores)} cores"
     found = []
     if request.goal is not None or (request.ncores_per_instance == "auto" and size.count is None):
-        rule = goal_size(domains, request.goal or "throughput").rule
+        rule = goal_size(domains, request.goal or "throughput", request.workload, request.reserve_cores).rule
         found.append(f"goal {rule}: a guess, which `ipexlaunch tune` would measure")
     elif request.latency_mode:
         found.append("--latency-mode means 4 cores each")

@@ -68,7 +68,8 @@ def asked_size(request: Request, domains: Sequence[Domain]) -> RequestedSize:
     if request.latency_mode:
         return RequestedSize(count=None, cores=LATENCY_MODE_CORES, greedy=False)
     if request.goal is not None or (cores == "auto" and count is None):
-        return RequestedSize(count=count, cores=goal_size(domains, request.goal or "throughput").cores, greedy=False)
+        size = goal_size(domains, request.goal or "throughput", request.workload, request.reserve_cores)
+        return RequestedSize(count=count, cores=size.cores, greedy=False)
     wanted = cores if isinstance(cores, int) and cores > 0 else None
     return RequestedSize(count=count, cores=wanted, greedy=request.greedy or cores == ALL_CORES)
 

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, get_args
 from ipexlaunch.documents.fields import OMITTED, Bounds, NonNegativeInt, OneOf, PositiveInt, TextOrInt
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import Ids, format_list, parse_list
+from ipexlaunch.plan.published_sizes import Workload
 
 Strategy = Literal["scatter", "close"]
 
@@ -93,6 +94,8 @@ class Request:
     latency_mode: bool = False
     throughput_mode: bool = False
     goal: Goal | None = None
+    workload: Workload | None = None
+    """What the instances run, for --goal throughput; None where that is not known."""
     reserve_cores: NonNegativeInt = 0
     """Cores per node that are left to the system and the launcher."""
     memory_per_instance_bytes: PositiveInt | None = None

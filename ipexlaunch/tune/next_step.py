@@ -141,14 +141,15 @@ def _finished(history: Sequence[Trial], why: str) -> Finished:
 
 
 def starting_settings(space: Space) -> Iterator[Setting]:
-    """Splits from one instance to the most, each of twice as many, with the largest batch and one of the middle size.
+    """Splits from one instance to the most, each of twice as many, with the largest batch and one of the middle size;
+    the published one before all.
 
     Then, for one instance and for one on each node, every other batch and all numbers: where a working set just fits
     into a cache, rates jump, and from elsewhere nothing leads there. All else is its first choice; what lies between is
     for the neighbours of the better ones. Siblings are tried with the middle batch only.
     """
     middle, largest = space.batch_sizes[len(space.batch_sizes) // 2], space.batch_sizes[-1]
-    splits = list(_doubling(space.splits))
+    splits = sorted(_doubling(space.splits), key=lambda split: not split.published)
     for split in splits:
         if not split.smt:
             yield from _with_batches(space, split, [largest])

@@ -27,7 +27,9 @@ class Split:
     """Whether instances have all siblings of their cores."""
     plan: Plan
     landmark: bool = False
-    """One instance, or one for each node: the machine's own structure."""
+    """One instance, or one for each node: the machine's own structure; or the published one."""
+    published: bool = False
+    """Instances as large as those of the public records of such a workload."""
 
 
 def splits_of(topology: Topology, asked: Request) -> tuple[Split, ...]:
@@ -49,7 +51,7 @@ def splits_of(topology: Topology, asked: Request) -> tuple[Split, ...]:
     nodes = {cpu.node for cpu in topology.cpus if cpu.id in topology.allowed_cpus}
     found: dict[frozenset[frozenset[int]], Split] = {}
     for smt in (True,) if asked.use_logical_cores else (False, True):
-        request = replace(asked, use_logical_cores=smt)
+        request = replace(asked, use_logical_cores=smt, workload=None)
         for candidate in _requests(topology, request):
             try:
                 plan = make_plan(topology, candidate)
@@ -57,13 +59,28 @@ def splits_of(topology: Topology, asked: Request) -> tuple[Split, ...]:
                 continue  # a size of another node, or more instances than the user's lists leave room for
             key = frozenset(instance.cpus for instance in plan.instances)
             landmark = len(plan.instances) in (1, len(nodes))
-            found.setdefault(key, Split(name=_name(topology, plan), smt=smt, plan=plan, landmark=landmark))
+            split = Split(name=_name(topology, plan), smt=smt, plan=plan, landmark=landmark)
+            found.setdefault(key, split)
+        if (known := _published(topology, asked, smt)) is not None:
+            key = frozenset(instance.cpus for instance in known.instances)
+            split = found.get(key) or Split(name=_name(topology, known), smt=smt, plan=known)
+            found[key] = replace(split, landmark=True, published=True)
     if not found:
         make_plan(topology, asked)  # raises, and says what fits
     named: dict[tuple[str, bool], Split] = {}  # the search tells them apart by these
     for split in found.values():
         named.setdefault((split.name, split.smt), split)
     return tuple(sorted(named.values(), key=_order))
+
+
+def _published(topology: Topology, asked: Request, smt: bool) -> Plan | None:
+    """The plan of the public records, where it is known what runs and sizes are open; it may be no other's."""
+    if asked.workload is None or asked.ninstances is not None or asked.ncores_per_instance is not None:
+        return None
+    try:
+        return make_plan(topology, replace(asked, goal="throughput", use_logical_cores=smt))
+    except (PlanError, RequestError):
+        return None
 
 
 def _order(split: Split) -> tuple[bool, int, int]:

@@ -9,7 +9,8 @@ from ipexlaunch.errors import PlanError, RequestError
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Request, check_plan
-from ipexlaunch.tune.space import splits_of
+from ipexlaunch.tune.next_step import starting_settings
+from ipexlaunch.tune.space import Space, splits_of
 from tests.strategies import topologies
 
 
@@ -41,6 +42,18 @@ def test_sizes_between_are_the_largest_that_fit_so_often() -> None:
 def test_published_splits_are_among_them() -> None:
     found = names("2s 43+43+42c 1t")
     assert {"6x42", "36x7"} <= set(found)  # MLPerf v5.1: Llama-3.1-8B, Server and Offline
+
+
+def test_what_public_records_do_with_such_a_model_is_tried_first() -> None:
+    machine = synthetic_machine("2s 43+43+42c 1t")
+    for workload, name in (("embed", "256x1"), ("speech", "42x6"), ("generate", "6x40")):
+        splits = splits_of(machine, Request(workload=workload))  # type: ignore[arg-type]
+        (published,) = [split for split in splits if split.published]
+        assert (published.name, published.landmark) == (name, True)
+        space = Space(splits=splits, batch_sizes=(1, 8, 64), numbers=("eager fp32", "eager bf16"))
+        assert next(starting_settings(space)).split == name
+    assert not any(split.published for split in splits_of(machine, Request()))
+    assert not any(split.published for split in splits_of(machine, Request(workload="embed", ninstances=6)))
 
 
 def test_siblings_are_tried_where_there_are_any() -> None:

@@ -76,6 +76,7 @@ RULES = (
     _rule("confine=auto confine=yes", excludes=LOOSE, why="nothing is bound then"),
     _rule("disable_numactl disable_taskset", excludes="multi_task_manager", why="both say what is bound"),
     _rule("disable_iomp", excludes="omp_runtime", why="both say which OpenMP runtime is preloaded"),
+    _rule("workload", needs="goal=throughput ncores_per_instance=auto", why="it says whose published size they take"),
     _rule("benchmark",
           excludes="memory_allocator=default memory_allocator=tcmalloc enable_tcmalloc use_default_allocator",
           why="it is about jemalloc"),

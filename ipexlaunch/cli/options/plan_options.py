@@ -24,6 +24,7 @@ from ipexlaunch.plan.notation import check_syntax
 from ipexlaunch.plan.plan import DEVICES, GOALS, MEMORY_POLICIES, MEMORY_TIERS, SCOPES, STRATEGIES, Request
 from ipexlaunch.plan.plan_file import read_checked_plan
 from ipexlaunch.plan.planner import check_instance_idx
+from ipexlaunch.plan.published_sizes import WORKLOADS
 
 Options = TypeVar("Options")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -65,6 +66,7 @@ _OPTIONS = (
     ),
     flag("--use-e-cores", "The efficiency cores of a hybrid machine too."),
     valued("--goal", "Pick the cores per instance by published practice (a guess).", GOALS),
+    valued("--workload", "With --goal throughput: what the instances run; bench, batch know it.", WORKLOADS),
     flag("--latency-mode", "Instances of 4 physical cores, as many as fit."),
     flag("--throughput-mode", "One instance per node."),
     valued(

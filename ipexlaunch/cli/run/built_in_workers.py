@@ -8,7 +8,6 @@ The job of the built-in worker with a model: what the options say of it, found r
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +17,7 @@ import ipexlaunch
 from ipexlaunch.cli.options import JobOptions, ModelOptions, ScriptOptions
 from ipexlaunch.cli.options.checked_command import check_settled
 from ipexlaunch.cli.options.run_options import SCRIPT_DTYPES
+from ipexlaunch.cli.run.know_model import task_of
 from ipexlaunch.cli.run.make_job import job_from_options, refuse_old_python
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import LaunchError, RequestError, UsageError
@@ -27,7 +27,7 @@ from ipexlaunch.models.engines.candidate import Dtype, QuantizedForm, floating
 from ipexlaunch.models.engines.choose import Choice
 from ipexlaunch.models.engines.expectations import expect
 from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
-from ipexlaunch.models.engines.model_job import Device, ModelJob, Task, default_task, is_random, shape_of
+from ipexlaunch.models.engines.model_job import Device, ModelJob, is_random
 from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, IPEX_DTYPES
 from ipexlaunch.models.scripts.runner_arguments import ScriptOptions as RunnerOptions
 from ipexlaunch.models.user_directory import cache_directory
@@ -159,30 +159,6 @@ def model_job(model: str, options: ModelOptions, batch_size: int, **more: Any) -
         min_cosine=options.min_cosine,
         **more,
     )
-
-
-def task_of(model: str) -> Task:
-    """What the model is for, by its config.json; the worker says what else is wrong with a directory.
-
-    Args:
-        model: a transformers directory, or random:NAME.
-
-    Raises:
-        RequestError: it has no config.json that can be read.
-    """
-    if is_random(model):
-        return "generate" if shape_of(model).decoder else "embed"
-    path = os.path.join(model, "config.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = json.load(file)
-    except OSError as error:
-        hint = "give a directory that transformers' save_pretrained wrote, or random:NAME"
-        raise RequestError(f"load the model {model}", f"{path}: {(error.strerror or '').lower()}", hint) from None
-    except ValueError as error:
-        raise RequestError(f"load the model {model}", f"{path} is not JSON: {error}") from None
-    architectures = config.get("architectures") if isinstance(config, dict) else None
-    return default_task(str(architectures[0]) if architectures else "")
 
 
 def _check_weights(model: str) -> None:

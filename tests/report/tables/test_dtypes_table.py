@@ -47,7 +47,7 @@ torch fp32                          fast                                        
 
 
 def test_one_line_per_candidate_and_each_says_what_becomes_of_it() -> None:
-    text = dtypes_table(rows(), width=110)
+    text = dtypes_table(rows(), width=120)
     lines = [line.split() for line in text.splitlines() if "─" not in line]
     wanted = [line.split() for line in EXPECTED.splitlines()]
     assert lines[: len(wanted)] == wanted
