@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -246,7 +247,8 @@ class FirstField(torch.nn.Module):  # type: ignore[misc]
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
         """Its logits, or its last hidden states where it has none."""
         model: Any = self.model
-        more = {"use_cache": False} if hasattr(model, "generate") and model.can_generate() else {}
+        # Also of a decoder without its head: an empty cache that is filled is what converters stumble on.
+        more = {"use_cache": False} if "use_cache" in inspect.signature(model.forward).parameters else {}
         made = model(**dict(zip(self.names, tensors, strict=True)), **more)
         logits: torch.Tensor | None = getattr(made, "logits", None)
         return made.last_hidden_state if logits is None else logits

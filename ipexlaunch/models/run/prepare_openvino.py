@@ -26,6 +26,7 @@ from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import CompileCache, Program
 from ipexlaunch.models.run.compiled_model import FirstField
 from ipexlaunch.models.run.identify_weights import identify_weights
+from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.prepare import Batch, Calibration, Prepared
 from ipexlaunch.models.run.quantise_openvino import SMOOTHING, quantise
 
@@ -178,14 +179,28 @@ def convert(model: torch.nn.Module, example: Batch) -> openvino.Model:
     Args:
         model: in fp32 and eval mode.
         example: a batch to trace it with.
+
+    Raises:
+        RequestError: OpenVINO has no translation of a part of it.
     """
     shapes = [(openvino.PartialShape([-1, -1]), openvino.Type.i64) for _ in example]
     with torch.no_grad(), warnings.catch_warnings():
         # Each branch on a tensor's value is warned of; the answers are checked on another batch than this one.
         warnings.simplefilter("ignore")
-        made = openvino.convert_model(
-            FirstField(model, list(example)), example_input=tuple(example.values()), input=shapes
-        )
+        try:
+            made = openvino.convert_model(
+                FirstField(model, list(example)), example_input=tuple(example.values()), input=shapes
+            )
+        except (openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure) as error:
+            raise RequestError(
+                "run the model on openvino", f"it cannot be converted: {_what_failed(error)}", "use --engine torch"
+            ) from error
     for name, entry in zip(example, made.inputs, strict=True):
         entry.tensor.set_names({name})
     return made
+
+
+def _what_failed(error: Exception) -> str:
+    """The operators that a message of many lines names, or its first line."""
+    named = [line for line in str(error).splitlines() if line.startswith("-- ")]
+    return named[0].removeprefix("-- ") if named else first_line(error)
