@@ -55,7 +55,8 @@ NEEDS = {
     "any_machine": ["--plan", "other.yaml"], "topology": ["--dry-run"], "disable_taskset": ["--disable-numactl"],
     "disable_ipex_graph_mode": ["--auto-ipex"], "auto_ipex_verbose": ["--auto-ipex"], "rebuild": ["--resume"],
     "delimiter": ["--format", "csv"], "quote": ["--format", "csv"], "errors_file": ["--format", "openai"],
-    "target_latency_ms": ["--scenario", "Server"], "batch_sizes": [],
+    "target_latency_ms": ["--scenario", "Server"], "batch_sizes": [], "workload": ["--goal", "throughput"],
+    "min_cosine": ["--task", "embed"],
 }  # fmt: skip
 """What an option needs to mean anything."""
 
@@ -64,6 +65,7 @@ NEEDS_OF = {
     ("tune", "dtype"): ["--auto-ipex"],
     ("bench", "force_dtype"): ["--dtype", "bf16"], ("batch", "force_dtype"): ["--dtype", "bf16"],
     ("loadgen", "force_dtype"): ["--dtype", "bf16"], ("dtypes", "new_tokens"): ["--task", "generate"],
+    ("dtypes", "min_cosine"): [],
     ("tune", "force_dtype"): ["--auto-ipex", "--dtype", "bf16"],
 }  # fmt: skip
 """The same of one command."""

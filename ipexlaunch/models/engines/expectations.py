@@ -261,8 +261,12 @@ def _missing_openvino(candidate: Candidate, dispatch: Dispatch, software: Softwa
     return None
 
 
+ABSENT = "is not installed there"
+"""What is said of a package."""
+
+
 def _absent(package: str, extra: str) -> Expectation:
-    return _unavailable(f'{package} is not installed there: pip install "{extra}"')
+    return _unavailable(f'{package} {ABSENT}: pip install "{extra}"')
 
 
 def _unavailable(reason: str, source: str = "") -> Expectation:

@@ -255,6 +255,8 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
     if missing:
         raise _not_installed(candidate.engine, f"{sys.executable} has no {' and no '.join(missing)}")
     for module, package in packages.items():
+        if module == "nncf":  # half a processor second, and who starts from the cache needs nothing of it
+            continue
         try:
             importlib.import_module(module)
             if module == _IPEX_MODULE:  # not before: its logger is of a class of its own

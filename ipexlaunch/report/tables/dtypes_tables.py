@@ -10,6 +10,7 @@ from ipexlaunch.documents.visible_text import wrapped
 from ipexlaunch.machine.wording import table_text
 from ipexlaunch.models.engines.candidate_result import CandidateResult
 from ipexlaunch.models.engines.choose import call_ms, verdict
+from ipexlaunch.models.engines.expectations import ABSENT
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement
 
 DTYPES_HEADS = ("candidate", "expected", "ms a call", "x fp32", "answers", "ready s", "MB", "verdict")
@@ -156,6 +157,7 @@ def _ranking_remarks(ranked: Sequence[Ranked]) -> Iterator[str]:
     """As of one environment; what one of them cannot run and another can needs no reason."""
     ran = {row.each.candidate.name for row in ranked if row.call_ms is not None}
     told = [row.each for row in ranked if row.call_ms is not None or row.each.candidate.name not in ran]
+    told.sort(key=lambda each: ABSENT in each.expectation.reason)  # who has the package knows better
     by_name = {each.candidate.name: each for each in reversed(told)}
     yield "x fp32: of the same environment; only milliseconds can be compared with another one's"
     yield from _dtype_remarks(list(by_name.values()))
