@@ -217,10 +217,9 @@ def ours(work: Work, fields: dict[str, Any]) -> Engine:
     import_engine(candidate)
     import torch
 
-    from ipexlaunch.models.run.batches import make_inputs
+    from ipexlaunch.models.run.batches import calibration_of
     from ipexlaunch.models.run.load_model import load_model
     from ipexlaunch.models.run.prepare import prepare
-    from ipexlaunch.models.run.run_job import calibration_of
     from ipexlaunch.models.run.run_task import greedy, run_task
 
     torch.set_num_threads(1)
@@ -228,7 +227,7 @@ def ours(work: Work, fields: dict[str, Any]) -> Engine:
     job = replace(ModelJob(**work.job), candidate=candidate, cache=cache)
     batches = [{"input_ids": ids, "attention_mask": torch.ones_like(ids)} for ids in torch.from_numpy(work.ids)]
     loaded = load_model(job)
-    calibration = calibration_of(make_inputs(job, loaded))
+    calibration = calibration_of(job, loaded, candidate)
     prepared = prepare(loaded.model, candidate, batches[0], task, calibration=calibration,
                        new_tokens=job.new_tokens, cache=cache)  # fmt: skip
     del loaded
