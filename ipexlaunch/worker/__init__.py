@@ -22,7 +22,7 @@ from threading import local
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ipexlaunch.worker.batch_loop import Batch, take_batches
+from ipexlaunch.worker.batch_loop import Batch, take_batches, take_overlapping
 from ipexlaunch.worker.status_channel import StatusChannel
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "finish",
     "index",
     "invalid",
+    "overlapping_batches",
     "phase",
     "ready",
     "samples",
@@ -217,6 +218,21 @@ def batches() -> "Iterator[Batch]":
     Raises:
         RuntimeError: not under `ipexlaunch batch`, a batch was not answered, or the launcher went away.
     """
+    return take_batches(_channel(), _batches_held())
+
+
+def overlapping_batches() -> "Iterator[Batch | None]":
+    """The same for programs that work on several batches at once: the next may be taken before the last is answered.
+
+    It is None where one is unanswered and the next has not come: go on with what you have, and ask again.
+
+    Raises:
+        RuntimeError: not under `ipexlaunch batch`, or the launcher went away.
+    """
+    return take_overlapping(_channel(), _batches_held())
+
+
+def _batches_held() -> int:
     held = os.environ.get(BATCHES_VARIABLE, "")
     if not held.isdecimal() or _channel().descriptor is None:
         raise RuntimeError(
@@ -225,8 +241,7 @@ def batches() -> "Iterator[Batch]":
         )
     if _state is None:
         ready()
-
-    return take_batches(_channel(), int(held))
+    return int(held)
 
 
 def finish() -> Summary:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """Items to be worked on together; answer with done() or failed() before the next is asked for."""
+    """Items to be worked on together; answer with done() or failed()."""
 
     def __init__(self, channel: "StatusChannel", number: int, ids: "list[str | int]", items: "list[Any]") -> None:
         """Keep what the launcher sent; batches() does this.
@@ -94,8 +94,26 @@ def take_batches(channel: "StatusChannel", held: int) -> "Iterator[Batch]":
     Raises:
         RuntimeError: a batch was not answered, or the launcher went away.
     """
+    for batch in take_overlapping(channel, held):
+        if batch is not None:  # which it is only where one is unanswered
+            yield batch
+            if not batch.answered:
+                raise RuntimeError("the next batch was asked for before batch.done(results) was called for the last")
+
+
+def take_overlapping(channel: "StatusChannel", held: int) -> "Iterator[Batch | None]":
+    """The same; the next may be taken while others are unanswered, and is None where it has not come yet.
+
+    Raises:
+        RuntimeError: the launcher went away.
+    """
     channel.write(b'{"event":"want","batches":%d}\n' % held)
+    taken: list[Batch] = []
     while True:
+        taken = [batch for batch in taken if not batch.answered]
+        if taken and not channel.has_command():
+            yield None
+            continue
         message = channel.next_command()
         if message is None:
             raise RuntimeError("ipexlaunch went away while items were left")
@@ -106,9 +124,8 @@ def take_batches(channel: "StatusChannel", held: int) -> "Iterator[Batch]":
         items = message["items"]
         batch = Batch(channel, message["batch"], [item["id"] for item in items], [item["value"] for item in items])
         channel.write(b'{"event":"begin","batch":%d}\n' % batch.number)
+        taken.append(batch)
         yield batch
-        if not batch.answered:
-            raise RuntimeError("the next batch was asked for before batch.done(results) was called for the last")
 
 
 def _counted(number: int, noun: str) -> str:

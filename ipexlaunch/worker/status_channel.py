@@ -7,6 +7,7 @@ import json
 import os
 import stat
 from collections import deque
+from select import POLLIN, poll
 from threading import Lock, RLock, get_ident
 from typing import Any
 
@@ -93,6 +94,14 @@ class StatusChannel:
         line = self.next_line()
         message: dict[str, Any] | None = json.loads(line) if line else None
         return message
+
+    def has_command(self) -> bool:
+        """Whether `next_command` need not wait: something has come, or the launcher is gone."""
+        if self.descriptor is None or b"\n" in self.unread:
+            return True
+        looking = poll()
+        looking.register(self.descriptor, POLLIN)
+        return bool(looking.poll(0))
 
     def next_line(self) -> bytes:
         """Block until there is a whole line; b"" where the launcher is gone.

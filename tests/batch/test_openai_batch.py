@@ -41,7 +41,8 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.torch
-def test_chats_and_completions_are_answered_each_by_its_own_rules(tmp_path: Path, decoder: str) -> None:
+@pytest.mark.parametrize("engine", ["eager", "openvino"])  # in whole batches, and row by row
+def test_chats_and_completions_are_answered_each_by_its_own_rules(tmp_path: Path, decoder: str, engine: str) -> None:
     requests = [
         line("greedy", COMPLETION, prompt="Once upon", temperature=0, max_tokens=6),
         line("chat", CHAT, messages=HELLO, temperature=0),
@@ -61,7 +62,7 @@ def test_chats_and_completions_are_answered_each_by_its_own_rules(tmp_path: Path
     output, errors = tmp_path / "out.jsonl", tmp_path / "errors.jsonl"
     options = (
         "--format", "openai", "--input", given, "--model", decoder, "--task", "generate", "--new-tokens", "12",
-        "--engine", "eager", "--dtype", "fp32", "--batch-size", "4", "--input-tokens", "64",
+        "--engine", engine, "--dtype", "fp32", "--batch-size", "4", "--input-tokens", "64",
     )  # fmt: skip
     done = batch(torch_python(), "--output", str(output), "--errors", str(errors), "--keep-order", *options)
     assert done.returncode == 0, done.stderr

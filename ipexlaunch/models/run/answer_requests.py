@@ -1,12 +1,11 @@
-"""Answers texts and requests of an OpenAI batch file: prompts through the model, vectors, labels, texts or bodies out.
-
-Each row's next token is chosen by that row's own rules, whatever else is in its batch.
-"""
+"""Answers texts and requests of an OpenAI batch file: through the model, vectors, labels, texts or bodies out."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice, product
 from typing import Any, NamedTuple
 
@@ -16,85 +15,14 @@ from ipexlaunch import worker
 from ipexlaunch.models.engines.model_job import BatchShapes, ModelJob
 from ipexlaunch.models.engines.openai_request import BadRequest, OpenAIRequest, Sampling, read_request, request_key
 from ipexlaunch.models.engines.openai_rows import Finish, answer_row, embedding_body, error_row, text_body
+from ipexlaunch.models.run.answer_in_stream import answer_in_stream
 from ipexlaunch.models.run.batches import TextBatches, make_inputs
+from ipexlaunch.models.run.choose_tokens import RowSampler, StopWhenDone, first_stop
 from ipexlaunch.models.run.compiled_model import takes_any_shape
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.run_job import facts_of_job, prepare_model
 from ipexlaunch.models.run.run_task import greedy, run_task
-
-
-class RowSampler:
-    """A logits processor that leaves each row one token: the likeliest, or one drawn with the row's own generator.
-
-    `generate` then picks it greedily, on every engine alike. A row with a seed gives the same tokens in every batch.
-    """
-
-    def __init__(self, rows: Sequence[Sampling], seeds: Sequence[int]) -> None:
-        """Make a generator for each row.
-
-        Args:
-            rows: how tokens are chosen in each.
-            seeds: for the rows that name none.
-        """
-        self._rows = rows
-        self._generators = []
-        for row, seed in zip(rows, seeds, strict=True):
-            generator = torch.Generator()
-            generator.manual_seed(seed if row.seed is None else row.seed)
-            self._generators.append(generator)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores in which every row has one token left.
-
-        Args:
-            input_ids: rows x tokens so far.
-            scores: rows x vocabulary; rows beyond ours only fill the batch.
-        """
-        for at, (row, generator) in enumerate(zip(self._rows, self._generators, strict=True)):
-            if row.temperature == 0:
-                continue  # greedy search takes the likeliest by itself
-            chosen = _draw(scores[at].float().cpu(), row, generator)
-            scores[at] = float("-inf")
-            scores[at, chosen] = 0.0
-        return scores
-
-
-def _draw(scores: torch.Tensor, row: Sampling, generator: torch.Generator) -> int:
-    """One token: softmax at the temperature, cut to the fewest tokens that hold top_p of it.
-
-    Source: Holtzman et al., The Curious Case of Neural Text Degeneration (nucleus sampling).
-    """
-    shares = torch.softmax(scores / row.temperature, dim=-1)
-    if row.top_p < 1:
-        ordered, places = shares.sort(descending=True)
-        before = ordered.cumsum(-1) - ordered
-        ordered[before >= row.top_p] = 0.0
-        ordered[0] = max(float(ordered[0]), 1e-30)  # top_p 0 leaves the likeliest
-        return int(places[torch.multinomial(ordered, 1, generator=generator)])
-    return int(torch.multinomial(shares, 1, generator=generator))
-
-
-class StopWhenDone:
-    """A stopping criterion that ends a batch once every row has all that it asked for."""
-
-    def __init__(self, done: Callable[[int, list[int]], bool], rows: int, prompt: int) -> None:
-        """Begin with no row done.
-
-        Args:
-            done: whether a row, by its number and its new tokens, needs no more.
-            rows: how many are asked.
-            prompt: tokens of the prompts, padding included.
-        """
-        self._done = done
-        self._left = set(range(rows))
-        self._prompt = prompt
-
-    def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
-        """True for every row or for none: engines differ in whether they look at single rows."""
-        new = input_ids[:, self._prompt :]
-        self._left = {row for row in self._left if not self._done(row, new[row].tolist())}
-        return torch.full((input_ids.shape[0],), not self._left, dtype=torch.bool, device=input_ids.device)
 
 
 class Asked(NamedTuple):
@@ -104,6 +32,31 @@ class Asked(NamedTuple):
     request: OpenAIRequest
     inputs: list[list[int]]
     """The tokens of each of its inputs."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its tokens are chosen; one that is not for text has none."""
+        return self.request.sampling or Sampling(max_tokens=1)
+
+    @property
+    def seed(self) -> int:
+        """For one that names none."""
+        return int(self.key[:12], 16)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WantedText:
+    """A text that is to be generated, and what becomes of it."""
+
+    prompt: list[int]
+    most: int
+    """New tokens."""
+    sampler: RowSampler | None
+    """Leaves one token; None where the likeliest is taken."""
+    is_done: Callable[[list[int]], bool]
+    """Whether these new tokens are all."""
+    answer: Callable[[list[int]], Any]
+    """What is written for them."""
 
 
 class Answering:
@@ -132,14 +85,42 @@ class Answering:
         """
         if self._job.requests:
             return self._rows(items)
-        if wrong := [type(item).__name__ for item in items if not isinstance(item, str)]:
-            raise ValueError(f"an item is {wrong[0]}, not text; --text-field says which field has it")
-        batch, ends = self._texts.batch([str(item) for item in items]), self._texts.ends
+        batch, ends = self._texts.batch([_text_of(item) for item in items]), self._texts.ends
         if self._job.task == "generate":  # the search ends where every text has
             made = self._new_tokens(batch, len(items), lambda _, tokens: tokens[-1] in ends)
         else:
             made = run_task(self._prepared, self._job.task, batch, self._job.new_tokens).answer
         return self._texts.answers(made, len(items))
+
+    def wanted(self, item: object) -> WantedText | dict[str, Any]:
+        """What must be generated to answer an item; the answer itself to a request that cannot be answered.
+
+        Args:
+            item: a text, or a line of a batch file where the job is one of requests.
+
+        Raises:
+            ValueError: the item is no text.
+        """
+        if not self._job.requests:
+            ends = self._texts.ends
+            return WantedText(
+                prompt=self._texts.shortened(_text_of(item)),
+                most=self._job.new_tokens,
+                sampler=None,
+                is_done=lambda tokens: tokens[-1] in ends,
+                answer=lambda tokens: self._texts.answers(torch.tensor([tokens]), 1)[0],
+            )
+        asked = self._asked(item)
+        if isinstance(asked, dict):
+            return asked
+        sampling = asked.sampling
+        return WantedText(
+            prompt=asked.inputs[0],
+            most=sampling.max_tokens,
+            sampler=RowSampler([sampling], [asked.seed]),
+            is_done=partial(self._is_done, sampling),
+            answer=partial(self._answer, asked),
+        )
 
     def _new_tokens(
         self, batch: Batch, rows: int, done: Callable[[int, list[int]], bool], **more: object
@@ -150,20 +131,20 @@ class Answering:
         return greedy(self._prepared, batch, most, min_new_tokens=0, stopping_criteria=[ended], **more)[:, length:]
 
     def _rows(self, values: Sequence[object]) -> list[dict[str, Any]]:
-        rows: dict[int, dict[str, Any]] = {}
-        asked: dict[int, Asked] = {}
-        for place, value in enumerate(values):
-            try:
-                request = read_request(value, self._job.task, self._job.new_tokens)
-                asked[place] = Asked(request_key(value), request, self._tokens(request))
-            except BadRequest as error:
-                custom_id = value.get("custom_id") if isinstance(value, dict) else None
-                rows[place] = error_row(request_key(value), custom_id if isinstance(custom_id, str) else None, error)
-        if asked:
-            make = self._embeddings if self._job.task == "embed" else self._texts_of
-            for (place, each), body in zip(asked.items(), make(list(asked.values())), strict=True):
-                rows[place] = answer_row(each.key, each.request.custom_id, body)
-        return [rows[place] for place in range(len(values))]
+        rows = [self._asked(value) for value in values]
+        asked = [each for each in rows if isinstance(each, Asked)]
+        make = self._embeddings if self._job.task == "embed" else self._texts_of
+        made = iter(make(asked) if asked else [])
+        return [next(made) if isinstance(each, Asked) else each for each in rows]
+
+    def _asked(self, value: object) -> Asked | dict[str, Any]:
+        """What a line asks for, or its error row."""
+        try:
+            request = read_request(value, self._job.task, self._job.new_tokens)
+            return Asked(request_key(value), request, self._tokens(request))
+        except BadRequest as error:
+            custom_id = value.get("custom_id") if isinstance(value, dict) else None
+            return error_row(request_key(value), custom_id if isinstance(custom_id, str) else None, error)
 
     def _tokens(self, request: OpenAIRequest) -> list[list[int]]:
         """The tokens of each of its inputs.
@@ -194,40 +175,41 @@ class Answering:
             vectors += self._texts.answers(call.answer, len(part))
         left = iter(vectors)
         return [
-            embedding_body(
-                self._job.model,
-                list(islice(left, len(each.inputs))),
-                sum(map(len, each.inputs)),
-                as_base64=each.request.base64,
+            answer_row(
+                each.key,
+                each.request.custom_id,
+                embedding_body(
+                    self._job.model,
+                    list(islice(left, len(each.inputs))),
+                    sum(map(len, each.inputs)),
+                    as_base64=each.request.base64,
+                ),
             )
             for each in asked
         ]
 
     def _texts_of(self, asked: Sequence[Asked]) -> list[dict[str, Any]]:
-        samplings = [each.request.sampling for each in asked if each.request.sampling is not None]
-        prompts = [each.inputs[0] for each in asked]
-        made = self._generate(prompts, samplings, [int(each.key[:12], 16) for each in asked])
-        bodies, created, model = [], int(time.time()), self._job.model
-        for each, tokens, sampling in zip(asked, made, samplings, strict=True):
-            text, finish, used = self._cut(tokens, sampling)
-            bodies.append(
-                text_body(each.request.kind, each.key, created, model, text, finish, len(each.inputs[0]), used)
-            )
-        return bodies
+        samplings = [each.sampling for each in asked]
+        prompts = self._texts.batch_of([each.inputs[0] for each in asked])
+        made = self._new_tokens(
+            prompts,
+            len(asked),
+            lambda row, tokens: self._is_done(samplings[row], tokens),
+            logits_processor=[RowSampler(samplings, [each.seed for each in asked])],
+        )
+        return [self._answer(each, tokens) for each, tokens in zip(asked, made.tolist(), strict=False)]
 
-    def _generate(
-        self, prompts: Sequence[list[int]], samplings: Sequence[Sampling], seeds: Sequence[int]
-    ) -> list[list[int]]:
-        def done(row: int, tokens: list[int]) -> bool:
-            sampling = samplings[row]
-            if len(tokens) >= sampling.max_tokens or any(token in self._texts.ends for token in tokens):
-                return True
-            return bool(sampling.stop) and _first_stop(self._texts.text(tokens), sampling.stop) is not None
+    def _is_done(self, sampling: Sampling, tokens: list[int]) -> bool:
+        if len(tokens) >= sampling.max_tokens or any(token in self._texts.ends for token in tokens):
+            return True
+        return bool(sampling.stop) and first_stop(self._texts.text(tokens), sampling.stop) is not None
 
-        sampler = RowSampler(samplings, seeds)
-        made = self._new_tokens(self._texts.batch_of(prompts), len(prompts), done, logits_processor=[sampler])
-        found: list[list[int]] = made[: len(prompts)].tolist()
-        return found
+    def _answer(self, asked: Asked, tokens: list[int]) -> dict[str, Any]:
+        text, finish, used = self._cut(tokens, asked.sampling)
+        body = text_body(
+            asked.request.kind, asked.key, int(time.time()), self._job.model, text, finish, len(asked.inputs[0]), used
+        )
+        return answer_row(asked.key, asked.request.custom_id, body)
 
     def _cut(self, tokens: list[int], sampling: Sampling) -> tuple[str, Finish, int]:
         """(text, why it ended, tokens used) of what a row was given: up to its limit, its end or a stop sequence."""
@@ -236,21 +218,15 @@ class Answering:
         if end is not None:
             tokens = tokens[: end + 1]
         text = self._texts.text(tokens)
-        stop = _first_stop(text, sampling.stop)
+        stop = first_stop(text, sampling.stop)
         if stop is not None:
             used = next(
                 n
                 for n in range(1, len(tokens) + 1)
-                if _first_stop(self._texts.text(tokens[:n]), sampling.stop) is not None
+                if first_stop(self._texts.text(tokens[:n]), sampling.stop) is not None
             )
             return text[:stop], "stop", used
         return text, "stop" if end is not None else "length", len(tokens)
-
-
-def _first_stop(text: str, stops: Sequence[str]) -> int | None:
-    """Where the first stop sequence begins; None where there is none."""
-    places = [place for place in (text.find(stop) for stop in stops) if place >= 0]
-    return min(places, default=None)
 
 
 def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
@@ -283,6 +259,15 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
         run_task(prepared, job.task, batch, job.new_tokens)
     prepared.release()
     answering = Answering(prepared, job, texts)
+    if prepared.paged is not None:
+        prepared.paged.make_room(job.batch_size, job.input_tokens + job.new_tokens)
+        answer_in_stream(answering.wanted, prepared.paged, job.batch_size)
+    else:
+        _answer_whole_batches(answering)
+    worker.tell(cut_texts=texts.cut)
+
+
+def _answer_whole_batches(answering: Answering) -> None:
     for given in worker.batches():
         try:
             answer = answering.answers(given.items)
@@ -290,4 +275,9 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
             given.failed(f"{type(error).__name__}: {error}")
         else:
             given.done(answer)
-    worker.tell(cut_texts=texts.cut)
+
+
+def _text_of(item: object) -> str:
+    if not isinstance(item, str):
+        raise ValueError(f"an item is {type(item).__name__}, not text; --text-field says which field has it")
+    return item

@@ -177,7 +177,7 @@ class TextBatches:
         Args:
             texts: at most as many as the shapes have rows.
         """
-        return self.batch_of([self._shortened(text) for text in texts])
+        return self.batch_of([self.shortened(text) for text in texts])
 
     def batch_of(self, tokens: Sequence[list[int]]) -> Batch:
         """The same of tokens.
@@ -265,7 +265,8 @@ class TextBatches:
         decoded: str = self._tokenizer.decode(ids, skip_special_tokens=True)
         return decoded
 
-    def _shortened(self, text: str) -> list[int]:
+    def shortened(self, text: str) -> list[int]:
+        """A text's tokens, without those that are too many for the longest shape."""
         longest, found = self.shapes.longest, self.tokens(text)
         if len(found) > longest:
             self.cut += 1

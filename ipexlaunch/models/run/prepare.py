@@ -27,6 +27,8 @@ from ipexlaunch.models.run.load_model import first_line
 if TYPE_CHECKING:
     import torch
 
+    from ipexlaunch.models.run.paged_decoder import PagedDecoder
+
 Batch = Mapping[str, "torch.Tensor"]
 """input_ids and attention_mask, as a tokenizer gives them."""
 
@@ -66,6 +68,8 @@ class Prepared:
     among the workers that are told so at the same time."""
     release: Callable[[], None] = lambda: None
     """Gives back what only batches of further shapes would need; call it when every shape has been run."""
+    paged: PagedDecoder | None = None
+    """A decoder that rows enter and leave between any two tokens; None where an engine takes whole batches."""
     convert_s: float = 0.0
     """Seconds of casting, packing and quantising; compilation happens in the first calls and is not in it."""
     notes: tuple[str, ...] = ()
