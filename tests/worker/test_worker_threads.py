@@ -125,6 +125,33 @@ def test_in_batch_the_launcher_counts_the_items_and_a_program_that_does_so_too_d
     assert "the launcher gives the items here and counts them" in said
 
 
+OVERLAPPING = """
+import sys
+from ipexlaunch import worker
+taken, most = [], 0
+for batch in worker.overlapping_batches():
+    if batch is not None:
+        taken.append(batch)
+        most = max(most, len(taken))
+    if len(taken) == 3 or batch is None:
+        while taken:
+            batch = taken.pop()  # the last one first
+            batch.done(batch.items)
+print("open at once:", most, file=sys.stderr)
+"""
+
+
+def test_batches_overlap_and_are_answered_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("".join(f"{n}\n" for n in range(200)))
+    words = ("batch", "--ninstances", "1", "--input", "in.txt", "--output", "o.jsonl", "--batch-size", "5")
+    code, report, said = run(tmp_path, OVERLAPPING, *words)
+    assert code == 0, said
+    assert counted(report)[0] == 200
+    rows = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert sorted(int(row["result"]) for row in rows) == list(range(200))
+    assert "open at once: 3" in said or "open at once: 2" in said
+
+
 def test_a_child_of_the_worker_is_counted_and_stands_outside_of_its_total() -> None:
     samples, told = Samples(), Announced()
     lines = bytearray(

@@ -1,0 +1,114 @@
+"""What tests ask of a paged decoder, in the environment with OpenVINO: `python -m ...openvino_decoder_checks WHAT`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import torch
+import transformers
+
+from ipexlaunch.models.engines.candidate import Candidate, floating
+from ipexlaunch.models.run import paged_decoder
+from ipexlaunch.models.run.prepare import Prepared, import_engine, prepare
+from ipexlaunch.models.run.run_task import compare, greedy, run_task, take_reference
+
+SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 97}
+CONFIGS = {
+    "llama": transformers.LlamaConfig(**SIZES, intermediate_size=128),
+    "qwen2": transformers.Qwen2Config(**SIZES, intermediate_size=128, num_key_value_heads=2),
+    "opt": transformers.OPTConfig(**SIZES, ffn_dim=128, word_embed_proj_dim=64, max_position_embeddings=256),
+    "gpt2": transformers.GPT2Config(
+        n_embd=64, n_layer=2, n_head=4, vocab_size=97, n_positions=256, bos_token_id=1, eos_token_id=2
+    ),
+}
+INT8 = Candidate(engine="openvino", dtype="int8", scheme="dynamic", activations="fp32")
+
+
+def decoder(name: str) -> torch.nn.Module:
+    """A small one with random weights of an architecture."""
+    torch.manual_seed(1)
+    return transformers.AutoModelForCausalLM.from_config(CONFIGS[name]).eval()
+
+
+def batch_of(lengths: list[int]) -> dict[str, torch.Tensor]:
+    """Prompts of these lengths, padded on the left."""
+    generator = torch.Generator().manual_seed(2)
+    ids = torch.randint(3, 97, (len(lengths), max(lengths)), generator=generator)
+    mask = torch.tensor([[0] * (max(lengths) - length) + [1] * length for length in lengths])
+    return {"input_ids": ids * mask, "attention_mask": mask}
+
+
+def prepared_of(model: torch.nn.Module, candidate: Candidate = floating("openvino", "fp32")) -> Prepared:  # noqa: B008
+    """The model in engine openvino."""
+    return prepare(model, candidate, batch_of([4]), "generate")
+
+
+def architectures() -> dict[str, Any]:
+    """How far each architecture's logits are from eager fp32's, prompts of several lengths in one batch."""
+    found: dict[str, Any] = {}
+    for name in CONFIGS:
+        model = decoder(name)
+        reference = take_reference(model, "generate", [batch_of([40, 7, 33])])
+        found[name] = compare(prepared_of(model), reference).logit_error
+        if name == "llama":
+            found["int8"] = compare(prepared_of(model, INT8), reference).logit_error
+    return found
+
+
+def parts() -> dict[str, Any]:
+    """Whether prompts that are read in parts, in a pool that grows, give what they give at once."""
+    prepared, batch = prepared_of(decoder("llama")), batch_of([40, 7, 33])
+    whole = run_task(prepared, "generate", batch, 6)
+    paged_decoder.TOKENS_AT_ONCE = 16
+    in_parts = run_task(prepared, "generate", batch, 6)
+    longer = greedy(prepared, batch_of([90, 90, 90, 90]), 20)
+    return {
+        "same": torch.equal(whole.answer, in_parts.answer),
+        "times": [1 + len(call.next_token_s) for call in (whole, in_parts)],
+        "longer": list(longer.shape),
+        "free": len(prepared.paged._free) == prepared.paged._blocks if prepared.paged else None,
+    }
+
+
+def places() -> dict[str, Any]:
+    """Whether a row that enters when another has left gives what it gives alone."""
+    model = decoder("llama")
+    prepared, prompts = prepared_of(model), [[5, 6, 7], list(range(3, 50)), [90, 4]]
+    alone = []
+    for prompt in prompts:
+        made = greedy(prepared, {"input_ids": torch.tensor([prompt])}, 6, min_new_tokens=0)
+        alone.append(made[0, len(prompt) :].tolist())
+    paged = prepared.paged
+    assert paged is not None
+    paged.make_room(2, 64)
+    limits, waiting, refused = [6, 3, 6], [0, 1, 2], 0
+    made_of: dict[int, list[int]] = {}
+    running: dict[Any, int] = {}
+    while waiting or running:
+        while waiting:
+            row = paged.enter(prompts[waiting[0]], 64)
+            if row is None:
+                refused += 1
+                break
+            running[row] = waiting.pop(0)
+        for row, scores in zip(*paged.step(), strict=True):
+            tokens = made_of.setdefault(running[row], [])
+            tokens.append(int(scores.argmax()))
+            row.pending.append(tokens[-1])
+            if len(tokens) == limits[running[row]]:
+                paged.leave(row)
+                del running[row]
+    together = [made_of[number] for number in range(3)]
+    return {
+        "same": together == [tokens[:limit] for tokens, limit in zip(alone, limits, strict=True)],
+        "refused": refused,
+    }
+
+
+if __name__ == "__main__":
+    import_engine(INT8)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    print(json.dumps({"architectures": architectures, "parts": parts, "places": places}[sys.argv[1]]()))
