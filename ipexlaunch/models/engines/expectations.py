@@ -25,7 +25,6 @@ class Software:
     transformers: str = ""
     openvino: str = ""
     nncf: str = ""
-    genai: str = ""
 
     @property
     def words(self) -> str:
@@ -41,7 +40,6 @@ PACKAGES = {
     "transformers": "transformers",
     "openvino": "openvino",
     "nncf": "nncf",
-    "genai": "openvino-genai",
 }
 """Field of Software to the normalised name on the package index."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,20 +15,18 @@ from ipexlaunch.models.run.paged_decoder import PagedDecoder, Row
 class OpenVinoDecoder(torch.nn.Module):  # type: ignore[misc] # torch is not there where types are checked
     """A decoder of engine openvino; batches and single rows go through the same program."""
 
-    def __init__(self, model: torch.nn.Module, paged: PagedDecoder, holder: TemporaryDirectory[str] | None) -> None:
+    def __init__(self, model: torch.nn.Module, paged: PagedDecoder) -> None:
         """Take the program.
 
         Args:
             model: its configuration is kept, and the tokens that end a text.
             paged: made of the same model.
-            holder: the directory of its files where that goes with the model.
         """
         super().__init__()
         self.config: Any = getattr(model, "config", None)
         self.generation_config: Any = getattr(model, "generation_config", None)
         self.paged = paged
         """Takes single rows, too; no batch is generated meanwhile."""
-        self._holder = holder
 
     def generate(
         self,

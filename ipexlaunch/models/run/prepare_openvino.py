@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +34,7 @@ from ipexlaunch.models.run.prepare import Batch, Calibration, Prepared
 from ipexlaunch.models.run.quantise_openvino import SMOOTHING, quantise
 
 MODEL = "openvino_model.xml"
-"""What the model is called in its directory; its weights lie beside it. GenAI looks for this name."""
+"""What the model is called in its directory; its weights lie beside it."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of what the network runs in."""
@@ -65,18 +65,18 @@ def prepare(
         RequestError: nncf refuses the model, or there is nothing to calibrate on.
     """
     began = monotonic()
-    # A program without a cache lies here until the model is gone.
-    temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
-    programs = CompileCache(temporary.name if temporary else cache, say, limit_bytes=cache_limit_bytes)
     if candidate.scheme == "static" and calibration is None:
         raise RequestError(f"run {candidate.name}", "there is no text to calibrate it on", "use --dtype int8")
-    program = programs.program(
-        _key(model, candidate, task, calibration),
-        lambda place: _build(model, candidate, task, example_inputs, calibration, place),
-    )
+    # Without a cache its files go when they are mapped.
+    kept = nullcontext(cache) if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
+    with kept as directory:
+        program = CompileCache(directory, say, limit_bytes=cache_limit_bytes).program(
+            _key(model, candidate, task, calibration),
+            lambda place: _build(model, candidate, task, example_inputs, calibration, place),
+        )
+        make = _decoder if task == "generate" else OpenVinoModel
+        compiled = make(model, program.path / MODEL, candidate)
     waited = program.compile_s + program.wait_s
-    make = _decoder if task == "generate" else OpenVinoModel
-    compiled = make(model, program.path / MODEL, candidate, temporary)
     return Prepared(
         model=compiled,
         candidate=candidate,
@@ -117,21 +117,16 @@ def properties_of(candidate: Candidate) -> dict[str, object]:
 class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there where types are checked
     """Called with a batch of any shape, it gives the first field of the model's own result as a tuple."""
 
-    def __init__(
-        self, model: torch.nn.Module, path: Path, candidate: Candidate, holder: TemporaryDirectory[str] | None
-    ) -> None:
+    def __init__(self, model: torch.nn.Module, path: Path, candidate: Candidate) -> None:
         """Compile it for this process; no compiler is called, it takes parts of a second.
 
         Args:
             model: its configuration is kept.
             path: of the converted model.
             candidate: what it runs in.
-            holder: the directory of the path where that goes with the model.
         """
         super().__init__()
         self.config: Any = getattr(model, "config", None)
-        if holder is not None:
-            weakref.finalize(self, holder.cleanup)
         compiled = openvino.Core().compile_model(str(path), "CPU", properties_of(candidate))
         self._request = compiled.create_infer_request()
 
@@ -169,14 +164,12 @@ def _digest(rows: Sequence[Batch]) -> str:
     return seen.hexdigest()
 
 
-def _decoder(
-    model: torch.nn.Module, path: Path, candidate: Candidate, holder: TemporaryDirectory[str] | None
-) -> OpenVinoDecoder:
+def _decoder(model: torch.nn.Module, path: Path, candidate: Candidate) -> OpenVinoDecoder:
     told = properties_of(candidate) | {"KV_CACHE_PRECISION": _HINTS[candidate.activations]}
     if candidate.dtype == "int4":
         # A step of one row takes 1.4 times as long where its activations are quantised for int4.
         del told["DYNAMIC_QUANTIZATION_GROUP_SIZE"]
-    return OpenVinoDecoder(model, PagedDecoder(path, told), holder)
+    return OpenVinoDecoder(model, PagedDecoder(path, told))
 
 
 def _build(
