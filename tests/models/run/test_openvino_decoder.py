@@ -79,7 +79,7 @@ def test_every_thread_of_a_generating_worker_stays_inside_the_plan(python: str, 
         sys.executable, "-m", "ipexlaunch", "bench", "--ninstances", "1", "--ncores-per-instance", "1",
         "--python", python, "--model", "random:llama-15m", "--task", "generate", "--engine", "openvino",
         "--dtype", "fp32", "--force-dtype", "--batch-size", "2", "--input-tokens", "16", "--new-tokens", "8",
-        "--seconds", "1", "--report", str(report),
+        "--duration", "1", "--no-cache", "--report", str(report),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(report.read_text())
