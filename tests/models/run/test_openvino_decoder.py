@@ -11,19 +11,15 @@ import pytest
 
 from ipexlaunch.models.engines.candidate import floating
 from ipexlaunch.models.engines.model_job import ModelJob
-from tests.examples.run_examples import run, torch_python
-from tests.models.run.environments import facts_of, work_and_listen
+from tests.examples.run_examples import run
+from tests.models.run.environments import facts_of, openvino_python, work_and_listen
 
 pytestmark = [pytest.mark.torch, pytest.mark.process]
 
 
 @pytest.fixture(scope="module")
 def python() -> str:
-    """The environment with torch, where it has OpenVINO and nncf."""
-    found = torch_python()
-    if run(found, "-c", "import openvino, nncf").returncode != 0:
-        pytest.skip(f'{found} has no openvino; `pip install "ipexlaunch[openvino]"` there installs it')
-    return found
+    return openvino_python()
 
 
 def ask(python: str, what: str) -> dict[str, Any]:
