@@ -180,7 +180,12 @@ def _build(
     calibration: Calibration | None,
     place: Path,
 ) -> Mapping[str, object]:
-    plain = convert_decoder(model) if task == "generate" else convert(model, example)
+    try:
+        plain = convert_decoder(model) if task == "generate" else convert(model, example)
+    except (openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure) as error:
+        raise RequestError(
+            "run the model on openvino", f"it cannot be converted: {_what_failed(error)}", "use --engine torch"
+        ) from error
     converted, facts = quantise(plain, candidate, calibration)
     # fp16 on disk would lose what fp32 keeps; weights that stay whole are mapped as they are.
     openvino.save_model(converted, str(place / MODEL), compress_to_fp16=False)
@@ -193,22 +198,14 @@ def convert(model: torch.nn.Module, example: Batch) -> openvino.Model:
     Args:
         model: in fp32 and eval mode.
         example: a batch to trace it with.
-
-    Raises:
-        RequestError: OpenVINO has no translation of a part of it.
     """
     shapes = [(openvino.PartialShape([-1, -1]), openvino.Type.i64) for _ in example]
     with torch.no_grad(), warnings.catch_warnings():
         # Each branch on a tensor's value is warned of; the answers are checked on another batch than this one.
         warnings.simplefilter("ignore")
-        try:
-            made = openvino.convert_model(
-                FirstField(model, list(example)), example_input=tuple(example.values()), input=shapes
-            )
-        except (openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure) as error:
-            raise RequestError(
-                "run the model on openvino", f"it cannot be converted: {_what_failed(error)}", "use --engine torch"
-            ) from error
+        made = openvino.convert_model(
+            FirstField(model, list(example)), example_input=tuple(example.values()), input=shapes
+        )
     for name, entry in zip(example, made.inputs, strict=True):
         entry.tensor.set_names({name})
     return made
