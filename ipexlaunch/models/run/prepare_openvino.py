@@ -31,7 +31,7 @@ from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.openvino_decoder import OpenVinoDecoder
 from ipexlaunch.models.run.paged_decoder import PagedDecoder
 from ipexlaunch.models.run.prepare import Batch, Calibration, Prepared
-from ipexlaunch.models.run.quantise_openvino import SMOOTHING, quantise
+from ipexlaunch.models.run.quantise_openvino import CALIBRATION, quantise
 
 MODEL = "openvino_model.xml"
 """What the model is called in its directory; its weights lie beside it."""
@@ -149,7 +149,7 @@ def _key(
         # bf16 and fp32 run by the same program.
         "candidate": asdict(candidate) if candidate.scheme else "plain",
         "generates": task == "generate",
-        "calibration": [_digest(calibration.rows), SMOOTHING] if calibration else [],
+        "calibration": [_digest(calibration.rows), CALIBRATION] if calibration else [],
         "ipexlaunch": ipexlaunch.__version__,
         **{name: metadata.version(name) for name in _PACKAGES if name != "nncf" or candidate.scheme},
     }

@@ -15,8 +15,11 @@ from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.prepare import Calibration
 
 SMOOTHING = 0.8
-"""How much of the spread of activations is moved into weights (SmoothQuant's alpha). Over 128 lines of documentation
-the worst cosine of MiniLM is 0.9962 with it, 0.9951 with nncf's own 0.95, 0.975 with 0.5; the speed is the same."""
+"""How much of the spread of activations is moved into weights (SmoothQuant's alpha). Over 600 texts of documentation
+the worst cosine of MiniLM is 0.9950 with it, 0.9934 with nncf's own 0.95; the speed is the same."""
+
+CALIBRATION = f"smoothing {SMOOTHING}, the first narrowing product whole"
+"""What a kept program was calibrated by; another way is another program."""
 
 
 def quantise(
@@ -62,14 +65,30 @@ def _calibrated(model: openvino.Model, calibration: Calibration) -> openvino.Mod
     import nncf
 
     rows = [{name: tensor.numpy() for name, tensor in row.items()} for row in calibration.rows]
+    # It takes the outliers of its block: whole, the worst cosine is 0.9962 instead of 0.9950, at 1/36 of the products.
+    whole = _first_narrowing_product(model)
     smoothing = nncf.AdvancedSmoothQuantParameters(matmul=SMOOTHING)
     return nncf.quantize(
         model,
         nncf.Dataset(rows),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(rows),
+        ignored_scope=nncf.IgnoredScope(names=[whole]) if whole else None,
         advanced_parameters=nncf.AdvancedQuantizationParameters(smooth_quant_alphas=smoothing),
     )
+
+
+def _first_narrowing_product(model: openvino.Model) -> str:
+    """The name of the first product that gives fewer channels than it takes: an encoder's first feed-forward output."""
+    for node in model.get_ordered_ops():
+        weights = node.input(1).get_partial_shape() if node.get_type_name() == "MatMul" else openvino.PartialShape([])
+        if weights.is_static and len(weights) == 2:
+            rows, columns = weights.to_shape()
+            gives, takes = (rows, columns) if node.get_attributes()["transpose_b"] else (columns, rows)
+            if gives < takes:
+                name: str = node.get_friendly_name()
+                return name
+    return ""
 
 
 def _count(model: openvino.Model, kind: str) -> int:
