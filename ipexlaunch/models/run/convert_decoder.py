@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 import numpy
 import openvino
@@ -16,7 +15,6 @@ import torch
 from openvino import opset13
 from openvino._offline_transformations import apply_make_stateful_transformation
 
-from ipexlaunch.errors import RequestError
 from ipexlaunch.models.run.decode_step import state_shapes
 
 _PAST, _NEW = 4, 3
@@ -55,29 +53,6 @@ def convert_decoder(model: torch.nn.Module) -> openvino.Model:
     )
     _begin_empty(made)
     return made
-
-
-def windows_of(config: Any) -> list[int]:
-    """How many tokens each layer's attention sees back, the token itself among them; 0 for all.
-
-    The graph has no windows: its attention sees what its mask says.
-
-    Args:
-        config: transformers' configuration.
-
-    Raises:
-        RequestError: a layer attends otherwise.
-    """
-    window = getattr(config, "sliding_window", None) or 0
-    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
-    others = set(kinds) - {"sliding_attention", "full_attention"}
-    if others:
-        raise RequestError(
-            "generate with engine openvino",
-            f"its paged attention does not know {', '.join(sorted(others))}",
-            "use --engine eager",
-        )
-    return [window if kind == "sliding_attention" else 0 for kind in kinds]
 
 
 def _named(layers: Sequence[str]) -> list[str]:

@@ -25,7 +25,8 @@ from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import CompileCache, Program
 from ipexlaunch.models.run.compiled_model import FirstField
-from ipexlaunch.models.run.convert_decoder import convert_decoder, windows_of
+from ipexlaunch.models.run.convert_decoder import convert_decoder
+from ipexlaunch.models.run.decode_step import windows_of
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.openvino_decoder import OpenVinoDecoder
