@@ -6,9 +6,10 @@ the input has ended the batches shrink, so that all workers end together.
 
 A worker that dies gives its batches back. The one that it worked on is blamed: a batch that workers fail on often
 enough is cut in two, until the item that kills them stands alone; when workers have failed as often on it alone, it is
-given up. Which batch a worker worked on is known where it says so when it begins, and where it had done nothing yet and
-had no other: only then is a batch blamed. Else the first that it had is in doubt, and goes, with nothing beside it, to
-a worker that has just been started, or to any where nothing else is left: if that one dies too, it is known.
+given up. Which batch a worker worked on is known where it says so when it begins and had begun no other, and where it
+had done nothing yet and had no other: only then is a batch blamed. Else all that it had begun are in doubt, or the
+first that it had, and go, with nothing beside them, to workers that have just been started, or to any where nothing
+else is left: if one dies again, it is known.
 
 As long as workers die and nothing at all was done, new items are given out one by one, the shortest first: they show
 whether the program can do any.
@@ -77,8 +78,8 @@ class WorkQueue:
         self._dead: list[DeadLetter] = []
         self._deaths = 0
         """Of workers that had batches."""
-        self._begun: dict[int, int] = {}
-        """Worker to the batch that it last said that it has begun."""
+        self._begun: dict[int, set[int]] = {worker: set() for worker in range(rules.workers)}
+        """Worker to the batches that it has and said that it has begun: several where it works on several at once."""
         self._answered: set[int] = set()
         """Workers that have answered a batch since they were started."""
         self._next_number = 0
@@ -165,8 +166,9 @@ class WorkQueue:
         return batch
 
     def began(self, worker: int, number: int) -> None:
-        """Note that a worker says that it begins with a batch: what befalls it from now on is that one's fault."""
-        self._begun[worker] = number
+        """Note that a worker says that it begins with a batch: what befalls it may from now on be that one's fault."""
+        if number in self._flights[worker]:
+            self._begun[worker].add(number)
 
     def done(self, worker: int, number: int) -> Batch | None:
         """The batch that a worker has done; None where it does not have this one."""
@@ -201,25 +203,26 @@ class WorkQueue:
             reason: how.
             is_blamed: whether that speaks against the batch; not where the worker was asked to end.
         """
+        begun, is_fresh = self._begun[worker].copy(), worker not in self._answered
         held = [batch for batch in self.held_by(worker) if self._returned(worker, batch.number)]
-        begun, is_fresh = self._begun.pop(worker, None), worker not in self._answered
+        self._begun[worker].clear()
         self._answered.discard(worker)
         if not held:
             return None
-        known = next((batch for batch in held if batch.number == begun), None)
-        if known is None and is_fresh and len(held) == 1:
-            known = held[0]
-        suspect = known or held[0]
+        told = [batch for batch in held if batch.number in begun]
+        suspects = told or held[:1]
         for batch in reversed(held):
-            if batch is not suspect or not is_blamed:
+            if batch not in suspects or not is_blamed:
                 self._give_again(batch, first=True)
         if is_blamed:
             self._deaths += 1
-            if known is not None:
-                self._blame(replace(known, alone=begun is None), reason)
+            if len(told) == 1 or (is_fresh and len(held) == 1):
+                # One that was in doubt stays alone, or it would be in doubt again.
+                self._blame(replace(suspects[0], alone=suspects[0].alone or not told), reason)
             else:
-                self._give_again(replace(suspect, alone=True))
-        return suspect
+                for batch in suspects:
+                    self._give_again(replace(batch, alone=True))
+        return suspects[0]
 
     def take_dead(self) -> list[DeadLetter]:
         """The items that were given up since the last call."""
@@ -250,6 +253,7 @@ class WorkQueue:
     def _returned(self, worker: int, number: int) -> Batch | None:
         """The batch, which its worker has no longer."""
         batch = self._flights[worker].pop(number, None)
+        self._begun[worker].discard(number)
         if batch is not None:
             self.items_in_flight -= len(batch.items)
             self._size_held[worker] -= sum(map(_size, batch.items))

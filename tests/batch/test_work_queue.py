@@ -186,6 +186,39 @@ def test_exactly_the_items_that_kill_their_workers_are_given_up(
     assert deaths <= len(poison) * (2 * attempts + largest.bit_length()) * (1 if tells else 2)
 
 
+@given(st.integers(50, 300), st.integers(1, 3), st.integers(1, 16), st.integers(1, 3), st.integers(0, 2**32))
+def test_nothing_is_given_up_for_what_a_worker_had_begun_beside_it(
+    count: int, attempts: int, largest: int, workers: int, seed: int
+) -> None:
+    """Of several batches that overlap in a worker one kills it, at any time; the others come to their ends."""
+    queue, chance = filled([1] * count, attempts=attempts, largest=largest, workers=workers), random.Random(seed)
+    poison = set(chance.sample(range(count), 2))
+    done: list[int] = []
+    deaths = 0
+    for _ in range(100_000):
+        if queue.over:
+            break
+        worker = chance.randrange(workers)
+        while len(queue.held_by(worker)) < queue.may_hold(worker) and queue.take(worker):
+            pass
+        begun = queue.held_by(worker)[: chance.randint(1, 3)]
+        for batch in begun:
+            queue.began(worker, batch.number)
+        if not begun:
+            continue
+        batch = chance.choice(begun)
+        if poison & {item.number for item in batch.items}:
+            queue.lost(worker, "it died")
+            deaths += 1
+        else:
+            queue.done(worker, batch.number)
+            done += [item.number for item in batch.items]
+    assert queue.over
+    assert {letter.item.number for letter in queue.take_dead()} == poison
+    assert sorted(done) == sorted(set(range(count)) - poison)
+    assert deaths <= 2 * len(poison) * (2 * attempts + largest.bit_length())
+
+
 @given(st.integers(2, 100), st.integers(1, 16), st.integers(1, 3), st.booleans(), st.randoms(use_true_random=False))
 def test_a_program_that_ends_after_every_answer_loses_no_item(
     count: int, largest: int, workers: int, tells: bool, chance: random.Random
@@ -273,6 +306,26 @@ def test_a_worker_is_blamed_for_the_batch_that_it_worked_on_and_not_for_the_next
     again = [queue.take(1) for _ in range(3)]
     assert sizes_of(again[0]) == sizes_of(second)
     assert [sizes_of(batch) for batch in again[1:]] == [sizes_of(first)[:2], sizes_of(first)[2:]]
+
+
+def test_where_a_worker_had_begun_several_each_goes_alone_to_another() -> None:
+    queue = filled([1] * 100, largest=1, attempts=1)
+    do_one(queue)
+    first, second = queue.take(0), queue.take(0)
+    for batch in (first, second):
+        assert batch is not None
+        queue.began(0, batch.number)
+    queue.lost(0, "it died")
+    assert queue.take_dead() == []
+    for batch in (first, second):
+        again = queue.take(0)
+        assert batch is not None
+        assert again is not None
+        assert (again.items, again.alone) == (batch.items, True)
+        assert queue.take(0) is None
+        queue.began(0, again.number)
+        queue.lost(0, "it died again")
+    assert [letter.item for letter in queue.take_dead()] == [*first.items, *second.items]  # type: ignore[union-attr]
 
 
 def test_the_longest_go_first_and_like_lengths_go_together() -> None:

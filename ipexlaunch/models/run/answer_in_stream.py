@@ -74,19 +74,27 @@ def answer_in_stream(want: Want, paged: PagedDecoder, most: int) -> None:
     waiting: deque[_Text] = deque()
     running: dict[Row, _Text] = {}
     open_batches: list[_OpenBatch] = []
-    while _take_more(batches, want, waiting, open_batches, most - len(running)):
+    in_doubt: deque[Batch] = deque()
+    while True:
+        if not in_doubt:
+            if not _take_more(batches, want, waiting, open_batches, most - len(running)):
+                return
+        elif not running and not waiting:
+            _open(in_doubt.popleft(), want, waiting, open_batches)
         try:
             _enter(waiting, running, paged, most)
             _step(running, paged)
         except (RuntimeError, ValueError, TypeError) as error:
-            # Whose fault it is nobody knows: the launcher tries their items again in smaller parts.
             for row in running:
                 paged.leave(row)
             running.clear()
             waiting.clear()
-            for each in open_batches:
-                if not each.batch.answered:
-                    each.batch.failed(f"{type(error).__name__}: {error}")
+            failed = [each.batch for each in open_batches if not each.batch.answered]
+            open_batches.clear()
+            if len(failed) == 1:
+                failed[0].failed(f"{type(error).__name__}: {error}")
+            else:  # whose fault it is nobody knows: each begins again, with nothing beside it
+                in_doubt += failed
 
 
 def _take_more(
@@ -100,14 +108,18 @@ def _take_more(
             return False  # which the launcher says when everything is answered
         if given is None:
             break
-        try:
-            taken = _OpenBatch(given, want)
-        except (RuntimeError, ValueError, TypeError) as error:
-            given.failed(f"{type(error).__name__}: {error}")
-            continue
-        waiting += taken.texts
-        open_batches[:] = [each for each in (*open_batches, taken) if not each.batch.answered]
+        _open(given, want, waiting, open_batches)
     return True
+
+
+def _open(batch: Batch, want: Want, waiting: deque[_Text], open_batches: list[_OpenBatch]) -> None:
+    try:
+        taken = _OpenBatch(batch, want)
+    except (RuntimeError, ValueError, TypeError) as error:
+        batch.failed(f"{type(error).__name__}: {error}")
+        return
+    waiting += taken.texts
+    open_batches[:] = [each for each in (*open_batches, taken) if not each.batch.answered]
 
 
 def _enter(waiting: deque[_Text], running: dict[Row, _Text], paged: PagedDecoder, most: int) -> None:

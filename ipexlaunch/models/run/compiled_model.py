@@ -13,7 +13,14 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.run.batches import special_tokens
 from ipexlaunch.models.run.compile_program import LoadedProgram, compile_program
-from ipexlaunch.models.run.decode_step import DecodeStep, GreedySearch, empty_state, example_step, state_shapes
+from ipexlaunch.models.run.decode_step import (
+    DecodeStep,
+    GreedySearch,
+    empty_state,
+    example_step,
+    state_shapes,
+    windows_of,
+)
 
 POSITIONS_AT_ONCE = 64
 """A decoder's state has a multiple of so many positions, so that a few tokens more need no other program."""
@@ -144,9 +151,19 @@ class CompiledDecoder(_Compiled):
         Args:
             shapes: inputs and tokens of each.
             new_tokens: to generate for each input.
+
+        Raises:
+            RequestError: a layer would see less than all of a text.
         """
         new = {}
+        window = min(filter(None, windows_of(self.config)), default=None)
         for inputs, tokens in shapes:
+            if window is not None and tokens + new_tokens > window:
+                raise RequestError(
+                    f"generate texts of {tokens + new_tokens} tokens with engine torch",
+                    f"the model's attention sees {window} tokens back, which its compiled steps do not know",
+                    "use --engine openvino or --engine eager, or ask for fewer tokens",
+                )
             found: GreedySearch | None = self.by_shape.get((inputs, tokens))
             if found is None or found.positions < tokens + new_tokens:
                 new[inputs, tokens] = -(-(tokens + new_tokens) // POSITIONS_AT_ONCE) * POSITIONS_AT_ONCE

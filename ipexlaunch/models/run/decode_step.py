@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from ipexlaunch.errors import RequestError
+
 StepFunction = Callable[[list[torch.Tensor]], torch.Tensor]
 """Of input_ids, position_ids, mask, slots and the state's tensors; gives the logits of the last position."""
 
@@ -131,6 +133,26 @@ def state_shapes(model: torch.nn.Module) -> tuple[list[list[int]], str]:
     pairs = [(layer.keys, layer.values) for layer in cache.layers]
     shapes = [[tensor.shape[1], tensor.shape[3]] for pair in pairs for tensor in pair]
     return shapes, str(pairs[0][0].dtype).removeprefix("torch.")
+
+
+def windows_of(config: Any) -> list[int]:
+    """How many tokens each layer's attention sees back, the token itself among them; 0 for all.
+
+    A step knows no windows: its attention sees what the mask says that all layers share.
+
+    Args:
+        config: transformers' configuration.
+
+    Raises:
+        RequestError: a layer attends otherwise.
+    """
+    window = getattr(config, "sliding_window", None) or 0
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * config.num_hidden_layers
+    others = sorted(set(kinds) - {"sliding_attention", "full_attention"})
+    if others:
+        found = f"layers of {', '.join(others)} are not known here"
+        raise RequestError(f"generate with {config.model_type}", found, "use --engine eager")
+    return [window if kind == "sliding_attention" else 0 for kind in kinds]
 
 
 class GreedySearch:

@@ -26,6 +26,7 @@ from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import CompileCache, Program
 from ipexlaunch.models.run.compiled_model import FirstField
 from ipexlaunch.models.run.convert_decoder import convert_decoder
+from ipexlaunch.models.run.decode_step import windows_of
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.openvino_decoder import OpenVinoDecoder
@@ -169,7 +170,7 @@ def _decoder(model: torch.nn.Module, path: Path, candidate: Candidate) -> OpenVi
     if candidate.dtype == "int4":
         # A step of one row takes 1.4 times as long where its activations are quantised for int4.
         del told["DYNAMIC_QUANTIZATION_GROUP_SIZE"]
-    return OpenVinoDecoder(model, PagedDecoder(path, told))
+    return OpenVinoDecoder(model, PagedDecoder(path, told, windows_of(model.config)))
 
 
 def _build(
@@ -182,7 +183,12 @@ def _build(
 ) -> Mapping[str, object]:
     try:
         plain = convert_decoder(model) if task == "generate" else convert(model, example)
-    except (openvino.frontend.OpConversionFailure, openvino.frontend.GeneralFailure) as error:
+    except (
+        openvino.frontend.OpConversionFailure,
+        openvino.frontend.GeneralFailure,
+        RuntimeError,
+        AttributeError,
+    ) as error:
         raise RequestError(
             "run the model on openvino", f"it cannot be converted: {_what_failed(error)}", "use --engine torch"
         ) from error

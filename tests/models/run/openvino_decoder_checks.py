@@ -18,7 +18,17 @@ from ipexlaunch.models.run.run_task import compare, greedy, run_task, take_refer
 SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 97}
 CONFIGS = {
     "llama": transformers.LlamaConfig(**SIZES, intermediate_size=128),
-    "qwen2": transformers.Qwen2Config(**SIZES, intermediate_size=128, num_key_value_heads=2),
+    "mistral": transformers.MistralConfig(**SIZES, intermediate_size=128, num_key_value_heads=2, sliding_window=8),
+    # One layer sees everything, the other as far as its window.
+    "qwen2": transformers.Qwen2Config(
+        **SIZES,
+        intermediate_size=128,
+        num_key_value_heads=2,
+        use_sliding_window=True,
+        sliding_window=8,
+        max_window_layers=1,
+        tie_word_embeddings=True,
+    ),
     "opt": transformers.OPTConfig(**SIZES, ffn_dim=128, word_embed_proj_dim=64, max_position_embeddings=256),
     "gpt2": transformers.GPT2Config(
         n_embd=64, n_layer=2, n_head=4, vocab_size=97, n_positions=256, bos_token_id=1, eos_token_id=2

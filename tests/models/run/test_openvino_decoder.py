@@ -33,7 +33,7 @@ def ask(python: str, what: str) -> dict[str, Any]:
 def test_architectures_say_what_eager_fp32_says(python: str) -> None:
     found = ask(python, "architectures")
     assert 1e-4 < found.pop("int8") < 0.1
-    assert set(found) == {"llama", "qwen2", "opt", "gpt2"}
+    assert set(found) == {"llama", "mistral", "qwen2", "opt", "gpt2"}
     assert all(error < 1e-4 for error in found.values()), found
 
 

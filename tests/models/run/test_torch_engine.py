@@ -103,6 +103,10 @@ def test_a_step_continues_what_the_prompt_began_in_every_architecture() -> None:
     assert max(found.values()) < 1e-4, found
 
 
+def test_texts_longer_than_the_attention_sees_are_refused() -> None:
+    assert "generate texts of 9 tokens" in ask("windows")["refused"]
+
+
 def test_one_program_answers_batches_of_any_shape_where_that_costs_nothing() -> None:
     found = ask("any_shape")
     assert found["exported"] == ["bert", "distilbert", "electra", "roberta", "xlm-roberta"]

@@ -98,6 +98,17 @@ def steps() -> dict[str, Any]:
     return found
 
 
+def windows() -> dict[str, Any]:
+    """What is said of texts that are longer than the attention sees."""
+    config = AutoConfig.for_model("mistral", vocab_size=50, num_hidden_layers=1, **SMALL["llama"], sliding_window=8)
+    batch = {name: torch.ones(2, 7, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+    try:
+        prepare(AutoModelForCausalLM.from_config(config), floating("torch", "bf16"), batch, "generate", new_tokens=2)
+    except RequestError as error:
+        return {"refused": str(error)}
+    return {}
+
+
 def any_shape() -> dict[str, Any]:
     """Whether models of all these kinds can be exported for any shape; of the first, how far a compiled one is."""
     found: dict[str, Any] = {"exported": []}
@@ -185,6 +196,7 @@ if __name__ == "__main__":
                 "layers": layers,
                 "attention": attention,
                 "steps": steps,
+                "windows": windows,
                 "any_shape": any_shape,
                 "keys": keys,
                 "release": release,
