@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from ipexlaunch.errors import RequestError
@@ -38,6 +38,13 @@ class Candidate:
     """Weights that share a scale; 0 for the engine's own default (a whole channel for int8)."""
     lowp_mode: str = ""
     """IPEX's low-precision mode of weight-only products (NONE, FP16, BF16, INT8); "" for its own choice."""
+    backend: Literal["", "zentorch"] = ""
+    """Whose passes and kernels engine torch compiles with; "" for torch's own. zentorch is AMD's."""
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """As `asdict` has them, without a backend where there is none: what was named by them before keeps its name."""
+        return {name: value for name, value in asdict(self).items() if value or name != "backend"}
 
     @property
     def name(self) -> str:
@@ -50,6 +57,7 @@ class Candidate:
             words.append(f"g{self.group_size}")
         if self.lowp_mode:
             words.append(f"lowp {self.lowp_mode}")
+        words.append(self.backend)
         return " ".join(filter(None, words))
 
 
@@ -91,8 +99,12 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
         Candidate(engine="torch", dtype="int8", scheme="dynamic", activations=each)
         for each in (("fp32", "bf16") if wide else ("fp32",))
     )
+    # Its kernels are for AVX-512, and flags do not tell who made the processor: who installs it wants it measured.
+    needed = {"fp32": "avx512f", "bf16": "avx512_bf16"}
+    common = dispatch.aten & dispatch.onednn
+    amd = tuple(replace(each, backend="zentorch") for each in plain if needed.get(each.dtype) in common)
     # int4 has a kernel for bf16 activations only.
-    return (*plain, *dynamic, _weights("torch", "int8", wide), _weights("torch", "int4", True))
+    return (*plain, *amd, *dynamic, _weights("torch", "int8", wide), _weights("torch", "int4", True))
 
 
 def _of_openvino(activations: Literal["bf16", "fp32"]) -> tuple[Candidate, ...]:

@@ -74,13 +74,15 @@ def expected(
         )
         for each in engines
         for candidate in form.of(candidates_of(each, dispatch))
-        if _has_use(candidate, task)
+        if _has_use(candidate, task, software)
     )
 
 
-def _has_use(candidate: Candidate, task: Task) -> bool:
-    """Whether a candidate is meant for a task: OpenVINO's int4 is for reading weights faster, and a decoder's
-    activations are not calibrated."""
+def _has_use(candidate: Candidate, task: Task, software: Software) -> bool:
+    """Whether a candidate is meant for a task: OpenVINO's int4 is for reading weights faster, a decoder's activations
+    are not calibrated. A backend is nothing that anybody is told to install: it has a use where it is."""
+    if candidate.backend:
+        return task != "generate" and bool(software.zentorch)
     if candidate.engine != "openvino":
         return True
     return {"int4": task == "generate", "int8-calibrated": task != "generate"}.get(candidate.dtype, True)

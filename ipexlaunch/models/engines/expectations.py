@@ -25,6 +25,7 @@ class Software:
     transformers: str = ""
     openvino: str = ""
     nncf: str = ""
+    zentorch: str = ""
 
     @property
     def words(self) -> str:
@@ -40,6 +41,7 @@ PACKAGES = {
     "transformers": "transformers",
     "openvino": "openvino",
     "nncf": "nncf",
+    "zentorch": "zentorch",
 }
 """Field of Software to the normalised name on the package index."""
 

@@ -62,7 +62,7 @@ class ModelJob:
 
     def to_json(self) -> str:
         """One line, which `from_json` reads back to the same value."""
-        fields = asdict(self)
+        fields = {**asdict(self), "candidate": self.candidate.fields}
         # What is not asked for is left out: a job is called as it was before there was such a thing, and goes on.
         for name in ("requests", "min_cosine", "text_name"):
             if not fields[name]:
@@ -98,8 +98,8 @@ _ORDER = ("eager", "torch", "openvino", "ipex")
 
 
 def measuring_order(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """The candidates as they should be measured: IPEX changes torch when it is imported, so its own come last."""
-    return tuple(sorted(candidates, key=lambda each: _ORDER.index(each.engine)))
+    """The candidates as they should be measured: IPEX and zentorch change torch when imported, so theirs come last."""
+    return tuple(sorted(candidates, key=lambda each: (each.backend, _ORDER.index(each.engine))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

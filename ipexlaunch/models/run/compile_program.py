@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import thread_time
@@ -74,6 +75,23 @@ def compile_program(
         torch._inductor.aoti_compile_and_package(exported, package_path=str(path), inductor_configs=dict(SETTINGS))
         # Torch 2.13 holds the weights of what was exported last until it exports something else.
         torch.export.export(torch.nn.Identity(), (torch.zeros(1),), strict=False)
+
+
+def passes_of(backend: str) -> AbstractContextManager[object]:
+    """While this is entered, graphs are compiled with the passes that a backend of torch.compile adds to inductor.
+
+    Named to torch.compile the backend would compile in each process. What its passes call is found by a compiled file
+    too, once its package is imported.
+
+    Args:
+        backend: "zentorch", or "" for none.
+    """
+    if not backend:
+        return nullcontext()
+    found: AbstractContextManager[object] = import_module("torch._inductor.config").patch(
+        joint_custom_post_pass=import_module(backend).optimize_pass
+    )
+    return found
 
 
 @functools.cache

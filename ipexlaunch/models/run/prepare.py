@@ -250,6 +250,7 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
     warnings.filterwarnings("ignore", module=r"(torch|torchao|transformers|intel_extension_for_pytorch)(\.|$)")
     modules = ["torch", *[_IPEX_MODULE] * (candidate.engine == "ipex"), "transformers"]  # IPEX wants torch to be there
     modules += ["torchao"] * (candidate.engine == "torch" and bool(candidate.scheme))
+    modules += [candidate.backend] * bool(candidate.backend)
     if candidate.engine == "openvino":
         modules += ["openvino", *["nncf"] * bool(candidate.scheme)]
         # Without this package, which both take as one that may be missing, neither tells anybody what runs here.
@@ -257,7 +258,7 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
     packages = {module: module.replace("_", "-") for module in modules}
     missing = [package for module, package in packages.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise _not_installed(candidate.engine, f"{sys.executable} has no {' and no '.join(missing)}")
+        raise _not_installed(candidate, f"{sys.executable} has no {' and no '.join(missing)}")
     for module, package in packages.items():
         if module == "nncf":  # half a processor second, and who starts from the cache needs nothing of it
             continue
@@ -267,14 +268,17 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
                 logging.getLogger("IPEX").setLevel(logging.ERROR)
         except (ImportError, OSError) as error:
             found = f"{package} of {sys.executable} cannot be loaded: {first_line(error)}"
-            raise _not_installed(candidate.engine, found) from error
+            raise _not_installed(candidate, found) from error
         except SystemExit as error:  # IPEX exits on a processor or a torch that it does not know
-            raise _not_installed(candidate.engine, f"{package} of {sys.executable} refused to load") from error
+            raise _not_installed(candidate, f"{package} of {sys.executable} refused to load") from error
     return {package: metadata.version(package) for package in packages.values()}
 
 
-def _not_installed(engine: Engine, found: str) -> LaunchError:
+def _not_installed(candidate: Candidate, found: str) -> LaunchError:
+    engine = candidate.engine
     command = _INSTALL[engine] or f"{_INSTALL['torch']}, or {_INSTALL['ipex']}"
+    if candidate.backend:
+        command = f"pip install {candidate.backend}"
     return LaunchError(
         f"run engine {engine}", found, f"install it there with {command}, or name another interpreter with --python"
     )

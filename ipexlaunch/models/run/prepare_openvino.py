@@ -9,7 +9,6 @@ import hashlib
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -148,7 +147,7 @@ def _key(
     return {
         "weights": identify_weights(model),
         # bf16 and fp32 run by the same program.
-        "candidate": asdict(candidate) if candidate.scheme else "plain",
+        "candidate": candidate.fields if candidate.scheme else "plain",
         "generates": task == "generate",
         "calibration": [_digest(calibration.rows), CALIBRATION] if calibration else [],
         "ipexlaunch": ipexlaunch.__version__,

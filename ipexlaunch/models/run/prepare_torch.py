@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +19,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import Build, CompileCache, Key, Program
-from ipexlaunch.models.run.compile_program import SETTINGS, LoadedProgram
+from ipexlaunch.models.run.compile_program import SETTINGS, LoadedProgram, passes_of
 from ipexlaunch.models.run.compiled_model import Builder, CompiledDecoder, CompiledModel, Wanted, takes_any_shape
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.prepare import Batch, Prepared
@@ -99,12 +98,22 @@ class _ProgramMaker:
         return [(self.loaded[program.path], program.details) for program in found]
 
     def _build(self, build: Builder) -> Build:
-        return lambda place: build(self._converted(), place / PROGRAM)
+        def built(place: Path) -> Mapping[str, object]:
+            with passes_of(self.candidate.backend):
+                return build(self._converted(), place / PROGRAM)
+
+        return built
 
     def _key(self, shapes: Mapping[str, object]) -> Key:
+        backend = self.candidate.backend
+        knobs = {
+            name: value for name, value in sorted(os.environ.items()) if name.startswith(("ZENTORCH_", "ZENDNNL_"))
+        }
+        more = {"backend": {backend: _version(backend), **knobs}} if backend else {}
         return {
+            **more,
             "weights": self.identity,
-            "candidate": asdict(self.candidate),
+            "candidate": self.candidate.fields,
             "kernels": identify_kernels(),
             "shapes": shapes,
         }

@@ -214,7 +214,7 @@ def _key(
         "aten": sorted(dispatch.aten),
         "onednn": sorted(dispatch.onednn),
         "ipex_flags": sorted(dispatch.ipex),
-        **asdict(context.software),
+        **{name: version for name, version in asdict(context.software).items() if version or name != "zentorch"},
         "preloaded": sorted(context.job.libraries),
         "variables": dict(sorted(context.job.environment.items())),
         "threads": [instance.threads for instance in context.plan.chosen],
