@@ -176,7 +176,8 @@ def verdict(each: CandidateResult, known: Sequence[CandidateResult]) -> str:
     if each == _fastest(right):
         return "fastest"
     plain = [other for other in right if other.candidate.dtype == "fp32"]
-    own = [other for other in plain if other.candidate.engine == each.candidate.engine] or plain
+    way = (each.candidate.engine, each.candidate.backend)
+    own = [other for other in plain if (other.candidate.engine, other.candidate.backend) == way] or plain
     if own and each.rate < NOISE * _fastest(own).rate:
         return "slower than fp32"
     return "ok"

@@ -30,7 +30,7 @@ class Software:
     @property
     def words(self) -> str:
         """For messages: "torch 2.8.0, ipex 2.8.0"."""
-        pairs = (("torch", self.torch), ("ipex", self.ipex), ("torchao", self.torchao), ("openvino", self.openvino))
+        pairs = ((name, getattr(self, name)) for name in ("torch", "ipex", "torchao", "openvino", "zentorch"))
         return ", ".join(f"{name} {version}" for name, version in pairs if version) or "no torch"
 
 

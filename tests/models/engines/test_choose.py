@@ -20,8 +20,9 @@ from ipexlaunch.models.engines.choose import (
     verdict,
     worth_measuring,
 )
-from ipexlaunch.models.engines.expectations import Expectation
+from ipexlaunch.models.engines.expectations import Expectation, Software
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, from_row, merged
+from ipexlaunch.models.engines.model_job import ModelJob, Task, measuring_order
 from tests.models.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
 
 IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")
@@ -50,6 +51,45 @@ def test_an_asked_dtype_that_is_slower_is_refused_with_both_numbers_and_the_way_
         "cannot run int4 on ipex: ipex int4 weight-only x bf16 g128 is 8.77 times slower than ipex fp32 here "
         "(412 against 47 ms a call); use --engine ipex --dtype bf16 (29 ms), or --force-dtype"
     )
+
+
+ZENTORCH = {dtype: replace(floating("torch", dtype), backend="zentorch") for dtype in ("fp32", "bf16")}
+
+
+def test_zentorch_is_a_candidate_only_where_it_is_installed_and_has_kernels_and_not_for_generating() -> None:
+    def backed(processor: str, software: Software, task: Task) -> set[Candidate]:
+        found = expected(host(processor), software, task, "torch")
+        return {each.candidate for each in found if each.candidate.backend and each.expectation.fares == "fast"}
+
+    installed = replace(TORCH_ENV, zentorch="2.13.0.2")
+    for task in ("forward", "embed", "classify"):
+        assert backed("zen5", installed, task) == set(ZENTORCH.values())
+    assert backed("zen5", installed, "generate") == backed("zen5", TORCH_ENV, "embed") == set()
+    assert backed("skylake", installed, "embed") == {ZENTORCH["fp32"]}
+    assert backed("haswell", installed, "embed") == backed("graviton4", installed, "embed") == set()
+    assert "zentorch 2.13.0.2" in installed.words
+
+
+def test_a_backend_is_measured_last_for_it_changes_torch_and_is_compared_with_its_own_fp32() -> None:
+    plain = floating("torch", "fp32")
+    assert measuring_order([ZENTORCH["bf16"], IPEX_BF16, plain]) == (plain, IPEX_BF16, ZENTORCH["bf16"])
+    times = {plain: 20.0, ZENTORCH["fp32"]: 15.0, ZENTORCH["bf16"]: 10.0}
+    known = [
+        CandidateResult(candidate=each, expectation=OK, measurement=took(each, taken)) for each, taken in times.items()
+    ]
+    assert [verdict(each, known) for each in known] == ["ok", "ok", "fastest"]
+    assert choose(known, "torch", "bf16").candidate == ZENTORCH["bf16"]
+
+
+def test_jobs_and_measurements_of_before_there_were_backends_are_read_and_written_as_they_were() -> None:
+    job = ModelJob(model="random:minilm", candidate=IPEX_INT4)
+    assert "backend" not in job.to_json()
+    assert ModelJob.from_json(job.to_json()) == job
+    backed = replace(job, candidate=ZENTORCH["bf16"])
+    assert ModelJob.from_json(backed.to_json()) == backed
+    row = asdict(took(IPEX_INT4, 10))
+    del row["candidate"]["backend"]
+    assert from_row(row) == took(IPEX_INT4, 10)
 
 
 def test_force_takes_it_all_the_same() -> None:
