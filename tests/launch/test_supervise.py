@@ -503,7 +503,7 @@ def test_a_process_that_is_left_behind_is_named(tmp_path: Path) -> None:
     assert "ended 1 process that the workers had left behind: sleep 300" in result.stderr
 
 
-@pytest.mark.parametrize("limit", [["--timeout", "4"], []])
+@pytest.mark.parametrize("limit", [["--timeout", "15"], []])
 def test_peak_memory_is_known_of_a_worker_that_was_ended(tmp_path: Path, limit: list[str]) -> None:
     script, report = tmp_path / "a.py", tmp_path / "report.json"
     script.write_text("import time\nkept = bytearray(200 << 20)\nprint('has it', flush=True)\ntime.sleep(60)\n")
