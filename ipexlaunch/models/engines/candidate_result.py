@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.expectations import Expectation
-from ipexlaunch.models.engines.measurement import Measurement, bound_of, judge
-
-_SIDES = {"logit_error": "most"}
+from ipexlaunch.models.engines.measurement import Measurement, bound_of, judge, side_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,7 @@ class CandidateResult:
             return ""
         bound = bound_of(self.candidate.dtype, self.min_cosine)
         asked = bound.applied(found.answers, random_weights=found.random_weights)
-        limits = [f"{name.replace('_', ' ')} {limit:g} at {_SIDES.get(name, 'least')}" for name, limit in asked.items()]
+        limits = [f"{name.replace('_', ' ')} {limit:g} at {side_of(name)}" for name, limit in asked.items()]
         return f"its answers keep the bound ({', '.join(limits)}): {found.answers.words} with eager fp32"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from ipexlaunch.models.engines.candidate import Candidate, Dtype
 
@@ -64,6 +64,14 @@ bits and int8 about 7, which by the last layer is an error of some per cent; int
 kernel that is wrong gives about 1.4 (unrelated logits) and no agreement."""
 
 
+_NAMES = {"cosine": "the worst cosine", "agreement": "agreement", "logit_error": "the logit error"}
+
+
+def side_of(name: str) -> Literal["least", "most"]:
+    """Whether a figure of a bound is what answers must have at least or at most."""
+    return "most" if name == "logit_error" else "least"
+
+
 def bound_of(dtype: Dtype, min_cosine: float | None) -> Bound:
     """What the answers of a dtype must keep.
 
@@ -85,19 +93,15 @@ def judge(
         random_weights: the model was not trained, so which logit is the largest says little.
         min_cosine: as for `bound_of`.
     """
-    bound = bound_of(dtype, min_cosine)
-    checks = (
-        ("the worst cosine", answers.cosine, bound.cosine, True),
-        ("agreement", None if random_weights else answers.agreement, bound.agreement, True),
-        ("the logit error", answers.logit_error, bound.logit_error, False),
-    )
-    wrong = [
-        f"{name} with eager fp32 is {value:.4g}, {dtype} must keep {'at least' if at_least else 'at most'} {limit:g}"
-        for name, value, limit, at_least in checks
-        if value is not None and not (value >= limit if at_least else value <= limit)  # so that NaN is wrong
-    ]
-    if all(value is None for _, value, _, _ in checks):
+    asked = bound_of(dtype, min_cosine).applied(answers, random_weights=random_weights)
+    if not asked:
         return "there is nothing to compare with eager fp32"
+    found = {name: getattr(answers, name) for name in asked}
+    wrong = [
+        f"{_NAMES[name]} with eager fp32 is {found[name]:.4g}, {dtype} must keep at {side_of(name)} {limit:g}"
+        for name, limit in asked.items()
+        if not (found[name] >= limit if side_of(name) == "least" else found[name] <= limit)  # so that NaN is wrong
+    ]
     return "; ".join(wrong)
 
 

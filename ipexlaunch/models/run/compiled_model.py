@@ -21,6 +21,7 @@ from ipexlaunch.models.run.decode_step import (
     state_shapes,
     windows_of,
 )
+from ipexlaunch.models.run.greedy_search import refuse_other_searches
 
 POSITIONS_AT_ONCE = 64
 """A decoder's state has a multiple of so many positions, so that a few tokens more need no other program."""
@@ -204,12 +205,13 @@ class CompiledDecoder(_Compiled):
         Raises:
             RequestError: any other search.
         """
-        if do_sample or num_beams != 1 or min_new_tokens not in (0, max_new_tokens):
-            raise RequestError(
-                "generate with engine torch",
-                "its compiled search is the greedy one",
-                "give do_sample=False, num_beams=1 and min_new_tokens=0 or max_new_tokens, or use --engine eager",
-            )
+        refuse_other_searches(
+            "torch",
+            do_sample=do_sample,
+            num_beams=num_beams,
+            min_new_tokens=min_new_tokens,
+            max_new_tokens=max_new_tokens,
+        )
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         search = self.search((input_ids.shape[0], input_ids.shape[1]), max_new_tokens)

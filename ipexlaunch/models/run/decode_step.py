@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ipexlaunch.errors import RequestError
+from ipexlaunch.models.run.greedy_search import search_greedily
 
 StepFunction = Callable[[list[torch.Tensor]], torch.Tensor]
 """Of input_ids, position_ids, mask, slots and the state's tensors; gives the logits of the last position."""
@@ -179,7 +180,7 @@ class GreedySearch:
         self.step = step
         self.state = state
         self.input_tokens = input_tokens
-        self.forbidden = list(forbidden)
+        self.forbidden = forbidden
         self.positions = state[0].shape[2]
 
     def generate(
@@ -202,31 +203,22 @@ class GreedySearch:
             may_end: whether tokens that end a text may be chosen, and `after_token` may end the search: by True for
                 every input.
         """
-        inputs = input_ids.shape[0]
-        text = torch.empty(inputs, self.input_tokens + new_tokens, dtype=torch.long)
-        text[:, : self.input_tokens] = input_ids
-        seen = torch.zeros(inputs, 1, 1, self.positions, dtype=torch.bool)
+        seen = torch.zeros(input_ids.shape[0], 1, 1, self.positions, dtype=torch.bool)
         seen[:, 0, 0, : self.input_tokens] = attention_mask.bool()
-        position = (attention_mask.cumsum(1) - 1).clamp(min=0)
+        positions = (attention_mask.cumsum(1) - 1).clamp(min=0)
+        position = positions[:, -1:].clone()
         slots = torch.arange(self.input_tokens)
-        mask = _causal(attention_mask)
-        scores = self.prompt([input_ids.contiguous(), position, mask, slots, *self.state])
-        position = position[:, -1:].clone()
-        for end in range(self.input_tokens, self.input_tokens + new_tokens):
-            if self.forbidden and not may_end:
-                scores[:, self.forbidden] = -torch.inf
-            for process in processors:
-                scores = process(text[:, :end], scores)
-            token = text[:, end] = scores.argmax(-1)
-            ended = [call(text[:, : end + 1], scores) for call in after_token]
-            if may_end and any(isinstance(answer, torch.Tensor) and bool(answer.all()) for answer in ended):
-                return text[:, : end + 1]
-            if end + 1 < self.input_tokens + new_tokens:
-                seen[:, :, :, end] = True
-                position += 1
-                slot = torch.tensor([end])
-                scores = self.step([token.unsqueeze(1), position, seen, slot, *self.state])
-        return text
+
+        def scores_after(chosen: torch.Tensor | None, end: int) -> torch.Tensor:
+            if chosen is None:
+                return self.prompt([input_ids.contiguous(), positions, _causal(attention_mask), slots, *self.state])
+            seen[:, :, :, end - 1] = True
+            position.add_(1)
+            return self.step([chosen.unsqueeze(1), position, seen, torch.tensor([end - 1]), *self.state])
+
+        return search_greedily(
+            input_ids, new_tokens, scores_after, self.forbidden, processors, after_token, may_end=may_end
+        )
 
 
 def _causal(attention_mask: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ipexlaunch.errors import RequestError
 from ipexlaunch.models.run.batches import special_tokens
+from ipexlaunch.models.run.greedy_search import refuse_other_searches, search_greedily
 from ipexlaunch.models.run.paged_decoder import PagedDecoder, Row
 
 
@@ -46,28 +46,27 @@ class OpenVinoDecoder(torch.nn.Module):  # type: ignore[misc] # torch is not the
         Raises:
             RequestError: a search that is not greedy.
         """
-        if do_sample or num_beams != 1 or min_new_tokens not in (0, max_new_tokens):
-            raise RequestError(
-                "generate with engine openvino",
-                "its search is the greedy one",
-                "give do_sample=False, num_beams=1 and min_new_tokens=0 or max_new_tokens, or use --engine eager",
-            )
+        refuse_other_searches(
+            "openvino",
+            do_sample=do_sample,
+            num_beams=num_beams,
+            min_new_tokens=min_new_tokens,
+            max_new_tokens=max_new_tokens,
+        )
         rows = self._enter(input_ids, attention_mask, max_new_tokens)
-        try:
-            text = torch.cat([input_ids, torch.zeros(len(rows), max_new_tokens, dtype=torch.long)], dim=1)
-            forbidden = [] if min_new_tokens == 0 else special_tokens(self.generation_config, "eos_token_id")
-            for end in range(input_ids.shape[1], text.shape[1]):
-                scores = self._scores(rows)
-                scores[:, forbidden] = -torch.inf
-                for process in logits_processor:
-                    scores = process(text[:, :end], scores)
-                chosen = text[:, end] = scores.argmax(-1)
+
+        def scores_after(chosen: torch.Tensor | None, _: int) -> torch.Tensor:
+            if chosen is not None:
                 for row, token in zip(rows, chosen.tolist(), strict=True):
                     row.pending.append(token)
-                ended = [call(text[:, : end + 1], scores) for call in stopping_criteria]
-                if any(isinstance(answer, torch.Tensor) and bool(answer.all()) for answer in ended):
-                    return text[:, : end + 1]
-            return text
+            return self._scores(rows)
+
+        ends = special_tokens(self.generation_config or self.config, "eos_token_id")
+        may_end = min_new_tokens == 0
+        try:
+            return search_greedily(
+                input_ids, max_new_tokens, scores_after, ends, logits_processor, stopping_criteria, may_end=may_end
+            )
         finally:
             for row in rows:
                 self.paged.leave(row)
