@@ -18,34 +18,30 @@ LIMIT_S = 300.0
 
 
 def ipex_python() -> str:
-    """The interpreter with IPEX and the model: $IPEXLAUNCH_IPEX_PYTHON, or that of `make env-ipex`; a skip without."""
-    python = os.environ.get("IPEXLAUNCH_IPEX_PYTHON", str(ROOT / ".venv-ipex/bin/python"))
-    if not os.access(python, os.X_OK):
-        pytest.skip(f"no {python}; `make env-ipex` makes it")
-    return python
+    """The interpreter with IPEX and the model; a skip without."""
+    return _made_python("ipex")
 
 
 def torch_python() -> str:
-    """The interpreter with current torch: $IPEXLAUNCH_TORCH_PYTHON, or that of `make env-torch`; a skip without."""
-    python = os.environ.get("IPEXLAUNCH_TORCH_PYTHON", str(ROOT / ".venv-torch/bin/python"))
-    if not os.access(python, os.X_OK):
-        pytest.skip(f"no {python}; `make env-torch` makes it")
-    return python
+    """The interpreter with current torch, OpenVINO and the model; a skip without."""
+    return _made_python("torch")
 
 
 def light_python() -> str:
-    """That with OpenVINO and without torch: $IPEXLAUNCH_LIGHT_PYTHON, or that of `make env-light`; a skip without."""
-    python = os.environ.get("IPEXLAUNCH_LIGHT_PYTHON", str(ROOT / ".venv-light/bin/python"))
-    if not os.access(python, os.X_OK):
-        pytest.skip(f"no {python}; `make env-light` makes it")
-    return python
+    """That with OpenVINO and without torch; a skip without."""
+    return _made_python("light")
 
 
 def peers_python() -> str:
-    """The interpreter with other engines: $IPEXLAUNCH_PEERS_PYTHON, or that of `make env-peers`; a skip without."""
-    python = os.environ.get("IPEXLAUNCH_PEERS_PYTHON", str(ROOT / ".venv-peers/bin/python"))
+    """The interpreter with other engines; a skip without."""
+    return _made_python("peers")
+
+
+def _made_python(name: str) -> str:
+    """$IPEXLAUNCH_<NAME>_PYTHON, or the interpreter that `make env-<name>` made."""
+    python = os.environ.get(f"IPEXLAUNCH_{name.upper()}_PYTHON", str(ROOT / f".venv-{name}/bin/python"))
     if not os.access(python, os.X_OK):
-        pytest.skip(f"no {python}; `make env-peers` makes it")
+        pytest.skip(f"no {python}; `make env-{name}` makes it")
     return python
 
 

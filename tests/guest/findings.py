@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.guest.kernel import GuestMissingError
 from tests.guest.machine import CHECKOUT, Outcome, run_in_guest
 from tests.guest.shape import SHAPES, Shape
 
@@ -46,6 +47,24 @@ def driver_environment() -> dict[str, str]:
         "LC_ALL": "C.UTF-8",
         "PYTHONPATH": str(CHECKOUT),
     }
+
+
+def view_of(module: str, shape: Shape, seconds: float) -> dict[str, Any]:
+    """What a module of tests.guest saw in a guest of its own and printed as JSON; a skip where there are no guests.
+
+    Args:
+        module: its name, e.g. confined_view.
+        shape: of the guest.
+        seconds: that it may take.
+    """
+    command = [sys.executable, "-m", f"tests.guest.{module}"]
+    try:
+        outcome = run_in_guest(shape, command, environment=driver_environment(), seconds=seconds)
+    except GuestMissingError as error:
+        pytest.skip(f"no guests here: {error}")
+    assert outcome.status == 0, outcome.stderr
+    found: dict[str, Any] = json.loads(outcome.stdout)
+    return found
 
 
 class Guests:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import Any
 
 import pytest
 
 from tests.guest.confined_view import SHAPE
-from tests.guest.findings import driver_environment
-from tests.guest.kernel import GuestMissingError
-from tests.guest.machine import run_in_guest
+from tests.guest.findings import view_of
 
 SECONDS = 1500.0
 """Three minutes where nobody else works."""
@@ -24,18 +20,7 @@ NO_ENTRY = "Invalid argument"
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
-    try:
-        outcome = run_in_guest(
-            SHAPE,
-            [sys.executable, "-m", "tests.guest.confined_view"],
-            environment=driver_environment(),
-            seconds=SECONDS,
-        )
-    except GuestMissingError as error:
-        pytest.skip(f"no guests here: {error}")
-    assert outcome.status == 0, outcome.stderr
-    found: dict[str, Any] = json.loads(outcome.stdout)
-    return found
+    return view_of("confined_view", SHAPE, SECONDS)
 
 
 def valid(ran: dict[str, Any]) -> dict[str, Any]:

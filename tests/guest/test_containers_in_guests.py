@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import pytest
 
 from ipexlaunch.machine.cpulist import parse_list
 from tests.guest.container_view import CPUSET, SHAPE, VIEWS
-from tests.guest.findings import driver_environment
-from tests.guest.kernel import GuestMissingError
-from tests.guest.machine import run_in_guest
+from tests.guest.findings import view_of
 
 SECONDS = 1500.0
 """A minute where nobody else works."""
@@ -22,18 +19,7 @@ pytestmark = [pytest.mark.guest, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
-    try:
-        outcome = run_in_guest(
-            SHAPE,
-            [sys.executable, "-m", "tests.guest.container_view"],
-            environment=driver_environment(),
-            seconds=SECONDS,
-        )
-    except GuestMissingError as error:
-        pytest.skip(f"no guests here: {error}")
-    assert outcome.status == 0, outcome.stderr
-    found: dict[str, Any] = json.loads(outcome.stdout)
-    return found
+    return view_of("container_view", SHAPE, SECONDS)
 
 
 def valid(ran: dict[str, Any]) -> list[dict[str, Any]]:
