@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.run.prepare import import_engine
-from ipexlaunch.models.run_model import read_job
+from ipexlaunch.models.run_model import read_job, serve_after_imports
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
         # It imports torch, which import_engine has found and quietened.
         from ipexlaunch.models.run.answer_requests import answer_batches
 
+        serve_after_imports(job)
         answer_batches(job, versions)
     except IpexLaunchError as error:
         print(f"run_batch: {error}", file=sys.stderr)

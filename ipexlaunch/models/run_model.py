@@ -14,6 +14,7 @@ from ipexlaunch import worker
 from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run.prepare import import_engine
+from ipexlaunch.worker import template
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -25,11 +26,28 @@ def main(arguments: Sequence[str]) -> int:
         # It imports torch, which import_engine has found and quietened.
         from ipexlaunch.models.run.run_job import run_job
 
+        serve_after_imports(job)
         run_job(job, versions)
     except IpexLaunchError as error:
         print(f"run_model: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def serve_after_imports(job: ModelJob) -> None:
+    """In a template whose workers can share no more than the imports: fork them here.
+
+    Args:
+        job: theirs.
+    """
+    engine = job.candidate.engine
+    if engine == "openvino":
+        template.share_imports_alone("engine openvino starts threads when it compiles (its weights are mapped anyway)")
+    elif engine == "torch" and template.threads() > 1:
+        template.share_imports_alone("engine torch compiles for a number of threads, and before the fork there is one")
+    elif job.device != "cpu":
+        template.share_imports_alone(f"what is on {job.device} cannot be forked")
+    template.serve("imports")
 
 
 def read_job(arguments: Sequence[str]) -> ModelJob:

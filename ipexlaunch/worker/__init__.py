@@ -22,6 +22,7 @@ from threading import local
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from ipexlaunch.worker import template
 from ipexlaunch.worker.batch_loop import Batch, take_batches, take_overlapping
 from ipexlaunch.worker.status_channel import StatusChannel
 
@@ -40,6 +41,7 @@ __all__ = [
     "phase",
     "ready",
     "samples",
+    "split",
     "tell",
 ]
 
@@ -146,6 +148,31 @@ def invalid(reason: str) -> None:
     _channel().send(event="invalid", reason=reason)
 
 
+def split() -> None:
+    """Return in each worker; under `--share-start model` what comes before is done once for all of them, else by each.
+
+        model = prepare(load(...))            # one process for all workers of a node, on one thread
+        worker.split()                        # from here on each worker is on its own cpus
+        warm_up(model)
+        worker.ready()
+
+    Nothing before it may start a thread; `index` holds only after it.
+    """
+    template.serve("model")
+
+
+def _begin_in_worker() -> None:
+    """This is a worker now, forked from a process that was none: its number, its own line to the launcher."""
+    global index, count_of_workers, _before_ready
+    index, count_of_workers, _before_ready = _number("IPEXLAUNCH_INDEX", 0), _number("IPEXLAUNCH_COUNT", 1), None
+    for message in template.kept:
+        _channel().send(**message)
+    template.kept.clear()
+
+
+template.in_worker.append(_begin_in_worker)
+
+
 def ready() -> None:
     """Say that loading and warm-up are over, and return when every worker has said so; work counts from here.
 
@@ -155,6 +182,8 @@ def ready() -> None:
     global _state
     if _state is not None:
         raise RuntimeError("ipexlaunch.worker.ready() was called twice; call it once, after the warm-up")
+    if template.mode():
+        raise RuntimeError("ipexlaunch.worker.ready() was called before split(), in the process that workers come from")
     _state = _channel().here()
     _state.forked = False  # a child that says that it is ready is the worker
     if _state.descriptor is not None:

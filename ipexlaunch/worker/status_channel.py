@@ -11,6 +11,8 @@ from select import POLLIN, poll
 from threading import Lock, RLock, get_ident
 from typing import Any
 
+from ipexlaunch.worker import template
+
 READ_BYTES = 1 << 16
 
 
@@ -67,6 +69,8 @@ class StatusChannel:
         """Write one message; a launcher that is gone is nothing to complain about, its end ends us."""
         if self.descriptor is not None:
             self.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")
+        elif template.mode():
+            template.keep(event)
 
     def write(self, line: bytes) -> None:
         """Write one line, all of it, and no other in the middle of it; or leave it to the thread that is writing."""

@@ -6,7 +6,7 @@ import pytest
 
 from ipexlaunch.launch.background_writer import Outlet, WritingThread
 from ipexlaunch.launch.supervise.log_files import LOGS_BACKLOG_BYTES, Log
-from ipexlaunch.launch.supervise.worker_process import LONGEST_PARTIAL_LINE_BYTES, Stream
+from ipexlaunch.launch.supervise.output_stream import LONGEST_PARTIAL_LINE_BYTES, Stream
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def shown(outlet: Outlet, reader: int) -> bytes:
 def test_every_line_is_prefixed_and_partial_lines_wait_for_their_end(pipe: tuple[int, int]) -> None:
     reader, writer = pipe
     outlet = Outlet(writer)
-    stream = Stream(b"[0] ", outlet, None)
+    stream = Stream(b"[0] ", outlet, ())
     for chunk in (b"one\ntw", b"o\n", b"\nlast"):
         stream.add(chunk)
     stream.end()
@@ -32,7 +32,7 @@ def test_every_line_is_prefixed_and_partial_lines_wait_for_their_end(pipe: tuple
 
 def test_a_line_without_end_is_shown_in_pieces(tmp_path: Path) -> None:
     outlet = Outlet(os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT))
-    stream = Stream(b"> ", outlet, None)
+    stream = Stream(b"> ", outlet, ())
     stream.add(b"x" * (LONGEST_PARTIAL_LINE_BYTES + 1))
     outlet.wait(None)
     assert (tmp_path / "out").read_bytes() == b"> " + b"x" * (LONGEST_PARTIAL_LINE_BYTES + 1) + b"\n"
@@ -58,7 +58,7 @@ class Last:
 )
 def test_the_last_line_is_what_a_terminal_shows_last(pipe: tuple[int, int], chunks: list[bytes], last: str) -> None:
     seen = Last()
-    stream = Stream(b"[0] ", Outlet(pipe[1]), None, seen)
+    stream = Stream(b"[0] ", Outlet(pipe[1]), (), seen)
     for chunk in chunks:
         stream.add(chunk)
     assert seen.last_line == last
@@ -67,7 +67,7 @@ def test_the_last_line_is_what_a_terminal_shows_last(pipe: tuple[int, int], chun
 def test_the_log_gets_all_that_an_output_does_not_take(pipe: tuple[int, int], tmp_path: Path) -> None:
     thread = WritingThread("logs")
     log = Log(str(tmp_path / "0.log"), pytest.fail, None, thread)
-    stream = Stream(b"", Outlet(pipe[1]), log)
+    stream = Stream(b"", Outlet(pipe[1]), (log,))
     for _ in range(8192):
         stream.add(b"y" * 1023 + b"\n")
     log.close()

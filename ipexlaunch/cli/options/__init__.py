@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
+from ipexlaunch.launch.share_start import ShareStart
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.plan.plan import Request
 
@@ -45,6 +46,8 @@ class SupervisionOptions:
     disable_taskset: bool
     strict: bool
     confine: str
+    share_start: ShareStart | None
+    share_start_strict: bool
     local_pages: float
     lost_time: float
     ready_timeout: float | None

@@ -64,6 +64,13 @@ OWN = (
         "no",
     ),
     valued(
+        "--share-start",
+        "Fork the workers of a node from one process that has imported their packages, or prepared their model  "
+        "[default: no; model where ipexlaunch runs the model].",
+        ("no", "imports", "model"),
+    ),
+    flag("--share-start-strict", "Refuse to run where that is not possible."),
+    valued(
         "--local-pages",
         "Share of a worker's anonymous memory that must be on its nodes for a VALID run.",
         SHARE,

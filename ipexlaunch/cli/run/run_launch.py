@@ -17,6 +17,7 @@ from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
 from ipexlaunch.cli.options.option_types import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
 from ipexlaunch.cli.run.run_baseline import run_baseline, with_baseline
+from ipexlaunch.cli.run.shared_start import with_shared_start
 from ipexlaunch.cli.run.watch_run import (
     HostObserver,
     log_directory,
@@ -134,6 +135,7 @@ def _run(
         launch = replace(launch, notes=(*launch.notes, *filter(None, [unconfined])))
     if confinement is not None:
         held.callback(confinement.close)
+    launch, sharing = with_shared_start(launch, options)
     inspector = Inspector()
     callbacks = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),
@@ -177,7 +179,9 @@ def _run(
     if keeper is not None:
         observers.append(keeper.events(callbacks.tell))
     with signals_deferred(callbacks.tell) as came:
-        run = supervise(launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus)
+        run = supervise(
+            launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus, sharing
+        )
         is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), callbacks.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)

@@ -12,21 +12,21 @@ import selectors
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
-from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
 from ipexlaunch.launch.background_writer import LAST_WORDS_S, WritingThread
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Command, Event, Limits
-from ipexlaunch.launch.process_failures import remedy_of
 from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.descendants import LOOK_S, DescendantWatch, check_counts
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver, MessageHandler
 from ipexlaunch.launch.supervise.interfaces import Feeder, Observer, OutputOptions, SupervisorCallbacks
 from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import command_line
-from ipexlaunch.launch.supervise.reap import MARK, Guardian, Reaper
+from ipexlaunch.launch.supervise.reap import Guardian, Reaper
 from ipexlaunch.launch.supervise.selector import ENDING, OutputReader, SignalWakeup
+from ipexlaunch.launch.supervise.start_workers import Starter
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.wording import counted
@@ -45,6 +45,7 @@ def supervise(
     proof_interval_s: float | None = None,
     feeder: Feeder | None = None,
     host_cpus: int = 0,
+    sharing: Sharing | None = None,
 ) -> Run:
     """Run every worker of a launch to its end and return what happened; nothing that it started outlives it.
 
@@ -60,6 +61,7 @@ def supervise(
         proof_interval_s: how often running workers are looked at; None: after warm-up and at the end only.
         feeder: gives the workers their items; `limits.fed` says so too.
         host_cpus: how many cpus the workers may use, where the plan names none.
+        sharing: which workers share their start; None for none.
 
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
@@ -68,7 +70,7 @@ def supervise(
     with SignalWakeup() as wakeup:
         try:
             worker_set = WorkerSet(launch, callbacks, limits, inherited, observers, host_cpus, showing.logs)
-            loop = _Loop(launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder)
+            loop = _Loop(launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder, sharing)
         except BaseException:  # the system refuses a thread, a pipe, the guardian: no worker was started
             for observer in observers:
                 observer.close()
@@ -89,19 +91,13 @@ class _Loop:
         proof_interval_s: float | None,
         wakeup: SignalWakeup,
         feeder: Feeder | None,
+        sharing: Sharing | None,
     ) -> None:
-        # Every worker's channel gets this number, the lowest that was free: a POSIX shell can only redirect to the
-        # descriptors 0 to 9.
-        self.slot = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self.callbacks = callbacks = worker_set.callbacks
         self.clock = callbacks.clock
-        self.inherited = inherited
-        self.showing = showing
         self.wakeup = wakeup
         self.feeder = feeder
         self.worker_set = worker_set
-        self.width = max((len(str(worker.instance.index)) for worker in launch.workers), default=1)
-        self.file_limit = children.make_room_for(len(worker_set.children))
         self.log_thread = WritingThread("ipexlaunch-logs")
         self.log_thread.start()
         largest = showing.largest_log_bytes
@@ -127,11 +123,17 @@ class _Loop:
         if self.asked_by:
             self.every(LOOK_S, DescendantWatch(worker_set).look)
             self.every(CLAIMS_INTERVAL_S, worker_set.add_claims)
-        self.run_id = os.urandom(8).hex()
-        self.guardian = Guardian(self.run_id, callbacks.confinement)
+        run_id = os.urandom(8).hex()
+        self.guardian = Guardian(run_id, callbacks.confinement)
         self.tended = None if feeder is None else FeederDriver(feeder, worker_set, self.listener, self.feed)
         self.announcements = MessageHandler(worker_set, self.listener, self.feed, self.tended, showing.long_phase_s)
-        self.collector = Reaper(worker_set, self.listener, self.guardian, self.feed, self.tended)
+        self.starter = Starter(
+            launch, worker_set, self.listener, self.guardian, self.announcements, self.feed, showing, self.logs,
+            inherited, run_id, sharing or Sharing(),
+        )  # fmt: skip
+        self.collector = Reaper(
+            worker_set, self.listener, self.guardian, self.feed, self.tended, self.starter.templates
+        )
 
     def every(self, interval_s: float, act: Callable[[], None]) -> None:
         """Act at this interval, first after one; what was held up is not made up for."""
@@ -157,6 +159,7 @@ class _Loop:
             self.feed(Event("tick", self.clock()))
             while not self.done:
                 self.wait_once()
+            self.starter.end()
             self.collector.end_leftovers()
             if self.asked_by:
                 check_counts(self.worker_set, self.asked_by)
@@ -177,7 +180,7 @@ class _Loop:
             for observer in self.observers:
                 observer.close()
             self.guardian.end()
-            os.close(self.slot)
+            self.starter.close()
             for log in self.logs.values():
                 log.close()
             for child in self.worker_set.children:
@@ -207,48 +210,6 @@ class _Loop:
             phases.follow(self.worker_set, now)
         if self.tended is not None:
             self.tended.mind(now)
-
-    def start(self, place: int) -> None:
-        """Start a worker; one that cannot be started is a failure like any other, and may stop the rest."""
-        worker_set, child, now = self.worker_set, self.worker_set.children[place], self.clock()
-        instance = child.worker.instance
-        if worker_set.state.stopping:
-            # Another worker of the same round could not be started.
-            self.feed(Event("exited", now, place, -signal.SIGTERM))
-            return
-        self.prepare(place)
-        child.started = now
-        try:
-            words = (child, self.inherited, {MARK: self.run_id}, self.slot, self.file_limit)
-            self.callbacks.start_bound(instance, lambda binding: children.start(*words, binding))
-        except OSError as error:
-            remedy = remedy_of(error)
-            detail = f"could not be started: {error.strerror}: {error.filename or child.worker.argv[0]}"
-            detail += f"; {remedy}" * bool(remedy)
-            worker_set.add_start(place)
-            self.feed(Event("exited", now, place, children.start_failure(error), mask_text(detail)))
-            return
-        worker_set.add_start(place)
-        if child.process is not None:
-            worker_set.by_pid[child.process.pid] = place
-            self.guardian.add(child.process.pid)
-        if self.showing.line_rule is not None and child.printed is None:
-            self.announcements.count_lines(place, self.showing.line_rule)
-        prefix = f"[{instance.index:>{self.width}}] ".encode()
-        self.listener.listen(place, child, prefix, self.logs.get(instance.index), self.showing.stamp)
-        for shortfall in child.binding.shortfalls() if child.binding is not None else ():
-            worker_set.note(f"instance {instance.index}: {shortfall}")
-
-    def prepare(self, place: int) -> None:
-        """End and close what a former attempt of this worker has left."""
-        child = self.worker_set.children[place]
-        if child.process is not None:
-            if not child.group_is_gone:
-                children.signal_group(child, signal.SIGKILL)
-            self.listener.forget(child)
-            children.close(child)
-            child.process = None
-            self.worker_set.begin_attempt(place)
 
     def on_signals(self, _: int) -> None:
         """Collect ended children and note requests to end."""
@@ -284,7 +245,7 @@ class _Loop:
         """Carry out one command."""
         if command.kind == "start":
             for place in command.indices:
-                self.start(place)
+                self.starter.start(place)
         elif command.kind in ("go", "release"):
             line = command_line("go", time=now) if command.kind == "go" else command_line("exit")
             for place in command.indices:
@@ -292,9 +253,11 @@ class _Loop:
         elif command.kind == "terminate":
             self.worker_set.glance_at(command.indices)
             self.worker_set.signal_all(command.indices, signal.SIGTERM)
+            self.starter.cancel(command.indices, signal.SIGTERM)
         elif command.kind == "kill":
             did_not = "end" if self.worker_set.state.stopping else "get ready, or end, in time"
             self.callbacks.tell(f"killing {counted(len(command.indices), 'worker')} that did not {did_not}")
             self.worker_set.signal_all(command.indices, signal.SIGKILL)
+            self.starter.cancel(command.indices, signal.SIGKILL)
         elif command.kind == "done":
             self.done = True

@@ -18,7 +18,7 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ipexlaunch.doctor.worker_variables import preload_crash_hint
 from ipexlaunch.launch.confine import Confinement
@@ -28,6 +28,7 @@ from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.descendants import end_leftovers, orphans_text, signal_process
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver
 from ipexlaunch.launch.supervise.selector import OutputReader
+from ipexlaunch.launch.supervise.template_process import TemplateProcess
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 
 MARK = "IPEXLAUNCH_RUN"
@@ -171,6 +172,7 @@ class Reaper:
         guardian: Guardian,
         feed: Callable[[Event], None],
         feeder: FeederDriver | None,
+        templates: Sequence[TemplateProcess] = (),
     ) -> None:
         """Begin with nothing collected; no worker is started yet.
 
@@ -180,7 +182,9 @@ class Reaper:
             guardian: is told whom it need not watch over any more.
             feed: tells the life of the run what happened.
             feeder: gives the workers their items; None where they have their own.
+            templates: fork workers, of which we may hear only when one has ended.
         """
+        self._templates = templates
         self._worker_set = worker_set
         self._listener = listener
         self._guardian = guardian
@@ -200,6 +204,9 @@ class Reaper:
                 return
             if found is None:
                 return
+            if found.si_pid not in by_pid:
+                for template in self._templates:
+                    template.hear()
             if found.si_pid in by_pid:
                 self._worker_set.process_ended(found.si_pid)
             pid, status, usage = os.wait4(found.si_pid, 0)
@@ -207,6 +214,10 @@ class Reaper:
                 self._guardian.reaped(status, again=not self._over)
             elif pid in by_pid:
                 self._ended(by_pid.pop(pid), os.waitstatus_to_exitcode(status), usage)
+            else:
+                for template in self._templates:
+                    if template.pid == pid:
+                        template.ended(os.waitstatus_to_exitcode(status), usage)
 
     def end_leftovers(self) -> None:
         """Leave no process behind, after the workers have ended."""

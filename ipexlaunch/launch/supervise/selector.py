@@ -11,7 +11,7 @@ import select
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, TracebackType
 
 from ipexlaunch.launch.background_writer import LAST_WORDS_S
@@ -23,7 +23,8 @@ from ipexlaunch.launch.supervise.message_protocol import (
     WorkerMessage,
     read_messages,
 )
-from ipexlaunch.launch.supervise.worker_process import Stream, WorkerProcess
+from ipexlaunch.launch.supervise.output_stream import Stream
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that ask the launcher to end."""
@@ -163,25 +164,31 @@ class OutputReader:
         self._clock = clock
 
     def listen(
-        self, index: int, child: WorkerProcess, prefix: bytes, log: Log | None, stamp: Callable[[], bytes] | None = None
+        self,
+        index: int,
+        child: WorkerProcess,
+        prefix: bytes,
+        logs: Sequence[Log],
+        stamp: Callable[[], bytes] | None = None,
     ) -> None:
-        """Listen to a worker that has been started.
+        """Listen to a worker that has been started, or to a process that has no channel.
 
         Args:
             index: its place among the children.
             child: gets its streams.
             prefix: stands before each of its lines.
-            log: keeps its output.
+            logs: keep its output.
             stamp: makes the time that stands before the prefix; None for no time.
         """
-        if child.process is None or child.channel is None:
+        if child.process is None:
             return
         for pipe, outlet in zip((child.process.stdout, child.process.stderr), self.outlets, strict=True):
             if pipe is not None:
                 tap = child.printed.lines() if child.printed is not None else None
-                child.streams[pipe.fileno()] = Stream(prefix, outlet, log, child, stamp, tap)
+                child.streams[pipe.fileno()] = Stream(prefix, outlet, logs, child, stamp, tap)
                 self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
-        self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))
+        if child.channel is not None:
+            self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))
 
     def send(self, index: int, child: WorkerProcess, line: bytes) -> None:
         """Send a command without waiting for the worker to take it."""

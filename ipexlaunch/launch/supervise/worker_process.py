@@ -1,8 +1,4 @@
-"""One worker's process: how it is started, what is read from it, how its group is ended.
-
-Its output: each line is prefixed with its worker, shown, and kept in a log; what the terminal or the pipe behind us
-takes slowly waits in its outlet.
-"""
+"""One worker's process: how it is started, what is read from it, how its group is ended."""
 
 from __future__ import annotations
 
@@ -12,91 +8,35 @@ import resource
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import IO
 
-from ipexlaunch.launch.background_writer import Outlet
 from ipexlaunch.launch.job import Worker
 from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.launch.run_record import Announced, Samples, Tally
-from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts, PrintedLines
-from ipexlaunch.launch.supervise.log_files import Log
+from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
+from ipexlaunch.launch.supervise.output_stream import Stream
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 """Exit codes of a command that cannot be started, as a shell has them."""
 
 
-LONGEST_PARTIAL_LINE_BYTES = 64 << 10
-"""A line without an end is shown in pieces of this size."""
-
-LONGEST_LAST_LINE_BYTES = 500
-"""How much of a line is kept for the live view."""
-
-
-class LastLine(Protocol):
-    """Where a stream leaves what it showed last."""
-
-    last_line: str
-
-
 @dataclass(slots=True)
-class Stream:
-    """One worker's stdout or stderr: cuts it into lines, prefixes them, logs the bytes."""
+class ForkedProcess:
+    """A process that somebody else has started for us, as far as the supervisor needs of subprocess.Popen."""
 
-    prefix: bytes
-    """Stands before every line, e.g. b"[0] "."""
-    outlet: Outlet
-    """Where lines are shown."""
-    log: Log | None
-    """Where every byte is kept; None for nowhere."""
-    last: LastLine | None = None
-    """Is told the last line, also one without an end: a progress bar may never end its line."""
-    stamp: Callable[[], bytes] | None = None
-    """Makes the time that stands before the prefix; None for no time."""
-    tap: PrintedLines | None = None
-    """Is given every byte too."""
-    _partial: bytes = field(default=b"", init=False)
+    pid: int
+    stdout: IO[bytes]
+    stderr: IO[bytes]
+    returncode: int | None = None
 
-    def add(self, data: bytes) -> None:
-        """Take a chunk as it was read."""
-        if self.log is not None:
-            self.log.add(data)
-        if self.tap is not None:
-            self.tap.add(data)
-        data = self._partial + data
-        end = data.rfind(b"\n") + 1
-        if len(data) - end > LONGEST_PARTIAL_LINE_BYTES:
-            self._show(data + b"\n")
-            self._partial = b""
-            return
-        if end:
-            self._show(data[:end])
-        self._partial = data[end:]
-        self._tell_last(self._partial)
-
-    def end(self) -> None:
-        """Show the last line even if it has no end."""
-        if self.tap is not None:
-            self.tap.end()
-        if self._partial:
-            self._show(self._partial + b"\n")
-            self._partial = b""
-
-    def _show(self, lines: bytes) -> None:
-        prefix = self.prefix if self.stamp is None else self.stamp() + self.prefix
-        self.outlet.add(prefix + lines[:-1].replace(b"\n", b"\n" + prefix) + b"\n")
-        self._tell_last(lines[lines.rfind(b"\n", 0, -1) + 1 : -1])
-
-    def _tell_last(self, line: bytes) -> None:
-        """Of a line that was overwritten (carriage returns) the newest state; nothing where there is none to see."""
-        if self.last is None:
-            return
-        line = line.rstrip()
-        if line:
-            last = line[line.rfind(b"\r") + 1 :]
-            self.last.last_line = last[:LONGEST_LAST_LINE_BYTES].decode(errors="replace")
+    def wait(self) -> int:
+        """Collect it; its return code."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -104,8 +44,8 @@ class WorkerProcess:
     """What the supervisor holds of one worker while it runs."""
 
     worker: Worker
-    process: subprocess.Popen[bytes] | None = None
-    """None where it could not be started."""
+    process: subprocess.Popen[bytes] | ForkedProcess | None = None
+    """None where it could not be started, or is to be forked and is not yet."""
     started: float = 0.0
     binding: Binding | None = None
     channel: socket.socket | None = None
@@ -161,13 +101,7 @@ def start(
     child.binding = binding
     ours, theirs = socket.socketpair()
     with theirs:
-        environment = {
-            **inherited,
-            **marks,
-            **child.worker.environment,
-            "IPEXLAUNCH_STATUS_FD": str(slot),
-            "IPEXLAUNCH_STATUS_INODE": str(os.fstat(theirs.fileno()).st_ino),
-        }
+        environment = {**inherited, **marks, **child.worker.environment, **channel_variables(slot, theirs)}
         os.dup2(theirs.fileno(), slot, inheritable=True)
         try:
             child.process = subprocess.Popen(
@@ -194,6 +128,16 @@ def start(
     for pipe in (child.process.stdout, child.process.stderr):
         if pipe is not None:
             os.set_blocking(pipe.fileno(), False)
+
+
+def channel_variables(slot: int, theirs: socket.socket) -> dict[str, str]:
+    """How a worker finds its channel.
+
+    Args:
+        slot: its number in the worker.
+        theirs: the worker's end.
+    """
+    return {"IPEXLAUNCH_STATUS_FD": str(slot), "IPEXLAUNCH_STATUS_INODE": str(os.fstat(theirs.fileno()).st_ino)}
 
 
 DESCRIPTORS_PER_WORKER = 4

@@ -23,6 +23,7 @@ from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import Batch, Prepared
 from ipexlaunch.models.run.run_job import facts_of_job, prepare_model
 from ipexlaunch.models.run.run_task import greedy, run_task
+from ipexlaunch.worker import template
 
 
 class Asked(NamedTuple):
@@ -253,10 +254,17 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
         {name: tensor[:rows, :length].contiguous() for name, tensor in inputs.batches[0].items()}
         for rows, length in product(shapes.row_counts, reversed(shapes.lengths))
     ]
-    prepared.expect(batches)
-    worker.phase("warming up")
-    for batch in batches:
-        run_task(prepared, job.task, batch, job.new_tokens)
+
+    def warm_up() -> None:
+        prepared.expect(batches)
+        worker.phase("warming up")
+        for batch in batches:
+            run_task(prepared, job.task, batch, job.new_tokens)
+
+    if template.mode():
+        warm_up()  # what a first call makes of the model is made once
+    worker.split()
+    warm_up()
     prepared.release()
     answering = Answering(prepared, job, texts)
     if prepared.paged is not None:

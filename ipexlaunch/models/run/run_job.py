@@ -17,6 +17,7 @@ from ipexlaunch.models.run.load_model import LoadedModel, load_model
 from ipexlaunch.models.run.prepare import Batch, Prepared, open_device, prepare, prepare_on_device
 from ipexlaunch.models.run.run_task import compare, run_task, take_reference
 from ipexlaunch.models.run.timing import note_host_time
+from ipexlaunch.worker import template
 
 SAMPLES_AT_ONCE = 512
 """Durations of tokens are sent when so many have gathered."""
@@ -37,6 +38,10 @@ def run_job(job: ModelJob, versions: Mapping[str, str]) -> None:
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
     prepared = prepare_model(job, loaded, inputs)
     del loaded  # a compiled model has weights of its own
+    if template.mode():
+        worker.phase("warming up")
+        _warm_up(job, prepared, inputs)  # what a first call makes of the model is made once
+    worker.split()
     worker.phase("warming up")
     _warm_up(job, prepared, inputs)
     prepared.release()

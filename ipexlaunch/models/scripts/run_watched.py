@@ -153,6 +153,9 @@ def without(trace: TracebackType | None, is_ours: Callable[[str], bool]) -> Trac
     return kept
 
 
+TEMPLATE_VARIABLE = "IPEXLAUNCH_TEMPLATE"
+"""That of worker/template.py."""
+
 BUILT_IN = "ipexlaunch.models."
 """Workers of our own begin so."""
 
@@ -165,11 +168,14 @@ def run_watched(words: Sequence[str], own_script: str) -> None:
         own_script: the file that this process was started with, absolute.
     """
     command = parse_command(words)
-    if command.options.asked:
-        _watch(command.options)
     ours = (own_script, os.path.dirname(os.path.abspath(__file__)) + os.sep)
     if command.is_module and command.program.startswith(BUILT_IN):
         _run_our_own(command.program, command.arguments, os.path.dirname(own_script))
+    if TEMPLATE_VARIABLE in os.environ:
+        # Not before: only a script that asks for ipexlaunch.worker is to have it.
+        command = importlib.import_module("ipexlaunch.models.scripts.share_start").share_start(command)
+    if command.options.asked:
+        _watch(command.options)
     run_as_main(command.program, command.arguments, is_module=command.is_module, ours=ours)
 
 

@@ -1,0 +1,55 @@
+"""How the workers of a launch share their start, as --share-start says or as is best where it says nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from ipexlaunch.cli.options import LaunchOptions
+from ipexlaunch.cli.run.make_job import OWN_WORKERS
+from ipexlaunch.errors import LaunchError
+from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.make_launch import make_launch
+from ipexlaunch.launch.share_start import NOBODY, ShareStart, Sharing, share_start
+
+OPENMP = "iomp5"
+
+
+def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, Sharing]:
+    """The launch, with a note where its workers cannot share their start, and how they do.
+
+    Workers of ours share the model where nothing else is asked for, a program shares nothing then. libiomp5, which
+    `--omp-runtime auto` preloads where it is found, is left out for that: docs/share-start.md has the measurement.
+
+    Args:
+        launch: what is to be started.
+        options: of the command.
+
+    Raises:
+        LaunchError: they do not, and --share-start-strict was given.
+    """
+    own: ShareStart = "model" if launch.job.program.startswith(OWN_WORKERS) else "no"
+    mode = options.share_start or own
+    if mode == "no":
+        return launch, Sharing()
+    notes = launch.notes
+    if OPENMP in launch.job.libraries and options.omp_runtime == "auto":
+        libraries = {name: path for name, path in launch.job.libraries.items() if name != OPENMP}
+        without = make_launch(launch.plan, replace(launch.job, libraries=libraries), os.environ)
+        if share_start(without, mode, os.environ)[0]:
+            launch = replace(launch, job=without.job, workers=without.workers)
+            notes = (
+                *notes,
+                "libiomp5 is not preloaded: workers share their start; --omp-runtime intel for the other way",
+            )
+    confined = "each worker gets a cgroup of its own (--confine)" if options.confine != "no" else ""
+    templates, why = share_start(launch, mode, os.environ)
+    why = confined or why
+    if why and options.share_start_strict:
+        aim = f"share the start of the workers (--share-start {mode})"
+        raise LaunchError(aim, why, "leave out --share-start-strict")
+    if why and (options.share_start or why not in NOBODY):
+        notes = (*notes, f"the start is not shared: {why}")
+    asked, strict = bool(options.share_start), options.share_start_strict
+    sharing = Sharing(mode=mode, asked=asked, strict=strict, templates=() if why else templates)
+    return replace(launch, notes=notes), sharing

@@ -1,0 +1,321 @@
+"""A process that workers share their start with: started in their place, asked for forks in turn, and ended.
+
+Its side of the line is worker/template.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+from collections import deque
+from dataclasses import replace
+from selectors import EVENT_READ
+from typing import TYPE_CHECKING, NamedTuple
+
+from ipexlaunch.documents.secret_values import mask_text
+from ipexlaunch.launch.lifecycle import Event
+from ipexlaunch.launch.placement.placement import Binding
+from ipexlaunch.launch.process_failures import describe_exit
+from ipexlaunch.launch.run_record import Announced, Samples
+from ipexlaunch.launch.share_start import Template, fork_request
+from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.message_protocol import WorkerMessage, read_messages
+from ipexlaunch.launch.supervise.worker_process import ForkedProcess, WorkerProcess
+from ipexlaunch.machine.cpulist import format_list
+
+if TYPE_CHECKING:
+    from ipexlaunch.launch.supervise.start_workers import Starter
+
+SHARING = "sharing the start"
+"""Phase of a worker that is to be forked and is not yet."""
+
+LONGEST_ANSWER_BYTES = 1 << 16
+
+REFUSED = 2
+"""Exit code of a worker whose start cannot be shared where it must be."""
+
+
+class _Asked(NamedTuple):
+    """What a worker that is being forked will have, at our end."""
+
+    place: int
+    stdout: int
+    stderr: int
+    channel: socket.socket
+
+
+class TemplateProcess:
+    """One template, and the workers that wait for it."""
+
+    def __init__(self, template: Template, starter: Starter) -> None:
+        """Begin without a process.
+
+        Args:
+            template: what is to be started.
+            starter: starts workers by themselves, and is told of those that are forked.
+        """
+        self._template, self._starter = template, starter
+        self._worker_set = starter.worker_set
+        self._child: WorkerProcess | None = None
+        self._control: socket.socket | None = None
+        self._serves = self._refused = False
+        self._waiting: deque[int] = deque()
+        self._asked: _Asked | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None while there is none."""
+        process = self._child.process if self._child is not None else None
+        return process.pid if process is not None else None
+
+    def forks(self, place: int) -> bool:
+        """Whether a worker is to be forked from it."""
+        return place in self._template.places and not self._refused
+
+    def request(self, place: int) -> None:
+        """Have a worker forked as soon as that can be done; the process is started where there is none."""
+        self._waiting.append(place)
+        self._phase_of(place, WorkerMessage(event="phase", text=SHARING, time=self._worker_set.clock()))
+        if self._child is None:
+            self._start()
+        else:
+            self._ask_next()
+
+    def cancel(self, places: tuple[int, ...], number: signal.Signals) -> None:
+        """Those of these workers that wait are not needed any more; nor is the process, where nobody waits."""
+        gone = [place for place in self._waiting if place in places]
+        self._waiting = deque(place for place in self._waiting if place not in places)
+        asked = self._asked is not None and self._asked.place in places
+        if self._child is not None and not self._serves and not self._waiting and (gone or asked):
+            children.signal_group(self._child, number)
+            children.signal_group(self._child, signal.SIGCONT)
+        elif asked and number == signal.SIGKILL and self._child is not None:
+            children.signal_group(self._child, number)  # it does not answer
+        for place in gone:
+            self._starter.feed(Event("exited", self._worker_set.clock(), place, -number))
+
+    def hear(self) -> None:
+        """Take what the process has answered."""
+        while self._control is not None:
+            try:
+                data = self._control.recv(LONGEST_ANSWER_BYTES)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                self._hang_up()
+                return
+            self._answer(data)
+
+    def ended(self, code: int, usage: resource.struct_rusage) -> None:
+        """Its process has ended and was collected: who waits for it has failed with it.
+
+        Args:
+            code: as the operating system reports it to Python.
+            usage: of the process.
+        """
+        child, worker_set = self._child, self._worker_set
+        self.hear()  # its last words
+        if child is None or child.process is None:
+            return
+        child.process.returncode = code
+        child.cpu_s = usage.ru_utime + usage.ru_stime
+        self._starter.guardian.gone(child.process.pid)
+        self._forget(child)
+        left = [*([self._asked.place] if self._asked is not None else []), *self._waiting]
+        self._drop_asked()
+        self._waiting.clear()
+        self._serves, self._child = False, None
+        if not left:
+            return
+        detail = "" if code else "was to be forked from a process that ended without calling ipexlaunch.worker.split()"
+        if code and not worker_set.state.stopping:
+            worker_set.note(f"the process that {self._who()} share their start with: {describe_exit(code)}")
+        for place in left:
+            worker_set.add_start(place)
+            self._starter.feed(Event("exited", worker_set.clock(), place, code or 1, detail))
+
+    def end(self) -> None:
+        """End the process; nobody waits for it."""
+        child = self._child
+        if child is None or child.process is None:
+            return
+        self._hang_up()  # it ends by itself then, if it listens
+        children.signal_group(child, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            _, status, usage = os.wait4(child.process.pid, 0)
+            self.ended(os.waitstatus_to_exitcode(status), usage)
+
+    def _start(self) -> None:
+        template, starter = self._template, self._starter
+        self._child = child = WorkerProcess(worker=self._worker_set.children[template.places[0]].worker)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        common = {**starter.inherited, **starter.marks, **template.environment}
+        own = {**{name: template.environment[name] for name in template.own_names}}
+        own["IPEXLAUNCH_STATUS_FD"] = str(starter.slot)
+        # In this order they stand in the process's memory: its own last.
+        environment = {**{name: value for name, value in common.items() if name not in own}, **own}
+
+        def start(binding: Binding) -> None:
+            child.binding = binding
+            os.dup2(theirs.fileno(), starter.slot, inheritable=True)
+            try:
+                child.process = subprocess.Popen(
+                    template.argv,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    bufsize=0,
+                    start_new_session=True,
+                    pass_fds=(starter.slot,),
+                )
+            finally:
+                os.set_inheritable(starter.slot, False)
+
+        try:
+            with theirs:
+                self._worker_set.callbacks.start_bound(template.instance, start)
+        except OSError as error:
+            ours.close()
+            self._child = None
+            waiting, self._waiting = list(self._waiting), deque()
+            for place in waiting:
+                starter.not_started(place, error)
+            return
+        ours.setblocking(False)
+        self._control = ours
+        if child.process is not None:
+            starter.guardian.add(child.process.pid)
+        for pipe in (child.process.stdout, child.process.stderr) if child.process is not None else ():
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+        indices = frozenset(self._worker_set.index(place) for place in template.places)
+        logs = [starter.logs[index] for index in sorted(indices) if index in starter.logs]
+        starter.listener.listen(-1, child, f"[{format_list(indices)}] ".encode(), logs, starter.showing.stamp)
+        starter.listener.selector.register(ours, EVENT_READ, lambda _: self.hear())
+
+    def _ask_next(self) -> None:
+        """Ask for the next fork, once the one before is answered."""
+        if not self._serves or self._asked is not None or not self._waiting or self._control is None:
+            return
+        place, starter = self._waiting.popleft(), self._starter
+        pipes = [os.pipe(), os.pipe()]
+        ours, theirs = socket.socketpair()
+        self._asked = _Asked(place, pipes[0][0], pipes[1][0], ours)
+        request = fork_request(self._template, starter.launch, place, starter.inherited)
+        request["environment"] = {**request["environment"], **children.channel_variables(starter.slot, theirs)}  # type: ignore[dict-item]
+        descriptors = [pipes[0][1], pipes[1][1], theirs.fileno()]
+        try:
+            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # its end is told by the kernel
+        finally:
+            theirs.close()
+            for _, writer in pipes:
+                os.close(writer)
+
+    def _answer(self, data: bytes) -> None:
+        answer = json.loads(data)
+        event = answer.get("event")
+        if event == "serving":
+            self._serves = True
+        elif event == "refused":
+            self._refuse(str(answer["reason"]))
+        elif event == "reduced":
+            reason = str(answer["reason"])
+            if self._starter.sharing.strict:
+                self._refuse(reason)
+                self._hang_up()
+            elif self._starter.sharing.asked:
+                self._worker_set.note(f"{self._who()} share their imports alone: {mask_text(reason)}")
+        elif event == "forked":
+            self._forked(int(answer["pid"]))
+        elif event == "failed":
+            place = self._asked.place if self._asked is not None else -1
+            self._drop_asked()
+            number = int(answer["errno"])
+            self._starter.not_started(place, OSError(number, os.strerror(number)))
+        else:
+            for said in read_messages(bytearray(data + b"\n"), Samples(), Announced(), self._worker_set.clock()):
+                if said.event == "phase":
+                    for place in self._waiting:
+                        self._phase_of(place, said)
+        self._ask_next()
+
+    def _phase_of(self, place: int, said: WorkerMessage) -> None:
+        self._starter.announcements.heard(place, said, self._worker_set.clock())
+
+    def _refuse(self, reason: str) -> None:
+        """Its workers are started one by one, where nothing says that they must not be."""
+        self._refused = True
+        reason = mask_text(reason)
+        self._worker_set.note(f"the start of {self._who()} is not shared: {reason}")
+        waiting, self._waiting = list(self._waiting), deque()
+        for place in waiting:
+            if self._starter.sharing.strict:
+                detail = f"could not be started: its start cannot be shared (--share-start-strict): {reason}"
+                self._worker_set.add_start(place)
+                self._starter.feed(Event("exited", self._worker_set.clock(), place, REFUSED, detail))
+            elif self._worker_set.state.stopping:
+                self._starter.feed(Event("exited", self._worker_set.clock(), place, -signal.SIGTERM))
+            else:
+                self._starter.start_alone(place)
+
+    def _forked(self, pid: int) -> None:
+        asked, template = self._asked, self._child
+        if asked is None:
+            return
+        self._asked = None
+        child = self._worker_set.children[asked.place]
+        os.set_blocking(asked.stdout, False)
+        os.set_blocking(asked.stderr, False)
+        asked.channel.setblocking(False)
+        child.process = ForkedProcess(pid, os.fdopen(asked.stdout, "rb", 0), os.fdopen(asked.stderr, "rb", 0))
+        child.channel = asked.channel
+        if template is not None and template.binding is not None:
+            child.binding = replace(template.binding, cpus=child.worker.instance.cpus or template.binding.cpus)
+        limit = self._starter.file_limit
+        if limit is not None:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+        self._starter.started(asked.place)
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # it was killed before we knew of it, and collected
+            self._worker_set.by_pid.pop(pid, None)
+            child.exited = self._worker_set.clock()
+            child.group_is_gone = children.group_is_gone(child)
+            self._starter.feed(Event("exited", child.exited, asked.place, -signal.SIGKILL))
+            return
+        if self._worker_set.state.stopping:
+            children.signal_group(child, signal.SIGTERM)
+
+    def _drop_asked(self) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            os.close(asked.stdout)
+            os.close(asked.stderr)
+            asked.channel.close()
+
+    def _hang_up(self) -> None:
+        if self._control is not None:
+            self._starter.listener.selector.unregister(self._control)
+            self._control.close()
+            self._control = None
+
+    def _forget(self, child: WorkerProcess) -> None:
+        self._starter.listener.take_printed(child)
+        self._starter.listener.forget(child)
+        children.close(child)
+        self._hang_up()
+
+    def _who(self) -> str:
+        indices = frozenset(self._worker_set.index(place) for place in self._template.places)
+        return f"instances {format_list(indices)}"

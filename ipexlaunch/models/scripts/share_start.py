@@ -1,0 +1,93 @@
+"""Brings a template of scripts to where it forks: after the heavy imports, or wherever the script calls split()."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import zipfile
+from collections.abc import Iterator
+
+from ipexlaunch.models.scripts.heavy_imports import ScriptTop, calls_split, read_top
+from ipexlaunch.models.scripts.runner_arguments import ScriptCommand, parse_command
+from ipexlaunch.worker import template
+
+
+def share_start(command: ScriptCommand) -> ScriptCommand:
+    """What is to be run from here on: in each worker its own command, in the template the program up to its split().
+
+    Args:
+        command: of the template.
+    """
+    source = _source_of(command)
+    if source is None:
+        template.refuse(f"{command.program} has no source that could be read")
+        return command
+    if template.mode() == "model":
+        if not calls_split(source):
+            template.refuse(f"{command.program} never calls ipexlaunch.worker.split()")
+        return command
+    top = read_top(source)
+    if top.problem:
+        template.refuse(f"{command.program}: {top.problem}")
+    _import_once(top, _folder_of(command))
+    return parse_command(template.serve("imports")["words"])
+
+
+def _folder_of(command: ScriptCommand) -> str:
+    """The folder that stands first in the program's sys.path."""
+    return os.getcwd() if command.is_module else os.path.dirname(os.path.realpath(command.program))
+
+
+def _source_of(command: ScriptCommand) -> bytes | None:
+    path: str | None = command.program
+    if command.is_module:
+        path = _path_of_module(command.program, _folder_of(command))
+    elif os.path.isdir(command.program):
+        path = os.path.join(command.program, "__main__.py")
+    if path is None or path.endswith(".pyc") or zipfile.is_zipfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def _path_of_module(name: str, folder: str) -> str | None:
+    """The file that `python -m NAME` would run, as far as that can be told without importing anything."""
+    if "." in name:
+        return None
+    with _first_in_path(folder):
+        found = importlib.util.find_spec(name)
+        if found is not None and found.submodule_search_locations:
+            return next(iter(found.submodule_search_locations)) + "/__main__.py"
+    return found.origin if found is not None else None
+
+
+@contextlib.contextmanager
+def _first_in_path(folder: str) -> Iterator[None]:
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _import_once(top: ScriptTop, folder: str) -> None:
+    """Import what the script names; what fails here fails in the script too, which says so or goes on without it."""
+    for variable in top.variables:
+        if not (variable.only_where_missing and variable.name in os.environ):
+            os.environ[variable.name] = variable.value
+    for module, names in top.imports:
+        with _first_in_path(folder):
+            found = importlib.util.find_spec(module.partition(".")[0])
+        if found is None or (found.origin or "").startswith(folder + os.sep):
+            continue  # not installed, or the script's own module of that name
+        with contextlib.suppress(ImportError):
+            imported = importlib.import_module(module)
+            for name in names:
+                if not hasattr(imported, name):
+                    importlib.import_module(f"{module}.{name}")
