@@ -1,7 +1,4 @@
-"""A process that workers share their start with: started in their place, asked for forks in turn, and ended.
-
-Its side of the line is worker/template.py.
-"""
+"""A process that workers share their start with: started, asked for forks, ended. Its side is worker/template.py."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ import os
 import resource
 import signal
 import socket
-import subprocess
 from collections import deque
 from dataclasses import replace
 from selectors import EVENT_READ
@@ -19,12 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch.lifecycle import Event
+from ipexlaunch.launch.lifecycle.states import COMPILATION
 from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.launch.process_failures import describe_exit
 from ipexlaunch.launch.run_record import Announced, Samples
 from ipexlaunch.launch.share_start import Template, fork_request
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.message_protocol import WorkerMessage, read_messages
+from ipexlaunch.launch.supervise.message_protocol import LONGEST_NAME, WorkerMessage, read_messages
+from ipexlaunch.launch.supervise.selector import READ_BYTES
 from ipexlaunch.launch.supervise.worker_process import ForkedProcess, WorkerProcess
 from ipexlaunch.machine.cpulist import format_list
 
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 
 SHARING = "sharing the start"
 """Phase of a worker that is to be forked and is not yet."""
-
-LONGEST_ANSWER_BYTES = 1 << 16
 
 REFUSED = 2
 """Exit code of a worker whose start cannot be shared where it must be."""
@@ -70,8 +66,7 @@ class TemplateProcess:
     @property
     def pid(self) -> int | None:
         """Of its process; None while there is none."""
-        process = self._child.process if self._child is not None else None
-        return process.pid if process is not None else None
+        return self._child.process.pid if self._child is not None and self._child.process is not None else None
 
     def forks(self, place: int) -> bool:
         """Whether a worker is to be forked from it."""
@@ -103,7 +98,7 @@ class TemplateProcess:
         """Take what the process has answered."""
         while self._control is not None:
             try:
-                data = self._control.recv(LONGEST_ANSWER_BYTES)
+                data = self._control.recv(READ_BYTES)
             except BlockingIOError:
                 return
             except ConnectionResetError:
@@ -143,8 +138,7 @@ class TemplateProcess:
 
     def end(self) -> None:
         """End the process; nobody waits for it."""
-        child = self._child
-        if child is None or child.process is None:
+        if (child := self._child) is None or child.process is None:
             return
         self._hang_up()  # it ends by itself then, if it listens
         children.signal_group(child, signal.SIGKILL)
@@ -157,27 +151,14 @@ class TemplateProcess:
         self._child = child = WorkerProcess(worker=self._worker_set.children[template.places[0]].worker)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         common = {**starter.inherited, **starter.marks, **template.environment}
-        own = {**{name: template.environment[name] for name in template.own_names}}
+        own = {name: template.environment[name] for name in template.own_names}
         own["IPEXLAUNCH_STATUS_FD"] = str(starter.slot)
         # In this order they stand in the process's memory: its own last.
         environment = {**{name: value for name, value in common.items() if name not in own}, **own}
 
         def start(binding: Binding) -> None:
             child.binding = binding
-            os.dup2(theirs.fileno(), starter.slot, inheritable=True)
-            try:
-                child.process = subprocess.Popen(
-                    template.argv,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    bufsize=0,
-                    start_new_session=True,
-                    pass_fds=(starter.slot,),
-                )
-            finally:
-                os.set_inheritable(starter.slot, False)
+            child.process = children.spawn(template.argv, environment, theirs, starter.slot)
 
         try:
             with theirs:
@@ -193,12 +174,9 @@ class TemplateProcess:
         self._control = ours
         if child.process is not None:
             starter.guardian.add(child.process.pid)
-        for pipe in (child.process.stdout, child.process.stderr) if child.process is not None else ():
-            if pipe is not None:
-                os.set_blocking(pipe.fileno(), False)
-        indices = frozenset(self._worker_set.index(place) for place in template.places)
-        logs = [starter.logs[index] for index in sorted(indices) if index in starter.logs]
-        starter.listener.listen(-1, child, f"[{format_list(indices)}] ".encode(), logs, starter.showing.stamp)
+        logs = [starter.logs[index] for index in sorted(self._indices()) if index in starter.logs]
+        prefix = f"[{format_list(self._indices())}] ".encode()
+        starter.listener.listen(-1, child, prefix, logs, starter.showing.stamp)
         starter.listener.selector.register(ours, EVENT_READ, lambda _: self.hear())
 
     def _ask_next(self) -> None:
@@ -215,7 +193,7 @@ class TemplateProcess:
         try:
             socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # its end is told by the kernel
+            pass  # its end comes from the kernel
         finally:
             theirs.close()
             for _, writer in pipes:
@@ -244,9 +222,9 @@ class TemplateProcess:
             self._starter.not_started(place, OSError(number, os.strerror(number)))
         else:
             for said in read_messages(bytearray(data + b"\n"), Samples(), Announced(), self._worker_set.clock()):
-                if said.event == "phase":
-                    for place in self._waiting:
-                        self._phase_of(place, said)
+                name = said.text if said.text in COMPILATION else f"{SHARING}: {said.text}"[:LONGEST_NAME]
+                for place in self._waiting if said.event == "phase" else ():
+                    self._phase_of(place, replace(said, text=name))
         self._ask_next()
 
     def _phase_of(self, place: int, said: WorkerMessage) -> None:
@@ -317,5 +295,7 @@ class TemplateProcess:
         self._hang_up()
 
     def _who(self) -> str:
-        indices = frozenset(self._worker_set.index(place) for place in self._template.places)
-        return f"instances {format_list(indices)}"
+        return f"instances {format_list(self._indices())}"
+
+    def _indices(self) -> frozenset[int]:
+        return frozenset(map(self._worker_set.index, self._template.places))

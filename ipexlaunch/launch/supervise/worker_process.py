@@ -8,7 +8,7 @@ import resource
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -102,32 +102,51 @@ def start(
     ours, theirs = socket.socketpair()
     with theirs:
         environment = {**inherited, **marks, **child.worker.environment, **channel_variables(slot, theirs)}
-        os.dup2(theirs.fileno(), slot, inheritable=True)
         try:
-            child.process = subprocess.Popen(
-                child.worker.argv,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-                start_new_session=True,
-                pass_fds=(slot,),
-            )
+            child.process = spawn(child.worker.argv, environment, theirs, slot)
         except OSError:
             ours.close()
             raise
-        finally:
-            os.set_inheritable(slot, False)
     if limit is not None:
         # Programs that use select(2) rely on the low limit.
         with contextlib.suppress(ProcessLookupError):
             resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE, limit)
     ours.setblocking(False)
     child.channel = ours
-    for pipe in (child.process.stdout, child.process.stderr):
+
+
+def spawn(
+    argv: Sequence[str], environment: Mapping[str, str], theirs: socket.socket, slot: int
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, with pipes for its output that are never waited for.
+
+    Args:
+        argv: its command.
+        environment: all of its variables, in the order that they have in its memory.
+        theirs: its end of a line to the launcher.
+        slot: descriptor number that it finds that under; whatever is there is replaced.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    os.dup2(theirs.fileno(), slot, inheritable=True)
+    try:
+        process = subprocess.Popen(
+            argv,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            pass_fds=(slot,),
+        )
+    finally:
+        os.set_inheritable(slot, False)
+    for pipe in (process.stdout, process.stderr):
         if pipe is not None:
             os.set_blocking(pipe.fileno(), False)
+    return process
 
 
 def channel_variables(slot: int, theirs: socket.socket) -> dict[str, str]:
