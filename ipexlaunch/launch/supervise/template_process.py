@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 SHARING = "sharing the start"
 """Phase of a worker that is to be forked and is not yet."""
 
-REFUSED = 2
-"""Exit code of a worker whose start cannot be shared where it must be."""
 
 
 class _Asked(NamedTuple):
@@ -240,7 +238,7 @@ class TemplateProcess:
             if self._starter.sharing.strict:
                 detail = f"could not be started: its start cannot be shared (--share-start-strict): {reason}"
                 self._worker_set.add_start(place)
-                self._starter.feed(Event("exited", self._worker_set.clock(), place, REFUSED, detail))
+                self._starter.feed(Event("exited", self._worker_set.clock(), place, 2, detail))
             elif self._worker_set.state.stopping:
                 self._starter.feed(Event("exited", self._worker_set.clock(), place, -signal.SIGTERM))
             else:
