@@ -21,6 +21,7 @@ from ipexlaunch.cli.options.plan_options import options_of, plan_options
 from ipexlaunch.cli.options.run_options import run_options, script_options_beside_a_models
 from ipexlaunch.cli.run.know_model import knowing_the_model
 from ipexlaunch.cli.run.run_launch import limits_from_options
+from ipexlaunch.cli.run.shared_start import with_shared_start
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.cli.tune_space import (
     TuningTarget,
@@ -189,7 +190,12 @@ def _trial_context(subject: TuningTarget, space: Space, topology: Topology, opti
         line_rule=options.throughput_regex,
         local_share_required=options.local_pages,
         latency_limit_ms=options.latency_limit_ms,
-        run=partial(run_quietly, confine=options.confine),
+        # A setting says whether libiomp5 is preloaded; sharing the start does not take it away.
+        run=partial(
+            run_quietly,
+            confine=options.confine,
+            share=partial(with_shared_start, options=replace(options, omp_runtime="default")),
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from ipexlaunch.cli.options.model_options import TuneOptions
 from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, script_runner, tell_choice, text_of
 from ipexlaunch.cli.run.choose_preloads import allocator, usable_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
+from ipexlaunch.cli.run.shared_start import shared_mode
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.cli.use_profile import BATCH_SIZE, SECONDS, model_key, program_key, with_batch_size
 from ipexlaunch.doctor.worker_variables import ALLOCATORS
@@ -101,6 +102,9 @@ def space_from_options(topology: Topology, job: Job, subject: TuningTarget, opti
         UsageError: batch sizes for a program that has no way to be told.
     """
     request = options.request
+    if shared_mode(job.program, options) == "model":
+        # The weights are there once for each node, however many instances it has: a trial tells whether they fit.
+        request = replace(request, memory_per_instance_bytes=None)
     numbers = tuple(subject.candidates) or (AS_IS,)
     splits = splits_of(topology, replace(request, memory_policy=None))
     return Space(

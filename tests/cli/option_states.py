@@ -245,7 +245,8 @@ def _model(model: str, options: ModelOptions) -> dict[str, Any]:
 
 HANDED_ON = (
     # of run: nothing else decides whether they take effect
-    "baseline", "confine", "dry_run", "live", "lost_time", "on_failure", "proof_interval", "stall_timeout",
+    "baseline", "confine", "dry_run", "live", "lost_time", "on_failure", "proof_interval", "share_start",
+    "share_start_strict", "stall_timeout",
     "throughput_regex", "timestamps",
     # of batch and loadgen
     "no_progress", "on_bad_line", "overwrite", "resume", "retry_dead",

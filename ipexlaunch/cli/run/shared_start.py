@@ -15,6 +15,16 @@ from ipexlaunch.launch.share_start import NOBODY, ShareStart, Sharing, share_sta
 OPENMP = "iomp5"
 
 
+def shared_mode(program: str, options: LaunchOptions) -> ShareStart:
+    """What workers share: as it is asked for, else the model where the program is a worker of ours.
+
+    Args:
+        program: of the job.
+        options: of the command.
+    """
+    return options.share_start or ("model" if program.startswith(OWN_WORKERS) else "no")
+
+
 def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, Sharing]:
     """The launch, with a note where its workers cannot share their start, and how they do.
 
@@ -28,8 +38,7 @@ def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, S
     Raises:
         LaunchError: they do not, and --share-start-strict was given.
     """
-    own: ShareStart = "model" if launch.job.program.startswith(OWN_WORKERS) else "no"
-    mode = options.share_start or own
+    mode = shared_mode(launch.job.program, options)
     if mode == "no":
         return launch, Sharing()
     notes = launch.notes

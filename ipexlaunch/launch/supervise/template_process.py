@@ -33,7 +33,6 @@ SHARING = "sharing the start"
 """Phase of a worker that is to be forked and is not yet."""
 
 
-
 class _Asked(NamedTuple):
     """What a worker that is being forked will have, at our end."""
 

@@ -20,6 +20,8 @@ from zipfile import ZipFile
 
 import torch
 
+from ipexlaunch.worker import template
+
 SETTINGS: dict[str, object] = {
     # Weights become constants: packed for oneDNN once, and everything that depends on them alone is computed once.
     "freezing": True,
@@ -102,6 +104,8 @@ def compile_program(
         path: the folder to make; what a process that dies in the middle leaves lies beside it.
         longest: where inputs may be of any number of rows, and of columns up to this; None for their own shapes.
     """
+    # What compiles starts threads and processes; and workers by themselves share out several programs among them.
+    template.refuse("there is a program to be compiled first; the next run shares it")
     free = None
     if longest is not None:
         each = {0: torch.export.Dim("rows", min=1, max=MOST_ROWS), 1: torch.export.Dim("columns", min=1, max=longest)}

@@ -13,6 +13,7 @@ from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
+from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
 from ipexlaunch.launch.supervise.selector import ENDING
 from ipexlaunch.launch.throughput_regex import LineRule
@@ -29,6 +30,7 @@ def run_quietly(
     limits: Limits | None = None,
     line_rule: LineRule | None = None,
     confine: str = "no",
+    share: Callable[[Launch], tuple[Launch, Sharing]] = lambda launch: (launch, Sharing()),
 ) -> Run:
     """Run every worker of a launch to its end; each one's output goes to DIRECTORY/INDEX.log.
 
@@ -40,12 +42,14 @@ def run_quietly(
         limits: time limits; None for none.
         line_rule: counts work in what the workers print.
         confine: whether each worker gets a cgroup of its own, see `open_confinement`; what it refuses is not told.
+        share: tells how the workers share their start, and changes what must be otherwise for that.
 
     Raises:
         EndedBySignal: the run was interrupted; its workers are gone.
         BindError: a worker could not be bound.
     """
     confinement = None if confine == "no" else open_confinement(confine)[0]
+    launch, sharing = share(launch)
     inspector = Inspector()
     callbacks = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=False),
@@ -61,7 +65,7 @@ def run_quietly(
     showing = OutputOptions(outputs=(nowhere, nowhere), logs=logs, line_rule=line_rule)
     adopt_orphans()
     try:
-        run = supervise(launch, callbacks, inherited, limits or Limits(), showing)
+        run = supervise(launch, callbacks, inherited, limits or Limits(), showing, sharing=sharing)
     finally:
         os.close(nowhere)
         if confinement is not None:
