@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ipexlaunch.doctor.thread_pools import COUNTS, LIMITS
+from ipexlaunch.doctor.thread_pools import COUNTS
 from ipexlaunch.doctor.worker_variables import openmp_family, preloaded_in
 from ipexlaunch.launch.job import Job, Launch, Worker
 from ipexlaunch.plan.plan import Instance
@@ -26,8 +26,12 @@ RUN_SCRIPT = "/models/run_script.py"
 OWN_NAMES = ("IPEXLAUNCH_INDEX", "IPEXLAUNCH_CPUS", "IPEXLAUNCH_NODES")
 CHANNEL_NAMES = ("IPEXLAUNCH_STATUS_FD", "IPEXLAUNCH_STATUS_INODE")
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """A template's own: what starts a thread before the fork makes it unsafe (numpy's OpenBLAS does at its import)."""
+
+OPENMP_THREADS = "OMP_NUM_THREADS"
+"""A template that only imports has its workers' number, as a thread of theirs would else find 1 (libgomp keeps what it
+read when it was loaded, for each thread that sets none); one that calculates before the fork has one thread."""
 
 QUIET_IN_BACKGROUND = ("background_thread:true", "background_thread:false")
 """jemalloc's MALLOC_CONF: a thread of its own would be one more at the fork; workers give memory back without it."""
@@ -95,7 +99,7 @@ def _why_not(launch: Launch, mode: ShareStart, inherited: Mapping[str, str]) -> 
     job, workers = launch.job, launch.workers
     if job.kind == "executable":
         return "the program is no Python script or module (--no-python)"
-    varying = sorted(_varying(workers) - {*OWN_NAMES, *COUNTS, *LIMITS})
+    varying = sorted(_varying(workers) - {*OWN_NAMES, *COUNTS})
     if varying:
         return f"{', '.join(varying)} {'is' if len(varying) == 1 else 'are'} not the same in all workers"
     if mode == "model" and len({worker.argv for worker in workers}) > 1:
@@ -127,12 +131,14 @@ def _template(launch: Launch, mode: ShareStart, places: Sequence[int], inherited
     first = workers[0]
     cpus = frozenset().union(*(worker.instance.cpus for worker in workers))
     known = {**inherited, **first.environment}
-    threads = {name: "1" for name in (*COUNTS, *LIMITS) if name in known}
+    counts = {name for name in COUNTS if name in known} | {OPENMP_THREADS}
+    if mode == "imports":
+        counts &= _varying(workers)
     most = max(worker.instance.threads for worker in workers)
     template = {MODE_VARIABLE: mode, THREADS_VARIABLE: str(most)}
     if QUIET_IN_BACKGROUND[0] in known.get("MALLOC_CONF", ""):
         template["MALLOC_CONF"] = known["MALLOC_CONF"].replace(*QUIET_IN_BACKGROUND)
-    own = {**dict.fromkeys(OWN_NAMES, ""), **ONE_THREAD, **threads, **template}
+    own = {**dict.fromkeys(OWN_NAMES, ""), **ONE_THREAD, **dict.fromkeys(counts, "1"), **template}
     names = (*own, *CHANNEL_NAMES)
     longest = max(sum(map(len, _values(worker, names, inherited))) for worker in workers)
     room = "-" * (longest + ROOM_BYTES)
@@ -141,7 +147,7 @@ def _template(launch: Launch, mode: ShareStart, places: Sequence[int], inherited
         mode=mode,
         places=tuple(places),
         instance=replace(first.instance, cpus=cpus, threads=1),
-        argv=_argv(launch.job, first.argv),
+        argv=_argv(launch.job, max((worker.argv for worker in workers), key=lambda argv: len("".join(argv)))),
         environment={**shared, **own, **dict.fromkeys(CHANNEL_NAMES, ""), ROOM_VARIABLE: room},
         own_names=(*names, ROOM_VARIABLE),
     )
@@ -159,23 +165,26 @@ def _argv(job: Job, argv: Sequence[str]) -> tuple[str, ...]:
     return (*argv[:2], package + RUN_SCRIPT, *argv[2:])
 
 
-def fork_request(template: Template, launch: Launch, place: int, inherited: Mapping[str, str]) -> dict[str, object]:
-    """What a template is told to fork a worker, but for the numbers of its channel.
+def fork_request(
+    template: Template, launch: Launch, place: int, inherited: Mapping[str, str], channel: Mapping[str, str]
+) -> dict[str, object]:
+    """What a template is told to fork a worker.
 
     Args:
         template: forks it.
         launch: what is to be started.
         place: the worker's.
         inherited: the launcher's environment.
+        channel: the variables by which the worker finds its own.
     """
     worker = launch.workers[place]
     theirs = {**inherited, **worker.environment}
-    threads = theirs.get("OMP_NUM_THREADS", "")
+    threads = theirs.get(OPENMP_THREADS, "").partition(",")[0]  # the first of nested ones
     return {
         "index": worker.instance.index,
         "cpus": sorted(worker.instance.cpus),
         "argv": list(worker.argv),
         "words": list(_argv(launch.job, worker.argv)[3:]),
         "threads": int(threads) if threads.isdecimal() else 0,
-        "environment": {name: theirs.get(name) for name in template.own_names},
+        "environment": {**{name: theirs.get(name) for name in template.own_names}, **channel},
     }

@@ -30,20 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 __all__ = [
-    "Summary",
-    "batches",
-    "count",
-    "count_of_workers",
-    "finish",
-    "index",
-    "invalid",
-    "overlapping_batches",
-    "phase",
-    "ready",
-    "samples",
-    "split",
-    "tell",
-]
+    "Summary", "batches", "count", "count_of_workers", "finish", "index", "invalid", "overlapping_batches", "phase",
+    "ready", "samples", "split", "tell",
+]  # fmt: skip
 
 BATCHES_VARIABLE = "IPEXLAUNCH_BATCHES"
 """Environment variable that says that there are items, and how many batches of them a worker may hold."""
@@ -162,7 +151,7 @@ def split() -> None:
 
 
 def _begin_in_worker() -> None:
-    """This is a worker now, forked from a process that was none: its number, its own line to the launcher."""
+    """This is a worker now, forked from a process that was none."""
     global index, count_of_workers, _before_ready
     index, count_of_workers, _before_ready = _number("IPEXLAUNCH_INDEX", 0), _number("IPEXLAUNCH_COUNT", 1), None
     for message in template.kept:
@@ -182,8 +171,7 @@ def ready() -> None:
     global _state
     if _state is not None:
         raise RuntimeError("ipexlaunch.worker.ready() was called twice; call it once, after the warm-up")
-    if template.mode():
-        raise RuntimeError("ipexlaunch.worker.ready() was called before split(), in the process that workers come from")
+    template.refuse_before_split("ready")
     _state = _channel().here()
     _state.forked = False  # a child that says that it is ready is the worker
     if _state.descriptor is not None:
@@ -263,6 +251,7 @@ def overlapping_batches() -> "Iterator[Batch | None]":
 
 def _batches_held() -> int:
     held = os.environ.get(BATCHES_VARIABLE, "")
+    template.refuse_before_split("batches")
     if not held.isdecimal() or _channel().descriptor is None:
         raise RuntimeError(
             "ipexlaunch.worker.batches() has no items here; start this program with "

@@ -5,19 +5,20 @@ A worker is forked twice, and the process between the two ends at once: so the l
 its parent and collects it like any other. It has a session, a channel, output, cpus and variables of its own before any
 code of the program goes on; its memory policy is the template's, which is inherited (set_mempolicy(2)).
 
-What its command and its variables are is written where the kernel reads them (proc(5), /proc/PID/cmdline and environ;
-arg_start to env_end in /proc/PID/stat), in the place of the template's.
-
 Like ipexlaunch.worker it needs nothing but the standard library of Python 3.6 where there is no template.
 """
 
+import contextlib
 import ctypes
+import errno
 import gc
 import json
 import os
 import socket
 import sys
 from typing import Any
+
+from ipexlaunch.worker.shown_words import set_variables, show_arguments
 
 MODE_VARIABLE = "IPEXLAUNCH_TEMPLATE"
 """Set in a template alone: where it forks, "imports" (when the packages are imported) or "model" (at split())."""
@@ -28,18 +29,12 @@ THREADS_VARIABLE = "IPEXLAUNCH_TEMPLATE_THREADS"
 ROOM_VARIABLE = "IPEXLAUNCH_ROOM"
 """The last variable of a template: room for those of its workers, which may be longer than its own."""
 
-LONGEST_REQUEST_BYTES = 1 << 20
-
 CANNOT_BE_FORKED = 126
 """Exit code of a worker that did not get its place."""
 
 OPENMP_OF_INTEL = ("libiomp5", "libomp.so", "libomp-")
 """It initialises itself when it is loaded; threads of the children then hold the cpus of the template, whatever the
 children are bound to (measured with 2026.2: right results on wrong cpus)."""
-
-ENDS_OF_ARGUMENTS = (48, 49)
-ENDS_OF_VARIABLES = (50, 51)
-"""Fields of /proc/PID/stat, counted from 1 as proc(5) does."""
 
 kept: "list[dict[str, object]]" = []
 """What the program has told before the fork, in its order: each worker tells it again as its own."""
@@ -81,6 +76,21 @@ def keep(message: "dict[str, object]") -> None:
         kept.append(message)
 
 
+def refuse_before_split(call: str) -> None:
+    """What only a worker can do is not done before the fork.
+
+    Args:
+        call: its name.
+
+    Raises:
+        RuntimeError: this is a template.
+    """
+    if mode():
+        raise RuntimeError(
+            f"ipexlaunch.worker.{call}() was called before split(), in the process that workers come from"
+        )
+
+
 def serve(point: str) -> "dict[str, Any]":
     """Where this is the template's place to fork, return in each worker, and never in the template itself.
 
@@ -97,17 +107,17 @@ def serve(point: str) -> "dict[str, Any]":
     ctypes.CDLL(None).fflush(None)  # what libraries have printed is printed once
     gc.collect()
     gc.freeze()  # a collection in a worker would write to each object, and so copy all pages
-    seed = _draw()
     problem = why_unsafe()
     if problem:
         refuse(problem)
     _tell({"event": "serving"})
     while True:
-        data, descriptors, _, _ = socket.recv_fds(_control(), LONGEST_REQUEST_BYTES, 3)
+        data, descriptors, _, _ = socket.recv_fds(_control(), 1, 4)
         if not data:
             os._exit(0)  # nothing is to be done at its exit that a worker's would not do
-        request: dict[str, Any] = json.loads(data)
-        if _fork(request, descriptors, seed):
+        with open(descriptors.pop(0), "rb") as file:  # a message holds less than a command line
+            request: dict[str, Any] = json.load(file)
+        if _fork(request, descriptors, _draw()):
             return request
 
 
@@ -132,6 +142,8 @@ def why_unsafe() -> str:
     for path in sorted(_mapped()):
         if os.path.basename(path).startswith(OPENMP_OF_INTEL):
             return f"{os.path.basename(path)} is loaded; in a worker that is forked it keeps the cpus of the template"
+    if "numba" in sys.modules and "NUMBA_NUM_THREADS" not in os.environ:
+        return "numba is imported, and has taken its number of threads from the cpus of all workers"
     torch = sys.modules.get("torch")
     for device in ("cuda", "xpu"):
         if torch is not None and getattr(torch, device).is_initialized():
@@ -162,8 +174,11 @@ def _tell(message: "dict[str, object]") -> None:
         os._exit(0)  # the launcher is gone
 
 
-def _fork(request: "dict[str, Any]", descriptors: "list[int]", seed: "int | None") -> bool:
-    """Fork a worker; whether this is the worker."""
+def _fork(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[str, int]") -> bool:
+    """Fork a worker; whether this is the worker.
+
+    It has a session of its own before anybody knows its number, so that a signal for its group finds it.
+    """
     wait, tell_to_go = os.pipe()
     number, tell_number = os.pipe()
     try:
@@ -177,30 +192,35 @@ def _fork(request: "dict[str, Any]", descriptors: "list[int]", seed: "int | None
         try:
             pid = os.fork()
         except OSError as error:
-            pid = -(error.errno or 1)
-        if pid:
-            os.write(tell_number, str(pid).encode())
+            os.write(tell_number, str(-(error.errno or 0)).encode())
             os._exit(0)
+        if pid:
+            os._exit(0)
+        os.setsid()
+        os.write(tell_number, str(os.getpid()).encode())
         for descriptor in (tell_to_go, number, tell_number):
             os.close(descriptor)
-        os.read(wait, 1)  # the launcher knows of us before we can end
+        if not os.read(wait, 1):  # the launcher knows of us before we can end
+            os._exit(CANNOT_BE_FORKED)  # it never will: the template has been killed
         os.close(wait)
-        _become(request, descriptors, seed)
+        _become(request, descriptors, seeds)
         return True
     os.close(wait)
     os.close(tell_number)
-    pid = int(os.read(number, 32) or b"-1")
+    pid = int(os.read(number, 32) or b"0")
     os.waitpid(between, 0)
     for descriptor in (number, *descriptors):
         os.close(descriptor)
-    _tell({"event": "forked", "pid": pid} if pid > 0 else {"event": "failed", "errno": -pid})
+    _tell({"event": "forked", "pid": pid} if pid > 0 else {"event": "failed", "errno": -pid or errno.ECHILD})
+    if pid > 0:
+        with contextlib.suppress(BrokenPipeError):  # it has been killed
+            os.write(tell_to_go, b"!")
     os.close(tell_to_go)
     return False
 
 
-def _become(request: "dict[str, Any]", descriptors: "list[int]", seed: "int | None") -> None:
+def _become(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[str, int]") -> None:
     """Make a worker of this process, which is a copy of the template so far."""
-    os.setsid()
     cpus = set(request["cpus"])
     if cpus:
         try:
@@ -213,12 +233,15 @@ def _become(request: "dict[str, Any]", descriptors: "list[int]", seed: "int | No
     for descriptor, place in zip(descriptors, (1, 2, slot)):  # noqa: B905 - before Python 3.10
         os.dup2(descriptor, place)
         os.close(descriptor)
-    _set_variables(request["environment"])
-    _overwrite(ENDS_OF_ARGUMENTS, [os.fsencode(word) for word in request["argv"]], 0)
+    set_variables(request["environment"])
+    show_arguments(request["argv"])
     if request["threads"]:
         _set_threads(request["threads"])
-    if seed is not None:
-        sys.modules["numpy"].random.seed([seed, request["index"]])
+    sys.orig_argv = request["argv"]
+    if "random" in seeds:
+        sys.modules["random"].seed(f"{seeds['random']} {request['index']}")
+    if "numpy" in seeds:
+        sys.modules["numpy.random"].seed([seeds["numpy"], request["index"]])
     for act in in_worker:
         act()
 
@@ -226,38 +249,6 @@ def _become(request: "dict[str, Any]", descriptors: "list[int]", seed: "int | No
 def _give_up(problem: str, descriptors: "list[int]") -> None:
     os.write(descriptors[1], f"ipexlaunch: a worker {problem}\n".encode())
     os._exit(CANNOT_BE_FORKED)
-
-
-def _set_variables(variables: "dict[str, str | None]") -> None:
-    """Set or remove these; where the first of them stands, what a template has otherwise than its workers begins."""
-    for name, value in variables.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value  # the C library's own copy: nothing refers to the template's any more
-    names = {os.fsencode(name) for name in variables}
-    begin, end = _ends(ENDS_OF_VARIABLES)
-    at = 0
-    for entry in ctypes.string_at(begin, end - begin).split(b"\0"):
-        if entry.partition(b"=")[0] in names:
-            break
-        at += len(entry) + 1
-    _overwrite(ENDS_OF_VARIABLES, [os.fsencode(f"{n}={v}") for n, v in variables.items() if v is not None], at)
-
-
-def _overwrite(fields: "tuple[int, int]", words: "list[bytes]", at: int) -> None:
-    """Put words in the place of those that the process was started with, from there on; what does not fit is cut."""
-    begin, end = _ends(fields)
-    room = end - begin - at
-    if room > 0:
-        text = b"".join(word + b"\0" for word in words)[: room - 1]
-        ctypes.memmove(begin + at, text + b"\0" * (room - len(text)), room)
-
-
-def _ends(fields: "tuple[int, int]") -> "tuple[int, int]":
-    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
-        values = file.read().rpartition(")")[2].split()  # from field 3 on; the name before may hold anything
-    return int(values[fields[0] - 3]), int(values[fields[1] - 3])
 
 
 def _set_threads(count: int) -> None:
@@ -277,11 +268,15 @@ def _set_threads(count: int) -> None:
                         getattr(library, f"{prefix}openblas_set_num_threads{suffix}")(count)
 
 
-def _draw() -> "int | None":
-    """A number from numpy's global generator, which would go on alike in all workers; None where there is no numpy.
+def _draw() -> "dict[str, int]":
+    """A number from each global generator, which would go on alike in all workers (Python's is seeded anew at a fork).
 
-    Each worker seeds it with this and its index: workers differ, and what a program has seeded stays repeatable.
-    Python's own is seeded anew at a fork, torch's begins alike in every process anyway.
+    A worker seeds it with this and its index: workers differ, also from those that are started in their place, and what
+    a program has seeded stays repeatable. torch's begins alike in every process anyway.
     """
-    numpy = sys.modules.get("numpy")
-    return None if numpy is None else int(numpy.random.randint(1 << 31))
+    seeds = {}
+    if "random" in sys.modules:
+        seeds["random"] = sys.modules["random"].getrandbits(64)
+    if "numpy.random" in sys.modules:
+        seeds["numpy"] = int(sys.modules["numpy.random"].randint(1 << 31))
+    return seeds

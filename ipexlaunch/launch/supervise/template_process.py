@@ -10,8 +10,9 @@ import signal
 import socket
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from selectors import EVENT_READ
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch.lifecycle import Event
@@ -21,9 +22,9 @@ from ipexlaunch.launch.process_failures import describe_exit
 from ipexlaunch.launch.run_record import Announced, Samples
 from ipexlaunch.launch.share_start import Template, fork_request
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.ask_fork import AskedFork, ask_fork
 from ipexlaunch.launch.supervise.message_protocol import LONGEST_NAME, WorkerMessage, read_messages
-from ipexlaunch.launch.supervise.selector import READ_BYTES
-from ipexlaunch.launch.supervise.worker_process import ForkedProcess, WorkerProcess
+from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 from ipexlaunch.machine.cpulist import format_list
 
 if TYPE_CHECKING:
@@ -33,13 +34,8 @@ SHARING = "sharing the start"
 """Phase of a worker that is to be forked and is not yet."""
 
 
-class _Asked(NamedTuple):
-    """What a worker that is being forked will have, at our end."""
-
-    place: int
-    stdout: int
-    stderr: int
-    channel: socket.socket
+LONGEST_ANSWER_BYTES = 1 << 20
+"""More than the kernel takes as one message (net.core.wmem_max)."""
 
 
 class TemplateProcess:
@@ -58,7 +54,7 @@ class TemplateProcess:
         self._control: socket.socket | None = None
         self._serves = self._refused = False
         self._waiting: deque[int] = deque()
-        self._asked: _Asked | None = None
+        self._asked: AskedFork | None = None
 
     @property
     def pid(self) -> int | None:
@@ -95,7 +91,7 @@ class TemplateProcess:
         """Take what the process has answered."""
         while self._control is not None:
             try:
-                data = self._control.recv(READ_BYTES)
+                data = self._control.recv(LONGEST_ANSWER_BYTES)
             except BlockingIOError:
                 return
             except ConnectionResetError:
@@ -120,8 +116,8 @@ class TemplateProcess:
         child.cpu_s = usage.ru_utime + usage.ru_stime
         self._starter.guardian.gone(child.process.pid)
         self._forget(child)
-        left = [*([self._asked.place] if self._asked is not None else []), *self._waiting]
-        self._drop_asked()
+        asked = self._drop_asked()
+        left = [*([asked.place] if asked is not None else []), *self._waiting]
         self._waiting.clear()
         self._serves, self._child = False, None
         if not left:
@@ -178,23 +174,14 @@ class TemplateProcess:
 
     def _ask_next(self) -> None:
         """Ask for the next fork, once the one before is answered."""
-        if not self._serves or self._asked is not None or not self._waiting or self._control is None:
-            return
-        place, starter = self._waiting.popleft(), self._starter
-        pipes = [os.pipe(), os.pipe()]
-        ours, theirs = socket.socketpair()
-        self._asked = _Asked(place, pipes[0][0], pipes[1][0], ours)
-        request = fork_request(self._template, starter.launch, place, starter.inherited)
-        request["environment"] = {**request["environment"], **children.channel_variables(starter.slot, theirs)}  # type: ignore[dict-item]
-        descriptors = [pipes[0][1], pipes[1][1], theirs.fileno()]
-        try:
-            socket.send_fds(self._control, [json.dumps(request).encode()], descriptors)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # its end comes from the kernel
-        finally:
-            theirs.close()
-            for _, writer in pipes:
-                os.close(writer)
+        starter = self._starter
+        while self._serves and self._asked is None and self._waiting and self._control is not None:
+            place = self._waiting.popleft()
+            request = partial(fork_request, self._template, starter.launch, place, starter.inherited)
+            try:
+                self._asked = ask_fork(self._control, place, starter.slot, request)
+            except OSError as error:
+                starter.not_started(place, error)
 
     def _answer(self, data: bytes) -> None:
         answer = json.loads(data)
@@ -213,10 +200,9 @@ class TemplateProcess:
         elif event == "forked":
             self._forked(int(answer["pid"]))
         elif event == "failed":
-            place = self._asked.place if self._asked is not None else -1
-            self._drop_asked()
-            number = int(answer["errno"])
-            self._starter.not_started(place, OSError(number, os.strerror(number)))
+            number, asked = int(answer["errno"]), self._drop_asked()
+            if asked is not None:
+                self._starter.not_started(asked.place, OSError(number, os.strerror(number)))
         else:
             for said in read_messages(bytearray(data + b"\n"), Samples(), Announced(), self._worker_set.clock()):
                 name = said.text if said.text in COMPILATION else f"{SHARING}: {said.text}"[:LONGEST_NAME]
@@ -249,11 +235,7 @@ class TemplateProcess:
             return
         self._asked = None
         child = self._worker_set.children[asked.place]
-        os.set_blocking(asked.stdout, False)
-        os.set_blocking(asked.stderr, False)
-        asked.channel.setblocking(False)
-        child.process = ForkedProcess(pid, os.fdopen(asked.stdout, "rb", 0), os.fdopen(asked.stderr, "rb", 0))
-        child.channel = asked.channel
+        child.process, child.channel = asked.process(pid), asked.channel
         if template is not None and template.binding is not None:
             child.binding = replace(template.binding, cpus=child.worker.instance.cpus or template.binding.cpus)
         limit = self._starter.file_limit
@@ -272,12 +254,11 @@ class TemplateProcess:
         if self._worker_set.state.stopping:
             children.signal_group(child, signal.SIGTERM)
 
-    def _drop_asked(self) -> None:
+    def _drop_asked(self) -> AskedFork | None:
         asked, self._asked = self._asked, None
         if asked is not None:
-            os.close(asked.stdout)
-            os.close(asked.stderr)
-            asked.channel.close()
+            asked.close()
+        return asked
 
     def _hang_up(self) -> None:
         if self._control is not None:

@@ -11,12 +11,20 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 HEAVY = frozenset({
-    "accelerate", "datasets", "diffusers", "fastembed", "intel_extension_for_pytorch", "keras", "lightning", "numba",
-    "numpy", "optimum", "pandas", "PIL", "scipy", "sentence_transformers", "skimage", "sklearn", "tensorflow", "timm",
+    "accelerate", "datasets", "diffusers", "fastembed", "intel_extension_for_pytorch", "keras", "lightning", "numpy",
+    "optimum", "pandas", "PIL", "scipy", "sentence_transformers", "skimage", "sklearn", "tensorflow", "timm",
     "tokenizers", "torch", "torchao", "torchaudio", "torchvision", "transformers",
 })  # fmt: skip
 """Packages that take long to import and start no thread of their own in that (a template with a second one is refused
-anyway). A script's own modules are not among them: what they do when they are imported each worker has to do."""
+anyway). A script's own modules are not among them: what they do when they are imported each worker has to do. Nor is
+numba, which counts cpus when it is imported."""
+
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+"""They set nothing by themselves; what they do when they are called is not looked into."""
+
+IN_VARIABLES = frozenset({"get", "items", "keys", "values", "copy"})
+IN_PATH = frozenset({"append", "copy", "count", "extend", "index"})
+"""What changes nothing; a folder at the end of sys.path hides no package that is found without it."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -69,12 +77,12 @@ def read_top(source: str | bytes) -> ScriptTop:
             imports += new
             needed, problem = len(variables), problem or found
         else:
-            found = found or _take_variables(statement, variables)
+            found = found or _changed_path(statement) or _take_variables(statement, variables)
     return ScriptTop(tuple(imports), tuple(variables[:needed]), problem)
 
 
 def calls_split(source: str | bytes) -> bool:
-    """Whether a script speaks of `worker.split`.
+    """Whether a script speaks of `worker.split`, by whatever name it has imported it.
 
     Args:
         source: of the script.
@@ -83,21 +91,31 @@ def calls_split(source: str | bytes) -> bool:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return False
-    return any(
-        (isinstance(node, ast.Attribute) and node.attr == "split" and _name_of(node.value).endswith("worker"))
-        or (isinstance(node, ast.ImportFrom) and node.module == "ipexlaunch.worker" and _takes(node, "split"))
-        for node in ast.walk(tree)
-    )
+    names = {name for node in ast.walk(tree) for name in _names_of_worker(node)}
+    return any(_name_of(node) in names for node in ast.walk(tree))
 
 
-def _takes(node: ast.ImportFrom, name: str) -> bool:
-    return any(alias.name == name for alias in node.names)
+def _names_of_worker(node: ast.AST) -> Iterator[str]:
+    """How a script can name worker.split after this statement."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if alias.name == "ipexlaunch.worker":
+                yield f"{alias.asname or alias.name}.split"
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            if (node.module, alias.name) == ("ipexlaunch", "worker"):
+                yield f"{alias.asname or alias.name}.split"
+            elif (node.module, alias.name) == ("ipexlaunch.worker", "split"):
+                yield alias.asname or alias.name
 
 
 def _top(statements: list[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements that are run in any case, in their order."""
     for statement in statements:
-        if isinstance(statement, (ast.Try, ast.With)):
+        if isinstance(statement, ast.Try):
+            yield from _top([*statement.body, *statement.orelse, *statement.finalbody])
+        elif isinstance(statement, ast.With):
+            yield from (ast.copy_location(ast.Expr(i.context_expr), i.context_expr) for i in statement.items)
             yield from _top(statement.body)
         else:
             yield statement
@@ -114,12 +132,21 @@ def _heavy(statement: ast.stmt) -> Iterator[Import]:
             yield Import(module, tuple(alias.name for alias in statement.names if alias.name != "*"))
 
 
+def _changed_path(statement: ast.stmt) -> str:
+    """Why what is imported after a statement may be something else than in a process that has not run it, or ""."""
+    if isinstance(statement, DEFINITIONS) or all(
+        _only_read(node, statement, IN_PATH) for node in ast.walk(statement) if _name_of(node) == "sys.path"
+    ):
+        return ""
+    return f"line {statement.lineno} changes sys.path, before an import"
+
+
 def _take_variables(statement: ast.stmt, variables: list[Variable]) -> str:
     """Take over the variables that a statement sets to constants; why that cannot be done, or ""."""
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return ""  # a definition sets nothing
-    mentions = [node for node in ast.walk(statement) if _name_of(node) in ("os.environ", "environ", "os.putenv")]
-    if all(_only_read(node, statement) for node in mentions):
+    if isinstance(statement, DEFINITIONS):
+        return ""
+    mentions = [node for node in ast.walk(statement) if _name_of(node).rpartition(".")[2] in ("environ", "putenv")]
+    if all(_only_read(node, statement, IN_VARIABLES) for node in mentions):
         return ""
     variable = _constant_set(statement)
     if variable is None:
@@ -134,8 +161,8 @@ def _constant_set(statement: ast.stmt) -> Variable | None:
     """What `os.environ[NAME] = VALUE` or `os.environ.setdefault(NAME, VALUE)` sets, of constants."""
     words: tuple[ast.expr, ...] = ()
     is_default = False
-    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Subscript):
-        words = (statement.targets[0].slice, statement.value)
+    if isinstance(statement, ast.Assign) and [type(each) for each in statement.targets] == [ast.Subscript]:
+        words = (statement.targets[0].slice, statement.value)  # type: ignore[attr-defined]  # a Subscript
     elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
         call = statement.value
         is_default = _name_of(call.func).endswith("environ.setdefault")
@@ -144,13 +171,13 @@ def _constant_set(statement: ast.stmt) -> Variable | None:
     return Variable(texts[0], texts[1], is_default) if len(texts) == len(words) == 2 else None
 
 
-def _only_read(node: ast.AST, statement: ast.stmt) -> bool:
-    """Whether this mention of os.environ reads it: `os.environ["X"]` or `os.environ.get("X")` in an expression."""
+def _only_read(node: ast.AST, statement: ast.stmt, reading: frozenset[str]) -> bool:
+    """Whether this mention of os.environ or sys.path reads it: `os.environ["X"]` or `os.environ.get("X")`."""
     for parent in ast.walk(statement):
         if isinstance(parent, ast.Subscript) and parent.value is node:
             return isinstance(parent.ctx, ast.Load)
         if isinstance(parent, ast.Attribute) and parent.value is node:
-            return parent.attr in ("get", "items", "keys", "values", "copy")
+            return parent.attr in reading
         if isinstance(parent, ast.Compare) and node in parent.comparators:
             return True
     return False

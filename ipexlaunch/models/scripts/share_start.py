@@ -32,13 +32,19 @@ def share_start(command: ScriptCommand) -> ScriptCommand:
     top = read_top(source)
     if top.problem:
         template.refuse(f"{command.program}: {top.problem}")
-    _import_once(top, _folder_of(command))
+    folder = _folder_of(command)
+    _import_once(top, folder)
+    if hidden := _hides(folder):
+        template.refuse(f"{os.path.join(folder, hidden)} has the name of a module that is imported already")
     return parse_command(template.serve("imports")["words"])
 
 
 def _folder_of(command: ScriptCommand) -> str:
     """The folder that stands first in the program's sys.path."""
-    return os.getcwd() if command.is_module else os.path.dirname(os.path.realpath(command.program))
+    if command.is_module:
+        return os.getcwd()
+    path = os.path.realpath(command.program)
+    return path if os.path.isdir(path) else os.path.dirname(path)
 
 
 def _source_of(command: ScriptCommand) -> bytes | None:
@@ -77,7 +83,11 @@ def _first_in_path(folder: str) -> Iterator[None]:
 
 
 def _import_once(top: ScriptTop, folder: str) -> None:
-    """Import what the script names; what fails here fails in the script too, which says so or goes on without it."""
+    """Import what the script names; what is not there is not there for the script either, which says so or goes on.
+
+    The variables that it sets are set for the imports alone: it will set them itself.
+    """
+    before = dict(os.environ)
     for variable in top.variables:
         if not (variable.only_where_missing and variable.name in os.environ):
             os.environ[variable.name] = variable.value
@@ -86,8 +96,30 @@ def _import_once(top: ScriptTop, folder: str) -> None:
             found = importlib.util.find_spec(module.partition(".")[0])
         if found is None or (found.origin or "").startswith(folder + os.sep):
             continue  # not installed, or the script's own module of that name
-        with contextlib.suppress(ImportError):
+        try:
             imported = importlib.import_module(module)
             for name in names:
                 if not hasattr(imported, name):
                     importlib.import_module(f"{module}.{name}")
+        except ImportError:
+            continue
+        except Exception as error:  # the package's own: the script deals with it, or shows it
+            template.refuse(f"importing {module} raises {type(error).__name__}: {error}")
+    for variable in top.variables:
+        if variable.name in before:
+            os.environ[variable.name] = before[variable.name]
+        else:
+            os.environ.pop(variable.name, None)
+
+
+def _hides(folder: str) -> str:
+    """A module in the script's folder that it would import, were there not another of its name already; "" for none."""
+    for entry in sorted(os.listdir(folder)):
+        name, end = os.path.splitext(entry)
+        loaded = sys.modules.get(name)
+        is_module = end == ".py" or os.path.isfile(os.path.join(folder, entry, "__init__.py"))
+        if is_module and loaded is not None and name not in ("__main__", *sys.builtin_module_names):
+            file = getattr(loaded, "__file__", None) or ""
+            if os.path.dirname(os.path.realpath(file)) not in (folder, os.path.join(folder, name)):
+                return entry
+    return ""
