@@ -23,6 +23,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ipexlaunch.worker.batch_loop import Batch, take_batches, take_overlapping
+from ipexlaunch.worker.shared_weights import shared_weights, shared_weights_file
 from ipexlaunch.worker.status_channel import StatusChannel
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ __all__ = [
     "phase",
     "ready",
     "samples",
+    "shared_weights",
+    "shared_weights_file",
     "tell",
 ]
 

@@ -293,7 +293,7 @@ def test_the_memory_of_all_is_the_sum_of_their_shares_and_counts_what_they_share
     share = Resident(
         private_bytes=40 * MIB,
         shared_bytes=600 * MIB,
-        proportional_bytes=190 * MIB,
+        proportional_bytes=200 * MIB,
         proportional_anonymous_bytes=140 * MIB,
         proportional_file_bytes=50 * MIB,
     )
@@ -303,14 +303,16 @@ def test_the_memory_of_all_is_the_sum_of_their_shares_and_counts_what_they_share
     assert report.instances[0].placement is not None
     assert report.instances[0].placement.resident == share
     assert read_report(write_report(report), "a test") == report
-    line = "  memory 760 MB together: 560 anonymous, 200 of files; 160 in one process only"
+    line = "  memory 800 MB together: 560 anonymous, 200 of files, 40 of shared memory; 160 in one process only"
     assert line in report_table(report).splitlines()
-    assert "  memory 190 MB: 140 anonymous, 50" in report_table(aggregate(run(looked[0])))
+    assert "  memory 200 MB: 140 anonymous, 50 of files, 10 of shared memory; 40 in" in report_table(
+        aggregate(run(looked[0]))
+    )
     old = replace(share, proportional_anonymous_bytes=None)
     looked[3] = replace(plain[3], placements=(replace(plain[3].placements[0], resident=old),))
     text = report_table(aggregate(run(*looked)))
-    assert "  memory 760 MB together: 160 in one process only\n" in text, "a kernel that does not tell the kinds"
-    assert "memory 7" not in report_table(aggregate(run(*plain))), "one that tells nothing"
+    assert "  memory 800 MB together: 160 in one process only\n" in text, "a kernel that does not tell the kinds"
+    assert "memory 8" not in report_table(aggregate(run(*plain))), "one that tells nothing"
 
 
 @pytest.mark.parametrize("node", ["9" * 5000, "x", "-1"])

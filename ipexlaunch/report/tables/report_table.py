@@ -176,9 +176,13 @@ HOW_TO_COUNT = (
 def _memory(resident: Resident, instances: int) -> str:
     """ "memory 1220 MB together: 567 anonymous, 651 of files; 82 in one process only": what they share counts once."""
     anonymous, file = resident.proportional_anonymous_bytes, resident.proportional_file_bytes
-    parts = [] if anonymous is None or file is None else [f"{anonymous / MIB:.0f} anonymous, {file / MIB:.0f} of files"]
-    parts.append(f"{resident.private_bytes / MIB:.0f} in one process only")
-    return f"memory {resident.proportional_bytes / MIB:.0f} MB{' together' * (instances > 1)}: {'; '.join(parts)}"
+    kinds = ""
+    if anonymous is not None and file is not None:
+        shared = (resident.proportional_bytes - anonymous - file) / MIB
+        kinds = f"{anonymous / MIB:.0f} anonymous, {file / MIB:.0f} of files"
+        kinds += f", {shared:.0f} of shared memory; " if shared >= 1 else "; "
+    only = f"{kinds}{resident.private_bytes / MIB:.0f} in one process only"
+    return f"memory {resident.proportional_bytes / MIB:.0f} MB{' together' * (instances > 1)}: {only}"
 
 
 def _percentiles(figures: Mapping[str, float]) -> str:
