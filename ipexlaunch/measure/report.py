@@ -18,7 +18,7 @@ from ipexlaunch.documents.codec import dump_json, read_value, to_plain
 from ipexlaunch.documents.fields import LATER, OMITTED
 from ipexlaunch.documents.text import parse_document
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.placement.placement import Placement, Resident, together
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.machine.cpulist import Ids
@@ -142,6 +142,15 @@ class Report:
     def failed(self) -> frozenset[int]:
         """Instances that failed by themselves or by a limit; others that ended with a code were asked to end."""
         return frozenset(failure.index for failure in self.failures)
+
+    @property
+    def resident(self) -> Resident | None:
+        """The memory of all workers at the last look at each; None where nobody could look.
+
+        Who was looked at when others had ended had more of the shared pages to itself: together it is this at most.
+        """
+        proofs = [instance.placement for instance in self.instances if instance.placement is not None]
+        return together(proof.resident for proof in proofs if proof.resident is not None)
 
 
 def aggregate(

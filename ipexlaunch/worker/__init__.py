@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.worker import template
 from ipexlaunch.worker.batch_loop import Batch, take_batches, take_overlapping
+from ipexlaunch.worker.shared_weights import shared_weights, shared_weights_file
 from ipexlaunch.worker.status_channel import StatusChannel
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Summary", "batches", "count", "count_of_workers", "finish", "index", "invalid", "overlapping_batches", "phase",
-    "ready", "samples", "split", "tell",
+    "ready", "samples", "shared_weights", "shared_weights_file", "split", "tell",
 ]  # fmt: skip
 
 BATCHES_VARIABLE = "IPEXLAUNCH_BATCHES"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.lifecycle import Failure
-from ipexlaunch.launch.placement.placement import Binding, Placement
+from ipexlaunch.launch.placement.placement import Binding, Placement, Resident
 from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
 from ipexlaunch.measure.report import (
     EXIT_INVALID,
@@ -22,6 +22,7 @@ from ipexlaunch.measure.report import (
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.tables.report_table import report_table
 
+MIB = 1 << 20
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -39,7 +40,7 @@ def record(
     samples = Samples()
     for time, items in counts:
         samples.add(time, items, tokens=2 * items, latency_s=latency_s)
-    cpus, size = frozenset({index}), 100 << 20
+    cpus, size = frozenset({index}), 100 * MIB
     return WorkerRecord(
         instance=Instance(index=index, cpus=cpus, nodes=frozenset({0}), threads=1),
         pid=100 + index,
@@ -286,6 +287,32 @@ def test_the_accelerator_of_each_instance_is_shown_and_kept() -> None:
     assert "xpu:1" in lines[2]
     assert read_report(write_report(report), "a test") == report
     assert "device" not in report_table(aggregate(run(*plain)), width=100)
+
+
+def test_the_memory_of_all_is_the_sum_of_their_shares_and_counts_what_they_share_once() -> None:
+    share = Resident(
+        private_bytes=40 * MIB,
+        shared_bytes=600 * MIB,
+        proportional_bytes=200 * MIB,
+        proportional_anonymous_bytes=140 * MIB,
+        proportional_file_bytes=50 * MIB,
+    )
+    plain = [record(index, [(20.0, 5)]) for index in range(4)]
+    looked = [replace(one, placements=(replace(one.placements[0], resident=share),)) for one in plain]
+    report = aggregate(run(*looked))
+    assert report.instances[0].placement is not None
+    assert report.instances[0].placement.resident == share
+    assert read_report(write_report(report), "a test") == report
+    line = "  memory 800 MB together: 560 anonymous, 200 of files, 40 of shared memory; 160 in one process only"
+    assert line in report_table(report).splitlines()
+    assert "  memory 200 MB: 140 anonymous, 50 of files, 10 of shared memory; 40 in" in report_table(
+        aggregate(run(looked[0]))
+    )
+    old = replace(share, proportional_anonymous_bytes=None)
+    looked[3] = replace(plain[3], placements=(replace(plain[3].placements[0], resident=old),))
+    text = report_table(aggregate(run(*looked)))
+    assert "  memory 800 MB together: 160 in one process only\n" in text, "a kernel that does not tell the kinds"
+    assert "memory 8" not in report_table(aggregate(run(*plain))), "one that tells nothing"
 
 
 @pytest.mark.parametrize("node", ["9" * 5000, "x", "-1"])

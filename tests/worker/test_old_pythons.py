@@ -15,6 +15,7 @@ import pytest
 
 from ipexlaunch import worker
 from ipexlaunch.launch.preload_libraries import python_version
+from tests.worker.safetensors import write_tensors
 
 OLD_ENOUGH = (3, 6)
 
@@ -25,6 +26,7 @@ OLD_ENOUGH = (3, 6)
         "__init__.py",
         "worker/__init__.py",
         "worker/batch_loop.py",
+        "worker/shared_weights.py",
         "worker/status_channel.py",
         "worker/import_path/ipexlaunch/__init__.py",
         "worker/fix_pinning/onnxruntime/__init__.py",
@@ -67,8 +69,10 @@ def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they
     if not pythons:
         pytest.skip("no Python 3.6 to 3.9 here")
     (tmp_path / "script.py").write_text(
-        "from ipexlaunch import worker\nfor batch in worker.batches():\n    batch.done([1] * len(batch))\n"
+        "from ipexlaunch import worker\nprint(len(open(worker.shared_weights_file('.'), 'rb').read()))\n"
+        "for batch in worker.batches():\n    batch.done([1] * len(batch))\n"
     )
+    write_tensors(tmp_path / "m.safetensors", {"a": ("U8", [7000], bytes(7000))})
     (tmp_path / "in.txt").write_text("a\nb\n")
     python = pythons[0]
     command = [sys.executable, "-m", "ipexlaunch"]
@@ -87,6 +91,9 @@ def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they
     variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([*command, *batch], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
+    assert int(done.stdout.removeprefix("[0] ")) > 7000, "shared weights, under the launcher"
+    alone = subprocess.run([python, "script.py"], cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert (int(alone.stdout), "batches() has no items here" in alone.stderr) == (int(done.stdout[4:]), True)
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
     for name in ("python3", "python3.12"):  # a shim chooses by what the environment says
         (tmp_path / name).write_text('#!/bin/sh\nexec "$CHOSEN" "$@"\n')

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from ipexlaunch.launch.placement import proc_text
-from ipexlaunch.launch.placement.placement import Placement, oversubscription_of
+from ipexlaunch.launch.placement.placement import Placement, Resident, oversubscription_of, together
 from ipexlaunch.launch.placement.proc_text import Memory
 from ipexlaunch.launch.placement.read_threads import Thread, grouped, threads_of, with_owners
 from ipexlaunch.machine.cpulist import Ids
@@ -139,9 +139,8 @@ class Inspector:
             seen = self._with_pages(seen, processes, alive)
             known.pages_at, known.pages_cost_s = now, self.cpu_clock() - begun
             if whole:
-                # A second walk through the page tables, for what seldom changes: once, while nobody measures yet.
-                first = known.last is None
-                seen = self._with_the_rest(seen, processes if first else [], alive)
+                moves = [count for thread in alive if (count := self._migrations(thread)) is not None]
+                seen = replace(seen, migrations=sum(moves) if moves else None)
         elif known.last is not None:
             seen = replace(
                 seen,
@@ -154,7 +153,10 @@ class Inspector:
     def _with_pages(self, seen: Placement, processes: list[int], threads: list[Thread]) -> Placement:
         """What is read of whole processes: their pages and mapped files."""
         memories: list[Memory] = []
-        unread, told = 0, True
+        residents: list[Resident] = []
+        huge_sizes: list[int] = []
+        unread, told, complete = 0, True, True
+        living = {thread.process for thread in threads}
         openmp: set[str] = set()
         clashes: set[tuple[str, ...]] = set()
         for process in processes:
@@ -166,6 +168,14 @@ class Inspector:
                 unread += 1
             elif process == processes[0]:
                 told = False
+            # A second walk through the page tables: its time is in what a look at pages costs.
+            rollup = text_of(f"{where}/smaps_rollup") or ""
+            if (resident := proc_text.resident_of(rollup)) is not None:
+                residents.append(resident)
+            elif process in living and os.path.exists(f"{where}/smaps_rollup"):
+                complete = False
+            if (size := proc_text.transparent_huge_bytes_of(rollup)) is not None:
+                huge_sizes.append(size)
             files = proc_text.openmp_of(text_of(f"{where}/maps") or "")
             openmp |= files
             if len(files) > 1:
@@ -181,22 +191,13 @@ class Inspector:
             huge_pages=memory.huge,
             shared_pages=memory.shared,
             file_pages=memory.file,
+            transparent_huge_bytes=sum(huge_sizes) if huge_sizes else None,
+            resident=together(residents) if complete else None,
             by_policy=memory.by_policy,
             unclear=seen.unclear + memory.unclear + unread,
             page_looks=1,
             openmp=frozenset(openmp),
             openmp_clashes=frozenset(clashes),
-        )
-
-    def _with_the_rest(self, seen: Placement, processes: list[int], threads: list[Thread]) -> Placement:
-        """What is dear and good to know, but judges nothing: left to whole looks."""
-        texts = [text_of(f"{self.proc}/{process}/smaps_rollup") for process in processes]
-        sizes = [size for text in texts if (size := proc_text.transparent_huge_bytes_of(text or "")) is not None]
-        moves = [count for thread in threads if (count := self._migrations(thread)) is not None]
-        return replace(
-            seen,
-            transparent_huge_bytes=sum(sizes) if sizes else None,
-            migrations=sum(moves) if moves else None,
         )
 
     def _migrations(self, thread: Thread) -> int | None:
@@ -241,6 +242,7 @@ FROM_PAGES = (
     "shared_pages",
     "file_pages",
     "transparent_huge_bytes",
+    "resident",
     "by_policy",
     "openmp",
     "openmp_clashes",

@@ -35,6 +35,49 @@ class Binding:
         return [f"{what}: {why}" for what, why in told.items() if why]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resident:
+    """How much of a process's resident memory is its own; of several the sums. Huge pages (hugetlb) are not in it."""
+
+    private_bytes: NonNegativeInt
+    """In no other process."""
+    shared_bytes: NonNegativeInt
+    """In others too: inherited through fork and not written since, libraries, shared memory. The sum over processes
+    counts a page as often as it is mapped.
+    """
+    proportional_bytes: NonNegativeInt
+    """Every page divided by the number of processes that have it (PSS): the sum is what they take together."""
+    proportional_anonymous_bytes: NonNegativeInt | None = None
+    """The part that is anonymous; None where the kernel does not tell (before Linux 5.3)."""
+    proportional_file_bytes: NonNegativeInt | None = None
+    """The part that is the page cache's."""
+
+
+def together(parts: Iterable[Resident]) -> Resident | None:
+    """The memory of several processes; None where there are none, and a part that one of them does not know is none."""
+    every = list(parts)
+    if not every:
+        return None
+    anonymous = [part.proportional_anonymous_bytes for part in every]
+    files = [part.proportional_file_bytes for part in every]
+    return Resident(
+        private_bytes=sum(part.private_bytes for part in every),
+        shared_bytes=sum(part.shared_bytes for part in every),
+        proportional_bytes=sum(part.proportional_bytes for part in every),
+        proportional_anonymous_bytes=_sum_if_known(anonymous),
+        proportional_file_bytes=_sum_if_known(files),
+    )
+
+
+def _sum_if_known(sizes: Iterable[int | None]) -> int | None:
+    total = 0
+    for size in sizes:
+        if size is None:
+            return None
+        total += size
+    return total
+
+
 NO_TIME_TO_SPARE = 0.9
 CROWDED = 1.25
 """Cpus are crowded where threads used this share of their time, and were this many times as many as the cpus."""
@@ -87,6 +130,8 @@ class Placement:
     """Mapped pages of the page cache in bytes by node."""
     transparent_huge_bytes: NonNegativeInt | None = None
     """The part of `pages` that is in transparent huge pages; None where not known."""
+    resident: Resident | None = None
+    """What of its memory it shares; None where the kernel does not tell (no smaps_rollup), or not of every process."""
     by_policy: Mapping[str, Mapping[NonNegativeInt, NonNegativeInt]] = field(default_factory=dict)
     """`pages` by the policy of their mapping, in the kernel's words such as "bind:1"."""
     unclear: NonNegativeInt = 0

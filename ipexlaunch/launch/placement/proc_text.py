@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ipexlaunch.launch.placement.placement import Resident
+
 OPENMP = r"lib(gomp|iomp5|omp5?)(?:-[0-9a-f]{6,})?\.so(?:\.\d+)*"
 """File names of the OpenMP runtimes of GCC, Intel and LLVM; wheels add a part of a checksum (libgomp-a34b3233.so.1)."""
 
@@ -246,6 +248,26 @@ def transparent_huge_bytes_of(smaps_rollup: str) -> int | None:
     """
     found = re.search(r"^AnonHugePages:\s*(\d{1,18}) kB$", smaps_rollup, re.MULTILINE)
     return int(found[1]) * 1024 if found else None
+
+
+def resident_of(smaps_rollup: str) -> Resident | None:
+    """What of a process's memory is its own; None where the kernel does not tell.
+
+    Args:
+        smaps_rollup: text of /proc/PID/smaps_rollup; its Pss_Anon and Pss_File came with Linux 5.3.
+
+    Source: Documentation/ABI/testing/procfs-smaps_rollup of the Linux kernel.
+    """
+    sizes = {name: int(kb) * 1024 for name, kb in re.findall(r"^(\w+):\s*(\d{1,15}) kB$", smaps_rollup, re.MULTILINE)}
+    if not sizes.keys() >= {"Pss", "Shared_Clean", "Shared_Dirty", "Private_Clean", "Private_Dirty"}:
+        return None
+    return Resident(
+        private_bytes=sizes["Private_Clean"] + sizes["Private_Dirty"],
+        shared_bytes=sizes["Shared_Clean"] + sizes["Shared_Dirty"],
+        proportional_bytes=sizes["Pss"],
+        proportional_anonymous_bytes=sizes.get("Pss_Anon"),
+        proportional_file_bytes=sizes.get("Pss_File"),
+    )
 
 
 def peak_memory_bytes_of(status: str) -> int:

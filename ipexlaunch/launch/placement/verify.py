@@ -6,11 +6,12 @@ Definitions and limits: docs/binding.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ipexlaunch.doctor.pinning_libraries import blame
 from ipexlaunch.doctor.thread_pools import cure_of
-from ipexlaunch.launch.placement.placement import Binding, Oversubscription, Placement
+from ipexlaunch.documents.fields import LATER
+from ipexlaunch.launch.placement.placement import Binding, Oversubscription, Placement, Resident
 from ipexlaunch.machine.cpulist import Ids, format_list
 from ipexlaunch.plan.plan import Instance
 
@@ -246,6 +247,8 @@ class Proof:
     """The part of them in transparent huge pages; None where not known."""
     shared_bytes: Mapping[int, int]
     file_bytes: Mapping[int, int]
+    resident: Resident | None = field(default=None, metadata=LATER)
+    """What of it is shared with other processes; None where not known."""
     openmp: tuple[str, ...]
     """Files of the OpenMP runtimes that were mapped at any look."""
     migrations: int | None
@@ -276,6 +279,7 @@ def proof_of(placements: Sequence[Placement]) -> Proof | None:
         transparent_huge_bytes=huge[-1] if huge else None,
         shared_bytes=last.shared_pages,
         file_bytes=last.file_pages,
+        resident=last.resident,
         openmp=tuple(sorted(frozenset().union(*(p.openmp for p in placements)))),
         migrations=moves[-1] if moves else None,
         crowded_looks=sum(p.crowded_looks for p in placements),

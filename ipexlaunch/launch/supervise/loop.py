@@ -26,6 +26,7 @@ from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import command_line
 from ipexlaunch.launch.supervise.reap import Guardian, Reaper
 from ipexlaunch.launch.supervise.selector import ENDING, OutputReader, SignalWakeup
+from ipexlaunch.launch.supervise.shared_files import shared_files
 from ipexlaunch.launch.supervise.start_workers import Starter
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.wait_for_disk import DiskPatience
@@ -67,7 +68,7 @@ def supervise(
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
     """
     showing = showing or OutputOptions()
-    with SignalWakeup() as wakeup:
+    with SignalWakeup() as wakeup, shared_files(launch) as launch:
         try:
             worker_set = WorkerSet(launch, callbacks, limits, inherited, observers, host_cpus, showing.logs)
             loop = _Loop(launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder, sharing)
@@ -194,8 +195,7 @@ class _Loop:
         """Wait for the next thing to happen and deal with it."""
         rest_s = self.timers.run(blocking=False)
         state, feeder = self.worker_set.state, self.feeder
-        deadline = lifecycle.next_deadline(state)
-        fed = feeder.due() if feeder is not None else None
+        deadline, fed = lifecycle.next_deadline(state), feeder.due() if feeder is not None else None
         phases = self.announcements.long_phases
         phases_due = phases.next_due if phases is not None else None
         timer = None if rest_s is None else self.clock() + rest_s

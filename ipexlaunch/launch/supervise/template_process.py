@@ -143,7 +143,8 @@ class TemplateProcess:
         template, starter = self._template, self._starter
         self._child = child = WorkerProcess(worker=self._worker_set.children[template.places[0]].worker)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        common = {**starter.inherited, **starter.marks, **template.environment}
+        theirs_too = starter.launch.workers[template.places[0]].environment  # the files of their nodes are among it
+        common = {**starter.inherited, **starter.marks, **theirs_too, **template.environment}
         own = {name: template.environment[name] for name in template.own_names}
         own["IPEXLAUNCH_STATUS_FD"] = str(starter.slot)
         # In this order they stand in the process's memory: its own last.

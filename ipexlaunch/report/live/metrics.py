@@ -34,6 +34,7 @@ PATIENCE_S = 2.0
 
 NO_USAGE = Usage()
 
+PROPORTIONAL = "All memory, a page that several processes have divided among them (PSS): can be summed."
 BUSY = "For how long a worker that is not ready has been busy with what it announced."
 
 
@@ -77,6 +78,7 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
         (Counter, "cpu_seconds", "Processor time of the worker and its children.", each, seconds),
         (Gauge, "busy_cpus", "Cpus kept busy since the previous look.", each, busy),
         (Gauge, "memory_bytes", "Anonymous memory by node.", (*each, "node"), memory),
+        (Gauge, "proportional_memory_bytes", PROPORTIONAL, each, [(i, u.proportional) for i, _, u in workers]),
         (Gauge, "local_memory_ratio", "Share of the anonymous memory on the planned nodes.", each, shares),
         (Gauge, "exit_code", "Exit code of a worker that has ended.", each, [(i, w.exit_code) for i, w, _ in workers]),
     )

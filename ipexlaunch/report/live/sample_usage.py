@@ -1,4 +1,4 @@
-"""Look at what workers use: cpu time by psutil, memory by node from numa_maps, seldom enough to disturb nobody."""
+"""Look at what workers use: cpu time by psutil, memory as the kernel tells it, seldom enough to disturb nobody."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ipexlaunch.launch.placement import proc_text
-from ipexlaunch.machine.proc_files import descendants
+from ipexlaunch.launch.placement.placement import together
+from ipexlaunch.machine.proc_files import descendants, text_of
 from ipexlaunch.report.live.status import Usage
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=Hashable)
 
 MEMORY_INTERVAL_S = 10.0
-"""The kernel walks a process's page tables for numa_maps, and page faults wait meanwhile."""
+"""The kernel walks a process's page tables for both texts, and page faults wait meanwhile."""
 
 TREE_INTERVAL_S = 2.0
 """Between two searches for processes below the workers."""
@@ -37,6 +38,7 @@ class _Seen:
     at: float | None = None
     cpu_s: float = 0.0
     memory: Mapping[int, int] | None = None
+    proportional: int | None = None
 
 
 class _Turn:
@@ -84,7 +86,7 @@ class UsageSampler(Generic[Key]):
         began = self._clock()
         if began >= self._memory.due:
             for seen in self._seen.values():
-                seen.memory = self._memory_of(seen)
+                seen.memory, seen.proportional = self._memory_of(seen), self._proportional_of(seen)
             self._memory.done(began, self._clock())
         usages = {key: self._usage(seen) for key, seen in self._seen.items()}
         return {key: usage for key, usage in usages.items() if usage is not None}
@@ -104,15 +106,16 @@ class UsageSampler(Generic[Key]):
         seen.processes = found
 
     def _memory_of(self, seen: _Seen) -> Mapping[int, int] | None:
-        memories: list[proc_text.Memory] = []
-        for pid in seen.processes:
-            try:
-                with open(f"{self._proc}/{pid}/numa_maps", "rb") as file:
-                    memories.append(proc_text.memory_of(file.read().decode(errors="replace")))
-            except OSError:
-                continue  # it ended meanwhile, or this kernel has no nodes
+        # One without a text has ended meanwhile, or this kernel has no nodes.
+        texts = [text_of(f"{self._proc}/{pid}/numa_maps") for pid in seen.processes]
+        memories = [proc_text.memory_of(text) for text in texts if text is not None]
         total = proc_text.sum_of(memories)
         return proc_text.sum_by_node(total.anonymous, total.huge) if memories else None
+
+    def _proportional_of(self, seen: _Seen) -> int | None:
+        texts = [text_of(f"{self._proc}/{pid}/smaps_rollup") for pid in seen.processes]
+        total = together(found for text in texts if (found := proc_text.resident_of(text or "")) is not None)
+        return None if total is None else total.proportional_bytes
 
     def _usage(self, seen: _Seen) -> Usage | None:
         import psutil
@@ -136,4 +139,4 @@ class UsageSampler(Generic[Key]):
         # A process that was killed and never waited for takes its time with it; a counter must not fall.
         seen.cpu_s = max(seen.cpu_s, sum(own.values()) + waited_for)
         seen.at, seen.own_s = now, own
-        return Usage(busy_cpus=busy, cpu_s=seen.cpu_s, memory=seen.memory)
+        return Usage(busy_cpus=busy, cpu_s=seen.cpu_s, memory=seen.memory, proportional=seen.proportional)

@@ -39,6 +39,8 @@ class Usage:
     """User and system time so far, with that of ended processes that were waited for; it never falls."""
     memory: Mapping[int, int] | None = field(default=None, metadata=in_documents(key="memory_bytes_by_node"))
     """Anonymous memory in bytes by node; None where the kernel does not tell."""
+    proportional: int | None = field(default=None, metadata=in_documents(key="proportional_memory_bytes"))
+    """All its memory, every page divided by the number of processes that have it (PSS), so that it can be summed."""
 
     def local_share(self, nodes: Collection[int]) -> float | None:
         """Share of the anonymous memory that is on these nodes, 0 to 1; None where it is unknown."""

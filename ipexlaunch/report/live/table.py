@@ -112,7 +112,7 @@ def _line(text: str, width: int, style: str) -> RenderableType:
 
 
 def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) -> str:
-    """ "total 812.3 items/s  4 running  55.8/56 cpus busy  at least 99.8% local  123,456 items", as far as it fits."""
+    """ "total 812.3 items/s  4 running  55.8/56 cpus busy  at least 99.8% local  45 items  1.2G memory", as it fits."""
     workers = snapshot.workers
     parts = [", ".join(_phase_counts(workers))]
     items = sum(worker.items for worker in workers)
@@ -128,6 +128,9 @@ def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) 
         parts.append(f"{at_least}{wording.share_text(min(shares))} local")
     if items:
         parts.append(f"{items:,} item{'s' * (items != 1)}")
+    sizes = [usage.proportional for usage in usages.values() if usage.proportional is not None]
+    if sizes:
+        parts.append(f"{wording.size(sum(sizes))} memory")
     line = parts[0]
     for part in parts[1:]:
         if width is None or len(line) + GAP + len(part) <= width:

@@ -96,7 +96,7 @@ def memory_chart(report: Report) -> str:
             axes.barh(range(len(shown)), sizes, left=left, color=color, label=f"node {node}", height=0.75)
             left = [before + size for before, size in zip(left, sizes, strict=True)]
         label_instances(axes, [index for index, _ in shown])
-        axes.set_xlabel("MiB of anonymous memory by node, at the last look")
+        axes.set_xlabel("MiB of anonymous memory by node, at the last look; what is shared by fork is in each")
         show_legend(axes)
 
     return chart(draw, rows_height(len(shown)))

@@ -17,7 +17,7 @@ from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch
 from ipexlaunch.report.page import charts, time_charts
 from ipexlaunch.report.page.chart_axes import style_variables
 from ipexlaunch.report.page.charts import course_chart, map_chart
-from ipexlaunch.report.tables.report_table import COMPARED_COLUMNS, row
+from ipexlaunch.report.tables.report_table import COMPARED_COLUMNS, MIB, row
 from ipexlaunch.report.tables.tuning_tables import HEADS as SETTING_HEADS
 from ipexlaunch.report.tables.tuning_tables import setting_rows
 from ipexlaunch.tune.trial import Outcome
@@ -193,7 +193,7 @@ def _run(run: OpenedRun) -> list[str]:
 
 
 def _result(report: Report) -> str:
-    throughput, unit = report.throughput, report.throughput.unit
+    throughput, unit, memory = report.throughput, report.throughput.unit, report.resident
     figures = [
         (_figure(throughput.makespan), f"{unit} by makespan"),
         (_figure(throughput.steady), f"{unit} while all worked"),
@@ -202,6 +202,7 @@ def _result(report: Report) -> str:
         (None if report.efficiency is None else f"{report.efficiency:.1%}", "scaling efficiency"),
         (_figure(throughput.seconds), "seconds of makespan"),
         *((_figure(value), f"ms latency {name}") for name, value in report.latency_ms.items()),
+        (_figure(memory.proportional_bytes / MIB) if memory else None, "MB of memory, what is shared counted once"),
     ]
     verdict = "VALID" if report.valid else "INVALID"
     reasons = "".join(f'<li class="invalid">{_escaped(reason)}</li>' for reason in report.reasons)

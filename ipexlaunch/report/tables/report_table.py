@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ipexlaunch.documents.visible_text import format_number, wrapped
+from ipexlaunch.launch.placement.placement import Resident
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.compare_runs import Configuration, Interval
@@ -151,6 +152,8 @@ def _total(report: Report, width: int) -> list[str]:
     for kind, found in report.distributions_ms.items():
         figures = _percentiles({"p50": found.p50, "p90": found.p90, "p99": found.p99})
         lines += _joined([f"{plain_line(kind)} {figures} ({counted(found.count, 'sample')})"], "; ", width)
+    if report.resident is not None:
+        lines += _joined([_memory(report.resident, len(report.instances))], "; ", width)
     lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
     lines += _joined(_facts(report.facts), "; ", width, "all say: ")
     return lines
@@ -168,6 +171,18 @@ HOW_TO_COUNT = (
     "  for a rate: call ready(), count(), finish() of ipexlaunch.worker (docs/worker-protocol.md), or take it from "
     "what the program prints with --throughput-regex"
 )
+
+
+def _memory(resident: Resident, instances: int) -> str:
+    """ "memory 1220 MB together: 567 anonymous, 651 of files; 82 in one process only": what they share counts once."""
+    anonymous, file = resident.proportional_anonymous_bytes, resident.proportional_file_bytes
+    kinds = ""
+    if anonymous is not None and file is not None:
+        shared = (resident.proportional_bytes - anonymous - file) / MIB
+        kinds = f"{anonymous / MIB:.0f} anonymous, {file / MIB:.0f} of files"
+        kinds += f", {shared:.0f} of shared memory; " if shared >= 1 else "; "
+    only = f"{kinds}{resident.private_bytes / MIB:.0f} in one process only"
+    return f"memory {resident.proportional_bytes / MIB:.0f} MB{' together' * (instances > 1)}: {only}"
 
 
 def _percentiles(figures: Mapping[str, float]) -> str:

@@ -7,17 +7,25 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ipexlaunch.launch.placement.inspect_workers import PAGES_SHARE, THREADS_SHARE, Inspector
-from ipexlaunch.launch.placement.placement import Oversubscription, Placement
+from ipexlaunch.launch.placement.placement import Binding, Oversubscription, Placement, Resident
+from ipexlaunch.launch.placement.verify import misplacements_at_worst
 from ipexlaunch.machine.proc_files import ThreadStarts
+from ipexlaunch.plan import Instance
 
 STAT = (
     "{tid} ({name}) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 "
     "{cpu} 0 0 0\n"
+)
+ROLLUP = (
+    "55f5-7ffe ---p 00000000 00:00 0     [rollup]\nRss:   63 kB\nPss:   20 kB\nPss_Dirty:   12 kB\n"
+    "Pss_Anon:   12 kB\nPss_File:   8 kB\nPss_Shmem:   0 kB\nShared_Clean:   26 kB\nShared_Dirty:   30 kB\n"
+    "Private_Clean:   2 kB\nPrivate_Dirty:   5 kB\nAnonymous:   35 kB\nAnonHugePages:   2048 kB\n"
 )
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -99,7 +107,7 @@ def test_pages_of_all_processes_are_added_up_by_node(machine: Machine) -> None:
     machine.thread(10, 10, {0}, children="20 ")
     machine.thread(20, 20, {0})
     machine.write(10, numa_maps="7f0 bind:1 anon=3 dirty=3 N1=3 kernelpagesize_kB=4\n", status="VmHWM:\t 7 kB\n")
-    machine.write(10, smaps_rollup="AnonHugePages:   2048 kB\n")
+    machine.write(10, smaps_rollup=ROLLUP)
     machine.write(
         20,
         numa_maps="7f0 bind:1 anon=2 dirty=2 N0=2 kernelpagesize_kB=4\n"
@@ -113,6 +121,23 @@ def test_pages_of_all_processes_are_added_up_by_node(machine: Machine) -> None:
     assert placement.by_policy == {"bind:1": placement.pages}
     assert (placement.peak_memory_bytes, placement.transparent_huge_bytes) == (7 * 1024, 2 << 20)
     assert (placement.migrations, placement.unclear) == (7, 1)
+    assert placement.resident == Resident(
+        private_bytes=7 * 1024,
+        shared_bytes=56 * 1024,
+        proportional_bytes=20 * 1024,
+        proportional_anonymous_bytes=12 * 1024,
+        proportional_file_bytes=8 * 1024,
+    )
+    (machine.root / "20" / "smaps_rollup").symlink_to("/proc/self/mem")  # opens; reading from the start is refused
+    assert seen(machine.inspector(10)).resident is None, "not of every process"
+    (machine.root / "20" / "smaps_rollup").unlink()
+    machine.write(20, smaps_rollup="".join(line for line in ROLLUP.splitlines(True) if "Pss_" not in line))
+    both = seen(machine.inspector(10)).resident
+    assert both == Resident(private_bytes=14 * 1024, shared_bytes=112 * 1024, proportional_bytes=40 * 1024), "Linux 5.2"
+    machine.write(20, smaps_rollup=ROLLUP)
+    both = seen(machine.inspector(10)).resident
+    assert both is not None
+    assert (both.proportional_anonymous_bytes, both.proportional_file_bytes) == (24 * 1024, 16 * 1024)
 
 
 def test_a_process_that_has_ended_is_nowhere_and_so_is_a_zombie(machine: Machine) -> None:
@@ -293,6 +318,64 @@ def test_the_kinds_of_a_real_processes_memory_are_told_apart(started: Started) -
     assert sum(placement.shared_pages.values()) == 24 << 20
     assert sum(placement.file_pages.values()) > 1 << 20
     assert placement.unclear == 0
+
+
+FORKED = 64 << 20
+FORKS = f"""
+import os, sys
+size = {FORKED}
+memory = bytearray(size)
+memory[::4096] = b"x" * (size // 4096)
+def work(wake, done):
+    while os.read(wake, 1):
+        memory[: size // 2 : 4096] = b"y" * (size // 2 // 4096)
+        os.write(done, b".")
+    os._exit(0)
+for _ in range(2):
+    (wake, tell), (heard, done) = os.pipe(), os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(tell)
+        work(wake, done)
+    print(child, flush=True)
+sys.stdin.readline()
+os.write(tell, b".")
+os.read(heard, 1)
+print("written", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.process
+def test_what_is_inherited_through_fork_is_judged_and_told_apart_from_what_is_ones_own(started: Started) -> None:
+    template = subprocess.Popen([sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    started.append(template)
+    assert template.stdin is not None
+    assert template.stdout is not None
+    first, second = int(template.stdout.readline()), int(template.stdout.readline())
+    inspector = Inspector()
+    before = [seen(inspector(pid)) for pid in (first, second)]
+    template.stdin.write(b"\n")
+    template.stdin.flush()
+    template.stdout.readline()
+    after = seen(inspector(second))
+    for placement in (*before, after):
+        assert placement.pages is not None
+        node = max(placement.pages, key=placement.pages.__getitem__)
+        assert FORKED < placement.pages[node] < 2 * FORKED, "inherited pages are counted, and once"
+        assert placement.unclear == 0
+        home = Instance(index=0, cpus=placement.cpus, nodes=frozenset({node}), threads=1)
+        bound = Binding(cpus=home.cpus, memory="bind", nodes=home.nodes)
+        assert misplacements_at_worst(home, [placement], bound) == []
+        (reason,) = misplacements_at_worst(replace(home, nodes=frozenset({node + 1})), [placement], bound)
+        assert "of its anonymous memory" in reason, "a child of another node's template"
+    for placement in before:
+        assert placement.resident is not None
+        assert placement.resident.private_bytes < FORKED // 4
+        assert placement.resident.shared_bytes > FORKED
+        assert FORKED // 3 < (placement.resident.proportional_anonymous_bytes or 0) < FORKED // 2, "a third"
+    assert after.resident is not None
+    assert FORKED // 2 < after.resident.private_bytes < FORKED // 4 * 3, "the half that it has written"
 
 
 def two_runtimes(folder: Path, started_in: int) -> str:

@@ -50,7 +50,8 @@ def run_of(workers: list[WorkerSnapshot], *failures: str) -> Snapshot:
 
 def usage(index: int, **changes: object) -> Usage:
     here, there = index % 2, 1 - index % 2
-    value = Usage(busy_cpus=13.9 - index / 100, cpu_s=100.0, memory={here: 1200 * MIB, there: 5 * MIB})
+    memory = {here: 1200 * MIB, there: 5 * MIB}
+    value = Usage(busy_cpus=13.9 - index / 100, cpu_s=100.0, memory=memory, proportional=650 * MIB)
     return replace(value, **changes)  # type: ignore[arg-type]  # names of fields
 
 

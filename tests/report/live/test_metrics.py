@@ -59,6 +59,7 @@ def test_a_worker_has_the_figures_of_its_snapshot() -> None:
         'ipexlaunch_exit_code{index="5",run="night"} 139.0',
         'ipexlaunch_restarts_total{index="2",run="night"} 2.0',
         'ipexlaunch_memory_bytes{index="0",node="1",run="night"} 5.24288e+06',
+        'ipexlaunch_proportional_memory_bytes{index="1",run="night"} 6.815744e+08',
         'ipexlaunch_instance_info{cpus="0-13",index="0",memory="bind",nodes="0",run="night"} 1.0',
         'ipexlaunch_failures_total{run="night"} 2.0',
     ):

@@ -112,6 +112,7 @@ def test_top_tells_what_a_run_does_and_forgets_it_when_it_has_ended(directory: P
     assert worker["cpu_s"] > 0
     assert worker["busy_cpus"] < 2
     assert sum(worker["memory_bytes_by_node"].values()) > 32 << 20
+    assert worker["proportional_memory_bytes"] > 32 << 20
     table = run.top()
     assert f"launcher {run.process.pid}: work.py 'an argument'" in table.stdout
     assert "counted 日本語" in table.stdout
@@ -161,6 +162,7 @@ def test_metrics_are_served_while_the_run_lasts(directory: Path) -> None:
     assert sum(found["ipexlaunch_instance_phase"].values()) == 1
     assert found["ipexlaunch_cpu_seconds_total"][("0",)] > 0
     assert sum(found["ipexlaunch_memory_bytes"].values()) > 32 << 20
+    assert sum(found["ipexlaunch_proportional_memory_bytes"].values()) > 32 << 20
     assert found["ipexlaunch_failures_total"] == {(): 0}
     assert 'run="work.py"' in text
     with urllib.request.urlopen(url, timeout=30) as answer:

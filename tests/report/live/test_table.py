@@ -53,12 +53,12 @@ def test_the_documented_picture_is_drawn() -> None:
 
 def test_a_line_for_where_there_is_no_terminal_has_the_totals() -> None:
     assert live_line(*many(2)) == (
-        "1:02:34  total 201.0 items/s  2 running  27.8/28 cpus busy  99.6% local  3,000 items"
+        "1:02:34  total 201.0 items/s  2 running  27.8/28 cpus busy  99.6% local  3,000 items  1.3G memory"
     )
     assert live_line(*eventful()) == (
         "1:02:34  total 1.2M items/s  "
         "1 waiting, 1 compiling for 41 s, 1 ready, 3 running, 1 finished, 1 exited, 1 stopped, 1 failed  "
-        "69.6/126 cpus busy  at least 50.0% local  1,234,600,890 items"
+        "69.6/126 cpus busy  at least 50.0% local  1,234,600,890 items  3.2G memory"
     )
 
 

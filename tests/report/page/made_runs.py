@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from ipexlaunch.launch.job import Job
-from ipexlaunch.launch.placement.placement import Binding, Placement
+from ipexlaunch.launch.placement.placement import Binding, Placement, Resident
 from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
@@ -51,6 +51,7 @@ def made_run(
         placement = Placement(
             cpus=instance.cpus, threads=instance.threads + 3, pinned_threads=0, main_thread_cpus=instance.cpus,
             pages={node: 900 * MIB, (node + 1) % 8: 12 * MIB}, peak_memory_bytes=950 * MIB,
+            resident=Resident(private_bytes=100 * MIB, shared_bytes=850 * MIB, proportional_bytes=300 * MIB),
         )  # fmt: skip
         records.append(
             WorkerRecord(

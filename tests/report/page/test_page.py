@@ -73,6 +73,7 @@ def test_a_run_has_its_page(tmp_path: Path) -> None:
     assert checker.headings == ["Result", "Instances", *CHARTS]
     assert "VALID" in text
     assert "instance 3" in text
+    assert "<b>1,200</b><span>MB of memory, what is shared counted once</span>" in text
     assert "s a step; shaded: all worked" in text
     assert all(address.startswith(("data:", "#")) for address in checker.addresses)
     assert not re.search(r"@import|url\((?!#)", text)
