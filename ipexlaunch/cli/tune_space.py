@@ -102,7 +102,8 @@ def space_from_options(topology: Topology, job: Job, subject: TuningTarget, opti
         UsageError: batch sizes for a program that has no way to be told.
     """
     request = options.request
-    if shared_mode(job.program, options) == "model":
+    shares_model = shared_mode(job.program, options) == "model"
+    if shares_model:
         # The weights are there once for each node, however many instances it has: a trial tells whether they fit.
         request = replace(request, memory_per_instance_bytes=None)
     numbers = tuple(subject.candidates) or (AS_IS,)
@@ -114,6 +115,7 @@ def space_from_options(topology: Topology, job: Job, subject: TuningTarget, opti
         allocators=_allocators(job, options),
         runtimes=_runtimes(job, options),
         memories=("bind", "interleave") if request.memory_policy is None else (request.memory_policy,),
+        shares_model=shares_model,
     )
 
 

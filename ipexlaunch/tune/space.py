@@ -183,6 +183,9 @@ class Space:
     allocators: tuple[str, ...] = ("default",)
     runtimes: tuple[str, ...] = ("default",)
     memories: tuple[str, ...] = ("bind",)
+    shares_model: bool = False
+    """Whether the workers of a node are forked from one process that has the model: their number costs little memory
+    then."""
 
     @cached_property
     def axes(self) -> tuple[Axis, ...]:

@@ -148,7 +148,7 @@ def fits(space: Space, topology: Topology, setting: Setting, history: Sequence[T
     if any((run.setting.split, run.setting.smt) == instances and not run.counts for run in smaller):
         return False
     least = min((run.peak_bytes for run in smaller if run.counts and run.peak_bytes), default=0)
-    if not least:
+    if not least or space.shares_model:
         return True
     sizes = {node.id: node.memory_bytes for node in topology.nodes}
     return all(
