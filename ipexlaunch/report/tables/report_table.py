@@ -13,6 +13,7 @@ from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
 from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.live.wording import plain_line
+from ipexlaunch.report.tables.start_table import start_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -152,6 +153,7 @@ def _total(report: Report, width: int) -> list[str]:
         figures = _percentiles({"p50": found.p50, "p90": found.p90, "p99": found.p99})
         lines += _joined([f"{plain_line(kind)} {figures} ({counted(found.count, 'sample')})"], "; ", width)
     lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
+    lines += _joined(start_line(report), ", ", width)
     lines += _joined(_facts(report.facts), "; ", width, "all say: ")
     return lines
 
