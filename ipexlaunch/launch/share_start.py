@@ -166,7 +166,13 @@ def _argv(job: Job, argv: Sequence[str]) -> tuple[str, ...]:
 
 
 def fork_request(
-    template: Template, launch: Launch, place: int, inherited: Mapping[str, str], channel: Mapping[str, str]
+    template: Template,
+    launch: Launch,
+    place: int,
+    inherited: Mapping[str, str],
+    channel: Mapping[str, str],
+    *,
+    answers: bool = False,
 ) -> dict[str, object]:
     """What a template is told to fork a worker.
 
@@ -176,12 +182,14 @@ def fork_request(
         place: the worker's.
         inherited: the launcher's environment.
         channel: the variables by which the worker finds its own.
+        answers: what the template has cost so far is told by this worker.
     """
     worker = launch.workers[place]
     theirs = {**inherited, **worker.environment}
     threads = theirs.get(OPENMP_THREADS, "").partition(",")[0]  # the first of nested ones
     return {
         "index": worker.instance.index,
+        "answers": answers,
         "cpus": sorted(worker.instance.cpus),
         "argv": list(worker.argv),
         "words": list(_argv(launch.job, worker.argv)[3:]),

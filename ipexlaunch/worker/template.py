@@ -19,6 +19,7 @@ import sys
 from typing import Any
 
 from ipexlaunch.worker.shown_words import set_variables, show_arguments
+from ipexlaunch.worker.spent import begin_in_fork, spent
 
 MODE_VARIABLE = "IPEXLAUNCH_TEMPLATE"
 """Set in a template alone: where it forks, "imports" (when the packages are imported) or "model" (at split())."""
@@ -179,6 +180,7 @@ def _fork(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[str,
 
     It has a session of its own before anybody knows its number, so that a signal for its group finds it.
     """
+    before = spent() if request["answers"] else {}
     wait, tell_to_go = os.pipe()
     number, tell_number = os.pipe()
     try:
@@ -204,6 +206,9 @@ def _fork(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[str,
             os._exit(CANNOT_BE_FORKED)  # it never will: the template has been killed
         os.close(wait)
         _become(request, descriptors, seeds)
+        begin_in_fork(before)
+        for act in in_worker:
+            act()
         return True
     os.close(wait)
     os.close(tell_number)
@@ -242,8 +247,6 @@ def _become(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[st
         sys.modules["random"].seed(f"{seeds['random']} {request['index']}")
     if "numpy" in seeds:
         sys.modules["numpy.random"].seed([seeds["numpy"], request["index"]])
-    for act in in_worker:
-        act()
 
 
 def _give_up(problem: str, descriptors: "list[int]") -> None:

@@ -65,7 +65,7 @@ NEEDS_OF = {
     ("tune", "dtype"): ["--auto-ipex"],
     ("bench", "force_dtype"): ["--dtype", "bf16"], ("batch", "force_dtype"): ["--dtype", "bf16"],
     ("loadgen", "force_dtype"): ["--dtype", "bf16"], ("dtypes", "new_tokens"): ["--task", "generate"],
-    ("dtypes", "min_cosine"): [],
+    ("dtypes", "min_cosine"): [], ("run", "share_start_strict"): ["--share-start", "imports"],
     ("tune", "force_dtype"): ["--auto-ipex", "--dtype", "bf16"],
 }  # fmt: skip
 """The same of one command."""

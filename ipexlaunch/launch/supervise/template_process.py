@@ -53,6 +53,7 @@ class TemplateProcess:
         self._child: WorkerProcess | None = None
         self._control: socket.socket | None = None
         self._serves = self._refused = False
+        self._first = True
         self._waiting: deque[int] = deque()
         self._asked: AskedFork | None = None
 
@@ -119,7 +120,9 @@ class TemplateProcess:
         asked = self._drop_asked()
         left = [*([asked.place] if asked is not None else []), *self._waiting]
         self._waiting.clear()
-        self._serves, self._child = False, None
+        self._serves, self._first, self._child = False, True, None
+        for place in self._template.places:
+            self._worker_set.templates.pop(place, None)
         if not left:
             return
         detail = "" if code else "was to be forked from a process that ended without calling ipexlaunch.worker.split()"
@@ -178,7 +181,11 @@ class TemplateProcess:
         starter = self._starter
         while self._serves and self._asked is None and self._waiting and self._control is not None:
             place = self._waiting.popleft()
-            request = partial(fork_request, self._template, starter.launch, place, starter.inherited)
+            words = (self._template, starter.launch, place, starter.inherited)
+            request = partial(fork_request, *words, answers=self._first)
+            if self._first and self.pid is not None:
+                self._worker_set.templates[place] = self.pid
+            self._first = False
             try:
                 self._asked = ask_fork(self._control, place, starter.slot, request)
             except OSError as error:
@@ -206,9 +213,11 @@ class TemplateProcess:
                 self._starter.not_started(asked.place, OSError(number, os.strerror(number)))
         else:
             for said in read_messages(bytearray(data + b"\n"), Samples(), Announced(), self._worker_set.clock()):
-                name = said.text if said.text in COMPILATION else f"{SHARING}: {said.text}"[:LONGEST_NAME]
+                if said.text not in COMPILATION:
+                    said = replace(said, text=f"{SHARING}: {said.text}"[:LONGEST_NAME])
                 for place in self._waiting if said.event == "phase" else ():
-                    self._phase_of(place, replace(said, text=name))
+                    # Whoever is forked first answers for the cost.
+                    self._phase_of(place, said if place == self._waiting[0] else replace(said, spent=None))
         self._ask_next()
 
     def _phase_of(self, place: int, said: WorkerMessage) -> None:

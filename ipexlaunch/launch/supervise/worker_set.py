@@ -11,7 +11,8 @@ from ipexlaunch.documents.secret_values import mask_text
 from ipexlaunch.launch import lifecycle
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Failure, Limits, State
-from ipexlaunch.launch.placement.placement import Placement
+from ipexlaunch.launch.placement.placement import Placement, together
+from ipexlaunch.launch.placement.proc_text import resident_of
 from ipexlaunch.launch.run_events import (
     DurationsReported,
     FactReported,
@@ -31,13 +32,14 @@ from ipexlaunch.launch.run_events import (
     WorkerRestated,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, Tally, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, Spent, Tally, WorkerRecord
 from ipexlaunch.launch.run_so_far import RunSoFar
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.interfaces import Observer, SupervisorCallbacks
 from ipexlaunch.launch.supervise.take_snapshot import closing_notes, snapshot
 from ipexlaunch.launch.supervise.worker_process import WorkerProcess
 from ipexlaunch.machine.cpulist import Ids
+from ipexlaunch.machine.proc_files import text_of
 
 
 class WorkerSet:
@@ -73,6 +75,8 @@ class WorkerSet:
         """The run, as its events make it."""
         self.by_pid: dict[int, int] = {}
         """Of the workers that run, to their places."""
+        self.templates: dict[int, int] = {}
+        """Processes that workers were forked from, by the one worker that answers for what each costs."""
         self.state = lifecycle.begin(len(self.children), limits, self.clock())
         self._inherited = inherited
         self._observers = observers
@@ -195,10 +199,10 @@ class WorkerSet:
             known = len(self.record(place).samples.times)
             self.add(ItemsCounted(self.index(place), printed.since(known)))
 
-    def begin_measurement(self, place: int, now: float) -> None:
+    def begin_measurement(self, place: int, now: float, spent: Spent | None) -> None:
         """The worker is ready: what it was busy with is over, and what it prints counts from now on."""
         child = self.children[place]
-        self.add(WorkerReady(self.index(place), now))
+        self.add(WorkerReady(self.index(place), now, spent))
         if child.printed is not None and child.printed.begin() and not child.counts_itself:
             self._forget_counts(place)
 
@@ -252,6 +256,10 @@ class WorkerSet:
                 observer.on_looked(process.pid, waits=waits)
             placement = read(process.pid, instance.cpus)
             if placement is not None:
+                if placement.resident is not None and place in self.templates:
+                    of_template = resident_of(text_of(f"/proc/{self.templates[place]}/smaps_rollup") or "")
+                    parts = filter(None, [placement.resident, of_template])
+                    placement = replace(placement, resident=together(parts))
                 self.add(WorkerInspected(self.index(place), placement))
 
     def process_ended(self, pid: int) -> None:
