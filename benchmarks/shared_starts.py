@@ -37,7 +37,6 @@ BARS = {
 WORKER = """
 import hashlib, json, os, resource, sys, time
 from pathlib import Path
-sys.path.insert(0, "{root}")
 import torch
 import transformers
 {engine}
@@ -146,7 +145,7 @@ class Started:
         self.place, self.count, self.steps = folder, count, 0
         engine = {"ipex": "import intel_extension_for_pytorch", "torch": "import torchao"}.get(options.engine, "")
         script = folder / "worker.py"
-        script.write_text(WORKER.format(root=ROOT, engine=engine, model=options.model, name=options.engine,
+        script.write_text(WORKER.format(engine=engine, model=options.model, name=options.engine,
                                         task=options.task, cache=options.cache, shapes=list(SHAPES),
                                         as_script=options.job == "script"))  # fmt: skip
         words = [sys.executable, "-c", LAUNCHER, options.python, str(script), str(folder), str(count), mode]

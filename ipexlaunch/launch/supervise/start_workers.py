@@ -37,6 +37,7 @@ class Starter:
         inherited: Mapping[str, str],
         run_id: str,
         sharing: Sharing,
+        file_limit: children.FileLimit | None,
     ) -> None:
         """Begin with none started.
 
@@ -52,6 +53,7 @@ class Starter:
             inherited: their environment beside their own.
             run_id: value of MARK.
             sharing: which of them share their start.
+            file_limit: of open files, for each, where the launcher has raised its own.
         """
         # Every worker's channel gets this number, the lowest that was free: a POSIX shell can only redirect to the
         # descriptors 0 to 9.
@@ -60,7 +62,7 @@ class Starter:
         self.launch, self.inherited, self.marks = launch, inherited, {MARK: run_id}
         self.announcements, self.showing, self.logs, self.sharing = announcements, showing, logs, sharing
         self.width = max((len(str(worker.instance.index)) for worker in launch.workers), default=1)
-        self.file_limit = children.make_room_for(len(worker_set.children))
+        self.file_limit = file_limit
         self.templates = [TemplateProcess(template, self) for template in sharing.templates]
 
     def start(self, place: int) -> None:
