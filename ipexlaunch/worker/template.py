@@ -160,7 +160,7 @@ def _mapped() -> "set[str]":
 _socket: "socket.socket | None" = None
 
 
-def _control() -> socket.socket:
+def _control() -> "socket.socket":
     """The line to the launcher; it keeps its number, which is that of a worker's channel."""
     global _socket
     if _socket is None:

@@ -108,8 +108,10 @@ def test_strictly_it_does_not_start_at_all(tmp_path: Path, kind: str) -> None:
 
 
 def test_strictly_what_can_be_known_before_is_refused_before(tmp_path: Path) -> None:
-    ended = split(tmp_path, "print('ran')\n", "--share-start-strict", "--env", "X={index}")
+    words = ["--share-start-strict", "--env", "X={index}", "--run-dir", str(tmp_path / "kept")]
+    ended = split(tmp_path, "print('ran')\n", *words)
     assert (ended.code, ended.report) == (2, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
     assert len(ended.told.splitlines()) == 1
     assert "X is not the same in all workers" in ended.told
     assert "leave out --share-start-strict" in ended.told
