@@ -186,6 +186,8 @@ def fork_request(
     """
     worker = launch.workers[place]
     theirs = {**inherited, **worker.environment}
+    for name in (MODE_VARIABLE, THREADS_VARIABLE, ROOM_VARIABLE):  # our caller may run in a template itself
+        theirs.pop(name, None)
     threads = theirs.get(OPENMP_THREADS, "").partition(",")[0]  # the first of nested ones
     return {
         "index": worker.instance.index,

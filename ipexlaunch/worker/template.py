@@ -14,6 +14,7 @@ import errno
 import gc
 import json
 import os
+import signal
 import socket
 import sys
 from typing import Any
@@ -160,7 +161,7 @@ def _mapped() -> "set[str]":
 _socket: "socket.socket | None" = None
 
 
-def _control() -> socket.socket:
+def _control() -> "socket.socket":
     """The line to the launcher; it keeps its number, which is that of a worker's channel."""
     global _socket
     if _socket is None:
@@ -203,7 +204,7 @@ def _fork(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[str,
         for descriptor in (tell_to_go, number, tell_number):
             os.close(descriptor)
         if not os.read(wait, 1):  # the launcher knows of us before we can end
-            os._exit(CANNOT_BE_FORKED)  # it never will: the template has been killed
+            os.kill(os.getpid(), signal.SIGKILL)  # it may not have heard: the template has been killed, and we with it
         os.close(wait)
         _become(request, descriptors, seeds)
         begin_in_fork(before)
@@ -247,6 +248,8 @@ def _become(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[st
         sys.modules["random"].seed(f"{seeds['random']} {request['index']}")
     if "numpy" in seeds:
         sys.modules["numpy.random"].seed([seeds["numpy"], request["index"]])
+    if "torch" in seeds:
+        sys.modules["torch"].manual_seed(seeds["torch"] + request["index"])
 
 
 def _give_up(problem: str, descriptors: "list[int]") -> None:
@@ -257,7 +260,7 @@ def _give_up(problem: str, descriptors: "list[int]") -> None:
 def _set_threads(count: int) -> None:
     """Tell what has read its number of threads from the environment already."""
     torch = sys.modules.get("torch")
-    if torch is not None:
+    if torch is not None and torch.get_num_threads() != count:  # setting it starts threads, for NNPACK
         torch.set_num_threads(count)
     for path in _mapped():
         name = os.path.basename(path)
@@ -275,11 +278,14 @@ def _draw() -> "dict[str, int]":
     """A number from each global generator, which would go on alike in all workers (Python's is seeded anew at a fork).
 
     A worker seeds it with this and its index: workers differ, also from those that are started in their place, and what
-    a program has seeded stays repeatable. torch's begins alike in every process anyway.
+    a program has seeded stays repeatable.
     """
     seeds = {}
     if "random" in sys.modules:
         seeds["random"] = sys.modules["random"].getrandbits(64)
     if "numpy.random" in sys.modules:
         seeds["numpy"] = int(sys.modules["numpy.random"].randint(1 << 31))
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        seeds["torch"] = int(torch.randint(1 << 62, (1,), device="cpu"))
     return seeds

@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=50, help="hits of each fault (default: %(default)s)")
     parser.add_argument("--only", default="", help="faults whose name holds this")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
+    parser.add_argument("--share-start", default="no", choices=("no", "imports", "model"), help="what workers share")
     options = parser.parse_args()
     take_usual_signals()
     random.seed(options.seed)
@@ -28,7 +29,8 @@ def main() -> int:
             continue
         outcomes: list[Outcome] = []
         while _too_few(outcomes, options.count):
-            outcomes.append(suffer(fault, random.uniform(0.0, (1.0 if fault.when_started else 1.5) * RUN_S)))
+            moment = random.uniform(0.0, (1.0 if fault.when_started else 1.5) * RUN_S)
+            outcomes.append(suffer(fault, moment, options.share_start))
         problems = [problem for outcome in outcomes for problem in outcome.problems]
         hung = sum(problem == "it hung" for problem in problems)
         orphans = sum("processes left" in problem for problem in problems)

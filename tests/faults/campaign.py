@@ -15,13 +15,13 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ipexlaunch.cli import EXIT_UNSHOWN
 from ipexlaunch.measure.report import read_report
 from tests.batch.hanging_disk import HangingDisk, hanging_disk, has_ended
-from tests.faults.programs import DAEMONS, HIDDEN, MANY, STUBBORN, WORKER
+from tests.faults.programs import DAEMONS, HIDDEN, LOADING, MANY, SPLIT, STUBBORN, WORKER
 
 ROOT = Path(__file__).parents[2]
 HANG_S = 120.0
@@ -69,6 +69,10 @@ class Running:
         """The workers: children of the launcher that carry an index."""
         return [pid for pid, parent in self._members() if parent == self.process.pid]
 
+    def templates(self) -> list[int]:
+        """The processes that workers are forked from: children of the launcher."""
+        return [pid for pid in self.workers() if b"\0IPEXLAUNCH_TEMPLATE=" in environment_of(pid)]
+
     def grandchildren(self) -> list[int]:
         """What the workers have started. (A worker that is just being started has no index yet, and is in no list.)"""
         return [pid for pid, parent in self._members() if parent != self.process.pid]
@@ -89,6 +93,13 @@ def command_line(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
     return ""
+
+
+def environment_of(pid: int) -> bytes:
+    """A process's variables; empty where it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    return b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +228,15 @@ def hang_and_end(number: signal.Signals) -> Callable[[Running], bool]:
     return strike
 
 
+def interrupt_twice(run: Running) -> bool:
+    """Ctrl-C, and again."""
+    struck = to_launcher(signal.SIGINT)(run)
+    time.sleep(0.1)
+    return to_launcher(signal.SIGINT)(run) or struck
+
+
+IMPORT = "from ipexlaunch import worker\n"
+
 UNSHOWN = "could not be shown"
 
 FAULTS: dict[str, Fault] = {
@@ -285,6 +305,42 @@ FAULTS: dict[str, Fault] = {
     "a program that cannot be started": Fault(
         program="#!/does/not/exist\n", options=("--no-python",), hit_codes=(127,)
     ),
+    "kill -9 of a template": Fault(
+        program=SPLIT,
+        options=("--share-start", "model"),
+        strike=lambda run: kill_one(run.templates(), signal.SIGKILL),
+        hit_codes=(137,),
+        when_started=True,
+    ),
+    "SIGSTOP of a template": Fault(
+        program=SPLIT,
+        options=("--share-start", "model", "--ready-timeout", "2", "--grace", "0.5"),
+        strike=lambda run: kill_one(run.templates(), signal.SIGSTOP),
+        hit_codes=(124,),
+        when_started=True,
+    ),
+    "SIGTERM while a template loads": Fault(
+        program=LOADING,
+        options=("--share-start", "model"),
+        strike=to_launcher(signal.SIGTERM),
+        hit_codes=(143,),
+        when_started=True,
+    ),
+    "SIGINT twice while a template loads that ignores it": Fault(
+        program=LOADING,
+        options=("--share-start", "model", "--grace", "0.3"),
+        strike=interrupt_twice,
+        hit_codes=(130,),
+        when_started=True,
+    ),
+    "kill -9 of the launcher while a template loads": Fault(
+        program=LOADING,
+        options=("--share-start", "model"),
+        strike=to_launcher(signal.SIGKILL),
+        hit_codes=(-9,),
+        report=False,
+        when_started=True,
+    ),
     "kill -9 of one of 256 workers": Fault(
         program=MANY,
         direct=True,
@@ -305,13 +361,17 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def suffer(fault: Fault, moment_s: float) -> Outcome:
+def suffer(fault: Fault, moment_s: float, share_start: str = "no") -> Outcome:
     """One run under one fault.
 
     Args:
         fault: what happens to it.
         moment_s: when it happens, in seconds after the start of the launcher or of its first worker.
+        share_start: what its workers share; the process that they are forked from may be struck as well as they.
     """
+    if share_start != "no" and "--share-start" not in fault.options:
+        program = fault.program.replace(IMPORT, IMPORT + "worker.split()\n")
+        fault = replace(fault, program=program, options=(*fault.options, "--share-start", share_start))
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         stack.enter_context(log_disk(Path(name), fault.needs_log_disk))
         disk = stack.enter_context(hanging_disk(Path(name) / "disk")) if fault.hanging else None
@@ -406,7 +466,7 @@ def on_terminal(command: list[str], environment: dict[str, str], tag: str, folde
 def check(fault: Fault, run: Running, hit: bool) -> list[str]:
     """What is wrong with how it ended."""
     problems = []
-    in_program = fault.program not in (WORKER, STUBBORN, MANY, HIDDEN)
+    in_program = fault.program == DAEMONS or fault.program.startswith("#!")
     expected = fault.hit_codes if hit or in_program else (0,)
     # A strike may come after the last count: then the run has ended well already.
     if run.process.returncode not in (*expected, *((0,) if hit and not in_program else ())):

@@ -19,6 +19,31 @@ worker.finish()
 """
 """Counts for some seconds; ends with 7 when its child dies."""
 
+SPLIT = """
+import sys, time
+from ipexlaunch import worker
+time.sleep(float(sys.argv[1]) / 3)
+worker.split()
+time.sleep(float(sys.argv[1]) / 3)
+worker.ready()
+end = time.monotonic() + float(sys.argv[1]) / 3
+while time.monotonic() < end:
+    time.sleep(0.01)
+    worker.count()
+worker.finish()
+"""
+"""What it shares with its like takes a third of its time."""
+
+LOADING = """
+import signal, subprocess, time
+from ipexlaunch import worker
+child = subprocess.Popen(["sleep", "300"])
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+time.sleep(300)
+worker.split()
+"""
+"""Never comes to its split."""
+
 STUBBORN = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -14,6 +14,16 @@ pytestmark = pytest.mark.process
 COUNT = int(os.environ.get("IPEXLAUNCH_FAULTS", "2"))
 
 
+ALSO_SHARED = [
+    "kill -9 of a worker",
+    "kill -9 of the launcher",
+    "kill -9 of the guardian, then of the launcher",
+    "SIGINT to the launcher",
+    "a script that forks daemons",
+]
+"""`python -m tests.faults --share-start model` strikes all."""
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_after_a_fault_nothing_is_left_and_the_exit_code_and_report_are_right(name: str, tmp_path: Path) -> None:
     fault = FAULTS[name]
@@ -26,3 +36,10 @@ def test_after_a_fault_nothing_is_left_and_the_exit_code_and_report_are_right(na
     for _ in range(COUNT):
         moment = random.uniform(0.0, 1.5 * RUN_S)
         assert suffer(fault, moment).problems == [], f"at {moment:.3f} s"
+
+
+@pytest.mark.parametrize("share_start", ["imports", "model"])
+@pytest.mark.parametrize("name", ALSO_SHARED)
+def test_the_same_holds_where_workers_are_forked_from_one_process(name: str, share_start: str) -> None:
+    moment = random.uniform(0.0, 1.5 * RUN_S)
+    assert suffer(FAULTS[name], moment, share_start).problems == [], f"at {moment:.3f} s"

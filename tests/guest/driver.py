@@ -28,7 +28,14 @@ from tests.guest.touch_memory import touched
 TOUCH_MEMORY = str(Path(__file__).with_name("touch_memory.py"))
 MEASURED_WORKER = str(Path(__file__).with_name("measured_worker.py"))
 MISBEHAVE = str(Path(__file__).parents[1] / "launch/placement/misbehave.py")
+SPLIT_WORKER = str(Path(__file__).with_name("split_worker.py"))
+HAND_MADE = str(Path(__file__).parents[1] / "launch/hand_made_launch.py")
 GRANDCHILD_MIB = 8
+FORKED_SHAPE = "2s2n-smt"
+SHARED_MIB, OWN_MIB = 48, 16
+"""Touched before the fork, and after."""
+ELSEWHERE = 3
+"""The node of a template whose workers are on node 0."""
 POLICY_SHAPES = ("2s2n-smt",)
 MISPLACED_SHAPE = "8n"
 """It has a node for each misdeed."""
@@ -58,6 +65,7 @@ def main() -> None:
         "run_strict": run_strict,
         "run_policies": run_policies,
         "run_misplaced": run_misplaced,
+        "run_forked": run_forked,
     }
     found: dict[str, Json] = {}
     for name, collect in sections.items():
@@ -185,6 +193,23 @@ def run_misplaced(shape: Shape) -> Json:
         report = Path(directory, "report.json")
         ran = _run([*LAUNCHER, "--report", str(report), MISBEHAVE, ",".join(MISDEEDS)])
         return {**ran, "report": _written(report)}
+
+
+def run_forked(shape: Shape) -> Json:
+    """Two workers on each node, forked there; two that are on one node and are forked on another."""
+    if shape is not SHAPES[FORKED_SHAPE]:
+        return None
+    sizes = [str(SHARED_MIB), str(OWN_MIB)]
+    cpus = sorted(shape.online_of_node(0))
+    places = json.dumps([{"cpus": cpus, "nodes": [0], "threads": len(cpus)}] * 2)
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory, "report.json")
+        options = ["--report", str(report), "--ninstances", str(2 * len(shape.cpu_nodes)), "--share-start", "model"]
+        home = {**_run([*LAUNCHER, *options, SPLIT_WORKER, *sizes]), "report": _written(report)}
+    words = [sys.executable, places, "model", str(ELSEWHERE), SPLIT_WORKER, *sizes]
+    elsewhere = _run([sys.executable, HAND_MADE, *words])
+    written = json.loads(str(elsewhere["stdout"]).splitlines()[-1]) if elsewhere["stdout"] else None
+    return {"home": home, "elsewhere": {**elsewhere, "report": written}}
 
 
 def _launched(options: Sequence[str], *, mib: int, child_mib: int = 0) -> Json:

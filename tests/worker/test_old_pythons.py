@@ -27,7 +27,10 @@ OLD_ENOUGH = (3, 6)
         "worker/__init__.py",
         "worker/batch_loop.py",
         "worker/shared_weights.py",
+        "worker/shown_words.py",
+        "worker/spent.py",
         "worker/status_channel.py",
+        "worker/template.py",
         "worker/import_path/ipexlaunch/__init__.py",
         "worker/fix_pinning/onnxruntime/__init__.py",
     ],
@@ -95,6 +98,15 @@ def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they
     alone = subprocess.run([python, "script.py"], cwd=tmp_path, env=variables, capture_output=True, text=True)
     assert (int(alone.stdout), "batches() has no items here" in alone.stderr) == (int(done.stdout[4:]), True)
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    words = ["--ninstances", "2", "--share-start", "imports", "--python", python, "sum.py"]
+    (tmp_path / "sum.py").write_text("print(1 + 1)\n")
+    if len(os.sched_getaffinity(0)) > 1:
+        done = subprocess.run(
+            [*command, *words], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=60
+        )
+        assert sorted(done.stdout.splitlines()) == ["[0] 2", "[1] 2"]
+        assert "the start is not shared" in done.stderr
+        assert "3.10 is needed" in done.stderr
     for name in ("python3", "python3.12"):  # a shim chooses by what the environment says
         (tmp_path / name).write_text('#!/bin/sh\nexec "$CHOSEN" "$@"\n')
         (tmp_path / name).chmod(0o755)

@@ -112,6 +112,7 @@ def _run(
 ) -> Report:
     """The same; what must be let go of at the end, however that comes, goes onto the stack."""
     limits = limits_from_options(options)
+    launch, sharing = with_shared_start(launch, options)
     environment: Mapping[str, str] = os.environ
     if feeding is not None:
         limits = replace(
@@ -135,7 +136,6 @@ def _run(
         launch = replace(launch, notes=(*launch.notes, *filter(None, [unconfined])))
     if confinement is not None:
         held.callback(confinement.close)
-    launch, sharing = with_shared_start(launch, options)
     inspector = Inspector()
     callbacks = SupervisorCallbacks(
         bind_thread=lambda cpus, policy, nodes: held_to(cpus, policy, nodes, strict=options.strict),

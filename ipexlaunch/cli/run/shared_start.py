@@ -6,10 +6,11 @@ import os
 from dataclasses import replace
 
 from ipexlaunch.cli.options import LaunchOptions
-from ipexlaunch.cli.run.make_job import OWN_WORKERS
+from ipexlaunch.cli.run.make_job import OLDEST_PYTHON, OWN_WORKERS
 from ipexlaunch.errors import LaunchError
-from ipexlaunch.launch.job import Launch
+from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.make_launch import make_launch
+from ipexlaunch.launch.preload_libraries import python_version
 from ipexlaunch.launch.share_start import NOBODY, ShareStart, Sharing, share_start
 
 OPENMP = "iomp5"
@@ -42,7 +43,9 @@ def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, S
     if mode == "no":
         return launch, Sharing()
     notes = launch.notes
-    if OPENMP in launch.job.libraries and options.omp_runtime == "auto":
+    confined = "each worker gets a cgroup of its own (--confine)" if options.confine != "no" else ""
+    why = confined or _old_python(launch.job)
+    if not why and OPENMP in launch.job.libraries and options.omp_runtime == "auto":
         libraries = {name: path for name, path in launch.job.libraries.items() if name != OPENMP}
         without = make_launch(launch.plan, replace(launch.job, libraries=libraries), os.environ)
         if share_start(without, mode, os.environ)[0]:
@@ -51,9 +54,8 @@ def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, S
                 *notes,
                 "libiomp5 is not preloaded: workers share their start; --omp-runtime intel for the other way",
             )
-    confined = "each worker gets a cgroup of its own (--confine)" if options.confine != "no" else ""
-    templates, why = share_start(launch, mode, os.environ)
-    why = confined or why
+    templates, refused = share_start(launch, mode, os.environ)
+    why = why or refused
     if why and options.share_start_strict:
         aim = f"share the start of the workers (--share-start {mode})"
         raise LaunchError(aim, why, "leave out --share-start-strict")
@@ -62,3 +64,10 @@ def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, S
     asked, strict = bool(options.share_start), options.share_start_strict
     sharing = Sharing(mode=mode, asked=asked, strict=strict, templates=() if why else templates)
     return replace(launch, notes=notes), sharing
+
+
+def _old_python(job: Job) -> str:
+    version = python_version(job.python, {**os.environ, **job.environment}) or (0, 0)
+    if version >= OLDEST_PYTHON:
+        return ""
+    return f"{job.python} is Python {version[0]}.{version[1]}, and {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} is needed"

@@ -94,7 +94,7 @@ def _import_once(top: ScriptTop, folder: str) -> None:
     for module, names in top.imports:
         with _first_in_path(folder):
             found = importlib.util.find_spec(module.partition(".")[0])
-        if found is None or (found.origin or "").startswith(folder + os.sep):
+        if found is None or _is_own(found.origin, folder, found.name):
             continue  # not installed, or the script's own module of that name
         try:
             imported = importlib.import_module(module)
@@ -118,8 +118,13 @@ def _hides(folder: str) -> str:
         name, end = os.path.splitext(entry)
         loaded = sys.modules.get(name)
         is_module = end == ".py" or os.path.isfile(os.path.join(folder, entry, "__init__.py"))
-        if is_module and loaded is not None and name not in ("__main__", *sys.builtin_module_names):
-            file = getattr(loaded, "__file__", None) or ""
-            if os.path.dirname(os.path.realpath(file)) not in (folder, os.path.join(folder, name)):
-                return entry
+        if not is_module or loaded is None or name in ("__main__", *sys.builtin_module_names):
+            continue
+        if not _is_own(getattr(loaded, "__file__", None), folder, name):
+            return entry
     return ""
+
+
+def _is_own(file: str | None, folder: str, name: str) -> bool:
+    """Whether this is the script's own module of that name."""
+    return os.path.dirname(os.path.realpath(file or "")) in (folder, os.path.join(folder, name))
