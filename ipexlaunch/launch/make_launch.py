@@ -36,6 +36,10 @@ FIXES = "/fix_pinning"
 IOMP_BLOCKTIME_MS = "1"
 """KMP_BLOCKTIME: how long an idle thread spins; ipexrun's value, right where several instances share a machine."""
 
+NO_WARM_POOL = {"TORCH_WARM_POOL": "0"}
+"""Keeps torch's inductor from starting its compile pool (up to 32 processes inside the slice) when it is imported, as
+IPEX does; who compiles makes it then. Source: torch/_inductor/async_compile.py, maybe_warm_pool."""
+
 
 def make_launch(plan: Plan, job: Job, inherited: Mapping[str, str]) -> Launch:
     """The command and environment of every worker; what the user set wins, except a thread count that is not theirs.
@@ -135,7 +139,7 @@ def _command(job: Job) -> tuple[str, ...]:
 
 
 def _runtime_settings(job: Job) -> dict[str, str]:
-    settings: dict[str, str] = {}
+    settings = dict(NO_WARM_POOL)
     if "iomp5" in job.libraries:
         settings["KMP_AFFINITY"] = IOMP_AFFINITY
         settings["KMP_BLOCKTIME"] = IOMP_BLOCKTIME_MS

@@ -35,18 +35,25 @@ def test_path_is_left_alone_where_it_leads_there_already(other: Path) -> None:
     assert first_of_path(str(other / "python"), {}) == str(other)
 
 
-@pytest.mark.parametrize(("set_to", "seen"), [(None, "1"), ("", "")])
-def test_a_grandchild_does_not_keep_back_what_it_prints_unless_the_user_has_decided(
-    tmp_path: Path, set_to: str | None, seen: str
+@pytest.mark.parametrize(
+    ("variable", "set_to", "options", "seen"),
+    [
+        ("PYTHONUNBUFFERED", None, (), "1"),  # a grandchild does not keep back what it prints
+        ("PYTHONUNBUFFERED", "", (), ""),
+        ("TORCH_WARM_POOL", None, (), "0"),  # importing IPEX starts no pool of processes that compile
+        ("TORCH_WARM_POOL", "1", (), "1"),
+        ("TORCH_WARM_POOL", None, ("--env", "TORCH_WARM_POOL=1"), "1"),
+    ],
+)
+def test_children_find_what_suits_a_slice_unless_the_user_has_decided(
+    tmp_path: Path, variable: str, set_to: str | None, options: tuple[str, ...], seen: str
 ) -> None:
-    child = "import os; print(os.environ['PYTHONUNBUFFERED'])"
+    child = f"import os; print(os.environ[{variable!r}])"
     (tmp_path / "a.py").write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])\n")
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    variables |= {"PYTHONPATH": str(Path(__file__).parents[2])} | (
-        {} if set_to is None else {"PYTHONUNBUFFERED": set_to}
-    )
+    variables = {name: value for name, value in os.environ.items() if name != variable}
+    variables |= {"PYTHONPATH": str(Path(__file__).parents[2])} | ({} if set_to is None else {variable: set_to})
     done = subprocess.run(
-        [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", "a.py"],
+        [sys.executable, "-m", "ipexlaunch", "--ninstances", "1", *options, "a.py"],
         cwd=tmp_path, env=variables, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
     assert done.stdout == f"[0] {seen}\n"

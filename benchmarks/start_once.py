@@ -1,0 +1,136 @@
+"""What the start of workers costs: processor time, memory of their own, processes.
+
+    python benchmarks/start_once.py --ipex-python .venv-ipex/bin/python
+
+Every row is a function that measures its alternatives in turn, in alternating order, and gives their medians and what
+is asked of them (--rows chooses some):
+
+pool     one worker of examples/embed.py on two cpus: with inductor's compile pool, which importing IPEX starts, or not.
+
+Other programs on the host change wall times, which are not measured here; what is compared comes from one run.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import psutil
+from launch_overhead import ROOT, machine
+
+POLL_S = 0.1
+MOST_CPU, MOST_ANONYMOUS = 0.75, 0.45
+"""Without the compile pool, of what a start with it costs."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one function below has measured."""
+
+    title: str
+    figures: Mapping[str, Mapping[str, float]]
+    """Alternative to its figures, each with its unit in the name."""
+    verdicts: Sequence[tuple[bool, str]] = field(default=())
+    """What is asked of them, and whether it holds."""
+
+
+def main() -> int:
+    options = parse_options()
+    rows = [ROWS[name](options) for name in options.rows.split(",")]
+    for row in rows:
+        names = list(next(iter(row.figures.values())))
+        print(f"\n| {row.title} | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}")
+        for name, figures in row.figures.items():
+            print(f"| {name} | {' | '.join(f'{figures[each]:.4g}' for each in names)} |")
+    print()
+    verdicts = [verdict for row in rows for verdict in row.verdicts]
+    for holds, text in verdicts:
+        print(f"{'holds' if holds else 'FAILS'}  {text}")
+    record = {"schema": "ipexlaunch/benchmark-start-once/1", "machine": machine(),
+              "rows": {row.title: {"figures": row.figures, "verdicts": row.verdicts} for row in rows}}  # fmt: skip
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0 if all(holds for holds, _ in verdicts) else 1
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--ipex-python", default=".venv-ipex/bin/python", help="interpreter with IPEX")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each alternative (default: %(default)s)")
+    parser.add_argument("--rows", default=",".join(ROWS), help="what to measure (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=ROOT / "runs/start_once.json", help="the JSON file")
+    return parser.parse_args()
+
+
+def alternate(rounds: int, ways: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """The medians of what each way gives, the ways in turn and every second time in the other order."""
+    found: dict[str, list[Mapping[str, float]]] = {name: [] for name in ways}
+    for turn in range(rounds):
+        for name in list(ways)[:: 1 if turn % 2 else -1]:
+            found[name].append(ways[name]())
+            print(f"start_once: {name}: {found[name][-1]}", file=sys.stderr, flush=True)
+    return {name: {key: median(each[key] for each in runs) for key in runs[0]} for name, runs in found.items()}
+
+
+def watch(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
+    """What the workers of one launch cost until it ends, all of their processes together; looked at as it runs.
+
+    Args:
+        command: a launch.
+        environment: variables to set.
+    """
+    launch = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment})  # fmt: skip
+    cpu_s: dict[int, float] = {}
+    anonymous, processes = 0.0, 0
+    while launch.poll() is None:
+        seen = {}
+        for process in psutil.Process(launch.pid).children(recursive=True):
+            try:
+                if "IPEXLAUNCH_INDEX" in process.environ():
+                    times = process.cpu_times()
+                    cpu_s[process.pid] = times.user + times.system
+                    seen[process.pid] = anonymous_mib(process.pid)
+            except (psutil.Error, OSError):
+                continue  # it has ended meanwhile
+        anonymous, processes = max(anonymous, sum(seen.values())), max(processes, len(seen))
+        time.sleep(POLL_S)
+    said = launch.stdout.read() if launch.stdout else ""
+    if launch.returncode not in (0, 4):  # 4: INVALID, where other programs used the cores; no rate is looked at here
+        raise SystemExit(f"{said}\nstart_once: exit {launch.returncode} of {' '.join(command)}")
+    return {"cpu-s": sum(cpu_s.values()), "anonymous MiB": anonymous, "processes": processes}
+
+
+def anonymous_mib(pid: int) -> float:
+    """Memory of a process that is in no file, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("RssAnon:")), 0.0)
+
+
+def pool(options: argparse.Namespace) -> Row:
+    command = [sys.executable, "-m", "ipexlaunch", "--python", options.ipex_python, "--ninstances", "1",
+               "--ncores-per-instance", "2", str(ROOT / "examples/embed.py"), "--seconds", "0.1"]  # fmt: skip
+    on, off = "started at import", "not started (as ipexlaunch has it)"
+    figures = alternate(options.rounds, {
+        on: lambda: watch(command, {"TORCH_WARM_POOL": "1"}),
+        off: lambda: watch(command, {}),
+    })  # fmt: skip
+    cpu, anonymous = (figures[off][each] / figures[on][each] for each in ("cpu-s", "anonymous MiB"))
+    return Row("inductor's compile pool, 1 worker on 2 cpus", figures, [
+        (cpu <= MOST_CPU, f"cpu time without the pool / with it: {cpu:.2f}, at most {MOST_CPU}"),
+        (anonymous <= MOST_ANONYMOUS, f"anonymous memory likewise: {anonymous:.2f}, at most {MOST_ANONYMOUS}"),
+        (figures[off]["processes"] == 1, f"processes without it: {figures[off]['processes']:.0f}, exactly 1"),
+    ])  # fmt: skip
+
+
+ROWS: dict[str, Callable[[argparse.Namespace], Row]] = {"pool": pool}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
