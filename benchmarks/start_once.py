@@ -1,11 +1,12 @@
 """What the start of workers costs: processor time, memory of their own, processes.
 
-    python benchmarks/start_once.py --ipex-python .venv-ipex/bin/python
+    python benchmarks/start_once.py --ipex-python .venv-ipex/bin/python --torch-python .venv-torch/bin/python
 
 Every row is a function that measures its alternatives in turn, in alternating order, and gives their medians and what
 is asked of them (--rows chooses some):
 
 pool     one worker of examples/embed.py on two cpus: with inductor's compile pool, which importing IPEX starts, or not.
+program  four workers that load one compiled BERT-base shape: mapped where it lies, or extracted by each.
 
 Other programs on the host change wall times, which are not measured here; what is compared comes from one run.
 """
@@ -15,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +29,9 @@ from launch_overhead import ROOT, machine
 POLL_S = 0.1
 MOST_CPU, MOST_ANONYMOUS = 0.75, 0.45
 """Without the compile pool, of what a start with it costs."""
+MOST_OWN = 1.15
+"""Own memory of a worker that has loaded a program, of its weights."""
+PROGRAM_WORKERS = 4
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ def main() -> int:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--ipex-python", default=".venv-ipex/bin/python", help="interpreter with IPEX")
+    parser.add_argument("--torch-python", default=".venv-torch/bin/python", help="interpreter with current torch")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each alternative (default: %(default)s)")
     parser.add_argument("--rows", default=",".join(ROWS), help="what to measure (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=ROOT / "runs/start_once.json", help="the JSON file")
@@ -129,7 +135,49 @@ def pool(options: argparse.Namespace) -> Row:
     ])  # fmt: skip
 
 
-ROWS: dict[str, Callable[[argparse.Namespace], Row]] = {"pool": pool}
+def program(options: argparse.Namespace) -> Row:
+    command = [options.torch_python, "-m", "benchmarks.loaded_program"]
+    with tempfile.TemporaryDirectory() as folder:
+        compiled = subprocess.run([*command, "compile", folder], cwd=ROOT, check=True, capture_output=True, text=True)
+        weights = float(compiled.stdout.splitlines()[-1])
+        figures = alternate(options.rounds, {
+            "extracted by each (as before)": lambda: load_together([*command, "extracted", folder], weights),
+            "mapped where it lies": lambda: load_together([*command, "mapped", folder], weights),
+        })  # fmt: skip
+    share, left = (figures["mapped where it lies"][each] for each in ("of the weights", "temporary MiB"))
+    return Row(f"a compiled BERT-base shape, bf16, {PROGRAM_WORKERS} workers", figures, [
+        (share <= MOST_OWN, f"own memory of a loaded program / its weights: {share:.2f}, at most {MOST_OWN}"),
+        (left == 0, f"files of all workers in the directory for temporary files: {left:.0f} MiB, exactly 0"),
+    ])  # fmt: skip
+
+
+def load_together(command: Sequence[str], weights_mib: float) -> dict[str, float]:
+    """The median of what the program adds to each of several processes, and what all have put into $TMPDIR."""
+    with tempfile.TemporaryDirectory() as temporary:
+        workers = [
+            subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             stderr=subprocess.DEVNULL, text=True, env={**os.environ, "TMPDIR": temporary})
+            for _ in range(PROGRAM_WORKERS)
+        ]  # fmt: skip
+        told = [worker.stdout.readline() if worker.stdout else "" for worker in workers]
+        if told != ["loaded\n"] * len(workers):
+            raise SystemExit(f"start_once: a worker could not load the program: {told}")
+        files = sum(path.stat().st_size for path in Path(temporary).rglob("*") if path.is_file())
+        own = []
+        for worker in workers:
+            if worker.stdin and worker.stdout:
+                print(file=worker.stdin, flush=True)
+                own.append(float(worker.stdout.readline()))
+        for worker in workers:
+            worker.communicate("\n")
+    return {
+        "own MiB each": median(own),
+        "of the weights": median(own) / weights_mib,
+        "temporary MiB": files / (1 << 20),
+    }
+
+
+ROWS: dict[str, Callable[[argparse.Namespace], Row]] = {"pool": pool, "program": program}
 
 
 if __name__ == "__main__":

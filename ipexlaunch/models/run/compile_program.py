@@ -1,21 +1,22 @@
-"""Compiles a module into one file that needs no compiler any more, and loads it: torch.export and AOTInductor.
+"""Compiles a module into a folder that needs no compiler any more, and loads it: torch.export and AOTInductor.
 
 torch.compile keeps no finished program: with freezing, which the fast kernels of oneDNN need, torch 2.13 caches neither
 its traces nor, because packed weights cannot be pickled, its graphs. Exported and compiled ahead of time the same graph
-becomes a file that starts in a fraction of a second, without tracing and without a compiler, and its calls have no
-guards to check and no tensor classes to take apart.
+becomes a program that starts in a fraction of a second, without tracing and without a compiler, and its calls have no
+guards to check and no tensor classes to take apart. It lies unpacked, so that all workers map the one library that is
+there: of a packed one each would extract a copy, which a killed worker leaves behind.
 """
 
 from __future__ import annotations
 
-import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import thread_time
+from zipfile import ZipFile
 
 import torch
 
@@ -26,6 +27,12 @@ SETTINGS: dict[str, object] = {
     "aot_inductor.compile_wrapper_opt_level": "O0",
 }
 """What torch's inductor is told, for this compilation only."""
+
+FOLDERS_SINCE = "2.13"
+"""The torch whose AOTIModelPackageLoader takes a folder with a package's files (model_package_loader.h)."""
+
+Run = Callable[[list[torch.Tensor]], list[torch.Tensor]]
+"""A loaded program's call."""
 
 MOST_ROWS = 1 << 16
 """Of a program that takes any number of them."""
@@ -38,12 +45,9 @@ class LoadedProgram:
         """Load it.
 
         Args:
-            path: a file that `compile_program` wrote for this kind of machine and this number of threads.
+            path: a folder that `compile_program` wrote for this kind of machine and this number of threads.
         """
-        # torch._inductor.aoti_load_package would import the whole compiler, seconds that a start from the cache saves.
-        self._run: Callable[[list[torch.Tensor]], list[torch.Tensor]] = torch._C._aoti.AOTIModelPackageLoader(
-            str(path), "model", False, 1, -1
-        ).run
+        self._run = load(path) if can_load_in_place(path) else load_a_copy(path)
         self.inside_s = 0.0
         """Processor seconds of the calling thread that all calls so far spent in the program."""
 
@@ -55,24 +59,61 @@ class LoadedProgram:
         return outputs
 
 
+def can_load_in_place(path: Path) -> bool:
+    """Whether the library in a program's folder can be mapped there: this torch takes folders, and the file system lets
+    its files be run."""
+    return torch.__version__ >= FOLDERS_SINCE and not os.statvfs(path).f_flag & os.ST_NOEXEC
+
+
+def load(path: Path) -> Run:
+    """The call of a program.
+
+    Args:
+        path: its folder, whose library this process then shares with all others; or a package, which torch extracts
+            for this process alone.
+    """
+    # torch._inductor.aoti_load_package would import the whole compiler, seconds that a start from the cache saves.
+    run: Run = torch._C._aoti.AOTIModelPackageLoader(str(path), "model", False, 1, -1).run
+    return run
+
+
+def load_a_copy(path: Path) -> Run:
+    """The call of a program whose library cannot be mapped where it lies.
+
+    Args:
+        path: its folder.
+    """
+    with TemporaryDirectory(prefix="ipexlaunch-package-") as folder:
+        package = Path(folder, "program.pt2")
+        with ZipFile(package, "w") as archive:
+            for file in filter(Path.is_file, path.rglob("*")):
+                archive.write(file, file.relative_to(path))
+        return load(package)
+
+
 def compile_program(
     module: torch.nn.Module, inputs: Sequence[torch.Tensor], path: Path, *, longest: int | None = None
 ) -> None:
-    """Compile a module for these shapes, this processor and this process's number of threads, into one file.
+    """Compile a module for these shapes, this processor and this process's number of threads, into a folder.
 
     Args:
         module: gives one tensor for the inputs, and may change inputs in place.
         inputs: of the shapes and types that it will be called with.
-        path: the file to write.
+        path: the folder to make; what a process that dies in the middle leaves lies beside it.
         longest: where inputs may be of any number of rows, and of columns up to this; None for their own shapes.
     """
     free = None
     if longest is not None:
         each = {0: torch.export.Dim("rows", min=1, max=MOST_ROWS), 1: torch.export.Dim("columns", min=1, max=longest)}
         free = {"tensors": (each,) * len(inputs)}
-    with torch.no_grad(), _inductor_directory(_scratch().name):
+    # Sources and objects of the compilation lie beside the program until it is there, and so does its package.
+    with torch.no_grad(), import_module("torch._inductor.utils").fresh_cache(dir=str(path.parent)):
         exported = torch.export.export(module, tuple(inputs), dynamic_shapes=free, strict=False)
-        torch._inductor.aoti_compile_and_package(exported, package_path=str(path), inductor_configs=dict(SETTINGS))
+        package = path.with_suffix(".pt2")
+        torch._inductor.aoti_compile_and_package(exported, package_path=str(package), inductor_configs=dict(SETTINGS))
+        with ZipFile(package) as archive:
+            archive.extractall(path)
+        package.unlink()
         # Torch 2.13 holds the weights of what was exported last until it exports something else.
         torch.export.export(torch.nn.Identity(), (torch.zeros(1),), strict=False)
 
@@ -92,22 +133,3 @@ def passes_of(backend: str) -> AbstractContextManager[object]:
         joint_custom_post_pass=import_module(backend).optimize_pass
     )
     return found
-
-
-@functools.cache
-def _scratch() -> TemporaryDirectory[str]:
-    """Where inductor writes sources and objects; one directory until the process ends, it keeps paths into it."""
-    return TemporaryDirectory(prefix="ipexlaunch-inductor-")
-
-
-@contextmanager
-def _inductor_directory(directory: str) -> Iterator[None]:
-    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = directory
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TORCHINDUCTOR_CACHE_DIR"]
-        else:
-            os.environ["TORCHINDUCTOR_CACHE_DIR"] = before

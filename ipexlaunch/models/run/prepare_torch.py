@@ -30,8 +30,8 @@ _CAPS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ONEDN
 
 _PACKAGES = ("torch", "torchao", "transformers")
 
-PROGRAM = "program.pt2"
-"""What a program's one file is called in the cache."""
+PROGRAM = "program"
+"""What a program's folder is called in the cache; part of the key, as earlier releases kept a package, program.pt2."""
 
 
 def prepare(
@@ -77,9 +77,8 @@ class _ProgramMaker:
         self.model: torch.nn.Module | None = model
         self.candidate = candidate
         self.identity = identify_weights(model)
-        # Programs of a model without a cache lie here until the model is gone.
-        self.temporary = None if cache else TemporaryDirectory(prefix="ipexlaunch-programs-")
-        self.programs = CompileCache(self.temporary.name if self.temporary else cache, say, limit_bytes=limit_bytes)
+        self.say = say
+        self.cache = CompileCache(cache, say, limit_bytes=limit_bytes) if cache else None
         self.converted: dict[str, object] | None = None
         self.convert_s = 0.0
         self.made: list[Program] = []
@@ -88,9 +87,16 @@ class _ProgramMaker:
     def make(self, wanted: Sequence[Wanted]) -> list[tuple[LoadedProgram, Mapping[str, object]]]:
         """The programs for these shapes, each with what its build told; of those that are missing other processes may
         build some, while we build others."""
+        if self.cache is not None:
+            return self._make(wanted, self.cache)
+        # A library that is mapped needs its file no more.
+        with TemporaryDirectory(prefix="ipexlaunch-programs-") as folder:
+            return self._make(wanted, CompileCache(folder, self.say))
+
+    def _make(self, wanted: Sequence[Wanted], cache: CompileCache) -> list[tuple[LoadedProgram, Mapping[str, object]]]:
         asked = [(self._key(shapes), self._build(build)) for shapes, build in wanted]
-        ahead = [self.programs.build_ahead(key, build) for key, build in asked]
-        found = [self.programs.program(key, build) for key, build in asked]
+        ahead = [cache.build_ahead(key, build) for key, build in asked]
+        found = [cache.program(key, build) for key, build in asked]
         self.made += [program for program in (*ahead, *found) if program is not None]
         for program in found:
             if program.path not in self.loaded:
@@ -116,6 +122,7 @@ class _ProgramMaker:
             "candidate": self.candidate.fields,
             "kernels": identify_kernels(),
             "shapes": shapes,
+            "form": PROGRAM,
         }
 
     def prepared(self, compiled: torch.nn.Module, expect: Callable[[Sequence[Batch]], None]) -> Prepared:

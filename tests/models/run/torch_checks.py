@@ -7,6 +7,8 @@ import json
 import os
 import sys
 import weakref
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,8 +18,9 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
 from ipexlaunch.models.run import prepare_torch, quantise
+from ipexlaunch.models.run.compile_program import compile_program, load, load_a_copy
 from ipexlaunch.models.run.compiled_model import ANY_SHAPE, FirstField
-from ipexlaunch.models.run.decode_step import DecodeStep, attend, empty_state, state_shapes
+from ipexlaunch.models.run.decode_step import DecodeStep, attend, empty_state, example_step, state_shapes
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import Prepared, prepare
@@ -144,6 +147,39 @@ def any_shape() -> dict[str, Any]:
     return found
 
 
+def forms() -> dict[str, Any]:
+    """Whether programs mapped where they lie say, and write, what extracted packages of them do, to the bit."""
+    torch.manual_seed(0)
+    sizes = {"num_hidden_layers": 1, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 64}
+    encoder = AutoModel.from_config(AutoConfig.for_model("bert", vocab_size=50, **sizes)).eval().bfloat16()
+    decoder = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("llama", vocab_size=50, num_hidden_layers=1, **SMALL["llama"])
+    )
+    shapes, _ = state_shapes(decoder)
+    step = example_step(2, 1, 8, shapes, torch.float32, whole=True)
+    ids = torch.ones(8, 16, dtype=torch.long)
+    calls = [[torch.randint(3, 50, size), torch.ones(size, dtype=torch.long)] for size in ((1, 1), (3, 17), (9, 40))]
+    found: dict[str, Any] = {}
+    with TemporaryDirectory() as folder:
+        encoding, stepping = Path(folder, "encoder"), Path(folder, "step")
+        compile_program(FirstField(encoder, ["input_ids", "attention_mask"]), [ids, ids], encoding, longest=64)
+        compile_program(DecodeStep(decoder.eval(), whole=True), step, stepping)
+        for path, inputs in ((encoding, calls), (stepping, [step])):
+            mapped, extracted = load(path), load_a_copy(path)
+            same = []
+            for given in inputs:
+                ours, theirs = ([tensor.clone() for tensor in given] for _ in range(2))
+                ours, theirs = [*mapped(ours), *ours], [*extracted(theirs), *theirs]
+                same.append(all(torch.equal(one, other) for one, other in zip(ours, theirs, strict=True)))
+            found[path.name] = same
+        with open("/proc/self/maps", encoding="utf-8") as maps:
+            found["mapped"] = sorted(
+                {Path(line.split()[-1]).relative_to(folder).parts[0] for line in maps if folder in line}
+            )
+        found["left beside them"] = sorted(path.name for path in Path(folder).iterdir())
+    return found
+
+
 def keys() -> dict[str, Any]:
     """Which things change the identity of kernels and of weights."""
     torch.set_num_threads(1)
@@ -198,6 +234,7 @@ if __name__ == "__main__":
                 "steps": steps,
                 "windows": windows,
                 "any_shape": any_shape,
+                "forms": forms,
                 "keys": keys,
                 "release": release,
             }[sys.argv[1]]()
