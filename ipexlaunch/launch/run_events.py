@@ -9,7 +9,7 @@ from ipexlaunch.documents.fields import OMITTED, AnyFloat, AnyInt, NonNegativeIn
 from ipexlaunch.launch.host_counters import HostReading
 from ipexlaunch.launch.lifecycle import Stage
 from ipexlaunch.launch.placement.placement import Binding, Placement
-from ipexlaunch.launch.run_record import Samples
+from ipexlaunch.launch.run_record import Samples, Spent
 from ipexlaunch.plan.plan import Instance
 
 
@@ -94,6 +94,7 @@ class PhaseSeen(OfWorker):
     name: str
     time: Seconds
     end: Seconds | None = None
+    spent: Spent | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class WorkerReady(OfWorker):
     """It has warmed up."""
 
     time: Seconds
+    spent: Spent | None = field(default=None, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ipexlaunch.documents.fields import NonNegativeInt, Seconds
 from ipexlaunch.launch.host_counters import HostReading
 from ipexlaunch.launch.lifecycle import Failure, Phase
 from ipexlaunch.launch.placement.placement import Binding, Placement
@@ -72,6 +73,16 @@ MORE_REASONS = "... and more reasons of that worker"
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """What a worker's process said that it had cost up to a moment."""
+
+    cpu_s: Seconds
+    """Processor time, that of children which had ended too."""
+    anonymous_bytes: NonNegativeInt = 0
+    """Its memory that is in no file, what it shares counted in parts; 0 where it did not know."""
+
+
+@dataclass(frozen=True, slots=True)
 class PhaseSpan:
     """What a worker was busy with before it was ready, and how long; times are seconds of the monotonic clock."""
 
@@ -79,6 +90,8 @@ class PhaseSpan:
     begin: float
     end: float | None = None
     """None while it lasts."""
+    spent: Spent | None = None
+    """When it began; None where it did not say so."""
 
 
 @dataclass(slots=True)
@@ -87,6 +100,8 @@ class Announced:
 
     phases: list[PhaseSpan] = field(default_factory=list)
     """Of the present attempt, in order, one after the other; the last has no end while it lasts."""
+    ready_spent: Spent | None = None
+    """When it was ready."""
     durations_s: dict[str, array[float]] = field(default_factory=dict)
     """Kind, such as "first_token", to seconds each."""
     facts: dict[str, object] = field(default_factory=dict)
@@ -97,18 +112,18 @@ class Announced:
     """Counted by the present attempt itself, not by children that it forked; it tells its own total at its end."""
     sent_tokens: int = 0
 
-    def begin_phase(self, name: str, time: float) -> None:
+    def begin_phase(self, name: str, time: float, spent: Spent | None = None) -> None:
         """The worker is busy with something else from now on; the same name again changes nothing."""
         if self.phases and self.phases[-1].end is None and self.phases[-1].name == name:
             return
         self.end_phase(time)
-        self.phases.append(PhaseSpan(name, time))
+        self.phases.append(PhaseSpan(name, time, None, spent))
 
     def end_phase(self, time: float) -> None:
         """The present phase, if there is one, is over: the worker is ready, or has exited."""
         if self.phases and self.phases[-1].end is None:
             last = self.phases[-1]
-            self.phases[-1] = PhaseSpan(last.name, last.begin, max(time, last.begin))
+            self.phases[-1] = replace(last, end=max(time, last.begin))
 
     def phase_seconds(self) -> dict[str, float]:
         """Seconds of each phase that is over, by name; one that was entered several times has its sum."""
@@ -137,6 +152,7 @@ class Announced:
     def begin_attempt(self) -> None:
         """The worker is started again: its phases and facts begin anew; what it counted and doubted stays."""
         self.sent_items = self.sent_tokens = 0
+        self.ready_spent = None
         self.phases.clear()
         self.facts.clear()
 

@@ -120,9 +120,11 @@ def _folded(record: WorkerRecord, event: OfWorker) -> WorkerRecord:
         case ItemsCounted():
             record.samples.extend(event.samples)
         case WorkerReady():
-            record = replace(record, ready=event.time)
-            if record.told is not None:
-                record.told.end_phase(event.time)
+            told = record.told if event.spent is None else record.told or Announced()
+            record = replace(record, ready=event.time, told=told)
+            if told is not None:
+                told.end_phase(event.time)
+                told.ready_spent = event.spent
         case WorkerFinished():
             return replace(record, finished=event.time)
         case WorkerExited():
@@ -149,7 +151,7 @@ def _folded(record: WorkerRecord, event: OfWorker) -> WorkerRecord:
 def _tell(told: Announced, event: OfWorker) -> None:
     match event:
         case PhaseSeen():
-            told.begin_phase(event.name, event.time)
+            told.begin_phase(event.name, event.time, event.spent)
             if event.end is not None:
                 told.end_phase(event.end)
         case DurationsReported():
@@ -194,9 +196,9 @@ def events_of(run: Run) -> Iterator[RunEvent]:
 def _events_of_worker(record: WorkerRecord) -> Iterator[RunEvent]:
     index, told = record.instance.index, record.told or Announced()
     yield WorkerStarted(record.started, record.pid, record.instance, record.binding)
-    yield from (PhaseSeen(index, span.name, span.begin, span.end) for span in told.phases)
+    yield from (PhaseSeen(index, span.name, span.begin, span.end, span.spent) for span in told.phases)
     if record.ready is not None:
-        yield WorkerReady(index, record.ready)
+        yield WorkerReady(index, record.ready, told.ready_spent)
     if record.finished is not None:
         yield WorkerFinished(index, record.finished)
     yield WorkerExited(

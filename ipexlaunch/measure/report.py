@@ -24,6 +24,7 @@ from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.measure.rates import Rate, Throughput, rate_of, throughput_of, work_began
 from ipexlaunch.measure.scaling import Baseline, Scaling, scaling_of
+from ipexlaunch.measure.start_cost import StartCost, start_cost_of, total_of
 from ipexlaunch.measure.validity import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge, reasons_of, warnings_of
 
 EXIT_INVALID = 4
@@ -102,6 +103,8 @@ class InstanceReport:
     """What was read back of it; None where it ended before anybody looked."""
     phases_s: Mapping[str, float] = field(default_factory=dict, metadata=LATER)
     """Seconds of what it announced to be busy with before it was ready, in that order."""
+    start: StartCost | None = field(default=None, metadata=LATER)
+    """What it cost until it was ready; None where it did not tell."""
     distributions_ms: Mapping[str, Distribution] = field(default_factory=dict, metadata=LATER)
     """Durations that it reported beside the latencies of its counts, by kind."""
     facts: Mapping[str, object] = field(default_factory=dict, metadata=LATER)
@@ -129,6 +132,8 @@ class Report:
     instances: tuple[InstanceReport, ...]
     failures: tuple[Failure, ...]
     """Earliest first; times are seconds from the start of the run."""
+    start: StartCost | None = field(default=None, metadata=LATER)
+    """What it cost until the workers were ready, of those that told."""
     distributions_ms: Mapping[str, Distribution] = field(default_factory=dict, metadata=LATER)
     """Of the merged durations of all workers, by kind."""
     facts: Mapping[str, object] = field(default_factory=dict, metadata=LATER)
@@ -175,6 +180,7 @@ def aggregate(
     verdict = judge(disturbance, lost_time_allowed)
     reasons = [*further_reasons, *reasons_of(run, local_share_required), *verdict.reasons]
     throughput, scaling = throughput_of(run), scaling_of(run, baseline) if baseline else None
+    instances = tuple(_instance(record, run, scaling) for record in run.records)
     return Report(
         valid=not reasons,
         reasons=tuple(reasons),
@@ -184,7 +190,8 @@ def aggregate(
         efficiency=scaling.efficiency if scaling else None,
         baseline=baseline,
         disturbance=disturbance,
-        instances=tuple(_instance(record, run, scaling) for record in run.records),
+        instances=instances,
+        start=total_of(instance.start for instance in instances if instance.start is not None),
         failures=tuple(
             Failure(index=f.index, stage=f.stage, code=f.code, message=f.message, time=f.time - run.started)
             for f in run.failures
@@ -241,6 +248,7 @@ def _instance(record: WorkerRecord, run: Run, scaling: Scaling | None) -> Instan
         log=record.log,
         placement=proof_of(record.placements) if record.placements else None,
         phases_s=record.told.phase_seconds() if record.told else {},
+        start=start_cost_of(record.told) if record.told else None,
         distributions_ms=_distributions([record]),
         facts=_facts(record),
         interference=scaling.interference[record.instance.index] if scaling else None,

@@ -20,11 +20,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the job that the only argument describes; the exit code."""
     try:
         job = read_job(arguments)
-        worker.phase("loading")
+        worker.phase("imports")
         versions = import_engine(job.candidate)
         # It imports torch, which import_engine has found and quietened.
         from ipexlaunch.models.run.answer_requests import answer_batches
 
+        worker.phase("loading")
         answer_batches(job, versions)
     except IpexLaunchError as error:
         print(f"run_batch: {error}", file=sys.stderr)

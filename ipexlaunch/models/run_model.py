@@ -20,11 +20,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the job that the only argument describes; the exit code."""
     try:
         job = read_job(arguments)
-        worker.phase("loading")
+        worker.phase("imports")
         versions = import_engine(job.candidate)
         # It imports torch, which import_engine has found and quietened.
         from ipexlaunch.models.run.run_job import run_job
 
+        worker.phase("loading")
         run_job(job, versions)
     except IpexLaunchError as error:
         print(f"run_model: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from ipexlaunch.worker.batch_loop import Batch, take_batches, take_overlapping
 from ipexlaunch.worker.shared_weights import shared_weights, shared_weights_file
-from ipexlaunch.worker.status_channel import StatusChannel
+from ipexlaunch.worker.status_channel import StatusChannel, spent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,13 +112,13 @@ def _channel() -> StatusChannel:
 def phase(name: str) -> None:
     """Say what this worker is busy with until the next phase() or ready(), e.g. "loading", "compiling".
 
-    Shown while it lasts and reported with its seconds. "compiling" and "waiting for compilation" have a time limit of
-    their own (--compile-timeout) and do not count against --ready-timeout.
+    Shown while it lasts and reported with its seconds and its cost. "compiling" and "waiting for compilation" have a
+    time limit of their own (--compile-timeout) and do not count against --ready-timeout.
 
     Args:
         name: a few words.
     """
-    _channel().send(event="phase", name=name, time=monotonic())
+    _channel().send(event="phase", name=name, time=monotonic(), **spent())
 
 
 def samples(name: str, values_s: "Iterable[float]") -> None:
@@ -161,7 +161,7 @@ def ready() -> None:
     _state = _channel().here()
     _state.forked = False  # a child that says that it is ready is the worker
     if _state.descriptor is not None:
-        _state.send(event="ready", time=monotonic())
+        _state.send(event="ready", time=monotonic(), **spent())
         if not _state.wait_for("go"):
             raise RuntimeError("ipexlaunch went away before it gave the start")
     _state.started = _state.last = _state.flushed = monotonic()

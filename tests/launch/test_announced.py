@@ -1,6 +1,6 @@
 """What a worker tells of itself, kept: phases end with the next one, reasons are kept once."""
 
-from ipexlaunch.launch.run_record import MORE_REASONS, REASONS_KEPT, Announced, PhaseSpan
+from ipexlaunch.launch.run_record import MORE_REASONS, REASONS_KEPT, Announced, PhaseSpan, Spent
 
 
 def test_a_phase_ends_with_the_next_and_the_last_with_what_ends_it() -> None:
@@ -49,9 +49,11 @@ def test_a_reason_is_kept_once_and_too_many_are_cut_off() -> None:
 def test_a_new_attempt_keeps_doubts_and_durations_only() -> None:
     told = Announced()
     told.begin_phase("loading", 1.0)
+    told.ready_spent = Spent(1.0)
     told.facts["dtype"] = "bf16"
     told.add_durations("first_token", [0.5])
     told.add_invalid("wrong answers")
     told.begin_attempt()
     assert (told.phases, told.facts, told.invalid) == ([], {}, ["wrong answers"])
+    assert told == Announced(durations_s=told.durations_s, invalid=told.invalid)
     assert list(told.durations_s["first_token"]) == [0.5]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ipexlaunch.launch.run_record import Announced, Samples
+from ipexlaunch.launch.run_record import Announced, Samples, Spent
 from ipexlaunch.launch.supervise.message_protocol import (
     LONGEST_MESSAGE_BYTES,
     LONGEST_REASON,
@@ -110,6 +110,25 @@ def test_a_phase_is_announced_with_its_own_time_or_that_of_the_reading() -> None
         WorkerMessage("phase", text="loading", time=3.5),
         WorkerMessage("phase", text="compiling", time=7.0),
     ]
+
+
+def test_a_phase_and_ready_tell_what_the_process_has_cost() -> None:
+    said, _ = read(
+        {"event": "phase", "name": "loading", "cpu_s": 1.5, "anonymous_bytes": 4096},
+        {"event": "ready", "cpu_s": 2},
+    )
+    assert [message.spent for message in said] == [Spent(1.5, 4096), Spent(2.0)]
+
+
+@pytest.mark.parametrize(
+    "cost", [{"cpu_s": "2"}, {"cpu_s": -1.0}, {"cpu_s": True}, {"cpu_s": float("nan")}, {"cpu_s": 10**400},
+             {"cpu_s": 1, "anonymous_bytes": -1}, {"cpu_s": 1, "anonymous_bytes": 0.5}, {"anonymous_bytes": 4096}],
+)  # fmt: skip
+def test_a_cost_that_is_none_makes_a_worker_no_less_ready(cost: dict[str, object]) -> None:
+    said, _ = read({"event": "ready", **cost}, {"event": "phase", "name": "loading", **cost})
+    assert [(message.event, message.problem, message.spent) for message in said] == [
+        ("ready", "", None), ("phase", "", None)
+    ]  # fmt: skip
 
 
 def test_durations_gather_by_kind() -> None:

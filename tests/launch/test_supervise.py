@@ -402,6 +402,11 @@ def test_what_a_worker_tells_of_itself_is_kept(tmp_path: Path) -> None:
     assert (loading.name, compiling.name) == ("loading", "compiling")
     assert record.started < loading.begin <= compiling.begin == loading.end
     assert compiling.end == record.ready
+    assert loading.spent is not None
+    assert compiling.spent is not None
+    assert record.told.ready_spent is not None
+    assert 0 < loading.spent.cpu_s <= compiling.spent.cpu_s <= record.told.ready_spent.cpu_s
+    assert 1 << 20 < record.told.ready_spent.anonymous_bytes < 1 << 30
     assert list(record.told.durations_s["first_token"]) == [0.25, 0.5]
     assert record.told.facts == {"dtype": "bf16"}
     assert record.told.invalid == ["wrong answers: cosine 0.2"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Binding, Placement, Resident
-from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, Spent, WorkerRecord
 from ipexlaunch.measure.report import (
     EXIT_INVALID,
     Distribution,
@@ -221,6 +221,39 @@ def test_the_seconds_of_each_phase_are_reported() -> None:
     first, second = aggregate(run(talkative(0), talkative(1))).instances
     assert dict(first.phases_s) == pytest.approx({"loading": 0.9, "compiling": 41.0, "warming up": 1.0})
     assert list(second.phases_s) == ["loading", "waiting for compilation", "warming up"]
+
+
+def starting(index: int, *costs: tuple[str, float, int]) -> WorkerRecord:
+    """A worker that told what its process had cost when each of these began, the last when it was ready."""
+    told = Announced()
+    for time, (name, cpu_s, mib) in enumerate(costs):
+        if name == "ready":
+            told.ready_spent = Spent(cpu_s, mib << 20)
+        else:
+            told.begin_phase(name, float(time), Spent(cpu_s, mib << 20))
+    return record(index, [(20.0, 100)], told=told)
+
+
+def test_what_the_start_cost_is_reported_by_phase_for_each_worker_and_for_all() -> None:
+    first = starting(0, ("imports", 0.1, 4), ("loading", 4.0, 400), ("warming up", 4.1, 410), ("ready", 5.0, 1400))
+    second = starting(1, ("imports", 0.1, 4), ("loading", 4.4, 400), ("warming up", 4.4, 410), ("ready", 5.0, 1400))
+    report = aggregate(run(first, second, record(2, [(20.0, 5)])))
+    assert [instance.start and instance.start.cpu_s for instance in report.instances] == [5.0, 5.0, None]
+    assert report.start is not None
+    assert report.start.cpu_s == 10.0
+    assert report.start.anonymous_bytes == 2800 << 20
+    # Loading took 1 % of the time; the second worker's share alone would not be shown.
+    assert (
+        "  start of 2 workers: 10.0 cpu-s, 2.7 GiB anonymous: imports 84%, loading 1%, warming up 15%"
+        in report_table(report, width=120).splitlines()
+    )
+    assert read_report(write_report(report), "r.json") == report
+
+
+def test_nothing_is_said_of_a_start_of_which_nobody_told() -> None:
+    report = aggregate(run(talkative(0)))
+    assert report.start is None
+    assert "start of" not in report_table(report)
 
 
 def test_durations_of_all_workers_are_merged_before_percentiles_are_taken() -> None:

@@ -200,7 +200,7 @@ class MessageHandler:
         elif said.event == "ready" and record.ready is None:
             if child.printed is not None:
                 self.listener.take_printed(child)  # what came before does not count
-            worker_set.begin_measurement(place, now)
+            worker_set.begin_measurement(place, now, said.spent)
             worker_set.look_at(place)
             self.feed(Event("ready", worker_set.clock(), place))  # the common start is not before the look is over
         elif said.event == "finished" and record.finished is None:
@@ -249,7 +249,7 @@ class MessageHandler:
         # A clock of its own, such as that of a time namespace, would make phases longer than the run.
         begun = record.told.phases[-1].begin if record.told and record.told.phases else record.started
         begin = said.time if begun <= said.time <= now else now
-        worker_set.add(PhaseSeen(worker_set.index(place), said.text, begin))
+        worker_set.add(PhaseSeen(worker_set.index(place), said.text, begin, spent=said.spent))
         if self.long_phases is None and self.long_phase_s is not None:
             self.long_phases = LongPhases(self.long_phase_s)
         self.feed(Event("phase", now, place, detail=said.text))

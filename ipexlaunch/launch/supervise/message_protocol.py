@@ -1,7 +1,4 @@
-"""The status channel: JSON lines from a worker, understood strictly, and commands to it.
-
-docs/worker-protocol.md describes it for programs in other languages.
-"""
+"""The status channel: JSON lines from a worker, understood strictly, and commands to it (docs/worker-protocol.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any, TypeGuard
 
 from ipexlaunch.documents.read_text import read_message
 from ipexlaunch.documents.secret_values import mask_text, masked
-from ipexlaunch.launch.run_record import UNKNOWN, Announced, Samples
+from ipexlaunch.launch.run_record import UNKNOWN, Announced, Samples, Spent
 from ipexlaunch.machine.wording import counted
 
 LONGEST_MESSAGE_BYTES = 4 << 20
@@ -37,6 +34,8 @@ class WorkerMessage:
     """done: one for each item."""
     latency_s: float | None = None
     """done: how long the worker took; None where it does not say."""
+    spent: Spent | None = None
+    """phase, ready: what its process has cost so far; None where it does not say."""
 
 
 EVENTS = ("ready", "progress", "finished", "phase", "samples", "facts", "invalid")
@@ -124,7 +123,7 @@ def _announced(
     message: dict[str, Any], event: object, line: bytes, samples: Samples, told: Announced, now: float, *, fed: bool
 ) -> WorkerMessage:
     if event == "ready":
-        return WorkerMessage("ready")
+        return WorkerMessage("ready", spent=_spent(message))
     if event == "progress":
         problem = _count(message, samples, told, now, fed=fed)
         if not problem and fed and _counts_items(message):
@@ -136,7 +135,7 @@ def _announced(
     elif event == "phase":
         name, time = _name(message.get("name")), message.get("time", now)
         if name and _is_finite(time) and time <= now + FURTHEST_AHEAD_S:
-            return WorkerMessage("phase", text=name, time=float(time))
+            return WorkerMessage("phase", text=name, time=float(time), spent=_spent(message))
         problem = WHAT_A_TIME_IS if name else WHAT_A_NAME_IS
     elif event == "invalid":
         reason = message.get("reason")
@@ -223,6 +222,13 @@ def _name(value: object) -> str:
     if isinstance(value, str) and len(value) <= LONGEST_NAME and value.isprintable():
         return value.strip()
     return ""
+
+
+def _spent(message: dict[str, object]) -> Spent | None:
+    cpu_s, anonymous = message.get("cpu_s"), message.get("anonymous_bytes", 0)
+    if _is_finite(cpu_s) and 0 <= cpu_s < 1e15 and _is_count(anonymous):
+        return Spent(float(cpu_s), anonymous)
+    return None
 
 
 def _counts_items(message: dict[str, object]) -> bool:

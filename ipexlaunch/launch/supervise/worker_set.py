@@ -31,7 +31,7 @@ from ipexlaunch.launch.run_events import (
     WorkerRestated,
     WorkerStarted,
 )
-from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, Tally, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, Snapshot, Spent, Tally, WorkerRecord
 from ipexlaunch.launch.run_so_far import RunSoFar
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.interfaces import Observer, SupervisorCallbacks
@@ -195,10 +195,10 @@ class WorkerSet:
             known = len(self.record(place).samples.times)
             self.add(ItemsCounted(self.index(place), printed.since(known)))
 
-    def begin_measurement(self, place: int, now: float) -> None:
+    def begin_measurement(self, place: int, now: float, spent: Spent | None) -> None:
         """The worker is ready: what it was busy with is over, and what it prints counts from now on."""
         child = self.children[place]
-        self.add(WorkerReady(self.index(place), now))
+        self.add(WorkerReady(self.index(place), now, spent))
         if child.printed is not None and child.printed.begin() and not child.counts_itself:
             self._forget_counts(place)
 

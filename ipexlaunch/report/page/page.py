@@ -18,6 +18,8 @@ from ipexlaunch.report.page import charts, time_charts
 from ipexlaunch.report.page.chart_axes import style_variables
 from ipexlaunch.report.page.charts import course_chart, map_chart
 from ipexlaunch.report.tables.report_table import COMPARED_COLUMNS, MIB, row
+from ipexlaunch.report.tables.start_table import HEADS as START_HEADS
+from ipexlaunch.report.tables.start_table import start_rows
 from ipexlaunch.report.tables.tuning_tables import HEADS as SETTING_HEADS
 from ipexlaunch.report.tables.tuning_tables import setting_rows
 from ipexlaunch.tune.trial import Outcome
@@ -186,6 +188,8 @@ def _run(run: OpenedRun) -> list[str]:
     parts.append(_chart("Memory by node", charts.memory_chart(report)))
     if happened is not None:
         parts.append(_chart("Phases", time_charts.phases_chart(happened)))
+    if rows := start_rows(report):
+        parts.append(_card("Start of the workers", _table(START_HEADS, ((row, "") for row in rows))))
     if kept is not None:
         parts.append(_card("Machine", _machine(run)))
     parts.append(_card("Where and what", _provenance(run)))

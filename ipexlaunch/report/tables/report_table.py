@@ -14,6 +14,7 @@ from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
 from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.live.wording import plain_line
+from ipexlaunch.report.tables.start_table import start_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -155,6 +156,7 @@ def _total(report: Report, width: int) -> list[str]:
     if report.resident is not None:
         lines += _joined([_memory(report.resident, len(report.instances))], "; ", width)
     lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
+    lines += _joined(start_line(report), ", ", width)
     lines += _joined(_facts(report.facts), "; ", width, "all say: ")
     return lines
 

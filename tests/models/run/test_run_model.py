@@ -32,7 +32,13 @@ def test_it_embeds_real_text_and_says_everything_in_order(python: Callable[[], s
         seconds=0.1,
     )
     said = work_and_listen(python(), job)
-    assert phases_of(said) == ["loading", "checking", "converting", "checking", "warming up", "ready", "finished"]
+    assert phases_of(said) == [
+        "imports", "loading", "checking", "converting", "checking", "warming up", "ready", "finished"
+    ]  # fmt: skip
+    # An import of torch alone costs more than the rest of a second's start.
+    spent = [message["cpu_s"] for message in said if message["event"] in ("phase", "ready")]
+    assert spent == sorted(spent)
+    assert 0 < spent[0] < spent[1]
     facts = facts_of(said)
     assert facts["random"] is False
     assert facts["parameters"] == 22713216
@@ -84,7 +90,11 @@ def test_wrong_answers_make_the_run_invalid(tmp_path: Path) -> None:
     assert document["valid"] is False
     assert any("wrong answers of ipex int4" in reason for reason in document["reasons"])
     assert document["instances"][0]["items"] > 0
-    assert {"loading", "checking", "converting", "warming up"} <= document["instances"][0]["phases_s"].keys()
+    phases = ["imports", "loading", "checking", "converting", "warming up"]
+    assert list(document["instances"][0]["phases_s"]) == list(document["start"]["phases"]) == phases
+    assert document["start"] == document["instances"][0]["start"]
+    assert document["start"]["phases"]["imports"]["anonymous_bytes"] > 0
+    assert "start of 1 worker: " in done.stderr
 
 
 def test_without_torch_it_says_in_one_line_what_to_install() -> None:

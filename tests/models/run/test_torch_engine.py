@@ -58,7 +58,7 @@ def test_the_second_worker_starts_from_what_the_first_compiled(
     job, first = compiled
     second = work_and_listen(torch_python(), job)
     assert phases_of(first) == [
-        "loading", "checking", "converting", "compiling", "checking", "warming up", "ready", "finished"
+        "imports", "loading", "checking", "converting", "compiling", "checking", "warming up", "ready", "finished"
     ]  # fmt: skip
     assert phases_of(second) == [phase for phase in phases_of(first) if phase != "compiling"]
     assert facts_of(first)["cache"] == "miss"

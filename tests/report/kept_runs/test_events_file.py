@@ -15,7 +15,7 @@ from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.host_counters import HostReading, Throttling
 from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Affinity, Binding, Oversubscription, Placement
-from ipexlaunch.launch.run_record import UNKNOWN, Announced, PhaseSpan, Run, Samples, WorkerRecord
+from ipexlaunch.launch.run_record import UNKNOWN, Announced, PhaseSpan, Run, Samples, Spent, WorkerRecord
 from ipexlaunch.measure.report import aggregate
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.kept_runs.event_rows import ROWS_A_LINE
@@ -25,6 +25,7 @@ TIMES = st.floats(0, 1e6)
 IDS = st.frozensets(st.integers(0, 300), max_size=5)
 SIZES = st.dictionaries(st.integers(0, 3), st.integers(0, 1 << 40), max_size=3)
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=9)
+SPENT = st.none() | st.builds(Spent, TIMES, st.integers(0, 1 << 50))
 CROWDS = st.builds(
     Oversubscription,
     st.frozensets(st.integers(0, 9), min_size=1),
@@ -49,7 +50,7 @@ def told(draw: st.DrawFn) -> Announced:
     at = 0.0
     for name in draw(st.lists(NAMES, max_size=3)):
         at += 1 + draw(st.floats(0.001, 10))
-        made.phases.append(PhaseSpan(name, at, at + 1))
+        made.phases.append(PhaseSpan(name, at, at + 1, draw(SPENT)))
     made.facts.update(draw(st.dictionaries(NAMES, st.one_of(st.none(), st.integers(), NAMES), max_size=2)))
     made.invalid += draw(st.lists(NAMES, max_size=2, unique=True))
     durations = st.lists(st.floats(0, 9), min_size=1, max_size=3).map(lambda values: array("d", values))
@@ -77,11 +78,13 @@ PLACEMENTS = st.builds(
 @st.composite
 def records(draw: st.DrawFn, index: int) -> WorkerRecord:
     known = draw(told())
+    ready = draw(st.one_of(st.none(), TIMES))
+    known.ready_spent = draw(SPENT) if ready is not None else None
     return WorkerRecord(
         instance=Instance(index=index, cpus=draw(IDS), nodes=draw(IDS), memory="bind", threads=2),
         pid=draw(st.one_of(st.none(), st.integers(1, 99))),
         started=draw(TIMES),
-        ready=draw(st.one_of(st.none(), TIMES)),
+        ready=ready,
         finished=draw(st.one_of(st.none(), TIMES)),
         exit_code=draw(st.integers(0, 255)),
         samples=draw(samples()),

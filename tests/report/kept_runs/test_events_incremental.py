@@ -45,7 +45,7 @@ from ipexlaunch.plan import Instance
 from ipexlaunch.report.kept_runs.events_file import EventLines, read_events_so_far, write_events
 from ipexlaunch.report.kept_runs.open_runs import OpenedRun, open_runs, read_run_directory
 from ipexlaunch.report.kept_runs.run_directory import SO_FAR
-from tests.report.kept_runs.test_events_file import NAMES, PLACEMENTS, samples
+from tests.report.kept_runs.test_events_file import NAMES, PLACEMENTS, SPENT, samples
 from tests.report.page.made_runs import keep_made_run
 
 ROOT = Path(__file__).parents[3]
@@ -56,9 +56,9 @@ NEW_EVENTS = st.one_of(
     st.builds(StartGiven, st.just(3.0)),
     st.builds(RunSignalled, st.just(4.0), st.just(15)),
     st.builds(NoteAdded, NAMES),
-    st.builds(WorkerReady, INDICES, st.floats(0, 1e6)),
+    st.builds(WorkerReady, INDICES, st.floats(0, 1e6), SPENT),
     st.builds(WorkerFinished, INDICES, st.floats(0, 1e6)),
-    st.builds(PhaseSeen, INDICES, NAMES, st.floats(0, 1e6)),
+    st.builds(PhaseSeen, INDICES, NAMES, st.floats(0, 1e6), spent=SPENT),
     st.builds(WorkerInspected, INDICES, PLACEMENTS),
     st.builds(ItemsCounted, INDICES, samples()),
     st.builds(DurationsReported, INDICES, NAMES, st.lists(st.floats(0, 9), min_size=1)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ipexlaunch.launch.job import Job
 from ipexlaunch.launch.placement.placement import Binding, Placement, Resident
-from ipexlaunch.launch.run_record import Announced, Run, Samples, WorkerRecord
+from ipexlaunch.launch.run_record import Announced, Run, Samples, Spent, WorkerRecord
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import aggregate
@@ -37,8 +37,10 @@ def made_run(
     records = []
     for instance in make_plan(topology, request).instances:
         told, samples = Announced(), Samples()
-        told.begin_phase(phase, 100.2)
-        told.begin_phase("compiling" if instance.index % 4 == 0 else "waiting for compilation", 103.0)
+        told.begin_phase(phase, 100.2, Spent(1.2, 140 * MIB))
+        name, spent = "compiling" if instance.index % 4 == 0 else "waiting for compilation", Spent(1.8, 400 * MIB)
+        told.begin_phase(name, 103.0, spent)
+        told.ready_spent = Spent(8.0 if instance.index % 4 == 0 else 2.0, 900 * MIB)
         ready = 109.0 + chance.random()
         told.end_phase(ready)
         told.facts["dtype"] = "bf16"

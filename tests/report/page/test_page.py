@@ -63,7 +63,8 @@ def page_of(*paths: Path, at: Path) -> tuple[str, Checker]:
     return text, checker
 
 
-CHARTS = ["Throughput of each instance", "Latency", "Memory by node", "Phases", "Machine", "Where and what"]
+CHARTS = ["Throughput of each instance", "Latency", "Memory by node", "Phases", "Start of the workers", "Machine",
+          "Where and what"]  # fmt: skip
 
 
 def test_a_run_has_its_page(tmp_path: Path) -> None:
@@ -74,6 +75,9 @@ def test_a_run_has_its_page(tmp_path: Path) -> None:
     assert "VALID" in text
     assert "instance 3" in text
     assert "<b>1,200</b><span>MB of memory, what is shared counted once</span>" in text
+    words = [re.sub(r"<[^>]+>", " ", line).split() for line in text.splitlines()]
+    assert ["compiling", "6.20", "44%", "500"] in words  # one of four compiled: 6.2 of 14 s, 500 MiB
+    assert ["all", "14.0", "3600"] in words
     assert "s a step; shaded: all worked" in text
     assert all(address.startswith(("data:", "#")) for address in checker.addresses)
     assert not re.search(r"@import|url\((?!#)", text)
@@ -130,7 +134,7 @@ def test_a_report_alone_has_a_page_too_and_odd_words_stay_words(tmp_path: Path) 
     text = (tmp_path / "run/report.json").read_text().replace("embed.py", "<script>alert(1)</script>\\u202e")
     report.write_text(text)
     page, checker = page_of(report, at=tmp_path / "page.html")
-    assert checker.headings == ["Result", "Instances", "Memory by node", "Where and what"]
+    assert checker.headings == ["Result", "Instances", "Memory by node", "Start of the workers", "Where and what"]
     assert "<script" not in page
     assert "\u202e" not in page
 
