@@ -7,7 +7,7 @@ imports here too, and where it computes one its imports cannot be shared.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 HEAVY = frozenset({
@@ -20,7 +20,10 @@ anyway). A script's own modules are not among them: what they do when they are i
 numba, which counts cpus when it is imported."""
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-"""They set nothing by themselves; what they do when they are called is not looked into."""
+"""They set nothing by themselves."""
+
+SourceOf = Callable[[str], "str | bytes | None"]
+"""Of a module of the script's own, by its dotted name; None for any other."""
 
 IN_VARIABLES = frozenset({"get", "items", "keys", "values", "copy"})
 IN_PATH = frozenset({"append", "copy", "count", "extend", "index"})
@@ -57,11 +60,12 @@ class ScriptTop(NamedTuple):
     """Why they cannot be shared."""
 
 
-def read_top(source: str | bytes) -> ScriptTop:
+def read_top(source: str | bytes, own: SourceOf = lambda _: None) -> ScriptTop:
     """What the top level of a script imports, also within `try` and `with`, and sets for that.
 
     Args:
         source: of the script.
+        own: its modules, whose imports may set something too.
     """
     try:
         tree = ast.parse(source)
@@ -71,6 +75,7 @@ def read_top(source: str | bytes) -> ScriptTop:
     variables: list[Variable] = []
     needed = 0
     problem = found = ""
+    changing: set[str] = set()
     for statement in _top(tree.body):
         new = list(_heavy(statement))
         if new:
@@ -78,6 +83,7 @@ def read_top(source: str | bytes) -> ScriptTop:
             needed, problem = len(variables), problem or found
         else:
             found = found or _changed_path(statement) or _take_variables(statement, variables)
+            found = found or _changed_elsewhere(statement, changing, own)
     return ScriptTop(tuple(imports), tuple(variables[:needed]), problem)
 
 
@@ -141,6 +147,60 @@ def _changed_path(statement: ast.stmt) -> str:
     return f"line {statement.lineno} changes sys.path, before an import"
 
 
+def _changed_elsewhere(statement: ast.stmt, changing: set[str], own: SourceOf) -> str:
+    """Why what a statement calls or imports of the script's own may make later imports others, or ""."""
+    if isinstance(statement, DEFINITIONS):
+        if _changes(statement):
+            changing.add(statement.name)
+        return ""
+    called = {_name_of(node.func).partition(".")[0] for node in ast.walk(statement) if isinstance(node, ast.Call)}
+    for name in sorted(called & changing):
+        return f"line {statement.lineno} calls {name}, which may set variables or sys.path, before an import"
+    for name in _modules(statement, ""):
+        if changed := _changing_module(name, own, set()):
+            return f"line {statement.lineno} imports {changed}, which may set variables or sys.path, before an import"
+    return ""
+
+
+def _changing_module(name: str, own: SourceOf, seen: set[str]) -> str:
+    """The first module of the script's own that may set something, of those that importing this one runs; or ""."""
+    parts = name.split(".")
+    for prefix in (".".join(parts[:count]) for count in range(1, len(parts) + 1)):
+        source = None if prefix in seen else own(prefix)
+        seen.add(prefix)
+        try:
+            tree = ast.parse(source or "")
+        except (SyntaxError, ValueError):
+            continue  # nor can it be imported
+        if _changes(tree):
+            return prefix
+        for node in ast.walk(tree):
+            for other in _modules(node, prefix):
+                if changed := _changing_module(other, own, seen):
+                    return changed
+    return ""
+
+
+def _modules(node: ast.AST, within: str) -> Iterator[str]:
+    """The modules that a statement imports, where it may stand in this one or its package."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        places = [""] if not node.level else [within, ".".join(within.split(".")[: -node.level])]
+        for place in places:
+            module = ".".join(filter(None, (place, node.module)))
+            yield from (f"{module}.{alias.name}".lstrip(".") for alias in node.names)
+
+
+def _changes(tree: ast.AST) -> bool:
+    """Whether anything in there does more than read variables and sys.path."""
+    return any(
+        (_name_of(node).rpartition(".")[2] in ("environ", "putenv") and not _only_read(node, tree, IN_VARIABLES))
+        or (_name_of(node) == "sys.path" and not _only_read(node, tree, IN_PATH))
+        for node in ast.walk(tree)
+    )
+
+
 def _take_variables(statement: ast.stmt, variables: list[Variable]) -> str:
     """Take over the variables that a statement sets to constants; why that cannot be done, or ""."""
     if isinstance(statement, DEFINITIONS):
@@ -171,7 +231,7 @@ def _constant_set(statement: ast.stmt) -> Variable | None:
     return Variable(texts[0], texts[1], is_default) if len(texts) == len(words) == 2 else None
 
 
-def _only_read(node: ast.AST, statement: ast.stmt, reading: frozenset[str]) -> bool:
+def _only_read(node: ast.AST, statement: ast.AST, reading: frozenset[str]) -> bool:
     """Whether this mention of os.environ or sys.path reads it: `os.environ["X"]` or `os.environ.get("X")`."""
     for parent in ast.walk(statement):
         if isinstance(parent, ast.Subscript) and parent.value is node:

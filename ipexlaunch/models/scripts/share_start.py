@@ -9,6 +9,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 
 from ipexlaunch.models.scripts.heavy_imports import ScriptTop, calls_split, read_top
 from ipexlaunch.models.scripts.runner_arguments import ScriptCommand, parse_command
@@ -29,10 +30,10 @@ def share_start(command: ScriptCommand) -> ScriptCommand:
         if not calls_split(source):
             template.refuse(f"{command.program} never calls ipexlaunch.worker.split()")
         return command
-    top = read_top(source)
+    folder = _folder_of(command)
+    top = read_top(source, partial(_own_source, folder))
     if top.problem:
         template.refuse(f"{command.program}: {top.problem}")
-    folder = _folder_of(command)
     _import_once(top, folder)
     if hidden := _hides(folder):
         template.refuse(f"{os.path.join(folder, hidden)} has the name of a module that is imported already")
@@ -53,8 +54,15 @@ def _source_of(command: ScriptCommand) -> bytes | None:
         path = _path_of_module(command.program, _folder_of(command))
     elif os.path.isdir(command.program):
         path = os.path.join(command.program, "__main__.py")
-    if path is None or path.endswith(".pyc") or zipfile.is_zipfile(path):
-        return None
+    return None if path is None or path.endswith(".pyc") or zipfile.is_zipfile(path) else _read(path)
+
+
+def _own_source(folder: str, module: str) -> bytes | None:
+    path = os.path.join(folder, *module.split("."))
+    return _read(f"{path}.py") or _read(f"{path}/__init__.py")
+
+
+def _read(path: str) -> bytes | None:
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -64,13 +72,13 @@ def _source_of(command: ScriptCommand) -> bytes | None:
 
 def _path_of_module(name: str, folder: str) -> str | None:
     """The file that `python -m NAME` would run, as far as that can be told without importing anything."""
-    if "." in name:
-        return None
+    first, _, rest = name.partition(".")
     with _first_in_path(folder):
-        found = importlib.util.find_spec(name)
-        if found is not None and found.submodule_search_locations:
-            return next(iter(found.submodule_search_locations)) + "/__main__.py"
-    return found.origin if found is not None else None
+        found = importlib.util.find_spec(first)
+    if found is None or not found.submodule_search_locations:
+        return found.origin if found is not None and not rest else None
+    path = os.path.join(next(iter(found.submodule_search_locations)), *rest.split("."))
+    return os.path.join(path, "__main__.py") if os.path.isdir(path) else f"{path}.py"
 
 
 @contextlib.contextmanager

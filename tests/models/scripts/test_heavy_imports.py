@@ -137,3 +137,38 @@ def test_sources_in_other_encodings_are_read() -> None:
 )
 def test_a_script_calls_split_by_whatever_name_it_has_imported_it(source: str, calls: bool) -> None:
     assert calls_split(source) is calls
+
+
+OWN = {
+    "plain": "import os\nx = os.environ.get('A')\n",
+    "settings": "import os\nos.environ['HF_HOME'] = '/models'\n",
+    "through": "def f():\n    from package.inner import thing\n",
+    "package": "",
+    "package.inner": "from . import deeper\n",
+    "package.deeper": "import sys\nsys.path.insert(0, 'x')\n",
+    "broken": "x = = 1",
+    "round": "import about\n",
+    "about": "import round\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("import settings", "line 1 imports settings, which may set"),
+        ("from settings import x", "line 1 imports settings, which may set"),
+        ("import through", "line 1 imports package.deeper, which may set"),
+        ("import package.inner as p", "line 1 imports package.deeper, which may set"),
+        ("from package import inner", "line 1 imports package.deeper, which may set"),
+        ("def prepare():\n    os.environ['A'] = 'x'\nprepare()", "line 3 calls prepare, which may set"),
+        ("class Path:\n    def add(self): sys.path.insert(0, 'x')\nPath().add()", "line 3 calls Path, which may set"),
+        ("import plain, round, broken, package, json", ""),
+        ("def prepare():\n    os.environ['A'] = 'x'", ""),
+        ("def prepare():\n    return os.environ['A']\nprepare()", ""),
+    ],
+)
+def test_what_the_scripts_own_functions_and_modules_may_set_is_a_reason_too(lines: str, problem: str) -> None:
+    top = read_top(f"{lines}\nimport torch\n", OWN.get)
+    assert top.problem.startswith(problem)
+    assert bool(top.problem) is bool(problem)
+    assert read_top(f"import torch\n{lines}\n", OWN.get).problem == ""
