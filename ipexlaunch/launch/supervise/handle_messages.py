@@ -234,6 +234,19 @@ class MessageHandler:
 
         child.printed = printed = PrintedCounts(rule, worker_set.clock, counted, complain)
 
+    def end_phase(self, place: int, now: float) -> None:
+        """What the worker was busy with is over, and nothing is known of what follows.
+
+        Args:
+            place: the worker's.
+            now: seconds of the supervisor's clock.
+        """
+        told = self.worker_set.record(place).told
+        if told is not None and told.phases and told.phases[-1].end is None:
+            last = told.phases[-1]
+            self.worker_set.add(PhaseSeen(self.worker_set.index(place), last.name, last.begin, now))
+        self.feed(Event("phase", now, place, detail=""))
+
     def _counted(self, place: int, now: float) -> None:
         if self.worker_set.limits.stall_timeout_s is not None:
             self.feed(Event("counted", now, place))

@@ -253,6 +253,7 @@ class TemplateProcess:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
         self._starter.started(asked.place)
+        self._starter.announcements.end_phase(asked.place, self._worker_set.clock())
         try:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # it was killed before we knew of it, and collected
