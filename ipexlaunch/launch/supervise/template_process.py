@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SHARING = "sharing the start"
 """Phase of a worker that is to be forked and is not yet."""
 
+FORKED = "after the fork"
+"""... and of one that is, until it says something else: what the template was busy with is over, as is its time."""
+
 
 LONGEST_ANSWER_BYTES = 1 << 20
 """More than the kernel takes as one message (net.core.wmem_max)."""
@@ -243,6 +246,7 @@ class TemplateProcess:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
         self._starter.started(asked.place)
+        self._phase_of(asked.place, WorkerMessage(event="phase", text=FORKED, time=self._worker_set.clock()))
         try:
             os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # it was killed before we knew of it, and collected
