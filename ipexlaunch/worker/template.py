@@ -243,7 +243,7 @@ def _become(request: "dict[str, Any]", descriptors: "list[int]", seeds: "dict[st
     show_arguments(request["argv"])
     if request["threads"]:
         _set_threads(request["threads"])
-    sys.orig_argv = request["argv"]
+    sys.orig_argv[:] = request["argv"]
     if "random" in seeds:
         sys.modules["random"].seed(f"{seeds['random']} {request['index']}")
     if "numpy" in seeds:

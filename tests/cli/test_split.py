@@ -45,7 +45,8 @@ def test_what_comes_before_is_done_once_and_told_by_each_worker(tmp_path: Path) 
     assert len({each["of"] for each in facts}) == 1
     assert len({each[name] for each in facts for name in ("of", "own")}) == 3
     assert ended.report["distributions_ms"]["load"]["p50"] == 500
-    assert all("sharing the start: reading" in each["phases_s"] for each in ended.report["instances"])
+    phases = [list(each["phases_s"]) for each in ended.report["instances"]]
+    assert phases == [["sharing the start", "sharing the start: reading"]] * 2
     assert ended.report["throughput"]["items"] == 6
 
 
@@ -133,6 +134,14 @@ def test_what_ends_before_its_split_has_failed_for_all_its_workers(
     assert ended.code == code
     assert reason in ended.told
     assert not ended.report["valid"]
+
+
+@pytest.mark.parametrize("name", ["compiling", "loading"])
+def test_a_worker_that_hangs_after_the_fork_is_ended_too_whatever_went_on_before_it(tmp_path: Path, name: str) -> None:
+    """Compiling has a limit of its own."""
+    text = f"from ipexlaunch import worker\nimport time\nworker.phase({name!r})\nworker.split()\ntime.sleep(300)\n"
+    ended = split(tmp_path, text, "--ready-timeout", "2")
+    assert ended.code == 124, ended.told
 
 
 def test_one_that_hangs_is_ended_by_the_limit_for_getting_ready(tmp_path: Path) -> None:
