@@ -237,6 +237,7 @@ class TemplateProcess:
             elif self._worker_set.state.stopping:
                 self._starter.feed(Event("exited", self._worker_set.clock(), place, -signal.SIGTERM))
             else:
+                self._starter.announcements.end_phase(place, self._worker_set.clock())
                 self._starter.start_alone(place)
 
     def _forked(self, pid: int) -> None:
