@@ -3,11 +3,15 @@
 import os
 import sys
 from _signal import (  # type: ignore[import-not-found]  # without the milliseconds that `signal` takes to import
+    SIG_BLOCK,
     SIG_IGN,
     SIGHUP,
     SIGINT,
+    SIGUSR1,
+    SIGUSR2,
     default_int_handler,
     getsignal,
+    pthread_sigmask,
     signal,
 )
 
@@ -16,6 +20,9 @@ INTERRUPTED = 128 + SIGINT
 
 def main() -> None:
     """Leave with the exit code of the command line."""
+    for number in (SIGUSR1, SIGUSR2):
+        signal(number, SIG_IGN)
+    pthread_sigmask(SIG_BLOCK, (SIGUSR1,))  # before there is a thread: see launch/supervise/take_signals.py
     if getsignal(SIGINT) is default_int_handler:
         signal(SIGINT, _quit)
     # Not at the top: from here on an interrupt is answered in one line.

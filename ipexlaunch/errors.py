@@ -111,11 +111,11 @@ class LaunchError(IpexLaunchError):
 class EndedBySignal(BaseException):
     """Somebody asked the launcher to end while it tried or measured something; its workers are gone."""
 
-    def __init__(self, number: int) -> None:
-        """Keep the signal.
+    def __init__(self, exit_code: int) -> None:
+        """Keep what follows for the launcher.
 
         Args:
-            number: its own.
+            exit_code: that of a run which the same signal ends.
         """
-        super().__init__(number)
-        self.exit_code = 128 + number
+        super().__init__(exit_code)
+        self.exit_code = exit_code

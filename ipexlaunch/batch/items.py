@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from ipexlaunch.documents.fields import LATER
 
 
 class Item(NamedTuple):
@@ -96,6 +98,10 @@ class BatchSummary:
     """Batches that were cut in two to find the item that kills."""
     tail_idle_s: float
     """Seconds that workers together had nothing to do while the last of them was still busy."""
+    drained: bool = field(default=False, metadata=LATER)
+    """Whether items are left because nothing more was to be given; another run of the job goes on with them."""
+    items_left: int | None = field(default=None, metadata=LATER)
+    """How many were left then, as far as the input was known; None where it was not drained, or nothing tells."""
 
 
 def summary_of(figures: BatchFigures, last_done: Iterable[float], *, done: int, dead: int) -> BatchSummary:

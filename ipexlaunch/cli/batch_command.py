@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
@@ -26,7 +28,7 @@ from ipexlaunch.batch.input.threaded_reader import (
 from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.batch.output.result_rows import OutputRules
 from ipexlaunch.batch.work_queue import WorkQueue
-from ipexlaunch.cli.batch_output import BatchOutput, check_output, conclude, open_output
+from ipexlaunch.cli.batch_output import BatchOutput, check_output, conclude, line_to_go_on, open_output
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input, output_rules
 from ipexlaunch.cli.options.batch_options import BatchOptions, FedOptions, batch_options
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
@@ -43,6 +45,7 @@ from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.secret_values import masked
 from ipexlaunch.errors import UsageError
 from ipexlaunch.launch.job import Job
+from ipexlaunch.launch.supervise.take_signals import WARNING
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.candidate import Candidate
@@ -109,7 +112,8 @@ def batch_command(context: click.Context, /, program: str | None, arguments: tup
         return disk.have(output.nothing_to_retry, f"finish {rules.path}")
     if output.journal.progress.complete and not options.retry_dead:
         return disk.have(output.finish_former, f"finish {rules.path}")
-    feeding = _feeding(source, output, items, len(launch.workers), options)
+    further = line_to_go_on(sys.argv[1:], len(arguments) + (program is not None))
+    feeding = _feeding(source, output, items, len(launch.workers), options, further)
     options = replace(options, live=not options.no_progress and not output.draws_on_terminal)
     return run_launch(launch, topology, options, feeding).exit_code
 
@@ -183,9 +187,14 @@ def _checked_items(source: ItemSource, rules: OutputRules, options: BatchOptions
 
 
 def _feeding(
-    source: ItemSource, output: BatchOutput, piped: FirstItems[Any] | None, workers: int, options: BatchOptions
+    source: ItemSource,
+    output: BatchOutput,
+    piped: FirstItems[Any] | None,
+    workers: int,
+    options: BatchOptions,
+    further: str,
 ) -> BatchRun:
-    """What makes the run a batch job."""
+    """What makes the run a batch job; `further` is the line that goes on with it."""
     again, done = output.journal.again, output.journal.progress.done
     before = done.count if again is None else 0
     items: Any
@@ -202,6 +211,8 @@ def _feeding(
         rows = piped.rest
     else:
         rows = items = ThreadedReader(items, **FILE_READ_AHEAD)
+    if piped is not None or output.stream is not None:
+        further = ""
     journal = ThreadedJournal(output.journal, output.rules.path)
     queue = WorkQueue(batch_rules(workers, options, attempts=options.attempts))
     patience = FeedRules(stall_timeout_s=options.stall_timeout)
@@ -222,10 +233,11 @@ def _feeding(
         feeder=feeder,
         batches_held=feeder.queue.rules.in_flight,
         stall_timeout_s=options.stall_timeout,
-        conclude=lambda disk: conclude(feeder, output, disk, resumable=piped is None and output.stream is None),
+        conclude=lambda disk: conclude(feeder, output, disk, progress(), further),
         progress=progress,
         watchers=(InputObserver(rows, feeder.input_came),),
         takes_stdout=output.takes_stdout,
+        draining=frozenset({WARNING, signal.SIGTERM} if options.drain_on_term else {WARNING}),
     )
 
 

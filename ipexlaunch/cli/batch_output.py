@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ipexlaunch.batch.feed import Journal, QueueFeeder
 from ipexlaunch.batch.feed.dead_letters import DEAD_LETTERS_SUFFIX
 from ipexlaunch.batch.feed.open_job import open_job, open_pipe, refuse_existing
-from ipexlaunch.batch.items import BatchSummary, summary_of
+from ipexlaunch.batch.items import BatchProgress, BatchSummary, summary_of
 from ipexlaunch.batch.output.append_results import AppendedFile, StandardOutput
 from ipexlaunch.batch.output.finalize import finish_output, order_to_pipe
 from ipexlaunch.batch.output.parquet_file import require_pyarrow
 from ipexlaunch.batch.output.result_rows import STDOUT, OutputRules
 from ipexlaunch.cli.options.batch_options import BatchOptions
 from ipexlaunch.cli.terminal import tell
+from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.write_file import is_stream, open_stream
 from ipexlaunch.errors import BadRowError, IpexLaunchError, LaunchError
 from ipexlaunch.launch.wait_for_disk import DiskPatience
@@ -198,7 +200,7 @@ def _make_folder(path: str) -> None:
 
 
 def conclude(
-    feeder: QueueFeeder, output: BatchOutput, disk: DiskPatience, *, resumable: bool
+    feeder: QueueFeeder, output: BatchOutput, disk: DiskPatience, progress: BatchProgress, further: str
 ) -> tuple[list[str], BatchSummary]:
     """Finish the output where all is done; (why the run is INVALID, the report's figures of the job).
 
@@ -206,11 +208,18 @@ def conclude(
         feeder: after its run.
         output: where the results are.
         disk: how long the output's may hang.
-        resumable: whether --resume can go on with the job: its input and its output are files.
+        progress: how far the job has come.
+        further: the line that goes on with the job; "" where nothing can, because its input or output is no file.
     """
     standing = feeder.journal.standing
     summary = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
+    resumable, stopped = bool(further), feeder.problem or feeder.input_error
+    if feeder.draining and resumable and not (standing.complete or stopped):
+        left = None if progress.expected is None else max(0, progress.expected - progress.done)
+        summary = replace(summary, drained=True, items_left=left)
     reasons = _reasons(feeder, output, resumable=resumable)
+    if summary.drained:
+        reasons[0] = f"drained, {_left(progress, summary)}; to go on: {further}"
 
     def finish() -> None:
         try:
@@ -226,6 +235,27 @@ def conclude(
         reasons.append(str(error))
     tell(batch_summary_text(summary))
     return reasons, summary
+
+
+def _left(progress: BatchProgress, summary: BatchSummary) -> str:
+    if summary.items_left is None:
+        return "items are left"
+    about = "" if progress.exact else "about "
+    return f"{about}{counted(summary.items_left, 'item')} {'is' if summary.items_left == 1 else 'are'} left"
+
+
+def line_to_go_on(words: Sequence[str], behind: int) -> str:
+    """The command that goes on with a job of this one, without secrets, for a shell.
+
+    Args:
+        words: of this command, without the program's name.
+        behind: how many of the last of them are a PROGRAM and its arguments.
+    """
+    own = [word for word in words[: len(words) - behind] if word.replace("_", "-") not in ("--overwrite", "--rebuild")]
+    again = [] if {"--resume", "--retry-dead", "--retry_dead"} & set(own) else ["--resume"]
+    place = own.index("batch") + 1
+    line = ["ipexlaunch", *own[:place], *again, *own[place:], *words[len(words) - behind :]]
+    return shlex.join(mask_words(line))
 
 
 def batch_summary_text(summary: BatchSummary) -> str:

@@ -46,13 +46,15 @@ class Hold:
                 os.unlink(path)
 
 
-def hold_place(path: str, wanted: str, hint: str) -> Hold:
+def hold_place(path: str, wanted: str, hint: str, *, take_over: bool | None = None) -> Hold:
     """Hold a place; that of a launcher that is certainly dead is taken over.
 
     Args:
         path: of the file that will say who has it; its directory exists.
         wanted: what for, as a phrase for the message.
         hint: what would work, where another one has it.
+        take_over: whether a launcher of which nothing can be told from here is dead by the user's word (--take-over);
+            None where a command has no such option.
 
     Raises:
         HeldError: a launcher that lives has it, or one of whom that cannot be told from here.
@@ -67,8 +69,9 @@ def hold_place(path: str, wanted: str, hint: str) -> Hold:
             continue  # it was let go just now
         if theirs == ours:
             return Hold("")  # this launcher has it already, and lets go of it once
-        if not _is_dead(theirs, ours):
-            where = "" if theirs.get("host") == ours["host"] else f" (if that one is dead: remove {path})"
+        if not _is_dead(theirs, ours) and not (take_over and _is_out_of_sight(theirs, ours)):
+            cure = f"remove {path}" if take_over is None else "--take-over"
+            where = f" (if that one is dead: {cure})" if _is_out_of_sight(theirs, ours) else ""
             raise HeldError(wanted, f"{_words_for(theirs)}{where}", hint)
         _remove_dead(path, theirs)
     raise HeldError(wanted, f"others take it at this moment (if nobody does: remove {path}.turn)", hint)
@@ -162,6 +165,12 @@ def _is_dead(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
         return False
     start = _start_of(theirs["pid"])
     return start != theirs.get("started") and not (start is None and _is_hidden(theirs["pid"]))
+
+
+def _is_out_of_sight(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
+    """Whether it is none of the processes that can be seen from here."""
+    known = isinstance(theirs.get("pid"), int)
+    return not known or any(theirs.get(key) != ours[key] for key in ("host", "machine", "boot", "processes"))
 
 
 def _remove_dead(path: str, theirs: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ SIGNAL_NAMES = {
     7: "BUS",
     8: "FPE",
     9: "KILL",
+    10: "USR1",
     11: "SEGV",
     15: "TERM",
 }

@@ -17,7 +17,7 @@ from ipexlaunch.batch.items import BatchSummary
 from ipexlaunch.documents.codec import dump_json, read_value, to_plain
 from ipexlaunch.documents.fields import LATER, OMITTED
 from ipexlaunch.documents.text import parse_document
-from ipexlaunch.launch.lifecycle import Failure
+from ipexlaunch.launch.lifecycle import TRY_AGAIN, Failure
 from ipexlaunch.launch.placement.placement import Placement, Resident, together
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of
 from ipexlaunch.launch.run_record import Run, WorkerRecord
@@ -165,6 +165,7 @@ def aggregate(
     further_reasons: Sequence[str] = (),
     baseline: Baseline | None = None,
     lost_time_allowed: float = LOST_TIME_ALLOWED,
+    batch: BatchSummary | None = None,
 ) -> Report:
     """The report of a run; every figure in it is computed from what the run recorded.
 
@@ -175,12 +176,14 @@ def aggregate(
         further_reasons: why it is INVALID that the run itself does not show: items that were not done.
         baseline: what one instance did alone; None where that was not measured.
         lost_time_allowed: share of the workers' cpu time whose loss to others makes the run INVALID, 0 to 1.
+        batch: figures of a batch job; None for other runs.
     """
     disturbance = disturbance_of(run)
     verdict = judge(disturbance, lost_time_allowed)
     reasons = [*further_reasons, *reasons_of(run, local_share_required), *verdict.reasons]
     throughput, scaling = throughput_of(run), scaling_of(run, baseline) if baseline else None
     instances = tuple(_instance(record, run, scaling) for record in run.records)
+    invalid = TRY_AGAIN if batch is not None and batch.drained else EXIT_INVALID
     return Report(
         valid=not reasons,
         reasons=tuple(reasons),
@@ -196,10 +199,11 @@ def aggregate(
             Failure(index=f.index, stage=f.stage, code=f.code, message=f.message, time=f.time - run.started)
             for f in run.failures
         ),
-        exit_code=run.exit_code or (EXIT_INVALID if reasons else 0),
+        exit_code=run.exit_code or (invalid if reasons else 0),
         provenance=provenance or {},
         distributions_ms=_distributions(run.records),
         facts=_agreed_facts(run.records),
+        batch=batch,
     )
 
 

@@ -249,7 +249,7 @@ HANDED_ON = (
     "share_start_strict", "stall_timeout",
     "throughput_regex", "timestamps",
     # of batch and loadgen
-    "no_progress", "on_bad_line", "overwrite", "resume", "retry_dead",
+    "drain_on_term", "no_progress", "on_bad_line", "overwrite", "resume", "retry_dead", "take_over",
     # of models, tune and dtypes
     "batch_size_option", "batch_sizes", "budget", "engine", "form", "fresh", "latency_limit_ms", "no_cache", "pythons",
     "seconds", "seconds_option",

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from ipexlaunch.launch.supervise.selector import SignalWakeup, signals_deferred
+from ipexlaunch.launch.supervise.take_signals import SignalWakeup, signals_deferred
 
 
 @pytest.mark.parametrize("is_looked_for", [False, True])

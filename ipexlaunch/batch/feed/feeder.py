@@ -58,6 +58,8 @@ class QueueFeeder:
         self.queue = queue
         self.journal = journal
         self.problem = ""
+        self.draining = False
+        """Whether nothing more is given."""
         self.last_done: dict[int, float] = {}
         """When each worker had done its last batch."""
         self._commands: list[FeederCommand] = []
@@ -89,8 +91,12 @@ class QueueFeeder:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do, and everything that was done is durable."""
-        return self.queue.over and self._commits.over and not self.problem
+        """Whether nothing is left to do here, and everything that was done is durable."""
+        return self._has_ended and self._commits.over and not self.problem
+
+    @property
+    def _has_ended(self) -> bool:
+        return self.queue.over or (self.draining and not self.queue.items_in_flight)
 
     @property
     def disk(self) -> DiskThread | None:
@@ -126,6 +132,11 @@ class QueueFeeder:
             self._hand_out_to_all(now)
         elif is_blamed and was_new and not self.queue.over:
             self._give_up(self._faults.died_idle(reason, asked=asked > 0))
+        return self._finish(now)
+
+    def drain(self, now: float) -> list[FeederCommand]:
+        """Give nothing more: what workers have is finished, the rest is left to another run of the job."""
+        self.draining = True
         return self._finish(now)
 
     def input_came(self) -> None:
@@ -184,7 +195,7 @@ class QueueFeeder:
         except IpexLaunchError as error:
             self._give_up(str(error))
         try:
-            complete = self.over and self.input_error is None
+            complete = self.over and self.queue.over and self.input_error is None
             self._commits.let_go(now, wait, complete=complete, settle=not self.problem)
         except IpexLaunchError as error:
             self._give_up(str(error))
@@ -234,6 +245,7 @@ class QueueFeeder:
         queue = self.queue
         while (
             not self.problem
+            and not self.draining
             and not self._commits.hold_up
             and len(queue.held_by(index)) < min(self._wanted[index], queue.may_hold(index, self._batch_s.get(index)))
         ):
@@ -259,7 +271,7 @@ class QueueFeeder:
 
     def _finish(self, now: float) -> list[FeederCommand]:
         """Once all is done: commit without waiting for more, and send the workers home; what is to be done."""
-        if self.queue.over:
+        if self._has_ended:
             self._commit(now, must=True)
         if self.over:
             asked = [index for index, wanted in self._wanted.items() if wanted and index not in self._told_end]

@@ -63,6 +63,8 @@ class BatchOptions(FedOptions, ResultOptions):
     overwrite: bool
     rebuild: bool
     retry_dead: bool
+    take_over: bool
+    drain_on_term: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +172,8 @@ _OWN = (
     flag("--overwrite", "Begin anew though there is an output already."),
     flag("--rebuild", "With --resume: make a lost or damaged ledger from the output."),
     flag("--retry-dead", "Try again what a former job gave up, with this program or a mended one, and nothing else."),
+    flag("--take-over", "Write OUTPUT though a launcher on another host seems to be at work on it: it is dead."),
+    flag("--drain-on-term", "At the first SIGTERM, as at SIGUSR1: finish the batches that are held, then end with 75."),
     valued("--replay", "Repeat the job that --run-dir kept in DIR, with another --output.", metavar="DIR"),
 )
 

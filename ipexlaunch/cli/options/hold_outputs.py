@@ -17,7 +17,7 @@ from ipexlaunch.cli.options.option_table import BESIDE_OUTPUT, WRITES
 from ipexlaunch.documents.write_file import check_directory, check_writable, is_stream
 from ipexlaunch.errors import HeldError, LaunchError
 from ipexlaunch.launch.hold_place import hold_place
-from ipexlaunch.launch.supervise.selector import ENDING
+from ipexlaunch.launch.supervise.take_signals import ENDING
 from ipexlaunch.launch.wait_for_disk import let_go
 from ipexlaunch.report.kept_runs.run_directory import HOLD, LOGS, RUN_FILES, check_holds_no_run
 from ipexlaunch.report.live.metrics import check_name, require_client
@@ -25,8 +25,8 @@ from ipexlaunch.report.live.metrics import check_name, require_client
 if TYPE_CHECKING:
     from types import FrameType
 
-HELD_OTHERWISE = frozenset({"cache_dir", "output_file", "run_dir"})
-"""What is for all, held by its ledger, held by what makes it."""
+HELD_OTHERWISE = frozenset({"cache_dir", "run_dir"})
+"""What is for all, held by what makes it."""
 
 HELD = ".ipexlaunch-held"
 """Says, in a directory, whose it is."""
@@ -101,14 +101,19 @@ def refuse_taken(options: Mapping[str, Any]) -> None:
         if (name == LOGS) if each.kind == "folder" else (name in RUN_FILES):
             _refuse_held(os.path.join(folder, HOLD), each)
         if each.kind != "folder":
-            _refuse_held(_place_of(each), each)
+            _refuse_held(_place_of(each), each, _is_taken_over(each, options))
             _refuse_results(each, os.path.realpath(own) if each.path in results else "")
 
 
-def _refuse_held(place: str, each: WrittenFile) -> None:
+def _is_taken_over(each: WrittenFile, options: Mapping[str, Any]) -> bool | None:
+    """Whether --take-over is given, where it is about this one."""
+    return options.get("take_over") if each.what == WRITES["output_file"] else None
+
+
+def _refuse_held(place: str, each: WrittenFile, take_over: bool | None = None) -> None:
     if os.path.lexists(place):
         with contextlib.suppress(OSError):  # what cannot be written is said elsewhere
-            hold_place(place, f"write {each.what} to {each.path}", WAIT).release()
+            hold_place(place, f"write {each.what} to {each.path}", WAIT, take_over=take_over).release()
 
 
 def _refuse_results(each: WrittenFile, own: str) -> None:

@@ -129,6 +129,7 @@ RULES = (
     # items
     _rule("rebuild", needs="resume", why="it goes with --resume"),
     _rule("resume", excludes="overwrite retry_dead", why="each says what becomes of a former job"),
+    _rule("take_over", excludes="output_file=-", why="nobody else writes to a pipe of this job"),
     _rule("retry_dead", excludes="overwrite", why="each says what becomes of a former job"),
     _rule("id_field text_field tokens_field", excludes="input_format=text", why="a line of text has no fields"),
     _rule("id_field text_field tokens_field", excludes="input_format=openai",

@@ -73,6 +73,8 @@ class BatchRun:
     """Whether no worker begins before all have loaded."""
     takes_stdout: bool = False
     """Whether results go to standard output, so that the workers' output must not."""
+    draining: frozenset[int] = frozenset()
+    """Signals of which the first ends the giving of items, not the run."""
 
 
 def run_launch(
@@ -171,7 +173,7 @@ def _run(
         tell(line)
     if confinement is not None:
         tell(f"workers are confined by cgroups in {confinement.path}")
-    feeder = feeding.feeder if feeding is not None else None
+    feeder, draining = (feeding.feeder, feeding.draining) if feeding is not None else (None, frozenset[int]())
     outputs = (views.outputs[1],) * 2 if feeding is not None and feeding.takes_stdout else views.outputs
     callbacks, showing = replace(callbacks, tell=views.tell), replace(showing, outputs=outputs)
     host = HostObserver(launch, topology)
@@ -180,7 +182,7 @@ def _run(
         observers.append(keeper.events(callbacks.tell))
     with signals_deferred(callbacks.tell) as came:
         run = supervise(
-            launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus, sharing
+            launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus, sharing, draining
         )
         is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), callbacks.tell)
@@ -243,8 +245,8 @@ def _conclude(
         IpexLaunchError: it cannot be kept; it has been shown.
     """
     path = options.report_file
-    report = aggregate(run, _provenance(launch, topology), options.local_pages, reasons, baseline, options.lost_time)
-    report = replace(report, batch=batch)
+    provenance, share = _provenance(launch, topology), options.local_pages
+    report = aggregate(run, provenance, share, reasons, baseline, options.lost_time, batch)
     keep = None if keeper is None else lambda report: keeper.finish(run, report)
     troubles = list(_troubles(report, path, keep, disk))
     _show(report)

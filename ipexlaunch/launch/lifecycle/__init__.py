@@ -9,6 +9,7 @@ from ipexlaunch.launch.lifecycle.states import (
     LONGEST_RESTART_WAIT_S,
     SIGNAL_BASE,
     TIMED_OUT,
+    TRY_AGAIN,
     Command,
     CommandKind,
     Event,
@@ -21,12 +22,14 @@ from ipexlaunch.launch.lifecycle.states import (
     WorkerState,
     exit_code,
     next_deadline,
+    signal_code,
 )
 
 __all__ = [
     "LONGEST_RESTART_WAIT_S",
     "SIGNAL_BASE",
     "TIMED_OUT",
+    "TRY_AGAIN",
     "Command",
     "CommandKind",
     "Event",
@@ -41,5 +44,6 @@ __all__ = [
     "end_text",
     "exit_code",
     "next_deadline",
+    "signal_code",
     "step",
 ]

@@ -63,8 +63,12 @@ NEVER_RESTARTED = ("start",)
 SIGNAL_BASE = 128
 """Exit code of what a signal ended is 128 + its number, as a shell has it."""
 
+SIGUSR1 = 10
 SIGTERM = 15
 SIGKILL = 9
+
+TRY_AGAIN = 75
+"""Exit code of what a warning of the scheduler has ended before its end: EX_TEMPFAIL of sysexits.h."""
 
 COMPILATION = ("compiling", "waiting for compilation")
 """Announced phases that have a time limit of their own and do not count against that of being ready."""
@@ -184,7 +188,12 @@ def exit_code(state: State) -> int:
     """The launcher's exit code as far as processes decide it: the first failure's, a signal's, or 0."""
     if state.failures:
         return state.failures[0].code
-    return 0 if state.signal is None else SIGNAL_BASE + state.signal
+    return 0 if state.signal is None else signal_code(state.signal)
+
+
+def signal_code(number: int) -> int:
+    """The launcher's exit code where a signal has ended it."""
+    return TRY_AGAIN if number == SIGUSR1 else SIGNAL_BASE + number
 
 
 def shell_code(code: int) -> int:

@@ -2,7 +2,7 @@
 
 from ipexlaunch.launch.supervise.interfaces import LONG_PHASE_S, OutputOptions, SupervisorCallbacks
 from ipexlaunch.launch.supervise.loop import supervise
-from ipexlaunch.launch.supervise.selector import signals_deferred
+from ipexlaunch.launch.supervise.take_signals import signals_deferred
 
 __all__ = [
     "LONG_PHASE_S",

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ipexlaunch.launch.supervise.worker_process import ForkedProcess, channel_variables
+from ipexlaunch.launch.supervise.worker_process import Process, channel_variables
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class AskedFork:
     stderr: int
     channel: socket.socket
 
-    def process(self, pid: int) -> ForkedProcess:
+    def process(self, pid: int) -> Process:
         """The worker's process, which owns its output from here on.
 
         Args:
             pid: its number.
         """
-        return ForkedProcess(pid, os.fdopen(self.stdout, "rb", 0), os.fdopen(self.stderr, "rb", 0))
+        return Process(pid, os.fdopen(self.stdout, "rb", 0), os.fdopen(self.stderr, "rb", 0))
 
     def close(self) -> None:
         """It is not forked."""

@@ -116,6 +116,11 @@ class FeederDriver:
         self._obey(self._feeder.lost(place, reason, now, is_blamed=not self._worker_set.state.stopping))
         self._end_where_over(now)
 
+    def drain(self, now: float) -> None:
+        """Have nothing more given out."""
+        self._obey(self._feeder.drain(now))
+        self._end_where_over(now)
+
     def mind(self, now: float) -> None:
         """Let the feeder do what is due, and tell the life of the run once nothing is left or it cannot go on."""
         feeder, state = self._feeder, self._worker_set.state

@@ -159,7 +159,7 @@ class Feeder(Protocol):
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left to do, and everything that was done is durable."""
+        """Whether nothing is left to do here, and everything that was done is durable."""
 
     @property
     def problem(self) -> str:
@@ -170,6 +170,9 @@ class Feeder(Protocol):
 
     def lost(self, index: int, reason: str, now: float, *, is_blamed: bool = True) -> Sequence[FeederCommand]:
         """A worker has ended, after its last words were heard; `is_blamed` unless it was asked to."""
+
+    def drain(self, now: float) -> Sequence[FeederCommand]:
+        """Give nothing more: it is over once what workers have is finished."""
 
     def due(self) -> float | None:
         """When `tick` is wanted next; None for not before something else happens."""

@@ -25,9 +25,10 @@ from ipexlaunch.launch.supervise.interfaces import Feeder, Observer, OutputOptio
 from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import command_line
 from ipexlaunch.launch.supervise.reap import Guardian, Reaper
-from ipexlaunch.launch.supervise.selector import ENDING, OutputReader, SignalWakeup
+from ipexlaunch.launch.supervise.selector import OutputReader
 from ipexlaunch.launch.supervise.shared_files import shared_files
 from ipexlaunch.launch.supervise.start_workers import Starter
+from ipexlaunch.launch.supervise.take_signals import ENDING, WARNING, SignalWakeup
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.wording import counted
@@ -47,6 +48,7 @@ def supervise(
     feeder: Feeder | None = None,
     host_cpus: int = 0,
     sharing: Sharing | None = None,
+    draining: frozenset[int] = frozenset(),
 ) -> Run:
     """Run every worker of a launch to its end and return what happened; nothing that it started outlives it.
 
@@ -63,6 +65,7 @@ def supervise(
         feeder: gives the workers their items; `limits.fed` says so too.
         host_cpus: how many cpus the workers may use, where the plan names none.
         sharing: which workers share their start; None for none.
+        draining: signals of which the first has the feeder give nothing more, and does not end the run.
 
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
@@ -71,7 +74,9 @@ def supervise(
     with SignalWakeup() as wakeup, shared_files(launch) as launch:
         try:
             worker_set = WorkerSet(launch, callbacks, limits, inherited, observers, host_cpus, showing.logs)
-            loop = _Loop(launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder, sharing)
+            loop = _Loop(
+                launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder, sharing, draining
+            )  # fmt: skip
         except BaseException:  # the system refuses a thread, a pipe, the guardian: no worker was started
             for observer in observers:
                 observer.close()
@@ -93,6 +98,7 @@ class _Loop:
         wakeup: SignalWakeup,
         feeder: Feeder | None,
         sharing: Sharing | None,
+        draining: frozenset[int],
     ) -> None:
         self.callbacks = callbacks = worker_set.callbacks
         self.clock = callbacks.clock
@@ -111,6 +117,8 @@ class _Loop:
             feeder.longest_message_bytes if feeder is not None else None,
         )
         self.listener.selector.register(wakeup, selectors.EVENT_READ, self.on_signals)
+        self.listener.selector.register(wakeup.warning, selectors.EVENT_READ, self.on_warning)
+        self.draining, self.is_warned = draining, False
         if feeder is not None and feeder.disk is not None:
             self.listener.selector.register(feeder.disk, selectors.EVENT_READ, lambda _: None)  # it is minded anyway
         self.done = False
@@ -216,11 +224,28 @@ class _Loop:
         """Collect ended children and note requests to end."""
         for number in self.wakeup.arrived():
             if number in ENDING:
-                if not self.worker_set.state.stopping:
-                    alive = counted(len(self.worker_set.state.alive), "worker")
-                    self.callbacks.tell(f"{signal.Signals(number).name}: stopping {alive}")
-                self.feed(Event("signalled", self.clock(), code=number))
+                self.on_request(number)
         self.collector.reap()
+
+    def on_warning(self, _: int) -> None:
+        """Drain, or end, because the scheduler is about to; that it says so again, or too late, changes nothing."""
+        if self.wakeup.is_warned() and not self.is_warned and not self.worker_set.state.stopping:
+            self.is_warned = True
+            self.on_request(WARNING)
+
+    def on_request(self, number: int) -> None:
+        """Drain where that is to be done at this signal, else end."""
+        state, name = self.worker_set.state, signal.Signals(number).name
+        alive = counted(len(state.alive), "worker")
+        if self.tended is not None and number in self.draining and not state.stopping:
+            self.draining -= {number}
+            if not state.drained:
+                self.callbacks.tell(f"{name}: nothing more is given, what {alive} have is finished")
+                self.tended.drain(self.clock())
+            return
+        if not state.stopping:
+            self.callbacks.tell(f"{name}: stopping {alive}")
+        self.feed(Event("signalled", self.clock(), code=number))
 
     def feed(self, event: Event) -> None:
         """Give an event to the pure step and carry out its commands."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
 import socket
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -17,6 +17,7 @@ from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.launch.run_record import Announced, Samples, Tally
 from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
 from ipexlaunch.launch.supervise.output_stream import Stream
+from ipexlaunch.launch.supervise.take_signals import WARNING
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
@@ -24,8 +25,8 @@ NOT_EXECUTABLE = 126
 
 
 @dataclass(slots=True)
-class ForkedProcess:
-    """A process that somebody else has started for us, as far as the supervisor needs of subprocess.Popen."""
+class Process:
+    """A process that we wait for, whoever has started it."""
 
     pid: int
     stdout: IO[bytes]
@@ -44,7 +45,7 @@ class WorkerProcess:
     """What the supervisor holds of one worker while it runs."""
 
     worker: Worker
-    process: subprocess.Popen[bytes] | ForkedProcess | None = None
+    process: Process | None = None
     """None where it could not be started, or is to be forked and is not yet."""
     started: float = 0.0
     binding: Binding | None = None
@@ -115,10 +116,10 @@ def start(
     child.channel = ours
 
 
-def spawn(
-    argv: Sequence[str], environment: Mapping[str, str], theirs: socket.socket, slot: int
-) -> subprocess.Popen[bytes]:
+def spawn(argv: Sequence[str], environment: Mapping[str, str], theirs: socket.socket, slot: int) -> Process:
     """Start a process in a session of its own, with pipes for its output that are never waited for.
+
+    By posix_spawn(3), which sets its signal mask: WARNING is ignored there as it is here, and blocked only here.
 
     Args:
         argv: its command.
@@ -129,24 +130,58 @@ def spawn(
     Raises:
         OSError: it cannot be started.
     """
-    os.dup2(theirs.fileno(), slot, inheritable=True)
-    try:
-        process = subprocess.Popen(
-            argv,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-            pass_fds=(slot,),
-        )
-    finally:
-        os.set_inheritable(slot, False)
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            os.set_blocking(pipe.fileno(), False)
-    return process
+    with contextlib.ExitStack() as undo, contextlib.ExitStack() as given:
+        ours = []
+        actions: list[tuple[int, ...] | tuple[int, int, str, int, int]] = [
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
+        ]
+        for place in (1, 2):
+            read, write = os.pipe()
+            ours.append(undo.enter_context(os.fdopen(read, "rb", 0)))
+            given.callback(os.close, write)
+            os.set_blocking(read, False)
+            actions.append((os.POSIX_SPAWN_DUP2, write, place))
+        actions += [(os.POSIX_SPAWN_CLOSE, each) for each in _inheritable()]
+        actions.append((os.POSIX_SPAWN_DUP2, theirs.fileno(), slot))
+        refused: OSError | None = None
+        for path in _paths_of(argv[0], environment):
+            try:
+                pid = os.posix_spawn(
+                    path,
+                    tuple(argv),
+                    environment,
+                    file_actions=actions,
+                    setsid=True,
+                    setsigmask=signal.pthread_sigmask(signal.SIG_BLOCK, ()) - {WARNING},
+                    setsigdef=(signal.SIGPIPE, signal.SIGXFSZ),  # Python ignores them
+                )
+            except OSError as error:
+                if refused is None or refused.errno in NOT_THERE:
+                    refused = error
+            else:
+                undo.pop_all()
+                return Process(pid, ours[0], ours[1])
+        number = errno.ENOENT if refused is None or refused.errno is None else refused.errno
+        raise OSError(number, os.strerror(number), argv[0])
+
+
+NOT_THERE = (errno.ENOENT, errno.ENOTDIR)
+
+
+def _paths_of(program: str, environment: Mapping[str, str]) -> Iterator[str]:
+    """Where a program is looked for."""
+    if "/" in program:
+        yield program
+    else:
+        yield from (os.path.join(directory, program) for directory in os.get_exec_path(environment))
+
+
+def _inheritable() -> Iterator[int]:
+    """The descriptors that whoever started the launcher has left open for everybody."""
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError):  # that of the listing
+            if descriptor > 2 and os.get_inheritable(descriptor):
+                yield descriptor
 
 
 def channel_variables(slot: int, theirs: socket.socket) -> dict[str, str]:

@@ -9,13 +9,12 @@ from ipexlaunch.errors import EndedBySignal
 from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.confine import open_confinement
 from ipexlaunch.launch.job import Launch
-from ipexlaunch.launch.lifecycle import Limits
+from ipexlaunch.launch.lifecycle import Limits, signal_code
 from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
-from ipexlaunch.launch.supervise.selector import ENDING
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.machine.proc_files import descendants
 
@@ -70,8 +69,8 @@ def run_quietly(
         os.close(nowhere)
         if confinement is not None:
             confinement.close()
-    if run.signal in ENDING:
-        raise EndedBySignal(run.signal)
+    if run.signal is not None:
+        raise EndedBySignal(signal_code(run.signal))
     return run
 
 
