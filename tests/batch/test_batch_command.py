@@ -222,7 +222,11 @@ def test_a_second_job_on_the_same_output_is_refused(tmp_path: Path) -> None:
     for option in ("--resume", "--overwrite"):
         code, words = run(tmp_path, HELD, option, "--report", "another.json")
         assert code == 75
-        assert "another job holds it" in words
+        assert f"launcher {first.pid} on " in words
+    (tmp_path / ".out.jsonl.held").unlink()  # somebody believed it dead
+    code, words = run(tmp_path, HELD, "--resume", "--report", "another.json")
+    assert code == 75
+    assert "another job holds it" in words
     (tmp_path / "go").touch()
     first.communicate(timeout=120)
     assert first.returncode == 0

@@ -240,7 +240,7 @@ class _Loop:
         if self.tended is not None and number in self.draining and not state.stopping:
             self.draining -= {number}
             if not state.drained:
-                self.callbacks.tell(f"{name}: nothing more is given, what {alive} have is finished")
+                self.callbacks.tell(f"{name}: nothing more is given, what is held is finished ({alive})")
                 self.tended.drain(self.clock())
             return
         if not state.stopping:
