@@ -23,7 +23,7 @@ from tests.batch.test_batch_command import DOUBLE, ROOT, doubled, write_input
 
 FREE = {
     "output_file", "output_format", "no_progress", "resume", "overwrite", "rebuild", "retry_dead", "replay", "program",
-    "arguments", "errors_file",
+    "arguments", "errors_file", "drain_on_term", "take_over",
 }  # fmt: skip
 """Options of `batch` alone that may be said anew."""
 

@@ -154,7 +154,9 @@ def test_the_first_item_of_a_pipe_is_looked_at_before_an_old_output_goes(folder:
     ) as process:  # fmt: skip
         assert process.stderr is not None
         assert b"waiting for the first item" in process.stderr.readline()
-        assert contents(folder) == before
+        now = contents(folder)
+        assert now.pop(str(folder / ".out.jsonl.held")).startswith(b"{")
+        assert now == before
         process.communicate(b'{"text": "t"}\n', timeout=100)
     assert process.returncode == 2
     assert contents(folder) == before
