@@ -131,7 +131,9 @@ class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there
     tokens and 0.95 at 8 x 128 (MiniLM's calibrated int8 on a Zen 4), for nothing is left to be reckoned in a call.
     """
 
-    def __init__(self, model: torch.nn.Module, path: Path, candidate: Candidate, example: Batch, *, pools: bool) -> None:
+    def __init__(
+        self, model: torch.nn.Module, path: Path, candidate: Candidate, example: Batch, *, pools: bool
+    ) -> None:
         """Compile it for this process; no compiler is called, it takes parts of a second.
 
         Args:
