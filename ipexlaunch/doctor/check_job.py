@@ -49,9 +49,9 @@ def check_slurm_cpus(facts: Facts) -> Finding:
         if trouble.about == "cpus":
             return finding("problem", trouble.message, seen, may, remedy=trouble.remedy, command=trouble.command)
     owned = f"{counted(here.owned_cpus, 'cpu')} that the job owns here"
-    if here.ranks_here is not None and here.ranks_here > 1:
+    if here.usable_cpus is not None and here.usable_cpus < here.owned_cpus:
         part = f"{here.usable_cpus} of the {owned}"
-        return finding("note", f"This Slurm task has {part}, the others' share apart", seen, may)
+        return finding("note", f"This Slurm task has {part}; the rest is for other tasks and steps", seen, may)
     return finding("ok", f"The Slurm step has all {owned}", seen, may)
 
 

@@ -11,13 +11,12 @@ at under Slurm 22.05, Open MPI 4.1, Intel MPI 2021.18 and Ray 2.60; of Kubernete
 
 from __future__ import annotations
 
-import itertools
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from ipexlaunch.doctor.slurm_lists import host_names, numbers_in
 from ipexlaunch.documents.fields import OMITTED, NonNegativeInt
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.wording import counted
@@ -30,8 +29,6 @@ FIRST_RESERVED_STEP = 0xFFFFFFF0
 
 NO_RAY_JOB = "ffffffff"
 """What a worker is told that Ray has started before there was work for it."""
-
-MOST_HOSTS = 1 << 16
 
 NAMES = {"slurm": "Slurm", "openmpi": "Open MPI", "pmi": "PMI", "kubernetes": "Kubernetes", "ray": "Ray"}
 
@@ -62,6 +59,8 @@ class JobHost:
     """Cpus of this host that the job has."""
     least_owned_cpus: NonNegativeInt | None = field(default=None, metadata=OMITTED)
     """The same of the host that has the fewest."""
+    asked_cpus: NonNegativeInt | None = field(default=None, metadata=OMITTED)
+    """Cpus that somebody asked for a task of Slurm; None where nobody did, and a task gets one core."""
     usable_cpus: NonNegativeInt | None = field(default=None, metadata=OMITTED)
     """Cpus of the cores that this process may use; a core of which it may use one cpu counts with all of its cpus."""
 
@@ -149,7 +148,7 @@ def _in_slurm(variables: Mapping[str, str], here: JobHost) -> JobHost:
     is_step = here.ranked_by == "slurm"
     place, node = _number(variables, "SLURM_NODEID"), variables.get("SLURMD_NODENAME", "")
     name = node or here.name.partition(".")[0]
-    names = _host_names(variables.get("SLURM_JOB_NODELIST", ""))
+    names = host_names(variables.get("SLURM_JOB_NODELIST", ""))
     job = variables["SLURM_JOB_ID"]
     if "SLURM_ARRAY_TASK_ID" in variables:
         job = f"{variables.get('SLURM_ARRAY_JOB_ID', job)}_{variables['SLURM_ARRAY_TASK_ID']}"
@@ -159,14 +158,15 @@ def _in_slurm(variables: Mapping[str, str], here: JobHost) -> JobHost:
         engine="slurm",
         job=f"{job}.{variables['SLURM_STEP_ID']}" if is_step else job,
         hosts=_number(variables, "SLURM_STEP_NUM_NODES" if is_step else "SLURM_JOB_NUM_NODES"),
+        asked_cpus=_number(variables, "SLURM_CPUS_PER_TASK"),
         is_outside=not node and bool(names) and name not in names,
     )
     if is_step:
-        tasks = _numbers(variables.get("SLURM_STEP_TASKS_PER_NODE", ""))
+        tasks = numbers_in(variables.get("SLURM_STEP_TASKS_PER_NODE", ""))
         here = replace(
             here, ranks_here=tasks[place] if place is not None and place < len(tasks) else max(tasks, default=None)
         )
-    owned = _numbers(variables.get("SLURM_JOB_CPUS_PER_NODE", ""))
+    owned = numbers_in(variables.get("SLURM_JOB_CPUS_PER_NODE", ""))
     if name in names and len(names) == len(owned):
         place = names.index(name)
     least = min(owned, default=None)
@@ -199,18 +199,19 @@ def troubles_of(here: JobHost) -> tuple[Trouble, ...]:
     """
     found = []
     if here.engine == "slurm" and here.rank is None and (here.is_outside or (here.hosts or 1) > 1):
-        only = (
-            f"{here.name}, where this runs, is none of them"
-            if here.is_outside
-            else f"without srun {here.name} alone works"
-        )
+        only = f"without srun {here.name} alone works"
+        if here.is_outside:
+            only = f"{here.name}, where this runs, is none of them"
         message = f"Slurm job {here.job} has {counted(here.hosts or 1, 'host')}, and {only}"
         found.append(Trouble("hosts", message, "start one launch on each", command_for(here)))
     if here.owned_cpus is None or here.usable_cpus is None:
         return tuple(found)
     who = NAMES.get(here.ranked_by) or NAMES.get(here.engine, "Somebody")
-    ranks, owned = here.ranks_here or 1, f"{counted(here.owned_cpus, 'cpu')} that the job owns here"
-    if here.usable_cpus * ranks < here.owned_cpus:
+    theirs = "that the job owns here" if here.engine == "slurm" else "of this host"
+    ranks, owned = here.ranks_here or 1, f"{counted(here.owned_cpus, 'cpu')} {theirs}"
+    is_bound_by_slurm = here.engine == "slurm" and here.ranked_by in ("slurm", "")
+    has_what_was_asked = is_bound_by_slurm and 0 < (here.asked_cpus or 0) <= here.usable_cpus
+    if here.usable_cpus * ranks < here.owned_cpus and not has_what_was_asked:
         whom = f"each of the {ranks} ranks here" if ranks > 1 else "this step" if who == NAMES["slurm"] else "this rank"
         message = f"{who} gave {whom} {here.usable_cpus} of the {owned}; the rest stands idle"
         remedy = "give one launch per host all of them" if here.engine == "slurm" else "start it unbound"
@@ -256,41 +257,3 @@ def _step_of(variables: Mapping[str, str]) -> str:
 def _number(variables: Mapping[str, str], name: str) -> int | None:
     text = variables.get(name, "")
     return int(text) if re.fullmatch("[0-9]{1,10}", text) else None
-
-
-def _numbers(text: str) -> list[int]:
-    """Slurm's "72(x2),36" as [72, 72, 36]; empty where it is something else."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"([0-9]{1,6})(?:\(x([0-9]{1,5})\))?", part)
-        if match is None:
-            return []
-        numbers += [int(match[1])] * int(match[2] or 1)
-    return numbers
-
-
-def _host_names(text: str) -> list[str]:
-    """Slurm's "h[1-3,07],login" as its names; empty where it is something else, or names too many."""
-    names: list[str] = []
-    for part in re.findall(r"(?:[^,\[\]]|\[[^\[\]]*\])+", text):
-        pieces = [_spelled(piece) for piece in re.split(r"(\[[^\[\]]*\])", part)]
-        if math.prod(map(len, pieces)) > MOST_HOSTS - len(names):
-            return []
-        names += map("".join, itertools.product(*pieces))
-    return names
-
-
-def _spelled(piece: str) -> list[str]:
-    """ "[1-3,07]" as ["1", "2", "3", "07"], other text as itself."""
-    if not piece.startswith("["):
-        return [piece]
-    found: list[str] = []
-    for each in piece[1:-1].split(","):
-        match = re.fullmatch("([0-9]{1,9})(?:-([0-9]{1,9}))?", each)
-        if match is None:
-            return []
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 0 <= last - first < MOST_HOSTS:
-            return []
-        found += [str(number).zfill(len(match[1])) for number in range(first, last + 1)]
-    return found

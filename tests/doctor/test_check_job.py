@@ -20,6 +20,8 @@ TWO_EACH = {**SLURM, "SLURM_STEP_TASKS_PER_NODE": "2(x2)"}
         (SLURM, "0-7", "ok"),
         (SLURM, "0", "problem"),
         ({**SLURM, "SLURM_STEP_TASKS_PER_NODE": "1(x2)"}, "0", "problem"),
+        ({**SLURM, "SLURM_CPUS_PER_TASK": "2"}, "0-1", "note"),
+        ({**SLURM, "SLURM_CPUS_PER_TASK": "4"}, "0-1", "problem"),
         (TWO_EACH, "0-3", "note"),
         (TWO_EACH, "0", "problem"),
         (TWO_EACH, "0-7", "problem"),

@@ -28,6 +28,7 @@ MPIRUN = "mpirun --map-by ppr:1:node --bind-to none ipexlaunch ..."
 ANSWERS = {
     "srun -N3 --ntasks-per-node=1 --exclusive": ("host h2, rank 1 of 3, Slurm job 2.0", "gave this step 1 of", SRUN),
     "srun -N3 --ntasks-per-node=1 -c2": ("host h2, rank 1 of 3, Slurm job 3.0", "", ""),
+    "srun -N2 --ntasks-per-node=1 -c1 --exclusive": ("host h1, rank 0 of 2, Slurm job 54.0", "", ""),
     "srun -N3 --exclusive": ("host h2, rank 1 of 3, Slurm job 4.0", "", ""),
     "srun -N3 --ntasks-per-node=2 --exclusive": ("host h2, rank 2 of 6, Slurm job 5.0", "", ""),
     "srun -N3 --ntasks-per-node=2 --exclusive --cpu-bind=none": (
@@ -145,6 +146,12 @@ def test_it_stands_in_a_document_and_is_read_again(started: str) -> None:
     here = job_host(SEEN[started]["variables"], "h2", host_with("0"))
     document = parse_document(yaml.safe_dump({"schema": "ipexlaunch/x/1", **to_plain(here)}), "x", {"x": [1]})
     assert read_value(document, JobHost) == here
+
+
+def test_cpus_that_were_asked_for_are_of_slurms_tasks_not_of_mpiruns_ranks() -> None:
+    seen = SEEN["salloc -N3, mpirun, the second host"]["variables"]
+    (trouble,) = troubles_of(job_host({**seen, "SLURM_CPUS_PER_TASK": "1"}, "h2", host_with("0")))
+    assert (trouble.about, trouble.command) == ("cpus", MPIRUN)
 
 
 NAMES = sorted({name for case in SEEN.values() for name in case["variables"]} | {"JOB_COMPLETION_INDEX"})
