@@ -85,23 +85,29 @@ def alternate(rounds: int, ways: Mapping[str, Callable[[], Mapping[str, float]]]
 
 
 def watch(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
-    """What the workers of one launch cost until it ends, all of their processes together; looked at as it runs.
+    """What the workers of one launch cost, all of their processes together: processor time as the report has it, which
+    the kernel counts to the end of each, and the most memory and processes that are seen as it runs.
 
     Args:
-        command: a launch.
+        command: a launch, without its report.
         environment: variables to set.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        seen = look_at([*command[:3], "--report", str(report), *command[3:]], environment)
+        instances = json.loads(report.read_text(encoding="utf-8"))["instances"]
+    return {"cpu-s": sum(instance["cpu_s"] for instance in instances), **seen}
+
+
+def look_at(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
     launch = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment})  # fmt: skip
-    cpu_s: dict[int, float] = {}
     anonymous, processes = 0.0, 0
     while launch.poll() is None:
         seen = {}
         for process in psutil.Process(launch.pid).children(recursive=True):
             try:
                 if "IPEXLAUNCH_INDEX" in process.environ():
-                    times = process.cpu_times()
-                    cpu_s[process.pid] = times.user + times.system
                     seen[process.pid] = anonymous_mib(process.pid)
             except (psutil.Error, OSError):
                 continue  # it has ended meanwhile
@@ -110,7 +116,7 @@ def watch(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, f
     said = launch.stdout.read() if launch.stdout else ""
     if launch.returncode not in (0, 4):  # 4: INVALID, where other programs used the cores; no rate is looked at here
         raise SystemExit(f"{said}\nstart_once: exit {launch.returncode} of {' '.join(command)}")
-    return {"cpu-s": sum(cpu_s.values()), "anonymous MiB": anonymous, "processes": processes}
+    return {"anonymous MiB": anonymous, "processes": processes}
 
 
 def anonymous_mib(pid: int) -> float:

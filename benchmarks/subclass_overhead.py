@@ -41,7 +41,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         for name, candidate in CANDIDATES.items():
             wrapped, plain = stack(candidate, unwrap=False), stack(candidate, unwrap=True)
-            path = Path(folder) / f"{name}.pt2"
+            path = Path(folder) / name
             compile_program(plain, [values], path)
             program = LoadedProgram(path)
             ways = {

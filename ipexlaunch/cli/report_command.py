@@ -26,7 +26,8 @@ from ipexlaunch.report.live.sample_usage import UsageSampler
 from ipexlaunch.report.live.status import RunIdentity, Usage, write_top
 from ipexlaunch.report.live.table import lines_wanted, live_table, live_text
 from ipexlaunch.report.page.page import page, scipy_intervals
-from ipexlaunch.report.tables.report_table import comparison_table, report_table
+from ipexlaunch.report.tables.comparison_table import comparison_table
+from ipexlaunch.report.tables.report_table import report_table
 from ipexlaunch.report.tables.tuning_tables import tuning_text
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps
 from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.hold_outputs import outputs_held
 from ipexlaunch.cli.options.model_options import TuneOptions, tune_options
-from ipexlaunch.cli.options.plan_options import options_of, plan_options
+from ipexlaunch.cli.options.plan_options import options_of, plan_options, this_host
 from ipexlaunch.cli.options.run_options import run_options, script_options_beside_a_models
 from ipexlaunch.cli.run.know_model import knowing_the_model
 from ipexlaunch.cli.run.run_launch import limits_from_options
@@ -32,6 +32,7 @@ from ipexlaunch.cli.tune_space import (
     space_from_options,
 )
 from ipexlaunch.cli.use_profile import measure_solo
+from ipexlaunch.doctor.job_engine import troubles_of
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.documents.write_file import check_directory, check_writable
@@ -78,6 +79,10 @@ def tune_command(context: click.Context, /, program: str | None, arguments: tupl
     """
     topology = open_topology("live")
     _check_places(topology)
+    here = this_host(topology)
+    for line in (here.words, *map(str, troubles_of(here))):
+        if line:
+            tell(line)
     options = knowing_the_model(options_of(TuneOptions, context, values), tuned=True)
     if options.model is not None and program is None:
         subject = model_to_tune(options.model, topology, options)

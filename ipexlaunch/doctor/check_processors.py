@@ -1,12 +1,10 @@
-"""Which cpus a run gets: SMT, offline and isolated cpus, what this process may use of them, what a scheduler gave it.
+"""Which cpus a run gets: SMT, offline and isolated cpus, what this process may use of them.
 
 Sources: Documentation/admin-guide/cputopology.rst, kernel-parameters.txt (isolcpus, nosmt) and cgroup-v2.rst
-(cpu.max, cpu.stat) of the Linux kernel; man srun (SLURM_JOB_CPUS_PER_NODE).
+(cpu.max, cpu.stat) of the Linux kernel.
 """
 
 from __future__ import annotations
-
-import re
 
 from ipexlaunch.doctor.finding import Evidence, Finding, finding
 from ipexlaunch.doctor.host_facts import Facts
@@ -125,46 +123,6 @@ def check_allowed_memory(facts: Facts) -> Finding:
         remedy="let the cpuset name cpus and memory of the same nodes, or leave these nodes out",
         command=EXPLAIN,
     )
-
-
-def check_slurm_cpus(facts: Facts) -> Finding:
-    """Whether a Slurm step got fewer cpus than its job owns on this host, as plain srun gives them."""
-    variables = facts.variables
-    if "SLURM_JOB_ID" not in variables:
-        return finding("ok", "Not in a Slurm job", Evidence("environment SLURM_JOB_ID", "not set"))
-    seen = Evidence("environment SLURM_JOB_CPUS_PER_NODE", variables.get("SLURM_JOB_CPUS_PER_NODE", "not set"))
-    per_host = _expanded(variables.get("SLURM_JOB_CPUS_PER_NODE", ""))
-    if not per_host:
-        raise Undecidable("it is not set to a list such as 72(x2),36", seen)
-    index = variables.get("SLURM_NODEID", "")
-    owned = per_host[int(index)] if index.isdecimal() and int(index) < len(per_host) else min(per_host)
-    ours = len(facts.files.read(STATUS).require_ids("Cpus_allowed_list"))
-    affinity = _status(facts, "Cpus_allowed_list")
-    if ours >= owned:
-        return finding("ok", f"The Slurm step has all {counted(owned, 'cpu')} that the job owns here", seen, affinity)
-    tasks = _expanded(variables.get("SLURM_STEP_TASKS_PER_NODE", variables.get("SLURM_TASKS_PER_NODE", "")))
-    part = f"has {ours} of the {counted(owned, 'cpu')} that the job owns here"
-    if tasks and max(tasks) > 1:
-        return finding("note", f"This Slurm task {part}, the others' share apart", seen, affinity)
-    return finding(
-        "problem",
-        f"The Slurm step {part}; the rest stands idle",
-        seen,
-        affinity,
-        remedy="say how many cpus the one task per host gets",
-        command=f"srun --ntasks-per-node=1 --cpus-per-task={owned} ipexlaunch ...",
-    )
-
-
-def _expanded(text: str) -> list[int]:
-    """Slurm's "72(x2),36" as [72, 72, 36]; empty where it is something else."""
-    numbers: list[int] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"([0-9]{1,6})(?:\(x([0-9]{1,6})\))?", part)
-        if match is None:
-            return []
-        numbers += [int(match[1])] * int(match[2] or 1)
-    return numbers
 
 
 def _affinity(facts: Facts) -> Evidence:

@@ -9,6 +9,7 @@ from ipexlaunch.doctor import (
     check_environment,
     check_frequency,
     check_instruction_sets,
+    check_job,
     check_limits,
     check_memory,
     check_nodes,
@@ -35,7 +36,8 @@ CHECKS = (
     Check("isolated-cpus", "whether cpus are isolated", check_processors.check_isolated_cpus),
     Check("allowed-cpus", "which cpus may be used", check_processors.check_allowed_cpus),
     Check("allowed-memory", "which memory may be used", check_processors.check_allowed_memory),
-    Check("slurm-cpus", "whether Slurm gave all cpus", check_processors.check_slurm_cpus),
+    Check("job-hosts", "whether all hosts of a job work", check_job.check_job_hosts),
+    Check("slurm-cpus", "whether Slurm gave all cpus", check_job.check_slurm_cpus),
     Check("cpu-quota", "whether a quota stops the workers", check_limits.check_cpu_quota),
     Check("memory-limit", "how much memory the workers may use", check_limits.check_memory_limit),
     Check("other-load", "whether other programs are running", check_limits.check_other_load),
@@ -85,7 +87,15 @@ CHECKS = (
 )
 """Names are unique, and are what `ipexlaunch doctor --format json` and docs/doctor.md call them."""
 
-_MODULES = (check_processors, check_limits, check_frequency, check_memory, check_nodes, check_instruction_sets)
+_MODULES = (
+    check_processors,
+    check_job,
+    check_limits,
+    check_frequency,
+    check_memory,
+    check_nodes,
+    check_instruction_sets,
+)
 PATHS = tuple(sorted({path for module in _MODULES for path in module.PATHS}))
 """Every file that the checks read, with `*` for one part of a name."""
 

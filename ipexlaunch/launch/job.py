@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ipexlaunch.doctor.job_engine import JobHost
 from ipexlaunch.documents import secret_values
 from ipexlaunch.documents.fields import in_documents
 from ipexlaunch.plan.export_scripts import numactl_argv
@@ -67,6 +68,8 @@ class Launch:
     workers: tuple[Worker, ...]
     notes: tuple[str, ...] = ()
     """What the user should know about the environment: variables replaced or kept."""
+    host: JobHost | None = None
+    """Where it runs; None where nobody has looked."""
     planned: Plan | None = None
     """The plan as it was made or read, where `plan` lacks binding that the user does not want; None where it is it."""
 

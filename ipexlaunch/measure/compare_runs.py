@@ -1,6 +1,7 @@
 """Several runs side by side: medians, ratios, and how sure they are.
 
-Runs that repeat each other (same program, same machine, same instances) form a configuration. Rates are compared on a
+Runs that repeat each other (same program, same machine, same instances) form a configuration; hosts of one job, each of
+which did a part of it, do not repeat each other. Rates are compared on a
 logarithmic scale, on which a ratio is a difference and errors are about symmetric; an interval is Student's t for a
 mean, Welch's for a difference, at 95 %. It holds the noise between repeats, and nothing that all repeats share.
 """
@@ -9,8 +10,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ipexlaunch.measure.report import Report
 
@@ -63,6 +64,8 @@ class Configuration:
     """Median of those that were measured."""
     steady: float | None = None
     """Median."""
+    jobs: tuple[str, ...] = ()
+    """Those of several hosts of which this is one host."""
 
 
 def compare(runs: Sequence[ComparedRun], intervals: Intervals | None) -> tuple[Configuration, ...]:
@@ -73,13 +76,40 @@ def compare(runs: Sequence[ComparedRun], intervals: Intervals | None) -> tuple[C
         intervals: statistics; None leaves the intervals out.
     """
     groups: dict[Hashable, list[ComparedRun]] = {}
+    spread = _spread_jobs(runs)
     for run in runs:
-        groups.setdefault(_key(run), []).append(run)
-    labels = _labels([group[0] for group in groups.values()])
+        groups.setdefault((_key(run), _place(run) if _job(run) in spread else ""), []).append(run)
+    labels = _labels([group[0] for group in groups.values()], spread)
     made: list[Configuration] = []
     for label, group in zip(labels, groups.values(), strict=True):
-        made.append(_configuration(label, group, made[0] if made else None, intervals))
+        configuration = _configuration(label, group, made[0] if made else None, intervals)
+        jobs = dict.fromkeys(job for run in group if (job := _job(run)) in spread)
+        made.append(replace(configuration, jobs=tuple(jobs)))
     return tuple(made)
+
+
+def _job(run: ComparedRun) -> str:
+    """The job that a run is a part of; "" where it is none, or that is not known."""
+    here = run.report.host
+    if here is None or not here.words:
+        return ""
+    return here.job_words or f"{here.ranks} ranks without a known job"
+
+
+def _place(run: ComparedRun) -> str:
+    """ "h2 (rank 1)"."""
+    here = run.report.host
+    rank = f" (rank {here.rank})" if here is not None and here.rank is not None else ""
+    return "" if here is None else here.name + rank
+
+
+def _spread_jobs(runs: Sequence[ComparedRun]) -> frozenset[str]:
+    """Jobs of several hosts: each did its part, so that their runs do not repeat each other."""
+    places: dict[str, set[str]] = {}
+    for run in runs:
+        places.setdefault(_job(run), set()).add(_place(run))
+    known = {_job(run) for run in runs if run.report.host is not None and (run.report.host.ranks or 1) > 1}
+    return frozenset(job for job in places if job and (job in known or len(places[job]) > 1))
 
 
 def _configuration(
@@ -138,9 +168,9 @@ def _key(run: ComparedRun) -> Hashable:
     return _program(run), slices, str(run.report.provenance.get("topology"))
 
 
-def _labels(firsts: Sequence[ComparedRun]) -> list[str]:
-    """What tells the configurations apart: their shapes, with the program where that differs, else a number."""
-    labels = [_shape(run) for run in firsts]
+def _labels(firsts: Sequence[ComparedRun], spread: Collection[str]) -> list[str]:
+    """What tells the configurations apart: shapes, hosts of one job, the program where that differs, else a number."""
+    labels = [f"{_shape(run)}, {_place(run)}" if _job(run) in spread else _shape(run) for run in firsts]
     programs = [_program(run) for run in firsts]
     if len(set(programs)) > 1:
         labels = [f"{label}, {_shortened(program)}" for label, program in zip(labels, programs, strict=True)]

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ipexlaunch.batch.items import BatchSummary
+from ipexlaunch.doctor.job_engine import JobHost
 from ipexlaunch.documents.codec import dump_json, read_value, to_plain
 from ipexlaunch.documents.fields import LATER, OMITTED
 from ipexlaunch.documents.text import parse_document
@@ -140,6 +141,8 @@ class Report:
     """Those on which all workers that told any agree."""
     exit_code: int
     provenance: Mapping[str, object] = field(default_factory=dict)
+    host: JobHost | None = field(default=None, metadata=LATER)
+    """Where it ran, as a part of an engine's job where there was one; None where that is not known."""
     batch: BatchSummary | None = field(default=None, metadata=LATER)
     """Of a batch job; None for other runs."""
 

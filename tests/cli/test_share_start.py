@@ -51,14 +51,14 @@ print(json.dumps({
 }))
 '''
 
-OF_THE_RUN = ("IPEXLAUNCH_RUN", "IPEXLAUNCH_STATUS_INODE")
+OF_THE_RUN = ("IPEXLAUNCH_RUN", "IPEXLAUNCH_SHARED_FILES", "IPEXLAUNCH_STATUS_INODE")
 
 
 def seen(log: str) -> dict[str, Any]:
     """What a worker has found, without what differs between two runs."""
     found: dict[str, Any] = json.loads(log)
     for name in OF_THE_RUN:
-        found["variables"].pop(name)
+        found["variables"].pop(name, None)
     found["shown variables"] = [word for word in found["shown variables"] if not word.startswith(OF_THE_RUN)]
     found["limits"] = [line for line in found["limits"] if not line.startswith("Max realtime timeout")]  # the mark
     return found

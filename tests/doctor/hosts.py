@@ -66,6 +66,7 @@ def stat_line(nice: int = 0, policy: int = 0) -> str:
 
 
 HEALTHY: Mapping[str, str] = {
+    "/proc/sys/kernel/hostname": "h1\n",
     "/sys/devices/system/cpu/smt/active": "0\n",
     "/sys/devices/system/cpu/smt/control": "off\n",
     "/sys/devices/system/cpu/present": "0-7\n",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ipexlaunch.machine.topology import Cpu
-from tests.doctor.hosts import HEALTHY, STATUS, answer, machine
+from tests.doctor.hosts import STATUS, answer, machine
 
 CPU = "/sys/devices/system/cpu/"
 
@@ -93,35 +93,3 @@ def test_a_machine_without_nodes_has_no_forbidden_memory() -> None:
     cpus = tuple(replace(cpu, node=None) for cpu in machine().cpus)
     found = answer("allowed-memory", topology=machine(cpus=cpus, nodes=(), allowed_nodes=frozenset()))
     assert found.severity == "ok"
-
-
-SLURM = {"SLURM_JOB_ID": "7", "SLURM_JOB_CPUS_PER_NODE": "8(x2)"}
-
-
-@pytest.mark.parametrize(
-    ("variables", "allowed", "severity"),
-    [
-        ({}, "0-7", "ok"),
-        (SLURM, "0-7", "ok"),
-        (SLURM, "0", "problem"),
-        ({**SLURM, "SLURM_STEP_TASKS_PER_NODE": "1(x2)"}, "0", "problem"),
-        ({**SLURM, "SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, "0-3", "note"),
-        ({**SLURM, "SLURM_JOB_CPUS_PER_NODE": "8,2", "SLURM_NODEID": "1"}, "0-1", "ok"),
-        ({**SLURM, "SLURM_JOB_CPUS_PER_NODE": "8,2", "SLURM_NODEID": "0"}, "0-1", "problem"),
-        ({**SLURM, "SLURM_JOB_CPUS_PER_NODE": "8,2"}, "0-1", "ok"),
-        ({**SLURM, "SLURM_JOB_CPUS_PER_NODE": "many"}, "0-7", "unknown"),
-        ({"SLURM_JOB_ID": "7"}, "0-7", "unknown"),
-    ],
-)
-def test_a_slurm_step_that_got_less_than_its_job_owns_is_found(
-    variables: dict[str, str], allowed: str, severity: str
-) -> None:
-    changes = {"/proc/self/status": HEALTHY["/proc/self/status"].replace("0-7", allowed)}
-    assert answer("slurm-cpus", changes, environment=variables).severity == severity
-
-
-def test_a_narrow_slurm_step_comes_with_the_srun_line_that_widens_it() -> None:
-    changes = {"/proc/self/status": STATUS.replace("0-7", "0")}
-    found = answer("slurm-cpus", changes, environment=SLURM)
-    assert found.message == "The Slurm step has 1 of the 8 cpus that the job owns here; the rest stands idle"
-    assert found.command == "srun --ntasks-per-node=1 --cpus-per-task=8 ipexlaunch ..."

@@ -58,6 +58,7 @@ SUPPORTS = (
     POLICY + "scaling_driver",
     CLOCKS + "available_clocksource",
     "/proc/sys/vm/swappiness",
+    "/proc/sys/kernel/hostname",
 )
 """Files that matter only once another file says so; their own tests cover them."""
 
@@ -139,7 +140,10 @@ UNREAD = Unavailable("/some/where", "it is missing")
     ("fact", "checks"),
     [
         ("topology", ("allowed-cpus", "cpu-quota", "numa-balancing", "node-cores", "processes", "page-cache")),
-        ("environment", ("slurm-cpus", "thread-pinning", "thread-counts", "spinning-threads", "mpi-pinning")),
+        (
+            "environment",
+            ("job-hosts", "slurm-cpus", "thread-pinning", "thread-counts", "spinning-threads", "mpi-pinning"),
+        ),
         ("environment", ("slurm-binding", "preload", "compile-cache", "instruction-caps")),
         ("memory_policy", ("memory-policy", "inherited-policy")),
         ("libraries", ("allocator", "openmp-runtime", "openmp-runtimes")),
@@ -205,6 +209,7 @@ def test_no_text_of_any_file_ends_in_an_exception(changes: dict[str, str | None]
 VARIABLES = (
     *("KMP_AFFINITY", "OMP_PROC_BIND", "OMP_PLACES", "GOMP_CPU_AFFINITY", "LD_PRELOAD", "KMP_BLOCKTIME"),
     *("SLURM_JOB_ID", "SLURM_JOB_CPUS_PER_NODE", "SLURM_NODEID", "SLURM_CPU_BIND", "SLURM_STEP_TASKS_PER_NODE"),
+    *("SLURM_STEP_ID", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_JOB_NUM_NODES", "SLURM_JOB_NODELIST"),
     *("I_MPI_PIN", "I_MPI_PIN_DOMAIN", "OMP_NUM_THREADS", "TORCHINDUCTOR_CACHE_DIR", "ONEDNN_MAX_CPU_ISA"),
 )
 

@@ -14,13 +14,13 @@ pytestmark = pytest.mark.process
 COUNT = int(os.environ.get("IPEXLAUNCH_FAULTS", "2"))
 
 
-ALSO_SHARED = [
-    "kill -9 of a worker",
-    "kill -9 of the launcher",
-    "kill -9 of the guardian, then of the launcher",
-    "SIGINT to the launcher",
-    "a script that forks daemons",
-]
+ALSO_SHARED = {
+    "kill -9 of a worker": "imports",
+    "kill -9 of the launcher": "model",
+    "kill -9 of the guardian, then of the launcher": "imports",
+    "SIGINT to the launcher": "model",
+    "a script that forks daemons": "imports",
+}
 """`python -m tests.faults --share-start model` strikes all."""
 
 
@@ -38,8 +38,7 @@ def test_after_a_fault_nothing_is_left_and_the_exit_code_and_report_are_right(na
         assert suffer(fault, moment).problems == [], f"at {moment:.3f} s"
 
 
-@pytest.mark.parametrize("share_start", ["imports", "model"])
-@pytest.mark.parametrize("name", ALSO_SHARED)
+@pytest.mark.parametrize(("name", "share_start"), ALSO_SHARED.items())
 def test_the_same_holds_where_workers_are_forked_from_one_process(name: str, share_start: str) -> None:
     moment = random.uniform(0.0, 1.5 * RUN_S)
     assert suffer(FAULTS[name], moment, share_start).problems == [], f"at {moment:.3f} s"

@@ -379,6 +379,15 @@ def test_hundreds_of_workers_have_room_for_their_descriptors(tmp_path: Path, hel
     assert len(out.splitlines()) == 100
 
 
+def test_a_shell_can_redirect_to_the_channel_however_many_files_the_launcher_opens(tmp_path: Path) -> None:
+    """POSIX shells know the descriptors 0 to 9; the runner of the tests has some of its own open."""
+    lowest = os.dup(0)
+    os.close(lowest)
+    _, out, _, _ = run_workers("#!/bin/sh\necho $IPEXLAUNCH_STATUS_FD\n", tmp_path, count=20, kind="executable")
+    (number,) = {int(line.split()[-1]) for line in out.splitlines()}
+    assert number < lowest + 7
+
+
 def test_what_is_no_message_is_told_once_and_harms_nothing(tmp_path: Path) -> None:
     script = "import os\nfd = int(os.environ['IPEXLAUNCH_STATUS_FD'])\nos.write(fd, b'hi\\nho\\n')"
     run, _, _, told = run_workers(script, tmp_path, count=1)

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from ipexlaunch.doctor.job_engine import JobHost
 from ipexlaunch.machine.synthetic import synthetic_machine
 from ipexlaunch.measure.compare_runs import ComparedRun, Intervals, compare
 from ipexlaunch.measure.report import Report, aggregate
 from ipexlaunch.measure.scaling import Baseline
-from ipexlaunch.report.tables.report_table import comparison_table
+from ipexlaunch.report.tables.comparison_table import comparison_table
 from tests.report.page.made_runs import made_run
 
 MACHINE = synthetic_machine("1s 2n 8c 1t")
@@ -104,3 +105,37 @@ def test_scipys_intervals_are_those_of_the_textbook() -> None:
     assert (low, high) == pytest.approx((4 - width, 4 + width), rel=1e-6)
     assert intervals.of_mean([2.0, 2.0]) == (2.0, 2.0)
     assert intervals.of_difference([3.0, 3.0], [2.0, 2.0]) == (1.0, 1.0)
+
+
+def on(host: str, rank: int | None, job: str = "5.0", ranks: int | None = 3) -> JobHost:
+    return JobHost(name=host, engine="slurm", job=job, ranked_by="slurm", rank=rank, ranks=ranks)
+
+
+def test_hosts_of_one_job_are_no_repeats_and_have_no_total() -> None:
+    runs = [compared(f"rd-{rank}", 2, 39 + rank, host=on(f"h{rank}", rank)) for rank in range(3)]
+    found = compare(runs, SPREADS)
+    assert [each.label for each in found] == [f"2 x 8 cpus, h{rank} (rank {rank})" for rank in range(3)]
+    assert [each.rates for each in found] == [(39,), (40,), (41,)]
+    said = comparison_table(found).splitlines()[-1]
+    assert said == "Slurm job 5.0: 3 hosts of one job, no repeats, and no total, as they did not start together"
+
+
+def test_the_same_host_of_two_jobs_repeats_itself() -> None:
+    runs = [compared(f"{job}-{rank}", 2, 40, host=on(f"h{rank}", rank, job)) for job in "56" for rank in range(2)]
+    first, second = compare(runs, SPREADS)
+    assert (first.names, second.names) == (("5-0", "6-0"), ("5-1", "6-1"))
+    assert first.jobs == second.jobs == ("Slurm job 5", "Slurm job 6")
+
+
+def test_jobs_of_one_host_and_hosts_without_a_job_repeat_each_other() -> None:
+    one_rank = [compared(name, 2, 40, host=on("h1", 0, name, 1)) for name in "ab"]
+    no_engine = [compared(name, 2, 40, host=JobHost(name=name)) for name in "cd"]
+    unknown = [compared("e", 2, 40)]
+    (only,) = compare([*one_rank, *no_engine, *unknown], SPREADS)
+    assert len(only.rates) == 5
+    assert only.jobs == ()
+
+
+def test_tasks_of_ray_are_told_apart_by_their_hosts() -> None:
+    runs = [compared(host, 2, 40, host=JobHost(name=host, engine="ray", job="01000000")) for host in ("h1", "h2")]
+    assert [each.label for each in compare(runs, SPREADS)] == ["2 x 8 cpus, h1", "2 x 8 cpus, h2"]

@@ -15,8 +15,9 @@ import click
 
 from ipexlaunch.cli.options import LaunchOptions, names_of
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0, SIZE, WHOLE_NUMBER, flag, valued
+from ipexlaunch.doctor.job_engine import JobHost, job_host, troubles_of
 from ipexlaunch.documents.read_text import read_text
-from ipexlaunch.errors import DocumentError, RequestError
+from ipexlaunch.errors import DocumentError, PlanError, RequestError
 from ipexlaunch.machine.probe.read_machine import open_topology
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.plan import Plan, make_plan
@@ -250,4 +251,17 @@ def plan_to_run(options: LaunchOptions) -> tuple[Plan, Topology]:
         IpexLaunchError: the machine cannot be read, or does not give what is asked for.
     """
     topology = open_topology(options.topology or "live")
-    return plan_of(topology, options.request, options.plan_file, options.any_machine), topology
+    try:
+        return plan_of(topology, options.request, options.plan_file, options.any_machine), topology
+    except PlanError as error:
+        troubles = map(str, troubles_of(this_host(topology)))
+        raise PlanError(error.wanted, error.available, "; ".join(filter(None, [error.hint, *troubles]))) from None
+
+
+def this_host(topology: Topology) -> JobHost:
+    """Where this process is: the host, and which part of an engine's job.
+
+    Args:
+        topology: the machine to plan for; of another one than this nothing is said of cpus.
+    """
+    return job_host(os.environ, os.uname().nodename, topology if topology.source == "live" else None)

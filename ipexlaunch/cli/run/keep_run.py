@@ -60,6 +60,7 @@ def begin_keeping(launch: Launch, topology: Topology, path: str, options: Launch
         options={name: _plain(value) for name, value in values.items() if value is not None},
         written=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         ipexlaunch=__version__,
+        host=launch.host,
     )
     made = make_run_directory(os.path.abspath(path), recorded, launch.planned or launch.plan, topology)
     return RunKeeper(made, launch, topology)

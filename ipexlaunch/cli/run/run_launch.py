@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from ipexlaunch import __version__
 from ipexlaunch.batch.items import BatchProgress, BatchSummary
 from ipexlaunch.cli import EXIT_UNSHOWN
 from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
 from ipexlaunch.cli.options.option_types import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
+from ipexlaunch.cli.run.place_of_run import on_this_host, provenance
 from ipexlaunch.cli.run.run_baseline import run_baseline, with_baseline
 from ipexlaunch.cli.run.shared_start import with_shared_start
 from ipexlaunch.cli.run.watch_run import (
@@ -27,7 +27,6 @@ from ipexlaunch.cli.run.watch_run import (
     start_lines,
 )
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
-from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
@@ -116,6 +115,7 @@ def _run(
     limits = limits_from_options(options)
     launch, sharing = with_shared_start(launch, options)
     environment: Mapping[str, str] = os.environ
+    launch = on_this_host(launch, topology)
     if feeding is not None:
         limits = replace(
             limits,
@@ -245,8 +245,9 @@ def _conclude(
         IpexLaunchError: it cannot be kept; it has been shown.
     """
     path = options.report_file
-    provenance, share = _provenance(launch, topology), options.local_pages
-    report = aggregate(run, provenance, share, reasons, baseline, options.lost_time, batch)
+    ran, share = provenance(launch, topology), options.local_pages
+    report = aggregate(run, ran, share, reasons, baseline, options.lost_time, batch)
+    report = replace(report, host=launch.host)
     keep = None if keeper is None else lambda report: keeper.finish(run, report)
     troubles = list(_troubles(report, path, keep, disk))
     _show(report)
@@ -284,16 +285,3 @@ def _troubles(
 def _show(report: Report) -> None:
     table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
     sys.stderr.write(showable(table, sys.stderr))
-
-
-def _provenance(launch: Launch, topology: Topology) -> dict[str, object]:
-    return {
-        "ipexlaunch": __version__,
-        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "kernel": os.uname().release,
-        "machine": os.uname().machine,
-        "topology": topology.fingerprint,
-        "program": list(mask_words([launch.job.program, *launch.job.arguments])),
-        "python": launch.job.python if launch.job.kind != "executable" else None,
-        "preloaded": list(launch.job.libraries.values()),
-    }

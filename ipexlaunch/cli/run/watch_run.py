@@ -184,7 +184,8 @@ def start_lines(launch: Launch, topology: Topology, *, stored: bool) -> list[str
     instances, idle = [worker.instance for worker in launch.workers], len(launch.plan.idle_cpus)
     sizes = sorted({len({topology.by_cpu[cpu].core for cpu in instance.cpus}) for instance in instances})
     size = "unpinned" if sizes == [0] else f"of {' or '.join(map(str, sizes))} core{'s' * (sizes != [1])}"
-    lines = [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
+    lines = [launch.host.words] if launch.host is not None and launch.host.words else []
+    lines += [f"{len(instances)} instance{'s' * (len(instances) != 1)} {size}, {idle} cpu{'s' * (idle != 1)} idle"]
     for instance in instances[:INSTANCES_SHOWN]:
         threads = f"{instance.threads} thread{'s' * (instance.threads != 1)}"
         memory = f"memory {instance.memory} {format_list(instance.nodes)}".rstrip()

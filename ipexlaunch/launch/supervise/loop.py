@@ -105,6 +105,7 @@ class _Loop:
         self.wakeup = wakeup
         self.feeder = feeder
         self.worker_set = worker_set
+        slot = children.open_slot()  # first of all
         file_limit = children.make_room_for(len(worker_set.children))
         self.log_thread = WritingThread("ipexlaunch-logs")
         self.log_thread.start()
@@ -139,7 +140,7 @@ class _Loop:
         self.announcements = MessageHandler(worker_set, self.listener, self.feed, self.tended, showing.long_phase_s)
         self.starter = Starter(
             launch, worker_set, self.listener, self.guardian, self.announcements, self.feed, showing, self.logs,
-            inherited, run_id, sharing or Sharing(), file_limit,
+            inherited, run_id, sharing or Sharing(), slot, file_limit,
         )  # fmt: skip
         self.collector = Reaper(
             worker_set, self.listener, self.guardian, self.feed, self.tended, self.starter.templates

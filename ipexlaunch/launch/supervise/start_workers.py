@@ -37,6 +37,7 @@ class Starter:
         inherited: Mapping[str, str],
         run_id: str,
         sharing: Sharing,
+        slot: int,
         file_limit: children.FileLimit | None,
     ) -> None:
         """Begin with none started.
@@ -53,11 +54,10 @@ class Starter:
             inherited: their environment beside their own.
             run_id: value of MARK.
             sharing: which of them share their start.
+            slot: number of every worker's channel; closed at the end.
             file_limit: of open files, for each, where the launcher has raised its own.
         """
-        # Every worker's channel gets this number, the lowest that was free: a POSIX shell can only redirect to the
-        # descriptors 0 to 9.
-        self.slot = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.slot = slot
         self.worker_set, self.listener, self.guardian, self.feed = worker_set, listener, guardian, feed
         self.launch, self.inherited, self.marks = launch, inherited, {MARK: run_id}
         self.announcements, self.showing, self.logs, self.sharing = announcements, showing, logs, sharing

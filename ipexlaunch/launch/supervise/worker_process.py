@@ -203,6 +203,12 @@ FileLimit = tuple[int, int]
 """Soft and hard limit of open files."""
 
 
+def open_slot() -> int:
+    """The number that every worker's channel gets, the lowest that is free: a POSIX shell can only redirect to the
+    descriptors 0 to 9."""
+    return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+
+
 def make_room_for(workers: int) -> FileLimit | None:
     """Raise the launcher's own limit of open files where so many workers need it; the limit it had, else None."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

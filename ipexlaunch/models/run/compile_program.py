@@ -113,7 +113,7 @@ def compile_program(
     # Sources and objects of the compilation lie beside the program until it is there, and so does its package.
     with torch.no_grad(), import_module("torch._inductor.utils").fresh_cache(dir=str(path.parent)):
         exported = torch.export.export(module, tuple(inputs), dynamic_shapes=free, strict=False)
-        package = path.with_suffix(".pt2")
+        package = path.with_name(f"{path.name}.pt2")
         torch._inductor.aoti_compile_and_package(exported, package_path=str(package), inductor_configs=dict(SETTINGS))
         with ZipFile(package) as archive:
             archive.extractall(path)

@@ -68,6 +68,8 @@ class Prepared:
     among the workers that are told so at the same time."""
     release: Callable[[], None] = lambda: None
     """Gives back what only batches of further shapes would need; call it when every shape has been run."""
+    pools: bool = False
+    """Whether the model gives unit vectors instead of hidden states (task embed)."""
     paged: PagedDecoder | None = None
     """A decoder that rows enter and leave between any two tokens; None where an engine takes whole batches."""
     convert_s: float = 0.0

@@ -44,7 +44,8 @@ def run_task(prepared: Prepared, task: Task, batch: Batch, new_tokens: int) -> C
     with torch.no_grad(), prepared.context():
         began = monotonic()
         batch = prepared.place(batch)
-        answer = prepared.fetch(_answer(prepared.model(**batch), task, batch))
+        output = prepared.model(**batch)
+        answer = prepared.fetch(output[0] if prepared.pools else _answer(output, task, batch))
         return Call(answer=answer, seconds=monotonic() - began)
 
 

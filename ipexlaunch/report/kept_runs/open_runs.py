@@ -184,7 +184,7 @@ def _report_so_far(kept: KeptRun) -> Report:
     if kept.run is None:
         raise DocumentError(kept.path, "", "the run in it did not come to its end", "repeat it: run --replay")
     job = kept.recorded.job
-    return aggregate(
+    report = aggregate(
         kept.run,
         local_share_required=_share(kept, "local_pages", LOCAL_SHARE_REQUIRED),
         lost_time_allowed=_share(kept, "lost_time", LOST_TIME_ALLOWED),
@@ -196,6 +196,7 @@ def _report_so_far(kept: KeptRun) -> Report:
         },
         baseline=None if kept.solo is None else baseline_of(kept.solo),
     )
+    return replace(report, host=kept.recorded.host)
 
 
 def _share(kept: KeptRun, name: str, default: float) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipexlaunch.doctor.job_engine import JobHost
 from ipexlaunch.documents.codec import read_value, to_plain
 from ipexlaunch.documents.text import dump_yaml, parse_document
 from ipexlaunch.launch.job import Job
@@ -29,6 +30,8 @@ class RunCommand:
     """UTC, such as "2026-03-01T12:00:00Z"."""
     ipexlaunch: str = ""
     """Version."""
+    host: JobHost | None = None
+    """Where it was started, as a part of an engine's job where there was one; None where that is not known."""
 
 
 SCHEMA = "ipexlaunch/run-directory/1"

@@ -17,7 +17,8 @@ from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch
 from ipexlaunch.report.page import charts, time_charts
 from ipexlaunch.report.page.chart_axes import style_variables
 from ipexlaunch.report.page.charts import course_chart, map_chart
-from ipexlaunch.report.tables.report_table import COMPARED_COLUMNS, MIB, row
+from ipexlaunch.report.tables.comparison_table import COMPARED_COLUMNS, job_lines, row
+from ipexlaunch.report.tables.report_table import MIB
 from ipexlaunch.report.tables.start_table import HEADS as START_HEADS
 from ipexlaunch.report.tables.start_table import start_rows
 from ipexlaunch.report.tables.tuning_tables import HEADS as SETTING_HEADS
@@ -102,7 +103,8 @@ def page(
     if len(runs) > 1:
         parts += _comparison(configurations)
     for run in runs:
-        parts += [f"<h2>{_escaped(run.name)}</h2>" if len(shown) > 1 else "", *_run(run)]
+        host = f": {run.report.host.place}" if run.report.host is not None and run.report.host.words else ""
+        parts += [f"<h2>{_escaped(run.name + host)}</h2>" if len(shown) > 1 else "", *_run(run)]
     parts.append(f"<footer>written by ipexlaunch {__version__}</footer>\n</main>\n</body>\n</html>\n")
     return "\n".join(part for part in parts if part)
 
@@ -136,6 +138,7 @@ def _table(heads: Sequence[str], rows: Iterable[tuple[Sequence[str], str]], word
 def _comparison(configurations: Sequence[Configuration]) -> list[str]:
     rows = [(row(configuration), "") for configuration in configurations]
     names = "".join(f"<li>{_escaped(c.label)}: {_escaped(', '.join(c.names))}</li>" for c in configurations)
+    names += "".join(f"<li>{_escaped(line)}</li>" for line in job_lines(configurations))
     unit = _escaped(configurations[0].unit)
     told = (
         f'<p class="quiet">{unit} by makespan. Runs of the same program on the same instances of the same machine '
@@ -264,6 +267,8 @@ def _machine(run: OpenedRun) -> str:
 
 def _provenance(run: OpenedRun) -> str:
     facts: dict[str, object] = dict(run.report.provenance)
+    if (here := run.report.host) is not None:
+        facts["host"] = here.words or here.name
     if isinstance(program := facts.get("program"), list):
         facts["program"] = " ".join(map(str, program))
     if run.kept is not None:

@@ -1,4 +1,4 @@
-"""A report, or several side by side, as a table for people."""
+"""A report as a table for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from ipexlaunch.documents.visible_text import format_number, wrapped
 from ipexlaunch.launch.placement.placement import Resident
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted
-from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
 from ipexlaunch.measure.scaling import Baseline
@@ -158,6 +157,8 @@ def _total(report: Report, width: int) -> list[str]:
     lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
     lines += _joined(start_line(report), ", ", width)
     lines += _joined(_facts(report.facts), "; ", width, "all say: ")
+    if report.host is not None and report.host.words:
+        lines += _joined([f"on {plain_line(report.host.words)}"], "; ", width)
     return lines
 
 
@@ -235,56 +236,3 @@ def _joined(parts: Sequence[str], between: str, width: int, head: str = "") -> l
             lines[-1] += between.rstrip()
             lines.append(f"    {part}")
     return lines
-
-
-COMPARED_COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
-
-
-def comparison_table(configurations: Sequence[Configuration], *, width: int = 100, color: bool = False) -> str:
-    """Configurations as rows; ratios are to the first.
-
-    Args:
-        configurations: as `compare` gives them.
-        width: columns of the terminal.
-        color: whether to use ANSI colours.
-    """
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    out = StringIO()
-    console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in COMPARED_COLUMNS:
-        left = name == "configuration"
-        table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold")
-    for configuration in configurations:
-        table.add_row(*map(Text, row(configuration)))
-    console.print(table)
-    console.print(Text(f"rates are {configurations[0].unit} by makespan; ratios are to the first line"), soft_wrap=True)
-    return out.getvalue()
-
-
-def row(configuration: Configuration) -> tuple[str, ...]:
-    """The cells of one configuration, in the order of COMPARED_COLUMNS."""
-    left_out = f" (+{configuration.left_out} INVALID)" if configuration.left_out else ""
-    return (
-        plain_line(configuration.label),
-        f"{len(configuration.rates)}{left_out}",
-        format_number(configuration.median),
-        _interval(configuration.interval),
-        format_number(configuration.steady),
-        "-" if configuration.efficiency is None else f"{configuration.efficiency:.1%}",
-        "1" if configuration.ratio is None and configuration.rates else _ratio(configuration.ratio),
-        "-" if configuration.ratio_interval is None else " .. ".join(map(_ratio, configuration.ratio_interval)),
-    )
-
-
-def _ratio(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def _interval(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{format_number(interval[0])} .. {format_number(interval[1])}"

@@ -1,4 +1,4 @@
-"""models/run/prepare_openvino.py in the environment with torch: one program of any shape, its weights, its threads."""
+"""models/run/prepare_openvino.py in the environment with torch: one graph for any shape, its weights, its threads."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_a_real_model_is_calibrated_on_the_text_that_it_is_given_which_is_said(t
     )  # fmt: skip
     facts = facts_of(work_and_listen(torch_python(), job))
     assert facts["text"] == facts["calibrated_on"] == text
-    # Six layers of six products; what lies between them stays as it is.
-    assert facts["quantised_layers"] == 35  # of 36: the first narrowing product stays whole
+    # Six layers of six products, of one of which a few channels stay whole; what lies between them stays as it is.
+    assert facts["quantised_layers"] == 36
     # 1 would mean that nothing ran in integers.
-    assert 0.9 < facts["check"]["cosine"] < 0.9999
+    assert 0.995 < facts["check"]["cosine"] < 0.9999
 
 
 @pytest.mark.slow

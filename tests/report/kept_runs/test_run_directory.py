@@ -179,7 +179,7 @@ def test_a_run_is_kept_and_repeated(tmp_path: Path) -> None:
     kept = read_run_directory(str(tmp_path / "kept"))
     assert kept.run is not None
     assert kept.report is not None
-    assert aggregate(kept.run, kept.report.provenance) == kept.report
+    assert replace(aggregate(kept.run, kept.report.provenance), host=kept.recorded.host) == kept.report
     assert any("libc.so" in path for path in kept.environment["workers"][0]["libraries"])
     assert [log.read_text() for log in (tmp_path / "kept/logs").iterdir()] == [first.stdout.removeprefix("[0] ")]
     elsewhere = tmp_path / "elsewhere"

@@ -1,0 +1,76 @@
+"""Several runs side by side, as a table for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ipexlaunch.documents.visible_text import format_number
+from ipexlaunch.machine.wording import counted
+from ipexlaunch.measure.compare_runs import Configuration, Interval
+from ipexlaunch.report.live.wording import plain_line
+
+COMPARED_COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
+
+
+def comparison_table(configurations: Sequence[Configuration], *, width: int = 100, color: bool = False) -> str:
+    """Configurations as rows; ratios are to the first.
+
+    Args:
+        configurations: as `compare` gives them.
+        width: columns of the terminal.
+        color: whether to use ANSI colours.
+    """
+    from io import StringIO
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    out = StringIO()
+    console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in COMPARED_COLUMNS:
+        left = name == "configuration"
+        table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold")
+    for configuration in configurations:
+        table.add_row(*map(Text, row(configuration)))
+    console.print(table)
+    console.print(Text(f"rates are {configurations[0].unit} by makespan; ratios are to the first line"), soft_wrap=True)
+    for line in job_lines(configurations):
+        console.print(Text(line), soft_wrap=True)
+    return out.getvalue()
+
+
+def job_lines(configurations: Sequence[Configuration]) -> list[str]:
+    """What is to be said of jobs of several hosts, a line each.
+
+    Args:
+        configurations: as `compare` gives them.
+    """
+    counts = Counter(job for configuration in configurations for job in configuration.jobs)
+    why = "no repeats, and no total, as they did not start together"
+    return [f"{plain_line(job)}: {counted(number, 'host')} of one job, {why}" for job, number in counts.items()]
+
+
+def row(configuration: Configuration) -> tuple[str, ...]:
+    """The cells of one configuration, in the order of COMPARED_COLUMNS."""
+    left_out = f" (+{configuration.left_out} INVALID)" if configuration.left_out else ""
+    return (
+        plain_line(configuration.label),
+        f"{len(configuration.rates)}{left_out}",
+        format_number(configuration.median),
+        _interval(configuration.interval),
+        format_number(configuration.steady),
+        "-" if configuration.efficiency is None else f"{configuration.efficiency:.1%}",
+        "1" if configuration.ratio is None and configuration.rates else _ratio(configuration.ratio),
+        "-" if configuration.ratio_interval is None else " .. ".join(map(_ratio, configuration.ratio_interval)),
+    )
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{format_number(interval[0])} .. {format_number(interval[1])}"
