@@ -1,12 +1,15 @@
 """Hold a place for one run at a time: whoever comes second is refused while the first one lives, on any host.
 
 A hold is a file that says who has the place. It is linked into place whole, which is atomic on local and on network
-file systems (link(2), NOTES: where the answer to a link was lost, the link count tells); flock is not, and is not used.
+file systems (link(2), NOTES: where the answer to a link was lost, the link count tells); flock is not. Its owner locks
+it all the same: under one kernel, which the boot id tells, such a lock holds wherever the file lies, so that another
+container of the same host can tell that the owner has ended.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +18,9 @@ import time
 from typing import Any
 
 from ipexlaunch.errors import HeldError
+
+LOCKED = "locked"
+"""In the file: its owner has a lock on it as long as it lives."""
 
 LONGEST = 4096
 """Bytes of the file that are read."""
@@ -30,20 +36,25 @@ ROUNDS = 5
 class Hold:
     """A place that is ours until `release`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, descriptor: int | None = None) -> None:
         """Take over a hold.
 
         Args:
             path: of the file that says so.
+            descriptor: of it, locked; None where it could not be.
         """
         self.path = path
+        self._descriptor = descriptor
 
     def release(self) -> None:
         """Let others have it; a second call does nothing."""
         path, self.path = self.path, ""
+        descriptor, self._descriptor = self._descriptor, None
         with contextlib.suppress(OSError):  # the directory may be gone by now, or for reading only
-            if path and _who_has(path) == _ourselves():
+            if path and _is_ours(_who_has(path)):
                 os.unlink(path)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def hold_place(path: str, wanted: str, hint: str, *, take_over: bool | None = None) -> Hold:
@@ -63,18 +74,26 @@ def hold_place(path: str, wanted: str, hint: str, *, take_over: bool | None = No
     ours = _ourselves()
     for _ in range(ROUNDS):
         if _link_whole(path, json.dumps(ours) + "\n"):
-            return Hold(path)
+            return Hold(path, _lock(path))
         theirs = _who_has(path)
         if theirs is None:
             continue  # it was let go just now
-        if theirs == ours:
+        if _is_ours(theirs):
             return Hold("")  # this launcher has it already, and lets go of it once
-        if not _is_dead(theirs, ours) and not (take_over and _is_out_of_sight(theirs, ours)):
+        if (
+            not _is_dead(theirs, ours)
+            and not _was_left(path, theirs, ours)
+            and not (take_over and _is_out_of_sight(theirs, ours))
+        ):
             cure = f"remove {path}" if take_over is None else "--take-over"
             where = f" (if that one is dead: {cure})" if _is_out_of_sight(theirs, ours) else ""
             raise HeldError(wanted, f"{_words_for(theirs)}{where}", hint)
         _remove_dead(path, theirs)
     raise HeldError(wanted, f"others take it at this moment (if nobody does: remove {path}.turn)", hint)
+
+
+def _is_ours(found: dict[str, Any] | None) -> bool:
+    return found is not None and {key: value for key, value in found.items() if key != LOCKED} == _ourselves()
 
 
 def _words_for(theirs: dict[str, Any]) -> str:
@@ -165,6 +184,38 @@ def _is_dead(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
         return False
     start = _start_of(theirs["pid"])
     return start != theirs.get("started") and not (start is None and _is_hidden(theirs["pid"]))
+
+
+def _lock(path: str) -> int | None:
+    """Lock a hold of ours; its descriptor, None where this file system has no locks, or others look at it just now."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        os.pwrite(descriptor, (json.dumps({**_ourselves(), LOCKED: True}) + "\n").encode(), 0)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _was_left(path: str, theirs: dict[str, Any], ours: dict[str, Any]) -> bool:
+    """Whether a launcher under this very kernel, in another container, has let go of its lock: it has ended."""
+    if not theirs.get(LOCKED) or not theirs.get("boot") or theirs["boot"] != ours["boot"]:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return os.fstat(descriptor).st_nlink > 0
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def _is_out_of_sight(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ def holder(path: Path, **other: Any) -> None:
     hold = hold_place(str(path), "x", "y")
     ours = json.loads(path.read_text())
     hold.release()
+    del ours["locked"]
     path.write_text(json.dumps({**ours, **other}))
 
 
@@ -75,6 +77,20 @@ def test_only_who_is_certainly_dead_loses_it(tmp_path: Path, other: dict[str, An
     else:
         with pytest.raises(HeldError):
             hold_place(str(path), "x", "y")
+
+
+def test_a_launcher_of_another_container_is_dead_once_its_lock_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "held"
+    holder(path, host="elsewhere", processes="pid:[1]", pid=1, locked=True)
+    with path.open() as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        with pytest.raises(HeldError):
+            hold_place(str(path), "x", "y")
+    hold_place(str(path), "x", "y").release()
+    assert list(tmp_path.iterdir()) == []
+    holder(path, host="elsewhere", processes="pid:[1]", pid=1, boot="another", locked=True)
+    with pytest.raises(HeldError):
+        hold_place(str(path), "x", "y")
 
 
 def test_others_who_may_write_there_are_told_who_does(tmp_path: Path) -> None:
