@@ -53,6 +53,10 @@ class LoadedRuntimes:
     """Those of them that have threads; None where the kernel does not tell."""
     preloaded: tuple[str, ...] = ()
     """Libraries of its LD_PRELOAD: their functions are found before those of any other."""
+    cpu_s: float | None = None
+    """Processor time that it has taken; None where the kernel does not tell."""
+    anonymous_bytes: int | None = None
+    """Its memory that is in no file; likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from ipexlaunch.doctor import (
     check_memory,
     check_nodes,
     check_processors,
+    check_start,
 )
 from ipexlaunch.doctor.finding import Finding
 from ipexlaunch.doctor.host_facts import Facts
@@ -83,6 +84,7 @@ CHECKS = (
     Check("instruction-sets", "which instruction sets there are", check_instruction_sets.check_instruction_sets),
     Check("amx", "whether AMX can be used", check_instruction_sets.check_amx),
     Check("dtypes", "which data types are fast", check_instruction_sets.check_dtypes),
+    Check("worker-start", "what workers start beside themselves", check_start.check_worker_start),
     Check("page-cache", "where the model's files are cached", check_memory.check_page_cache),
 )
 """Names are unique, and are what `ipexlaunch doctor --format json` and docs/doctor.md call them."""

@@ -32,6 +32,14 @@ def test_two_packages_with_runtimes_of_their_own_are_found() -> None:
     assert found.message.startswith("scikit_learn, torch each bring")
 
 
+def test_a_pool_of_processes_in_each_worker_is_told_with_what_running_ones_have_cost() -> None:
+    assert answer("worker-start", environment={"TORCH_WARM_POOL": "0"}).severity == "ok"
+    process = LoadedRuntimes(pid=7, paths=(), cpu_s=6.25, anonymous_bytes=512 << 20)
+    pool, cost = answers("worker-start", environment={"TORCH_WARM_POOL": "1"}, processes=(process,))
+    assert (pool.severity, "unset TORCH_WARM_POOL" in pool.remedy) == ("note", True)
+    assert cost.message == "Process 7 has cost 6.2 cpu-seconds so far, and has 512 MiB of memory in no file"
+
+
 TORCH_GOMP, SKLEARN_GOMP, IOMP = "/t/torch/lib/libgomp.so.1", "/s/libgomp-a34b3233.so.1.0.0", "/e/lib/libiomp5.so"
 
 

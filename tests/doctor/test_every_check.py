@@ -144,7 +144,7 @@ UNREAD = Unavailable("/some/where", "it is missing")
             "environment",
             ("job-hosts", "slurm-cpus", "thread-pinning", "thread-counts", "spinning-threads", "mpi-pinning"),
         ),
-        ("environment", ("slurm-binding", "preload", "compile-cache", "instruction-caps")),
+        ("environment", ("slurm-binding", "preload", "compile-cache", "instruction-caps", "worker-start")),
         ("memory_policy", ("memory-policy", "inherited-policy")),
         ("libraries", ("allocator", "openmp-runtime", "openmp-runtimes")),
         ("interpreter", ("torch",)),

@@ -25,13 +25,16 @@ MAPS = """\
 
 
 def test_runtimes_are_found_once_each_with_what_was_preloaded(tmp_path: Path) -> None:
-    root = write_tree(
-        tmp_path, {"/proc/7/maps": MAPS, "/proc/7/environ": b"A=1\0LD_PRELOAD=/x.so:/env/lib/libiomp5.so\0"}
-    )
+    variables = b"A=1\0LD_PRELOAD=/x.so:/env/lib/libiomp5.so\0"
+    stat = f"7 (a) b) S 1 {'0 ' * 9}{6 * os.sysconf('SC_CLK_TCK')} 0 9 9\n"
+    told = {"/proc/7/stat": stat, "/proc/7/status": "Name:\ta\nRssAnon:\t    2048 kB\n"}
+    root = write_tree(tmp_path, {"/proc/7/maps": MAPS, "/proc/7/environ": variables, **told})
     assert read_loaded_runtimes(7, root) == LoadedRuntimes(
         pid=7,
         paths=("/env/lib/a b/libgomp-a34b3233.so.1.0.0", "/env/lib/libiomp5.so (deleted)"),
         preloaded=("/x.so", "/env/lib/libiomp5.so"),
+        cpu_s=6.0,
+        anonymous_bytes=2 << 20,
     )
 
 

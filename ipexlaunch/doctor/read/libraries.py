@@ -26,7 +26,7 @@ from ipexlaunch.doctor.host_facts import Interpreter, Library, LoadedRuntimes, N
 from ipexlaunch.doctor.host_files_read import Unavailable
 from ipexlaunch.doctor.read.host_files import is_live
 from ipexlaunch.doctor.worker_variables import preloaded_in
-from ipexlaunch.machine.proc_files import ThreadStarts, names_in
+from ipexlaunch.machine.proc_files import ThreadStarts, names_in, text_of
 
 DIST_INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>[^-]+)\.dist-info")
 PACKAGE_FOLDERS = ("site-packages", "dist-packages")
@@ -120,7 +120,19 @@ def read_loaded_runtimes(pid: int, root: str = "/") -> LoadedRuntimes | Unavaila
         paths=runtimes,
         with_threads=_with_threads(pid, runtimes) if is_live(root) and len(runtimes) > 1 else None,
         preloaded=tuple(preloaded_in({name: value for name, _, value in pairs})),
+        cpu_s=_cpu_seconds(text_of(f"{root.rstrip('/')}{folder}/stat") or ""),
+        anonymous_bytes=_anonymous(text_of(f"{root.rstrip('/')}{folder}/status") or ""),
     )
+
+
+def _cpu_seconds(stat: str) -> float | None:
+    fields = stat.rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") if len(fields) > 12 else None
+
+
+def _anonymous(status: str) -> int | None:
+    found = re.search(r"^RssAnon:\s+(\d{1,15}) kB$", status, re.MULTILINE)
+    return int(found[1]) << 10 if found else None
 
 
 def _with_threads(pid: int, runtimes: tuple[str, ...]) -> tuple[str, ...] | None:
