@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch import worker
+from ipexlaunch.cli.run.make_job import workers_module_path
 from ipexlaunch.launch.preload_libraries import python_version
 from tests.worker.safetensors import write_tensors
 
@@ -95,7 +96,8 @@ def test_a_script_in_an_old_python_takes_part_and_our_own_programs_say_what_they
     done = subprocess.run([*command, *batch], cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.removeprefix("[0] ")) > 7000, "shared weights, under the launcher"
-    alone = subprocess.run([python, "script.py"], cwd=tmp_path, env=variables, capture_output=True, text=True)
+    ours = {**variables, "PYTHONPATH": workers_module_path()}
+    alone = subprocess.run([python, "script.py"], cwd=tmp_path, env=ours, capture_output=True, text=True)
     assert (int(alone.stdout), "batches() has no items here" in alone.stderr) == (int(done.stdout[4:]), True)
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
     words = ["--ninstances", "2", "--share-start", "imports", "--python", python, "sum.py"]
