@@ -287,7 +287,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--cache", default="", help="of compiled programs (engine torch)")
     parser.add_argument("--ninstances", type=int, default=8)
     parser.add_argument("--batches", type=int, default=20)
-    parser.add_argument("--alternations", type=int, default=15)
+    parser.add_argument("--alternations", type=int, default=40)
     parser.add_argument("--output", type=Path, default=ROOT / "runs/shared_starts.json")
     return parser.parse_args()
 
