@@ -137,7 +137,7 @@ def test_a_session_that_says_its_threads_keeps_them_and_nothing_is_said(words: t
     report, said = run(tmp_path, *words, script=CHOSEN)
     assert (report["valid"], report["facts"]) == (True, {})
     assert "fix-pinning" not in said
-    assert "ONNX" not in said
+    assert "ONNX Runtime is loaded there" not in said  # that its three threads crowd one cpu may be
 
 
 def test_a_thread_of_the_script_that_leaves_is_not_laid_to_a_library_that_is_loaded_too(tmp_path: Path) -> None:
