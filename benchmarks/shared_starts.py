@@ -132,7 +132,7 @@ callbacks = SupervisorCallbacks(bind_thread=lambda *words: held_to(*words, stric
                                 oom_kills=lambda: None,
                                 tell=lambda text: print(text, file=sys.stderr))
 adopt_orphans()
-run = supervise(launch, callbacks, os.environ, Limits(), sharing=Sharing(mode=mode, templates=templates))
+run = supervise(launch, callbacks, os.environ, Limits(), sharing=Sharing(templates=templates))
 print(run.notes, file=sys.stderr)
 sys.exit(run.exit_code)
 """

@@ -52,7 +52,6 @@ ROOM_BYTES = 64
 class Template:
     """A process that forks workers."""
 
-    mode: ShareStart
     places: tuple[int, ...]
     """Of its workers, among those of the launch."""
     instance: Instance
@@ -68,7 +67,6 @@ class Template:
 class Sharing:
     """How the workers of a launch share their start."""
 
-    mode: ShareStart = "no"
     asked: bool = False
     """Somebody has asked for it, and is told where less is shared."""
     strict: bool = False
@@ -144,7 +142,6 @@ def _template(launch: Launch, mode: ShareStart, places: Sequence[int], inherited
     room = "-" * (longest + ROOM_BYTES)
     shared = {name: value for name, value in first.environment.items() if name not in own}
     return Template(
-        mode=mode,
         places=tuple(places),
         instance=replace(first.instance, cpus=cpus, threads=1),
         argv=_argv(launch.job, max((worker.argv for worker in workers), key=lambda argv: len("".join(argv)))),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.shared_starts import ROOT, run, two_cores
+from tests.models.scripts.test_run_as_main import CHILDREN
 
 pytestmark = [pytest.mark.process, two_cores]
 
@@ -81,19 +82,6 @@ def test_a_worker_that_is_forked_finds_what_it_finds_alone(tmp_path: Path) -> No
         assert {name: value for name, value in found.items() if value != expected[name]} == {}
 
 
-CHILDREN = """
-import numpy
-import multiprocessing, pickle
-class Kept: pass
-def square(x):
-    return x * x, __name__
-if __name__ == "__main__":
-    for method in ("spawn", "forkserver", "fork"):
-        with multiprocessing.get_context(method).Pool(1) as pool:
-            print(method, pool.map(square, [1, 2]))
-    print(pickle.loads(pickle.dumps(Kept())).__class__)
-"""
-
 ENDS = """
 import numpy, atexit, threading
 atexit.register(print, "at exit")
@@ -120,7 +108,7 @@ raise OSError
 """
 
 PROGRAMS = {
-    "children.py": CHILDREN,
+    "children.py": f"import numpy\n{CHILDREN}",
     "ends.py": ENDS,
     "codes.py": "import numpy, sys\nsys.exit('bye' if sys.argv[1] == '0' else 7)\n",
     "errors.py": ERRORS,

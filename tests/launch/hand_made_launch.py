@@ -48,7 +48,7 @@ def main(python: str, places: str, mode: str, node: str, script: str, *arguments
         tell=lambda text: print(text, file=sys.stderr),
     )
     adopt_orphans()
-    sharing = Sharing(mode=mode, templates=templates)  # type: ignore[arg-type]
+    sharing = Sharing(templates=templates)
     report = aggregate(supervise(launch, callbacks, os.environ, Limits(), sharing=sharing))
     print(json.dumps(json.loads(write_report(report))))
     return report.exit_code

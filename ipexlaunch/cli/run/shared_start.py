@@ -62,7 +62,7 @@ def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, S
     if why and (options.share_start or why not in NOBODY):
         notes = (*notes, f"the start is not shared: {why}")
     asked, strict = bool(options.share_start), options.share_start_strict
-    sharing = Sharing(mode=mode, asked=asked, strict=strict, templates=() if why else templates)
+    sharing = Sharing(asked=asked, strict=strict, templates=() if why else templates)
     return replace(launch, notes=notes), sharing
 
 

@@ -73,10 +73,9 @@ class OutputReader:
         if child.process is None:
             return
         for pipe, outlet in zip((child.process.stdout, child.process.stderr), self.outlets, strict=True):
-            if pipe is not None:
-                tap = child.printed.lines() if child.printed is not None else None
-                child.streams[pipe.fileno()] = Stream(prefix, outlet, logs, child, stamp, tap)
-                self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
+            tap = child.printed.lines() if child.printed is not None else None
+            child.streams[pipe.fileno()] = Stream(prefix, outlet, logs, child, stamp, tap)
+            self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
         if child.channel is not None:
             self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))
 
@@ -153,12 +152,9 @@ class OutputReader:
     def _take_messages(self, index: int, child: WorkerProcess) -> None:
         if child.channel is None:
             return
-        try:
-            data = child.channel.recv(READ_BYTES)
-        except BlockingIOError:
+        data = children.receive(child.channel, READ_BYTES)
+        if data is None:
             return
-        except ConnectionResetError:
-            data = b""
         if not data:
             self.selector.unregister(child.channel)
             child.channel.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
 from collections.abc import Callable, Mapping
 
@@ -62,7 +64,7 @@ class Starter:
         self.launch, self.inherited, self.marks = launch, inherited, {MARK: run_id}
         self.announcements, self.showing, self.logs, self.sharing = announcements, showing, logs, sharing
         self.width = max((len(str(worker.instance.index)) for worker in launch.workers), default=1)
-        self.file_limit = file_limit
+        self._file_limit = file_limit
         self.templates = [TemplateProcess(template, self) for template in sharing.templates]
 
     def start(self, place: int) -> None:
@@ -84,7 +86,7 @@ class Starter:
         """Start a worker by itself."""
         child = self.worker_set.children[place]
         try:
-            words = (child, self.inherited, self.marks, self.slot, self.file_limit)
+            words = (child, self.inherited, self.marks, self.slot)
             self.worker_set.callbacks.start_bound(
                 child.worker.instance, lambda binding: children.start(*words, binding)
             )
@@ -109,6 +111,10 @@ class Starter:
         if child.process is not None:
             worker_set.by_pid[child.process.pid] = place
             self.guardian.add(child.process.pid)
+            if self._file_limit is not None:
+                # Programs that use select(2) rely on the low limit.
+                with contextlib.suppress(ProcessLookupError):
+                    resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE, self._file_limit)
         if self.showing.line_rule is not None and child.printed is None:
             self.announcements.count_lines(place, self.showing.line_rule)
         index = child.worker.instance.index

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SHARING = "sharing the start"
 """Phase of a worker that is to be forked and is not yet."""
 
+REFUSED = 2
+"""Exit code of a worker whose start cannot be shared where it must be."""
 
 LONGEST_ANSWER_BYTES = 1 << 20
 """More than the kernel takes as one message (net.core.wmem_max)."""
@@ -91,12 +93,9 @@ class TemplateProcess:
     def hear(self) -> None:
         """Take what the process has answered."""
         while self._control is not None:
-            try:
-                data = self._control.recv(LONGEST_ANSWER_BYTES)
-            except BlockingIOError:
+            data = children.receive(self._control, LONGEST_ANSWER_BYTES)
+            if data is None:
                 return
-            except ConnectionResetError:
-                data = b""
             if not data:
                 self._hang_up()
                 return
@@ -233,7 +232,7 @@ class TemplateProcess:
             if self._starter.sharing.strict:
                 detail = f"could not be started: its start cannot be shared (--share-start-strict): {reason}"
                 self._worker_set.add_start(place)
-                self._starter.feed(Event("exited", self._worker_set.clock(), place, 2, detail))
+                self._starter.feed(Event("exited", self._worker_set.clock(), place, REFUSED, detail))
             elif self._worker_set.state.stopping:
                 self._starter.feed(Event("exited", self._worker_set.clock(), place, -signal.SIGTERM))
             else:
@@ -249,10 +248,6 @@ class TemplateProcess:
         child.process, child.channel = asked.process(pid), asked.channel
         if template is not None and template.binding is not None:
             child.binding = replace(template.binding, cpus=child.worker.instance.cpus or template.binding.cpus)
-        limit = self._starter.file_limit
-        if limit is not None:
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
         self._starter.started(asked.place)
         self._starter.announcements.end_phase(asked.place, self._worker_set.clock())
         try:

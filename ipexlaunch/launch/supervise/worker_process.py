@@ -83,7 +83,6 @@ def start(
     inherited: Mapping[str, str],
     marks: Mapping[str, str],
     slot: int,
-    limit: FileLimit | None,
     binding: Binding,
 ) -> None:
     """Start the worker's process in a session of its own; what the calling thread is held to is inherited.
@@ -93,7 +92,6 @@ def start(
         inherited: the launcher's environment.
         marks: variables of the run as a whole.
         slot: descriptor number that the worker finds its channel under; whatever is there is replaced.
-        limit: of open files, for the worker, where the launcher has raised its own.
         binding: of the calling thread, as the kernel accepted it.
 
     Raises:
@@ -108,10 +106,6 @@ def start(
         except OSError:
             ours.close()
             raise
-    if limit is not None:
-        # Programs that use select(2) rely on the low limit.
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE, limit)
     ours.setblocking(False)
     child.channel = ours
 
@@ -220,6 +214,21 @@ def make_room_for(workers: int) -> FileLimit | None:
     return soft, hard
 
 
+def receive(channel: socket.socket, most: int) -> bytes | None:
+    """What has come through a line to another process; None where nothing has, b"" where nothing will.
+
+    Args:
+        channel: that does not wait.
+        most: bytes.
+    """
+    try:
+        return channel.recv(most)
+    except BlockingIOError:
+        return None
+    except ConnectionResetError:
+        return b""
+
+
 def begin_attempt(child: WorkerProcess) -> None:
     """The worker is started again: forget what belongs to the former attempt alone."""
     child.buffer.clear()
@@ -281,6 +290,5 @@ def close(child: WorkerProcess) -> None:
         child.channel.close()
         child.channel = None
     if child.process is not None:
-        for pipe in (child.process.stdout, child.process.stderr):
-            if pipe is not None:
-                pipe.close()
+        child.process.stdout.close()
+        child.process.stderr.close()

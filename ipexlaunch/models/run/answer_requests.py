@@ -21,9 +21,8 @@ from ipexlaunch.models.run.choose_tokens import RowSampler, StopWhenDone, first_
 from ipexlaunch.models.run.compiled_model import takes_any_shape
 from ipexlaunch.models.run.load_model import load_model
 from ipexlaunch.models.run.prepare import Batch, Prepared
-from ipexlaunch.models.run.run_job import facts_of_job, prepare_model
+from ipexlaunch.models.run.run_job import facts_of_job, prepare_model, warm_up_around_split
 from ipexlaunch.models.run.run_task import greedy, run_task
-from ipexlaunch.worker import template
 
 
 class Asked(NamedTuple):
@@ -261,10 +260,7 @@ def answer_batches(job: ModelJob, versions: Mapping[str, str]) -> None:
         for batch in batches:
             run_task(prepared, job.task, batch, job.new_tokens)
 
-    if template.mode():
-        warm_up()  # what a first call makes of the model is made once
-    worker.split()
-    warm_up()
+    warm_up_around_split(warm_up)
     prepared.release()
     answering = Answering(prepared, job, texts)
     if prepared.paged is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import cycle
@@ -38,16 +38,23 @@ def run_job(job: ModelJob, versions: Mapping[str, str]) -> None:
     worker.tell(**facts_of_job(job, loaded, inputs), versions=versions)
     prepared = prepare_model(job, loaded, inputs)
     del loaded  # a compiled model has weights of its own
-    if template.mode():
-        worker.phase("warming up")
-        _warm_up(job, prepared, inputs)  # what a first call makes of the model is made once
-    worker.split()
-    worker.phase("warming up")
-    _warm_up(job, prepared, inputs)
+    warm_up_around_split(lambda: _warm_up(job, prepared, inputs))
     prepared.release()
     worker.ready()
     _measure(job, prepared, inputs)
     worker.finish()
+
+
+def warm_up_around_split(warm_up: Callable[[], None]) -> None:
+    """Warm up, in a template too: what a first call makes of the model is made once for all workers.
+
+    Args:
+        warm_up: runs every shape, and says so.
+    """
+    if template.mode():
+        warm_up()
+    worker.split()
+    warm_up()
 
 
 def facts_of_job(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> dict[str, object]:
@@ -121,6 +128,7 @@ def _on_device(job: ModelJob, loaded: LoadedModel, inputs: Inputs) -> Prepared:
 
 
 def _warm_up(job: ModelJob, prepared: Prepared, inputs: Inputs) -> None:
+    worker.phase("warming up")
     outside: list[float] = []
     for batch, _ in zip(cycle(inputs.batches), range(job.warmup_batches), strict=False):
         with note_host_time(prepared, outside) if job.candidate.engine == "torch" else nullcontext():
