@@ -29,6 +29,7 @@ WINGS = (
     "measure",
     "tune",
     "report",
+    "hosts",
     "cli",
 )
 """Bottom up; each imports only what stands before it."""
