@@ -42,11 +42,6 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
 
     RUN is a directory that --run-dir made, or a file that --report wrote, that of `tune` too. Runs of the same program
     on the same instances repeat each other: several of them give a confidence interval.
-
-    \b
-      ipexlaunch report runs/monday
-      ipexlaunch report runs/4x14-* runs/8x7-* --html comparison.html
-      ipexlaunch report tuning.json --html map.html
     """
     opened = open_runs(paths)
     runs = tuple(each for each in opened if isinstance(each, OpenedRun))

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.hold_outputs import check_outputs, outputs_held, outputs_of, refuse_taken
 from ipexlaunch.cli.options.option_table import READS, REFUSED, RULES, WRITES, Rule
 from ipexlaunch.cli.options.option_types import Decorated, adding
@@ -17,7 +18,7 @@ from ipexlaunch.errors import UsageError
 from ipexlaunch.plan.plan import names_in
 
 
-class FileCheckedCommand(click.Command):
+class FileCheckedCommand(HelpfulCommand):
     """A command whose options and files are checked as soon as they are read, and whose outputs are its own then."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -110,6 +110,15 @@ class Number(ParamType):
         """
         return Number(self.name, self.read, lowest, self.highest, self.example)
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What stands for the number in --help.
+
+        Args:
+            param: the option.
+            ctx: of the command; older clicks give none.
+        """
+        return "N" if self.read is _count else self.name.upper()
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number that a text means; a default that is a number already is checked like it.
 
