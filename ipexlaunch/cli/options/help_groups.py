@@ -17,15 +17,14 @@ EVERYBODY = {
 
 HEADINGS = {
     "Instances and cores": (
-        "ninstances ncores_per_instance reserve_cores cores_list nodes_list use_logical_cores use_e_cores greedy groups "
-        "strategy scope goal workload latency_mode throughput_mode instance_idx plan_file any_machine topology profile "
-        "device accelerators"
+        "ninstances ncores_per_instance reserve_cores cores_list nodes_list use_logical_cores use_e_cores greedy "
+        "groups strategy scope goal workload latency_mode throughput_mode instance_idx plan_file any_machine topology "
+        "profile device accelerators dry_run"
     ),
     "Memory": (
         "memory_per_instance_bytes memory memory_policy strict local_pages memory_allocator omp_runtime share_start "
         "share_start_strict"
     ),
-    "Several hosts": "across_hosts host_rank hosts rendezvous rendezvous_ports job_id join_timeout",
     "Input": (
         "input_file input_format id_field text_field tokens_field delimiter quote max_line_mb on_bad_line batch_size "
         "batch_tokens look_ahead"
@@ -85,6 +84,11 @@ EXAMPLES = {
         "ipexlaunch report tuning.json --html map.html",
     ),
     "top": ("ipexlaunch top", "ipexlaunch top --format json"),
+    "completion": (
+        'eval "$(ipexlaunch completion bash)"     # in ~/.bashrc',
+        'eval "$(ipexlaunch completion zsh)"      # in ~/.zshrc',
+        "ipexlaunch completion fish > ~/.config/fish/completions/ipexlaunch.fish",
+    ),
     "doctor": ("ipexlaunch doctor", "ipexlaunch doctor --fail-on problem --format json"),
 }
 """Command to lines that one can type."""

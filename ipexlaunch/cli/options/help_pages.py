@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import click
 
@@ -30,7 +30,7 @@ class HelpFormatter(click.HelpFormatter):
             width = max(NARROWEST, min(shutil.get_terminal_size().columns, max_width or WIDEST))
         super().__init__(indent_increment, width, max_width)
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Words and what they mean, beside each other where there is room.
 
         Args:
@@ -39,7 +39,7 @@ class HelpFormatter(click.HelpFormatter):
             col_spacing: between both.
         """
         if self.width >= NARROW:
-            super().write_dl(rows, col_max, col_spacing)
+            super().write_dl(list(rows), col_max, col_spacing)  # older clicks take no other
             return
         for word, meaning in rows:
             self.write_text(word)
@@ -65,11 +65,11 @@ class HelpfulCommand(click.Command):
             ctx: of the command.
             formatter: takes them.
         """
-        records = {each.name or "": each.get_help_record(ctx) for each in self.params}
-        rows = {name: row for name, row in records.items() if row is not None}
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        rows = {each.name or "": row for each in options if (row := _row(each, ctx)) is not None}
         asked = self.get_help_option(ctx)
         help_row = asked.get_help_record(ctx) if asked is not None else None
-        for heading, names in grouped(self.name or "", list(rows)).items():
+        for heading, names in grouped(self.name or "", list(rows)).items() if rows else ():
             with formatter.section(heading):
                 formatter.write_dl([rows[name] for name in names])
         if help_row is not None:
@@ -88,3 +88,14 @@ class HelpfulCommand(click.Command):
             with formatter.section("Examples"):
                 for line in EXAMPLES[name]:
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+def _row(option: click.Option, ctx: click.Context) -> tuple[str, str] | None:
+    """An option and what it means; its further spellings are in the man page."""
+    record = option.get_help_record(ctx)
+    if record is None:
+        return None
+    spelled = record[0]
+    for alias in [name for name in option.opts if name.startswith("--")][1:]:
+        spelled = spelled.replace(f", {alias}", "", 1)
+    return spelled, record[1]

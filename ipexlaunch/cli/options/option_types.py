@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from ipexlaunch.cli.options.complete_words import BY_METAVAR
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.throughput_regex import LineRule, read_rule
 from ipexlaunch.plan.notation import parse_bytes
@@ -268,7 +269,10 @@ def valued(
     names = (name,) if dest is None else (name, dest)
     values = kind if kind is None or isinstance(kind, click.ParamType) else click.Choice(kind)
     shown = bool(default)
-    return click.option(*names, type=values, default=default, show_default=shown, metavar=metavar, help=text)
+    return click.option(
+        *names, type=values, default=default, show_default=shown, metavar=metavar, help=text,
+        shell_complete=BY_METAVAR.get(metavar or ""),
+    )  # fmt: skip
 
 
 def flag(name: str, text: str) -> Callable[[Any], Any]:
