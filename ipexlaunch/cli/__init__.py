@@ -14,6 +14,7 @@ COMMANDS = {
     "dtypes": ("dtypes_command", "Measure which engine and numbers are fast on this host."),
     "report": ("report_command", "Show runs that are over, compare several, write a page with charts."),
     "doctor": ("doctor_command", "Say what stands between this host and full speed."),
+    "completion": ("completion_command", "Print what a shell needs to complete ipexlaunch's words."),
 }
 """Command name to its module in this package (loaded when it is used; it is NAME_command there) and its --help line."""
 

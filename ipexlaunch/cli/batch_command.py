@@ -67,10 +67,6 @@ LOST_TIME = 1.0
 def batch_command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
     """Put every item of an input through a model or PROGRAM, on all instances, and write each result once.
 
-    \b
-      ipexlaunch batch --input corpus.txt --output vectors.parquet --model ./all-MiniLM-L6-v2
-      ipexlaunch batch --input items.jsonl --output results.jsonl script.py
-
     PROGRAM takes its items from ipexlaunch.worker.batches(). Items of a worker that dies go to the others; an item that
     kills its workers goes to OUTPUT.dead.jsonl.
     """

@@ -28,12 +28,7 @@ WORKER = "ipexlaunch.models.run_model"
 @profile_option
 @click.pass_context
 def bench_command(context: click.Context, /, **values: Any) -> int:
-    """Run a model on every instance and report throughput, latencies, and how long it took to be ready.
-
-    \b
-      ipexlaunch bench --model ./all-MiniLM-L6-v2
-      ipexlaunch bench --ninstances 2 --model random:llama-160m --engine torch --dtype bf16
-    """
+    """Run a model on every instance and report throughput, latencies, and how long it took to be ready."""
     options = knowing_the_model(options_of(BenchOptions, context, values))
     known = profile = None
     if options.profile:

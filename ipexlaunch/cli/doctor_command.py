@@ -13,6 +13,7 @@ from typing import Literal
 import click
 
 from ipexlaunch.cli.options.checked_command import FileCheckedCommand
+from ipexlaunch.cli.options.complete_words import complete_directories, complete_files
 from ipexlaunch.cli.options.option_types import COUNT, valued, workers_python
 from ipexlaunch.cli.terminal import wants_color, width_of
 from ipexlaunch.doctor import read as doctor
@@ -50,6 +51,7 @@ FAIL_ON = ("unknown", "warning", "problem")
     "models",
     multiple=True,
     metavar="PATH",
+    shell_complete=complete_files,
     help="A model's file or folder: say on which nodes the page cache holds it. May be given several times.",
 )
 @click.option(
@@ -70,6 +72,7 @@ FAIL_ON = ("unknown", "warning", "problem")
     "--root",
     default="/",
     metavar="DIR",
+    shell_complete=complete_directories,
     help="Read sys/ and proc/ of a saved machine in this folder instead of this host.",
 )
 def doctor_command(

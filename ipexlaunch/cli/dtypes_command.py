@@ -12,6 +12,7 @@ import click
 
 from ipexlaunch.cli.options import JobOptions
 from ipexlaunch.cli.options.checked_command import checked_command
+from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.options.model_options import min_cosine_option
 from ipexlaunch.cli.options.option_types import COUNT, SECONDS, flag, valued
 from ipexlaunch.cli.options.plan_options import made_of, options_of, plan_of, plan_options
@@ -87,6 +88,7 @@ class DtypesOptions:
     "pythons",
     multiple=True,
     metavar="PATH",
+    shell_complete=complete_files,
     help="Interpreter of the workers; several, to see several environments  [default: the active environment's].",
 )
 @env_option

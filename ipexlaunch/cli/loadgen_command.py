@@ -45,9 +45,6 @@ AHEAD = 1 << 20
 def loadgen_command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
     """Let MLPerf LoadGen measure a model or PROGRAM on all instances, and print its own summary.
 
-    \b
-      ipexlaunch loadgen --scenario Offline --qps 200 --input corpus.txt --model ./all-MiniLM-L6-v2
-
     PROGRAM takes its items from ipexlaunch.worker.batches(), as under `ipexlaunch batch`.
     """
     if (program is None) == (values["model"] is None):

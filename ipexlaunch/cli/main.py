@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -9,13 +10,18 @@ import traceback
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from ipexlaunch import __version__
 from ipexlaunch.cli import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
+from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
 from ipexlaunch.launch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
 from ipexlaunch.launch.process_failures import remedy_of
+
+LEAST_TYPED = 4
+"""Characters of an option, from which on it is taken for the beginning of a longer one: "--ni"."""
 
 BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""
@@ -28,6 +34,8 @@ class Commands(click.Group):
         """Insert `run` where the first word is neither a command nor one of the group's own options."""
         if args and args[0] in BACKEND_WORDS:
             args = ["run", *args[1:]]
+        elif args and args[0] == "help":
+            args = [*args[1:2], "--help"]
         elif args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
             args = ["run", *args]
         return super().parse_args(ctx, args)
@@ -35,6 +43,20 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the main job."""
         return list(COMMANDS)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What a shell offers for the first word: commands, what `run` takes, and the options here.
+
+        Args:
+            ctx: of the group.
+            incomplete: the beginning of the word.
+        """
+        run = self.get_command(ctx, "run")
+        more = run.shell_complete(click.Context(run, ctx), incomplete) if run is not None else []
+        found = super().shell_complete(ctx, incomplete)
+        known = {item.value for item in found}
+        found += [item for item in more if item.value not in known]
+        return found or complete_files(ctx, ctx.command.params[0], incomplete)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load the one command that is used."""
@@ -96,8 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             # --help and the other commands need nothing of a run's options.
             from ipexlaunch.cli.options.run_options import explain_absent
 
-            message = explain_absent(message)
-        return _complain(f"{message} (try '{name} --help')", error.exit_code)
+            message = explain_absent(unknown_option(error))
+        return _complain(f"{' '.join(message.split())} (try '{name} --help')", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _complain("interrupted", EXIT_INTERRUPTED)
     except EndedBySignal as ended:
@@ -108,6 +130,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return _complain(f"this is a bug in ipexlaunch {__version__}; please report it with the lines above", EXIT_BUG)
     return result if isinstance(result, int) else 0
+
+
+def unknown_option(error: click.NoSuchOption) -> str:
+    """A parser's complaint about an option, with those that are meant, where one is close to it.
+
+    Args:
+        error: of the parser.
+    """
+    known = error.ctx.command.params if error.ctx is not None else []
+    names = [name for parameter in known if not getattr(parameter, "hidden", False) for name in parameter.opts]
+    typed = error.option_name.replace("_", "-")
+    longer = [name for name in names if len(typed) > LEAST_TYPED and name.startswith(typed)]
+    meant = longer[:3] or difflib.get_close_matches(typed, names, n=2, cutoff=0.8)
+    return f"no option '{error.option_name}'" + (f"; did you mean {' or '.join(meant)}?" if meant else "")
 
 
 def _refusal(error: Exception) -> str:

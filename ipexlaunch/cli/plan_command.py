@@ -14,6 +14,7 @@ import click
 
 from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps
 from ipexlaunch.cli.options.checked_command import FileCheckedCommand, checked_command
+from ipexlaunch.cli.options.complete_words import complete_machines
 from ipexlaunch.cli.options.option_types import PORT, flag, valued
 from ipexlaunch.cli.options.plan_options import options_of, plan_of, plan_options, read_plan_file
 from ipexlaunch.cli.run.make_job import variables_of
@@ -28,7 +29,7 @@ from ipexlaunch.machine.pictures.svg import machine_svg
 from ipexlaunch.machine.pictures.table import machine_table, machine_tree
 from ipexlaunch.machine.probe.capture import save_snapshot
 from ipexlaunch.machine.probe.read_machine import open_topology
-from ipexlaunch.machine.probe.sources import files_of
+from ipexlaunch.machine.probe.sources import files_of, shipped_machines
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.machine.topology_file import topology_to_json, topology_to_yaml
 from ipexlaunch.plan import Plan, Request
@@ -42,8 +43,8 @@ from ipexlaunch.plan.planner import plan_notes, plan_table
 
 PICTURES = {"table": machine_table, "tree": machine_tree, "drawing": machine_drawing}
 SOURCE_HELP = (
-    "The machine: live (default), a directory with sys/ and proc/, a tar archive of one, a YAML or JSON document, "
-    "a name in topologies/, or a sentence such as '2s 2n 28c 2t'."
+    "The machine: live, a directory with sys/ and proc/, a tar archive of one, a YAML or JSON document, a name of "
+    "`topology --list`, or a sentence such as '2s 2n 28c 2t'  [default: live]."
 )
 SAVE_HELP = (
     "Write the files that describe the machine to FILE.tar.gz, without host name, serial numbers and addresses, "
@@ -51,14 +52,24 @@ SAVE_HELP = (
 )
 FORMAT = click.Choice([*PICTURES, "svg", "yaml", "json"])
 
+source_option = click.option(
+    "--topology", "source", default="live", metavar="SRC", help=SOURCE_HELP, shell_complete=complete_machines
+)
+
 
 @click.command("topology", cls=FileCheckedCommand)
-@click.option("--topology", "source", default="live", metavar="SRC", help=SOURCE_HELP)
+@source_option
 @valued("--format", "How to show it.", FORMAT, "table", dest="form")
 @flag("--explain", "Say why each cpu and node that is present may not be used.")
 @valued("--save", SAVE_HELP, metavar="FILE.tar.gz")
-def topology_command(source: str, form: str, explain: bool, save: str | None) -> None:
+@click.option("--list", "is_list", is_flag=True, help="List the machines that --topology knows by name.")
+def topology_command(source: str, form: str, explain: bool, save: str | None, is_list: bool) -> None:
     """Show the machine: sockets, nodes, cores, memory, what is allowed."""
+    if is_list:
+        names = shipped_machines()
+        for name in names:
+            click.echo(f"{name:{max(map(len, names))}}  {open_topology(name).about}")
+        return
     if save is not None:
         _save(source, save)
         return
@@ -140,14 +151,7 @@ class PlanOptions:
 
 @checked_command("plan", takes_program=True)
 @plan_options
-@click.option(
-    "--topology",
-    "source",
-    default="live",
-    metavar="SRC",
-    help='The machine: live, a tree or archive with sys/ and proc/, a topology file, a shipped name, or "2s 2n 28c 2t" '
-    "[default: live].",
-)
+@source_option
 @valued("--plan", "Show the plan in FILE instead of making one.", metavar="FILE", dest="plan_file")
 @valued("--check", "Check the plan in FILE; say every mistake with its line.", metavar="FILE", dest="check_file")
 @flag("--any-machine", "Accept a plan that was made for another machine.")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ipexlaunch.cli.options.checked_command import FileCheckedCommand
+from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.options.option_types import SECONDS, flag, valued
-from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
+from ipexlaunch.cli.terminal import showable, single_keys, tell, wants_color, width_of
 from ipexlaunch.documents.secret_values import mask_variables
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError, RequestError
@@ -35,18 +36,13 @@ if TYPE_CHECKING:
 
 
 @click.command("report", cls=FileCheckedCommand)
-@click.argument("paths", metavar="RUN...", nargs=-1, required=True)
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_files)
 @valued("--html", "Write one page with charts that needs no network.", metavar="FILE", dest="page_file")
 def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     """Show runs again, and compare several.
 
     RUN is a directory that --run-dir made, or a file that --report wrote, that of `tune` too. Runs of the same program
     on the same instances repeat each other: several of them give a confidence interval.
-
-    \b
-      ipexlaunch report runs/monday
-      ipexlaunch report runs/4x14-* runs/8x7-* --html comparison.html
-      ipexlaunch report tuning.json --html map.html
     """
     opened = open_runs(paths)
     runs = tuple(each for each in opened if isinstance(each, OpenedRun))
@@ -116,7 +112,7 @@ Run = tuple[Answer, Mapping[int, Usage]]
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @valued("--interval", "Time between two pictures.", SECONDS.at_least(0.2), 1.0, metavar="SECONDS")
 def top_command(once: bool, form: str, interval: float) -> int:
-    """Show your runs on this host: rate, cpu use and memory of each instance (Ctrl-C ends it).
+    """Show your runs on this host: rate, cpu use and memory of each instance (q or Ctrl-C ends it).
 
     --format json prints once, for programs.
     """
@@ -195,10 +191,11 @@ def _refresh(sampler: Sampler, interval: float) -> int:
         if not runs:
             _print(runs, notes, "table")
             return 0
-        with Live(console=console, screen=True, auto_refresh=False) as live:
+        with single_keys(sys.stdin) as key, Live(console=console, screen=True, auto_refresh=False) as live:
             while (runs or notes) and not failed(sys.stdout):  # who does not answer now may answer next time
                 live.update(_picture(runs, notes, *console.size), refresh=True)
-                time.sleep(interval)
+                if key(interval) in ("q", "Q"):
+                    return 0
                 runs, notes = _look(sampler)
     except KeyboardInterrupt:
         return 0

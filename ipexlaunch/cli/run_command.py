@@ -10,6 +10,7 @@ import click
 from ipexlaunch.cli.options import RunOptions
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
 from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
+from ipexlaunch.cli.options.option_types import valued
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options, script_options
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
@@ -22,7 +23,7 @@ from ipexlaunch.cli.run.run_launch import run_launch
 @baseline_option
 @profile_option
 @script_options
-@click.option("--replay", metavar="DIR", help="Repeat the run that --run-dir kept in DIR, on this machine.")
+@valued("--replay", "Repeat the run that --run-dir kept in DIR, on this machine.", metavar="DIR")
 @program_arguments
 def run_command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
     """Start one pinned, memory-bound worker per instance, wait for all, and report the throughput.

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
-from collections.abc import Mapping
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TextIO
 
 from ipexlaunch.documents.secret_values import mask_text
@@ -62,6 +67,42 @@ def tell(text: str) -> None:
         text: see `spoken`.
     """
     print(f"ipexlaunch: {spoken(text)}", file=sys.stderr, flush=True)
+
+
+def no_key(seconds: float) -> str:
+    """Wait; nobody is there who could press one.
+
+    Args:
+        seconds: how long.
+    """
+    time.sleep(seconds)
+    return ""
+
+
+@contextmanager
+def single_keys(stream: TextIO) -> Iterator[Callable[[float], str]]:
+    """Gives a function that waits, and returns the key that was pressed meanwhile; "" for none.
+
+    Within the context a terminal gives each key at once and does not show it.
+
+    Args:
+        stream: standard input; where it is no terminal, there are no keys.
+    """
+    if not stream.isatty():
+        yield no_key
+        return
+    descriptor = stream.fileno()
+    before = termios.tcgetattr(descriptor)
+    tty.setcbreak(descriptor, termios.TCSADRAIN)
+
+    def key(seconds: float) -> str:
+        pressed, _, _ = select.select([descriptor], [], [], seconds)
+        return os.read(descriptor, 1).decode("latin-1") if pressed else ""
+
+    try:
+        yield key
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 def showable(drawing: str, stream: TextIO) -> str:

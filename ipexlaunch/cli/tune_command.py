@@ -72,10 +72,6 @@ def tune_command(context: click.Context, /, program: str | None, arguments: tupl
 
     Tried are instances, cores of each, SMT siblings, batch size, engine and dtype, allocator, OpenMP runtime and memory
     policy, as far as no option fixes them. The same command goes on where it was interrupted.
-
-    \b
-      ipexlaunch tune --model ./all-MiniLM-L6-v2
-      ipexlaunch tune --budget 5m --batch-sizes 1,8,32 script.py --batch {batch_size} --seconds {seconds}
     """
     topology = open_topology("live")
     _check_places(topology)

@@ -44,7 +44,7 @@ END_S = 2.0
 """A cgroup may be busy for a moment after the last process in it has ended."""
 
 WANTED = "confine workers by cgroups"
-HINT = "start it in a cgroup that is delegated with its cpuset (docs/binding.md), or leave out --confine"
+HINT = "start it in a cgroup that is delegated with its cpuset, or leave out --confine"
 
 
 class Confinement:

@@ -6,6 +6,7 @@ Text from rich's tables and trees at a given width; the one module here that imp
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -132,6 +133,8 @@ def table_text(
     *,
     right: Iterable[str] = (),
     lists: Iterable[str] = (),
+    texts: Iterable[str] = (),
+    dispensable: Iterable[str] = (),
     width: int = 100,
     color: bool = False,
 ) -> str:
@@ -142,10 +145,15 @@ def table_text(
         rows: as many cells each.
         right: names of the columns of numbers, set flush right.
         lists: names of the columns of lists such as "0-13,56-69", which may be broken after a comma.
+        texts: names of the columns of sentences, which may be broken between words.
+        dispensable: names of the columns that a narrow terminal goes without, in this order.
         width: columns of the terminal.
         color: with ANSI colours.
     """
-    cells = [list(row) for row in rows]
+    lists, cells = tuple(lists), [list(row) for row in rows]
+    kept = fitting_columns(heads, cells, (*lists, *texts), dispensable, width)
+    heads, cells = [heads[column] for column in kept], [[row[column] for column in kept] for row in cells]
+    lists = [name for name in lists if name in heads]
     if not color and (plain := _plain_table(heads, cells, set(right), width)) is not None:
         return plain
     from rich import box
@@ -160,6 +168,34 @@ def table_text(
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return rendered(table, width=width, color=color)
+
+
+def fitting_columns(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], lists: Iterable[str], dispensable: Iterable[str], width: int
+) -> list[int]:
+    """The places of the columns that are shown, so that no word need be broken as far as that can be had.
+
+    Args:
+        heads: the columns' names.
+        rows: as many cells each.
+        lists: names of the columns whose cells may be broken after a comma or a space.
+        dispensable: names of those that may be left out, in this order.
+        width: columns of the terminal.
+    """
+    breakable = set(lists)
+
+    def least(column: int) -> int:
+        cells = (row[column] for row in rows)
+        if heads[column] in breakable:
+            cells = (piece for cell in cells for piece in re.split(r"(?<=,)| ", cell))
+        return max(len(heads[column]), *map(len, cells), 0)
+
+    kept = list(range(len(heads)))
+    for name in dispensable:
+        if sum(map(least, kept)) + GAP * (len(kept) - 1) <= width:
+            break
+        kept = [column for column in kept if heads[column] != name]
+    return kept
 
 
 def _plain_table(heads: Sequence[str], rows: list[list[str]], flush: set[str], width: int) -> str | None:

@@ -234,7 +234,8 @@ def plan_table(plan: Plan, topology: Topology | None = None, *, width: int = 100
         heads.append("accelerator")
         rows = [[*row, instance.accelerator] for row, instance in zip(rows, plan.instances, strict=True)]
     right = ("instance", "cores", "threads")
-    text = table_text(heads, rows, right=right, lists=("cpus",), width=width, color=color)
+    dispensable = ("threads", "cores", "on node")  # the last is that of the memory nearly always
+    text = table_text(heads, rows, right=right, lists=("cpus",), dispensable=dispensable, width=width, color=color)
     return text + "\n" + "\n".join(wrapped(idle_line(plan, topology), width)) + "\n"
 
 

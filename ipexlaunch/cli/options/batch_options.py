@@ -9,6 +9,7 @@ from typing import Any, Literal
 import click
 
 from ipexlaunch.cli.options import LaunchOptions, ModelOptions, names_of
+from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.options.model_options import MODEL_OPTIONS
 from ipexlaunch.cli.options.option_types import AMOUNT, COUNT, MEGABYTES, MILLISECONDS, adding, flag, seconds, valued
 
@@ -86,6 +87,7 @@ def _input(*, required: bool) -> Callable[[Any], Any]:
         required=required,
         multiple=True,
         metavar="FILE",
+        shell_complete=complete_files,
         help="The items; - for standard input. May be given several times, and be a quoted pattern: 'part-*.jsonl'.",
     )
 
@@ -147,7 +149,14 @@ _ITEMS = (
 """Of every command that gives workers items."""
 
 _OWN = (
-    click.option("--output", "output_file", required=True, metavar="FILE", help="The results; - for standard output."),
+    click.option(
+        "--output",
+        "output_file",
+        required=True,
+        metavar="FILE",
+        shell_complete=complete_files,
+        help="The results; - for standard output.",
+    ),
     valued("--output-format", "Of the output; auto goes by the end of its name.", ("auto", "jsonl", "parquet"), "auto"),
     valued(
         "--errors",

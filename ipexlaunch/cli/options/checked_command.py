@@ -10,14 +10,17 @@ import click
 from click.core import ParameterSource
 
 from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.complete_words import complete_files
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.hold_outputs import check_outputs, outputs_held, outputs_of, refuse_taken
 from ipexlaunch.cli.options.option_table import READS, REFUSED, RULES, WRITES, Rule
 from ipexlaunch.cli.options.option_types import Decorated, adding
+from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import UsageError
 from ipexlaunch.plan.plan import names_in
 
 
-class FileCheckedCommand(click.Command):
+class FileCheckedCommand(HelpfulCommand):
     """A command whose options and files are checked as soon as they are read, and whose outputs are its own then."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -27,6 +30,7 @@ class FileCheckedCommand(click.Command):
             check_overlaps(ctx.params)
             if not ctx.params.get("replay"):  # else with what the kept run says (`recorded_values`)
                 check_options(ctx)
+            _hint_at_options_behind(ctx)
             writes = any(ctx.params.get(name) is not None for name in (*WRITES, "metrics_port"))
             if ctx.params.get("dry_run") or not writes:
                 return super().invoke(ctx)
@@ -54,8 +58,8 @@ def checked_command(name: str, *, takes_program: bool = False) -> Callable[[Call
 
 def program_arguments(function: Decorated) -> Decorated:
     """Add PROGRAM and its arguments, and hand the context over."""
-    program = click.argument("program", type=click.UNPROCESSED, required=False)
-    arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    program = click.argument("program", type=click.UNPROCESSED, required=False, shell_complete=complete_files)
+    arguments = click.argument("arguments", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_files)
     return adding(program, arguments, click.pass_context)(function)
 
 
@@ -68,6 +72,23 @@ def _refuse_empty(ctx: click.Context) -> None:
             value == "" or (isinstance(value, tuple) and "" in value)
         ):
             raise click.UsageError(f"{parameter.get_error_hint(ctx)} is empty; give a path, or leave it out", ctx)
+
+
+UNMISTAKABLE = frozenset({
+    "ninstances", "ncores_per_instance", "cores_list", "nodes_list", "reserve_cores", "use_logical_cores", "run_dir",
+    "memory_policy", "memory_per_instance_bytes", "ready_timeout", "proof_interval", "share_start",
+})  # fmt: skip
+"""Options that hardly any program has beside ours."""
+
+
+def _hint_at_options_behind(ctx: click.Context) -> None:
+    """What stands behind the program is the program's; who wrote an option of ours there is told so."""
+    ours = {name for each in ctx.command.params if each.name in UNMISTAKABLE for name in each.opts}
+    program = ctx.params.get("program")
+    for word in ctx.params.get("arguments") or ():
+        name = word.partition("=")[0].replace("_", "-")
+        if name in ours:
+            tell(f"{name} goes to {program}, behind which it stands; put it before {program} if it is for ipexlaunch")
 
 
 NOTHING: Mapping[str, object] = MappingProxyType({})

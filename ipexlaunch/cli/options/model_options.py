@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import click
 
 from ipexlaunch.cli.options import LaunchOptions, ModelOptions, ScriptOptions
+from ipexlaunch.cli.options.complete_words import complete_directories
 from ipexlaunch.cli.options.option_types import (
     COSINE,
     COUNT,
@@ -119,6 +120,7 @@ _BENCH = (
         "--model",
         required=True,
         metavar="DIR|random:NAME",
+        shell_complete=complete_directories,
         help="A transformers directory, or a published shape with random weights, e.g. random:bert-base.",
     ),
     valued("--batch-size", "Inputs of one call.", COUNT, 8),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from ipexlaunch.cli.options.complete_words import BY_METAVAR
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.throughput_regex import LineRule, read_rule
 from ipexlaunch.plan.notation import parse_bytes
@@ -109,6 +110,15 @@ class Number(ParamType):
             lowest: in the type's unit.
         """
         return Number(self.name, self.read, lowest, self.highest, self.example)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What stands for the number in --help.
+
+        Args:
+            param: the option.
+            ctx: of the command; older clicks give none.
+        """
+        return "N" if self.read is _count else self.name.upper()
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number that a text means; a default that is a number already is checked like it.
@@ -259,7 +269,10 @@ def valued(
     names = (name,) if dest is None else (name, dest)
     values = kind if kind is None or isinstance(kind, click.ParamType) else click.Choice(kind)
     shown = bool(default)
-    return click.option(*names, type=values, default=default, show_default=shown, metavar=metavar, help=text)
+    return click.option(
+        *names, type=values, default=default, show_default=shown, metavar=metavar, help=text,
+        shell_complete=BY_METAVAR.get(metavar or ""),
+    )  # fmt: skip
 
 
 def flag(name: str, text: str) -> Callable[[Any], Any]:

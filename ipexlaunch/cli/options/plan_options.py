@@ -30,6 +30,9 @@ from ipexlaunch.plan.published_sizes import WORKLOADS
 Options = TypeVar("Options")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+STANDARD_INPUT = "/dev/stdin"
+"""What - stands for where a plan is read."""
+
 NOT_ASKED = -1
 """run_cpu's spelling of "not asked" for numbers that count from 0 or 1."""
 
@@ -231,13 +234,14 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     """The plan in a file, if it fits the machine and keeps the promises.
 
     Args:
-        path: the file, YAML or JSON.
+        path: the file, YAML or JSON; - for standard input.
         topology: the machine that it is to run on.
         any_machine: accept a plan that was made for another machine, as long as everything it names is here.
 
     Raises:
         DocumentError: it cannot be read, or breaks a rule; with the line.
     """
+    path = STANDARD_INPUT if path == "-" else path
     text = read_text(path, "write one with: ipexlaunch plan --format yaml > FILE")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise DocumentError(path, "", "it is not UTF-8 text")

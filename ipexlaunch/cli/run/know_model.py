@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -13,6 +14,9 @@ from ipexlaunch.cli.options.model_options import BenchOptions, TuneOptions
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.model_job import Task, default_task, is_random, shape_of
 from ipexlaunch.plan.published_sizes import Workload
+
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+"""What a name on a model hub looks like: who published it, a slash, which."""
 
 Options = TypeVar("Options", BatchOptions, LoadgenOptions, BenchOptions, TuneOptions)
 
@@ -34,6 +38,10 @@ def task_of(model: str) -> Task:
             config = json.load(file)
     except OSError as error:
         hint = "give a directory that transformers' save_pretrained wrote, or random:NAME"
+        if HUB_NAME.fullmatch(model) and not os.path.exists(model):
+            there = "there is no such directory, and nothing is downloaded"
+            fetch = f"fetch it first: hf download {model} --local-dir {model.rpartition('/')[2]}"
+            raise RequestError(f"load the model {model}", there, fetch) from None
         raise RequestError(f"load the model {model}", f"{path}: {(error.strerror or '').lower()}", hint) from None
     except ValueError as error:
         raise RequestError(f"load the model {model}", f"{path} is not JSON: {error}") from None

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import count
 
 from ipexlaunch.batch.items import BatchProgress
-from ipexlaunch.cli.options import KeepingOptions, LaunchOptions
+from ipexlaunch.cli.options import KeepingOptions, LaunchOptions, ModelOptions
 from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps, program_reads
 from ipexlaunch.cli.terminal import spoken, tell, wants_color
 from ipexlaunch.documents.secret_values import mask_text, mask_words
@@ -214,7 +214,9 @@ def open_observers(
     """
     job, outputs = launch.job, (1, 2)
     say: Callable[[str], None] = tell
-    title = shlex.join(mask_words([job.program, *job.arguments]))
+    model = options.model if isinstance(options, ModelOptions) else None
+    words = [options.command, "--model", model] if model else [job.program, *job.arguments]
+    title = shlex.join(mask_words(words))
     identity = RunIdentity(
         pid=os.getpid(), program=title, started_at=time.time(), local_share_required=options.local_pages
     )

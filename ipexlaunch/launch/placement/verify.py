@@ -170,10 +170,10 @@ def _fewer(crowd: Oversubscription) -> str:
     """Whose the threads are and what gives them fewer, from the table of thread_pools."""
     threads = len(crowd.cpus)
     if not crowd.owners:
-        return "fewer threads would do more (OMP_NUM_THREADS, or what the program has for that: docs/threads.md)"
+        return "fewer threads would do more (OMP_NUM_THREADS, or what the program has for that)"
     several = f" of {crowd.processes} processes" if crowd.processes > 1 else ""
     cures = [f"{name}: {cure}" if (cure := cure_of(name, threads)) else name for name in crowd.owners]
-    unknown = "" if all(cure_of(name, threads) for name in crowd.owners) else "; see its own options (docs/threads.md)"
+    unknown = "" if all(cure_of(name, threads) for name in crowd.owners) else "; see its own options"
     return f"they are those{several} of {'; and of '.join(cures)}{unknown}"
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 
+DISPENSABLE = ("accelerators", "L3 caches", "kinds", "socket", "cores")
+"""Columns that a narrow terminal goes without, in this order; --format yaml has them all."""
+
+
 def distance_lines(topology: Topology, width: int) -> list[str]:
     """Lines of at most `width` that give every distance; none where the kernel gives none.
 
@@ -122,7 +126,9 @@ def machine_table(topology: Topology, *, width: int = 100, color: bool = False) 
     rows = [[column[row] for column in columns.values()] for row in range(len(places))]
     lists = [name for name in ("cpus", "allowed cpus") if name in columns]
     right = ("node", "socket", "cores", "memory")
-    table = table_text(list(columns), rows, right=right, lists=lists, width=width, color=color).rstrip("\n")
+    table = table_text(
+        list(columns), rows, right=right, lists=lists, dispensable=DISPENSABLE, width=width, color=color
+    ).rstrip("\n")
     parts = [heading_lines(topology, width), [table], distance_lines(topology, width)]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ipexlaunch.documents.visible_text import format_number
-from ipexlaunch.machine.wording import counted
+from ipexlaunch.machine.wording import counted, fitting_columns
 from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.report.live.wording import plain_line
 
 COMPARED_COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
+
+DISPENSABLE = ("its interval", "efficiency", "steady", "95 % interval")
+"""Columns that a narrow terminal goes without, in this order."""
 
 
 def comparison_table(configurations: Sequence[Configuration], *, width: int = 100, color: bool = False) -> str:
@@ -30,11 +33,13 @@ def comparison_table(configurations: Sequence[Configuration], *, width: int = 10
     out = StringIO()
     console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in COMPARED_COLUMNS:
+    rows = [row(configuration) for configuration in configurations]
+    kept = fitting_columns(COMPARED_COLUMNS, rows, (), DISPENSABLE, width - 2)  # a gap stands behind the last one too
+    for name in (COMPARED_COLUMNS[column] for column in kept):
         left = name == "configuration"
         table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold")
-    for configuration in configurations:
-        table.add_row(*map(Text, row(configuration)))
+    for cells in rows:
+        table.add_row(*(Text(cells[column]) for column in kept))
     console.print(table)
     console.print(Text(f"rates are {configurations[0].unit} by makespan; ratios are to the first line"), soft_wrap=True)
     for line in job_lines(configurations):

@@ -19,6 +19,10 @@ RANKING_HEADS = ("candidate", "environment", "ms a call", "x fp32", "answers", "
 
 _RIGHT = ("ms a call", "x fp32", "answers", "ready s", "MB")
 
+_TEXTS = ("candidate", "environment", "verdict")
+_DISPENSABLE = ("expected", "MB", "ready s", "answers", "ms a call")
+"""What a narrow terminal goes without, in this order; --format json has it all."""
+
 _COSTS = (
     "ready s: processor seconds of converting, compiling and the first call, imports aside; what lies in a cache costs "
     "next to none of it",
@@ -35,7 +39,9 @@ def dtypes_table(known: Sequence[CandidateResult], *, width: int = 100, color: b
         color: with ANSI colours.
     """
     rows = [_dtype_row(each, known) for each in known]
-    text = table_text(DTYPES_HEADS, rows, right=_RIGHT, width=width, color=color)
+    text = table_text(
+        DTYPES_HEADS, rows, right=_RIGHT, texts=_TEXTS, dispensable=_DISPENSABLE, width=width, color=color
+    )
     remarks = [line for remark in _dtype_remarks(known) for line in wrapped(remark, width)]
     return text + ("\n" + "\n".join(remarks) + "\n" if remarks else "")
 
@@ -140,7 +146,9 @@ def ranking_table(tables: Mapping[str, Sequence[CandidateResult]], *, width: int
     ranked = ranking(tables)
     names = short_names(tables)
     rows = [_ranking_row(row, names[row.environment]) for row in ranked if row.call_ms is not None]
-    text = table_text(RANKING_HEADS, rows, right=_RIGHT, width=width, color=color)
+    text = table_text(
+        RANKING_HEADS, rows, right=_RIGHT, texts=_TEXTS, dispensable=_DISPENSABLE, width=width, color=color
+    )
     remarks = [line for remark in _ranking_remarks(ranked) for line in wrapped(remark, width)]
     return text + ("\n" + "\n".join(remarks) + "\n" if remarks else "")
 

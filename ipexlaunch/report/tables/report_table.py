@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ipexlaunch.documents.visible_text import format_number, wrapped
+from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Stage
 from ipexlaunch.launch.placement.placement import Resident
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted
@@ -28,6 +29,9 @@ COLUMNS = ("", "cpus", "node", DEVICE, "memory", "ready s", *COUNTED, SOLO, CLAI
 
 DISPENSABLE = ("tokens/s", "p90 ms", "peak MB", "ready s", "items", "memory", "p50 ms")
 """Columns that a narrow terminal goes without, in this order; the JSON report has them all."""
+
+OWN_END: tuple[Stage, ...] = ("load", "run")
+"""Stages of a failure of which the worker itself chose the code."""
 
 WIDEST = 10_000
 
@@ -64,7 +68,17 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
     console.print(
         Text("VALID" if report.valid else f"INVALID: {'; '.join(report.reasons)}", style=style), soft_wrap=True
     )
+    if whose := _whose_exit_code(report):
+        console.print(Text(whose), soft_wrap=True)
     return out.getvalue()
+
+
+def _whose_exit_code(report: Report) -> str:
+    """Whose an exit code is that is a worker's own: 2, 3, 4 and others mean something else where they are ours."""
+    first = next((failure for failure in report.failures if failure.code == report.exit_code), None)
+    if first is None or first.stage not in OWN_END or report.exit_code > SIGNAL_BASE:
+        return ""
+    return f"exit code {report.exit_code} is that of instance {first.index}'s program"
 
 
 def _absent(report: Report) -> set[str]:
@@ -171,7 +185,7 @@ def _scaling(report: Report, baseline: Baseline) -> str:
 
 
 HOW_TO_COUNT = (
-    "  for a rate: call ready(), count(), finish() of ipexlaunch.worker (docs/worker-protocol.md), or take it from "
+    "  for a rate: call ready(), count(), finish() of ipexlaunch.worker (pydoc ipexlaunch.worker), or take it from "
     "what the program prints with --throughput-regex"
 )
 

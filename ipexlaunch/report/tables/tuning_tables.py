@@ -31,7 +31,19 @@ def tuning_text(outcome: Outcome, *, width: int = 100, color: bool = False) -> s
     head = f"{grouped(len(outcome.runs), 'run')} of {tried} of {grouped(outcome.settings, 'setting')}, {cost_s:.0f} s"
     rows, remarks = setting_rows(outcome)
     right = ("runs", "items/s", "of the best", "p99 ms", "peak MB")
-    text = table_text(HEADS, rows, right=right, width=width, color=color) if rows else ""
+    text = (
+        table_text(
+            HEADS,
+            rows,
+            right=right,
+            texts=("setting",),
+            dispensable=("runs", "peak MB", "p99 ms"),
+            width=width,
+            color=color,
+        )
+        if rows
+        else ""
+    )
     return f"{head}\n\n{text}" + "".join(f"{line}\n" for remark in remarks for line in wrapped(remark, width))
 
 

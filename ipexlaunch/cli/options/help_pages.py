@@ -1,0 +1,101 @@
+"""How --help looks: options under headings, examples at the end, readable in a terminal of 40 columns too."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+
+import click
+
+from ipexlaunch.cli.options.help_groups import EXAMPLES, grouped
+
+WIDEST = 100
+NARROW = 64
+"""Below so many columns an explanation stands under its option, not beside it."""
+NARROWEST = 24
+
+
+class HelpFormatter(click.HelpFormatter):
+    """click's own, which has 50 columns at least, in the width that the terminal has."""
+
+    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
+        """Take the terminal's width, or what COLUMNS says.
+
+        Args:
+            indent_increment: as click has it.
+            width: fixed; None for the terminal's.
+            max_width: the widest that is taken.
+        """
+        if width is None:
+            width = max(NARROWEST, min(shutil.get_terminal_size().columns, max_width or WIDEST))
+        super().__init__(indent_increment, width, max_width)
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Words and what they mean, beside each other where there is room.
+
+        Args:
+            rows: of both.
+            col_max: the widest first column.
+            col_spacing: between both.
+        """
+        if self.width >= NARROW:
+            super().write_dl(list(rows), col_max, col_spacing)  # older clicks take no other
+            return
+        for word, meaning in rows:
+            self.write_text(word)
+            with self.indentation():
+                self.write_text(meaning)
+
+
+class HelpContext(click.Context):
+    """A context whose help has that form."""
+
+    formatter_class = HelpFormatter
+
+
+class HelpfulCommand(click.Command):
+    """A command whose --help has its options under headings, and examples below them."""
+
+    context_class = HelpContext
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings.
+
+        Args:
+            ctx: of the command.
+            formatter: takes them.
+        """
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        rows = {each.name or "": row for each in options if (row := _row(each, ctx)) is not None}
+        asked = self.get_help_option(ctx)
+        help_row = asked.get_help_record(ctx) if asked is not None else None
+        for heading, names in grouped(self.name or "", list(rows)).items() if rows else ():
+            with formatter.section(heading):
+                formatter.write_dl([rows[name] for name in names])
+        if help_row is not None:
+            with formatter.section("Help"):
+                formatter.write_dl([help_row])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, and where more is found.
+
+        Args:
+            ctx: of the command.
+            formatter: takes them.
+        """
+        name = self.name or ""
+        if name in EXAMPLES:
+            with formatter.section("Examples"):
+                for line in EXAMPLES[name]:
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+
+
+def _row(option: click.Option, ctx: click.Context) -> tuple[str, str] | None:
+    """An option and what it means; its further spellings are in the man page."""
+    record = option.get_help_record(ctx)
+    if record is None:
+        return None
+    spelled = record[0]
+    for alias in [name for name in option.opts if name.startswith("--")][1:]:
+        spelled = spelled.replace(f", {alias}", "", 1)
+    return spelled, record[1]
