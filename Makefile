@@ -23,7 +23,7 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers
+.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ check: env ## format, lint, types, import rule, the house: what nothing uses, wh
 
 lint: check ## the same as check
 
+docs: env ## the site of the documentation in build/docs, with every link checked
+	$(bin)/sphinx-build -q -W --keep-going -b html -c docs . build/docs
+	@echo "docs: open build/docs/index.html"
+
 fmt: env ## format and fix what can be fixed
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
@@ -87,7 +91,7 @@ outputs: env env-ipex env-light ## put real output of now into README.md and exa
 numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'
 	@$(bin)/python -m tests.guest --shape $(SHAPE) -- $(CMD)
 
-campaign-programs: env ## run thirty public programs under ipexlaunch; docs/programs.md gets the table (15 minutes)
+campaign-programs: env ## run thirty public programs under ipexlaunch; docs/faults.md gets the table (15 minutes)
 	@$(bin)/python -m tests.programs.campaign --torch-index "$(TORCH_INDEX)" $(ARGS)
 
 hooks: env ## install the pre-commit hooks (needs git)

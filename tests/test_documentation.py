@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import ipexlaunch
+from ipexlaunch.batch.items import BatchSummary
+from ipexlaunch.measure.report import InstanceReport, Report
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -44,7 +47,7 @@ def test_the_examples_page_names_every_example() -> None:
 
 
 def test_every_decision_has_a_number_of_its_own() -> None:
-    numbers = [page.name[:4] for page in (ROOT / "docs/decisions").glob("*.md")]
+    numbers = [page.name[:4] for page in (ROOT / "docs/decisions").glob("[0-9]*.md")]
     assert all(number.isdecimal() for number in numbers)
     assert len(numbers) == len(set(numbers))
 
@@ -56,3 +59,10 @@ def test_what_the_table_of_the_house_names_is_there() -> None:
     assert len(named) > 10
     package = Path(ipexlaunch.__file__).parent
     assert [name for name in named if not list(package.glob(name.rstrip("/")))] == []
+
+
+@pytest.mark.parametrize("value", [Report, InstanceReport, BatchSummary])
+def test_the_page_has_every_key_of_a_report(value: type) -> None:
+    page = (ROOT / "docs/report.md").read_text(encoding="utf-8")
+    section = page.partition("## The JSON keys")[2].partition("\n## ")[0]
+    assert {field.name for field in fields(value)} - set(re.findall(r"\w+", section)) == set()

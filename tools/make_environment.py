@@ -211,7 +211,7 @@ def install(name: str, folder: Path, torch_index: str) -> None:
         say("installing the launcher and the tools of tests and checks into .venv: about 20 seconds and 170 MB")
     if name == "test":
         pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
-        pip(folder, "install", str(wheel(folder)), "--group", "test", "--group", "lint")
+        pip(folder, "install", str(wheel(folder)), "--group", "test", "--group", "lint", "--group", "docs")
         return
     pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
     if name == "light":

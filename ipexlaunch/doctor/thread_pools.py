@@ -2,7 +2,7 @@
 
 The doctor, the launch (variables of the caller's shell) and the report (who crowds the cpus) all read it. Sources are
 the pages of each library and program named in the table; what a file of a running process tells is seen with the
-releases in docs/programs.md.
+releases in docs/faults.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Hold the calling thread to cpus and memory nodes, and read back what the kernel accepted.
 
-The only module that makes system calls by hand. Both bindings belong to the thread and are inherited through spawn, so
+The only module that binds by system calls. Both bindings belong to the thread and are inherited through spawn, so
 the launcher sets them on itself, starts the worker, and restores its own: the worker is bound from its first
 instruction, with no numactl, no preexec_fn and no code of ours in it.
 

@@ -265,6 +265,8 @@ FAULTS: dict[str, Fault] = {
     "SIGTERM to the launcher": Fault(strike=to_launcher(signal.SIGTERM), hit_codes=(143, -15), report=False),
     # 1 is the interpreter's own when it is interrupted before it has imported its site module.
     "SIGINT to the launcher": Fault(strike=to_launcher(signal.SIGINT), hit_codes=(130, -2, 1), report=False),
+    # A scheduler's warning: -10 before the launcher has said what it does with it.
+    "SIGUSR1 to the launcher": Fault(strike=to_launcher(signal.SIGUSR1), hit_codes=(75, -10), report=False),
     "SIGSTOP of a worker": Fault(
         # One that is stopped on its way out has not stalled: it had finished.
         options=("--stall-timeout", "1", "--ready-timeout", "30", "--timeout", "40"),

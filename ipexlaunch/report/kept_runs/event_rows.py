@@ -1,4 +1,4 @@
-"""The events of a run as objects and back: what a line of an events document holds. docs/run-directory.md has every
+"""The events of a run as objects and back: what a line of an events document holds. docs/report.md has every
 key.
 """
 

@@ -1,6 +1,6 @@
 """What happened in a run, as JSON lines (schema ipexlaunch/events/1), and back: the raw facts behind a report.
 
-Times are seconds of the monotonic clock of the host. docs/run-directory.md has every event and key.
+Times are seconds of the monotonic clock of the host. docs/report.md has every event and key.
 """
 
 from __future__ import annotations

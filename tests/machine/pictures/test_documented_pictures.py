@@ -1,4 +1,4 @@
-"""docs/pictures.md shows what the program prints.
+"""docs/topology.md shows what the program prints.
 
 After a change on purpose: IPEXLAUNCH_UPDATE_GOLDEN=1 pytest tests/machine/pictures/test_documented_pictures.py.
 """
@@ -17,7 +17,7 @@ import pytest
 from ipexlaunch.cli.main import main
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGE = DOCS / "pictures.md"
+PAGE = DOCS / "topology.md"
 EXAMPLE = re.compile(
     r"```console\n\$ ipexlaunch (?P<words>[^\n>]*?)(?: > (?P<file>\S+))?\n(?P<output>.*?)```", re.DOTALL
 )

@@ -1,0 +1,140 @@
+"""The site of the documentation (`make docs`): README.md and docs/ as they are, and the commands from the program.
+
+The pages are plain Markdown that reads well on a forge. What only the site needs is added while they are read: the
+sidebar comes from the lists of docs/README.md, docs/commands.md gets each command, and links to files and folders that
+are no pages lead to the repository.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from ipexlaunch import __version__  # noqa: E402
+from ipexlaunch.cli import COMMANDS  # noqa: E402
+
+project = "ipexlaunch"
+release = version = __version__
+copyright = "the authors of ipexlaunch"
+
+extensions = ["myst_parser", "sphinx_click"]
+root_doc = "README"
+include_patterns = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/*.md",
+    "docs/decisions/*.md",
+    "examples/README.md",
+    "examples/*/README.md",
+    "topologies/README.md",
+]
+exclude_patterns = [".*", "build", "dist", "runs", "tests", "ipexlaunch", "benchmarks", "tools", "packaging", "**/.*"]
+source_suffix = {".md": "markdown"}
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_inline"]
+nitpicky = True
+highlight_language = "none"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
+
+html_theme = "furo"
+html_title = f"ipexlaunch {__version__}"
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"source_repository": "", "navigation_with_keys": True}
+
+LISTED = re.compile(r"^- \[([^\]]+)\]\(([^)#]+\.md)\)", re.MULTILINE)
+SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
+LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+"""A link to a file, which is no image."""
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", complete_page)
+    app.connect("build-finished", name_index)
+    app.connect("sphinx-click-process-options", escape_help)
+
+
+def complete_page(_app: Any, name: str, source: list[str]) -> None:
+    """Add to a page what only the site has.
+
+    Args:
+        name: of the page, such as `docs/batch`.
+        source: its text, which is replaced.
+    """
+    text = without_dead_ends(name, source[0])
+    if name == root_doc:
+        text += sidebar()
+    elif name == "docs/commands":
+        text += "".join(command_section(command) for command in COMMANDS)
+    elif name == "docs/decisions/README":
+        text += "\n```{toctree}\n:maxdepth: 1\n:glob:\n\n[0-9]*\n```\n"
+    elif name == "examples/README":
+        text += "\n```{toctree}\n:hidden:\n:glob:\n\n*/README\n```\n"
+    source[0] = text
+
+
+def sidebar() -> str:
+    """The sections of docs/README.md as lists of pages."""
+    parts = SECTION.split((ROOT / "docs/README.md").read_text(encoding="utf-8"))
+    toctrees = ["\n```{toctree}\n:hidden:\n\nAll pages <docs/README>\n```\n"]
+    for heading, lines in zip(parts[1::2], parts[2::2], strict=True):
+        entries = [f"{title} </{page_of(link)}>" for title, link in LISTED.findall(lines) if page_of(link) != root_doc]
+        toctrees.append("\n```{toctree}\n:hidden:\n:caption: " + heading + "\n\n" + "\n".join(entries) + "\n```\n")
+    return "".join(toctrees)
+
+
+def page_of(link: str) -> str:
+    """The name of the page that a link of docs/README.md leads to."""
+    return str((ROOT / "docs" / link).resolve().relative_to(ROOT).with_suffix(""))
+
+
+def without_dead_ends(name: str, text: str) -> str:
+    """The text whose links to files and folders that are no pages are words: the site does not have these files."""
+    folder = (ROOT / name).parent
+
+    def replaced(match: re.Match[str]) -> str:
+        words, link = match[1], match[2]
+        if "://" in link or link.startswith("mailto:") or (link.endswith(".md") and is_page(folder / link)):
+            return match[0]
+        return words
+
+    parts = FENCED.split(text)
+    fences = FENCED.findall(text)
+    done = [LINK.sub(replaced, part) for part in parts]
+    return "".join(part + fence for part, fence in zip(done, [*fences, ""], strict=True))
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is one of the site's pages."""
+    relative = path.resolve().relative_to(ROOT)
+    return path.exists() and any(relative.match(pattern) for pattern in include_patterns)
+
+
+def command_section(name: str) -> str:
+    """A command's heading, and the directive by which sphinx-click shows its options."""
+    module = importlib.import_module(f"ipexlaunch.cli.{COMMANDS[name][0]}")
+    return (
+        f"\n```{{eval-rst}}\n.. click:: {module.__name__}:{name}_command\n"
+        f"   :prog: ipexlaunch {name}\n   :nested: none\n```\n"
+    )
+
+
+def escape_help(_app: Any, _ctx: Any, lines: list[str]) -> None:
+    """Make the help of options plain text: it is no reStructuredText."""
+    lines[:] = [re.sub(r"([*`|_])", r"\\\1", line) if line.startswith("    ") else line for line in lines]
+
+
+def name_index(app: Any, error: Exception | None) -> None:
+    """Servers show index.html first: it is the root page once more."""
+    if error is None and app.builder.name == "html":
+        shutil.copyfile(Path(app.outdir) / f"{root_doc}.html", Path(app.outdir) / "index.html")
