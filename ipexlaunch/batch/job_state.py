@@ -135,9 +135,13 @@ class CommittedCounts:
 class WithoutLedger:
     """Keeps the progress in memory: results go where they cannot be taken back."""
 
-    def __init__(self) -> None:
-        """Begin with nothing done."""
-        self.progress = JobState(done=DoneItems())
+    def __init__(self, progress: JobState | None = None) -> None:
+        """Begin.
+
+        Args:
+            progress: what is done already; None for nothing.
+        """
+        self.progress = JobState(done=DoneItems()) if progress is None else progress
 
     def commit(self) -> None:
         """Forget what changed; nobody will read it."""

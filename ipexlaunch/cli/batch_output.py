@@ -34,6 +34,8 @@ class BatchOutput:
     journal: Journal
     stream: StandardOutput | None = None
     """Where results cannot be taken back: standard output, a pipe, a device; None for a file."""
+    way_on: str = ""
+    """The line that goes on with the job, where that is not --resume."""
     folder: str = ""
     """Of a stream's results until they are in order; "" where they are gathered beside the output, or not at all."""
 
@@ -115,10 +117,13 @@ def given_up(count: int, path: str) -> str:
         count: of them.
         path: of the output, "-" for standard output.
     """
-    items = f"{count} item{'s' * (count != 1)} given up"
     if path == STDOUT:
-        return f"{items}, see standard error"
-    return f"{items}, see {path}{DEAD_LETTERS_SUFFIX}; to try them again: --retry-dead"
+        return f"{_given_up(count)}, see standard error"
+    return f"{_given_up(count)}, see {path}{DEAD_LETTERS_SUFFIX}; to try them again: --retry-dead"
+
+
+def _given_up(count: int) -> str:
+    return f"{count} item{'s' * (count != 1)} given up"
 
 
 def open_output(
@@ -274,17 +279,22 @@ def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> li
     standing = feeder.journal.standing
     reasons = [feeder.problem] if feeder.problem else []
     if feeder.input_error is not None:
-        reasons.append(f"{feeder.input_error}{_way_on(feeder.input_error) if resumable else ''}")
+        reasons.append(f"{feeder.input_error}{_way_on(feeder.input_error, output.way_on) if resumable else ''}")
     elif not feeder.problem and not standing.complete:
         further = "go on with --resume" if resumable else "they are gone with the pipe"
+        further = f"to go on: {output.way_on}" if output.way_on else further
         reasons.append(f"items are left that were not done; {further}")
-    if standing.dead:
+    if standing.dead and output.way_on:
+        reasons.append(f"{_given_up(standing.dead)}, see {output.rules.path}{DEAD_LETTERS_SUFFIX}")
+    elif standing.dead:
         reasons.append(given_up(standing.dead, STDOUT if output.stream is not None else output.rules.path))
     return reasons
 
 
-def _way_on(error: IpexLaunchError) -> str:
+def _way_on(error: IpexLaunchError, line: str) -> str:
     """After an input that cannot be read to its end; nothing where dead letters would not help."""
     if not isinstance(error, BadRowError):
         return ""
+    if line:
+        return "; what was read before is done; to give bad lines up: --on-bad-line dead-letter among the job's options"
     return "; what was read before is done; to go on and give bad lines up: --resume --on-bad-line dead-letter"

@@ -15,8 +15,8 @@ from ipexlaunch.batch.input.threaded_reader import InputObserver, ThreadedReader
 from ipexlaunch.batch.items import BatchProgress, BatchSummary, Item, summary_of
 from ipexlaunch.batch.loadgen import VERDICT, BeginWhenReady, LoadRules, LoadTest, require_loadgen
 from ipexlaunch.batch.work_queue import WorkQueue
-from ipexlaunch.cli.batch_command import model_program
 from ipexlaunch.cli.batch_output import batch_summary_text
+from ipexlaunch.cli.batch_program import model_program
 from ipexlaunch.cli.options.batch_input import batch_rules, find_input
 from ipexlaunch.cli.options.batch_options import LoadgenOptions, loadgen_options
 from ipexlaunch.cli.options.checked_command import checked_command, program_arguments

@@ -9,10 +9,13 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+from ipexlaunch.batch.input.csv_items import csv_items
+from ipexlaunch.batch.input.input_part import InputPart
 from ipexlaunch.batch.input.input_rules import SUFFIXES, BadLine, InputFormat, InputRules, ItemMaker
-from ipexlaunch.batch.input.line_items import csv_items, json_items, text_items
+from ipexlaunch.batch.input.line_items import json_items, text_items
 from ipexlaunch.batch.input.parquet_items import count_rows, parquet_items
 from ipexlaunch.batch.input.read_lines import COMPRESSED_SUFFIXES, blocks_of, lines_of
+from ipexlaunch.batch.input.read_part import blocks_of_part
 from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import DocumentError, RequestError
 
@@ -143,6 +146,10 @@ class InputFile:
         self.lines_read = 0
         self.rows: int | None = None
         """How many there are, where the file says it."""
+        self.part: InputPart | None = None
+        """What is read of it; None for all."""
+        self.watch: Callable[[bytes], object] | None = None
+        """Is given the text that is read, in blocks, before what is in them comes."""
         self.identity: dict[str, object] | None = None
         """What tells it from another input; None for a pipe, which has nothing."""
         if rules.format == "text" and rules.fields:
@@ -197,20 +204,38 @@ class InputFile:
         """
         self.bytes_read = self.lines_read = 0
         if self.rules.format == "parquet":
-            self.rows = count_rows(self.path)
-            return (yield from parquet_items(self.path, maker, first))
+            self.rows = count_rows(self.path) if self.part is None else self.part.items
+            return (yield from parquet_items(self.path, maker, first, self.part))
         descriptor: str | int = sys.stdin.fileno() if self.path == STDIN else self.path
         try:
             file = open(descriptor, "rb", buffering=0, closefd=self.path != STDIN)  # noqa: SIM115 (entered below)
         except OSError as error:
             raise DocumentError(self.name, "", str(error.strerror)) from None
         with file:
-            lines = lines_of(self._counted(blocks_of(file, self.name, self._was_read)), self.rules.longest_line_bytes)
+            part = self.part if self.part is not None and not self.part.is_whole else None
+            if part is None:
+                blocks = blocks_of(file, self.name, self._was_read)
+            else:
+                blocks = blocks_of_part(file, self.name, part, self._was_read)
+            lines, begin = (
+                lines_of(self._counted(blocks), self.rules.longest_line_bytes),
+                None if part is None else part.first_line,
+            )
             if self.rules.format in ("jsonl", "openai"):
-                return (yield from json_items(lines, maker, skip, first))
+                return (yield from json_items(lines, maker, skip, first, begin or 1))
             if self.rules.format == "text":
-                return (yield from text_items(lines, maker, first))
-            return (yield from csv_items(lines, maker, self.name, first))
+                return (yield from text_items(lines, maker, first, begin or 1))
+            return (
+                yield from csv_items(lines, maker, self.name, first, begin if part is not None and part.begin else None)
+            )
+
+    def narrow(self, part: InputPart) -> None:
+        """Read nothing but this part of it from now on.
+
+        Args:
+            part: a range that begins where a row does.
+        """
+        self.part, self.rows = part, part.items
 
     def _was_read(self, count: int) -> None:
         self.bytes_read += count
@@ -218,6 +243,8 @@ class InputFile:
     def _counted(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
         for block in blocks:
             self.lines_read += block.count(b"\n")
+            if self.watch is not None:
+                self.watch(block)
             yield block
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from ipexlaunch.batch.items import Item
 
@@ -12,6 +12,13 @@ MOST_IDS = (1 << 22) * 2 // 3
 """So many are remembered (32 MB); after that, new ones are no longer compared with each other."""
 
 FEWEST_SLOTS = 1 << 12
+
+
+class IdSet(Protocol):
+    """What remembers ids."""
+
+    def add(self, given: str | int) -> bool:
+        """Whether this id was not given before, as far as that is known."""
 
 
 class UniqueIds:
@@ -157,7 +164,7 @@ class BadLine:
 class ItemMaker:
     """Makes items of what is read from one file."""
 
-    def __init__(self, rules: InputRules, file: str = "", ids: UniqueIds | None = None) -> None:
+    def __init__(self, rules: InputRules, file: str = "", ids: IdSet | None = None) -> None:
         """Begin with no ids.
 
         Args:

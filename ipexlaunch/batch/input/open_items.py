@@ -77,11 +77,12 @@ class ItemSource:
         Raises:
             DocumentError: a row gives no item; it names the line. What was given before stands.
         """
-        ids, first = UniqueIds(), 0
+        ids, part = UniqueIds(), self.files[0].part
+        first = part.first_item if part is not None else 0
         # An id must differ from those of the rows that are skipped too, so these are read where ids are given.
         reads_all = self.files[0].rules.id_field is not None
         for file in self.files:
-            maker = ItemMaker(file.rules, shown_name(file.path) if self.several else "", ids)
+            maker = ItemMaker(file.rules, _id_name(file) if self.several else "", ids)
             rows = file.items(maker, skip_none if reads_all else skip, first)
             while True:
                 try:
@@ -102,7 +103,12 @@ class ItemSource:
         """The dead letter that a bad row becomes; no worker ever had it."""
         id_ = maker.place_id(bad.place) if file.rules.id_field is None else bad.id
         item = Item(bad.number, id_, bad.begins, len(bad.begins))
-        return DeadLetter(item, bad.problem, 0, bad.place, shown_name(file.path) if self.several else "")
+        return DeadLetter(item, bad.problem, 0, bad.place, _id_name(file) if self.several else "")
+
+
+def _id_name(file: InputFile) -> str:
+    """What ids begin with that are numbers of lines, where there are several files."""
+    return shown_name(file.path if file.part is None else file.part.name)
 
 
 LOOKED_AT = 100

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from ipexlaunch.batch.input.arrow_values import checked, values_of
+from ipexlaunch.batch.input.input_part import InputPart
 from ipexlaunch.batch.input.input_rules import BadLine, BadRow, InputRules, ItemMaker
 from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import DocumentError, LaunchError
@@ -13,7 +14,9 @@ from ipexlaunch.errors import DocumentError, LaunchError
 ROWS_AT_ONCE = 1024
 
 
-def parquet_items(path: str, maker: ItemMaker, first: int = 0) -> Generator[Item | BadLine, None, int]:
+def parquet_items(
+    path: str, maker: ItemMaker, first: int = 0, part: InputPart | None = None
+) -> Generator[Item | BadLine, None, int]:
     """Every row as an object, or why it gives no item; returns the number after the last.
 
     docs/batch.md has the form of every type (arrow_values.py); a value that has none makes its row a bad one.
@@ -22,24 +25,44 @@ def parquet_items(path: str, maker: ItemMaker, first: int = 0) -> Generator[Item
         path: of the file.
         maker: makes an item of an object; columns that its rules do not name are not read where they name a text.
         first: the number of the first row.
+        part: which row groups; None for all.
 
     Raises:
         DocumentError: it is no Parquet file, it is damaged, a field is missing, or two have one name.
         LaunchError: pyarrow is not installed.
     """
     parquet, rules = _parquet(), maker.rules
-    place = 0
+    begin = place = 0 if part is None else part.first_line - 1
+    groups = None if part is None else list(range(part.begin, part.end))
     try:
         with parquet.ParquetFile(path) as file:
             _refuse_doubles(file.schema_arrow, path)
             columns = _columns(file.schema_arrow.names, rules, path)
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns, row_groups=groups):
                 for row in _rows_of(batch):
                     place += 1
-                    yield _item(row, first + place - 1, place, maker)
+                    yield _item(row, first + place - begin - 1, place, maker)
     except (OSError, ValueError) as error:
         raise _unreadable(path, place, error) from None
-    return first + place
+    return first + place - begin
+
+
+def group_rows(path: str) -> list[int]:
+    """How many rows each row group of a Parquet file has.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        DocumentError: it is no Parquet file.
+        LaunchError: pyarrow is not installed.
+    """
+    parquet = _parquet()
+    try:
+        metadata = parquet.read_metadata(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, 0, error) from None
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
 
 
 def count_rows(path: str) -> int:
@@ -52,12 +75,7 @@ def count_rows(path: str) -> int:
         DocumentError: it is no Parquet file.
         LaunchError: pyarrow is not installed.
     """
-    parquet = _parquet()
-    try:
-        rows: int = parquet.read_metadata(path).num_rows
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, 0, error) from None
-    return rows
+    return sum(group_rows(path))
 
 
 def _rows_of(batch: Any) -> list[dict[str, Any]]:

@@ -180,7 +180,11 @@ def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], object]) -> I
         yield from blocks
     except OSError as error:
         raise DocumentError(name, "", str(error.strerror)) from None
-    after = os.fstat(file.fileno())
+    refuse_changed(before, os.fstat(file.fileno()), name)
+
+
+def refuse_changed(before: os.stat_result, after: os.stat_result, name: str) -> None:
+    """Raise a DocumentError where somebody wrote to a file while it was read."""
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise DocumentError(
             name,

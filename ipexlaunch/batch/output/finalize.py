@@ -67,7 +67,7 @@ def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = Fals
     gathered, output = rules.gathered, rules.path
     if gathered == output:
         return ""
-    lines = partial(_lines, gathered, length)
+    lines = partial(lines_up_to, gathered, length)
     arranged = partial(lines_in_order, gathered, length) if rules.keep_order else lines
     note = ""
     try:
@@ -109,7 +109,7 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
         raise WriteError("put the results in order", str(error.strerror)) from None
 
 
-def lines_in_order(path: str, length: int) -> Iterator[bytes]:
+def lines_in_order(path: str, length: int, first: int = 0) -> Iterator[bytes]:
     """The lines of a file of results by the numbers of their items, in memory that does not grow with the file.
 
     Numbers are dense, so where each line stands is written at its number's place in a file without a name beside this
@@ -118,6 +118,7 @@ def lines_in_order(path: str, length: int) -> Iterator[bytes]:
     Args:
         path: of the file.
         length: how many bytes of it count.
+        first: the lowest number that there may be.
 
     Raises:
         OSError: there is no room for the places.
@@ -125,8 +126,8 @@ def lines_in_order(path: str, length: int) -> Iterator[bytes]:
     folder = os.path.dirname(os.path.abspath(path))
     with open(path, "rb") as file, tempfile.TemporaryFile(dir=folder, prefix=".ipexlaunch-") as places:
         begin = 0
-        for line in _lines(path, length):
-            os.pwrite(places.fileno(), PLACE.pack(begin, len(line)), PLACE.size * number_of(line))
+        for line in lines_up_to(path, length):
+            os.pwrite(places.fileno(), PLACE.pack(begin, len(line)), PLACE.size * (number_of(line) - first))
             begin += len(line)
         while block := places.read(PLACES_AT_ONCE * PLACE.size):
             for begin, size in PLACE.iter_unpack(block):
@@ -134,8 +135,16 @@ def lines_in_order(path: str, length: int) -> Iterator[bytes]:
                     yield os.pread(file.fileno(), size, begin)
 
 
-def _lines(path: str, length: int) -> Iterator[bytes]:
-    """The lines of a file up to a length, which ends with one of them."""
+def lines_up_to(path: str, length: int) -> Iterator[bytes]:
+    """The lines of a file up to a length, which ends with one of them.
+
+    Args:
+        path: of the file.
+        length: in bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with open(path, "rb", buffering=1 << 20) as file:
         for line in file:
             length -= len(line)

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipexlaunch.batch.input.csv_items import csv_items
 from ipexlaunch.batch.input.input_files import InputFile, format_of
 from ipexlaunch.batch.input.input_rules import InputFormat, InputRules, ItemMaker
-from ipexlaunch.batch.input.line_items import csv_items, json_items, text_items
+from ipexlaunch.batch.input.line_items import json_items, text_items
 from ipexlaunch.batch.input.open_items import ItemSource
 from ipexlaunch.batch.input.read_lines import TooLong, lines_of
 from ipexlaunch.batch.items import DeadLetter, Item
