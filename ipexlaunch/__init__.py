@@ -4,4 +4,4 @@ Importing this package imports nothing else: `ipexlaunch.worker` must load in th
 none of the launcher's dependencies.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"

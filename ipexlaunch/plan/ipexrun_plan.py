@@ -47,7 +47,7 @@ def ipexrun_instances(topology: Topology, request: Request) -> tuple[IpexrunInst
         count, each, bind = len(topology.nodes) or 1, 0, True
     if not count and each <= 0:
         slices = [cpus]
-    elif bind:
+    elif bind and cpus:  # where the filters leave no cpu there is no node either
         nodes = group_by(cpus, lambda cpu: -1 if cpu.node is None else cpu.node)
         slices = _cut_per_node([nodes[node] for node in sorted(nodes)], count, each, request.strategy == "close")
     else:

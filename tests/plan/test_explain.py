@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ipexlaunch.errors import IpexLaunchError
@@ -68,10 +68,10 @@ def test_a_quota_is_a_warning() -> None:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data())
-def test_every_idle_cpu_has_exactly_one_reason(data: st.DataObject) -> None:
-    topology = data.draw(topologies())
-    request = data.draw(requests(topology))
+@given(topologies().flatmap(lambda topology: st.tuples(st.just(topology), requests(topology))))
+@example((machine([4], threads=2), Request(ninstances=1, cores_list="4-5", bind_numa_node=True)))  # siblings alone
+def test_every_idle_cpu_has_exactly_one_reason(asked: tuple[Topology, Request]) -> None:
+    topology, request = asked
     try:
         plan = make_plan(topology, request)
     except IpexLaunchError:
@@ -93,6 +93,14 @@ def test_the_comparison_says_what_the_predecessor_gets_wrong() -> None:
     assert "instance 1 straddles nodes" in "\n".join(compare_with_ipexrun(SHAPES["2x28"], plan))
     plan = make_plan(SHAPES["2x28"], Request(ninstances=2, bind_numa_node=True))
     assert "the plan gives the same cpus" in "\n".join(compare_with_ipexrun(SHAPES["2x28"], plan))
+
+
+def test_the_comparison_knows_requests_that_leave_it_no_cpu() -> None:
+    topology = machine([4], threads=2)
+    plan = make_plan(topology, Request(ninstances=1, cores_list="4-5", bind_numa_node=True))
+    text = "\n".join(compare_with_ipexrun(topology, plan))
+    assert "0: no cpu at all" in text
+    assert "1 instance (0) without any cpu" in text
 
 
 def test_the_comparison_says_where_it_leaves_the_allowed_set() -> None:
