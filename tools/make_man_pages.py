@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import click  # noqa: E402  # after the path of this checkout
+from click.shell_completion import ShellComplete, get_completion_class  # noqa: E402
 
 from ipexlaunch import __version__  # noqa: E402
 from ipexlaunch.cli import COMMANDS  # noqa: E402
@@ -47,7 +48,19 @@ def main() -> int:
 
 def man_pages() -> dict[str, str]:
     """File name to text of every page."""
-    return {"ipexlaunch.1": _overview()} | {f"ipexlaunch-{name}.1": _page(name) for name in COMMANDS}
+    return {"ipexlaunch.1": _overview()} | {f"ipexlaunch-{name}.1": text for name, text in _pages()}
+
+
+def completion(shell: str) -> str:
+    """The script that a shell reads to complete words; that it has click's version of the shell is not looked at.
+
+    Args:
+        shell: bash, zsh or fish.
+    """
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise ValueError(f"click has nothing for {shell}")
+    return ShellComplete.source(kind(ipexlaunch, {}, "ipexlaunch", "_IPEXLAUNCH_COMPLETE"))
 
 
 def _overview() -> str:
@@ -66,19 +79,35 @@ def _overview() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _page(name: str) -> str:
+def _pages() -> Iterator[tuple[str, str]]:
+    """Name and page of each command, and of those that are below one."""
+    program = click.Context(ipexlaunch, info_name="ipexlaunch", **ipexlaunch.context_settings)
+    for name, (module, line) in COMMANDS.items():
+        command: click.Command = getattr(importlib.import_module(f"ipexlaunch.cli.{module}"), f"{name}_command")
+        context = click.Context(command, parent=program, info_name=name)
+        below = [] if not isinstance(command, click.Group) else command.list_commands(context)
+        yield name, _page(command, context, line, below)
+        for word in below:
+            found = command.get_command(context, word) if isinstance(command, click.Group) else None
+            if found is not None:
+                yield f"{name}-{word}", _page(found, click.Context(found, parent=context, info_name=word), "", [])
+
+
+def _page(command: click.Command, context: click.Context, line: str, below: Iterable[str]) -> str:
     """The page of one command.
 
     Args:
-        name: of the command.
+        command: itself.
+        context: of it.
+        line: what it does; "" for the first sentence of its help.
+        below: the names of its own commands.
     """
-    module, line = COMMANDS[name]
-    command: click.Command = getattr(importlib.import_module(f"ipexlaunch.cli.{module}"), f"{name}_command")
-    program = click.Context(ipexlaunch, info_name="ipexlaunch", **ipexlaunch.context_settings)
-    context = click.Context(command, parent=program, info_name=name)
-    lines = [_title(f"ipexlaunch-{name}"), ".SH NAME", rf"ipexlaunch\-{name} \- {_plain(_sentence(line))}"]
+    words = context.command_path.split()
+    name, title = " ".join(words[1:]), "-".join(words)
+    line = line or _paragraphs(command.help or "")[0]
+    lines = [_title(title), ".SH NAME", rf"{_plain(title)} \- {_plain(_sentence(line))}"]
     usage = " ".join(rf"\fI{_plain(piece)}\fR" for piece in command.collect_usage_pieces(context))
-    lines += [".SH SYNOPSIS", rf"\fBipexlaunch {name}\fR {usage}"]
+    lines += [".SH SYNOPSIS", rf"\fB{' '.join(words)}\fR {usage}"]
     lines += [".SH DESCRIPTION", *_text(_paragraphs(command.help or line))]
     lines += [".SH OPTIONS"]
     for heading, options in option_groups(name, command, context).items():
@@ -88,7 +117,7 @@ def _page(name: str) -> str:
     if name in EXAMPLES:
         lines += [".SH EXAMPLES", ".nf", *(_plain(example) for example in EXAMPLES[name]), ".fi"]
     lines += [".SH EXIT STATUS", r"See \fBipexlaunch\fR(1)."]
-    return "\n".join([*lines, *_see_also(f"ipexlaunch-{name}")]) + "\n"
+    return "\n".join([*lines, *_see_also(title, [f"{title}-{word}" for word in below])]) + "\n"
 
 
 def option_groups(name: str, command: click.Command, context: click.Context) -> dict[str, list[tuple[str, str]]]:
@@ -126,8 +155,8 @@ def _title(name: str) -> str:
     return f'.TH "{name.upper()}" "1" "" "ipexlaunch {__version__}" "User Commands"'
 
 
-def _see_also(name: str) -> list[str]:
-    others = ["ipexlaunch", *(f"ipexlaunch-{command}" for command in COMMANDS)]
+def _see_also(name: str, below: Iterable[str] = ()) -> list[str]:
+    others = [*below, "ipexlaunch", *(f"ipexlaunch-{command}" for command in COMMANDS)]
     return [".SH SEE ALSO", ", ".join(rf"\fB{_plain(other)}\fR(1)" for other in others if other != name)]
 
 

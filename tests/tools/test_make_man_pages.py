@@ -11,6 +11,7 @@ import click
 import pytest
 
 from ipexlaunch.cli import COMMANDS
+from ipexlaunch.cli.shards_command import SUBCOMMANDS
 from tests.tools.load_tool import load_tool
 
 PAGES: dict[str, str] = load_tool("make_man_pages").man_pages()
@@ -26,7 +27,8 @@ def command_of(name: str) -> click.Command:
 
 
 def test_the_program_and_every_command_has_a_page() -> None:
-    assert set(PAGES) == {"ipexlaunch.1", *(f"ipexlaunch-{name}.1" for name in COMMANDS)}
+    below = {f"ipexlaunch-shards-{name}.1" for name in SUBCOMMANDS}
+    assert set(PAGES) == {"ipexlaunch.1", *(f"ipexlaunch-{name}.1" for name in COMMANDS), *below}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 EVERYBODY = {
     "run": "ninstances ncores_per_instance reserve_cores dry_run run_dir report_file live timeout",
     "batch": "input_file output_file model ninstances reserve_cores resume retry_dead run_dir",
+    "shards make": "input_file output_file shards hosts load_time model ninstances reserve_cores",
     "loadgen": "scenario qps input_file model ninstances report_file",
     "bench": "model ninstances reserve_cores batch_size input_tokens duration report_file run_dir",
     "tune": "model budget ninstances reserve_cores batch_sizes batch_size_option seconds_option write_plan",
@@ -29,7 +30,8 @@ HEADINGS = {
         "input_file input_format id_field text_field tokens_field delimiter quote max_line_mb on_bad_line batch_size "
         "batch_tokens look_ahead"
     ),
-    "Results": "output_file output_format errors_file keep_order overwrite rebuild take_over",
+    "Results": "output_file output_format errors_file keep_order overwrite resume rebuild retry_dead take_over",
+    "Shards": "shards hosts load_time rate",
     "Program": "python pythons module no_python env port throughput_regex count_calls warmup_calls replay",
     "Model": (
         "model task engine dtype batch_size text input_tokens new_tokens seed quantization group_size lowp_mode "

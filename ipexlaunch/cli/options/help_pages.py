@@ -47,6 +47,15 @@ class HelpFormatter(click.HelpFormatter):
                 self.write_text(meaning)
 
 
+def below_program(ctx: click.Context) -> str:
+    """The command's words without the program's: "run", "shards make".
+
+    Args:
+        ctx: of the command.
+    """
+    return ctx.command_path.partition(" ")[2]
+
+
 class HelpContext(click.Context):
     """A context whose help has that form."""
 
@@ -69,7 +78,7 @@ class HelpfulCommand(click.Command):
         rows = {each.name or "": row for each in options if (row := _row(each, ctx)) is not None}
         asked = self.get_help_option(ctx)
         help_row = asked.get_help_record(ctx) if asked is not None else None
-        for heading, names in grouped(self.name or "", list(rows)).items() if rows else ():
+        for heading, names in grouped(below_program(ctx), list(rows)).items() if rows else ():
             with formatter.section(heading):
                 formatter.write_dl([rows[name] for name in names])
         if help_row is not None:
@@ -83,7 +92,7 @@ class HelpfulCommand(click.Command):
             ctx: of the command.
             formatter: takes them.
         """
-        name = self.name or ""
+        name = below_program(ctx)
         if name in EXAMPLES:
             with formatter.section("Examples"):
                 for line in EXAMPLES[name]:

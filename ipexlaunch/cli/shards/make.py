@@ -23,6 +23,7 @@ from ipexlaunch.cli.batch_command import batch_command
 from ipexlaunch.cli.options.batch_input import find_input, output_rules
 from ipexlaunch.cli.options.batch_options import BatchOptions
 from ipexlaunch.cli.options.check_files import check_overlaps
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.option_types import AMOUNT, COUNT, SECONDS_FROM_0, workers_python
 from ipexlaunch.cli.options.plan_options import options_of
 from ipexlaunch.cli.run.built_in_workers import model_job
@@ -59,7 +60,7 @@ OWN = (
 )
 
 
-class MakeCommand(click.Command):
+class MakeCommand(HelpfulCommand):
     """Takes DIR, then the options and the program of a batch job."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

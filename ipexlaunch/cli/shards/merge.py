@@ -11,6 +11,7 @@ from ipexlaunch.batch.shards.merge_shards import DoneShard, check_shard, left_as
 from ipexlaunch.batch.shards.shard_directory import commit_of, files_of, open_job
 from ipexlaunch.batch.shards.sharded_job import ShardedJob
 from ipexlaunch.cli.batch_output import INVALID
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.shards.batch_words import fingerprint_of, job_context
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import LaunchError, RequestError
@@ -21,7 +22,7 @@ SHOWN = 10
 """So many of the shards that are not done are named."""
 
 
-@click.command("merge")
+@click.command("merge", cls=HelpfulCommand)
 @click.argument("directory", metavar="DIR")
 def merge_command(directory: str) -> int:
     """Put the results of all shards together, once every one is committed; merging twice changes nothing.

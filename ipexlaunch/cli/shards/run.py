@@ -34,6 +34,7 @@ from ipexlaunch.batch.shards.sharded_job import Shard, ShardedFile, ShardedJob
 from ipexlaunch.batch.shards.take_over import take_over
 from ipexlaunch.cli.batch_command import PartOfJob, run_batch
 from ipexlaunch.cli.batch_output import INVALID, BatchOutput
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0, flag, valued
 from ipexlaunch.cli.shards.batch_words import fingerprint_of, job_context
 from ipexlaunch.cli.shards.make import script_digest
@@ -47,7 +48,7 @@ INDEX_VARIABLES = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX")
 """Where engines say which of an array's tasks this is: Slurm, Kubernetes' Indexed Jobs."""
 
 
-@click.command("run")
+@click.command("run", cls=HelpfulCommand)
 @click.argument("directory", metavar="DIR")
 @valued("--index", f"Which shard, from 0  [default: {' or '.join(INDEX_VARIABLES)}].", COUNT_FROM_0, metavar="K")
 @flag("--drain-on-term", "At the first SIGTERM, as at SIGUSR1: finish the batches that are held, then end with 75.")

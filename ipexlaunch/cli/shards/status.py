@@ -12,6 +12,7 @@ from ipexlaunch.batch.shards.attempt import Commit, SeenAttempt
 from ipexlaunch.batch.shards.shard_directory import attempts_at, commit_of, files_of, open_job, rows_in
 from ipexlaunch.batch.shards.sharded_job import ShardedJob
 from ipexlaunch.batch.shards.standing import JobStanding, ShardStanding, stand, together
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.option_types import flag
 from ipexlaunch.documents.codec import dump_json, to_plain
 from ipexlaunch.documents.visible_text import visible
@@ -23,7 +24,7 @@ ROWS_SHOWN = 40
 """Of shards that are done and those nobody has begun; the others are all shown."""
 
 
-@click.command("status")
+@click.command("status", cls=HelpfulCommand)
 @click.argument("directory", metavar="DIR")
 @flag("--json", "As a document for programs.")
 def status_command(directory: str, *, json: bool) -> int:
