@@ -13,7 +13,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class SharedFilesHook(BuildHookInterface):
+class SharedFilesHook(BuildHookInterface[Any]):
     """Writes the files to a folder that lasts as long as the build."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
+
 SUBCOMMANDS = {
     "make": ("shards.make", "Cut the input of a batch job into shards, and write DIR/job.yaml."),
     "run": ("shards.run", "Try one shard: today's batch job on its range, committed once."),
@@ -15,7 +17,7 @@ SUBCOMMANDS = {
 """Name to its module in `cli` (loaded when it is used; it is NAME_command there) and its --help line."""
 
 
-class Subcommands(click.Group):
+class Subcommands(HelpfulCommand, click.Group):
     """Commands loaded on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -38,11 +40,4 @@ class Subcommands(click.Group):
 
 @click.group(name="shards", cls=Subcommands)
 def shards_command() -> None:
-    """Do a batch job in shards, on as many hosts as an engine gives: each item once, whatever host is lost.
-
-    \b
-      ipexlaunch shards make job --input items.jsonl --output results.jsonl --shards 24 script.py
-      ipexlaunch shards run job --index 3        # by the engine, once for each of 0 to 23, on any host
-      ipexlaunch shards status job
-      ipexlaunch shards merge job
-    """
+    """Do a batch job in shards, on as many hosts as an engine gives: each item once, whatever host is lost."""

@@ -43,9 +43,12 @@ NOTHING_PRELOADED: dict[str, Any] = dict.fromkeys(
 
 
 def command_of(name: str) -> click.Command:
-    command = ipexlaunch.get_command(click.Context(ipexlaunch), name)
-    assert command is not None
-    return command
+    found: click.Command | None = ipexlaunch
+    for word in name.split():
+        assert isinstance(found, click.Group)
+        found = found.get_command(click.Context(found), word)
+    assert found is not None
+    return found
 
 
 def options_of(name: str) -> dict[str, click.Option]:

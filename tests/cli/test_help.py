@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import click
@@ -14,7 +15,10 @@ import pytest
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import ipexlaunch
 from ipexlaunch.cli.options.help_groups import EVERYBODY, EXAMPLES, HEADINGS, OTHERS
+from ipexlaunch.cli.shards_command import SUBCOMMANDS
 from tests.cli.option_states import command_of
+
+ALL_COMMANDS = [*COMMANDS, *(f"shards {name}" for name in SUBCOMMANDS)]
 
 
 def run(*words: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
@@ -22,8 +26,9 @@ def run(*words: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "ipexlaunch", *words], capture_output=True, text=True, env=environment)
 
 
+@cache
 def page(command: str, columns: int = 80) -> str:
-    done = run(command, "--help", columns=columns)
+    done = run(*command.split(), "--help", columns=columns)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -57,7 +62,7 @@ def test_every_option_stands_under_a_heading_and_once(command: str) -> None:
 
 
 def test_every_heading_lists_only_options_that_there_are() -> None:
-    names = {parameter.name for command in COMMANDS for parameter in command_of(command).params}
+    names = {parameter.name for command in ALL_COMMANDS for parameter in command_of(command).params}
     listed = " ".join([*HEADINGS.values(), *EVERYBODY.values()]).split()
     assert not set(listed) - names
     within = " ".join(HEADINGS.values()).split()
@@ -69,20 +74,23 @@ def listed_twice(names: list[str]) -> int:
     return names.count("batch_size") - 1
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALL_COMMANDS)
 def test_no_line_is_wider_than_40_columns_but_for_examples_and_long_choices(command: str) -> None:
     text = page(command, columns=40).partition("Examples:")[0]
     assert not [line for line in text.splitlines() if len(line) > 40 and " " in line.strip()]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALL_COMMANDS)
 def test_ranges_and_types_are_words_of_users(command: str) -> None:
     assert not re.search(r"RANGE|INTEGER|FLOAT|WHOLE NUMBER", page(command))
 
 
 @pytest.mark.parametrize("command", EXAMPLES)
 def test_the_options_of_the_examples_are_there(command: str) -> None:
-    known = {name for parameter in [*command_of(command).params, *command_of("run").params] for name in parameter.opts}
+    below = "make run" if command == "shards" else ""
+    others = [command_of("run"), *(command_of(f"{command} {word}") for word in below.split())]
+    every = [*command_of(command).params, *(parameter for other in others for parameter in other.params)]
+    known = {name for parameter in every for name in parameter.opts}
     shown = page(command, columns=100)
     for example in EXAMPLES[command]:
         assert f"  {example}\n" in shown

@@ -64,6 +64,16 @@ EXAMPLES = {
         "ipexlaunch batch --input items.jsonl --output results.jsonl script.py",
         "ipexlaunch batch --input items.jsonl --output results.jsonl --resume script.py",
     ),
+    "shards": (
+        "ipexlaunch shards make job --input items.jsonl --output results.jsonl --shards 24 script.py",
+        "ipexlaunch shards run job --index 3     # by the engine, for each of 0 to 23, on any host",
+        "ipexlaunch shards status job",
+        "ipexlaunch shards merge job",
+    ),
+    "shards make": (
+        "ipexlaunch shards make job --input items.jsonl --output results.jsonl --shards 24 script.py",
+        "ipexlaunch shards make job --input corpus.txt --hosts 6 --load-time 9 --model ./all-MiniLM-L6-v2",
+    ),
     "loadgen": ("ipexlaunch loadgen --scenario Offline --qps 200 --input corpus.txt --model ./all-MiniLM-L6-v2",),
     "bench": (
         "ipexlaunch bench --model ./all-MiniLM-L6-v2",

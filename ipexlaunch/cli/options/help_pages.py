@@ -81,6 +81,8 @@ class HelpfulCommand(click.Command):
         for heading, names in grouped(below_program(ctx), list(rows)).items() if rows else ():
             with formatter.section(heading):
                 formatter.write_dl([rows[name] for name in names])
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
         if help_row is not None:
             with formatter.section("Help"):
                 formatter.write_dl([help_row])

@@ -80,10 +80,6 @@ class MakeCommand(HelpfulCommand):
 def _make(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
     """Cut the input of a batch job into shards and write DIR/job.yaml; nothing is copied.
 
-    \b
-      ipexlaunch shards make job --input items.jsonl --output results.jsonl --shards 24 script.py
-      ipexlaunch shards make job --input corpus.txt --hosts 6 --load-time 9 --rate 900 --model ./all-MiniLM-L6-v2
-
     Takes the options of `ipexlaunch batch`. Ids are those of one batch job on the whole input. Without --output the
     results go to DIR/out.jsonl.
     """
