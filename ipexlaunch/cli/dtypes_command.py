@@ -20,6 +20,7 @@ from ipexlaunch.cli.options.run_options import env_option, run_options
 from ipexlaunch.cli.run.built_in_workers import built_in_job
 from ipexlaunch.cli.run.find_environments import made_environments
 from ipexlaunch.cli.run.know_model import task_of
+from ipexlaunch.cli.run.measuring_run import run_measuring
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
@@ -154,7 +155,13 @@ def _measure_context(python: str, options: DtypesOptions) -> MeasureContext:
             f"measure dtypes on {plan.request.device}", "the table is one of processors", "leave out --device"
         )
     return make_measure_context(
-        topology, plan, workers_job(python, options.env), os.environ, tell, use_cache=not options.no_cache
+        topology,
+        plan,
+        workers_job(python, options.env),
+        os.environ,
+        tell,
+        use_cache=not options.no_cache,
+        run=run_measuring,
     )
 
 

@@ -14,7 +14,7 @@ import click
 from ipexlaunch.cli.options.checked_command import FileCheckedCommand
 from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.options.option_types import SECONDS, flag, valued
-from ipexlaunch.cli.terminal import showable, single_keys, tell, wants_color, width_of
+from ipexlaunch.cli.terminal import moves_cursor, showable, single_keys, tell, wants_color, width_of
 from ipexlaunch.documents.secret_values import mask_variables
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError, RequestError
@@ -117,7 +117,7 @@ def top_command(once: bool, form: str, interval: float) -> int:
     --format json prints once, for programs.
     """
     sampler: Sampler = UsageSampler()
-    if once or form == "json" or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+    if once or form == "json" or not moves_cursor(sys.stdout):
         runs, notes = _look_twice(sampler)
         _print(runs, notes, form)
         return 0

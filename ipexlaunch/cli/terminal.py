@@ -51,6 +51,16 @@ def wants_color(stream: TextIO, environment: Mapping[str, str] = os.environ) -> 
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
+def moves_cursor(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether it is a terminal on which a picture can be drawn anew.
+
+    Args:
+        stream: standard output or error.
+        environment: variables.
+    """
+    return stream.isatty() and environment.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
 def spoken(text: str) -> str:
     """A message as it may be said: on one line, without secrets, its control characters as escapes.
 

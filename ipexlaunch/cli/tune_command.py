@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -56,6 +57,9 @@ from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.trial import Outcome, Trial, by_setting, median_rate, write_tuning
 
 UNWRITABLE = "give a path that can be written"
+
+FEW = 25
+"""Settings of which a search measures every one at least once."""
 
 LEAST_TRIAL_S = 120.0
 """A run that has no --timeout may take so long, or a quarter of the budget: then it counts as failed."""
@@ -143,8 +147,22 @@ def _search(
         write_whole(os.path.abspath(options.report_file), write_tuning(outcome), UNWRITABLE)
     if outcome.best is None:
         return EXIT_INVALID
+    if not found.is_searched:
+        tell(_unsearched(runs, space))
+        return EXIT_INVALID
     _keep(subject, outcome.best, outcome.runs, trial_context, space, topology, options)
     return 0
+
+
+def _unsearched(runs: Sequence[Trial], space: Space) -> str:
+    """That the budget ended before settings were compared, and which one would do."""
+    each_s = sum(run.cost_s for run in runs) / len(runs)
+    enough = math.ceil(each_s * len(space) * 1.5) if len(space) <= FEW else math.ceil(each_s * FEW)
+    tried = f"{len(by_setting(runs))} of {counted(len(space), 'setting')}"
+    return (
+        f"NOT SEARCHED: the budget ended after {tried}, so nothing is known of the others; no profile and no plan are "
+        f"written; the same command with --budget {enough}s or more goes on from here"
+    )
 
 
 def rule_of(options: TuneOptions) -> Rule:

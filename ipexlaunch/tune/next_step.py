@@ -68,6 +68,8 @@ class Finished:
     best: Setting | None
     """None where nothing ran."""
     why: str
+    is_searched: bool = True
+    """Whether settings were compared: all that there are, or the best of those that were looked at, in a race."""
 
 
 Step = Measure | Propose | Finished
@@ -84,7 +86,9 @@ def next_step(space: Space, topology: Topology, history: Sequence[Trial], rule: 
         rule: how long to look.
     """
     if _spent(history) > rule.budget_s and not rule.exhaustive:
-        return _finished(history, f"the budget of {rule.budget_s:g} s is spent")
+        finished = _finished(history, f"the budget of {rule.budget_s:g} s is spent")
+        tried_all = len(by_setting(history)) >= count_runnable(space, topology, history)
+        return replace(finished, is_searched=tried_all or any(run.round for run in history))
     most_s = rule.seconds * rule.share_of_all * count_runnable(space, topology, history)
     measured_s = sum(run.seconds for run in history if run.counts)
     if measured_s + rule.seconds > max(LEAST_RUNS * rule.seconds, most_s) and not rule.exhaustive:

@@ -65,6 +65,16 @@ def test_it_ends_in_the_middle_of_anything_when_the_budget_is_spent() -> None:
     assert end.best is not None
 
 
+def test_what_ended_before_anything_was_compared_is_no_search() -> None:
+    history, end = played({"4x2": 2.0}, replace(RULE, budget_s=2.5))
+    assert len(history) == 1
+    assert end.best is not None
+    assert not end.is_searched
+    assert all(
+        found.is_searched for budget in (60.0, 600.0) for found in [played({}, replace(RULE, budget_s=budget))[1]]
+    )
+
+
 def test_a_setting_that_failed_is_never_picked_and_never_run_again() -> None:
     history: list[Trial] = []
     while not isinstance(step := next_step(SPACE, MACHINE, history, replace(RULE, proposals=0)), Finished):

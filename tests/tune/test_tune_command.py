@@ -128,6 +128,23 @@ def test_killed_in_the_middle_it_goes_on_and_repeats_nothing_that_was_finished(t
     assert len(starts(tmp_path)) == before
 
 
+@needs_two_cores
+def test_a_budget_that_compares_nothing_leaves_no_profile_and_can_be_raised(tmp_path: Path) -> None:
+    command = words(tmp_path, "--write-plan", "best.yaml")
+    place = command.index("60s")
+    done = run([*command[:place], "0.1s", *command[place + 1 :]], tmp_path)
+    assert done.returncode == 4
+    last = done.stderr.splitlines()[-1]
+    assert "NOT SEARCHED: the budget ended after 1 of " in last
+    assert not (tmp_path / "config").exists()
+    assert not (tmp_path / "best.yaml").exists()
+    enough = last.partition("--budget ")[2].split()[0]
+    again = run([*command[:place], enough, *command[place + 1 :]], tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "going on after 1 run" in again.stderr
+    assert (tmp_path / "best.yaml").exists()
+
+
 def test_a_program_that_never_works_is_said_to(tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
     script.write_text("raise SystemExit('it is broken')\n")

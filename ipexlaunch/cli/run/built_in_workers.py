@@ -19,6 +19,7 @@ from ipexlaunch.cli.options.checked_command import check_settled
 from ipexlaunch.cli.options.run_options import SCRIPT_DTYPES
 from ipexlaunch.cli.run.know_model import task_of
 from ipexlaunch.cli.run.make_job import job_from_options, refuse_old_python
+from ipexlaunch.cli.run.measuring_run import run_measuring
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.errors import LaunchError, RequestError, UsageError
 from ipexlaunch.launch.job import Job
@@ -226,7 +227,9 @@ def resolved(job: ModelJob, program: Job, plan: Plan, topology: Topology, option
     """
     if plan.request.device is not None:
         return _on_accelerator(job, plan.request.device, options)
-    measure_context = make_measure_context(topology, plan, program, os.environ, tell, use_cache=not options.no_cache)
+    measure_context = make_measure_context(
+        topology, plan, program, os.environ, tell, use_cache=not options.no_cache, run=run_measuring
+    )
     form, force = form_from_options(options), options.force_dtype
     return resolve_candidate(job, options.engine, options.dtype, measure_context, form=form, force=force)
 

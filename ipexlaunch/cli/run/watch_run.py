@@ -19,7 +19,7 @@ from itertools import count
 from ipexlaunch.batch.items import BatchProgress
 from ipexlaunch.cli.options import KeepingOptions, LaunchOptions, ModelOptions
 from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps, program_reads
-from ipexlaunch.cli.terminal import spoken, tell, wants_color
+from ipexlaunch.cli.terminal import moves_cursor, spoken, tell, wants_color
 from ipexlaunch.documents.secret_values import mask_text, mask_words
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.job import Launch
@@ -123,7 +123,7 @@ class RunObservers:
 
 def draws_table(options: KeepingOptions) -> bool:
     """Whether --live means a table: standard error is a terminal that can move its cursor."""
-    return options.live and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    return options.live and moves_cursor(sys.stderr)
 
 
 def log_directory(options: KeepingOptions) -> str | None:

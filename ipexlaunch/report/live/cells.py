@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -88,18 +89,64 @@ def batch_bar(progress: BatchProgress, snapshot: Snapshot, *, width: int) -> Ren
         snapshot: of its workers, for the rate and the time.
         width: columns of the terminal.
     """
+    return _bar(progress.share, batch_words(progress, snapshot), width)
+
+
+def _bar(share: float | None, said: str, width: int) -> RenderableType:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    words = Text(batch_words(progress, snapshot), no_wrap=True, overflow="ellipsis", style="bold")
+    words = Text(said, no_wrap=True, overflow="ellipsis", style="bold")
     room = min(WIDEST_BAR, width - words.cell_len - 1)
-    if progress.share is None or room < NARROWEST_BAR:
+    if share is None or room < NARROWEST_BAR:
         words.truncate(width, overflow="ellipsis")
         return words
     line = Table.grid(padding=(0, 1, 0, 0))
-    line.add_row(ProgressBar(total=1.0, completed=progress.share, width=room), words)
+    line.add_row(ProgressBar(total=1.0, completed=share, width=room), words)
     return line
+
+
+_TRIED = re.compile(r"(?:preparing|measuring) (.* \((\d+) of (\d+)\))$")
+"""What a worker that measures candidates is busy with: the candidate, its number, how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedCandidate:
+    """Which candidate is measured."""
+
+    words: str = ""
+    """Its name, and its place among all."""
+    number: int = 1
+    count: int = 1
+
+
+def tried_candidate(snapshot: Snapshot, before: TriedCandidate) -> TriedCandidate:
+    """The candidate of the slowest worker.
+
+    Args:
+        snapshot: of workers that measure candidates.
+        before: which it was; where they are busy with something that names none, it still is.
+    """
+    found = [match for worker in snapshot.workers if (match := _TRIED.match(worker.busy_with))]
+    tried = [TriedCandidate(wording.plain_line(match[1]), int(match[2]), int(match[3])) for match in found]
+    return min(tried, key=lambda candidate: candidate.number, default=before)
+
+
+def measuring_bar(snapshot: Snapshot, tried: TriedCandidate, *, width: int) -> RenderableType:
+    """A bar of the candidates that are measured, what is tried and what a worker is busy with, in one line.
+
+    Args:
+        snapshot: of workers that measure candidates.
+        tried: which candidate.
+        width: columns of the terminal.
+    """
+    busy = next((worker for worker in snapshot.workers if worker.busy_with), None)
+    doing = "starting workers" if busy is None else wording.plain_line(busy.busy_with)
+    known = tried.words if tried.words and not doing.endswith(tried.words) else ""
+    seconds = "" if busy is None or busy.busy_s is None else f"{busy.busy_s:.0f} s"
+    said = ", ".join(filter(None, [known, doing, seconds]))
+    return _bar((tried.number - 1) / tried.count, f"{said}; {duration(snapshot.elapsed_s)} in all", width)
 
 
 def batch_words(progress: BatchProgress, snapshot: Snapshot) -> str:

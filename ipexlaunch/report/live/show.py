@@ -13,7 +13,7 @@ from ipexlaunch.launch.guard_streams import is_standard, outlet_of, text_for
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.report.live.background_thread import BackgroundThread
-from ipexlaunch.report.live.cells import batch_bar, batch_words
+from ipexlaunch.report.live.cells import TriedCandidate, batch_bar, batch_words, measuring_bar, tried_candidate
 from ipexlaunch.report.live.sample_usage import UsageSampler
 from ipexlaunch.report.live.status import RunIdentity, Usage
 from ipexlaunch.report.live.table import live_line, live_table
@@ -132,22 +132,22 @@ class LiveTable(_UsageObserver):
             self._after_resizing(console)
             from rich.console import Group
 
-            width, height = console.size
-            bar = self._bar(snapshot, width)
-            usages = self._usages(snapshot)
-            snapshot = replace(snapshot, failures=())  # each has been said, and stands above
-            table = live_table(
-                snapshot,
-                usages,
-                width=width,
-                height=height - 2 - len(bar),
-                title=self._identity.program,
-                local_share_required=self._identity.local_share_required,
-            )
-            # The cursor stands below the table: the terminal writes there what is typed, such as ^C.
-            live.update(Group(*bar, table, ""), refresh=True)
+            # The cursor stands below the picture: the terminal writes there what is typed, such as ^C.
+            live.update(Group(*self._picture(snapshot, *console.size), ""), refresh=True)
         if last:
             self._restore()
+
+    def _picture(self, snapshot: Snapshot, width: int, height: int) -> list[RenderableType]:
+        bar = self._bar(snapshot, width)
+        table = live_table(
+            replace(snapshot, failures=()),  # each has been said, and stands above
+            self._usages(snapshot),
+            width=width,
+            height=height - 2 - len(bar),
+            title=self._identity.program,
+            local_share_required=self._identity.local_share_required,
+        )
+        return [*bar, table]
 
     def _bar(self, snapshot: Snapshot, width: int) -> list[RenderableType]:
         """The lines above the table: how far the job is."""
@@ -182,6 +182,21 @@ class LiveTable(_UsageObserver):
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+class MeasuringBar(LiveTable):
+    """A bar instead of the table: how many of the candidates are measured, and what is tried now."""
+
+    _tried = TriedCandidate()
+
+    def _picture(self, snapshot: Snapshot, width: int, height: int) -> list[RenderableType]:
+        self._tried = tried_candidate(snapshot, self._tried)
+        return [measuring_bar(snapshot, self._tried, width=width)]
+
+    def _restore(self) -> None:
+        if self._live is not None:
+            self._live.transient = True
+        super()._restore()
 
 
 class LiveLines(_UsageObserver):

@@ -37,6 +37,9 @@ from ipexlaunch.models.user_directory import (
 from ipexlaunch.plan.plan import Plan
 from ipexlaunch.tune.dtypes.quiet_run import run_quietly
 
+RunsQuietly = Callable[[Launch, Mapping[str, str], Callable[[str], None], str], Run]
+"""Runs a launch: (launch, inherited, tell, directory for the workers' output)."""
+
 SCHEMA = "ipexlaunch/measurements/1"
 
 ELSEWHERE = "set XDG_CACHE_HOME, or use --no-cache"
@@ -238,7 +241,7 @@ class MeasureContext:
     """Directory of what was measured before; "" to measure again and keep nothing."""
     tell: Callable[[str], None] = print
     """Says a line to the user."""
-    run: Callable[[Launch, Mapping[str, str], Callable[[str], None], str], Run] = run_quietly
+    run: RunsQuietly = run_quietly
     """Runs a launch: (launch, inherited, tell, directory for the workers' output)."""
 
     @property
@@ -255,6 +258,7 @@ def make_measure_context(
     tell: Callable[[str], None],
     *,
     use_cache: bool = True,
+    run: RunsQuietly = run_quietly,
 ) -> MeasureContext:
     """The ground of this host.
 
@@ -265,6 +269,7 @@ def make_measure_context(
         inherited: the launcher's own variables.
         tell: says a line to the user.
         use_cache: take what was measured before, and keep what is measured now.
+        run: runs the workers that measure.
 
     Raises:
         LaunchError: the workers' interpreter cannot be looked into, or measurements cannot be kept.
@@ -281,4 +286,5 @@ def make_measure_context(
         inherited=inherited,
         cache=cache,
         tell=tell,
+        run=run,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ipexlaunch.errors import EndedBySignal
 from ipexlaunch.launch.bind import adopt_orphans, held_to
@@ -14,7 +14,8 @@ from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.share_start import Sharing
-from ipexlaunch.launch.supervise import OutputOptions, SupervisorCallbacks, supervise
+from ipexlaunch.launch.supervise import LONG_PHASE_S, OutputOptions, SupervisorCallbacks, supervise
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.launch.throughput_regex import LineRule
 from ipexlaunch.machine.proc_files import descendants
 
@@ -30,6 +31,7 @@ def run_quietly(
     line_rule: LineRule | None = None,
     confine: str = "no",
     share: Callable[[Launch], tuple[Launch, Sharing]] = lambda launch: (launch, Sharing()),
+    observers: Sequence[Observer] = (),
 ) -> Run:
     """Run every worker of a launch to its end; each one's output goes to DIRECTORY/INDEX.log.
 
@@ -41,6 +43,7 @@ def run_quietly(
         limits: time limits; None for none.
         line_rule: counts work in what the workers print.
         confine: whether each worker gets a cgroup of its own, see `open_confinement`; what it refuses is not told.
+        observers: told what happens; then what takes long is not told as a line.
         share: tells how the workers share their start, and changes what must be otherwise for that.
 
     Raises:
@@ -61,10 +64,11 @@ def run_quietly(
     )
     logs = {worker.instance.index: log_path(directory, worker.instance.index) for worker in launch.workers}
     nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-    showing = OutputOptions(outputs=(nowhere, nowhere), logs=logs, line_rule=line_rule)
+    long_phase_s = None if observers else LONG_PHASE_S
+    showing = OutputOptions(outputs=(nowhere, nowhere), logs=logs, line_rule=line_rule, long_phase_s=long_phase_s)
     adopt_orphans()
     try:
-        run = supervise(launch, callbacks, inherited, limits or Limits(), showing, sharing=sharing)
+        run = supervise(launch, callbacks, inherited, limits or Limits(), showing, observers, sharing=sharing)
     finally:
         os.close(nowhere)
         if confinement is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import DEFAULT_FORM, Candidate, QuantizedForm
+from ipexlaunch.models.engines.candidate import DEFAULT_FORM, Candidate, Engine, QuantizedForm
 from ipexlaunch.models.engines.candidate_result import CandidateResult
 from ipexlaunch.models.engines.choose import (
     Choice,
@@ -139,12 +140,26 @@ def fill_in_measurements(
     if missing:
         check_cache_writable(context.cache)
         names, count = ", ".join(each.name for each in missing), len(context.plan.chosen)
-        told = f"measuring on {count} instance{'s' * (count != 1)}, {seconds:g} s each once prepared: {names}"
-        context.tell(told)
+        where = f"on {count} instance{'s' * (count != 1)}"
+        context.tell(f"measuring {where}, {seconds:g} s each once prepared, {_about(missing, seconds)}: {names}")
+        if len(missing) > 1:
+            context.tell(f"what is found is kept; to skip it: {SKIP}")
         fresh = measure(context, job, missing, seconds=seconds, layers=layers)
         found |= {each.candidate: each for each in fresh}
         _store(job, context, layers, seconds, found)
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
+
+
+SKIP = "choose one, e.g. --engine torch --dtype bf16 --force-dtype"
+
+PREPARING_S: Mapping[Engine, float] = {"eager": 1, "ipex": 8, "torch": 35, "openvino": 12}
+"""Processor seconds of preparing one candidate of a BERT-sized model that is in no cache (docs/engines.md)."""
+
+
+def _about(missing: Sequence[Candidate], seconds: float) -> str:
+    """How long that takes, as a person says it; a deep model takes longer, a filled cache much less."""
+    whole_s = sum(PREPARING_S[each.engine] + 2 * seconds for each in missing)
+    return f"about {math.ceil(whole_s / 60)} min" if whole_s > 90 else f"about {math.ceil(whole_s / 10) * 10} s"
 
 
 def decide(
