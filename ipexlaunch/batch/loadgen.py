@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.interfaces import Observer
 
@@ -174,7 +175,7 @@ def require_loadgen() -> Any:
         raise LaunchError(
             "run MLPerf LoadGen",
             "it is not installed beside ipexlaunch",
-            "pip install 'ipexlaunch[loadgen]' (or mlcommons-loadgen)",
+            how_to_add("loadgen"),
         ) from None
     return mlperf_loadgen
 

@@ -18,6 +18,7 @@ from ipexlaunch.cli.terminal import moves_cursor, showable, single_keys, tell, w
 from ipexlaunch.documents.secret_values import mask_variables
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError, RequestError
+from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.launch.guard_streams import failed
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.measure.compare_runs import ComparedRun, Configuration, compare
@@ -62,7 +63,7 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
         return 0
     sys.stdout.write(showable("\n".join(_texts(runs, configurations, searches)), sys.stdout))
     if intervals is None and any(len(configuration.rates) > 1 for configuration in configurations):
-        print("ipexlaunch: intervals need scipy: pip install 'ipexlaunch[report]'", file=sys.stderr)
+        print(f"ipexlaunch: intervals need scipy: {how_to_add('report')}", file=sys.stderr)
     return 0
 
 
@@ -88,7 +89,8 @@ def _write_page(
     try:
         import matplotlib as _  # noqa: F401, TID251 - asked for before anything is drawn
     except ImportError:
-        raise RequestError("draw the page", "matplotlib is not installed", "pip install 'ipexlaunch[report]'") from None
+        found = "matplotlib is not installed beside ipexlaunch"
+        raise RequestError("draw the page", found, how_to_add("report")) from None
     text = page(runs, configurations, searches)
     content = text.encode(errors="backslashreplace")  # a name may hold half a surrogate pair
     wanted = f"write the page to {path}"

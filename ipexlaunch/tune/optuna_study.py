@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.trial import Trial, log_rate
 
@@ -198,8 +199,8 @@ def require_optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        hint = "install it: pip install 'ipexlaunch[tune]'"
-        raise LaunchError("search for the best setting", "the package optuna is not installed", hint) from None
+        found = "the package optuna is not installed beside ipexlaunch"
+        raise LaunchError("search for the best setting", found, how_to_add("tune")) from None
     return optuna
 
 

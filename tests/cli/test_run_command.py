@@ -70,7 +70,7 @@ MISTAKES = [
     (["--count-calls", "--no-python", "true"], ["--count-calls", "--throughput-regex"]),
     (["--count-calls", "--throughput-regex", "(?P<items>1)", "script.py"], ["--count-calls", "--throughput-regex"]),
     (["--nnodes", "2", "script.py"], ["--nnodes", "one host"]),
-    (["--auto_ipex", "script.py"], ["--auto-ipex", 'pip install "ipexlaunch[ipex]"', "--python"]),
+    (["--auto_ipex", "script.py"], ["--auto-ipex", "-m pip install 'ipexlaunch[ipex]'", "--python"]),
     (["--auto-ipex", "--dtype", "int4", "script.py"], ["int4", "fp32, bf16, fp16", "ipexlaunch bench"]),
     (["--auto-ipex", "--no-python", "true"], ["--auto-ipex", "--no-python"]),
     (["--dtype", "bfloat16", "script.py"], ["--dtype", "--auto-ipex"]),

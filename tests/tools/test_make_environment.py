@@ -1,4 +1,4 @@
-"""tools/make_environment.py: nothing to do is nothing done, and what is broken or unfinished is begun again."""
+"""tools/make_environment.py: nothing to do is nothing done, and what works stays until something better is complete."""
 
 from __future__ import annotations
 
@@ -16,13 +16,27 @@ pytestmark = pytest.mark.process
 
 
 VENV = """
-import pathlib, sys
+import os, pathlib, sys
 python = pathlib.Path(sys.argv[1], "bin/python")
 python.parent.mkdir(parents=True, exist_ok=True)
-python.write_text(f'#!/bin/sh\\n[ "$1" = -c ] || exit 1\\nexec {sys.executable} "$@"\\n')
+python.write_text(f'''#!/bin/sh
+[ "$1" = -c ] && exec {sys.executable} "$@"
+{os.environ.get("PIP", "exit 1")}
+''')
 python.chmod(0o755)
 """
-"""Stands for the venv module: makes an environment in which pip fails, in no time."""
+"""Stands for the venv module: makes, in no time, an environment in which pip does what the variable PIP says."""
+
+INSTALLING_PIP = """
+[ "$5" = install ] && printf '#!%s\\n' "$0" > "$(dirname "$0")/tool"
+while [ $# -gt 1 ]; do
+    if [ "$1" = --wheel-dir ]; then mkdir -p "$2"; touch "$2/nothing-1-py3-none-any.whl"; fi
+    shift
+done
+"""
+"""Leaves a script with the path of its interpreter, as the real one does."""
+
+NO_NETWORK_PIP = "echo \"WARNING: Retrying after connection broken by 'NewConnectionError(...)'\"; exit 1"
 
 
 @pytest.fixture
@@ -42,9 +56,9 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make(checkout: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def make(checkout: Path, *words: str, pip: str = "exit 1") -> subprocess.CompletedProcess[str]:
     """Run the tool where no package can be had: pip fails."""
-    environment = {**os.environ, "PYTHONPATH": str(checkout / "stubs")}
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "stubs"), "PIP": pip}
     command = [sys.executable, str(checkout / "tools/make_environment.py"), *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -62,22 +76,77 @@ def test_a_changed_pyproject_updates_the_environment_in_place(checkout: Path) ->
     assert (checkout / ".venv/kept").exists()
 
 
+def of_another_python(folder: Path, pip: str = "exit 1") -> None:
+    """Make the environment one of a Python that does not run these tests."""
+    (folder / "bin/python").write_text(f"#!/bin/sh\n[ \"$1\" = -c ] && echo '3.9.1 (of long ago)' && exit\n{pip}\n")
+
+
 def test_a_failed_installation_says_so_and_is_begun_again(checkout: Path) -> None:
     shutil.rmtree(checkout / ".venv")
-    first = make(checkout, "test")
-    assert first.returncode == 2
-    last = first.stderr.splitlines()[-1]
-    assert last.startswith("environment: ")
-    assert "failed (exit 1)" in last
-    assert last.endswith(str(checkout / ".venv/install.log"))
-    second = make(checkout, "test")
-    assert second.stdout.startswith("environment: .venv is unfinished or broken: starting it again\n")
+    for _ in range(2):
+        done = make(checkout, "test")
+        assert done.returncode == 2
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("environment: ")
+        assert "failed (exit 1)" in last
+        assert last.endswith(str(checkout / ".venv.new/install.log"))
+        assert done.stdout.startswith("environment: creating .venv.new with Python")
+        assert not (checkout / ".venv").exists()
 
 
-def test_an_environment_whose_interpreter_is_gone_is_begun_again(checkout: Path) -> None:
+def test_an_environment_of_another_python_stays_until_the_new_one_is_complete(checkout: Path) -> None:
+    of_another_python(checkout / ".venv")
+    (checkout / ".venv/kept").touch()
+    failed = make(checkout, "test")
+    assert "environment: .venv has Python 3.9.1, this is 3." in failed.stdout
+    assert "; .venv is as it was; the whole output is in" in failed.stderr
+    assert (checkout / ".venv/kept").exists()
+    done = make(checkout, "test", pip=INSTALLING_PIP)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (checkout / ".venv/kept").exists()
+    assert {path.name for path in checkout.glob(".venv*")} == {".venv"}
+    assert make(checkout, "test").stdout == ""
+
+
+def test_what_was_made_beside_it_knows_its_place(checkout: Path) -> None:
+    (checkout / ".venv/bin/python").unlink()
+    assert make(checkout, "test", pip=INSTALLING_PIP).returncode == 0
+    assert (checkout / ".venv/bin/tool").read_text() == f"#!{checkout}/.venv/bin/python\n"
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_is_left_alone(checkout: Path) -> None:
+    (checkout / ".venv").rename(checkout / "of another checkout")
+    (checkout / ".venv").symlink_to(checkout / "of another checkout")
+    of_another_python(checkout / "of another checkout")
+    assert make(checkout, "test", pip=INSTALLING_PIP).returncode == 0
+    assert not (checkout / ".venv").is_symlink()
+    assert (checkout / "of another checkout/.made-from").exists()
+
+
+def test_an_environment_whose_interpreter_is_gone_is_made_again(checkout: Path) -> None:
     (checkout / ".venv/bin/python").unlink()
     (checkout / ".venv/bin/python").symlink_to("/nowhere/python3")
-    assert "environment: .venv is unfinished or broken: starting it again\n" in make(checkout, "test").stdout
+    assert "environment: .venv is broken: making it again beside it\n" in make(checkout, "test").stdout
+
+
+def test_no_network_is_one_line_and_takes_nothing_away(checkout: Path) -> None:
+    of_another_python(checkout / ".venv")
+    done = make(checkout, "test", pip=NO_NETWORK_PIP)
+    assert done.returncode == 2
+    assert done.stderr.startswith("environment: no package index answers, which .venv needs; .venv is as it was; ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_network_for_an_update_leaves_it_to_the_next_call(checkout: Path) -> None:
+    (checkout / ".venv/bin/python").write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\n{NO_NETWORK_PIP}\n'
+    )
+    (checkout / "pyproject.toml").write_text('[project]\nname = "nothing"\nversion = "2"\n')
+    for _ in range(2):
+        done = make(checkout, "test")
+        assert "environment: pyproject.toml has changed: bringing .venv up to date\n" in done.stdout
+        assert done.stderr.startswith("environment: no package index answers: .venv is as it was before")
+        assert done.stderr.count("\n") == 1
 
 
 def test_a_full_disk_is_said_before_anything_is_downloaded(checkout: Path) -> None:
@@ -88,7 +157,18 @@ def test_a_full_disk_is_said_before_anything_is_downloaded(checkout: Path) -> No
     done = make(checkout, "ipex")
     assert done.returncode == 2
     assert ".venv-ipex needs 12 GB to install, 3.0 GB are free on the disk of" in done.stderr
-    assert not (checkout / ".venv-ipex").exists()
+    assert not list(checkout.glob(".venv-ipex*"))
+
+
+def test_a_full_disk_takes_nothing_away(checkout: Path) -> None:
+    of_another_python(checkout / ".venv")
+    (checkout / "stubs/sitecustomize.py").write_text(
+        "import shutil, types\nshutil.disk_usage = lambda path: types.SimpleNamespace(free=300_000_000)\n"
+    )
+    done = make(checkout, "test")
+    assert ".venv needs 1.1 GB to install, 0.3 GB are free on the disk of" in done.stderr
+    assert done.stderr.endswith("; .venv is as it was\n")
+    assert (checkout / ".venv/.made-from").exists()
 
 
 def test_where_only_sources_have_changed_the_wheel_is_built_once_and_installed_alone(checkout: Path) -> None:

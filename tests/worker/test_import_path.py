@@ -114,7 +114,7 @@ def test_a_built_in_worker_is_the_launchers_own_in_any_folder(
     # Our program, in an interpreter that has no torch: what is in the current folder is neither ours nor torch.
     assert done.returncode == 2, done.stderr
     assert "run_model: " in done.stderr
-    assert "transformers; install it there with pip install" in done.stderr
+    assert "-m pip install 'ipexlaunch[" in done.stderr
     assert "another ipexlaunch" not in done.stderr
 
 

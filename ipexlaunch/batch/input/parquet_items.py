@@ -10,6 +10,7 @@ from ipexlaunch.batch.input.input_part import InputPart
 from ipexlaunch.batch.input.input_rules import BadLine, BadRow, InputRules, ItemMaker
 from ipexlaunch.batch.items import Item
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.errors.how_to_add import how_to_add
 
 ROWS_AT_ONCE = 1024
 
@@ -123,9 +124,7 @@ def _parquet() -> Any:
     try:
         import pyarrow.parquet
     except ImportError:
-        raise LaunchError(
-            "read Parquet", "pyarrow is not installed beside ipexlaunch", "pip install 'ipexlaunch[parquet]'"
-        ) from None
+        raise LaunchError("read Parquet", "pyarrow is not installed beside ipexlaunch", how_to_add("parquet")) from None
     return pyarrow.parquet
 
 

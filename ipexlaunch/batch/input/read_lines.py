@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from ipexlaunch.batch.input.input_rules import EXCERPT_CHARACTERS, BadLine
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.errors.how_to_add import how_to_add
 
 Read = Callable[[int], bytes]
 """Gives at most so many bytes, b"" at the end."""
@@ -109,7 +110,7 @@ def _zstandard(name: str) -> Any:
         raise LaunchError(
             f"read {name}, which is compressed with zstd",
             "zstandard is not installed beside ipexlaunch",
-            "pip install 'ipexlaunch[zstd]', or zstdcat FILE | ipexlaunch batch --input - --format ...",
+            how_to_add("zstd") + ", or zstdcat FILE | ipexlaunch batch --input - --format ...",
         ) from None
     return zstandard
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors.how_to_add import how_to_add
 
 ROWS_AT_ONCE = 2048
 
@@ -31,7 +32,7 @@ def require_pyarrow() -> Any:
         import pyarrow.parquet
     except ImportError:
         raise LaunchError(
-            "write Parquet", "pyarrow is not installed beside ipexlaunch", "pip install 'ipexlaunch[parquet]'"
+            "write Parquet", "pyarrow is not installed beside ipexlaunch", how_to_add("parquet")
         ) from None
     return pyarrow
 

@@ -26,7 +26,7 @@ from ipexlaunch.launch.job import Job
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.models.engines.candidate import Dtype, QuantizedForm, floating
 from ipexlaunch.models.engines.choose import Choice
-from ipexlaunch.models.engines.expectations import expect
+from ipexlaunch.models.engines.expectations import ABSENT, expect
 from ipexlaunch.models.engines.instruction_sets import EVERYTHING, dispatch
 from ipexlaunch.models.engines.model_job import Device, ModelJob, is_random
 from ipexlaunch.models.scripts.runner_arguments import DEFAULT_WARMUP_CALLS, IPEX_DTYPES
@@ -114,7 +114,7 @@ def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
     flags = dispatch(topology.isa or EVERYTHING, {**os.environ, **job.environment})
     expected = expect(floating("ipex", numbers), flags, installed_software(job.python))  # type: ignore[arg-type]
     if expected.fares == "unavailable":
-        hint = "or name another interpreter with --python" if "pip install" in expected.reason else ""
+        hint = "or name another interpreter with --python" if ABSENT in expected.reason else ""
         raise LaunchError(f"run with --auto-ipex in {job.python}", expected.reason, hint)
     if expected.fares == "slow" and not force:
         raise RequestError(

@@ -26,6 +26,8 @@ class Software:
     openvino: str = ""
     nncf: str = ""
     zentorch: str = ""
+    adding: str = 'pip install "ipexlaunch[EXTRA]"'
+    """The command that adds an extra, whose name stands for EXTRA."""
 
     @property
     def words(self) -> str:
@@ -230,19 +232,19 @@ def expect(candidate: Candidate, dispatch: Dispatch, software: Software, hidden_
 def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation | None:
     """What is not installed, or cannot be."""
     if not software.torch:
-        return _absent("torch", f"ipexlaunch[{candidate.engine if candidate.engine != 'eager' else 'torch'}]")
+        return _absent("torch", candidate.engine if candidate.engine != "eager" else "torch", software)
     if candidate.engine == "openvino":
         return _missing_openvino(candidate, dispatch, software)
     if candidate.engine == "ipex":
         if "asimd" in dispatch.onednn:
             return _unavailable("IPEX is for x86 only", "its wheels")
         if not software.ipex:
-            return _absent("intel-extension-for-pytorch", "ipexlaunch[ipex]")
+            return _absent("intel-extension-for-pytorch", "ipex", software)
         if "avx2" not in dispatch.onednn:
             return _unavailable("IPEX needs AVX2", "intel_extension_for_pytorch/__init__.py")
     if candidate.engine == "torch" and candidate.scheme:
         if not software.torchao:
-            return _absent("torchao", "ipexlaunch[torch]")
+            return _absent("torchao", "torch", software)
         if candidate.dtype == "int4" and not at_least(software.torchao, (0, 18)):
             reason = f"torchao {software.torchao} has other names for int4 on cpus; 0.18 is needed"
             return _unavailable(reason, "torchao #4205, #4149")
@@ -250,11 +252,10 @@ def _missing(candidate: Candidate, dispatch: Dispatch, software: Software) -> Ex
 
 
 def _missing_openvino(candidate: Candidate, dispatch: Dispatch, software: Software) -> Expectation | None:
-    extra = "ipexlaunch[openvino]"
     if not software.openvino:
-        return _absent("openvino", extra)
+        return _absent("openvino", "openvino", software)
     if candidate.scheme and not software.nncf:
-        return _absent("nncf", extra)
+        return _absent("nncf", "openvino", software)
     if dispatch.onednn_is_capped:
         reason = "ONEDNN_MAX_CPU_ISA holds back half of OpenVINO: it then gives wrong answers or does not compile"
         return _unavailable(reason, "tried with OpenVINO 2026.4.1")
@@ -265,8 +266,8 @@ ABSENT = "is not installed there"
 """What is said of a package."""
 
 
-def _absent(package: str, extra: str) -> Expectation:
-    return _unavailable(f'{package} {ABSENT}: pip install "{extra}"')
+def _absent(package: str, extra: str, software: Software) -> Expectation:
+    return _unavailable(f"{package} {ABSENT}: {software.adding.replace('EXTRA', extra)}")
 
 
 def _unavailable(reason: str, source: str = "") -> Expectation:

@@ -20,7 +20,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.errors import LaunchError, RequestError
-from ipexlaunch.models.engines.candidate import Candidate, Engine
+from ipexlaunch.errors.how_to_add import how_to_add
+from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import CACHE_LIMIT_BYTES, Device, Task
 from ipexlaunch.models.run.load_model import first_line
 
@@ -223,12 +224,6 @@ _STAY_LOCAL = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISAB
 _TALKATIVE = ("torchao", "torch.utils._pytree", "torch.utils.cpp_extension", "transformers")
 """Loggers that warn at import of kernels for other devices and of each other's deprecations."""
 
-_INSTALL: Mapping[Engine, str] = {
-    "ipex": 'pip install "ipexlaunch[ipex]"',
-    "torch": 'pip install "ipexlaunch[torch]"',
-    "openvino": 'pip install "ipexlaunch[openvino]"',
-    "eager": "",
-}
 _IPEX_MODULE = "intel_extension_for_pytorch"
 
 
@@ -278,7 +273,7 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
 
 def _not_installed(candidate: Candidate, found: str) -> LaunchError:
     engine = candidate.engine
-    command = _INSTALL[engine] or f"{_INSTALL['torch']}, or {_INSTALL['ipex']}"
+    command = f"{how_to_add('torch')}, or {how_to_add('ipex')}" if engine == "eager" else how_to_add(engine)
     if candidate.backend:
         command = f"pip install {candidate.backend}"
     return LaunchError(

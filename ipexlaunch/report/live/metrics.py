@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ipexlaunch.documents.write_file import check_writable, write_file
 from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.launch.lifecycle import Phase
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.interfaces import Observer
@@ -130,7 +131,7 @@ def require_client() -> None:
         import prometheus_client as _  # noqa: F401
     except ImportError:
         raise LaunchError(
-            "export metrics", "prometheus_client is not installed", "pip install 'ipexlaunch[metrics]'"
+            "export metrics", "prometheus_client is not installed beside ipexlaunch", how_to_add("metrics")
         ) from None
 
 

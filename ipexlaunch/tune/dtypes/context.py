@@ -18,6 +18,7 @@ from ipexlaunch.doctor.read import read_interpreter
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import check_directory, write_file
 from ipexlaunch.errors import DocumentError, LaunchError
+from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.preload_libraries import answer_of, interpreter_prefixes
 from ipexlaunch.launch.run_record import Run
@@ -139,6 +140,7 @@ def installed_software(python: str) -> Software:
     found = read_interpreter(path, interpreter_prefixes(path))
     packages = {} if isinstance(found, Unavailable) else found.packages
     versions = {field: packages[package].value for field, package in PACKAGES.items() if package in packages}
+    versions["adding"] = how_to_add("EXTRA", interpreter_prefixes(path)[0])
     if "torch" in versions and "ipex" in versions:
         return Software(**versions)
     asked = ask_versions(path, PACKAGES.values())

@@ -229,7 +229,11 @@ def _key(
         "aten": sorted(dispatch.aten),
         "onednn": sorted(dispatch.onednn),
         "ipex_flags": sorted(dispatch.ipex),
-        **{name: version for name, version in asdict(context.software).items() if version or name != "zentorch"},
+        **{
+            name: version
+            for name, version in asdict(context.software).items()
+            if name != "adding" and (version or name != "zentorch")
+        },
         "preloaded": sorted(context.job.libraries),
         "variables": dict(sorted(context.job.environment.items())),
         "threads": [instance.threads for instance in context.plan.chosen],

@@ -224,7 +224,8 @@ def test_a_missing_client_is_told_with_the_command_that_installs_it(directory: P
         )
         assert result.returncode == 2
         assert result.stderr.splitlines() == [
-            "ipexlaunch: cannot export metrics: prometheus_client is not installed; pip install 'ipexlaunch[metrics]'"
+            "ipexlaunch: cannot export metrics: prometheus_client is not installed beside ipexlaunch; "
+            f"{sys.executable} -m pip install 'ipexlaunch[metrics]'"
         ]
 
 
