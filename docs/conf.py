@@ -60,6 +60,7 @@ FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", complete_page)
+    app.connect("html-page-context", open_to_keyboards, priority=900)
     app.connect("build-finished", name_index)
     app.connect("sphinx-click-process-options", escape_help)
 
@@ -132,6 +133,20 @@ def command_section(name: str) -> str:
 def escape_help(_app: Any, _ctx: Any, lines: list[str]) -> None:
     """Make the help of options plain text: it is no reStructuredText."""
     lines[:] = [re.sub(r"([*`|_])", r"\\\1", line) if line.startswith("    ") else line for line in lines]
+
+
+def open_to_keyboards(_app: Any, _name: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Make what scrolls reachable by the Tab key, and give the sidebar's headings their level.
+
+    Args:
+        context: of the page; furo's part is in it, because this is called last.
+    """
+    body = context.get("body", "")
+    body = body.replace("<pre>", '<pre tabindex="0">')
+    context["body"] = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
+    for key in ("furo_navigation_tree", "toctree"):
+        if isinstance(context.get(key), str):
+            context[key] = context[key].replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def name_index(app: Any, error: Exception | None) -> None:
