@@ -73,8 +73,9 @@ check: env ## format, lint, types, import rule, the house: what nothing uses, wh
 
 lint: check ## the same as check
 
-docs: env ## the site of the documentation in build/docs, with every link checked
-	$(bin)/sphinx-build -q -W --keep-going -b html -c docs . build/docs
+docs: env ## the site of the documentation in build/docs, with every link checked; manual pages in build/man
+	$(bin)/sphinx-build -q -W --keep-going -d build/doctrees -b html -c docs . build/docs
+	$(bin)/python tools/make_man_pages.py build/man
 	@echo "docs: open build/docs/index.html"
 
 fmt: env ## format and fix what can be fixed

@@ -6,9 +6,9 @@
     python tools/check_pages.py build/docs --shots /tmp/shots           # and keep a picture of each, wide and narrow
 
 Each page is opened in Chromium, 1280 and 420 pixels wide, in light and dark. What must hold: axe-core finds nothing
-against WCAG 2.0 to 2.2, A and AA; the console has no error; nothing is fetched from another host; the page is no wider than the
-screen; and the Tab key reaches every link, button and field that can be seen. It needs playwright and axe-playwright-python
-(the group `pages` of pyproject.toml) and a Chromium of the system; no browser is downloaded.
+against WCAG 2.0 to 2.2, A and AA; the console has no error; nothing is fetched from another host; the page is no wider
+than the screen; and the Tab key reaches every link, button and field that can be seen. It needs playwright and
+axe-playwright-python (the group `pages` of pyproject.toml) and a Chromium of the system; no browser is downloaded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "
 
 VISIBLE_STOPS = """() => [...document.querySelectorAll(
     'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]:not([tabindex="-1"])')]
-    .filter(each => each.tabIndex >= 0 && !each.disabled && each.checkVisibility({checkVisibilityCSS: true, checkOpacity: true})
+    .filter(each => each.tabIndex >= 0 && !each.disabled
+        && each.checkVisibility({checkVisibilityCSS: true, checkOpacity: true})
         && each.getBoundingClientRect().width > 0).length"""
 
 MARK_FOCUSED = """() => {
@@ -81,13 +82,17 @@ def check(browser: Browser, file: Path, shots: Path | None) -> Iterator[str]:
             context = browser.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=scheme)
             page = context.new_page()
             said: list[str] = []
-            page.on("console", lambda message, said=said: said.append(message.text) if message.type == "error" else None)
+            page.on(
+                "console", lambda message, said=said: said.append(message.text) if message.type == "error" else None
+            )
             page.on("pageerror", lambda error, said=said: said.append(str(error)))
             page.on(
                 "request",
-                lambda request, said=said: said.append(f"asks for {request.url}")
-                if not request.url.startswith(("file:", "data:", "blob:"))
-                else None,
+                lambda request, said=said: (
+                    said.append(f"asks for {request.url}")
+                    if not request.url.startswith(("file:", "data:", "blob:"))
+                    else None
+                ),
             )
             page.goto(file.resolve().as_uri())
             where = f"{width} px, {scheme}"
