@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in KEPT_RUNS:
         keep_made_run(folder / "runs" / name, MACHINE, 2, seconds=5)
-    for name in ("script.py", "mended.py", "embed.py", "tqdm_script.py"):
+    for name in ("script.py", "fixed.py", "embed.py", "tqdm_script.py"):
         (folder / name).write_text(SCRIPT)
     for name in ("items.jsonl", "requests.jsonl", "corpus.jsonl"):
         (folder / name).write_text("".join(f"{json.dumps(item)}\n" for item in ITEMS))

@@ -5,7 +5,7 @@
     python tools/check_words.py --grammar   # and Harper's spelling and grammar; a minute or more, needs Node.js and npm
 
 What is kept here: tools/words/phrases.txt (what is no English of this field, and what to write), tools/words/words.txt
-(words that dictionaries lack), and tools/words/harper.json (Harper's rules that are switched off, each with its reason).
+(words that dictionaries lack), and tools/words/harper.json (rules of Harper that are switched off, with reasons).
 Harper runs on this machine; npm fetches it once into build/harper.
 """
 
@@ -35,7 +35,7 @@ PAGES = (
 )
 SPELLED = ("README.md", "CHANGELOG.md", "docs", "examples", "ipexlaunch", "tools", "benchmarks", "topologies")
 NOT_SPELLED = "*.json,*.yaml,*.svg,*.txt,*.jsonl,*.csv,*.xz,*.gz,*.png"
-KNOWN = "ratio,nd,ser,te,fo,ans,thi,wit,ist,inh,childs,mis,alls"
+KNOWN = "ratio,nd,ser,te,fo,ans,thi,wit,ist,inh,childs,mis,alls,sme"
 """What codespell takes for slips and is none."""
 
 SHORTEST = 4
@@ -69,7 +69,7 @@ def phrases_found() -> Iterator[str]:
     """Where a phrase of the list stands in pages or in the program's texts, with the advice."""
     rules = [line.split(" => ") for line in _lines(WORDS / "phrases.txt")]
     for name, text in [*pages(), *program_texts()]:
-        flat = re.sub(r"\s+", " ", text)
+        flat = re.sub(r"\s+", " ", re.sub(r"`[^`\n]*`", "X", text))
         for pattern, advice in rules:
             for match in re.finditer(pattern, flat, re.IGNORECASE):
                 around = flat[max(0, match.start() - 40) : match.end() + 30]
