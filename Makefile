@@ -23,7 +23,7 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers
+.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,11 +70,16 @@ check: env ## format, lint, types, import rule, the house: what nothing uses, wh
 	$(bin)/python tools/check_house.py
 	$(bin)/vulture
 	$(bin)/pylint --score=n ipexlaunch
+	$(bin)/python tools/check_words.py
 
 lint: check ## the same as check
 
-docs: env ## the site of the documentation in build/docs, with every link checked
-	$(bin)/sphinx-build -q -W --keep-going -b html -c docs . build/docs
+spell: env ## spelling and grammar of pages, help and messages: codespell, our phrases, Harper (needs npm; a minute or more)
+	$(bin)/python tools/check_words.py --grammar
+
+docs: env ## the site of the documentation in build/docs, with every link checked; manual pages in build/man
+	$(bin)/sphinx-build -q -W --keep-going -d build/doctrees -b html -c docs . build/docs
+	$(bin)/python tools/make_man_pages.py build/man
 	@echo "docs: open build/docs/index.html"
 
 fmt: env ## format and fix what can be fixed

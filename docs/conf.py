@@ -7,18 +7,21 @@ are no pages lead to the repository.
 
 from __future__ import annotations
 
-import importlib
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from make_man_pages import option_groups  # noqa: E402
 
 from ipexlaunch import __version__  # noqa: E402
 from ipexlaunch.cli import COMMANDS  # noqa: E402
+from ipexlaunch.cli.shards_command import SUBCOMMANDS  # noqa: E402
 
 project = "ipexlaunch"
 release = version = __version__
@@ -41,11 +44,14 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_inline"]
 nitpicky = True
 highlight_language = "none"
+smartquotes = False  # would make one dash of the two before an option
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 
 html_theme = "furo"
 html_title = f"ipexlaunch {__version__}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}
@@ -60,8 +66,9 @@ FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", complete_page)
+    app.connect("html-page-context", open_to_keyboards, priority=900)
     app.connect("build-finished", name_index)
-    app.connect("sphinx-click-process-options", escape_help)
+    app.connect("sphinx-click-process-options", group_options)
 
 
 def complete_page(_app: Any, name: str, source: list[str]) -> None:
@@ -75,7 +82,7 @@ def complete_page(_app: Any, name: str, source: list[str]) -> None:
     if name == root_doc:
         text += sidebar()
     elif name == "docs/commands":
-        text += "".join(command_section(command) for command in COMMANDS)
+        text += "".join(command_section(words) for words in commands())
     elif name == "docs/decisions/README":
         text += "\n```{toctree}\n:maxdepth: 1\n:glob:\n\n[0-9]*\n```\n"
     elif name == "examples/README":
@@ -120,18 +127,58 @@ def is_page(path: Path) -> bool:
     return path.exists() and any(relative.match(pattern) for pattern in include_patterns)
 
 
-def command_section(name: str) -> str:
-    """A command's heading, and the directive by which sphinx-click shows its options."""
-    module = importlib.import_module(f"ipexlaunch.cli.{COMMANDS[name][0]}")
-    return (
-        f"\n```{{eval-rst}}\n.. click:: {module.__name__}:{name}_command\n"
-        f"   :prog: ipexlaunch {name}\n   :nested: none\n```\n"
-    )
+def commands() -> Iterator[str]:
+    """The words of every command; those below one come after it."""
+    for name in COMMANDS:
+        yield name
+        if name == "shards":
+            yield from (f"{name} {further}" for further in SUBCOMMANDS)
 
 
-def escape_help(_app: Any, _ctx: Any, lines: list[str]) -> None:
-    """Make the help of options plain text: it is no reStructuredText."""
-    lines[:] = [re.sub(r"([*`|_])", r"\\\1", line) if line.startswith("    ") else line for line in lines]
+def command_section(words: str) -> str:
+    """The directive by which sphinx-click shows a command.
+
+    Args:
+        words: of the command, such as `run` or `shards make`.
+    """
+    first, *further = words.split()
+    name = further[0] if further else first
+    module = f"ipexlaunch.cli.{SUBCOMMANDS[name][0] if further else COMMANDS[first][0]}"
+    nested = "\n   :nested: none"
+    return f"\n```{{eval-rst}}\n.. click:: {module}:{name}_command\n   :prog: ipexlaunch {words}{nested}\n```\n"
+
+
+def group_options(_app: Any, ctx: Any, lines: list[str]) -> None:
+    """Put a command's options under the headings that --help has, and make their texts plain: they are no markup.
+
+    Args:
+        ctx: of the command.
+        lines: of reStructuredText, which are replaced.
+    """
+    lines.clear()
+    for heading, options in option_groups(" ".join(ctx.command_path.split()[1:]), ctx.command, ctx).items():
+        lines += [f".. rubric:: {heading}", ""]
+        for spelled, meaning in options:
+            lines += [
+                f".. option:: {spelled}",
+                "",
+                "    " + re.sub(r"([*`|_@])", r"\\\1", " ".join(meaning.split())),
+                "",
+            ]
+
+
+def open_to_keyboards(_app: Any, _name: str, _template: str, context: dict[str, Any], _tree: Any) -> None:
+    """Make what scrolls reachable by the Tab key, and give the sidebar's headings their level.
+
+    Args:
+        context: of the page; furo's part is in it, because this is called last.
+    """
+    body = context.get("body", "")
+    body = body.replace("<pre>", '<pre tabindex="0">')
+    context["body"] = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
+    for key in ("furo_navigation_tree", "toctree"):
+        if isinstance(context.get(key), str):
+            context[key] = context[key].replace('role="heading"', 'role="heading" aria-level="2"')
 
 
 def name_index(app: Any, error: Exception | None) -> None:

@@ -28,7 +28,7 @@ class Batch:
     """Items that a worker is given together."""
 
     number: int
-    """Given anew each time that it is handed out, so that an answer to an earlier time is told apart."""
+    """New each time that it is handed out, so that an answer to an earlier time is recognised."""
     items: tuple[Item, ...]
     blamed: int = 0
     """How often a worker failed on exactly these items."""
@@ -63,7 +63,7 @@ class BatchFigures:
     padded_size_done: int = 0
     """What they would be if every item were as long as the longest of its batch."""
     requeued: int = 0
-    """Items that were given again because their worker died or failed."""
+    """Items that were requeued because their worker died or failed."""
     bisected: int = 0
     """Batches that were cut in two to find the item that kills."""
     dead: int = 0
@@ -93,13 +93,13 @@ class BatchSummary:
     padding_waste: float | None
     """Share of the padded work that is padding, 0 to 1."""
     requeued: int
-    """Items that were given again because their worker died or failed."""
+    """Items that were requeued because their worker died or failed."""
     bisected: int
     """Batches that were cut in two to find the item that kills."""
     tail_idle_s: float
     """Seconds that workers together had nothing to do while the last of them was still busy."""
     drained: bool = field(default=False, metadata=LATER)
-    """Whether items are left because nothing more was to be given; another run of the job goes on with them."""
+    """Whether items are left because nothing more was to be given; another run of the job resumes with them."""
     items_left: int | None = field(default=None, metadata=LATER)
     """How many were left then, as far as the input was known; None where it was not drained, or nothing tells."""
 
@@ -132,7 +132,7 @@ class BatchProgress:
     """One moment of a batch job."""
 
     done: int
-    """Items that are durable, in this run and in those that it goes on with; given up or not."""
+    """Items that are durable, in this run and in those that it resumes; given up or not."""
     before: int
     """Of these, when this run began."""
     dead: int

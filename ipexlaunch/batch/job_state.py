@@ -109,7 +109,7 @@ class JobState:
     dead: int = 0
     """Items that were given up."""
     complete: bool = False
-    """Whether the job has come to its end."""
+    """Whether the job has finished."""
     letters: DeadLetterFileState = DeadLetterFileState.WHOLE
     """How the file of dead letters stands."""
     recovered: list[int] = field(default_factory=list)
@@ -129,7 +129,7 @@ class CommittedCounts:
     dead: int
     """Items that were given up."""
     complete: bool
-    """Whether the job has come to its end."""
+    """Whether the job has finished."""
 
 
 class WithoutLedger:

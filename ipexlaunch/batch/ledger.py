@@ -27,7 +27,7 @@ FORMAT = 2
 """1: without `letters` and the table `recovered`; the length of the dead letters was in it already. It is brought up to
 date when it is opened."""
 
-REBUILD = "to build it anew from what the output holds: --resume --rebuild"
+REBUILD = "to rebuild it from the output: --resume --rebuild"
 
 SCHEMA = f"""
 BEGIN EXCLUSIVE;
@@ -95,7 +95,7 @@ class Ledger:
         Args:
             path: of the file.
             job: what the job is, as JSON can hold it; `resume` gives it back.
-            read_progress: says what is done already, where the ledger is built anew from an output; called once the
+            read_progress: says what is done already, where the ledger is rebuilt from an output; called once the
                 ledger is held.
             stale: files of an old job that are removed first, so that none of it is ever taken for this one's.
 
@@ -133,7 +133,7 @@ class Ledger:
             LedgerError: another job holds it, it is missing, or it is not whole.
         """
         if not os.path.exists(path):
-            raise DamagedLedgerError(f"go on with the job of {path}", "there is no such file", REBUILD)
+            raise DamagedLedgerError(f"resume the job of {path}", "there is no such file", REBUILD)
         with contextlib.ExitStack() as undo, _explained(path):
             held = _hold(path)
             undo.callback(os.close, held)

@@ -1,4 +1,4 @@
-"""A test of MLPerf LoadGen, whose only owner this is: its queries become items, and it is told when they are done.
+"""A test of MLPerf LoadGen, whose only owner this is: its queries become items, and it learns when they are done.
 
 LoadGen's calls are those of its Python bindings (mlcommons/inference, loadgen/bindings/python_api.cc).
 """

@@ -183,7 +183,7 @@ def _feeding(
     options: BatchOptions,
     further: str,
 ) -> BatchRun:
-    """What makes the run a batch job; `further` is the line that goes on with it."""
+    """What makes the run a batch job; `further` is the line that resumes it."""
     again, done = output.journal.again, output.journal.progress.done
     before = done.count if again is None else 0
     items: Any

@@ -35,7 +35,7 @@ class BatchOutput:
     stream: StandardOutput | None = None
     """Where results cannot be taken back: standard output, a pipe, a device; None for a file."""
     way_on: str = ""
-    """The line that goes on with the job, where that is not --resume."""
+    """The line that resumes the job, where that is not --resume."""
     folder: str = ""
     """Of a stream's results until they are in order; "" where they are gathered beside the output, or not at all."""
 
@@ -84,7 +84,7 @@ class BatchOutput:
         self.journal.close()
         tell("no item was given up: there is nothing to try again")
         if not progress.complete:
-            tell("INVALID: items are left that were not done; go on with --resume")
+            tell("INVALID: items are left that were not done; continue with --resume")
             return INVALID
         self.finish()
         return self._former_code()
@@ -214,7 +214,7 @@ def conclude(
         output: where the results are.
         disk: how long the output's may hang.
         progress: how far the job has come.
-        further: the line that goes on with the job; "" where nothing can, because its input or output is no file.
+        further: the line that resumes the job; "" where nothing can, because its input or output is no file.
     """
     standing = feeder.journal.standing
     summary = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
@@ -224,7 +224,7 @@ def conclude(
         summary = replace(summary, drained=True, items_left=left)
     reasons = _reasons(feeder, output, resumable=resumable)
     if summary.drained:
-        reasons[0] = f"drained, {_left(progress, summary)}; to go on: {further}"
+        reasons[0] = f"drained, {_left(progress, summary)}; to resume: {further}"
 
     def finish() -> None:
         try:
@@ -250,7 +250,7 @@ def _left(progress: BatchProgress, summary: BatchSummary) -> str:
 
 
 def line_to_go_on(words: Sequence[str], behind: int) -> str:
-    """The command that goes on with a job of this one, without secrets, for a shell.
+    """The command that resumes a job of this one, without secrets, for a shell.
 
     Args:
         words: of this command, without the program's name.
@@ -270,7 +270,7 @@ def batch_summary_text(summary: BatchSummary) -> str:
     return (
         f"{counted(summary.items_done, 'item')} done "
         f"({summary.items_now} now in {counted(summary.batches, 'batch', 'batches')}{waste}), "
-        f"{summary.requeued} given again, {summary.items_dead} given up{unread}, "
+        f"{summary.requeued} requeued, {summary.items_dead} given up{unread}, "
         f"{summary.tail_idle_s:.2f} s of workers idle at the end"
     )
 
@@ -281,8 +281,8 @@ def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> li
     if feeder.input_error is not None:
         reasons.append(f"{feeder.input_error}{_way_on(feeder.input_error, output.way_on) if resumable else ''}")
     elif not feeder.problem and not standing.complete:
-        further = "go on with --resume" if resumable else "they are gone with the pipe"
-        further = f"to go on: {output.way_on}" if output.way_on else further
+        further = "continue with --resume" if resumable else "they were lost with the pipe"
+        further = f"to resume: {output.way_on}" if output.way_on else further
         reasons.append(f"items are left that were not done; {further}")
     if standing.dead and output.way_on:
         reasons.append(f"{_given_up(standing.dead)}, see {output.rules.path}{DEAD_LETTERS_SUFFIX}")

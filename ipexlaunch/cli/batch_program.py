@@ -36,7 +36,7 @@ def model_program(
     former: Callable[[], Candidate | None] | None = None,
     keep: Callable[[Candidate], Candidate] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
-    """The built-in worker with its model; and which candidates for it were not to be had, for the report.
+    """The built-in worker with its model; and which candidates for it were unavailable, for the report.
 
     Args:
         model: a transformers directory, or random:NAME.
@@ -44,7 +44,7 @@ def model_program(
         topology: the machine.
         options: of the command.
         texts: what candidates are measured on.
-        former: what a job that is gone on with was begun with, if it may be that again.
+        former: what a resumed job was begun with, if that may be used again.
         keep: is told what was found, where something was measured; what it gives back is run.
 
     Raises:
@@ -73,7 +73,7 @@ def model_program(
 def candidate_of_before(options: BatchOptions) -> Candidate | None:
     """The engine and dtype that were chosen when the job began, where they are among those that may be chosen now.
 
-    Another measurement may find another one the fastest by little, and a job that is gone on with may not change it.
+    Another measurement may find another one slightly faster, and a resumed job may not change it.
     """
     before = recorded_job(output_rules(options)).get("program")
     try:
@@ -86,7 +86,7 @@ def candidate_of_before(options: BatchOptions) -> Candidate | None:
 
 
 def identity_of(job: Job, source: ItemSource, rules: OutputRules, options: BatchOptions) -> dict[str, object]:
-    """What the results depend on: a job that is gone on with must be the same in all of it."""
+    """What the results depend on: a resumed job must be the same in all of it."""
     arguments = list(job.arguments)
     if job.program == WORKER:
         arguments = [ModelJob.from_json(arguments[0]).unlimited().to_json()]

@@ -128,7 +128,7 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
     if standing.dead:
         reasons.append(f"{standing.dead} sample{'s' * (standing.dead != 1)} given up")
     if not test.wait(LAST_WORDS_S if whole else 0.0):
-        reasons.append(f"LoadGen's test did not come to its end{f': {test.error}' if test.error else ''}")
+        reasons.append(f"LoadGen's test did not finish{f': {test.error}' if test.error else ''}")
     else:
         summary = test.summary()
         click.echo(summary)

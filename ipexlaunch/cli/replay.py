@@ -189,7 +189,7 @@ def tell_changes(kept: str, job: Job) -> None:
 
 
 def _changes(kept: Mapping[str, Any], job: Job) -> Iterator[str]:
-    """What is not as it was, a line each; nothing where the kept run did not come to its end."""
+    """The differences from the kept run, a line each; none where that run did not finish."""
     if not kept:
         return
     if kept.get("kernel") not in (None, os.uname().release):

@@ -265,7 +265,7 @@ def _of_files(machine: Topology, files: Sequence[CachedFile]) -> Finding:
         f"{share:.0%} of the cached pages lie on node {fullest}: workers on node "
         f"{format_list(workers_nodes - {fullest})} that map the files read remote memory",
         *seen,
-        remedy="drop them, then let each worker read or copy the files itself (on tmpfs: write them anew)",
+        remedy="drop them, then let each worker read or copy the files itself (on tmpfs: write them again)",
         command="; ".join([*commands, *["..."] * (len(files) > 4)]),
     )
 

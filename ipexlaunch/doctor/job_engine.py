@@ -28,7 +28,7 @@ FIRST_RESERVED_STEP = 0xFFFFFFF0
 """Batch scripts and the shells of salloc are steps of this number or above."""
 
 NO_RAY_JOB = "ffffffff"
-"""What a worker is told that Ray has started before there was work for it."""
+"""What Ray gives a worker that it has started before there was work for it."""
 
 NAMES = {"slurm": "Slurm", "openmpi": "Open MPI", "pmi": "PMI", "kubernetes": "Kubernetes", "ray": "Ray"}
 

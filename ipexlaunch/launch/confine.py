@@ -117,7 +117,7 @@ class Confinement:
         return ""
 
     def changes(self) -> list[str]:
-        """What somebody else has changed of the cgroups while the workers ran, one line for each instance."""
+        """What another process has changed of the cgroups while the workers ran, one line for each instance."""
         found = []
         for index, cpus in self._cpus.items():
             now = (text_of(f"{self.path}/{index}/cpuset.cpus.effective") or "").strip()
@@ -189,7 +189,7 @@ def own_cpuset_cgroup(root: str = "/") -> str:
         root: holds proc/ and sys/.
 
     Raises:
-        OSError: there is none, it is not to be seen here, or its cpuset is not delegated to it.
+        OSError: there is none, it is not visible here, or its cpuset is not delegated to it.
         TopologyError: a file that says so cannot be understood.
     """
     groups = own_cgroups(Tree(DirectoryFiles(root)))
@@ -197,7 +197,7 @@ def own_cpuset_cgroup(root: str = "/") -> str:
     if not own:
         raise OSError(errno.ENOENT, "cgroup v2 is not mounted", "")
     if str(threading.get_native_id()) not in (text_of(f"{own}/cgroup.threads") or "").split():
-        raise OSError(errno.ENOENT, "the cgroup of this process is not to be seen here", own)
+        raise OSError(errno.ENOENT, "the cgroup of this process is not visible here", own)
     controllers = (text_of(f"{own}/cgroup.controllers") or "").split()
     if "cpuset" not in controllers:
         old = any("cpuset" in group.controllers for group in groups)

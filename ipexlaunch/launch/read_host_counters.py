@@ -64,7 +64,7 @@ class HostCounterReader:
         self._throttling = "" if tightest is None else f"{tightest.file.rpartition('/')[0]}/cpu.stat"
         self._clock = clock
         self._root = root.rstrip("/")
-        # A container's /proc/stat numbers the cpus anew, and knows nothing of who else runs on them.
+        # A container's /proc/stat has other numbers for the cpus, and shows nothing of others that run on them.
         self._counts_cpus = not overmounted(f"{self._root}/{STAT}")
         self._ticks = os.sysconf("SC_CLK_TCK")
         self._not_before = float("-inf")

@@ -165,7 +165,7 @@ class InvalidReported(OfWorker):
 
 @dataclass(frozen=True, slots=True)
 class WorkerRestated(OfWorker):
-    """What was told of it does not hold any more: its present attempt and its doubts, its counts, or where it was."""
+    """Earlier events of it no longer hold: of its present attempt, its counts, or where it was."""
 
     of: Literal["worker", "counts", "placements"]
 

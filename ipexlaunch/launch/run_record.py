@@ -150,7 +150,7 @@ class Announced:
         return bool(kept)
 
     def begin_attempt(self) -> None:
-        """The worker is started again: its phases and facts begin anew; what it counted and doubted stays."""
+        """The worker is restarted: its phases and facts start over; its counts and its reasons of `invalid` stay."""
         self.sent_items = self.sent_tokens = 0
         self.ready_spent = None
         self.phases.clear()

@@ -68,7 +68,7 @@ class Sharing:
     """How the workers of a launch share their start."""
 
     asked: bool = False
-    """Somebody has asked for it, and is told where less is shared."""
+    """The user has asked for it, and a note says where less is shared."""
     strict: bool = False
     """A start that cannot be shared is an error."""
     templates: tuple[Template, ...] = field(default=())
@@ -179,7 +179,7 @@ def fork_request(
         place: the worker's.
         inherited: the launcher's environment.
         channel: the variables by which the worker finds its own.
-        answers: what the template has cost so far is told by this worker.
+        answers: what the template has cost so far is reported by this worker.
     """
     worker = launch.workers[place]
     theirs = {**inherited, **worker.environment}

@@ -125,7 +125,7 @@ class DiskThread:
 
 @dataclass(slots=True)
 class DiskPatience:
-    """How long a disk may hang: as long as it takes, or so many seconds once somebody has asked for the end."""
+    """How long a disk may hang: as long as it takes, or so many seconds once the end was asked for."""
 
     grace_s: float
     """How long nothing may come back from it once the end is asked for."""

@@ -25,7 +25,7 @@ LINE_BYTES = 4096
 def is_overmounted(path: str) -> bool:
     """Whether something else is mounted in the place of one file of /proc or /sys, as lxcfs does in containers.
 
-    Such a file tells of the container and not of the host: its cpus may be numbered anew, its sums are the container's.
+    Such a file describes the container, not the host: its cpus may have other numbers, its sums are the container's.
 
     Args:
         path: below /proc or /sys of the live machine; any other path is none.

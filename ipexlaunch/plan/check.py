@@ -55,7 +55,7 @@ def find_problems(topology: Topology, plan: Plan, any_machine: bool = False) -> 
     """Every problem of a plan on a machine, in the order of the document."""
     if plan.topology != topology.fingerprint and not any_machine:
         there = f"it was made for machine {plan.topology}, this is machine {topology.fingerprint}"
-        return (_problem(("topology",), "use this plan", there, "make it anew here, or force it with --any-machine"),)
+        return (_problem(("topology",), "use this plan", there, "make it again here, or force it with --any-machine"),)
     machine = _Machine(
         topology,
         frozenset(topology.by_cpu),

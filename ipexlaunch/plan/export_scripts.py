@@ -104,7 +104,7 @@ def refuse_accelerators(plan: Plan, what: str) -> None:
     if plan.request.device is not None:
         raise RequestError(
             f"export a plan for --device {plan.request.device} to {what}",
-            "a container numbers the accelerators that it is given anew",
+            "a container numbers its accelerators from 0",
             "export to numactl, systemd or slurm, or give each container its own (--gpus, --device)",
         )
 

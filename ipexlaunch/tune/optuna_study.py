@@ -187,7 +187,7 @@ def open_study(path: str, space: Space, seed: int = 0, *, fresh: bool = False) -
         words = " ".join(str(error).split())[:LONGEST_WORDS]
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "  # ours says it by itself
         found = f"it cannot be read ({kind}{words})"
-        raise LaunchError(f"go on with the study in {path}", found, "begin anew with --fresh") from None
+        raise LaunchError(f"resume the study in {path}", found, "start over with --fresh") from None
 
 
 def require_optuna() -> Any:
@@ -234,7 +234,7 @@ def _check_lines(path: str) -> None:
 def _sampler(seed: int) -> Any:
     """Optuna's tree-structured Parzen estimator over all axes at once (Bergstra et al. 2011; Falkner et al. 2018).
 
-    It is made anew for each proposal from the number of runs, so that an interrupted search proposes what the same
+    It is rebuilt for each proposal from the number of runs, so that an interrupted search proposes what the same
     search without interruption would have proposed.
     """
     from optuna.exceptions import ExperimentalWarning

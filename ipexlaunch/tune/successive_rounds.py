@@ -131,7 +131,7 @@ def fits(space: Space, topology: Topology, setting: Setting, history: Sequence[T
     A worker of the same numbers and a batch of at most this size needs no more memory than one of this setting, so the
     least that such a worker was seen to need, times the instances of each node, would be needed at least. And where
     the same instances failed with the same numbers and a smaller batch, or took too long for a call, a larger one does
-    not mend it.
+    not repair it.
 
     Args:
         space: for the plan of the setting.

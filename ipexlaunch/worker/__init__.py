@@ -243,7 +243,7 @@ def batches() -> "Iterator[Batch]":
 def overlapping_batches() -> "Iterator[Batch | None]":
     """The same for programs that work on several batches at once: the next may be taken before the last is answered.
 
-    It is None where one is unanswered and the next has not come: go on with what you have, and ask again.
+    It is None where one is unanswered and the next has not arrived: work on what you have, and ask again.
 
     Raises:
         RuntimeError: not under `ipexlaunch batch`, or the launcher went away.

@@ -3,7 +3,7 @@
 For every set of nodes the launcher has empty files in memory (memfd_create(2)). The first worker that asks for the
 weights of a directory fills one of them, under its own memory policy, so that they lie on its nodes, and seals it. The
 others wait for its lock and map the same pages. A file without a seal is empty, or was left half full by a worker that
-died, and is filled anew; a sealed one cannot be changed by anybody. None has a name in any file system: they are gone
+died, and is filled again; a sealed one cannot be changed by anybody. None has a name in any file system: they are gone
 with the last process that has them, whatever ends it.
 
 Like ipexlaunch.worker this needs nothing but the standard library of Python 3.6, but for tensors, which are torch's.

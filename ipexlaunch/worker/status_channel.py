@@ -57,7 +57,7 @@ class StatusChannel:
         return self
 
     def in_child(self) -> None:
-        """Begin anew in a child that was forked."""
+        """Start over in a forked child."""
         self.pid, self.forked = os.getpid(), True
         self.items = self.tokens = 0
         self.counts.clear()

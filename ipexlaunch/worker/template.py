@@ -67,7 +67,7 @@ def share_imports_alone(why: str) -> None:
 
 
 def keep(message: "dict[str, object]") -> None:
-    """Take what the program tells before the fork: phases are everybody's at once, the rest is told by each worker.
+    """Take what the program reports before the fork: phases are reported for all at once, the rest by each worker.
 
     Args:
         message: as it would go through a status channel.
@@ -275,7 +275,7 @@ def _set_threads(count: int) -> None:
 
 
 def _draw() -> "dict[str, int]":
-    """A number from each global generator, which would go on alike in all workers (Python's is seeded anew at a fork).
+    """A number from each global generator, which would continue alike in all workers (Python's is reseeded at a fork).
 
     A worker seeds it with this and its index: workers differ, also from those that are started in their place, and what
     a program has seeded stays repeatable.

@@ -84,9 +84,9 @@ def test_what_is_held_is_finished_and_the_line_of_the_report_does_the_rest(tmp_p
     assert report.batch.drained
     assert report.batch.items_left == 1000 - done > 0
     assert report.batch.requeued == 0
-    assert f"drained, {1000 - done} items are left; to go on: " in report.reasons[0]
+    assert f"drained, {1000 - done} items are left; to resume: " in report.reasons[0]
     assert "hidden" not in report.reasons[0]
-    line = shlex.split(report.reasons[0].partition("to go on: ")[2].replace("API_KEY=***", "API_KEY=hidden"))
+    line = shlex.split(report.reasons[0].partition("to resume: ")[2].replace("API_KEY=***", "API_KEY=hidden"))
     assert line[:3] == ["ipexlaunch", "batch", "--resume"]
     again = subprocess.run(
         [sys.executable, "-m", *line], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
@@ -136,7 +136,7 @@ def test_who_loads_when_the_warning_comes_is_not_waited_for(tmp_path: Path) -> N
     process.send_signal(signal.SIGUSR1)
     code, words, report = end_of(process, tmp_path)
     assert code == 75, words
-    assert report.reasons[0].startswith("drained, about 40 items are left; to go on: ")
+    assert report.reasons[0].startswith("drained, about 40 items are left; to resume: ")
     (tmp_path / "program.py").unlink()
     assert run(tmp_path, DOUBLE)[0] == 0  # nothing had been begun
 

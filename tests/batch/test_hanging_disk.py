@@ -102,7 +102,7 @@ def test_a_commit_that_hangs_keeps_nobody_from_ending_the_job(
     ended, said = end_of(process, disk, number)
     assert ended == code, said
     assert "INVALID: cannot write disk/out.jsonl: its disk has not answered for " in said
-    assert "go on with --resume once it answers" in said
+    assert "continue with --resume once the disk answers" in said
     finish(disk)
 
 
@@ -143,7 +143,7 @@ def test_an_input_that_hangs_keeps_nobody_from_ending_the_job(disk: HangingDisk)
     process = start(disk, *words, hangs_at=5)
     code, said = end_of(process, disk, signal.SIGTERM)
     assert code == 143, said
-    assert "items are left that were not done; go on with --resume" in said
+    assert "items are left that were not done; continue with --resume" in said
     process = start(disk, *words, "--resume")
     _, said = process.communicate()
     assert process.returncode == 0, said

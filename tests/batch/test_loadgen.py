@@ -78,7 +78,7 @@ def test_a_program_that_dies_ends_the_test_without_a_verdict(tmp_path: Path) -> 
     code, summary, words = loadgen(tmp_path, DYING, "--qps", "50", "--min-duration", "1")
     assert code not in (0, 2, 3), words
     assert summary == ""
-    assert "LoadGen's test did not come to its end" in words
+    assert "LoadGen's test did not finish" in words
 
 
 def test_without_samples_or_loadgen_it_says_so(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def launch(job: Job, option: str, faults: int) -> bool:
     is_full = left > 0 and random.random() < 0.15
     room = fill_up(job) if is_full else None
     act = option
-    if option == "--retry-dead" and "go on with --resume" in job.words:
+    if option == "--retry-dead" and "continue with --resume" in job.words:
         option = "--resume"
     process = start(job, option, room=room)
     began = time.monotonic()

@@ -145,7 +145,7 @@ def test_tune_confines_its_trials(seen: dict[str, Any]) -> None:
     [
         ("read_only", "/sys/fs/cgroup/cgroup.subtree_control: Read-only file system"),
         ("unmounted", "cgroup v2 is not mounted"),
-        ("hidden", "/sys/fs/cgroup: the cgroup of this process is not to be seen here"),
+        ("hidden", "/sys/fs/cgroup: the cgroup of this process is not visible here"),
         ("undelegated", "/sys/fs/cgroup/elsewhere/cgroup.subtree_control: Permission denied"),
     ],
 )

@@ -218,7 +218,7 @@ def test_why_there_can_be_none(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     own = machine(elsewhere, groups="0::/../other\n", own="sys/fs/cgroup")
     (own / "cgroup.threads").write_text("1\n")
-    assert refusal(elsewhere) == f"{own}: the cgroup of this process is not to be seen here"
+    assert refusal(elsewhere) == f"{own}: the cgroup of this process is not visible here"
 
     torn = tmp_path / "torn"
     machine(torn, groups="no cgroup\n")

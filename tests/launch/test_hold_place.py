@@ -216,7 +216,7 @@ def test_the_directory_of_a_launcher_that_was_killed_is_refused_and_its_logs_are
     first.kill()
     ended(first)
     code, said = ended(launch(tmp_path, "--run-dir", "kept"))
-    assert (code, "its run did not come to its end, but it holds one already" in said) == (2, True)
+    assert (code, "it holds a run already, which did not finish" in said) == (2, True)
     again = launch(tmp_path, "--log-dir", "logs", "--timeout", "0.5")
     code, said = ended(again)
     assert code == 124, said

@@ -130,13 +130,13 @@ def test_a_damaged_journal_is_an_error_that_says_what_to_do_and_fresh_begins_ane
         assert bad != good
         other = tmp_path / f"{number}.journal"
         other.write_bytes(bad)
-        with pytest.raises(LaunchError, match=r"begin anew with --fresh") as raised:
+        with pytest.raises(LaunchError, match=r"start over with --fresh") as raised:
             open_study(str(other), SPACE)
         assert "\n" not in str(raised.value)
     lines = good.splitlines(keepends=True)
     for lost in range(len(lines) - 1):
         path.write_bytes(b"".join(lines[:lost] + lines[lost + 1 :]))
-        with pytest.raises(LaunchError, match=r"\((line 1 begins no study|run 0 is missing).*begin anew with --fresh"):
+        with pytest.raises(LaunchError, match=r"\((line 1 begins no study|run 0 is missing).*start over with --fresh"):
             open_study(str(path), SPACE)
         assert path.read_bytes() == b"".join(lines[:lost] + lines[lost + 1 :])
     path.write_bytes(b"garbage\n" + b"".join(lines[1:]))

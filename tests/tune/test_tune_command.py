@@ -89,7 +89,7 @@ def test_it_finds_the_best_and_later_runs_use_it(tmp_path: Path, monkeypatch: py
     next((tmp_path / "state").rglob("*.journal")).write_bytes(b'{"op_code": 99}\n')
     damaged = run(words(tmp_path, fail_at=32), tmp_path)
     assert damaged.returncode == 2
-    assert "begin anew with --fresh" in damaged.stderr
+    assert "start over with --fresh" in damaged.stderr
     assert "bug" not in damaged.stderr
     contradiction = run([*command[:5], "--ninstances", "1", str(PROGRAM)], tmp_path)
     assert contradiction.returncode == 2

@@ -72,7 +72,7 @@ class Journal:
             output: where results go.
             open_dead: opens the file of dead letters, of which so many bytes count; called before the first letter.
             ledger: says what counts.
-            again: items that have a dead letter and are tried once more; None where the job itself is gone on with.
+            again: items that have a dead letter and are tried once more; None where the job itself is resumed.
             settle: takes letters that do not count any more out of their file.
         """
         self.again = again
@@ -110,7 +110,7 @@ class Journal:
             progress.dead += len(dead)
             progress.done.add([*done.numbers, *dead])
         else:
-            # All are accounted for already, by the letters that they have: until the file is written anew, a result
+            # All are accounted for already, by the letters that they have: until the file is rewritten, a result
             # or another letter counts more than the first.
             progress.recovered += done.numbers
             progress.dead -= len(done.numbers)
@@ -119,7 +119,7 @@ class Journal:
         return _thinned(done.counts)
 
     def complete(self) -> None:
-        """Note that the job has come to its end.
+        """Note that the job has finished.
 
         Raises:
             IpexLaunchError: the ledger cannot be written.

@@ -11,7 +11,7 @@ from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.interfaces import Count, Notice
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
 
-HINT = "what was committed before stays; go on with --resume once it answers"
+HINT = "what was committed stays; continue with --resume once the disk answers"
 
 PIPE_LOOK_S = 0.05
 """Between two looks at a pipe that has not taken its results yet."""
@@ -93,7 +93,7 @@ class ThreadedJournal:
         """Begin to let go of the files; what was not committed does not count.
 
         Args:
-            complete: whether the job has come to its end.
+            complete: whether the job has finished.
             settle: whether every file is to be left as it is to be found, because nothing will be added any more.
         """
 
@@ -148,7 +148,7 @@ class Commits:
             journal: makes results durable.
             commit_s: what is gathered waits at most so long for others to be committed with it, ...
             commit_bytes: ... or until there is so much of it.
-            pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
+            pipe: where the journal writes, where that is no file: it is never waited for, but blocks the job.
             want: takes what has become durable, and what the user should know.
         """
         self._want = want
@@ -191,7 +191,7 @@ class Commits:
         return min(times, default=None)
 
     def look(self, now: float) -> bool:
-        """Take what has become durable; whether something came to its end that may have held the job up.
+        """Take what has become durable; whether something finished that may have blocked the job.
 
         Raises:
             IpexLaunchError: something cannot be written.
@@ -247,7 +247,7 @@ class Commits:
         Args:
             now: seconds of the supervisor's clock.
             wait: as for `end`.
-            complete: whether the job has come to its end.
+            complete: whether the job has finished.
             settle: whether every file is to be left as it is to be found.
 
         Raises:

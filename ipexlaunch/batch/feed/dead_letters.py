@@ -1,7 +1,7 @@
-"""The file of dead letters: cut to what its ledger counts on, and written anew where letters do not count any more.
+"""The file of dead letters: cut to what its ledger counts on, and rewritten where letters no longer count.
 
 An item that was given up and tried again leaves the file when it is done, or has its letter replaced. While workers run
-letters are only appended, and the ledger says which items are done since. Then the file is written anew, and every
+letters are only appended, and the ledger says which items are done since. Then the file is rewritten, and every
 moment of that leaves one truth: the new file is written aside and synced; the ledger says in one commit that it counts
 (Letters.ASIDE); it gets its name; the ledger says that nothing is left to do.
 """
@@ -150,5 +150,5 @@ def numbered_rows(path: str, length: int) -> Iterator[tuple[int, bytes]]:
                     raise ValueError("its number is none")
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 problem = f"line {place} is no row of a result ({error})"
-                raise IpexLaunchError(f"go on with what {path} holds", problem, "take that line out") from None
+                raise IpexLaunchError(f"read the dead letters in {path}", problem, "take that line out") from None
             yield number, line

@@ -40,7 +40,7 @@ class FeedRules:
 
 
 class FaultCounter:
-    """Counts what speaks against the program; every batch that is done begins the count anew."""
+    """Counts failures that speak against the program; every batch that is done resets the count."""
 
     def __init__(self, workers: int, patience: FaultLimits) -> None:
         """Begin with nothing against it.

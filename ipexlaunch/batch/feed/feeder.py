@@ -51,7 +51,7 @@ class QueueFeeder:
                 that gives no item, None for an input that has nothing yet: `input_came` says when it has.
             journal: makes results durable.
             rules: when to commit and when to lose patience.
-            pipe: where the journal writes, where that is no file: it is never waited for, but holds the job up.
+            pipe: where the journal writes, where that is no file: it is never waited for, but blocks the job.
             is_file: whether items that are wanted come soon, so that batches are made of a whole look-ahead.
         """
         self._is_file = is_file
@@ -144,7 +144,7 @@ class QueueFeeder:
         self._came = True
 
     def due(self) -> float | None:
-        """When something is to be committed, or somebody has taken too long, or items have come."""
+        """When something is to be committed, or a worker has taken too long, or items have come."""
         if self.problem:
             return 0.0 if self.journal.answered else None
         if self._came:

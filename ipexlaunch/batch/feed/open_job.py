@@ -1,4 +1,4 @@
-"""Begin a batch job, or go on with one: the ledger is taken first, then the output is cut to what counts."""
+"""Begin a batch job, or resume one: the ledger is taken first, then the output is cut to what counts."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def open_job(
         rules: where results go: a file.
         job: what the job is: sections such as "input" and "program", of JSON.
         resume: go on where a former job ended; one that never began is begun.
-        overwrite: begin anew, whatever is there.
+        overwrite: start over, whatever is there.
         rebuild: with resume: make the ledger from the output, where it is lost or damaged.
         retry_dead: try again what was given up, by this program or by another one; nothing else.
 
     Raises:
-        RequestError: there is an output already, or none to go on with, or it is that of another job.
+        RequestError: there is an output already, or none to resume, or it is that of another job.
         LedgerError: the ledger is held, missing or damaged.
         WriteError: the output cannot be written, or is shorter than its ledger says.
     """
@@ -67,9 +67,9 @@ def open_job(
     if rebuild and resume:
         if rules.parquet and not os.path.exists(gathered) and os.path.exists(output):
             raise RequestError(
-                f"build the ledger of {output} anew",
+                f"rebuild the ledger of {output}",
                 f"its results were gathered in {gathered}, which is gone",
-                "if the output is whole, nothing is left to do; to begin anew: --overwrite",
+                "if the output is whole, nothing is left to do; to start over: --overwrite",
             )
         ledger = Ledger.create(path, job, lambda: _progress_of(rules))
     elif retry_dead:
@@ -95,7 +95,7 @@ def open_job(
             file = AppendedFile(gathered, progress.output_bytes)
     except OSError as error:
         ledger.close()
-        raise WriteError(f"go on with {output}", str(error.strerror), "begin anew with --overwrite") from None
+        raise WriteError(f"resume {output}", str(error.strerror), "start over with --overwrite") from None
     except BaseException:
         ledger.close()
         raise
@@ -116,14 +116,18 @@ def _check_gatherable(rules: OutputRules, length: int) -> None:
         OSError: it is gone.
     """
     if rules.parquet or os.path.getsize(rules.path) != length:
-        where = f"{rules.gathered}, which is gone" if rules.parquet else f"{rules.path}, which somebody has changed"
+        where = (
+            f"{rules.gathered}, which is missing"
+            if rules.parquet
+            else f"{rules.path}, which something else has changed"
+        )
         raise RequestError(
-            f"try again what failed in {rules.path}", f"its results are in {where}", "begin anew with --overwrite"
+            f"retry the dead letters of {rules.path}", f"its results are in {where}", "start over with --overwrite"
         )
 
 
 def _gather_again(rules: OutputRules) -> None:
-    """Make an output that is finished what results can be appended to; it stays until it is made anew.
+    """Make an output that is finished what results can be appended to; it stays until it is rewritten.
 
     Raises:
         OSError: there is no room.
@@ -133,7 +137,7 @@ def _gather_again(rules: OutputRules) -> None:
 
 
 def refuse_existing(rules: OutputRules) -> None:
-    """Find out before any work that a job which does not go on with another would need --overwrite.
+    """Find out before any work that a job which does not resume another would need --overwrite.
 
     Args:
         rules: where results go: a file.
@@ -157,7 +161,7 @@ def _files_of(rules: OutputRules) -> tuple[str, ...]:
 
 
 def _is_begun(ledger: str) -> bool:
-    """Whether anything was done by the job of a ledger; where nothing was, beginning anew loses nothing."""
+    """Whether anything was done by the job of a ledger; where nothing was, starting over loses nothing."""
     if not os.path.exists(ledger) or not os.path.getsize(ledger):
         return False
     try:
@@ -168,7 +172,7 @@ def _is_begun(ledger: str) -> bool:
 
 
 def _is_there_already(output: str, name: str) -> RequestError:
-    hint = "to go on with its job: --resume; to begin anew: --overwrite"
+    hint = "to resume its job: --resume; to start over: --overwrite"
     return RequestError(f"write {output}", f"{name} is there already", hint)
 
 
@@ -220,16 +224,16 @@ def _refuse_changes(ledger: Ledger, before: Mapping[str, object], job: Mapping[s
         ledger.close()
         more = [f"and {len(changes) - CHANGES_SHOWN} more"] if len(changes) > CHANGES_SHOWN else []
         is_mended = ledger.progress.dead and all(change.startswith("program ") for change in changes)
-        mended = "; to try with this program what was given up: --retry-dead" if is_mended else ""
+        mended = "; to retry the dead letters with this program: --retry-dead" if is_mended else ""
         raise RequestError(
-            f"go on with the job of {ledger.path.removesuffix(LEDGER)}",
+            f"resume the job of {ledger.path.removesuffix(LEDGER)}",
             f"it is not the same any more: {'; '.join([*changes[:CHANGES_SHOWN], *more])}",
-            f"put back what it was, or begin anew with --overwrite{mended}",
+            f"put back what it was, or start over with --overwrite{mended}",
         )
 
 
 def open_pipe(output: AppendTarget, dead: AppendTarget) -> Journal:
-    """The journal of a job whose results go where they cannot be taken back; it cannot be gone on with.
+    """The journal of a job whose results go where they cannot be taken back; it cannot be resumed.
 
     Args:
         output: takes the results.

@@ -121,7 +121,7 @@ def look_at_items(
     """Find out that an input cannot be read, or has not what is asked for. Not for a pipe: what it gave is gone.
 
     Args:
-        items: begins to read the input anew; told whether bad rows are dead letters, else the first is an error.
+        items: starts to read the input again; takes whether bad rows are dead letters, else the first is an error.
         bury_bad: whether the job makes dead letters of bad rows; then only what all of the first ones lack is an error.
         resume: whether the first row may have been dealt with before.
 

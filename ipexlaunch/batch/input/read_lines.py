@@ -21,7 +21,7 @@ GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 
 COMPRESSED_SUFFIXES = (".gz", ".zst")
-"""How the names of such files end; what is in one is told by how it begins, not by its name."""
+"""How the names of such files end; what is in one shows in its first bytes, not in its name."""
 
 MARK_BYTES = 16
 

@@ -1,4 +1,4 @@
-"""Results as they are appended: to a file whose growth is on disk when it is said to be, or to standard output."""
+"""Results as they are appended: to a file that is synced before it counts, or to standard output."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AppendedFile:
         except OSError as error:
             if length and isinstance(error, FileNotFoundError):
                 raise WriteError(
-                    f"go on with {path}",
+                    f"resume {path}",
                     f"it is gone, but its ledger counts on {length} bytes of it",
                     "put it back; to go on from what is there: --resume --rebuild",
                 ) from None
@@ -48,9 +48,9 @@ class AppendedFile:
         if there < length:
             os.close(self._descriptor)
             raise WriteError(
-                f"go on with {path}",
+                f"resume {path}",
                 f"it has {there} bytes, but its ledger counts on {length}",
-                "somebody has cut it; to go on from what it holds: --resume --rebuild",
+                "something else has cut it; to resume from what it holds: --resume --rebuild",
             )
 
     def append(self, data: bytes) -> int:

@@ -43,7 +43,7 @@ def read_job(text: str, source: str) -> ShardedJob:
     for index, key, problem in gaps_of(job.files, job.shards):
         place = ("shards",) if index < 0 else ("shards", index)
         raise problem_at(
-            document, place, f"{key}: {problem}", "put back what `shards make` wrote, or make the job anew"
+            document, place, f"{key}: {problem}", "put back what `shards make` wrote, or make the job again"
         )
     return job
 

@@ -145,4 +145,4 @@ def names_of(*kinds: type) -> tuple[str, ...]:
 
 
 REPEATED = names_of(SupervisionOptions)
-"""What is kept with a run and holds again unless it is typed anew."""
+"""What is kept with a run and holds again unless it is typed."""

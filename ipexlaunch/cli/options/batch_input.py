@@ -116,7 +116,7 @@ def output_rules(options: BatchOptions) -> OutputRules:
     goes_on = options.resume or options.retry_dead
     for name, piped in (("output", streamed), ("input", "-" in options.input_file)):
         if goes_on and piped:
-            raise RequestError(f"go on with a job whose {name} is a pipe", "what it gave is gone", "use files")
+            raise RequestError(f"resume a job whose {name} is a pipe", "what was read from it is gone", "use files")
     openai = options.input_format == "openai"
     if openai:
         _check_openai(options, path if streamed else "", parquet)

@@ -104,7 +104,7 @@ MODEL_OPTIONS = (
         format_bytes(CACHE_LIMIT_BYTES),
         metavar="SIZE",
     ),
-    flag("--no-cache", "Compile and measure anew, and keep nothing."),
+    flag("--no-cache", "Compile and measure again, and keep nothing."),
 )
 """All but --model itself, which one command needs and another can do without."""
 

@@ -89,9 +89,7 @@ OWN = (
         zero=True,
     ),
     flag("--timestamps", "Put the time before each line of output."),
-    valued(
-        "--log-max-mb", "Begin a log file anew at this size (the former one is kept as .1).", MEGABYTES, metavar="MB"
-    ),
+    valued("--log-max-mb", "Start a new log file at this size (the old one is kept as .1).", MEGABYTES, metavar="MB"),
     valued("--port", "What {port} is for instance 0; one more for each further one.", PORT, 29500),
 )
 

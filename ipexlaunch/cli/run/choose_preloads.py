@@ -60,7 +60,7 @@ def preload_from_options(python: str, kind: str, options: JobOptions) -> Preload
     for name in by_name:
         aim = f"preload {name}{' for --benchmark' if options.benchmark and name == 'jemalloc' else ''}"
         if name in refused:
-            raise LaunchError(aim, refused[name], f"mend it, or {WITHOUT[name]}")
+            raise LaunchError(aim, refused[name], f"repair it, or {WITHOUT[name]}")
         if name not in found:
             raise LaunchError(aim, "it is not installed here", LIBRARY_HINTS[name])
     remarks = [f"{name} is not preloaded: {why}" for name, why in refused.items()]

@@ -17,7 +17,7 @@ from ipexlaunch.models.engines.model_job import ModelJob, is_random
 
 @dataclass(frozen=True, kw_only=True)
 class InputTexts:
-    """Where the texts lie; no part of what a job is, which the same input gives again wherever it is gone on with."""
+    """Where the texts lie; not part of a job's identity, because the same input gives them again when it is resumed."""
 
     path: str = ""
     """"" where there are none: text is then generated."""

@@ -111,7 +111,7 @@ def _run(
     known: Baseline | None,
     held: ExitStack,
 ) -> Report:
-    """The same; what must be let go of at the end, however that comes, goes onto the stack."""
+    """The same; what must be released at the end, however that comes, goes onto the stack."""
     limits = limits_from_options(options)
     launch, sharing = with_shared_start(launch, options)
     environment: Mapping[str, str] = os.environ

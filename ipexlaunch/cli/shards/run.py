@@ -163,10 +163,10 @@ def _refuse_changes(job: ShardedJob, file: ShardedFile, values: Mapping[str, obj
     changes = what_changed({"bytes": file.bytes, "mtime_ns": file.mtime_ns, "sha256_of_ends": file.sha256_of_ends}, now)
     if changes:
         raise RequestError(f"read {file.path}", f"it is not what it was when the job was made: {'; '.join(changes)}",
-                           "put it back, or make the job anew in another DIR")  # fmt: skip
+                           "put it back, or make the job again in another DIR")  # fmt: skip
     if job.program_sha256 is not None and script_digest(job.program, values) != job.program_sha256:
         raise RequestError(f"run {job.program}", "the script is not what it was when the job was made",
-                           "put it back, or make the job anew in another DIR")  # fmt: skip
+                           "put it back, or make the job again in another DIR")  # fmt: skip
 
 
 def _taken_over(trial: Trial) -> TakenOver:

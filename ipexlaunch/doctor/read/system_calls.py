@@ -158,7 +158,7 @@ def read_cached_file(path: str) -> CachedFile | Unavailable:
 
 
 def mincore_is_truthful(owner: int, user: int, may_write: bool) -> bool:
-    """Whether mincore tells a user the truth; anybody else is told that every page is cached.
+    """Whether mincore tells a user the truth; for anybody else every page counts as cached.
 
     Args:
         owner: user id of the file's owner.

@@ -117,7 +117,7 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     code = 0 if not_needed else shell_code(event.code)
     is_early = limits.fed and not state.drained
     state = _change(state, event.index, phase="exited", exit_code=code, kill_at=None)
-    # A program that is given its items ends when it is told that there are no more, not before.
+    # A program that is given its items ends when it learns that there are no more, not before.
     if (code or is_early) and not state.stopping:
         stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
         message = event.detail or end_text(before, event.code)

@@ -46,7 +46,7 @@ class Command:
 
 
 Phase = Literal["waiting", "starting", "ready", "running", "finished", "exited"]
-"""waiting: to be started (again); starting: loads, warms up, or never says a word; ready: waits for the common start;
+"""waiting: to be started (again); starting: loads, warms up, or never reports; ready: waits for the common start;
 running: counts; finished: said so."""
 
 Stage = Literal["start", "load", "run", "limit"]
@@ -58,7 +58,7 @@ LONGEST_RESTART_WAIT_S = 60.0
 """Back-off ends here."""
 
 NEVER_RESTARTED = ("start",)
-"""Stages of a failure that a new attempt cannot mend: the program is not there."""
+"""Stages of a failure that a new attempt cannot repair: the program is not there."""
 
 SIGNAL_BASE = 128
 """Exit code of what a signal ended is 128 + its number, as a shell has it."""

@@ -40,7 +40,7 @@ class AskedFork:
 def ask_fork(
     control: socket.socket, place: int, slot: int, request: Callable[[Mapping[str, str]], Mapping[str, object]]
 ) -> AskedFork:
-    """Ask a template for a worker; a template that is gone is told by its exit, not here.
+    """Ask a template for a worker; a template that is gone is noticed by its exit, not here.
 
     The request goes as a file: a message has room for less than a command line.
 

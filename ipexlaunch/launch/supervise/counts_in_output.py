@@ -116,7 +116,7 @@ class PrintedCounts:
             self._complain(doubt.reason)
 
     def _rise(self, total: int) -> int:
-        """What is new in a running total; one that has fallen began anew at 0."""
+        """What is new in a running total; one that has fallen started again at 0."""
         before, self._total = self._total, total
         return total - before if total >= before else total
 

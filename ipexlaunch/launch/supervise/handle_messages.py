@@ -30,7 +30,7 @@ Busy = tuple[int, str, float]
 
 @dataclass(slots=True)
 class LongPhases:
-    """Remembers what was told of which phase; it has no clock."""
+    """Remembers what was reported of which phase; it has no clock."""
 
     _long_s: float
     """A phase that is over sooner is not worth a line."""

@@ -51,7 +51,7 @@ class SupervisorCallbacks:
 
         Raises:
             OSError: it cannot be started.
-            BindError: its cpus are not to be had, or what else may not be missing.
+            BindError: its cpus are unavailable, or something else that is required.
         """
         if self.confinement is not None:
             self.confinement.start(instance, self.bind_thread, start)

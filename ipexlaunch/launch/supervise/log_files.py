@@ -25,7 +25,7 @@ class Log:
         Args:
             path: where; its directory exists.
             complain: called with a message when it can no longer be written, and when bytes were left out.
-            largest_bytes: at this size the file is renamed to PATH.1 (replacing an older one) and begun anew.
+            largest_bytes: at this size the file is renamed to PATH.1 (replacing an older one) and a new one is started.
             thread: writes; all logs of a run may have one.
         """
         self.path = path

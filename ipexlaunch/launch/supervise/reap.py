@@ -108,7 +108,7 @@ class Guardian:
             env=self._variables,
             cwd="/",
         )
-        with contextlib.suppress(ValueError):  # somebody has a lower limit imposed on us: the variable has to do
+        with contextlib.suppress(ValueError):  # a lower limit is imposed on us: the variable has to do
             resource.setrlimit(resource.RLIMIT_RTTIME, (self._limit, hard))
         return process
 
@@ -133,7 +133,7 @@ class Guardian:
         self._process.wait()
 
     def reaped(self, status: int, *, again: bool) -> None:
-        """Note that the supervisor's own wait has collected it: somebody has killed it.
+        """Note that the supervisor's own wait has collected it: something has killed it.
 
         Args:
             status: as wait(2) gives it.

@@ -251,7 +251,7 @@ def send(child: WorkerProcess, line: bytes) -> None:
 
 
 def send_more(child: WorkerProcess) -> None:
-    """Send what is kept as far as its channel takes it; a worker that is gone is told by its exit, not here."""
+    """Send what is kept as far as its channel takes it; a worker that is gone is noticed by its exit, not here."""
     if child.channel is None:
         child.unsent.clear()
         return

@@ -241,7 +241,7 @@ class WorkerSet:
         self._look(place, self.callbacks.read_placement, waits=True)
 
     def look_at_all(self) -> None:
-        """Read back where every worker is that runs or never says a word, as far as that may cost."""
+        """Read back where every worker is that runs or never reports, as far as the cost allows."""
         self.glance_at([worker.index for worker in self.state.workers if worker.phase in ("starting", "running")])
 
     def glance_at(self, places: Sequence[int]) -> None:

@@ -126,7 +126,7 @@ def _wanted(batch: Mapping[str, torch.Tensor]) -> Wanted:
 def _wanted_of_any_shape(batch: Mapping[str, torch.Tensor], config: Any) -> Wanted:
     longest = int(config.max_position_embeddings)
     rows, tokens = EXAMPLE_SHAPE
-    # Made anew, so that the program is the same whatever batch comes first.
+    # Made again, so that the program is the same whatever batch comes first.
     example = {name: torch.ones(rows, min(tokens, longest), dtype=tensor.dtype) for name, tensor in batch.items()}
     shapes = {name: ["any", str(tensor.dtype)] for name, tensor in batch.items()}
     return shapes, lambda model, path: _build_forward(model, example, path, longest)

@@ -89,7 +89,7 @@ class StepTimes:
         self.at: list[float] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: object, **_: object) -> torch.Tensor:
-        """Note the time; go on with every input."""
+        """Note the time; continue with every input."""
         self.settle()
         self.at.append(monotonic())
         return torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)

@@ -1,7 +1,7 @@
 """Has every model that a script calls optimised by IPEX at its first call (ipexrun's --auto-ipex), its file unchanged.
 
 Left as they are: models in training mode, scripts and graphs of torch.jit, models given to torch.compile, and models
-that the script has optimised itself. Each is told once.
+that the script has optimised itself. Each is reported once.
 """
 
 from __future__ import annotations

@@ -44,11 +44,11 @@ class KeptRun:
     plan: Plan
     topology: Topology
     environment: Mapping[str, Any]
-    """Empty where the run did not come to its end."""
+    """Empty where the run did not finish."""
     run: Run | None
-    """As far as it is known where the run did not come to its end; None where nothing is."""
+    """As far as it is known where the run did not finish; None where nothing is."""
     report: Report | None
-    """None where the run did not come to its end."""
+    """None where the run did not finish."""
     solo: Run | None = None
     """Of the instance that ran alone first; None where that was not asked for."""
 
@@ -102,7 +102,7 @@ def read_run_directory(path: str) -> KeptRun:
 
 
 def read_environment(path: str) -> Mapping[str, Any]:
-    """What the environment of a kept run was; empty where the run did not come to its end.
+    """What the environment of a kept run was; empty where the run did not finish.
 
     Args:
         path: the directory.
@@ -157,7 +157,7 @@ def open_runs(paths: Sequence[str]) -> tuple[Opened, ...]:
         paths: directories that --run-dir made, or files that --report wrote.
 
     Raises:
-        DocumentError: one is neither, does not follow its format, or did not come to its end.
+        DocumentError: one is neither, does not follow its format, or did not finish.
     """
     return tuple(_open(path, name) for path, name in zip(paths, _names(paths), strict=True))
 
@@ -180,9 +180,9 @@ def _masked(report: Report) -> Report:
 
 
 def _report_so_far(kept: KeptRun) -> Report:
-    """Of a run that did not come to its end, as far as it is known."""
+    """Of a run that did not finish, as far as it is known."""
     if kept.run is None:
-        raise DocumentError(kept.path, "", "the run in it did not come to its end", "repeat it: run --replay")
+        raise DocumentError(kept.path, "", "the run in it did not finish", "repeat it: run --replay")
     job = kept.recorded.job
     report = aggregate(
         kept.run,

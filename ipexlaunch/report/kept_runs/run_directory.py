@@ -121,7 +121,7 @@ class RunDirectory:
             os.rmdir(logs)
         self.release()
         if not self._was_there:
-            with contextlib.suppress(OSError):  # somebody has put something there meanwhile
+            with contextlib.suppress(OSError):  # another process has put something there since
                 os.rmdir(self.path)
 
 
@@ -163,7 +163,7 @@ def _held_in(path: str) -> str:
     held = [name for name in RUN_FILES if os.path.lexists(os.path.join(path, name))]
     if RUN not in held:
         return f"it holds a file {held[0]} already" if held else ""
-    return "it holds one already" if REPORT in held else "its run did not come to its end, but it holds one already"
+    return "it holds one already" if REPORT in held else "it holds a run already, which did not finish"
 
 
 def append_events(path: str, data: bytes | memoryview) -> None:
@@ -220,7 +220,7 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
 
 
 def keep_report(path: str, report: Report) -> None:
-    """Write the report of a finished run anew.
+    """Rewrite the report of a finished run.
 
     Args:
         path: as `make_run_directory` made it.

@@ -37,7 +37,7 @@ class RunCommand:
 SCHEMA = "ipexlaunch/run-directory/1"
 
 NOT_KEPT = ("path_first", "remarks")
-"""Fields of a job that are found out anew when it is repeated, beside its module_path; former versions kept them."""
+"""Fields of a job that are determined again when it is repeated, beside its module_path; former versions kept them."""
 
 
 def write_run_command(recorded: RunCommand) -> str:

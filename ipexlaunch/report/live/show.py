@@ -1,4 +1,4 @@
-"""Show a run while it goes on: a table that is drawn anew on a terminal, a line now and then elsewhere."""
+"""Show a run while it lasts: a table that is redrawn on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def _totals(snapshot: Snapshot, usages: Mapping[int, Usage], width: int | None) 
 
 
 def _phase_counts(workers: Sequence[WorkerSnapshot]) -> list[str]:
-    """ "3 running" for each phase that somebody is in, announced ones with the longest time: "2 compiling for 41 s"."""
+    """ "3 running" for each phase with workers in it, announced ones with the longest time: "2 compiling for 41 s"."""
     counts = []
     for phase in PHASES:
         group = [worker for worker in workers if _phase_counted(worker) == phase]

@@ -20,7 +20,7 @@ ESCAPES = re.compile(
 """Source: ECMA-48, 5th edition, sections 5.3 to 5.6."""
 
 PHASE_WORDS = {"starting": "started"}
-"""A program that never says a word of the protocol stays in the phase "starting" to its end."""
+"""A program that never uses the protocol stays in the phase "starting" to its end."""
 
 ODD_WIDTH = {"\ufe0e", "\ufe0f"}
 """Variation selectors: terminals disagree on how wide a character becomes by them."""

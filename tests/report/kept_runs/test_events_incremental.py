@@ -187,7 +187,7 @@ def test_a_run_whose_report_is_missing_is_computed_again(tmp_path: Path) -> None
     (tmp_path / "run/report.json").unlink()
     assert report_in(tmp_path / "run").throughput == whole.throughput
     (tmp_path / "run/events.jsonl").unlink()
-    with pytest.raises(DocumentError, match="did not come to its end; repeat it: run --replay"):
+    with pytest.raises(DocumentError, match="did not finish; repeat it: run --replay"):
         open_runs([str(tmp_path / "run")])
     Path(tmp_path / "run", SO_FAR).write_text("".join(lines_of(replace(run, over=False))))
     cut = report_in(tmp_path / "run")

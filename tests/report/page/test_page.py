@@ -175,7 +175,7 @@ def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     keep_made_run(tmp_path / "run", MACHINE, 2, seconds=2)
     (tmp_path / "run/report.json").unlink()
     (tmp_path / "run/events.jsonl").unlink()
-    with pytest.raises(IpexLaunchError, match="did not come to its end"):
+    with pytest.raises(IpexLaunchError, match="did not finish"):
         open_runs([str(tmp_path / "run")])
 
 
