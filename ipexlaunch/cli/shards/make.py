@@ -69,7 +69,14 @@ class MakeCommand(HelpfulCommand):
             args = ["--job-directory", args[0], *args[1:]]
         elif not {"--help", "-h"} & set(args):
             raise click.UsageError("DIR comes first: ipexlaunch shards make DIR --input FILE ... PROGRAM", ctx)
-        ctx.meta["typed"] = self.make_parser(ctx).parse_args(list(args))[0]
+        try:
+            ctx.meta["typed"] = self.make_parser(ctx).parse_args(list(args))[0]
+        except click.NoSuchOption as error:
+            name = error.option_name.lstrip("-").replace("-", "_")
+            if name in {part for each in NOT_OF_SHARDS for part in (each, each.removesuffix("_file"))}:
+                why = "each attempt goes on where the furthest before it was, and has its own place for what it writes"
+                raise click.UsageError(f"{error.option_name} is not for shards: {why}", ctx) from None
+            raise
         return super().parse_args(ctx, args)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
