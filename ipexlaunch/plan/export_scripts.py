@@ -3,10 +3,6 @@
 The words with which numactl gives an instance's binding to a program.
 
 A shell script: one line per instance with numactl.
-
-A Slurm batch script: one task for each instance, bound by srun itself.
-
-Source: sbatch(1), srun(1) (--cpu-bind=mask_cpu, --mem-bind=mask_mem).
 """
 
 from __future__ import annotations
@@ -19,7 +15,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.devices import device_variables
-from ipexlaunch.plan.plan import FIRST_PORT, NAMES, Instance, Plan, fill_template, names_in, values_of
+from ipexlaunch.plan.plan import FIRST_PORT, Instance, Plan, fill_template, values_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +105,6 @@ def refuse_accelerators(plan: Plan, what: str) -> None:
         )
 
 
-def refuse_names(texts: Sequence[str], refused: Mapping[str, str], what: str) -> None:
-    """Refuse templates that a tool cannot fill in.
-
-    Args:
-        texts: words and values that may hold them.
-        refused: name to the reason.
-        what: the tool.
-
-    Raises:
-        RequestError: one of them is there.
-    """
-    for name in (name for text in texts for name in sorted(names_in(text)) if name in refused):
-        hint = f"leave it out, or write {{{{{name}}}}} for the word itself"
-        raise RequestError(f"export {{{name}}} to {what}", refused[name], hint)
-
-
 def headline(plan: Plan) -> str:
     """What the file is, for its first comment."""
     some = f"{len(plan.chosen)} of {counted(len(plan.instances), 'instance')}"
@@ -160,12 +140,6 @@ def numactl_argv(instance: Instance) -> list[str]:
     if not instance.nodes:
         return ["taskset", "-c", cpus]
     return ["numactl", f"--physcpubind={cpus}", *_memory_options(instance)]
-
-
-def memory_argv(instance: Instance) -> list[str]:
-    """The command that sets the memory policy alone; nothing where there is none to set."""
-    options = _memory_options(instance)
-    return ["numactl", *options] if options else []
 
 
 def _memory_options(instance: Instance) -> list[str]:
@@ -215,57 +189,3 @@ def _start(plan: Plan, instance: Instance, work: Workload) -> str:
     fill = work.fill_arguments(plan, instance)
     line = f"{words} {work.shell_words(plan, instance)}"
     return f"(\n{fill}\nexec {line}\n)" if fill else line
-
-
-MEMORY_BINDS = {"bind": "", "preferred": "prefer,"}
-
-
-def slurm_script(plan: Plan, work: Workload) -> tuple[ExportFile, ...]:
-    """A script for `sbatch run-instances.sbatch PROGRAM ...` on one whole host.
-
-    Tasks differ in their threads and names, so a case on SLURM_PROCID sets each one's environment, and what
-    `{index}` and its kind stand for. Policies that srun
-    has no word for are set by numactl inside the task.
-    """
-    chosen = plan.chosen
-    lines = [
-        "#!/bin/bash",
-        "#SBATCH --job-name=ipexlaunch",
-        "#SBATCH --nodes=1",
-        f"#SBATCH --ntasks={len(chosen)}",
-        "#SBATCH --exclusive",
-        "#SBATCH --mem=0",
-        f"# {headline(plan)}",
-        *usage_check(work.program),
-        f"exec srun --ntasks={len(chosen)} --kill-on-bad-exit=1 --label \\",
-        "    --cpu-bind=mask_cpu:" + ",".join(_mask(instance.cpus) for instance in chosen) + " \\",
-        f"    {_memory_bind(chosen)} \\",
-        "    bash -c " + shlex.quote(_task(plan, work)) + " ipexlaunch-task " + (shlex.join(work.program) or '"$@"'),
-    ]
-    return (ExportFile("run-instances.sbatch", text_of(lines), executable=True),)
-
-
-def _memory_bind(instances: Sequence[Instance]) -> str:
-    policies = {instance.memory for instance in instances}
-    if len(policies) == 1 and (policy := next(iter(policies))) in MEMORY_BINDS:
-        masks = ",".join(_mask(instance.nodes) for instance in instances)
-        return f"--mem-bind={MEMORY_BINDS[policy]}mask_mem:{masks}"
-    return "--mem-bind=none"
-
-
-def _task(plan: Plan, work: Workload) -> str:
-    """The shell program of every task: its environment and names by its number, then the real program."""
-    by_numactl = _memory_bind(plan.chosen) == "--mem-bind=none"
-    lines = ['case "$SLURM_PROCID" in']
-    for number, instance in enumerate(plan.chosen):
-        sets = " ".join(f"{k}={shlex.quote(v)}" for k, v in work.environment(plan, instance).items())
-        words = shlex.join(memory_argv(instance)) if by_numactl else ""
-        own = " ".join(f"own_{name}={value}" for name, value in work.values(plan, instance).items())
-        lines.append(f"{number}) export {sets}; {own}; bind='{words}' ;;")
-    # The quotes end and begin again around each name, so that the shell fills it in.
-    fill = fill_in_shell({name: f"'$own_{name}'" for name in NAMES})
-    return "\n".join([*lines, "esac", fill, 'exec $bind "$@"'])
-
-
-def _mask(ids: Iterable[int]) -> str:
-    return hex(sum(1 << number for number in ids))

@@ -19,6 +19,7 @@ from ipexlaunch.plan.devices import device_variables
 from ipexlaunch.plan.explain import explain_plan
 from ipexlaunch.plan.export_plan import Workload, export_plan
 from ipexlaunch.plan.export_scripts import numactl_lines
+from ipexlaunch.plan.own_launch import OwnLaunch
 from ipexlaunch.plan.plan_file import PlanFileError, read_checked_plan, read_plan, write_plan
 
 
@@ -195,13 +196,14 @@ def test_a_plan_for_cpus_says_nothing_of_accelerators() -> None:
 def test_exports_carry_the_accelerator_where_numbers_mean_the_same() -> None:
     plan = made("2s 8c 2xpu", device="xpu")
     assert [line.split()[2] for line in numactl_lines(plan)] == ["ZE_AFFINITY_MASK=0", "ZE_AFFINITY_MASK=1"]
-    for kind in ("numactl", "systemd", "slurm"):
-        text = "".join(file.text for file in export_plan(kind, plan, Workload(program=("/usr/bin/python3", "a.py"))))
+    for kind in ("numactl", "systemd"):
+        work = Workload(program=("/usr/bin/python3", "a.py"))
+        text = "".join(file.text for file in export_plan(kind, plan, work, OwnLaunch()))
         assert "ZE_AFFINITY_MASK=1" in text
         assert "IPEXLAUNCH_ACCELERATOR=xpu:1" in text
     for kind in ("docker", "kubernetes"):
         with pytest.raises(RequestError, match="numbers the accelerators that it is given anew"):
-            export_plan(kind, plan, Workload(program=("image",)))
+            export_plan(kind, plan, Workload(program=("image",)), OwnLaunch())
 
 
 def test_what_a_batch_system_hands_out_is_all_that_is_planned_with() -> None:

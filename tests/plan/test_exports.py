@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ipexlaunch.cli import plan_command
 from ipexlaunch.errors import RequestError
-from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.probe.read_machine import probe
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.export_plan import EXPORTS, Workload, export_plan
 from ipexlaunch.plan.export_scripts import numactl_argv, numactl_lines
+from ipexlaunch.plan.own_launch import OwnLaunch
 from tests.plan.machines import machine
-from tests.plan.slurm import cluster
 
 PLAN = make_plan(machine([8, 8], threads=2), Request(ninstances=4))
 TOKENS = ["/usr/bin/env", "python3", "a b.py", "--x=$HOME", 'quo"te', "100%", "it's", ""]
 
 
 def text_of(kind: str, plan: Plan = PLAN, program: list[str] | None = None, **variables: str) -> str:
-    (file,) = export_plan(kind, plan, Workload(program=tuple(program or ()), variables=variables))
+    (file,) = export_plan(kind, plan, Workload(program=tuple(program or ()), variables=variables), OwnLaunch())
     return file.text
 
 
@@ -35,7 +32,7 @@ def test_the_command_offers_every_export() -> None:
     assert plan_command.EXPORTS == EXPORTS
 
 
-@pytest.mark.parametrize("kind", ["numactl", "slurm", "docker"])
+@pytest.mark.parametrize("kind", ["numactl", "docker"])
 @pytest.mark.parametrize("program", [[], TOKENS])
 def test_scripts_are_valid_shell(kind: str, program: list[str], tmp_path: Path) -> None:
     path = tmp_path / "script"
@@ -94,7 +91,7 @@ def test_lines_for_a_machine_without_nodes_use_taskset() -> None:
 @pytest.mark.parametrize("policy", ["bind", "preferred", "interleave", "local", "none", "weighted-interleave"])
 def test_systemd_accepts_the_units(policy: str, tmp_path: Path) -> None:
     plan = make_plan(machine([8, 8]), Request(ninstances=2, memory_policy=policy))  # type: ignore[arg-type]
-    files = export_plan("systemd", plan, Workload(program=tuple(TOKENS)))
+    files = export_plan("systemd", plan, Workload(program=tuple(TOKENS)), OwnLaunch())
     assert [file.name for file in files] == [
         "ipexlaunch.target", "ipexlaunch.slice", "ipexlaunch-0.service", "ipexlaunch-1.service",
     ]  # fmt: skip
@@ -113,7 +110,9 @@ def test_systemd_accepts_the_units(policy: str, tmp_path: Path) -> None:
 
 
 def test_systemd_units_name_cpus_and_nodes() -> None:
-    texts = {file.name: file.text for file in export_plan("systemd", PLAN, Workload(program=("/bin/true",)))}
+    texts = {
+        file.name: file.text for file in export_plan("systemd", PLAN, Workload(program=("/bin/true",)), OwnLaunch())
+    }
     assert "AllowedCPUs=4-7\n" in texts["ipexlaunch-1.service"]
     assert "NUMAPolicy=bind\nNUMAMask=0\n" in texts["ipexlaunch-1.service"]
     assert "AllowedCPUs=0-15\n" in texts["ipexlaunch.slice"]
@@ -122,61 +121,7 @@ def test_systemd_units_name_cpus_and_nodes() -> None:
 @pytest.mark.parametrize("program", [[], ["python3"]])
 def test_systemd_needs_a_whole_path(program: list[str]) -> None:
     with pytest.raises(RequestError, match="whole path"):
-        export_plan("systemd", PLAN, Workload(program=tuple(program)))
-
-
-def test_slurm_masks_are_the_cpus() -> None:
-    text = text_of("slurm")
-    (line,) = [line for line in text.splitlines() if "--cpu-bind=mask_cpu:" in line]
-    masks = line.split(":", 1)[1].split()[0].split(",")
-    cpus = [frozenset(bit for bit in range(64) if int(mask, 16) >> bit & 1) for mask in masks]
-    assert cpus == [instance.cpus for instance in PLAN.instances]
-    assert "--mem-bind=mask_mem:0x1,0x1,0x2,0x2" in text
-
-
-@pytest.mark.slurm
-@pytest.mark.process
-def test_slurm_takes_the_script_and_runs_it_as_planned(tmp_path: Path) -> None:
-    topology = probe("/")
-    plan = make_plan(topology, Request(ninstances=min(2, len(topology.allowed_cpus))))
-    path = tmp_path / "run.sbatch"
-    path.write_text(text_of("slurm", plan, [sys.executable, "-c", PRINT_PLACE, "0", "a b"]))
-    (tmp_path / "slurm").mkdir()
-    with cluster(tmp_path / "slurm") as environment:
-        words = ["sbatch", "--wait", "--chdir", str(tmp_path), "--output", str(tmp_path / "out"), str(path)]
-        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
-    told = sorted((tmp_path / "out").read_text().splitlines())
-    assert done.returncode == 0, done.stderr + "\n".join(told)
-    assert told == [
-        f"{i.index}: {i.index} {len(plan.instances)} {i.threads} {','.join(map(str, sorted(i.cpus)))} ['0', 'a b']"
-        for i in plan.instances
-    ]
-
-
-@pytest.mark.process
-def test_the_task_of_each_slurm_process_sets_its_environment(tmp_path: Path) -> None:
-    (tmp_path / "srun").write_text(  # stands for srun: starts every task, as it would
-        '#!/bin/bash\nwhile [ "$1" != bash ]; do shift; done\nfor p in 0 1 2 3; do SLURM_PROCID=$p "$@"; done\n'
-    )
-    (tmp_path / "srun").chmod(0o755)
-    script = tmp_path / "run.sbatch"
-    script.write_text(text_of("slurm"))
-    done = subprocess.run(
-        [
-            "bash",
-            str(script),
-            "sh",
-            "-c",
-            'echo "$IPEXLAUNCH_INDEX $IPEXLAUNCH_CPUS $OMP_NUM_THREADS [$1]"',
-            "sh",
-            "a b",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-    )
-    assert done.stdout.splitlines() == [f"{i.index} {format_list(i.cpus)} 4 [a b]" for i in PLAN.instances]
+        export_plan("systemd", PLAN, Workload(program=tuple(program)), OwnLaunch())
 
 
 @pytest.mark.skipif(shutil.which("docker") is None, reason="docker is not installed")
@@ -206,21 +151,6 @@ def test_docker_lines_give_each_container_its_cpuset(tmp_path: Path) -> None:
     assert lines[3].endswith("image command")
 
 
-def test_the_kubernetes_manifest_asks_for_instances_of_this_size() -> None:
-    plan = make_plan(machine([8, 8]), Request(ninstances=4, memory_per_instance_bytes=1 << 34))
-    manifest = yaml.safe_load(text_of("kubernetes", plan, ["registry/image:1", "python", 'a "b"']))
-    assert manifest["spec"]["replicas"] == 4
-    (container,) = manifest["spec"]["template"]["spec"]["containers"]
-    assert container["resources"]["requests"] == container["resources"]["limits"] == {"cpu": 4, "memory": str(1 << 34)}
-    assert container["command"] == ["python", 'a "b"']
-
-
-def test_kubernetes_cannot_have_unequal_instances() -> None:
-    plan = make_plan(machine([8, 8]), Request(ninstances=3, greedy=True))
-    with pytest.raises(RequestError, match="4 to 8 cpus"):
-        export_plan("kubernetes", plan, Workload())
-
-
 def test_only_the_chosen_instances_are_exported() -> None:
     plan = make_plan(machine([8, 8]), Request(ninstances=4, instance_idx="1-2"))
     assert len([line for line in text_of("numactl", plan).splitlines() if line.startswith("exec env ")]) == 2
@@ -242,15 +172,12 @@ FILLED = ["--out=r-3-4.json", "{index}", "{{index}}", "{x}", "a b\n", "$HOME $(i
 
 @pytest.mark.process
 @pytest.mark.parametrize("written", [True, False], ids=["written", "by the caller"])
-@pytest.mark.parametrize(("kind", "tool"), [("numactl", "numactl"), ("docker", "docker"), ("slurm", "srun")])
+@pytest.mark.parametrize(("kind", "tool"), [("numactl", "numactl"), ("docker", "docker")])
 def test_every_instance_has_its_own_words_and_variables(kind: str, tool: str, written: bool, tmp_path: Path) -> None:
     # Stands for the tool: shows the words that it is to start, and numactl's options go.
     show = f"{sys.executable} -c 'import os, sys; print(repr((os.environ.get(\"OUT\"), sys.argv[1:])))'"
-    if tool == "srun":
-        text = 'while [ "$1" != bash ]; do shift; done\nfor p in 0 1 2 3; do SLURM_PROCID=$p "$@"; done\n'
-    else:
-        find = 'for word do [ "$word" = SHOW ] && break; case "$word" in OUT=*) export "$word" ;; esac; shift; done'
-        text = f'{find}\nshift\n{show} "$@"\n'
+    find = 'for word do [ "$word" = SHOW ] && break; case "$word" in OUT=*) export "$word" ;; esac; shift; done'
+    text = f'{find}\nshift\n{show} "$@"\n'
     (tmp_path / tool).write_text(f"#!/bin/bash\n{text}")
     (tmp_path / "SHOW").write_text(f'#!/bin/sh\n{show} "$@"\n')
     for name in (tool, "SHOW"):
@@ -269,38 +196,6 @@ def test_systemd_units_have_their_own_words_and_variables() -> None:
     work = Workload(
         program=("/bin/echo", "r-{index}", "100% $HOME"), variables={"OUT": 'o-{index} 5% $x "q"'}, first_port=7000
     )
-    texts = {file.name: file.text for file in export_plan("systemd", PLAN, work)}
+    texts = {file.name: file.text for file in export_plan("systemd", PLAN, work, OwnLaunch())}
     assert 'ExecStart=/bin/echo r-2 "100%% $$HOME"\n' in texts["ipexlaunch-2.service"]
     assert 'Environment="OUT=o-2 5%% $x \\"q\\""\n' in texts["ipexlaunch-2.service"]
-
-
-def kubelet(text: str, variables: dict[str, str]) -> str:
-    """What the kubelet makes of a word (third_party/forked/golang/expansion/expand.go)."""
-    return re.sub(r"\$(?:(\$)|\((\w+)\))", lambda match: match[1] or variables[match[2]], text)
-
-
-def test_a_pod_puts_in_its_own_number_and_nothing_else() -> None:
-    words = ["python", "r-{index}-{count}-{threads}", "$(HOME) $$ $(IPEXLAUNCH_INDEX)", "{{index}}", 'é\x85"\\']
-    manifest = yaml.safe_load(text_of("kubernetes", program=["image", *words], OUT="$(HOME)-{index}"))
-    (container,) = manifest["spec"]["template"]["spec"]["containers"]
-    own = {"IPEXLAUNCH_INDEX": "3", "IPEXLAUNCH_COUNT": "4", "OMP_NUM_THREADS": "4"}
-    assert [kubelet(word, own) for word in container["command"]] == ["python", "r-3-4-4", words[2], "{index}", words[4]]
-    assert container["env"][0]["name"] == "IPEXLAUNCH_INDEX"
-    assert {each["name"]: kubelet(each.get("value", ""), own) for each in container["env"]}["OUT"] == "$(HOME)-3"
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [(["i", "{cpus}"], "the kubelet chooses the cpus"), (["i", "{port}"], "an address of its own"),
-     (["i:{index}"], "one image")],
-)  # fmt: skip
-def test_what_a_pod_cannot_be_told_is_refused(words: list[str], reason: str) -> None:
-    with pytest.raises(RequestError, match=reason):
-        text_of("kubernetes", program=words)
-
-
-def test_pods_of_chosen_instances_have_their_numbers() -> None:
-    plan = make_plan(machine([8, 8]), Request(ninstances=4, instance_idx="1-2"))
-    assert yaml.safe_load(text_of("kubernetes", plan, ["i"]))["spec"]["ordinals"] == {"start": 1}
-    with pytest.raises(RequestError, match="without gaps"):
-        text_of("kubernetes", make_plan(machine([8, 8]), Request(ninstances=4, instance_idx="0,2")), ["i"])

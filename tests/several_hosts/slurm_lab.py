@@ -100,6 +100,26 @@ class SlurmLab:
         """Tell the controller that a host is down, which it would find in some 30 s; requeues the jobs there."""
         self.run(["scontrol", "update", f"nodename={host}", "state=down", "reason=lab"], check=True)
 
+    def submit(self, *words: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+        """Submit with sbatch; gives the job's number.
+
+        Args:
+            words: options and the script.
+            cwd: where the job starts; the lab's folder where none is given.
+            env: variables that it is given too.
+        """
+        return self.run(["sbatch", "--parsable", *words], cwd=cwd, env=env, check=True).stdout.strip()
+
+    def end_of(self, job: str, seconds: float = 2 * WAIT_S) -> str:
+        """How a job ends: COMPLETED, FAILED and the like.
+
+        Args:
+            job: its number; it is no array.
+            seconds: how long to wait for that at most.
+        """
+        wait_for(f"the end of job {job}", lambda: self.queued(job) not in ("PENDING", "RUNNING", "COMPLETING"), seconds)
+        return self.queued(job)
+
     def queued(self, job: str) -> str:
         """State of a job or element in the queue (PENDING, RUNNING, COMPLETED ...); "" where none is known."""
         return self.run(["squeue", "-h", "-t", "all", "-j", job, "-o", "%T"]).stdout.strip()
