@@ -59,7 +59,7 @@ EXAMPLES = {
         "ipexlaunch --ninstances 4 script.py --script-arg 1",
         "ipexlaunch --ninstances 4 --dry-run script.py",
         "ipexlaunch --ninstances 4 --reserve-cores 2 --run-dir runs/monday -m package.module",
-        "srun -N3 --ntasks-per-node=1 --cpus-per-task=112 -K1 ipexlaunch --across-hosts --run-dir runs/x script.py",
+        "ipexlaunch --across-hosts --run-dir runs/x --ninstances 4 script.py     # one on each host, by srun or mpirun",
     ),
     "batch": (
         "ipexlaunch batch --input corpus.txt --output vectors.parquet --model ./all-MiniLM-L6-v2",
