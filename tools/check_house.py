@@ -24,7 +24,7 @@ ROOT_ENTRIES = 16
 """`__init__`, `__main__`, `errors`, `documents` and the wings; py.typed is not counted."""
 
 MODULE_LINES = 300
-LATE_IMPORTS = 10
+LATE_IMPORTS = 11
 TRACED_FILES = 65
 
 TRACER = """

@@ -6,8 +6,8 @@
     python3 tools/try_installing.py --extras engines --pythons 3.11   # ipex, torch, openvino: 7, 7 and 1 GB, one by one
     python3 tools/try_installing.py --ways none --lowest  # the lowest releases that pyproject.toml allows
 
-Each is a new environment and a new HOME; the commands run in a folder that is not the checkout, with nothing of it on any
-path. A command that lacks a package must say how to add it: what it says is run, and then the command must work.
+Each is a new environment and a new HOME; the commands run in a folder that is not the checkout, with nothing of it on
+any path. A command that lacks a package must say how to add it: what it says is run, and then the command must work.
 Needs uv, pipx and build beside the Python that runs this (make env-package), Pythons on PATH or of pyenv, and a
 package index. Times are with downloads in the caches of pip and uv. Exit code 1 where something does not work.
 """

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ipexlaunch.cli import use_profile
+from ipexlaunch.cli.options.across_options import across_options
 from ipexlaunch.cli.options.checked_command import checked_command
 from ipexlaunch.cli.options.model_options import BenchOptions, bench_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
@@ -15,7 +16,7 @@ from ipexlaunch.cli.options.run_options import baseline_option, profile_option, 
 from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, tell_choice, text_of
 from ipexlaunch.cli.run.know_model import knowing_the_model, task_of
 from ipexlaunch.cli.run.make_job import launch_from_options, show_commands
-from ipexlaunch.cli.run.run_launch import run_launch
+from ipexlaunch.cli.run.start_run import start_run
 
 WORKER = "ipexlaunch.models.run_model"
 
@@ -26,6 +27,7 @@ WORKER = "ipexlaunch.models.run_model"
 @run_options
 @baseline_option
 @profile_option
+@across_options
 @click.pass_context
 def bench_command(context: click.Context, /, **values: Any) -> int:
     """Run a model on every instance and report throughput, latencies, and how long it took to be ready."""
@@ -52,4 +54,4 @@ def bench_command(context: click.Context, /, **values: Any) -> int:
     tell_choice(found.choice)
     if profile is not None and not options.baseline:
         known = use_profile.baseline_of_profile(profile, launch.job, model=found.job)
-    return run_launch(launch, topology, options, known=known).exit_code
+    return start_run(launch, topology, options, options, known).exit_code

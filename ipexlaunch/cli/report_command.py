@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,14 +21,17 @@ from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.launch.guard_streams import failed
 from ipexlaunch.launch.wait_for_disk import DiskPatience
+from ipexlaunch.measure.across_hosts import compared_with_one
 from ipexlaunch.measure.compare_runs import ComparedRun, Configuration, compare
-from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch, open_runs
+from ipexlaunch.report.kept_runs.open_groups import OpenedGroup, is_group, open_group
+from ipexlaunch.report.kept_runs.open_runs import OpenedRun, OpenedSearch, names_of, open_runs
 from ipexlaunch.report.live.ask_status import Answer, ask_runs
 from ipexlaunch.report.live.sample_usage import UsageSampler
 from ipexlaunch.report.live.status import RunIdentity, Usage, write_top
 from ipexlaunch.report.live.table import lines_wanted, live_table, live_text
 from ipexlaunch.report.page.page import page, scipy_intervals
 from ipexlaunch.report.tables.comparison_table import comparison_table
+from ipexlaunch.report.tables.group_table import group_table
 from ipexlaunch.report.tables.report_table import report_table
 from ipexlaunch.report.tables.tuning_tables import tuning_text
 
@@ -43,9 +46,12 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     """Show runs again, and compare several.
 
     RUN is a directory that --run-dir made, or a file that --report wrote, that of `tune` too. Runs of the same program
-    on the same instances repeat each other: several of them give a confidence interval.
+    on the same instances repeat each other: several of them give a confidence interval. That of --across-hosts is a
+    group: one table with its hosts, one total; beside runs of one of its hosts alone it says how well it scales.
     """
-    opened = open_runs(paths)
+    names = dict(zip(paths, names_of(paths), strict=True))
+    groups = [open_group(path, names[path]) for path in paths if is_group(path)]
+    opened = open_runs([path for path in paths if not is_group(path)])
     runs = tuple(each for each in opened if isinstance(each, OpenedRun))
     searches = tuple(each for each in opened if isinstance(each, OpenedSearch))
     intervals = scipy_intervals() if len(runs) > 1 else None
@@ -59,18 +65,25 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     ]
     configurations = compare(compared, intervals)
     if page_file is not None:
-        _write_page(page_file, runs, configurations, searches)
+        _write_page(page_file, runs, configurations, searches, groups)
         return 0
-    sys.stdout.write(showable("\n".join(_texts(runs, configurations, searches)), sys.stdout))
+    sys.stdout.write(showable("\n".join(_texts(runs, configurations, searches, groups)), sys.stdout))
     if intervals is None and any(len(configuration.rates) > 1 for configuration in configurations):
         print(f"ipexlaunch: intervals need scipy: {how_to_add('report')}", file=sys.stderr)
     return 0
 
 
 def _texts(
-    runs: tuple[OpenedRun, ...], configurations: tuple[Configuration, ...], searches: tuple[OpenedSearch, ...]
+    runs: tuple[OpenedRun, ...],
+    configurations: tuple[Configuration, ...],
+    searches: tuple[OpenedSearch, ...],
+    groups: Sequence[OpenedGroup],
 ) -> Iterator[str]:
     width, color = width_of(sys.stdout), wants_color(sys.stdout)
+    for each in groups:
+        alone = compared_with_one(each.group, [run.report for run in runs])
+        name = f"{each.name}:\n" if len(groups) > 1 or runs or searches else ""
+        yield name + group_table(each.group, alone, width=width, color=color)
     if len(runs) > 1:
         yield comparison_table(configurations, width=width, color=color)
     elif runs:
@@ -85,13 +98,14 @@ def _write_page(
     runs: tuple[OpenedRun, ...],
     configurations: tuple[Configuration, ...],
     searches: tuple[OpenedSearch, ...],
+    groups: Sequence[OpenedGroup],
 ) -> None:
     try:
         import matplotlib as _  # noqa: F401, TID251 - asked for before anything is drawn
     except ImportError:
         found = "matplotlib is not installed beside ipexlaunch"
         raise RequestError("draw the page", found, how_to_add("report")) from None
-    text = page(runs, configurations, searches)
+    text = page(runs, configurations, searches, groups)
     content = text.encode(errors="backslashreplace")  # a name may hold half a surrogate pair
     wanted = f"write the page to {path}"
     try:

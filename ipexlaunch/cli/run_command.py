@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from ipexlaunch.cli.options import RunOptions
+from ipexlaunch.cli.options.across_options import across_options
 from ipexlaunch.cli.options.check_files import check_overlaps, program_reads
 from ipexlaunch.cli.options.checked_command import checked_command, program_arguments
 from ipexlaunch.cli.options.option_types import valued
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_to_run
 from ipexlaunch.cli.options.run_options import baseline_option, profile_option, run_options, script_options
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
-from ipexlaunch.cli.run.run_launch import run_launch
+from ipexlaunch.cli.run.start_run import start_run
 
 
 @checked_command("run", takes_program=True)
@@ -23,6 +24,7 @@ from ipexlaunch.cli.run.run_launch import run_launch
 @baseline_option
 @profile_option
 @script_options
+@across_options
 @valued("--replay", "Repeat the run that --run-dir kept in DIR, on this machine.", metavar="DIR")
 @program_arguments
 def run_command(context: click.Context, /, program: str | None, arguments: tuple[str, ...], **values: Any) -> int:
@@ -63,4 +65,4 @@ def run_command(context: click.Context, /, program: str | None, arguments: tuple
         return show_commands(launch)
     if profile is not None and not options.baseline:
         known = use_profile.baseline_of_profile(profile, job, typed)
-    return run_launch(launch, topology, options, known=known).exit_code
+    return start_run(launch, topology, options, options, known).exit_code

@@ -130,3 +130,13 @@ def showable(drawing: str, stream: TextIO) -> str:
     except UnicodeEncodeError:
         return ascii_text(drawing)
     return drawing
+
+
+def show_on_stderr(draw: Callable[[int, bool], str]) -> None:
+    """Show a table on standard error.
+
+    Args:
+        draw: makes it for so many columns, with colours or without.
+    """
+    table = draw(width_of(sys.stderr), wants_color(sys.stderr))
+    sys.stderr.write(showable(table, sys.stderr))

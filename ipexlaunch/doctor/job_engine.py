@@ -53,6 +53,8 @@ class JobHost:
     """Those of them on this host."""
     hosts: NonNegativeInt | None = field(default=None, metadata=OMITTED)
     """Of the step, or of the job where this is no step."""
+    across_hosts: bool = field(default=False, metadata=OMITTED)
+    """Whether it begins together with the others, which have one total."""
     is_outside: bool = field(default=False, metadata=OMITTED)
     """Whether it is none of the job's hosts: `salloc` gives hosts, and a shell where it was typed."""
     owned_cpus: NonNegativeInt | None = field(default=None, metadata=OMITTED)
@@ -78,11 +80,12 @@ class JobHost:
     @property
     def words(self) -> str:
         """ "host h2, rank 1 of 3 by Open MPI, Slurm job 17"; "" where no engine is known and nobody gave a rank."""
-        if not self.engine and not self.ranked_by:
+        if not self.engine and not self.ranked_by and not self.across_hosts:
             return ""
         by = f" by {NAMES[self.ranked_by]}" if self.ranked_by in NAMES and self.ranked_by != self.engine else ""
         pod = f"pod {self.pod}" if self.pod else ""
-        return ", ".join(filter(None, [self.place + by, self.job_words, pod]))
+        together = "--across-hosts" if self.across_hosts else ""
+        return ", ".join(filter(None, [self.place + by, self.job_words, pod, together]))
 
 
 @dataclass(frozen=True, slots=True)

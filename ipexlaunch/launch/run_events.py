@@ -42,6 +42,13 @@ class RunSignalled(Moment):
 
 
 @dataclass(frozen=True, slots=True)
+class OtherHostLost(Moment):
+    """Another host of the run has failed, or is not heard of any more, and this one stops."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded(Moment):
     """The run is over; its notes are these."""
 

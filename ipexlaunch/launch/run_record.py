@@ -211,6 +211,8 @@ class Run:
     """Failures that a restart answered, or that came when nothing was left to be done."""
     signalled: float | None = None
     """When that signal came."""
+    lost: tuple[float, str] | None = None
+    """When another host of the run was lost or failed, and its words; None where none was."""
     host: tuple[HostReading, ...] = ()
     """Counters of the host, earliest first."""
     host_cpus: int = 0

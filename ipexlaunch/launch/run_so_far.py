@@ -16,6 +16,7 @@ from ipexlaunch.launch.run_events import (
     ItemsCounted,
     NoteAdded,
     OfWorker,
+    OtherHostLost,
     PhaseSeen,
     RecoveredFailureSeen,
     RunBegan,
@@ -68,6 +69,8 @@ class RunSoFar:
                 self._run = replace(self._run, go=event.time)
             case RunSignalled():
                 self._run = replace(self._run, signal=event.number, signalled=event.time)
+            case OtherHostLost():
+                self._run = replace(self._run, lost=(event.time, event.text))
             case RunEnded():
                 self.notes = list(event.notes)
                 self._run = replace(self._run, ended=event.time, exit_code=event.code, over=True)
@@ -184,6 +187,8 @@ def events_of(run: Run) -> Iterator[RunEvent]:
         yield StartGiven(run.go)
     if run.signal is not None:
         yield RunSignalled(run.ended if run.signalled is None else run.signalled, run.signal)
+    if run.lost is not None:
+        yield OtherHostLost(*run.lost)
     yield from run.host
     yield from (FailureSeen(**asdict(failure)) for failure in run.failures)
     yield from (RecoveredFailureSeen(**asdict(failure)) for failure in run.recovered)

@@ -66,6 +66,8 @@ class Configuration:
     """Median."""
     jobs: tuple[str, ...] = ()
     """Those of several hosts of which this is one host."""
+    together: bool = False
+    """Whether it began together with the other hosts (--across-hosts)."""
 
 
 def compare(runs: Sequence[ComparedRun], intervals: Intervals | None) -> tuple[Configuration, ...]:
@@ -84,7 +86,8 @@ def compare(runs: Sequence[ComparedRun], intervals: Intervals | None) -> tuple[C
     for label, group in zip(labels, groups.values(), strict=True):
         configuration = _configuration(label, group, made[0] if made else None, intervals)
         jobs = dict.fromkeys(job for run in group if (job := _job(run)) in spread)
-        made.append(replace(configuration, jobs=tuple(jobs)))
+        together = any(run.report.host is not None and run.report.host.across_hosts for run in group)
+        made.append(replace(configuration, jobs=tuple(jobs), together=together))
     return tuple(made)
 
 

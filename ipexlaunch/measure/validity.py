@@ -1,8 +1,7 @@
 """Why a run is INVALID, and what else its reader should know: what the run shows itself, and what disturbed it.
 
-Disturbances: the wait for a cpu, others on its cores, the hypervisor, a quota, swap, heat, a falling clock. Every
-figure is the difference of two readings of the host: at the common start, and when the last worker had ended.
-Definitions and limits: docs/measuring.md.
+Disturbances: the wait for a cpu, others on its cores, the hypervisor, a quota, swap, heat, a falling clock. Figures are
+differences of two readings: at the common start, and when the last worker had ended. docs/measuring.md.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ def reasons_of(run: Run, local_share_required: float) -> list[str]:
     reasons: list[str] = []
     if run.signal is not None:
         reasons.append(f"the run was interrupted by SIG{SIGNAL_NAMES.get(run.signal, str(run.signal))}")
+    if run.lost is not None:
+        reasons.append(run.lost[1])
     if not run.over:
         known_s = run.ended - run.started
         reasons.append(f"it has no end: its launcher was killed, or it still runs; known are its first {known_s:.0f} s")
@@ -38,7 +39,7 @@ def reasons_of(run: Run, local_share_required: float) -> list[str]:
     counted = {r.instance.index for r in run.records if any(r.samples.items) or any(r.samples.tokens)}
     for record in run.records:
         index = record.instance.index
-        stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures)
+        stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures or run.lost)
         said = record.told is not None and any(COUNTED_NOTHING in reason for reason in record.told.invalid)
         if not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0 and not said:
             if counted:
@@ -100,7 +101,6 @@ FREQUENCY_DROP_NOTED = 0.05
 """The clock at the end of the run was so much lower than at its beginning."""
 
 MIB = 1 << 20
-
 Number = TypeVar("Number", int, float)
 
 

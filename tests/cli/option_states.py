@@ -66,7 +66,8 @@ VALUES = {
     "memory": "all", "lowp_mode": "BF16", "qps": "9", "batch_size_option": "--batch", "pythons": "/bin/sh",
     "plan_file": "plan.yaml", "model": "random:bert-base", "input_file": "more.jsonl", "checkpoint": "weights",
     "memory_allocator": "default", "text": "text.txt", "task": "classify", "seconds_option": "--seconds",
-    "log_dir": "logs", "cache_limit": "1GiB", "min_cosine": "0.5",
+    "log_dir": "logs", "cache_limit": "1GiB", "min_cosine": "0.5", "rendezvous": "h1:4000",
+    "rendezvous_ports": "4000-4010",
 }  # fmt: skip
 """Where an example of the type is none of the option."""
 
@@ -250,7 +251,8 @@ HANDED_ON = (
     # of run: nothing else decides whether they take effect
     "baseline", "confine", "dry_run", "live", "lost_time", "on_failure", "proof_interval", "share_start",
     "share_start_strict", "stall_timeout",
-    "throughput_regex", "timestamps",
+    "throughput_regex", "timestamps", "across_hosts", "host_rank", "host_count", "rendezvous", "job_id",
+    "rendezvous_ports", "join_timeout",
     # of batch and loadgen
     "drain_on_term", "no_progress", "on_bad_line", "overwrite", "resume", "retry_dead", "take_over",
     # of models, tune and dtypes

@@ -49,6 +49,9 @@ MACHINE = _machine(8)
 
 OTHER = replace(MACHINE, nodes=(*MACHINE.nodes, Node(id=3, memory_bytes=1 << 30)))
 
+ACROSS = ("host_rank", "host_count", "job_id", "rendezvous_ports", "join_timeout")
+"""What says which of several hosts this is."""
+
 NEEDS = {
     "warmup_calls": ["--count-calls"], "metrics_address": ["--metrics-port", "7"], "log_max_mb": ["--log-dir", "logs"],
     "log_file_prefix": ["--log-dir", "logs"], "port": ["--env", "P={port}"], "accelerators": ["--device", "xpu"],
@@ -56,7 +59,8 @@ NEEDS = {
     "disable_ipex_graph_mode": ["--auto-ipex"], "auto_ipex_verbose": ["--auto-ipex"], "rebuild": ["--resume"],
     "delimiter": ["--format", "csv"], "quote": ["--format", "csv"], "errors_file": ["--format", "openai"],
     "target_latency_ms": ["--scenario", "Server"], "batch_sizes": [], "workload": ["--goal", "throughput"],
-    "min_cosine": ["--task", "embed"],
+    "min_cosine": ["--task", "embed"], "across_hosts": ["--run-dir", "o/run"], "rendezvous": ["--across-hosts"],
+    **{name: ["--across-hosts", "--run-dir", "o/run"] for name in ACROSS},
 }  # fmt: skip
 """What an option needs to mean anything."""
 

@@ -97,6 +97,19 @@ class LaunchOptions(JobOptions, SupervisionOptions, KeepingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AcrossHostsOptions:
+    """Which of several hosts this is, of `run` and `bench`."""
+
+    across_hosts: bool
+    host_rank: int | None
+    host_count: int | None
+    rendezvous: tuple[str, int] | None
+    job_id: str | None
+    rendezvous_ports: range | None
+    join_timeout: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """How a model is run by the built-in worker."""
 
@@ -132,7 +145,7 @@ class ScriptOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(LaunchOptions, ScriptOptions):
+class RunOptions(LaunchOptions, ScriptOptions, AcrossHostsOptions):
     """Those of `run`."""
 
     dtype: str | None

@@ -26,7 +26,7 @@ from ipexlaunch.cli.options.option_types import workers_python
 from ipexlaunch.documents.write_file import descriptor_of, is_stream
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job
-from ipexlaunch.report.kept_runs.run_directory import LOGS, RUN_FILES
+from ipexlaunch.report.kept_runs.run_directory import GROUP, LOGS, RENDEZVOUS, RUN_FILES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,10 @@ def _model_files(path: str) -> Iterable[str]:
 def _run_files(path: str) -> Iterable[str]:
     if not os.path.isdir(path):
         return (path,)
-    return [*(os.path.join(path, name) for name in RUN_FILES), *_matching(os.path.join(path, LOGS), ("*",))]
+    return [
+        *(os.path.join(path, name) for name in (*RUN_FILES, GROUP, RENDEZVOUS)),
+        *_matching(os.path.join(path, LOGS), ("*",)),
+    ]
 
 
 def _machine_files(source: str) -> Iterable[str]:

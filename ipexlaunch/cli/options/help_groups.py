@@ -32,6 +32,7 @@ HEADINGS = {
     ),
     "Results": "output_file output_format errors_file keep_order overwrite resume rebuild retry_dead take_over",
     "Shards": "shards hosts load_time rate",
+    "Several hosts": "across_hosts host_rank host_count rendezvous job_id rendezvous_ports join_timeout",
     "Program": "python pythons module no_python env port throughput_regex count_calls warmup_calls replay",
     "Model": (
         "model task engine dtype batch_size text input_tokens new_tokens seed quantization group_size lowp_mode "
@@ -58,6 +59,7 @@ EXAMPLES = {
         "ipexlaunch --ninstances 4 script.py --script-arg 1",
         "ipexlaunch --ninstances 4 --dry-run script.py",
         "ipexlaunch --ninstances 4 --reserve-cores 2 --run-dir runs/monday -m package.module",
+        "ipexlaunch --across-hosts --run-dir runs/x --ninstances 4 script.py     # one on each host, by srun or mpirun",
     ),
     "batch": (
         "ipexlaunch batch --input corpus.txt --output vectors.parquet --model ./all-MiniLM-L6-v2",

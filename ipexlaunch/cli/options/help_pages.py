@@ -18,17 +18,16 @@ NARROWEST = 24
 class HelpFormatter(click.HelpFormatter):
     """click's own, which has 50 columns at least, in the width that the terminal has."""
 
-    def __init__(self, indent_increment: int = 2, width: int | None = None, max_width: int | None = None) -> None:
+    def __init__(self, width: int | None, max_width: int | None) -> None:
         """Take the terminal's width, or what COLUMNS says.
 
         Args:
-            indent_increment: as click has it.
             width: fixed; None for the terminal's.
             max_width: the widest that is taken.
         """
         if width is None:
             width = max(NARROWEST, min(shutil.get_terminal_size().columns, max_width or WIDEST))
-        super().__init__(indent_increment, width, max_width)
+        super().__init__(width=width, max_width=max_width)
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Words and what they mean, beside each other where there is room.

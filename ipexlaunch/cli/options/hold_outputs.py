@@ -57,7 +57,7 @@ def check_outputs(options: Mapping[str, Any]) -> None:
             check_writable(each.path, each.what, regular=each.kind == "file")
         elif os.path.exists(each.path) and not stat.S_ISREG(os.stat(each.path).st_mode):
             raise LaunchError(f"write {each.what} to {each.path}", "it is no regular file", "give another path")
-    if options.get("run_dir"):
+    if options.get("run_dir") and not options.get("across_hosts"):  # else the first host asks for all
         check_holds_no_run(options["run_dir"])
     if options.get("metrics_file") is not None or options.get("metrics_port") is not None:
         require_client()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from ipexlaunch.cli.options import LaunchOptions, ModelOptions, ScriptOptions
+from ipexlaunch.cli.options import AcrossHostsOptions, LaunchOptions, ModelOptions, ScriptOptions
 from ipexlaunch.cli.options.complete_words import complete_directories
 from ipexlaunch.cli.options.option_types import (
     COSINE,
@@ -27,7 +27,7 @@ from ipexlaunch.plan.notation import format_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchOptions(LaunchOptions, ModelOptions):
+class BenchOptions(LaunchOptions, ModelOptions, AcrossHostsOptions):
     """Those of `bench`."""
 
     model: str

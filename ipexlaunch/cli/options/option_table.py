@@ -96,6 +96,13 @@ RULES = (
     _rule("strict local_pages", excludes="memory_policy=none", why="memory is not bound then"),
     _rule("profile", excludes=("plan_file", "replay", *ASKED), why="both say what the instances are"),
     _rule("profile", excludes="topology", why="a profile is of this machine"),
+    # several hosts
+    _rule("host_rank host_count rendezvous job_id rendezvous_ports join_timeout", needs="across_hosts",
+          why="it is about the other hosts"),
+    _rule("across_hosts", needs="run_dir rendezvous", why="hosts find each other there"),
+    _rule("across_hosts", excludes="report_file log_dir log_path", why="every host would write it; --run-dir has all"),
+    _rule("across_hosts", excludes="baseline replay dry_run", why="those are of one host"),
+    _rule("rendezvous", excludes="rendezvous_ports", why="both say where the first host listens"),
     # scripts that know nothing of us
     _rule("warmup_calls", needs="count_calls", why="it says how that works"),
     _rule("dtype force_dtype", needs="auto_ipex", why="it says how that works", commands="run"),

@@ -14,14 +14,15 @@ from ipexlaunch.launch.job import Launch
 from ipexlaunch.machine.topology import Topology
 
 
-def on_this_host(launch: Launch, topology: Topology) -> Launch:
+def on_this_host(launch: Launch, topology: Topology, *, together: bool = False) -> Launch:
     """The launch, with where it is started, and notes on what is wrong with that.
 
     Args:
         launch: what is about to start.
         topology: the machine.
+        together: whether it begins together with other hosts.
     """
-    here = this_host(topology)
+    here = replace(this_host(topology), across_hosts=together)
     return replace(launch, host=here, notes=(*launch.notes, *map(str, troubles_of(here))))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ipexlaunch.batch.items import BatchProgress, BatchSummary
 from ipexlaunch.cli import EXIT_UNSHOWN
@@ -26,7 +26,7 @@ from ipexlaunch.cli.run.watch_run import (
     open_observers,
     start_lines,
 )
-from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
+from ipexlaunch.cli.terminal import show_on_stderr, tell
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
@@ -46,6 +46,9 @@ from ipexlaunch.measure.report import Report, aggregate, write_report
 from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.tables.report_table import report_table
 from ipexlaunch.worker import BATCHES_VARIABLE
+
+if TYPE_CHECKING:  # what hosts say to each other: a run of one host needs nothing of it
+    from ipexlaunch.cli.run.across_hosts import AcrossHosts
 
 MB = 1_000_000
 
@@ -82,6 +85,7 @@ def run_launch(
     options: LaunchOptions,
     feeding: BatchRun | None = None,
     known: Baseline | None = None,
+    across: AcrossHosts | None = None,
 ) -> Report:
     """Start the workers, watch over them to the end, show the report and write it where it was asked for.
 
@@ -91,6 +95,7 @@ def run_launch(
         options: of the command.
         feeding: gives the workers their items.
         known: what one instance does alone, where nobody asks to measure it.
+        across: other hosts that begin together with this one.
 
     Raises:
         HeldError: another launch keeps its run in the same place.
@@ -98,7 +103,7 @@ def run_launch(
     """
     held = ExitStack()
     try:
-        return _run(launch, topology, options, feeding, known, held)
+        return _run(launch, topology, options, feeding, known, across, held)
     finally:
         let_go(held.close)
 
@@ -109,13 +114,14 @@ def _run(
     options: LaunchOptions,
     feeding: BatchRun | None,
     known: Baseline | None,
+    across: AcrossHosts | None,
     held: ExitStack,
 ) -> Report:
     """The same; what must be released at the end, however that comes, goes onto the stack."""
     limits = limits_from_options(options)
     launch, sharing = with_shared_start(launch, options)
     environment: Mapping[str, str] = os.environ
-    launch = on_this_host(launch, topology)
+    launch = on_this_host(launch, topology, together=across is not None)
     if feeding is not None:
         limits = replace(
             limits,
@@ -126,6 +132,8 @@ def _run(
             stall_timeout_s=feeding.stall_timeout_s,
         )
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
+    if across is not None:
+        limits, environment = replace(limits, across_hosts=True), {**environment, **across.variables}
     options = replace(options, log_dir=log_directory(options))
     logs = log_paths(launch, options)
     keeper = None if options.run_dir is None else begin_keeping(launch, topology, options.run_dir, options)
@@ -182,14 +190,15 @@ def _run(
         observers.append(keeper.events(callbacks.tell))
     with signals_deferred(callbacks.tell) as came:
         run = supervise(
-            launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus, sharing, draining
-        )
+            launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus, sharing, draining,
+            None if across is None else across.talk,
+        )  # fmt: skip
         is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), callbacks.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
         if solo is not None:
             run, known = with_baseline(run, solo, options.lost_time)
-        return _conclude(run, launch, topology, options, keeper, disk, reasons, batch, known)
+        return _conclude(run, launch, topology, options, keeper, disk, reasons, batch, known, across, came)
 
 
 def limits_from_options(options: SupervisionOptions) -> Limits:
@@ -225,6 +234,8 @@ def _conclude(
     reasons: Sequence[str] = (),
     batch: BatchSummary | None = None,
     baseline: Baseline | None = None,
+    across: AcrossHosts | None = None,
+    came: Sequence[int] = (),
 ) -> Report:
     """Keep and show the report of a run; the one that holds, which says so too where not everything could be shown.
 
@@ -240,6 +251,8 @@ def _conclude(
         reasons: why the run is INVALID, beside what happened.
         batch: figures of a batch job.
         baseline: what one instance does alone.
+        across: other hosts, which show what all did.
+        came: signals that ask for the end, as they come.
 
     Raises:
         IpexLaunchError: it cannot be kept; it has been shown.
@@ -250,7 +263,12 @@ def _conclude(
     report = replace(report, host=launch.host)
     keep = None if keeper is None else lambda report: keeper.finish(run, report)
     troubles = list(_troubles(report, path, keep, disk))
-    _show(report)
+    if across is None:
+        show_on_stderr(lambda width, color: report_table(report, width=width, color=color))
+    else:
+        kept, report = report, across.conclude(report, troubles, came, disk)
+        if keeper is not None and report is not kept and not troubles:
+            troubles = list(_troubles(report, path, keeper.keep_report, disk))
     problems = wait_until_shown()
     if problems:
         say_unshown(problems)
@@ -280,8 +298,3 @@ def _troubles(
             disk.have(lambda: keep(report), "keep the run in its directory")
         except IpexLaunchError as error:
             yield error
-
-
-def _show(report: Report) -> None:
-    table = report_table(report, width=width_of(sys.stderr), color=wants_color(sys.stderr))
-    sys.stderr.write(showable(table, sys.stderr))

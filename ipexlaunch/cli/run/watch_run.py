@@ -80,6 +80,10 @@ class HostObserver(Observer):
         if waits:
             self._host.look(pid)
 
+    def on_released(self) -> None:
+        """Read: the last worker got ready long ago, perhaps."""
+        self._host.look(running=self._running, must=True)
+
     def on_ended(self, pid: int) -> None:
         """What its first thread has run and waited is known for a moment more: all there is of a short worker's."""
         self._host.look(pid)

@@ -59,6 +59,10 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
         return _drained(state, event.time)
     if event.kind == "abandoned":
         return _stop(state, event.time)
+    if event.kind == "released":
+        return _start_together(replace(state, released=True), event.time)
+    if event.kind == "lost":
+        return (state, ()) if state.stopping else _stop(replace(state, lost=event.detail), event.time)
     return _tick(state, event.time)
 
 
@@ -102,6 +106,8 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
     )
     if state.stopping or not waiting or loading:
         return state, ()
+    if state.limits.across_hosts and not state.released:
+        return replace(state, ready_told=True), () if state.ready_told else (Command("ready"),)
     for index in waiting:
         state = _in_time(_change(_with_phase(state, index, "running"), index, counted=time), index)
         if state.limits.fed and state.limits.stall_timeout_s is not None and not state.drained:

@@ -8,12 +8,14 @@ from typing import Literal
 from ipexlaunch.documents.fields import in_documents
 
 EventKind = Literal[
-    "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned", "tick"
-]
+    "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned",
+    "released", "lost", "tick",
+]  # fmt: skip
 """phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
 start; asked: it wants items that it is fed with; counted: it counted something; finished: it has counted its last item;
 stuck: it is killed for that; exited: its process ended; signalled: the launcher was asked to end; drained: no item is
-left for workers that are fed; abandoned: no more of them can be done; tick: time passed."""
+left for workers that are fed; abandoned: no more of them can be done; released: every other host is ready too; lost:
+another host has failed, or is not heard of; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,13 @@ class Event:
     """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
     detail: str = ""
     """phase: its name; stuck: what it did, in words that follow "instance 3"; exited: what is known beyond the code,
-    e.g. why it could not be started."""
+    e.g. why it could not be started; lost: which host, and what is known of it."""
 
 
-CommandKind = Literal["start", "go", "release", "terminate", "kill", "done"]
-"""start: start the process; go: start the measurement now; release: let a finished worker leave; terminate, kill: TERM
-or KILL to the process groups; done: every worker has exited."""
+CommandKind = Literal["start", "ready", "go", "release", "terminate", "kill", "done"]
+"""start: start the process; ready: tell the other hosts that all are ready here; go: start the measurement now;
+release: let a finished worker leave; terminate, kill: TERM or KILL to the process groups; done: every worker has
+exited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Limits:
     dies before is tried again `restarts` times in a row, and then the others go on without it."""
     fed_together: bool = False
     """Whether workers that are fed begin together all the same, because they are measured."""
+    across_hosts: bool = False
+    """Whether workers on other hosts begin together with these: the common start waits for the event "released"."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +174,12 @@ class State:
     """The first signal that asked the launcher to end."""
     signalled: float | None = None
     """When it came."""
+    ready_told: bool = False
+    """Whether the other hosts have been told that all are ready here."""
+    released: bool = False
+    """Whether the other hosts are ready too."""
+    lost: str = ""
+    """Which other host has failed, and how; "" for none."""
     failures: tuple[Failure, ...] = field(default=())
     recovered: tuple[Failure, ...] = field(default=())
     """Failures that a restart answered, or that came when nothing was left to be done."""

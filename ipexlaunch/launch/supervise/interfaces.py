@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from ipexlaunch.launch.confine import BindThread, Confinement
 from ipexlaunch.launch.placement.placement import Binding, Placement
@@ -78,6 +78,9 @@ class Observer:
     def on_looked(self, pid: int, *, waits: bool) -> None:
         """A worker is looked at; `waits`: until we are done, so that nothing moves."""
 
+    def on_released(self) -> None:
+        """The start has been given to workers that have waited for other hosts, an instant ago."""
+
     def on_ended(self, pid: int) -> None:
         """A worker's process has ended and is not forgotten by the kernel yet."""
 
@@ -110,6 +113,33 @@ class OutputOptions:
     """What a worker is busy with for so long is told; None where a live view shows it in its own way."""
     line_rule: LineRule | None = None
     """Counts work in the lines of workers that do not count themselves."""
+
+
+class HostsSaid(NamedTuple):
+    """What comes from the other hosts of a run."""
+
+    kind: Literal["released", "lost"]
+    """released: all are ready, and this host begins; lost: one has failed, or is not heard of any more."""
+    time: float
+    """When that was here, seconds of the supervisor's clock."""
+    text: str = ""
+    """lost: which, and what is known of it."""
+
+
+class OtherHosts(Protocol):
+    """The other hosts of a run, which all begin together; nothing here waits for them."""
+
+    def fileno(self) -> int:
+        """Readable when `take` has something to give."""
+
+    def take(self) -> Sequence[HostsSaid]:
+        """What has come since the last call."""
+
+    def ready(self) -> None:
+        """Every worker here waits for the start."""
+
+    def stopping(self, text: str) -> None:
+        """This host fails, and why: the others need not wait for its end."""
 
 
 class Count(NamedTuple):

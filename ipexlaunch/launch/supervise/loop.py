@@ -21,7 +21,8 @@ from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.descendants import LOOK_S, DescendantWatch, check_counts
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver, MessageHandler
-from ipexlaunch.launch.supervise.interfaces import Feeder, Observer, OutputOptions, SupervisorCallbacks
+from ipexlaunch.launch.supervise.hear_hosts import HostsDriver
+from ipexlaunch.launch.supervise.interfaces import Feeder, Observer, OtherHosts, OutputOptions, SupervisorCallbacks
 from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import command_line
 from ipexlaunch.launch.supervise.reap import Guardian, Reaper
@@ -49,6 +50,7 @@ def supervise(
     host_cpus: int = 0,
     sharing: Sharing | None = None,
     draining: frozenset[int] = frozenset(),
+    others: OtherHosts | None = None,
 ) -> Run:
     """Run every worker of a launch to its end and return what happened; nothing that it started outlives it.
 
@@ -66,6 +68,7 @@ def supervise(
         host_cpus: how many cpus the workers may use, where the plan names none.
         sharing: which workers share their start; None for none.
         draining: signals of which the first has the feeder give nothing more, and does not end the run.
+        others: hosts that begin together with this one; `limits.across_hosts` says so too.
 
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
@@ -75,7 +78,8 @@ def supervise(
         try:
             worker_set = WorkerSet(launch, callbacks, limits, inherited, observers, host_cpus, showing.logs)
             loop = _Loop(
-                launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder, sharing, draining
+                launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder, sharing, draining,
+                others,
             )  # fmt: skip
         except BaseException:  # the system refuses a thread, a pipe, the guardian: no worker was started
             for observer in observers:
@@ -99,6 +103,7 @@ class _Loop:
         feeder: Feeder | None,
         sharing: Sharing | None,
         draining: frozenset[int],
+        others: OtherHosts | None,
     ) -> None:
         self.callbacks = callbacks = worker_set.callbacks
         self.clock = callbacks.clock
@@ -122,6 +127,7 @@ class _Loop:
         self.draining, self.is_warned = draining, False
         if feeder is not None and feeder.disk is not None:
             self.listener.selector.register(feeder.disk, selectors.EVENT_READ, lambda _: None)  # it is minded anyway
+        self.others = None if others is None else HostsDriver(others, worker_set, self.listener, observers, self.feed)
         self.done = False
         self.timers = sched.scheduler(self.clock)
         self.observers = observers
@@ -260,6 +266,8 @@ class _Loop:
             comes_back = worker.phase == "waiting" and not (self.feeder is not None and self.feeder.problem)
             again = f"; restart {worker.restarts} in {worker.start_at - failure.time:g} s" if comes_back else ""
             self.callbacks.tell(f"instance {worker_set.index(failure.index)} {failure.message}{again}")
+        if self.others is not None:
+            self.others.follow(before)
         if event.kind != "counted":
             worker_set.add_transition(before, event.index if event.kind == "exited" else None)
         for command in commands:
@@ -277,6 +285,8 @@ class _Loop:
             line = command_line("go", time=now) if command.kind == "go" else command_line("exit")
             for place in command.indices:
                 self.listener.send(place, self.worker_set.children[place], line)
+        elif command.kind == "ready" and self.others is not None:
+            self.others.ready()
         elif command.kind == "terminate":
             self.worker_set.glance_at(command.indices)
             self.worker_set.signal_all(command.indices, signal.SIGTERM)

@@ -20,6 +20,7 @@ from ipexlaunch.launch.run_events import (
     InvalidReported,
     ItemsCounted,
     NoteAdded,
+    OtherHostLost,
     RecoveredFailureSeen,
     RunBegan,
     RunEnded,
@@ -115,6 +116,8 @@ class WorkerSet:
             self.add(StartGiven(state.go))
         if state.signalled is not None and before.signalled is None:
             self.add(RunSignalled(state.signalled, state.signal or 0))
+        if state.lost and not before.lost:
+            self.add(OtherHostLost(self.clock(), state.lost))
         self._add_failures(state.failures[len(before.failures) :], recovered=False)
         self._add_failures(state.recovered[len(before.recovered) :], recovered=True)
         for old, new in zip(before.workers, state.workers, strict=True):

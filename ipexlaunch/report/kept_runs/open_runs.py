@@ -159,10 +159,19 @@ def open_runs(paths: Sequence[str]) -> tuple[Opened, ...]:
     Raises:
         DocumentError: one is neither, does not follow its format, or did not finish.
     """
-    return tuple(_open(path, name) for path, name in zip(paths, _names(paths), strict=True))
+    return tuple(open_one(path, name) for path, name in zip(paths, names_of(paths), strict=True))
 
 
-def _open(path: str, name: str) -> Opened:
+def open_one(path: str, name: str) -> Opened:
+    """One of them.
+
+    Args:
+        path: a directory or a file.
+        name: what to call it.
+
+    Raises:
+        DocumentError: see `open_runs`.
+    """
     if os.path.isdir(path):
         kept = read_run_directory(path)
         report = _masked(kept.report or _report_so_far(kept))
@@ -212,10 +221,15 @@ LONGEST_HEAD = 200
 """Characters among which the schema is looked for: it is the first key."""
 
 
-def _names(paths: Sequence[str]) -> list[str]:
-    """The last parts of the paths, as many as tell them apart."""
+def names_of(paths: Sequence[str]) -> list[str]:
+    """The last parts of paths, as many as tell them apart.
+
+    Args:
+        paths: any.
+    """
     parts = [os.path.abspath(path).split(os.sep) for path in paths]
-    for length in range(1, max(map(len, parts)) + 1):
+    names: list[str] = []
+    for length in range(1, max(map(len, parts), default=0) + 1):
         names = [os.sep.join(part[-length:]) for part in parts]
         if len(set(names)) == len(set(map(tuple, parts))):
             break

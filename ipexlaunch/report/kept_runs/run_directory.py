@@ -10,6 +10,12 @@ report.json       what was computed from them
 baseline-events.jsonl  the raw facts of the instance that ran alone first, where that was asked for
 logs/             what the workers printed
 launcher.json     who keeps a run there, while it lasts
+
+A run over several hosts has a directory of its own, in which each host's is one:
+rendezvous.json   where the first host waits for the others
+host-R-NAME/      of the host with rank R
+group.json        what all did together; it comes last
+first-host.json   who keeps it, while it lasts
 """
 
 from __future__ import annotations
@@ -38,6 +44,7 @@ SO_FAR = "events-so-far.jsonl"
 BASELINE_EVENTS = "baseline-events.jsonl"
 LOGS = "logs"
 HOLD = "launcher.json"
+RENDEZVOUS, GROUP, GROUP_HOLD = "rendezvous.json", "group.json", "first-host.json"
 RUN_FILES = (RUN, PLAN, TOPOLOGY, ENVIRONMENT, EVENTS, SO_FAR, REPORT, BASELINE_EVENTS)
 """Every file that may stand in a run's directory itself."""
 
@@ -160,6 +167,8 @@ def check_holds_no_run(path: str) -> None:
 
 def _held_in(path: str) -> str:
     """What a directory holds that a run would replace; empty for nothing."""
+    if any(os.path.lexists(os.path.join(path, name)) for name in (RENDEZVOUS, GROUP)):
+        return "it holds a run over several hosts already"
     held = [name for name in RUN_FILES if os.path.lexists(os.path.join(path, name))]
     if RUN not in held:
         return f"it holds a file {held[0]} already" if held else ""

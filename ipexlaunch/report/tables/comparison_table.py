@@ -53,9 +53,13 @@ def job_lines(configurations: Sequence[Configuration]) -> list[str]:
     Args:
         configurations: as `compare` gives them.
     """
-    counts = Counter(job for configuration in configurations for job in configuration.jobs)
-    why = "no repeats, and no total, as they did not start together"
-    return [f"{plain_line(job)}: {counted(number, 'host')} of one job, {why}" for job, number in counts.items()]
+    counts = Counter((job, each.together) for each in configurations for job in each.jobs)
+    apart = "no repeats, and no total, as they did not start together"
+    together = "no repeats; they began together, and their directory has the total: report it"
+    return [
+        f"{plain_line(job)}: {counted(number, 'host')} of one job, {together if is_group else apart}"
+        for (job, is_group), number in counts.items()
+    ]
 
 
 def row(configuration: Configuration) -> tuple[str, ...]:
