@@ -1,8 +1,7 @@
 """What is known of each candidate before anything is measured: software, instruction set x engine x numbers -> verdict.
 
-The table is read from kernels and measured reports, and each row says which. It decides what is not even tried (no
-kernel, no package) and what `--dtype auto` leaves out; what is asked for by name is measured all the same, since a
-table does not know the model.
+The table is read from kernels and measured reports, and each row says which. It decides what is not tried (no kernel,
+no package) and what `--dtype auto` leaves out; what is asked for by name is measured: a table does not know the model.
 """
 
 from __future__ import annotations
