@@ -21,6 +21,7 @@ from ipexlaunch.errors import IpexLaunchError, RequestError
 from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.launch.guard_streams import failed
 from ipexlaunch.launch.wait_for_disk import DiskPatience
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.across_hosts import compared_with_one
 from ipexlaunch.measure.compare_runs import ComparedRun, Configuration, compare
 from ipexlaunch.report.kept_runs.open_groups import OpenedGroup, is_group, open_group
@@ -66,6 +67,7 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     configurations = compare(compared, intervals)
     if page_file is not None:
         _write_page(page_file, runs, configurations, searches, groups)
+        tell(f"wrote {page_file}, with {counted(len(opened) + len(groups), 'run')}; open it in a browser")
         return 0
     sys.stdout.write(showable("\n".join(_texts(runs, configurations, searches, groups)), sys.stdout))
     if intervals is None and any(len(configuration.rates) > 1 for configuration in configurations):

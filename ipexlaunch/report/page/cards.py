@@ -33,13 +33,13 @@ def chart(heading: str, svg: str, key: str = "") -> str:
 
     Args:
         heading: text.
-        svg: the picture.
+        svg: the picture, wide and narrow.
         key: HTML that stands before it.
     """
     if not svg:
         return ""
-    labelled = svg.replace("<svg ", f'<svg role="img" aria-label="{escaped(heading)}" ', 1)
-    return card(heading, f'{key}<div class="wide">{labelled}</div>')
+    labelled = svg.replace("<svg ", f'<svg role="img" aria-label="{escaped(heading)}" ')
+    return card(heading, f"{key}{labelled}")
 
 
 def table(heads: Sequence[str], rows: Iterable[tuple[Sequence[str], str]], words: int = 1) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
@@ -69,7 +70,9 @@ def style_variables() -> str:
     )
 
 
-WIDTH = 9.0
+WIDE, NARROW = 9.0, 4.0
+"""Inches: for a page, and for one of about 420 pixels."""
+
 """Inches, at 72 points."""
 
 STYLE: Mapping[str, Any] = {
@@ -109,13 +112,24 @@ def whole_steps(axis: Any) -> None:
     axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
 
 
+LONGEST_LABEL = 44
+"""Characters of a line below a narrow picture."""
+
+KINDS = (("drawn wide", WIDE), ("drawn narrow", NARROW))
+"""Classes of the page's style, and inches."""
+
+
 def chart(draw: Callable[[Axes], None], height: float) -> str:
-    """One set of axes as SVG for a page, drawn without a display.
+    """One set of axes for a page, drawn without a display: a wide SVG and a narrow one, of which the page shows one.
 
     Args:
-        draw: draws on the axes.
+        draw: draws on the axes; called for each.
         height: in inches.
     """
+    return "".join(f'<div class="{kind}">{_svg(draw, width, height)}</div>' for kind, width in KINDS)
+
+
+def _svg(draw: Callable[[Axes], None], width: float, height: float) -> str:
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -123,9 +137,12 @@ def chart(draw: Callable[[Axes], None], height: float) -> str:
     style: Any = dict(STYLE)  # its keys are settings, which newer releases spell out as a type
     with mpl.rc_context(style), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a character that its font has not: the reader's browser has it
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
-        draw(figure.add_subplot())
+        axes = figure.add_subplot()
+        draw(axes)
+        if width == NARROW:
+            axes.set_xlabel(textwrap.fill(axes.get_xlabel(), LONGEST_LABEL))
         out = StringIO()
         figure.savefig(out, format="svg", metadata={"Date": None})
     return themed(out.getvalue())
@@ -167,5 +184,8 @@ def plain_numbers(axes: Axes) -> None:
 def show_legend(axes: Axes) -> None:
     """Above the axes, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
+    columns = 5 if axes.figure.bbox.width / axes.figure.dpi > (WIDE + NARROW) / 2 else 2
     if handles:
-        axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=5, fontsize=9, borderaxespad=0.2)
+        axes.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, fontsize=9, borderaxespad=0.2
+        )

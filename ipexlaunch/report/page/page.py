@@ -18,6 +18,7 @@ from ipexlaunch.report.page import charts, time_charts
 from ipexlaunch.report.page.cards import card, chart, escaped, figure, judged, table, tiles
 from ipexlaunch.report.page.chart_axes import style_variables
 from ipexlaunch.report.page.charts import course_chart, map_chart
+from ipexlaunch.report.page.fact_cards import batch_figures, provenance
 from ipexlaunch.report.page.group_cards import group_cards
 from ipexlaunch.report.tables.comparison_table import COMPARED_COLUMNS, job_lines, row
 from ipexlaunch.report.tables.report_table import MIB
@@ -67,7 +68,8 @@ section.card { padding: 14px; margin: 12px 0 }
 .figures span, .quiet, footer { color: var(--quiet); font-size: 13px }
 .verdict { font-weight: 700 } .valid { color: var(--good) } .invalid { color: var(--bad) } .note { color: var(--warn) }
 ul { margin: 6px 0; padding-left: 20px }
-.wide { overflow-x: auto } .wide svg { min-width: 600px; width: 100%; height: auto; display: block }
+.wide { overflow-x: auto } .drawn svg { width: 100%; height: auto; display: block }
+.drawn.narrow { display: none }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; width: 100% }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--grid); white-space: nowrap }
 th { color: var(--quiet); font-weight: 600 } td.words, th.words { text-align: left; white-space: normal }
@@ -77,6 +79,7 @@ tr.failed td { color: var(--bad) }
 .wide img { max-width: 100%; min-width: 480px; height: auto; display: block }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 16px; margin: 0; font-size: 13px }
 dt { color: var(--quiet) } dd { margin: 0; overflow-wrap: anywhere }
+@media (max-width: 600px) { .drawn.narrow { display: block } .drawn.wide { display: none } }
 @media (max-width: 560px) { main { padding: 8px } dl { grid-template-columns: 1fr } dd { margin-bottom: 6px } }
 """
 
@@ -167,6 +170,8 @@ def _search(outcome: Outcome) -> list[str]:
 def _run(run: OpenedRun) -> list[str]:
     report, kept = run.report, run.kept
     parts = [card("Result", _result(report)), card("Instances", _instances(report))]
+    if report.batch is not None:
+        parts.append(card("Batch job", batch_figures(report.batch)))
     happened = kept.run if kept is not None else None
     if happened is not None:
         parts += [
@@ -181,7 +186,7 @@ def _run(run: OpenedRun) -> list[str]:
         parts.append(card("Start of the workers", table(START_HEADS, ((row, "") for row in rows))))
     if kept is not None:
         parts.append(card("Machine", _machine(run)))
-    parts.append(card("Where and what", _provenance(run)))
+    parts.append(card("Where and what", provenance(run)))
     return parts
 
 
@@ -238,30 +243,3 @@ def _machine(run: OpenedRun) -> str:
     data = base64.b64encode(svg).decode()
     alt = "the machine with every cpu in the colour of its instance"
     return f'<div class="wide"><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></div>'
-
-
-def _provenance(run: OpenedRun) -> str:
-    facts: dict[str, object] = dict(run.report.provenance)
-    if (here := run.report.host) is not None:
-        facts["host"] = here.words or here.name
-    if isinstance(program := facts.get("program"), list):
-        facts["program"] = " ".join(map(str, program))
-    if run.kept is not None:
-        seen = run.kept.environment
-        names = ("cpu_model", "microcode", "smt", "transparent_huge_pages", "governors", "cpu_quota")
-        facts |= {name: seen[name] for name in names if seen.get(name) not in (None, {}, "")}
-        packages = (seen.get("python") or {}).get("packages", {})
-        known = ("torch", "intel-extension-for-pytorch", "transformers", "torchao", "numpy")
-        facts |= {name: packages[name] for name in known if name in packages}
-    facts |= run.report.facts
-    shown = ((name, value) for name, value in facts.items() if value not in (None, "", []))
-    rows = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(_words(value))}</dd>" for name, value in shown)
-    return f"<dl>{rows}</dl>"
-
-
-def _words(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_words(inner)}" for key, inner in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_words, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
