@@ -5,6 +5,8 @@ LoadGen's calls are those of its Python bindings (mlcommons/inference, loadgen/b
 
 from __future__ import annotations
 
+import itertools
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,19 @@ BEGIN_INTERVAL_S = 0.02
 SUMMARY = "mlperf_log_summary.txt"
 
 VERDICT = "Result is : "
+
+
+def why_invalid(summary: str) -> str:
+    """Which of LoadGen's conditions do not hold, and what it recommends, in its words; "" where it says neither.
+
+    Args:
+        summary: as LoadGen writes it.
+    """
+    lines = [line.strip() for line in summary.splitlines()]
+    unmet = [line.partition(":")[0].strip() for line in lines if re.fullmatch(r"\S.*:\s*NO", line)]
+    advice = lines[lines.index("Recommendations:") + 1 :] if "Recommendations:" in lines else []
+    said = [line.lstrip("* ") for line in itertools.takewhile(lambda line: line.startswith("*"), advice)]
+    return "; ".join([*(f"{condition}: NO" for condition in unmet), *said])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

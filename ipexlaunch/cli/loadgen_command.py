@@ -13,7 +13,7 @@ import click
 from ipexlaunch.batch.feed import CallbackJournal, FeedRules, QueueFeeder
 from ipexlaunch.batch.input.threaded_reader import InputObserver, ThreadedReader
 from ipexlaunch.batch.items import BatchProgress, BatchSummary, Item, summary_of
-from ipexlaunch.batch.loadgen import VERDICT, BeginWhenReady, LoadRules, LoadTest, require_loadgen
+from ipexlaunch.batch.loadgen import VERDICT, BeginWhenReady, LoadRules, LoadTest, require_loadgen, why_invalid
 from ipexlaunch.batch.work_queue import WorkQueue
 from ipexlaunch.cli.batch_output import batch_summary_text
 from ipexlaunch.cli.batch_program import model_program
@@ -133,7 +133,8 @@ def _conclude(feeder: QueueFeeder, test: LoadTest) -> tuple[list[str], BatchSumm
         summary = test.summary()
         click.echo(summary)
         if f"{VERDICT}VALID" not in summary:
-            reasons.append("LoadGen says: Result is INVALID")
+            why = why_invalid(summary)
+            reasons.append(f"LoadGen says: Result is INVALID{f' ({why})' if why else ''}")
     figures = summary_of(feeder.queue.figures, feeder.last_done.values(), done=standing.done, dead=standing.dead)
     tell(batch_summary_text(figures))
     return reasons, figures

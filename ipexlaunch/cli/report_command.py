@@ -61,6 +61,7 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
             name=run.name,
             report=run.report,
             environment=mask_variables(run.kept.recorded.job.environment) if run.kept else {},
+            options=run.kept.recorded.options if run.kept else {},
         )
         for run in runs
     ]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.measure.report import Report
 
 Interval = tuple[float, float]
@@ -36,6 +37,8 @@ class ComparedRun:
     report: Report
     environment: Mapping[str, str]
     """Of --env; empty where it is not known."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Keyword arguments of the command's options that decided what happened; empty where they are not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ class Configuration:
     """Median."""
     jobs: tuple[str, ...] = ()
     """Those of several hosts of which this is one host."""
+    differences: tuple[str, ...] = ()
+    """Options in which the runs differ that are taken for repeats of each other: "--confine no or auto"."""
     together: bool = False
     """Whether it began together with the other hosts (--across-hosts)."""
 
@@ -142,6 +147,7 @@ def _configuration(
         solo=_median([report.baseline.rate for report in reports if report.baseline is not None]),
         efficiency=_median([report.efficiency for report in reports]),
         steady=_median([report.throughput.steady for report in reports]),
+        differences=tuple(_differences([_options(run) for run in group if run.options])),
     )
 
 
@@ -177,9 +183,41 @@ def _labels(firsts: Sequence[ComparedRun], spread: Collection[str]) -> list[str]
     programs = [_program(run) for run in firsts]
     if len(set(programs)) > 1:
         labels = [f"{label}, {_shortened(program)}" for label, program in zip(labels, programs, strict=True)]
+    traits = [{**_places(run), **_options(run)} for run in firsts]
+    for label in [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+        alike = [place for place, other in enumerate(labels) if other == label]
+        for name in _differing([traits[place] for place in alike]):
+            for place in alike:
+                labels[place] += f", {name} {traits[place].get(name, '-')}"
     return [
         label if labels.count(label) == 1 else f"{label} ({labels[: place + 1].count(label)})"
         for place, label in enumerate(labels)
+    ]
+
+
+def _places(run: ComparedRun) -> dict[str, str]:
+    """Where the instances are, and how their memory keeps to its nodes."""
+    instances = run.report.instances
+    return {
+        "memory": " or ".join(sorted({instance.memory for instance in instances})),
+        "cpus": format_list(cpu for instance in instances for cpu in instance.cpus),
+    }
+
+
+def _options(run: ComparedRun) -> dict[str, str]:
+    return {f"--{name.replace('_', '-')}": str(value) for name, value in run.options.items()}
+
+
+def _differing(traits: Sequence[Mapping[str, str]]) -> list[str]:
+    """The names of what is not the same everywhere."""
+    names = dict.fromkeys(name for each in traits for name in each)
+    return [name for name in names if len({each.get(name) for each in traits}) > 1]
+
+
+def _differences(options: Sequence[Mapping[str, str]]) -> list[str]:
+    return [
+        f"{name} {' or '.join(dict.fromkeys(each.get(name, 'not given') for each in options))}"
+        for name in _differing(options)
     ]
 
 

@@ -71,7 +71,11 @@ def test_server_is_invalid_where_answers_come_too_late(tmp_path: Path) -> None:
     assert code == 4, words
     assert "Scenario : Server" in summary
     assert "Result is : INVALID" in summary
-    assert "INVALID: LoadGen says: Result is INVALID" in words
+    reason = words.partition("INVALID: LoadGen says: Result is INVALID (")[2].splitlines()[0]
+    assert "Performance constraints satisfied: NO" in reason
+    advice = summary.partition("Recommendations:\n")[2].splitlines()[0].strip(" *")
+    assert advice
+    assert advice in reason
 
 
 def test_a_program_that_dies_ends_the_test_without_a_verdict(tmp_path: Path) -> None:

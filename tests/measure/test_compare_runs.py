@@ -139,3 +139,22 @@ def test_jobs_of_one_host_and_hosts_without_a_job_repeat_each_other() -> None:
 def test_tasks_of_ray_are_told_apart_by_their_hosts() -> None:
     runs = [compared(host, 2, 40, host=JobHost(name=host, engine="ray", job="01000000")) for host in ("h1", "h2")]
     assert [each.label for each in compare(runs, SPREADS)] == ["2 x 8 cpus, h1", "2 x 8 cpus, h2"]
+
+
+def test_configurations_of_one_shape_are_told_apart_by_what_differs() -> None:
+    plain, other = compared("a", 2, 100), compared("b", 2, 90)
+    unbound = tuple(replace(instance, memory="none") for instance in other.report.instances)
+    other = replace(other, report=replace(other.report, instances=unbound), options={"memory_policy": "none"})
+    first, second = compare([replace(plain, options={"memory_policy": "bind"}), other], None)
+    assert first.label == "2 x 8 cpus, memory bind, --memory-policy bind"
+    assert second.label == "2 x 8 cpus, memory none, --memory-policy none"
+    assert not first.differences
+
+
+def test_repeats_that_were_run_with_other_options_are_said_to_differ() -> None:
+    runs = [replace(compared(name, 2, 100), options={"confine": how}) for name, how in (("a", "no"), ("b", "auto"))]
+    (only,) = compare(runs, None)
+    assert only.differences == ("--confine no or auto",)
+    assert "runs of 2 x 8 cpus differ in --confine no or auto" in comparison_table([only])
+    (same,) = compare([runs[0], replace(runs[0], name="c")], None)
+    assert not same.differences

@@ -20,7 +20,7 @@ from ipexlaunch.report.page.chart_axes import style_variables
 from ipexlaunch.report.page.charts import course_chart, map_chart
 from ipexlaunch.report.page.fact_cards import batch_figures, provenance
 from ipexlaunch.report.page.group_cards import group_cards
-from ipexlaunch.report.tables.comparison_table import COMPARED_COLUMNS, job_lines, row
+from ipexlaunch.report.tables.comparison_table import COMPARED_COLUMNS, comparison_notes, row
 from ipexlaunch.report.tables.report_table import MIB
 from ipexlaunch.report.tables.start_table import HEADS as START_HEADS
 from ipexlaunch.report.tables.start_table import start_rows
@@ -127,7 +127,7 @@ def page(
 def _comparison(configurations: Sequence[Configuration]) -> list[str]:
     rows = [(row(configuration), "") for configuration in configurations]
     names = "".join(f"<li>{escaped(c.label)}: {escaped(', '.join(c.names))}</li>" for c in configurations)
-    names += "".join(f"<li>{escaped(line)}</li>" for line in job_lines(configurations))
+    names += "".join(f"<li>{escaped(line)}</li>" for line in comparison_notes(configurations))
     unit = escaped(configurations[0].unit)
     told = (
         f'<p class="quiet">{unit} by makespan. Runs of the same program on the same instances of the same machine '

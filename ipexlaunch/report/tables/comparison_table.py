@@ -42,13 +42,13 @@ def comparison_table(configurations: Sequence[Configuration], *, width: int = 10
         table.add_row(*(Text(cells[column]) for column in kept))
     console.print(table)
     console.print(Text(f"rates are {configurations[0].unit} by makespan; ratios are to the first line"), soft_wrap=True)
-    for line in job_lines(configurations):
+    for line in comparison_notes(configurations):
         console.print(Text(line), soft_wrap=True)
     return out.getvalue()
 
 
-def job_lines(configurations: Sequence[Configuration]) -> list[str]:
-    """What is to be said of jobs of several hosts, a line each.
+def comparison_notes(configurations: Sequence[Configuration]) -> list[str]:
+    """What is to be said of jobs of several hosts, and of repeats that are not quite alike, a line each.
 
     Args:
         configurations: as `compare` gives them.
@@ -56,7 +56,12 @@ def job_lines(configurations: Sequence[Configuration]) -> list[str]:
     counts = Counter((job, each.together) for each in configurations for job in each.jobs)
     apart = "no repeats, and no total, as they did not start together"
     together = "no repeats; they began together, and their directory has the total: report it"
-    return [
+    unlike = [
+        plain_line(f"runs of {each.label} differ in {', '.join(each.differences)}")
+        for each in configurations
+        if each.differences
+    ]
+    return unlike + [
         f"{plain_line(job)}: {counted(number, 'host')} of one job, {together if is_group else apart}"
         for (job, is_group), number in counts.items()
     ]
