@@ -23,7 +23,7 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers env-ray
+.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs look spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers env-ray
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ check: env ## format, lint, types, import rule, the house: what nothing uses, wh
 	$(bin)/python tools/check_words.py
 
 lint: check ## the same as check
+
+look: docs ## look at the site in a browser: accessibility, console, keyboard, narrow and dark (needs chromium; 15 minutes)
+	$(bin)/python -m pip install --quiet --group pages
+	$(bin)/python tools/check_pages.py build/docs/README.html build/docs/docs/*.html build/docs/examples/README.html build/docs/topologies/README.html
 
 spell: env ## spelling and grammar of pages, help and messages: codespell, our phrases, Harper (needs npm; a minute or more)
 	$(bin)/python tools/check_words.py --grammar

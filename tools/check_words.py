@@ -38,6 +38,9 @@ NOT_SPELLED = "*.json,*.yaml,*.svg,*.txt,*.jsonl,*.csv,*.xz,*.gz,*.png"
 KNOWN = "ratio,nd,ser,te,fo,ans,thi,wit,ist,inh,childs,mis,alls,sme"
 """What codespell takes for slips and is none."""
 
+DATA = ("ipexlaunch/cli/options/help_groups.py",)
+"""Files whose strings are lists of names."""
+
 SHORTEST = 4
 """A string of fewer words is a name, a unit, a part of a message."""
 
@@ -86,7 +89,10 @@ def grammar() -> Iterator[str]:
     if not (HARPER / "node_modules/harper.js").exists():
         print("words: fetching Harper: 80 MB", flush=True)
         subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=HARPER, check=True)
-    texts = [*pages(), *((name, text) for name, text in program_texts() if name.startswith("ipexlaunch/cli/"))]
+    texts = [
+        *pages(),
+        *((name, text) for name, text in program_texts() if name.startswith("ipexlaunch/cli/") and name not in DATA),
+    ]
     command = ["node", "harper.js", str(WORDS / "harper.json"), str(WORDS / "words.txt")]
     done = subprocess.run(command, cwd=HARPER, input=json.dumps(texts), capture_output=True, text=True, check=True)
     by_name = dict(texts)
@@ -115,7 +121,8 @@ def program_texts() -> Iterator[tuple[str, str]]:
 def _strings(tree: ast.AST) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.JoinedStr):
-            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            yield re.sub(r"\w*\0\w*", "X", text)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         else:

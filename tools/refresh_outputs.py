@@ -6,8 +6,9 @@
 In README.md and examples/README.md, every block that begins with ```console and "$ COMMAND" is run by bash in the root
 of the repository, with `.venv-ipex/bin` first on PATH; its output (stdout and stderr as they come, and the exit code
 where it is not 0) replaces what follows the command. Left out is IPEX's warning that it found a CUDA compiler but no
-GPU, which is about the machine that the output was made on. The part of README.md between the `measured` comments is
-written from the JSON files of the benchmarks in runs/. Nothing else is touched.
+GPU, which is about the machine that the output was made on. A block with a line of three dots is an excerpt of a long
+run: it is left alone, and named. The part of README.md between the `measured` comments is written from the files of
+the benchmarks in runs/. Nothing else is touched.
 """
 
 from __future__ import annotations
@@ -40,8 +41,16 @@ def main() -> int:
     for name in sys.argv[1:] or PAGES:
         page = ROOT / name
         text = MEASURED.sub(lambda match: measured(match.group()), page.read_text(encoding="utf-8"))
-        page.write_text(BLOCK.sub(lambda match: console(match["command"]), text), encoding="utf-8")
+        page.write_text(BLOCK.sub(refreshed, text), encoding="utf-8")
     return 0
+
+
+def refreshed(block: re.Match[str]) -> str:
+    """A block with its command's output of now; one that is an excerpt as it is."""
+    if "\n...\n" in block.group():
+        print(f"outputs: an excerpt, left alone: {block['command']}", file=sys.stderr, flush=True)
+        return block.group()
+    return console(block["command"])
 
 
 def console(command: str) -> str:

@@ -52,7 +52,7 @@ def wants_color(stream: TextIO, environment: Mapping[str, str] = os.environ) -> 
 
 
 def moves_cursor(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether it is a terminal on which a picture can be drawn anew.
+    """Whether it is a terminal on which a picture can be redrawn.
 
     Args:
         stream: standard output or error.

@@ -35,7 +35,7 @@ def how_to_add(extra: str, prefix: str = "") -> str:
 
 
 def _for_uv_tool(extra: str, receipt: str) -> str:
-    """The whole installation again: `uv tool install` forgets what is not said anew."""
+    """The whole installation again: `uv tool install` forgets what is not repeated."""
     words = ["uv", "tool", "install"]
     if python := re.search(r'^python = "([^"]+)"', receipt, re.MULTILINE):
         words += ["--python", python[1]]

@@ -144,7 +144,7 @@ def proof(token: str, who: Literal["member", "first"], job: str, rank: int, thei
 
 
 def is_proof(given: object, expected: str) -> bool:
-    """Whether somebody has proven it; it takes as long for every wrong answer.
+    """Whether the other side has proven it; it takes as long for every wrong answer.
 
     Args:
         given: what was said.

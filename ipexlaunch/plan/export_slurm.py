@@ -22,7 +22,7 @@ if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_REQUEUES} ]; 
     scontrol requeue "$SLURM_JOB_ID"
 fi
 """
-"""Exit code 75 is: try again. Slurm ends the script there, and starts it anew in some two minutes."""
+"""Exit code 75 is: try again. Slurm ends the script there, and starts it again after about two minutes."""
 
 _IN_THE_BACKGROUND = """\
 {command} &

@@ -55,7 +55,7 @@ def table(heads: Sequence[str], rows: Iterable[tuple[Sequence[str], str]], words
     for cells, kind in rows:
         inside = "".join(f"<td{k}>{escaped(cell)}</td>" for k, cell in zip(kinds, cells, strict=True))
         lines.append(f"<tr{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{inside}</tr>")
-    return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
+    return '<div class="wide" tabindex="0"><table>\n' + "\n".join(lines) + "\n</table></div>"
 
 
 def tiles(figures: Iterable[tuple[str | None, str]]) -> str:

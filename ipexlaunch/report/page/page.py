@@ -242,4 +242,4 @@ def _machine(run: OpenedRun) -> str:
     # As an image, so that its style stays its own.
     data = base64.b64encode(svg).decode()
     alt = "the machine with every cpu in the colour of its instance"
-    return f'<div class="wide"><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></div>'
+    return f'<div class="wide" tabindex="0"><img alt="{alt}" src="data:image/svg+xml;base64,{data}"></div>'
