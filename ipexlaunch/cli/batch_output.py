@@ -296,5 +296,5 @@ def _way_on(error: IpexLaunchError, line: str) -> str:
     if not isinstance(error, BadRowError):
         return ""
     if line:
-        return "; what was read before is done; to give bad lines up: --on-bad-line dead-letter among the job's options"
-    return "; what was read before is done; to go on and give bad lines up: --resume --on-bad-line dead-letter"
+        return "; what was read before is done; to skip bad lines: --on-bad-line dead-letter among the job's options"
+    return "; what was read before is done; to skip bad lines: --resume --on-bad-line dead-letter"

@@ -241,7 +241,7 @@ def test_results_that_are_in_order_already_are_gathered_again(tmp_path: Path) ->
     assert places(tmp_path) == ([0, 1, 2, 3], {4: "bad once more"})
     with (tmp_path / "out.jsonl").open("ab") as file:
         file.write(b"\n")
-    with pytest.raises(IpexLaunchError, match="somebody has changed"):
+    with pytest.raises(IpexLaunchError, match="something else has changed"):
         open_job(form, MENDED, retry_dead=True)
 
 

@@ -174,7 +174,7 @@ def test_a_pipe_cannot_be_gone_on_with_and_trying_again_would_not_do(tmp_path: P
     process.send_signal(signal.SIGUSR1)
     code, words, report = end_of(process, tmp_path)
     assert code == 4, words
-    assert "gone with the pipe" in report.reasons[0]
+    assert "lost with the pipe" in report.reasons[0]
 
 
 def holder(folder: Path, **other: Any) -> Path:

@@ -55,7 +55,7 @@ def test_whatever_a_program_does_with_an_item_only_that_one_is_given_up_and_the_
     half = ODD_ENDS.replace("if 7 in", "if 700 in").replace("if 35 in", "if 3500 in")
     code, words = run(tmp_path, half, "--resume")
     assert code == 2
-    assert "to try with this program what was given up: --retry-dead" in words
+    assert "to retry the dead letters with this program: --retry-dead" in words
     code, words = run(tmp_path, half, "--retry-dead")
     assert code == 4, words
     assert problems_of(given, tmp_path / "out.jsonl", doubled, lambda item: item["n"] in (21, 50)) == []

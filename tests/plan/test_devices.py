@@ -202,7 +202,7 @@ def test_exports_carry_the_accelerator_where_numbers_mean_the_same() -> None:
         assert "ZE_AFFINITY_MASK=1" in text
         assert "IPEXLAUNCH_ACCELERATOR=xpu:1" in text
     for kind in ("docker", "kubernetes"):
-        with pytest.raises(RequestError, match="numbers the accelerators that it is given anew"):
+        with pytest.raises(RequestError, match="numbers its accelerators from 0"):
             export_plan(kind, plan, Workload(program=("image",)), OwnLaunch())
 
 
