@@ -79,9 +79,10 @@ class Barrier:
 
     def breaks(self, reason: str) -> bool:
         """Something makes the group INVALID; whether it is the first thing that does."""
+        is_first = not self.broken
         if reason not in self.broken and len(self.broken) < REASONS_KEPT:
             self.broken.append(reason)
-        return len(self.broken) == 1 and self.broken[0] == reason
+        return is_first
 
     def bounds(self, rank: int) -> tuple[float, float] | None:
         """Between which seconds from the first host's start a host began; None where it did not say that it has."""

@@ -215,7 +215,7 @@ class FirstHost:
 
     def _start_or_not(self) -> None:
         """Give the start where all are ready; stop where one has ended without it that others wait for."""
-        if (early := self._barrier.ended_early) is not None:
+        if not self._barrier.broken and (early := self._barrier.ended_early) is not None:
             self._break(f"{self._barrier.label(early)} ended before the common start")
         if self._barrier.may_start:
             for rank, peer in self._peers.items():
