@@ -43,6 +43,13 @@ class Barrier:
         return [rank for rank in range(self.size) if rank not in self.names]
 
     @property
+    def waited_for(self) -> list[int]:
+        """Ranks that are not ready while the first host is, or have not ended while it has."""
+        if 0 in self.results:
+            return [rank for rank in range(1, self.size) if rank not in self.results.keys() | self.lost]
+        return [] if self.began is not None else [rank for rank in range(self.size) if rank not in self._ready]
+
+    @property
     def may_start(self) -> bool:
         """Whether all are ready and have been given no start."""
         return len(self._ready) == self.size and not (self.broken or self.results or self._sent or self.began)

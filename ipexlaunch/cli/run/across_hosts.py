@@ -42,6 +42,9 @@ SHORTEST_TOKEN = 16
 SILENT_S = 8.0
 """A host that is not heard of for so long is lost."""
 
+NOTICE_S = 3.0
+"""Who looks for the first host for so long says so."""
+
 FAREWELL_S = 4.0
 """How long a host that cannot start tries to tell the others."""
 
@@ -188,7 +191,10 @@ def joined(
             places.check_directory_of_member(directory, member)
         talk = Talk((_first if member.is_first else _other)(member, directory, token, asked, patience))
         left.callback(talk.close)
-        if (refused := talk.wait_until_in()) is not None:
+        if not talk.wait_until_in(NOTICE_S) and talk.over is None:
+            tell(f"{member.label} waits for the first host")
+            talk.wait_until_in()
+        if (refused := talk.over) is not None:
             kind = HeldError if refused["code"] == TRY_AGAIN else LaunchError
             raise kind(WANTED, str(refused["reasons"][0]))
         try:
