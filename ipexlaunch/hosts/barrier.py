@@ -43,6 +43,13 @@ class Barrier:
         return [rank for rank in range(self.size) if rank not in self.names]
 
     @property
+    def waited_for(self) -> list[int]:
+        """Ranks that are not ready while the first host is, or have not ended while it has."""
+        if 0 in self.results:
+            return [rank for rank in range(1, self.size) if rank not in self.results.keys() | self.lost]
+        return [] if self.began is not None else [rank for rank in range(self.size) if rank not in self._ready]
+
+    @property
     def may_start(self) -> bool:
         """Whether all are ready and have been given no start."""
         return len(self._ready) == self.size and not (self.broken or self.results or self._sent or self.began)
@@ -79,9 +86,10 @@ class Barrier:
 
     def breaks(self, reason: str) -> bool:
         """Something makes the group INVALID; whether it is the first thing that does."""
+        is_first = not self.broken
         if reason not in self.broken and len(self.broken) < REASONS_KEPT:
             self.broken.append(reason)
-        return len(self.broken) == 1 and self.broken[0] == reason
+        return is_first
 
     def bounds(self, rank: int) -> tuple[float, float] | None:
         """Between which seconds from the first host's start a host began; None where it did not say that it has."""

@@ -110,7 +110,8 @@ def check_directory_of_member(path: str, member: Member) -> None:
     except OSError:
         return  # it is looked at again
     if isinstance(found, Refusal):
-        raise HeldError(f"keep the run in {path}", found.why, ANOTHER)
+        kind = HeldError if os.path.lexists(os.path.join(path, GROUP_HOLD)) else LaunchError  # it lasts, or is over
+        raise kind(f"keep the run in {path}", found.why, ANOTHER)
 
 
 def _check_unused(path: str, member: Member) -> None:
@@ -193,7 +194,7 @@ def open_listener(ports: Iterable[int]) -> socket.socket:
                 return socket.create_server(("", port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
             except OSError as error:  # a kernel without IPv6 has IPv4
                 trouble = f"port {port}: {error.strerror}"
-    raise LaunchError(WANTED, trouble, "give a range with a free port: --rendezvous-ports A-B")
+    raise LaunchError(WANTED, trouble, "give another port, or a range of them: --rendezvous-ports A-B")
 
 
 def addresses_here() -> tuple[str, ...]:

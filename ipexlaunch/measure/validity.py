@@ -27,11 +27,9 @@ def reasons_of(run: Run, local_share_required: float) -> list[str]:
         run: what happened.
         local_share_required: share of local anonymous memory below which it is, 0 to 1.
     """
-    reasons: list[str] = []
+    reasons = [] if run.lost is None else [run.lost[1]]
     if run.signal is not None:
         reasons.append(f"the run was interrupted by SIG{SIGNAL_NAMES.get(run.signal, str(run.signal))}")
-    if run.lost is not None:
-        reasons.append(run.lost[1])
     if not run.over:
         known_s = run.ended - run.started
         reasons.append(f"it has no end: its launcher was killed, or it still runs; known are its first {known_s:.0f} s")

@@ -532,3 +532,52 @@ def test_a_trial_is_ended_so_long_after_the_common_start_and_that_is_no_failure(
     assert commands == (done(),)
     assert state.failures == ()
     assert exit_code(state) == 0
+
+
+ACROSS = Limits(across_hosts=True, ready_timeout_s=5.0)
+
+
+def said(kind: str, time: float, detail: str = "") -> Event:
+    return Event("lost" if kind == "lost" else "released", time, detail=detail)
+
+
+def through(count: int, *events: Event) -> tuple[State, list[tuple[Command, ...]]]:
+    """A run across hosts after these events, and what was to be done after each."""
+    state, told = begin(count, ACROSS, 0.0), []
+    for event in events:
+        state, commands = step(state, event)
+        told.append(commands)
+    return state, told
+
+
+def test_hosts_that_begin_together_wait_for_each_other_and_for_nobody_twice() -> None:
+    state, told = through(2, tick(0.0), ready(0, 1.0), ready(1, 2.0))
+    assert told[-1] == (Command("ready"),)
+    assert state.go is None
+    assert next_deadline(state) is None, "the time to be ready is over, and the others have theirs"
+    state, commands = step(state, said("released", 9.0))
+    assert (state.go, commands) == (9.0, (go((0, 1)),))
+
+
+def test_a_worker_that_fails_while_the_others_are_waited_for_ends_the_run() -> None:
+    state, told = through(2, tick(0.0), ready(0, 1.0), ready(1, 2.0), exited(1, 9, 3.0), exited(0, -15, 3.1))
+    assert told[-2:] == [(terminate((0,)),), (done(),)]
+    assert step(state, said("released", 4.0))[0].go is None
+    assert exit_code(state) == 9
+
+
+def test_a_host_that_is_lost_ends_the_run_without_a_failure_here() -> None:
+    events = [
+        tick(0.0),
+        ready(0, 1.0),
+        said("released", 2.0),
+        said("lost", 3.0, "host h2"),
+        said("lost", 3.1, "host h3"),
+    ]
+    state, told = through(1, *events)
+    assert told[-2:] == [(terminate((0,)),), ()]
+    assert state.lost == "host h2"
+    state, commands = step(state, signalled(15, 4.0))
+    assert commands == (kill((0,)),), "an engine ends all when one has failed"
+    state, commands = step(state, exited(0, -9, 4.1))
+    assert (commands, exit_code(state), state.failures) == ((done(),), 0, ())

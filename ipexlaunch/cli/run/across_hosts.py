@@ -42,6 +42,9 @@ SHORTEST_TOKEN = 16
 SILENT_S = 8.0
 """A host that is not heard of for so long is lost."""
 
+NOTICE_S = 3.0
+"""Who looks for the first host for so long says so."""
+
 FAREWELL_S = 4.0
 """How long a host that cannot start tries to tell the others."""
 
@@ -90,7 +93,7 @@ class AcrossHosts:
             outcome = {"valid": False, "reasons": [why], "broken": [why], "code": signal_code(came[0])}
         if member.is_first:
             return self._conclude_all(report, part, outcome, disk)
-        verdict = _with_reasons(report, [str(each) for each in outcome.get("reasons", [])], outcome)
+        verdict = _with_reasons(report, part, [str(each) for each in outcome.get("reasons", [])], outcome)
         rate = f"{format_number(part.rate)} {report.throughput.unit}, " if part.rate is not None else ""
         judged = "VALID; the first host has the total" if verdict.valid else f"INVALID: {'; '.join(verdict.reasons)}"
         tell(f"{member.label}: {rate}{judged}")
@@ -113,7 +116,7 @@ class AcrossHosts:
         show_on_stderr(lambda width, color: group_table(group, width=width, color=color))
         if trouble is not None:
             raise trouble
-        return _with_reasons(report, group.reasons, outcome)
+        return _with_reasons(report, own, group.reasons, outcome)
 
     def _group(self, own: HostPart, outcome: Message) -> Group:
         """All that is known of all hosts."""
@@ -137,9 +140,9 @@ class AcrossHosts:
         )
 
 
-def _with_reasons(report: Report, reasons: Sequence[str], outcome: Message) -> Report:
+def _with_reasons(report: Report, own: HostPart, reasons: Sequence[str], outcome: Message) -> Report:
     """The report, INVALID where the group is."""
-    news = [why for why in reasons if why not in report.reasons]
+    news = [why for why in reasons if not {why, why.removeprefix(f"{own.label}: ")} & set(own.reasons)]
     if not news:
         return report
     code = outcome.get("code", EXIT_INVALID)
@@ -188,7 +191,10 @@ def joined(
             places.check_directory_of_member(directory, member)
         talk = Talk((_first if member.is_first else _other)(member, directory, token, asked, patience))
         left.callback(talk.close)
-        if (refused := talk.wait_until_in()) is not None:
+        if not talk.wait_until_in(NOTICE_S) and talk.over is None:
+            tell(f"{member.label} waits for the first host")
+            talk.wait_until_in()
+        if (refused := talk.over) is not None:
             kind = HeldError if refused["code"] == TRY_AGAIN else LaunchError
             raise kind(WANTED, str(refused["reasons"][0]))
         try:

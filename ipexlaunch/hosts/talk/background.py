@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import selectors
@@ -100,10 +101,15 @@ class Talk:
         """This host fails, and why: the others need not wait for its end."""
         self._note(lambda: self._part.stopping(text))
 
-    def wait_until_in(self) -> Message | None:
-        """Wait until this host is one of the group; what is known where it will never be."""
-        self._wait(lambda: self.is_in)
-        return self.over
+    def wait_until_in(self, within_s: float = math.inf) -> bool:
+        """Wait until this host is one of the group, or will never be; whether it is.
+
+        Args:
+            within_s: how long.
+        """
+        until = time.monotonic() + within_s
+        self._wait(lambda: self.is_in or time.monotonic() >= until)
+        return self.is_in
 
     def result(self, message: Message, is_asked: Callable[[], bool]) -> Message | None:
         """Say what this host did, and wait until all is known; None where somebody asks for the end before.

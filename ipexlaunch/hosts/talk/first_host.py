@@ -23,6 +23,9 @@ MOST_STRANGERS = 64
 COMPLAINTS = 8
 """So many reasons for which connections were refused are told, each once."""
 
+NOTICE_S = 10.0
+"""Whoever is waited for that long is named."""
+
 LAST_WORDS_S = 2.0
 """How long the others may take to hear how it went."""
 
@@ -62,6 +65,8 @@ class FirstHost:
         self._join_by = time.monotonic() + patience.join_s
         self._beat_at = 0.0
         self._leave_at: float | None = None
+        self._notice_at: float | None = None
+        """When to say who is waited for."""
         self._complaints: set[str] = set()
         talk.let_in()
         listener.setblocking(False)
@@ -74,8 +79,7 @@ class FirstHost:
         times += [peer.heard + self._patience.silent_s for peer in self._peers.values()]
         if self._barrier.absent and not self._barrier.broken:
             times.append(self._join_by)
-        if self._leave_at is not None:
-            times.append(self._leave_at)
+        times += [each for each in (self._leave_at, self._notice_at) if each is not None]
         return min(times)
 
     def mind(self, now: float) -> None:
@@ -92,12 +96,17 @@ class FirstHost:
         if (absent := self._barrier.absent) and not self._barrier.broken and now >= self._join_by:
             who = f"rank{'s' * (len(absent) > 1)} {', '.join(map(str, absent))} of {self._barrier.size}"
             self._break(f"{who} did not join within {self._patience.join_s:g} s (--join-timeout)")
+        if self._notice_at is not None and now >= self._notice_at:
+            self._notice_at = None
+            if waited_for := self._barrier.waited_for:
+                self._tell(f"waiting for {', '.join(map(self._barrier.label, waited_for))}")
         if self._leave_at is not None and (now >= self._leave_at or not self._peers):
             self._talk.end()
 
     def ready(self) -> None:
         """Every worker here waits for the start."""
         self._barrier.ready(0)
+        self._notice_at = time.monotonic() + NOTICE_S
         self._start_or_not()
 
     def stopping(self, text: str) -> None:
@@ -107,6 +116,7 @@ class FirstHost:
     def result(self, message: Message) -> None:
         """What this host did."""
         self._barrier.ended(0, message)
+        self._notice_at = time.monotonic() + NOTICE_S
         self._start_or_not()
         self._end_where_over()
 
@@ -215,7 +225,7 @@ class FirstHost:
 
     def _start_or_not(self) -> None:
         """Give the start where all are ready; stop where one has ended without it that others wait for."""
-        if (early := self._barrier.ended_early) is not None:
+        if not self._barrier.broken and (early := self._barrier.ended_early) is not None:
             self._break(f"{self._barrier.label(early)} ended before the common start")
         if self._barrier.may_start:
             for rank, peer in self._peers.items():

@@ -196,10 +196,13 @@ class State:
 
 
 def exit_code(state: State) -> int:
-    """The launcher's exit code as far as processes decide it: the first failure's, a signal's, or 0."""
+    """The launcher's exit code as far as processes decide it: the first failure's, a signal's, or 0.
+
+    An engine that has seen another host fail sends a signal to the others, which is none of theirs.
+    """
     if state.failures:
         return state.failures[0].code
-    return 0 if state.signal is None else signal_code(state.signal)
+    return 0 if state.signal is None or state.lost else signal_code(state.signal)
 
 
 def signal_code(number: int) -> int:
