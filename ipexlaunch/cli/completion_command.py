@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from ipexlaunch.cli.options.help_pages import HelpfulCommand
+from ipexlaunch.cli.options.checked_command import FileCheckedCommand
 from ipexlaunch.errors import IpexLaunchError
 
 VARIABLE = "_IPEXLAUNCH_COMPLETE"
@@ -14,7 +14,7 @@ VARIABLE = "_IPEXLAUNCH_COMPLETE"
 SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command("completion", cls=HelpfulCommand)
+@click.command("completion", cls=FileCheckedCommand)
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion_command(context: click.Context, /, shell: str) -> None:
