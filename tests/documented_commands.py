@@ -41,6 +41,9 @@ NOT_RUN = {
 REFRESHED = ("README.md", "examples/README.md")
 """Pages whose commands `make outputs` runs for real; what they show is what they said then."""
 
+PLACES = {"": "0", "K": "0", "R": "0", "N": "3"}
+"""What stands where an engine, or the reader, puts a number."""
+
 READ_ONLY = {"bench", "dtypes", "loadgen", "tune"}
 """Commands that need a model or minutes."""
 
@@ -92,11 +95,24 @@ def stand_in(words: list[str]) -> int:
         words: after the program's name.
     """
     name, rest = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
-    if name in READ_ONLY or "--profile" in rest or "--replay" in rest or (name == "batch" and "--model" in rest):
+    if name == "shards" or "--across-hosts" in rest:
+        return read_only(name, [PLACES.get(word, word) for word in rest])
+    if name in READ_ONLY or "--profile" in rest or "--replay" in rest or (name == "batch" and is_elsewhere(rest)):
         return read_only(name, rest)
     if name in ("run", "plan") and "--topology" not in rest:
         rest = ["--topology", MACHINE, *rest]
     return main([name, *(["--dry-run"] if name == "run" and "--dry-run" not in rest else []), *rest])
+
+
+def is_elsewhere(words: list[str]) -> bool:
+    """Whether a batch job needs a model, or goes on where a job of the page has not begun.
+
+    Args:
+        words: its options and arguments.
+    """
+    output = words[words.index("--output") + 1] if "--output" in words else ""
+    resumes = not {"--resume", "--rebuild", "--retry-dead"}.isdisjoint(words)
+    return "--model" in words or (resumes and not Path(f"{output}.ledger").exists())
 
 
 def read_only(name: str, words: list[str]) -> int:
@@ -110,7 +126,12 @@ def read_only(name: str, words: list[str]) -> int:
     command = ipexlaunch.get_command(program, name)
     assert command is not None
     with command.make_context(name, list(words), parent=program) as context:
-        check_options(context)
+        if isinstance(command, click.Group):
+            word, found, rest = command.resolve_command(context, list(words))
+            assert found is not None
+            found.make_context(word, rest, parent=context).close()
+        else:
+            check_options(context)
     return 0
 
 

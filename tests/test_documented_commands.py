@@ -36,7 +36,7 @@ FAILS_HERE = {
 }
 """Commands that name what only a reader has."""
 
-KEPT_RUNS = ("monday", "4x14-1", "4x14-2", "8x7-1", "8x7-2", "0", "1", "2")
+KEPT_RUNS = ("monday", "4x14-1", "4x14-2", "8x7-1", "8x7-2", "0", "1", "2", "x", "alone")
 """Run directories that pages look at."""
 
 ITEMS = [{"id": f"a{number}", "body": "a text", "text": "a text"} for number in range(3)]
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in KEPT_RUNS:
         keep_made_run(folder / "runs" / name, MACHINE, 2, seconds=5)
-    for name in ("script.py", "fixed.py", "embed.py", "tqdm_script.py"):
+    for name in ("script.py", "fixed.py", "other.py", "embed.py", "work.py", "tqdm_script.py"):
         (folder / name).write_text(SCRIPT)
     for name in ("items.jsonl", "requests.jsonl", "corpus.jsonl"):
         (folder / name).write_text("".join(f"{json.dumps(item)}\n" for item in ITEMS))

@@ -125,7 +125,7 @@ def _strings(tree: ast.AST) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.JoinedStr):
             text = "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
-            yield re.sub(r"\w*\0\w*", "something", text)
+            yield re.sub(r"(?:\w*\0)+\w*", "something", text)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
         else:
