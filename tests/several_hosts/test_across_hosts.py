@@ -42,6 +42,14 @@ def begun(work: Path, hosts: int = 3) -> None:
     wait_for("work on all hosts", lambda: len(list(work.parent.glob("began-*"))) == hosts)
 
 
+def report(*paths: Path | str) -> str:
+    """What `ipexlaunch report` says."""
+    told = subprocess.run(
+        [*PROGRAM, "report", *map(str, paths)], capture_output=True, text=True, env=variables(), check=True
+    )
+    return told.stdout
+
+
 def no_worker_is_left(work: Path) -> bool:
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     return str(work) not in listed
@@ -69,7 +77,25 @@ def test_hosts_that_load_differently_begin_together_and_have_one_true_total(work
         "rendezvous.json", "group.json", *(f"host-{rank}-{os.uname().nodename}" for rank in range(3)),
     }  # fmt: skip
     (own,) = directory.glob("host-1-*")
-    assert yaml.safe_load((own / "run.yaml").read_text())["host"]["rank"] == 1
+    host = yaml.safe_load((own / "run.yaml").read_text())["host"]
+    assert (host["rank"], host["across_hosts"]) == (1, True)
+    again = report(directory)
+    assert again.splitlines()[0].split() == ended[0].err[ended[0].err.index("rank  host") :].splitlines()[0].split()
+    assert len([line for line in again.splitlines() if line.startswith("total ")]) == 1
+    page = work.parent / "page.html"
+    report(directory, "--html", str(page))
+    text = page.read_text()
+    assert "Result of all hosts" in text
+    assert all(f"run: host-{rank}-" in text for rank in range(3))
+    together = report(*directory.glob("host-*"))
+    assert "they began together, and their directory has the total" in together
+    # One host alone, with the same program and as many instances.
+    alone = work.parent / "alone"
+    plain = [*PROGRAM, "--run-dir", str(alone), "--ninstances", "1", str(work)]
+    subprocess.run(plain, env={**variables(), "IPEXLAUNCH_HOST_RANK": "0"}, cwd=work.parent, check=True)
+    assert "of 3 x one host alone (" in report(directory, alone)
+    (directory / "group.json").unlink()
+    assert "INVALID: there is no group.json: the first host was killed" in report(directory)
 
 
 def test_a_worker_that_fails_to_load_ends_all_and_is_named(work: Path) -> None:

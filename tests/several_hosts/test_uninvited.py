@@ -69,7 +69,7 @@ def test_the_uninvited_are_put_out_and_the_run_begins_all_the_same(work: Path) -
     directory = work.parent / "run"
     first = begin(0, 2, directory, work, "seconds=0.5", cwd=work.parent)
     meeting = meeting_in(directory)
-    silent = [connect(meeting) for _ in range(70)]  # more than are let wait; they stay as long as they may
+    silent = [connect(meeting) for _ in range(80)]  # more than are let wait; they stay as long as they may
     wrong = replace(meeting, token="0" * 64)
     for words in (
         b"GET / HTTP/1.1\r\nHost: h1\r\n\r\n",
@@ -190,6 +190,8 @@ def test_what_the_file_says_is_looked_at(work: Path) -> None:
         assert "rendezvous.json: " in ended.err
     other = Rendezvous(job="another", hosts=2, addresses=(), port=1, token="")
     (directory / "rendezvous.json").write_text(write_rendezvous(other))
-    ended = end(begin(1, 2, directory, work, cwd=work.parent))
-    assert ended.code == 75
-    assert "is of another start (another, not one)" in ended.err
+    for code in (2, 75):
+        ended = end(begin(1, 2, directory, work, cwd=work.parent))
+        assert ended.code == code, ended
+        assert "is of another start (another, not one)" in ended.err
+        (directory / "first-host.json").touch()  # as while it lasts

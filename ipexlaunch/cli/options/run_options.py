@@ -178,7 +178,7 @@ def explain_absent(message: str) -> str:
     """A parser's complaint about an option, with the way that leads on where ipexrun had it and we have not."""
     for option in ABSENT:
         if f"'{option}'" in message.replace("_", "-"):
-            way = "start it once per host, with srun or mpirun --map-by ppr:1:node"
+            way = "start it once per host, with srun or mpirun --map-by ppr:1:node, and --across-hosts for one total"
             return f"no option '{option}': ipexlaunch runs on one host; {way}"
     return message
 

@@ -18,7 +18,10 @@ STRANGER_S = 10.0
 """How long somebody who connects may take to prove who it is."""
 
 MOST_STRANGERS = 64
-"""Of one more, who has been there longest has to go."""
+"""... and a few for each host; of one more, who has been there longest has to go."""
+
+ADDRESSES_TRIED = 4
+"""So many of our addresses may lead a host here at once."""
 
 COMPLAINTS = 8
 """So many reasons for which connections were refused are told, each once."""
@@ -140,7 +143,7 @@ class FirstHost:
             connection, _ = self._listener.accept()
         except OSError:  # it has gone again, or there is no room
             return
-        if len(self._strangers) >= MOST_STRANGERS:
+        if len(self._strangers) >= MOST_STRANGERS + ADDRESSES_TRIED * self._barrier.size:
             self._refuse(next(iter(self._strangers)), "too many connect")
         stranger = LinePeer(connection, self._talk.selector, self._let_in)
         nonce = secrets.token_hex(16)

@@ -36,6 +36,8 @@ def is_group(path: str) -> bool:
     """
     if os.path.isdir(path):
         return any(os.path.lexists(os.path.join(path, name)) for name in (GROUP, RENDEZVOUS))
+    if not os.path.isfile(path):  # a pipe would be waited for
+        return False
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return f'"{SCHEMA.rpartition("/")[0]}/' in file.read(LONGEST_HEAD)
