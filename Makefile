@@ -23,7 +23,7 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-programs fuzz check lint docs look spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers env-ray
+.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-shards campaign-programs fuzz check lint docs look spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers env-ray
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ campaign-faults: env ## kill, stop and starve runs in every way that we know, fo
 
 campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (about 25 minutes)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.batch_faults --faults 1000
+
+campaign-shards: env ## jobs in shards: processes and hosts are lost and come back (5 to 15 minutes; hosts as root)
+	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.shard_faults --faults 100
 
 fuzz: env ## 50,000 damaged documents, lists, sentences, messages and options (about 5 minutes)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.fuzz --count 50000

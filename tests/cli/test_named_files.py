@@ -41,6 +41,9 @@ INSIDE = {
 }
 """A file in a directory that an option names."""
 
+APART = {"completion": "it names no file", "shards": "its commands take DIR; tests/batch/shards has their options"}
+"""Commands that are not checked like this."""
+
 NEITHER = frozenset(
     {
         "accelerators", "arguments", "batch_size_option", "batch_sizes", "budget", "cache_limit",
@@ -71,7 +74,7 @@ def pairs() -> Iterator[tuple[str, str, str]]:
                     yield name, read, written
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "shards"])  # tests/batch/shards has its own
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in APART])
 def test_every_option_with_a_text_is_in_the_table_once(name: str) -> None:
     assert isinstance(command(name), FileCheckedCommand)
     for each in named(name):

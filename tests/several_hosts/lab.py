@@ -176,6 +176,8 @@ class Lab:
         gone = self._hosts.pop(host)
         os.kill(gone.init, signal.SIGKILL)
         _close(gone)
+        with contextlib.suppress(subprocess.CalledProcessError):  # the kernel may have done it by now, or do it later
+            self._in_network(f"link delete {host}")
 
     def restore(self, host: str) -> None:
         """A host as it was at first: its link up, and where its power was off a new boot without processes."""

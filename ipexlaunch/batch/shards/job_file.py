@@ -48,18 +48,19 @@ def read_job(text: str, source: str) -> ShardedJob:
     return job
 
 
-NO_RESULT_DEPENDS_ON = ("written", "ipexlaunch", "hosts", "output", "options")
-"""Fields of a job that may be edited between two shards of it; `settled` has those of the options that may not."""
-
-
 def fingerprint(job: ShardedJob, settled: Sequence[str]) -> str:
     """What results depend on, as a short text: attempts at a job with another one have nothing to do with it.
 
+    Everything is named here, so that what a later version adds changes no fingerprint of a job that is under way.
+
     Args:
         job: any.
-        settled: the options on which results depend, with their values.
+        settled: the options that were given on which results depend, with their values.
     """
-    kept = {name: value for name, value in to_plain(job).items() if name not in NO_RESULT_DEPENDS_ON}
-    kept["arguments"], kept["program"] = list(mask_words(job.arguments)), job.program and mask_text(job.program)
-    text = json.dumps({**kept, "settled": list(settled)}, sort_keys=True)
+    files = [[file.name, file.format, file.bytes, file.sha256_of_ends, file.header_bytes] for file in job.files]
+    shards = [
+        [shard.file, shard.begin, shard.end, shard.first_line, shard.first_item, shard.items] for shard in job.shards
+    ]
+    program = [job.program and mask_text(job.program), list(mask_words(job.arguments)), job.program_sha256]
+    text = json.dumps([files, shards, program, job.several, list(settled)])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -24,20 +24,22 @@ REFUSED_WITHIN_S = 2.0
 LOOK_S = 0.2
 
 
-def write_new(path: str, text: str) -> None:
-    """Make a file that nobody else writes, synced.
+def write_new(path: str, text: str, *, sync: bool = True) -> None:
+    """Make a file that nobody else writes.
 
     Args:
         path: of the file.
         text: what is in it; surrogate escapes are the bytes that they stand for.
+        sync: whether it must outlast its host; on a network file system others see it once it is closed.
 
     Raises:
         OSError: there is one, or it cannot be written.
     """
     with open(os.open(path, NEW, 0o666), "wb") as file:
         file.write(text.encode("utf-8", "surrogateescape"))
-        file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def link_once(own: str, name: str) -> None:

@@ -149,8 +149,7 @@ def begin_attempt(directory: str, index: int, about: Callable[[int], Attempt]) -
                     continue  # another's; or ours, where the answer was lost: it stays empty then
                 raise
             begun = about(number)
-            write_new(os.path.join(files.folder, _ABOUT), write_note(begun))
-            sync_directory(folder)
+            write_new(os.path.join(files.folder, _ABOUT), write_note(begun), sync=False)
             return files, begun
     except OSError as error:
         raise _unwritable(directory, error) from None
@@ -165,7 +164,7 @@ def end_attempt(files: AttemptFiles, ended: Ended) -> None:
         ended: how.
     """
     with contextlib.suppress(OSError):
-        write_new(os.path.join(files.folder, _ENDED), write_note(ended))
+        write_new(os.path.join(files.folder, _ENDED), write_note(ended), sync=False)
 
 
 def commit(directory: str, index: int, files: AttemptFiles, made: Commit) -> Commit:

@@ -13,7 +13,7 @@ from ipexlaunch.batch.shards.sharded_job import ShardedJob
 from ipexlaunch.cli.batch_command import batch_command
 from ipexlaunch.cli.options import ModelOptions, names_of
 from ipexlaunch.cli.options.batch_options import ItemOptions
-from ipexlaunch.cli.options.checked_command import check_options
+from ipexlaunch.cli.options.checked_command import check_options, is_typed
 from ipexlaunch.documents.secret_values import with_secrets
 from ipexlaunch.errors import LaunchError, UsageError
 
@@ -100,4 +100,4 @@ def fingerprint_of(job: ShardedJob, context: click.Context) -> str:
         job: as it was read, or made.
         context: of its `batch` command.
     """
-    return fingerprint(job, [f"{name}={context.params[name]!r}" for name in SETTLED])
+    return fingerprint(job, [f"{name}={context.params[name]!r}" for name in sorted(SETTLED) if is_typed(context, name)])

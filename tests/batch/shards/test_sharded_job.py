@@ -94,6 +94,7 @@ def test_what_results_depend_on_tells_jobs_apart() -> None:
     assert {fingerprint(each, ["a"]) for each in [job, *same]} == {fingerprint(job, ["a"])}
     marks = {fingerprint(each, ["a"]) for each in others} | {fingerprint(job, ["b"]), fingerprint(job, ["a"])}
     assert len(marks) == 6
+    assert fingerprint(job, ["id_field='id'"]) == "da059af29fb48f92"  # as the first version had it
 
 
 def seen(number: int, size: int, *, job: str = "j", code: int | None = None, lost: bool = False) -> SeenAttempt:
