@@ -45,7 +45,7 @@ HEADINGS = {
     ),
     "Output and logs": (
         "report_file run_dir live no_progress log_dir log_file_prefix log_max_mb loadgen_log_dir timestamps "
-        "metrics_port metrics_address metrics_file form explain check_file compare export export_dir"
+        "metrics_port metrics_address metrics_file form explain check_file compare export export_dir hosts"
     ),
     "Failures and time limits": (
         "on_failure attempts timeout ready_timeout compile_timeout stall_timeout grace stagger drain_on_term"
