@@ -98,3 +98,16 @@ def test_a_batch_job_that_is_warned_drains_and_is_queued_again(slurm: SlurmLab, 
     assert slurm.end_of(number) == "COMPLETED"
     assert sorted(json.loads(row)["id"] for row in rows()) == sorted(range(30)), (tmp_path / "log").read_text()
     assert "scontrol" not in (tmp_path / "log").read_text()
+
+
+def test_three_hosts_are_one_run_with_one_total(slurm: SlurmLab, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(TELL)
+    script = exported(
+        slurm, tmp_path, "--ninstances", "1", "--env", "OUT=o", "--export", "slurm", "--hosts", "3", "script.py"
+    )
+    job = slurm.submit("--output", tmp_path / "out", script, cwd=tmp_path)
+    end, out = slurm.end_of(job), (tmp_path / "out").read_text()
+    assert end == "COMPLETED", out
+    assert out.count("told 0") == 3
+    assert len([line for line in out.splitlines() if line.startswith("total")]) == 1
+    assert {path.name for path in (tmp_path / "runs" / job).glob("host-*")} == {"host-0-h1", "host-1-h2", "host-2-h3"}
