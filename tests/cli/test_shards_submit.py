@@ -113,6 +113,15 @@ def test_a_pod_is_as_large_as_the_jobs_plan(tmp_path: Path) -> None:
     assert container["resources"]["limits"]["memory"] == str((1 << 30) + LAUNCHER_BYTES)
 
 
+def test_pods_that_are_larger_than_this_host_are_described_by_hand(tmp_path: Path) -> None:
+    job = make_job(tmp_path / "job", items=12, shards=3, more=("--ncores-per-instance", "999"))
+    volume = f"host-path={job.folder}"
+    refused = submit(job, "kubernetes", IMAGE, volume, "memory=1GiB", more=("--print",))
+    assert refused.returncode == 2
+    assert "--engine-option cpus=N --engine-option memory=SIZE" in refused.stderr
+    assert submit(job, "kubernetes", IMAGE, volume, "memory=1GiB", "cpus=999", more=("--print",)).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("engine", "options", "said"),
     [

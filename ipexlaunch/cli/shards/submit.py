@@ -19,7 +19,7 @@ from ipexlaunch.cli.shards.batch_words import job_context
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import write_file
-from ipexlaunch.errors import LaunchError
+from ipexlaunch.errors import LaunchError, PlanError
 from ipexlaunch.hosts.submit.call_program import TRY_AGAIN, answer_of, become, codes_one_by_one
 from ipexlaunch.hosts.submit.indexed_job import PodSize, shards_manifest
 from ipexlaunch.hosts.submit.pending_shards import (
@@ -112,7 +112,7 @@ def _with_script(script: BatchScript) -> str:
 
 
 def _to_kubernetes(pending: PendingShards, job: ShardedJob, options: Mapping[str, str], shown_only: bool) -> int:
-    text = shards_manifest(pending, options, _planned(job))
+    text = shards_manifest(pending, options, None if {"cpus", "memory"} <= options.keys() else _planned(job))
     if shown_only:
         click.echo(text, nl=False)
         return 0
@@ -128,7 +128,11 @@ def _planned(job: ShardedJob) -> PodSize:
     """What a pod needs that the job's instances fill, as they are planned on this host."""
     context = job_context(job, [job.files[0].path], "-")
     topology = open_topology("live")
-    plan = plan_of(topology, request_from_options(context.params), context.params["plan_file"])
+    try:
+        plan = plan_of(topology, request_from_options(context.params), context.params["plan_file"])
+    except PlanError as error:
+        hint = "where pods are on other hosts than this: --engine-option cpus=N --engine-option memory=SIZE"
+        raise PlanError(error.wanted, error.available, hint) from None
     cores = topology.cores_of(cpu for instance in plan.chosen for cpu in instance.cpus)
     each = plan.request.memory_per_instance_bytes
     memory = None if each is None else each * len(plan.chosen) + LAUNCHER_BYTES

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipexlaunch.errors import RequestError, UsageError
-from ipexlaunch.hosts.submit.pending_shards import PendingShards, count_of, refuse_unknown
+from ipexlaunch.hosts.submit.pending_shards import PendingShards, count_of, refuse_line_breaks, refuse_unknown
 from ipexlaunch.plan.export_kubernetes import comment, failure_policy, job_manifest, pod_spec
 from ipexlaunch.plan.notation import parse_bytes
 
@@ -45,7 +45,7 @@ class PodSize:
     """None where nobody has said it."""
 
 
-def shards_manifest(pending: PendingShards, options: Mapping[str, str], planned: PodSize) -> str:
+def shards_manifest(pending: PendingShards, options: Mapping[str, str], planned: PodSize | None) -> str:
     """The Job as YAML.
 
     Every shard is one of its indices: those that are done already end at once.
@@ -53,20 +53,22 @@ def shards_manifest(pending: PendingShards, options: Mapping[str, str], planned:
     Args:
         pending: shards.
         options: see KNOWN.
-        planned: what a pod needs by the job's plan.
+        planned: what a pod needs by the job's plan; None where the options say all of it.
 
     Raises:
         UsageError: an option is unknown, malformed or missing.
         RequestError: no volume has the job's directory, or nobody has said how much memory a pod has.
     """
     refuse_unknown(options, KNOWN, "kubernetes")
+    refuse_line_breaks(pending, "kubernetes")
     image = options.get("image")
     if image is None:
         raise UsageError(f"give --engine-option image=IMAGE, {KNOWN['image']}")
     volume, mount = _volume(pending, options)
-    cpus = count_of(options, "cpus", planned.cpus)
+    size = planned or PodSize(1, None)
+    cpus = count_of(options, "cpus", size.cpus)
     text = options.get("memory")
-    memory = planned.memory_bytes if text is None else parse_bytes(text, "--engine-option memory")
+    memory = size.memory_bytes if text is None else parse_bytes(text, "--engine-option memory")
     if memory is None:
         raise RequestError(
             "submit to kubernetes",
