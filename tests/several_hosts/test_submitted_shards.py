@@ -1,20 +1,18 @@
-"""`shards submit` as a person uses it: under a real Slurm and a real Ray that lose a host in the middle of a shard."""
+"""`shards submit --engine slurm` as a person uses it: a real Slurm that loses a host in the middle of a shard."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.several_hosts.lab import Lab, wait_for
-from tests.several_hosts.ray_lab import RayLab
+from tests.several_hosts.lab import wait_for
 from tests.several_hosts.shard_jobs import IPEXLAUNCH, ShardJob, make_job
 from tests.several_hosts.slurm_lab import SlurmLab
 
-pytestmark = [pytest.mark.hosts, pytest.mark.process]
+pytestmark = [pytest.mark.hosts, pytest.mark.slurm, pytest.mark.process]
 
 
 def submit(slurm: SlurmLab, job: ShardJob, *words: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +25,6 @@ def array_of(job: ShardJob) -> str:
     return str(submission["job"].removeprefix("array "))
 
 
-@pytest.mark.slurm
 def test_slurm_does_every_item_once_though_a_host_dies_in_the_middle_of_a_shard(
     slurm: SlurmLab, tmp_path: Path
 ) -> None:
@@ -50,7 +47,6 @@ def test_slurm_does_every_item_once_though_a_host_dies_in_the_middle_of_a_shard(
     assert len(logs) == 7
 
 
-@pytest.mark.slurm
 def test_a_warned_shard_drains_and_is_queued_again_and_a_second_submission_is_told_of_the_first(
     slurm: SlurmLab, tmp_path: Path
 ) -> None:
@@ -71,7 +67,6 @@ def test_a_warned_shard_drains_and_is_queued_again_and_a_second_submission_is_to
     assert "shard 0, attempt 1: 120 items, of which attempt 0 had" in log
 
 
-@pytest.mark.slurm
 def test_what_is_printed_is_what_a_shell_submits(slurm: SlurmLab, tmp_path: Path) -> None:
     job = make_job(tmp_path / "a b", items=12, shards=2)
     shown = submit(slurm, job, "--print", "--engine-option", "cpus-per-task=1", "--engine-option", "at-once=1")
@@ -81,25 +76,3 @@ def test_what_is_printed_is_what_a_shell_submits(slurm: SlurmLab, tmp_path: Path
     slurm.run(["bash", tmp_path / "typed.sh"], cwd=tmp_path, check=True)
     slurm.wait_until_empty()
     assert job.rows() == job.expected, [path.read_text() for path in job.directory.glob("slurm-*.txt")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("befalls", [Lab.power_off, Lab.link_down], ids=["its power is off", "its link is down"])
-def test_ray_does_every_item_once_though_a_host_is_lost(
-    befalls: Callable[[Lab, str], None], ray: RayLab, tmp_path: Path
-) -> None:
-    job = make_job(tmp_path / "job", items=240, seconds=0.1)
-    words = [ray.python, "-m", "ipexlaunch", "shards", "submit", "job", "--engine", "ray"]
-    driver = ray.lab.on(
-        "h1", words, cwd=job.folder, env=ray.variables,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    wait_for("a shard in the middle on h3", lambda: bool(job.shards_of("h3")), 120)
-    (lost,) = job.shards_of("h3")
-    befalls(ray.lab, "h3")
-    said, _ = driver.communicate(timeout=200)
-    assert driver.returncode == 0, said
-    assert job.rows() == job.expected
-    # A host that only lost its link goes on, and may be done before it is given up: then it is its attempt that counts.
-    assert len(job.attempts(lost)) == 2 or befalls is Lab.link_down
-    assert "6 of 6" in said
