@@ -93,5 +93,5 @@ def start_ray(lab: Lab) -> RayLab:
     cluster = RayLab(lab, secrets.token_hex(20))
     for host in lab.names:
         cluster.start_host(host)
-    wait_for("all hosts in Ray's cluster", lambda: cluster.living() == len(lab.names), 2 * WAIT_S)
+    wait_for("all hosts in Ray's cluster", lambda: cluster.living() == len(lab.names), 5 * WAIT_S)
     return cluster

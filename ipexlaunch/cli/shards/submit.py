@@ -13,6 +13,7 @@ import click
 
 from ipexlaunch.batch.shards.shard_directory import commit_of, now_utc, open_job
 from ipexlaunch.batch.shards.sharded_job import ShardedJob
+from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.plan_options import plan_of, request_from_options
 from ipexlaunch.cli.own_command import own_command
 from ipexlaunch.cli.shards.batch_words import job_context
@@ -46,7 +47,7 @@ DRIVER = "ipexlaunch.hosts.submit.ray_driver"
 END_OF_TEXT = "END_OF_SCRIPT"
 
 
-@click.command("submit")
+@click.command("submit", cls=HelpfulCommand)
 @click.argument("directory", metavar="DIR")
 @click.option(
     "--engine",
@@ -63,12 +64,9 @@ END_OF_TEXT = "END_OF_SCRIPT"
 )
 @click.option("--print", "shown_only", is_flag=True, help="Show what would be submitted, and submit nothing.")
 def submit_command(directory: str, *, engine: str, words: tuple[str, ...], shown_only: bool) -> int:
-    """Hand the shards of the job in DIR that are not done to an engine, which tries each until it is done, and merge.
+    """Hand the shards of the job in DIR that are not done to an engine, which tries each until it is done, then merges.
 
-    \b
-      ipexlaunch shards submit job --engine slurm --engine-option partition=cpu --engine-option time=4:00:00
-      ipexlaunch shards submit job --engine kubernetes --engine-option image=... --print | kubectl apply -f -
-      ipexlaunch shards submit job --engine ray
+    Exit codes: 0 handed over, or done and merged; of ray and local also those of `shards run` and `shards merge`.
     """
     place = os.path.abspath(directory)
     job = open_job(place)
