@@ -32,7 +32,7 @@ SILENT_S = 20.0
 """An actor has nothing else to do than to answer."""
 
 ALONE_S = 60.0
-"""So long without any host, and it is said."""
+"""So long without any host, and a message says so."""
 
 TRY_AGAIN = 75
 
