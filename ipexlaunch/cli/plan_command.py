@@ -148,7 +148,7 @@ class PlanOptions:
     export_dir: str | None
     env: tuple[str, ...]
     port: int
-    hosts: int
+    job_hosts: int
     program: tuple[str, ...]
 
 
@@ -167,7 +167,9 @@ class PlanOptions:
     "--env", multiple=True, metavar="NAME=VALUE", help="With --export: variable for the workers (repeatable)."
 )
 @valued("--port", "With --export: what {port} is for instance 0; one more for each further one.", PORT, FIRST_PORT)
-@valued("--hosts", "With --export slurm: hosts of the job, one launch on each.", COUNT, 1, metavar="N")
+@valued(
+    "--hosts", "With --export slurm: hosts of the job, one launch on each.", COUNT, 1, metavar="N", dest="job_hosts"
+)
 @click.argument("program", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def plan_command(context: click.Context, /, **values: Any) -> int:
@@ -252,7 +254,7 @@ def _own_launch(topology: Topology, plan: Plan, options: PlanOptions) -> OwnLaun
         program=options.program,
         variables=variables_of(options.env),
         first_port=options.port,
-        hosts=options.hosts,
+        hosts=options.job_hosts,
         cpus=sum(len(topology.cores[core]) for core in topology.cores_of(used)),
     )
 

@@ -11,6 +11,7 @@ from ipexlaunch.cli.options.help_pages import HelpfulCommand
 SUBCOMMANDS = {
     "make": ("shards.make", "Cut the input of a batch job into shards, and write DIR/job.yaml."),
     "run": ("shards.run", "Try one shard: today's batch job on its range, committed once."),
+    "submit": ("shards.submit", "Hand the shards to Slurm, Kubernetes or Ray, or do them here."),
     "status": ("shards.status", "Show how the shards stand."),
     "merge": ("shards.merge", "Put the results of all shards together, once all are done."),
 }

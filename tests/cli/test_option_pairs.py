@@ -233,7 +233,7 @@ PRINTING = {
 
 PRINTED = {
     "device": "--device xpu", "env": "--export numactl --env A=b", "export": "--export numactl", "pids": "--pid 1",
-    "port": "--export numactl --env P={port} --port 4000", "hosts": "--export slurm --hosts 3",
+    "port": "--export numactl --env P={port} --port 4000", "job_hosts": "--export slurm --hosts 3",
     "check_file": "--check plan.yaml",
     "format_": "--format json",
     "any_machine": "--any-machine --plan other.yaml", "export_dir": "--export numactl --export-dir o",

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.export_kubernetes import LAUNCHER_BYTES, kubernetes_manifest
 from ipexlaunch.plan.own_launch import OwnLaunch
+from tests.plan.kubernetes_schemas import check_manifest
 from tests.plan.machines import machine
 
 PLAN = make_plan(machine([8, 8], threads=2), Request(ninstances=4, memory_per_instance_bytes=1 << 34))
@@ -31,16 +29,6 @@ def container_of(text: str) -> dict[str, Any]:
     (container,) = yaml.safe_load(text)["spec"]["template"]["spec"]["containers"]
     assert isinstance(container, dict)
     return container
-
-
-def check_manifest(path: Path) -> None:
-    """Let the schemas of several versions of Kubernetes judge a manifest, unknown keys included."""
-    if importlib.util.find_spec("kubernetes_validate") is None:
-        pytest.skip("kubernetes-validate is not installed")
-    for version in ("1.31", "1.33", "1.35"):
-        words = [sys.executable, "-m", "kubernetes_validate", "--strict", "-k", version, str(path)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.process

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.several_hosts.lab import Lab, three_hosts
+from tests.several_hosts.ray_lab import RayLab, start_ray
 from tests.several_hosts.remote_shell import RemoteShell, start_remote_shell
 from tests.several_hosts.slurm_lab import SlurmLab, start_slurm
 
@@ -31,3 +32,9 @@ def slurm(lab: Lab) -> SlurmLab:
 def remote_shell(lab: Lab) -> RemoteShell:
     """sshd on them; for sshfs and mpirun."""
     return start_remote_shell(lab)
+
+
+@pytest.fixture
+def ray(lab: Lab) -> RayLab:
+    """Ray on them."""
+    return start_ray(lab)

@@ -97,7 +97,7 @@ class Lab:
             host: its name; its power is on.
             words: the program and its arguments.
             cwd: where it starts, as the host sees it; the lab's folder where none is given.
-            env: variables beside those of this process (PYTHONPATH is this checkout's where it is tested).
+            env: variables beside those of this process; PYTHONPATH leads to a checkout's package, where there is one.
             stdin: as of Popen, but empty where not given.
             stdout: as of Popen.
             stderr: as of Popen.
@@ -106,7 +106,7 @@ class Lab:
         return HostProcess(
             [*into, *map(str, words)],
             stdin=stdin, stdout=stdout, stderr=stderr, text=True,
-            env={**os.environ, "TMPDIR": "/run/tmp", **(env or {})},
+            env={**os.environ, "TMPDIR": "/run/tmp", "PYTHONPATH": str(ROOT), **(env or {})},
         )  # fmt: skip
 
     def run(

@@ -124,10 +124,17 @@ class SlurmLab:
         """State of a job or element in the queue (PENDING, RUNNING, COMPLETED ...); "" where none is known."""
         return self.run(["squeue", "-h", "-t", "all", "-j", job, "-o", "%T"]).stdout.strip()
 
-    def requeue_now(self, job: str) -> None:
-        """Let a job that was requeued start without the wait of two minutes, on other hosts than the one that was lost:
-        there it could meet the end that Slurm still sends to its first try.
+    def requeue_now(self, job: str, *, away_from: str) -> None:
+        """Let a job that was requeued start without Slurm's wait of two minutes, on another host than its first try.
+
+        There it would meet what Slurm still has against that one.
+
+        Args:
+            job: number of the job, or of an array's element.
+            away_from: that host, which takes no jobs from now on.
         """
+        if self.lab.is_on(away_from):
+            self.run(["scontrol", "update", f"nodename={away_from}", "state=drain", "reason=lab"], check=True)
         self.run(["scontrol", "update", f"jobid={job}", "starttime=now"], check=True)
 
     def wait_until_empty(self, seconds: float = 2 * WAIT_S) -> None:

@@ -35,7 +35,7 @@ for batch in worker.batches():
 
 def exported(slurm: SlurmLab, cwd: Path, *words: str) -> Path:
     """The script that the command prints, in a file."""
-    done = slurm.run([*IPEXLAUNCH, "plan", *words], cwd=cwd, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    done = slurm.run([*IPEXLAUNCH, "plan", *words], cwd=cwd)
     assert done.returncode == 0, done.stderr
     (cwd / "job.sbatch").write_text(done.stdout)
     return cwd / "job.sbatch"
@@ -57,7 +57,7 @@ def test_slurm_runs_the_script_as_planned(slurm: SlurmLab, is_written: bool, tmp
         *(words if is_written else ()),
     )
     given = () if is_written else words
-    job = slurm.submit("--output", tmp_path / "out", script, *given, cwd=tmp_path, env={"IPEXLAUNCH_LOST_TIME": "1"})
+    job = slurm.submit("--output", tmp_path / "out", script, *given, cwd=tmp_path)
     end, out = slurm.end_of(job), (tmp_path / "out").read_text()
     assert end == "COMPLETED", out
     cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
@@ -84,7 +84,7 @@ def test_a_batch_job_that_is_warned_drains_and_is_queued_again(slurm: SlurmLab, 
         "slow.py",
     ]
     script = exported(slurm, tmp_path, "--ninstances", "1", "--export", "slurm", *job)
-    number = slurm.submit("--output", tmp_path / "log", script, cwd=tmp_path, env={"IPEXLAUNCH_LOST_TIME": "1"})
+    number = slurm.submit("--output", tmp_path / "log", script, cwd=tmp_path)
 
     def rows() -> list[str]:
         path = tmp_path / "out.jsonl"
@@ -94,8 +94,20 @@ def test_a_batch_job_that_is_warned_drains_and_is_queued_again(slurm: SlurmLab, 
     slurm.run(["scancel", "--batch", "--signal=USR1", number], check=True)
     wait_for("the job in the queue again", lambda: slurm.queued(number) == "PENDING")
     assert 3 < len(rows()) < 30
-    wait_for("the end of its first try", lambda: slurm.states()[0] == "idle")
-    slurm.requeue_now(number)
+    slurm.requeue_now(number, away_from="h1")
     assert slurm.end_of(number) == "COMPLETED"
     assert sorted(json.loads(row)["id"] for row in rows()) == sorted(range(30)), (tmp_path / "log").read_text()
     assert "scontrol" not in (tmp_path / "log").read_text()
+
+
+def test_three_hosts_are_one_run_with_one_total(slurm: SlurmLab, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(TELL)
+    script = exported(
+        slurm, tmp_path, "--ninstances", "1", "--env", "OUT=o", "--export", "slurm", "--hosts", "3", "script.py"
+    )
+    job = slurm.submit("--output", tmp_path / "out", script, cwd=tmp_path)
+    end, out = slurm.end_of(job), (tmp_path / "out").read_text()
+    assert end == "COMPLETED", out
+    assert out.count("told 0") == 3
+    assert len([line for line in out.splitlines() if line.startswith("total")]) == 1
+    assert {path.name for path in (tmp_path / "runs" / job).glob("host-*")} == {"host-0-h1", "host-1-h2", "host-2-h3"}

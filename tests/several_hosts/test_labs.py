@@ -87,7 +87,7 @@ def below(pid: int) -> list[int]:
 def test_nothing_of_a_lab_is_left_when_whoever_made_it_is_killed(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     words = [sys.executable, "-c", MAKE_ANOTHER, str(tmp_path / "other")]
-    maker = lab.on("h1", words, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT)}, cwd=ROOT)
+    maker = lab.on("h1", words, stdout=subprocess.PIPE, cwd=ROOT)
     assert maker.stdout is not None
     assert maker.stdout.readline() == "h1\n"
     pids = below(maker.inner_pid)
@@ -116,7 +116,7 @@ def test_slurm_runs_jobs_on_all_hosts_and_starts_those_of_a_lost_one_again(slurm
     wait_for("the job", lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text() == "0 h2\n")
     slurm.lab.power_off("h2")
     slurm.lose("h2")
-    slurm.requeue_now(job)
+    slurm.requeue_now(job, away_from="h2")
     slurm.wait_until_empty()
     assert (tmp_path / "out").read_text() == "0 h2\n1 h3\n"
     slurm.lab.restore("h2")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -47,19 +46,15 @@ def hosts_that_worked(done: subprocess.CompletedProcess[str]) -> set[str]:
     return {name for name in ("h1", "h2", "h3") if f"ipexlaunch: host {name}" in done.stderr}
 
 
-def variables() -> Mapping[str, str]:
-    return {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "IPEXLAUNCH_LOST_TIME": "1"}
-
-
 @pytest.mark.slurm
 def test_a_step_of_one_cpu_a_host_is_said_with_a_line_that_uses_all(slurm: SlurmLab, script: Path) -> None:
     words = ["srun", "-N3", "--ntasks-per-node=1", "--exclusive", *IPEXLAUNCH, str(script)]
-    narrow = slurm.run(words, env=variables())
+    narrow = slurm.run(words)
     assert hosts_that_worked(narrow) == {"h1", "h2", "h3"}
     assert f"Slurm gave this step 1 of the {CPUS} cpus that the job owns here; the rest stands idle" in narrow.stderr
     line = said(narrow, "srun")
     assert f"--cpus-per-task={CPUS}" in line
-    wide = slurm.run(["srun", "--exclusive", *words_of(line), *IPEXLAUNCH, str(script)], env=variables())
+    wide = slurm.run(["srun", "--exclusive", *words_of(line), *IPEXLAUNCH, str(script)])
     assert hosts_that_worked(wide) == {"h1", "h2", "h3"}
     assert "stands idle" not in wide.stderr
 
@@ -71,7 +66,7 @@ def test_a_batch_script_of_three_hosts_without_srun_is_said_with_the_line_for_it
     def submit(line: str) -> subprocess.CompletedProcess[str]:
         text = f"#!/bin/bash\n{line} {sys.executable} -m ipexlaunch {script}\n"
         (tmp_path / "job.sh").write_text(text)
-        job = slurm.submit("-N3", "--exclusive", "--output", tmp_path / "out", tmp_path / "job.sh", env=variables())
+        job = slurm.submit("-N3", "--exclusive", "--output", tmp_path / "out", tmp_path / "job.sh")
         code = 0 if slurm.end_of(job) == "COMPLETED" else 1
         return subprocess.CompletedProcess([], code, "", (tmp_path / "out").read_text())
 
@@ -86,11 +81,11 @@ def test_a_batch_script_of_three_hosts_without_srun_is_said_with_the_line_for_it
 
 @pytest.mark.slurm
 def test_a_shell_of_salloc_is_said_with_the_line_for_it(slurm: SlurmLab, script: Path) -> None:
-    alone = slurm.run(["salloc", "-N3", "--exclusive", *IPEXLAUNCH, str(script)], env=variables())
+    alone = slurm.run(["salloc", "-N3", "--exclusive", *IPEXLAUNCH, str(script)])
     assert hosts_that_worked(alone) == {"h1"}
     assert "has 3 hosts, and without srun h1 alone works" in alone.stderr
     step = ["srun", *words_of(said(alone, "srun"))]
-    together = slurm.run(["salloc", "-N3", "--exclusive", *step, *IPEXLAUNCH, str(script)], env=variables())
+    together = slurm.run(["salloc", "-N3", "--exclusive", *step, *IPEXLAUNCH, str(script)])
     assert hosts_that_worked(together) == {"h1", "h2", "h3"}
 
 
@@ -100,7 +95,7 @@ def test_the_interactive_step_of_salloc_is_no_rank_either(slurm: SlurmLab, scrip
     line = f"{sys.executable} -m ipexlaunch {script}; exit\n"
     shell = slurm.lab.on(
         "h1", ["script", "-qec", "salloc -N3 --exclusive", "/dev/null"], cwd=ROOT,
-        env={**slurm.variables, **variables(), "SHELL": "/bin/sh", "COLUMNS": "400"},
+        env={**slurm.variables, "SHELL": "/bin/sh", "COLUMNS": "400"},
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     out, _ = shell.communicate(line, timeout=100)
@@ -113,10 +108,10 @@ def test_two_ranks_of_mpirun_on_one_core_each_are_said_with_a_line_that_uses_all
 ) -> None:
     lab, mpirun = remote_shell.lab, [*remote_shell.mpirun(), "-x", "PYTHONPATH", "-x", "IPEXLAUNCH_LOST_TIME"]
     words = [*IPEXLAUNCH, str(script)]
-    bound = lab.run("h1", [*mpirun, "-n", "2", "--map-by", "ppr:1:node", *words], env=variables())
+    bound = lab.run("h1", [*mpirun, "-n", "2", "--map-by", "ppr:1:node", *words])
     assert hosts_that_worked(bound) == {"h1", "h2"}
     assert f"Open MPI gave this rank 1 of the {CPUS} cpus of this host; the rest stands idle" in bound.stderr
-    free = lab.run("h1", [*mpirun, *words_of(said(bound, "mpirun")), *words], env=variables())
+    free = lab.run("h1", [*mpirun, *words_of(said(bound, "mpirun")), *words])
     assert hosts_that_worked(free) == {"h1", "h2", "h3"}
     assert "stands idle" not in free.stderr
     assert all(f"host h{rank + 1}, rank {rank} of 3" in free.stderr for rank in range(3))

@@ -45,7 +45,7 @@ HEADINGS = {
     ),
     "Output and logs": (
         "report_file run_dir live no_progress log_dir log_file_prefix log_max_mb loadgen_log_dir timestamps "
-        "metrics_port metrics_address metrics_file form explain check_file compare export export_dir"
+        "metrics_port metrics_address metrics_file form explain check_file compare export export_dir job_hosts"
     ),
     "Failures and time limits": (
         "on_failure attempts timeout ready_timeout compile_timeout stall_timeout grace stagger drain_on_term"
@@ -75,6 +75,11 @@ EXAMPLES = {
     "shards make": (
         "ipexlaunch shards make job --input items.jsonl --output results.jsonl --shards 24 script.py",
         "ipexlaunch shards make job --input corpus.txt --hosts 6 --load-time 9 --model ./all-MiniLM-L6-v2",
+    ),
+    "shards submit": (
+        "ipexlaunch shards submit job --engine slurm --engine-option partition=cpu --engine-option time=4:00:00",
+        "ipexlaunch shards submit job --engine slurm --print",
+        "ipexlaunch shards submit job --engine ray",
     ),
     "loadgen": ("ipexlaunch loadgen --scenario Offline --qps 200 --input corpus.txt --model ./all-MiniLM-L6-v2",),
     "bench": (

@@ -148,7 +148,7 @@ RULES = (
     _rule("input_format=openai", needs="model", why="a model answers the requests"),
     _rule("target_latency_ms", needs="scenario=Server", why="only that scenario has a bound"),
     # plan
-    _rule("hosts", needs="export=slurm", why="it says how many hosts that job has", commands="plan"),
+    _rule("job_hosts", needs="export=slurm", why="it says how many hosts that job has", commands="plan"),
     _rule("export_dir env port", needs="export", why="give --export too", commands="plan"),
     _rule("export", excludes="form", why="both say what to print"),
     _rule("check_file", excludes=("plan_file", "export", "form", "explain", "compare", *REQUEST_OPTIONS),
