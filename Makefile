@@ -14,6 +14,7 @@ environment = $(PYTHON) tools/make_environment.py
 bin := .venv/bin
 ipex := .venv-ipex/bin
 light := .venv-light/bin
+package := .venv-package/bin
 # What Python can warn of is an error in our tests (pyproject.toml: filterwarnings). Without the allocator of -X dev, which
 # makes the long ones half as long again. Two processes share the tests: most of a test's time it waits.
 strict = --tx "2*popen//python='$(CURDIR)/$(bin)/python' -X dev -X warn_default_encoding"
@@ -23,7 +24,7 @@ elsewhere = $(PYTHON) tools/copy_tests.py && cd build/elsewhere && \
     env -u PYTHONPATH PYTHONMALLOC=pymalloc IPEXLAUNCH_TOPOLOGIES="$(abspath $(IPEXLAUNCH_TOPOLOGIES))"
 
 .DEFAULT_GOAL := help
-.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-shards campaign-programs fuzz check lint docs look spell fmt bench outputs numa-guest hooks clean env env-ipex env-light env-torch env-peers env-ray
+.PHONY: python help demo demo-light test campaign-faults campaign-batch campaign-shards campaign-programs fuzz check lint docs look spell fmt bench outputs numa-guest hooks release deb try-installing clean env env-ipex env-light env-torch env-peers env-ray env-package
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +111,15 @@ hooks: env ## install the pre-commit hooks (needs git)
 	$(bin)/python -m pip install --quiet --group dev
 	$(bin)/pre-commit install
 
+release: env-package ## check version and changelog, build sdist and wheel into dist/, the same byte by byte (TRY=--try: in preparation)
+	@$(package)/python tools/release.py $(TRY)
+
+deb: env-package ## a Debian package for this distribution's Python, into dist/
+	@$(package)/python tools/make_deb.py $(ARGS)
+
+try-installing: env-package ## install with pip, uv and pipx on each Python, and run what people run (20 minutes)
+	@$(package)/python tools/try_installing.py $(ARGS)
+
 python:
 	@command -v $(PYTHON) >/dev/null || { \
 	    echo "make: there is no $(PYTHON) here: apt-get install python3, or make ... PYTHON=/path/to/python" >&2; exit 2; }
@@ -129,9 +139,12 @@ env-torch: python ## make .venv-torch, with current torch, torchao and a model
 env-peers: python ## make .venv-peers, with the engines that benchmarks/engines.py compares ours with (llama.cpp is built)
 	@$(environment) peers --torch-index "$(TORCH_INDEX)"
 
+env-package: python ## make .venv-package, with what builds, checks and tries packages
+	@$(environment) package
+
 env-ray: python ## make .venv-ray, with Ray's core
 	@$(environment) ray
 
 clean: ## remove the environments, caches and results
-	rm -rf .venv .venv-ipex .venv-light .venv-torch .venv-peers .venv-ray .programs runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-ipex .venv-light .venv-torch .venv-peers .venv-ray .venv-package .programs runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -61,7 +61,7 @@ FOLDERS = {
     "ray": ".venv-ray",
 }
 
-NEEDED_GB = {"test": 1.1, "light": 1, "torch": 5, "ipex": 12, "peers": 5, "package": 0.4, "ray": 1}
+NEEDED_GB = {"test": 1.3, "light": 1, "torch": 5, "ipex": 12, "peers": 5, "package": 0.4, "ray": 1}
 """Room that an installation takes at its peak: the downloads beside what is unpacked from them."""
 
 NEEDED_WITH_INDEX_GB = 3
@@ -275,7 +275,7 @@ def install(name: str, folder: Path, torch_index: str) -> None:
     if (folder / ".made-from").exists():
         say(f"pyproject.toml has changed: bringing {folder.name} up to date")
     elif name == "test":
-        say("installing the launcher and the tools of tests and checks into .venv: 1 to 3 minutes and 0.8 GB")
+        say("installing the launcher and the tools of tests and checks into .venv: 1 to 3 minutes and 0.9 GB")
     pip(folder, "install", "--retries", "1", "--upgrade", "pip>=" + OLDEST_PIP, *BACKEND)
     if name == "test":
         pip(folder, "install", str(wheel(folder)), "--group", "test", "--group", "lint", "--group", "docs")
@@ -301,7 +301,7 @@ def install(name: str, folder: Path, torch_index: str) -> None:
         return
     if name == "torch":
         if not (folder / ".made-from").exists():
-            say("installing torch 2.13, torchao and transformers into .venv-torch: about 1 minute and 1.2 GB")
+            say("installing torch 2.13, OpenVINO and transformers into .venv-torch: about 1 minute and 1.7 GB")
             say("  (7 GB where the package index has only the build for GPUs: make ... TORCH_INDEX=" + CPU_INDEX + ")")
         pip(folder, "install", *(("--index-url", torch_index) if torch_index else ()), TESTED_TORCH)
         pip(folder, "install", f"{wheel(folder)}[torch,openvino]", TESTED_TORCH)

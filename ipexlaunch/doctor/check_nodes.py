@@ -129,7 +129,8 @@ def check_numa_package(facts: Facts) -> Finding:
     """Whether the `numa` package, where installed, counts the nodes as the kernel does."""
     package = require(facts.numa_package) if facts.numa_package is not None else None
     if package is None:
-        return finding("ok", "The optional package numa is not installed; nothing to cross-check", _topology(facts))
+        said = "No package numa is here (numa builds on Python 3.10 only, py-libnuma on all): nothing to cross-check"
+        return finding("ok", said, _topology(facts))
     nodes = facts.machine.nodes
     with_memory = [node for node in nodes if node.memory_bytes]
     if package.count is not None:

@@ -166,7 +166,7 @@ def test_a_full_disk_takes_nothing_away(checkout: Path) -> None:
         "import shutil, types\nshutil.disk_usage = lambda path: types.SimpleNamespace(free=300_000_000)\n"
     )
     done = make(checkout, "test")
-    assert ".venv needs 1.1 GB to install, 0.3 GB are free on the disk of" in done.stderr
+    assert ".venv needs 1.3 GB to install, 0.3 GB are free on the disk of" in done.stderr
     assert done.stderr.endswith("; .venv is as it was\n")
     assert (checkout / ".venv/.made-from").exists()
 
