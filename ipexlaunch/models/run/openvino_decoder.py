@@ -80,9 +80,12 @@ class OpenVinoDecoder(torch.nn.Module):  # type: ignore[misc] # torch is not the
         entered = (self.paged.enter(prompt, positions) for prompt in prompts)
         return [row for row in entered if row is not None]
 
-    def _scores(self, rows: Sequence[Row]) -> torch.Tensor:
+    def _scores(self, rows: list[Row]) -> torch.Tensor:
         """The logits of every row; long prompts take several steps."""
-        found: dict[Row, torch.Tensor] = {}
+        done, logits = self.paged.step()
+        if done == rows:
+            return torch.from_numpy(logits)
+        found = dict(zip(done, torch.from_numpy(logits), strict=True))
         while len(found) < len(rows):
             done, logits = self.paged.step()
             found |= zip(done, torch.from_numpy(logits), strict=True)

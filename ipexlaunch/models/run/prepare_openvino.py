@@ -33,17 +33,19 @@ from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.openvino_decoder import OpenVinoDecoder
 from ipexlaunch.models.run.paged_decoder import PagedDecoder
 from ipexlaunch.models.run.prepare import Batch, Calibration, Prepared
-from ipexlaunch.models.run.quantise_openvino import CALIBRATION, quantise
+from ipexlaunch.models.run.quantise_openvino import (
+    CALIBRATION,
+    DECODER_WEIGHTS,
+    DYNAMIC_GROUP,
+    group_of_decoder,
+    quantise,
+)
 
 MODEL = "openvino_model.xml"
 """What the model is called in its directory; its weights lie beside it."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of what the network runs in."""
-
-DYNAMIC_GROUP = 128
-"""Activations that share a scale where they are quantised call by call; with OpenVINO's own default of 32 a call takes
-1.2 times as long (MiniLM 8 x 128 on a Zen 5), and with a whole row 1.4 times."""
 
 _LEAST_NORM = 1e-12
 """As torch.nn.functional.normalize has it."""
@@ -182,7 +184,7 @@ def _key(
         "weights": identify_weights(model),
         # bf16 and fp32 run by the same program.
         "candidate": candidate.fields if candidate.scheme else "plain",
-        "generates": task == "generate",
+        "generates": DECODER_WEIGHTS if task == "generate" else False,
         "calibration": [_digest(calibration.rows), CALIBRATION] if calibration else [],
         "ipexlaunch": ipexlaunch.__version__,
         **{name: metadata.version(name) for name in _PACKAGES if name != "nncf" or candidate.scheme},
@@ -203,6 +205,8 @@ def _decoder(model: torch.nn.Module, path: Path, candidate: Candidate) -> OpenVi
     if candidate.dtype == "int4":
         # A step of one row takes 1.4 times as long where its activations are quantised for int4.
         del told["DYNAMIC_QUANTIZATION_GROUP_SIZE"]
+    elif candidate.scheme == "dynamic":
+        told["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = group_of_decoder(openvino.Core().read_model(path))
     return OpenVinoDecoder(model, PagedDecoder(path, told, windows_of(model.config)))
 
 
@@ -225,7 +229,7 @@ def _build(
         raise RequestError(
             "run the model on openvino", f"it cannot be converted: {_what_failed(error)}", "use --engine torch"
         ) from error
-    converted, facts = quantise(plain, candidate, calibration)
+    converted, facts = quantise(plain, candidate, calibration, generates=task == "generate")
     # fp16 on disk would lose what fp32 keeps; weights that stay whole are mapped as they are.
     openvino.save_model(converted, str(place / MODEL), compress_to_fp16=False)
     return facts

@@ -12,7 +12,10 @@ import transformers
 
 from ipexlaunch.models.engines.candidate import Candidate, floating
 from ipexlaunch.models.run import paged_decoder
+from ipexlaunch.models.run.convert_decoder import convert_decoder
+from ipexlaunch.models.run.greedy_search import search_greedily
 from ipexlaunch.models.run.prepare import Prepared, import_engine, prepare
+from ipexlaunch.models.run.quantise_openvino import quantise
 from ipexlaunch.models.run.run_task import compare, greedy, run_task, take_reference
 
 SIZES = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 97}
@@ -118,7 +121,46 @@ def places() -> dict[str, Any]:
     }
 
 
+def integers() -> dict[str, Any]:
+    """What int8 decoders of two widths run in: their activations' group, their weights' type, how far they are off."""
+    found: dict[str, Any] = {}
+    sizes = {**SIZES, "hidden_size": 256}
+    configs = {"narrow": CONFIGS["llama"], "wide": transformers.LlamaConfig(**sizes, intermediate_size=768)}
+    for name, config in configs.items():
+        torch.manual_seed(1)
+        model = transformers.AutoModelForCausalLM.from_config(config).eval()
+        reference = take_reference(model, "generate", [batch_of([40, 7, 33])])
+        prepared = prepared_of(model, INT8)
+        assert prepared.paged is not None
+        compiled = prepared.paged._request.get_compiled_model()
+        graph = quantise(convert_decoder(model), INT8, None, generates=True)[0]
+        types = {str(node.get_element_type()) for node in graph.get_ops() if node.get_type_name() == "Constant"}
+        found[name] = {
+            "group": compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"),
+            "eight_bits": sorted(kind for kind in types if kind.endswith("int8_t'>")),
+            "error": compare(prepared, reference).logit_error,
+        }
+    return found
+
+
+def chooses() -> dict[str, Any]:
+    """What a search takes of scores with ties, in both kinds of numbers, with tokens that end a text and without."""
+    scores = torch.tensor([[1.0, 7.0, 7.0, 2.0], [9.0, 3.0, 4.0, 4.0]])
+    ids = torch.zeros(2, 1, dtype=torch.long)
+
+    def tokens(kind: torch.dtype, may_end: bool) -> list[int]:
+        def always(_: torch.Tensor | None, __: int) -> torch.Tensor:
+            return scores.to(kind, copy=True)
+
+        made = search_greedily(ids, 1, always, [0, 1], (), (), may_end=may_end)
+        taken: list[int] = made[:, 1].tolist()
+        return taken
+
+    return {str(kind): [tokens(kind, True), tokens(kind, False)] for kind in (torch.float32, torch.bfloat16)}
+
+
 if __name__ == "__main__":
     import_engine(INT8)
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    print(json.dumps({"architectures": architectures, "parts": parts, "places": places}[sys.argv[1]]()))
+    checks = (architectures, parts, places, integers, chooses)
+    print(json.dumps({check.__name__: check for check in checks}[sys.argv[1]]()))

@@ -41,6 +41,19 @@ def test_long_prompts_are_read_in_parts(python: str) -> None:
     assert ask(python, "parts") == {"same": True, "times": [6, 6], "longer": [4, 110], "free": True}
 
 
+@pytest.mark.slow
+def test_integers_of_a_decoder_have_no_zero_points_and_as_few_scales_as_its_products_share(python: str) -> None:
+    found = ask(python, "integers")
+    assert [found[width].pop("error") < 0.1 for width in ("narrow", "wide")] == [True, True], found
+    signed = ["<Type: 'int8_t'>"]
+    assert found == {"narrow": {"group": 128, "eight_bits": signed}, "wide": {"group": 256, "eight_bits": signed}}
+
+
+def test_the_likeliest_token_is_the_first_of_equal_ones_that_may_be_chosen(python: str) -> None:
+    taken = [[1, 0], [2, 2]]
+    assert ask(python, "chooses") == {"torch.float32": taken, "torch.bfloat16": taken}
+
+
 def test_a_row_says_the_same_whoever_has_left_it_room(python: str) -> None:
     found = ask(python, "places")
     assert found["same"] is True
