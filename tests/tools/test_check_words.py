@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def tool(tmp_path: Path) -> ModuleType:
+def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The tool, looking at a checkout of its own."""
     tool = load_tool("check_words")
     (tmp_path / "docs").mkdir()
     (tmp_path / "ipexlaunch").mkdir()
-    tool.ROOT = tmp_path
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
     return tool
 
 
