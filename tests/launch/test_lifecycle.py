@@ -581,3 +581,17 @@ def test_a_host_that_is_lost_ends_the_run_without_a_failure_here() -> None:
     assert commands == (kill((0,)),), "an engine ends all when one has failed"
     state, commands = step(state, exited(0, -9, 4.1))
     assert (commands, exit_code(state), state.failures) == ((done(),), 0, ())
+
+
+def test_a_host_whose_workers_start_again_begins_when_all_do() -> None:
+    limits = Limits(across_hosts=True, on_failure="restart")
+    for indices in ((0, 1), (1,)):
+        state = begin(2, limits, 0.0)
+        for event in (tick(0.0), ready(0, 1.0), ready(1, 2.0), *(exited(index, 1, 3.0) for index in indices)):
+            state, _ = step(state, event)
+        state, commands = step(state, said("released", 4.0))
+        assert state.go == 4.0
+        assert commands == (() if len(indices) == 2 else (go((0,)),))
+        state, _ = step(state, tick(5.0))
+        state, commands = step(state, ready(1, 6.0))
+        assert (state.go, commands) == (4.0, (go((1,)),)), "a late one need not wait for anybody"

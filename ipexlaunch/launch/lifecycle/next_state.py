@@ -60,7 +60,9 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     if event.kind == "abandoned":
         return _stop(state, event.time)
     if event.kind == "released":
-        return _start_together(replace(state, released=True), event.time)
+        state, commands = _start_together(replace(state, released=True), event.time)
+        # Where nobody is ready any more the start is given all the same: the others count on it.
+        return state if state.stopping or state.go is not None else replace(state, go=event.time), commands
     if event.kind == "lost":
         return (state, ()) if state.stopping else _stop(replace(state, lost=event.detail), event.time)
     return _tick(state, event.time)
@@ -101,6 +103,7 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
     waiting = tuple(worker.index for worker in state.workers if worker.phase == "ready")
     loading = (
         state.go is None
+        and not state.released
         and (not state.limits.fed or state.limits.fed_together)
         and any(worker.phase in ("waiting", "starting") for worker in state.workers)
     )

@@ -198,7 +198,7 @@ class State:
 def exit_code(state: State) -> int:
     """The launcher's exit code as far as processes decide it: the first failure's, a signal's, or 0.
 
-    An engine that has seen another host fail sends a signal to the others, which no worker of theirs sent.
+    An engine that has seen another host fail sends a signal to the others, and that is not why they end.
     """
     if state.failures:
         return state.failures[0].code

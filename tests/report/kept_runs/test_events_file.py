@@ -135,6 +135,7 @@ def runs(draw: st.DrawFn) -> Run:
         host=tuple(sorted(draw(st.lists(readings, max_size=3)), key=lambda reading: reading.time)),
         host_cpus=draw(st.integers(0, 9)),
         signalled=None if signal is None else draw(TIMES),
+        lost=draw(st.none() | st.tuples(TIMES, st.text(max_size=20))),
     )
 
 
