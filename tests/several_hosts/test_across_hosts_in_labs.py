@@ -133,7 +133,7 @@ def test_under_slurm(slurm: SlurmLab, tmp_path: Path) -> None:
     assert {host["name"] for host in group["hosts"]} == {"h1", "h2", "h3"}
     # The traps of this engine: each is refused, with the line that works.
     line = words(tmp_path / "again", work, instances=1)
-    one_core = slurm.run([*srun, "--exclusive", *line], cwd=tmp_path, env=variables())
+    one_core = slurm.run([*srun[:-1], "--exclusive", *line], cwd=tmp_path, env=variables())
     without = slurm.run(["salloc", "-N3", "--exclusive", *line], cwd=tmp_path, env=variables())
     two_here = slurm.run(["srun", "-N1", "-n2", *line], cwd=tmp_path, env=variables())
     for refused, why in (

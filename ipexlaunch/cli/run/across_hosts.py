@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -67,6 +68,17 @@ class AcrossHosts:
         self._member = member
         self._directory = directory
         self._launch = launch
+        self._verdict: Message | None = None
+
+    def leave(self) -> None:
+        """Say how it went for all, as the first host, now that nothing is left to be done here.
+
+        The others end then, each with its own exit code, and an engine may send TERM to whoever has not ended yet: that
+        changes nothing any more.
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if self._verdict is not None:
+            self.talk.verdict(self._verdict)
 
     def conclude(
         self, report: Report, troubles: Sequence[Exception], came: Sequence[int], disk: DiskPatience
@@ -112,7 +124,7 @@ class AcrossHosts:
                 trouble = IpexLaunchError(wanted, str(error.strerror))
             except IpexLaunchError as error:
                 trouble = error
-        self.talk.verdict({"valid": group.valid, "reasons": list(group.reasons[:3]), "code": EXIT_INVALID})
+        self._verdict = {"valid": group.valid, "reasons": list(group.reasons[:3]), "code": EXIT_INVALID}
         show_on_stderr(lambda width, color: group_table(group, width=width, color=color))
         if trouble is not None:
             raise trouble
@@ -199,7 +211,9 @@ def joined(
             raise kind(WANTED, str(refused["reasons"][0]))
         try:
             run_dir = None if directory is None else left.enter_context(places.host_directory(directory, member))
-            yield AcrossHosts(member, talk, directory, launch), replace(options, run_dir=run_dir)
+            across = AcrossHosts(member, talk, directory, launch)
+            left.callback(across.leave)
+            yield across, replace(options, run_dir=run_dir)
         except IpexLaunchError as error:
             if talk.over is None:
                 _say_farewell(talk, member, str(error), error.exit_code)
