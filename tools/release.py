@@ -97,8 +97,10 @@ def main() -> None:
         packages = sorted(str(path) for path in Path(folder, "1").iterdir())
         if subprocess.run([sys.executable, "-m", "twine", "check", "--strict", *packages], check=False).returncode:
             stop("twine finds fault with the packages")
-        shutil.rmtree(DIST, ignore_errors=True)
-        shutil.copytree(Path(folder, "1"), DIST)
+        DIST.mkdir(exist_ok=True)
+        for old in (*DIST.glob("*.whl"), *DIST.glob("*.tar.gz")):
+            old.unlink()
+        shutil.copytree(Path(folder, "1"), DIST, dirs_exist_ok=True)
     for name, digest in first.items():
         print(f"{digest}  dist/{name}")
     if not re.search(r"^\[project\.urls\]$", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE):

@@ -203,8 +203,10 @@ def use_zstd(place: Place, program: Path) -> None:
 
 def use_loadgen(place: Place, program: Path) -> None:
     """A test of one second."""
-    words = ("--scenario", "Offline", "--qps", "20", "--min-duration", "1", "--input", "in.jsonl", "answer.py")
-    place.run(program, "loadgen", "--ninstances", "1", *words)
+    slow = "import time\n" + ANSWER.replace("    batch.done", "    time.sleep(0.1 * len(batch.items))\n    batch.done")
+    (place.folder / "work/slow.py").write_text(slow, encoding="utf-8")  # the test must not be over before its time
+    words = ("--scenario", "Offline", "--qps", "10", "--min-duration", "1", "--loadgen-log-dir", "logs")
+    place.run(program, "loadgen", "--ninstances", "1", *words, "--input", "in.jsonl", "slow.py")
 
 
 def use_numa(place: Place, program: Path) -> None:
