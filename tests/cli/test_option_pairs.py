@@ -248,6 +248,7 @@ PRINTED = {
 TRIED_ELSEWHERE = {
     "top": "its three options are in the table, and tests/report/live has what it shows",
     "report": "it has one option",
+    "completion": "it has no options",
     "shards": "it has commands of its own, whose options are those of batch (tests/batch/shards)",
 }
 
