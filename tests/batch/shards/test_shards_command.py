@@ -210,7 +210,7 @@ def test_a_shard_that_drains_asks_to_be_tried_again(tmp_path: Path, number: int,
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 75, said
-    assert "to go on: ipexlaunch shards run job --index 0" in said
+    assert "to resume: ipexlaunch shards run job --index 0" in said
     assert "ended (75)" in job.command("status", "job")[1]
     assert job.run(0)[0] == 0
     assert job.merge()[0] == 0
