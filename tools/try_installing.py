@@ -127,11 +127,12 @@ def cache(variable: str, name: str) -> str:
 
 
 def python_of(version: str) -> str:
-    """The path of a Python of that version, on PATH or of pyenv; empty where there is none."""
+    """The path of a Python of that version, on PATH, of pyenv, or beside the one that runs this; "" for none."""
     found = shutil.which(f"python{version}")
     candidates = [found] if found else []
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    candidates += [str(path) for path in sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"))]
+    for versions in (pyenv / "versions", Path(sys.base_prefix).parent):
+        candidates += [str(path) for path in sorted(versions.glob(f"{version}.*/bin/python{version}"))]
     for path in candidates:
         question = "import sys, venv, ensurepip; print(sys.executable, '%d.%d' % sys.version_info[:2])"
         answer = subprocess.run([path, "-c", question], capture_output=True, text=True, check=False)
@@ -306,7 +307,7 @@ def rows(
                     return took, size
 
                 yield [way, kind, version, *attempt(base, try_way), "hint" if hint else ""]
-    for extra in options.extras:
+    for extra in options.extras if options.pythons else ():
         version = options.pythons[0]
         python = pythons[version]
 
@@ -381,11 +382,15 @@ def main() -> int:
         help="the lowest releases with the extra all",
     )
     parser.add_argument("--hints", action="store_true", help="follow what a command says that lacks a package")
+    parser.add_argument("--skip-missing", action="store_true", help="leave out the Pythons that are not here")
     options = parser.parse_args()
     pythons = {version: python_of(version) for version in dict.fromkeys((*options.pythons, *options.lowest))}
     if missing := [version for version, path in pythons.items() if not path]:
         print(f"try: there is no Python {' and no '.join(missing)} here, on PATH or of pyenv", file=sys.stderr)
-        return 1
+        if not options.skip_missing:
+            return 1
+        options.pythons = tuple(version for version in options.pythons if pythons[version])
+        options.lowest = tuple(version for version in options.lowest if pythons[version])
     bad = 0
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-try-") as folder:
         packages = build(Path(folder, "packages"))
