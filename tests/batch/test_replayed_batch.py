@@ -12,7 +12,7 @@ import click
 import pytest
 
 from ipexlaunch.cli.batch_command import batch_command as command
-from ipexlaunch.cli.options import REPEATED, KeepingOptions, names_of
+from ipexlaunch.cli.options import REPEATED, AcrossHostsOptions, KeepingOptions, names_of
 from ipexlaunch.cli.options.batch_options import REPEATED_BY_BATCH
 from ipexlaunch.cli.options.plan_options import REQUEST_OPTIONS
 from ipexlaunch.cli.replay import SETTLED
@@ -110,7 +110,8 @@ def test_every_option_of_batch_alone_is_settled_or_free() -> None:
 
 def test_every_option_of_run_is_settled_or_repeated_or_said_anew() -> None:
     planned = {*REQUEST_OPTIONS, "any_machine"}
-    anew = {*names_of(KeepingOptions), "dry_run", "topology", "profile", "replay", "multi_instance"}
+    kept_or_refused = {*names_of(KeepingOptions), *names_of(AcrossHostsOptions)}
+    anew = {*kept_or_refused, "dry_run", "topology", "profile", "replay", "multi_instance"}
     fates = [{*SETTLED}, {*REPEATED}, planned, anew]
     options = {each.name or "" for each in run.params if isinstance(each, click.Option)}
     assert options <= set.union(*fates)

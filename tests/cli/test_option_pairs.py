@@ -226,7 +226,7 @@ def test_every_option_shows_an_effect_and_every_pair_both_or_is_refused(command:
 
 PRINTING = {
     "plan": ["--topology made.yaml"],
-    "topology": ["--topology tree"],
+    "topology": ["--topology tree", ""],
     "doctor": ["--root tree", ""],
 }
 """Words before the options of commands that start no worker, whose effects are what they print and write."""

@@ -157,6 +157,7 @@ RULES = (
     _rule("models", excludes="root", why="files are in the page cache of this host"),
     _rule("pids", excludes="root", why="a saved machine has no running processes"),
     _rule("save", excludes="form explain", why="one prints and the other writes a file"),
+    _rule("is_list", excludes="source form explain save", why="the list is of all machines that come with ipexlaunch"),
     _rule("explain", excludes="form", why="the explanation has a form of its own", commands="topology"),
     _rule("interval", excludes="once form=json", why="it prints once then"),
     _rule("new_tokens", needs="task=generate", why="only that task makes tokens", commands="dtypes"),

@@ -271,7 +271,7 @@ def test_the_proof_sums_the_looks_and_shows_the_last() -> None:
             Oversubscription(ALL, 8, ("OpenBLAS", "zstd"), 1),
             "of OpenBLAS: OPENBLAS_NUM_THREADS=2; and of zstd: zstd -T2",
         ),
-        (Oversubscription(ALL, 8, ("my-program",), 1), "of my-program; see its own options (docs/threads.md)"),
+        (Oversubscription(ALL, 8, ("my-program",), 1), "of my-program; see its own options"),
         (Oversubscription(ALL, 8), "fewer threads would do more (OMP_NUM_THREADS,"),
     ],
 )

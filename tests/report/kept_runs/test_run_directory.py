@@ -112,7 +112,7 @@ def test_a_directory_holds_one_run_and_one_that_did_not_end_is_read_too(tmp_path
     kept = read_run_directory(path)
     assert (kept.plan, kept.topology.fingerprint) == (plan, topology.fingerprint)
     assert (kept.run, kept.report, dict(kept.environment)) == (None, None, {})
-    with pytest.raises(LaunchError, match="holds one already; name a new directory"):
+    with pytest.raises(LaunchError, match="holds a run already, which did not finish; name a new directory"):
         make_run_directory(path, RECORDED, plan, topology)
 
 
