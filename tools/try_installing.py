@@ -93,6 +93,7 @@ class Place:
             "PIP_CACHE_DIR": cache("PIP_CACHE_DIR", "pip"),
             "UV_CACHE_DIR": cache("UV_CACHE_DIR", "uv"),
             "UV_PYTHON_DOWNLOADS": "never",
+            "UV_SYSTEM_CERTS": "1",  # those that pip takes too
             "PIPX_DEFAULT_BACKEND": "pip",
             # Whoever else uses the machine must not decide whether a run is VALID.
             "IPEXLAUNCH_LOST_TIME": "1",
