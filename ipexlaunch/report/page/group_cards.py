@@ -29,7 +29,8 @@ def group_cards(opened: OpenedGroup, alone: HostAlone | None) -> list[str]:
     if alone is not None:
         figures.append((f"{alone.efficiency:.1%}", f"of {group.size} x one host alone"))
     rows = ((host_row(part), "" if part.valid else "failed") for part in group.hosts)
-    about = '<p class="quiet">They began together. No clock is common to them, so the total is given with how well it is known.</p>'
+    known = "No clock is common to them, so the total is given with how well it is known."
+    about = f'<p class="quiet">They began together. {known}</p>'
     return [
         card("Result of all hosts", judged(group.valid, group.reasons, group.warnings) + tiles(figures)),
         card("Hosts", table(GROUP_COLUMNS, rows, words=2) + about),
