@@ -171,7 +171,12 @@ def table_text(
 
 
 def fitting_columns(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], lists: Iterable[str], dispensable: Iterable[str], width: int
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    lists: Iterable[str],
+    dispensable: Iterable[str],
+    width: int,
+    gap: int = GAP,
 ) -> list[int]:
     """The places of the columns that are shown, so that no word need be broken as far as that can be had.
 
@@ -181,6 +186,7 @@ def fitting_columns(
         lists: names of the columns whose cells may be broken after a comma or a space.
         dispensable: names of those that may be left out, in this order.
         width: columns of the terminal.
+        gap: between two columns.
     """
     breakable = set(lists)
 
@@ -192,7 +198,7 @@ def fitting_columns(
 
     kept = list(range(len(heads)))
     for name in dispensable:
-        if sum(map(least, kept)) + GAP * (len(kept) - 1) <= width:
+        if sum(map(least, kept)) + gap * (len(kept) - 1) <= width:
             break
         kept = [column for column in kept if heads[column] != name]
     return kept

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from ipexlaunch.documents.visible_text import format_number
-from ipexlaunch.machine.wording import counted, fitting_columns
+from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.report.live.wording import plain_line
+from ipexlaunch.report.tables.result_tables import result_text
 
 COMPARED_COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
 
@@ -24,27 +25,13 @@ def comparison_table(configurations: Sequence[Configuration], *, width: int = 10
         width: columns of the terminal.
         color: whether to use ANSI colours.
     """
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    out = StringIO()
-    console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    rows = [row(configuration) for configuration in configurations]
-    kept = fitting_columns(COMPARED_COLUMNS, rows, (), DISPENSABLE, width - 2)  # a gap stands behind the last one too
-    for name in (COMPARED_COLUMNS[column] for column in kept):
-        left = name == "configuration"
-        table.add_column(name, justify="left" if left else "right", no_wrap=not left, overflow="fold")
-    for cells in rows:
-        table.add_row(*(Text(cells[column]) for column in kept))
-    console.print(table)
-    console.print(Text(f"rates are {configurations[0].unit} by makespan; ratios are to the first line"), soft_wrap=True)
-    for line in comparison_notes(configurations):
-        console.print(Text(line), soft_wrap=True)
-    return out.getvalue()
+    rows = [(row(configuration), "") for configuration in configurations]
+    basis = f"rates are {configurations[0].unit} by makespan; ratios are to the first line"
+    lines = [(line, "") for line in (basis, *comparison_notes(configurations))]
+    return result_text(
+        COMPARED_COLUMNS, rows, lines,
+        left=("configuration",), folded=("configuration",), dispensable=DISPENSABLE, width=width, color=color,
+    )  # fmt: skip
 
 
 def comparison_notes(configurations: Sequence[Configuration]) -> list[str]:

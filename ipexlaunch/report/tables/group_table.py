@@ -6,8 +6,12 @@ from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.across_hosts import Group, GroupTotal, HostAlone, HostPart
 from ipexlaunch.report.live.wording import plain_line
+from ipexlaunch.report.tables.result_tables import judged, result_text, total_style
 
 GROUP_COLUMNS = ("rank", "host", "instances", "items", "items/s", "steady", "seconds", "began after s", "exit")
+
+DISPENSABLE = ("steady", "instances", "seconds", "began after s", "items")
+"""Columns that a narrow terminal goes without, in this order; group.json has them all."""
 
 
 def group_table(group: Group, alone: HostAlone | None = None, *, width: int = 100, color: bool = False) -> str:
@@ -19,27 +23,12 @@ def group_table(group: Group, alone: HostAlone | None = None, *, width: int = 10
         width: columns of the terminal.
         color: whether to use ANSI colours.
     """
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    out = StringIO()
-    console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in GROUP_COLUMNS:
-        table.add_column(name, justify="left" if name == "host" else "right", no_wrap=name != "host", overflow="fold")
-    for part in group.hosts:
-        table.add_row(*map(Text, host_row(part)), style=None if part.valid else "bold red")
-    console.print(table)
-    for line in total_lines(group, alone):
-        console.print(Text(line, style="bold" if line.startswith("total") else ""), soft_wrap=True)
-    for warning in group.warnings:
-        console.print(Text(f"note: {warning}"), soft_wrap=True)
-    verdict, style = ("VALID", "bold green") if group.valid else (f"INVALID: {'; '.join(group.reasons)}", "bold red")
-    console.print(Text(verdict, style=style), soft_wrap=True)
-    return out.getvalue()
+    rows = [(host_row(part), "" if part.valid else "bold red") for part in group.hosts]
+    lines = [*map(total_style, total_lines(group, alone)), *judged(group.valid, group.reasons, group.warnings)]
+    return result_text(
+        GROUP_COLUMNS, rows, lines,
+        left=("host",), folded=("host",), dispensable=DISPENSABLE, width=width, color=color,
+    )  # fmt: skip
 
 
 def host_row(part: HostPart) -> tuple[str, ...]:

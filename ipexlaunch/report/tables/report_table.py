@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from ipexlaunch.documents.visible_text import format_number, wrapped
 from ipexlaunch.launch.lifecycle import SIGNAL_BASE, Stage
@@ -14,10 +13,8 @@ from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
 from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.live.wording import plain_line
+from ipexlaunch.report.tables.result_tables import judged, result_text, total_style
 from ipexlaunch.report.tables.start_table import start_line
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 MIB = 1 << 20
 
@@ -33,7 +30,8 @@ DISPENSABLE = ("tokens/s", "p90 ms", "peak MB", "ready s", "items", "memory", "p
 OWN_END: tuple[Stage, ...] = ("load", "run")
 """Stages of a failure of which the worker itself chose the code."""
 
-WIDEST = 10_000
+LEFT = ("cpus", "node", DEVICE, "memory")
+"""Columns of words."""
 
 
 def report_table(report: Report, *, width: int = 100, color: bool = False) -> str:
@@ -44,33 +42,19 @@ def report_table(report: Report, *, width: int = 100, color: bool = False) -> st
         width: columns of the terminal.
         color: whether to use ANSI colours.
     """
-    from io import StringIO
-
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.text import Text
-
-    out = StringIO()
-    console = Console(file=out, width=width, force_terminal=color, no_color=not color, highlight=False)
     absent = _absent(report)
     shown = [name for name in COLUMNS if name not in absent]
-    for dispensable in (*DISPENSABLE, ""):
-        table = _table(report, shown)
-        if Measurement.get(console, console.options.update(width=WIDEST), table).maximum <= width:
-            break
-        shown = [name for name in shown if name != dispensable]
-    console.print(table)
-    for line in _total(report, width):
-        console.print(Text(line, style="bold" if line.startswith("total") else ""), soft_wrap=True)
-    for warning in report.warnings:
-        console.print(Text(f"note: {warning}"), soft_wrap=True)
-    style = "bold green" if report.valid else "bold red"
-    console.print(
-        Text("VALID" if report.valid else f"INVALID: {'; '.join(report.reasons)}", style=style), soft_wrap=True
-    )
+    rows = [
+        ([cells[name] for name in shown], "bold red" if instance.index in report.failed else "")
+        for instance in report.instances
+        for cells in [_row(instance)]
+    ]
+    lines = [*map(total_style, _total(report, width)), *judged(report.valid, report.reasons, report.warnings)]
     if whose := _whose_exit_code(report):
-        console.print(Text(whose), soft_wrap=True)
-    return out.getvalue()
+        lines.append((whose, ""))
+    return result_text(
+        shown, rows, lines, left=LEFT, folded=("cpus",), dispensable=DISPENSABLE, width=width, color=color
+    )
 
 
 def _whose_exit_code(report: Report) -> str:
@@ -97,22 +81,9 @@ def _absent(report: Report) -> set[str]:
     return absent
 
 
-def _table(report: Report, columns: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        left = name in ("cpus", "node", DEVICE, "memory")
-        table.add_column(name, justify="left" if left else "right", no_wrap=name != "cpus", overflow="fold")
-    for instance in report.instances:
-        row = _row(instance)
-        table.add_row(*(row[name] for name in columns), style="bold red" if instance.index in report.failed else None)
-    return table
-
-
 def _row(instance: InstanceReport) -> dict[str, str]:
     return {
-        "": rf"\[{instance.index}]",
+        "": f"[{instance.index}]",
         "cpus": format_list(instance.cpus) or "-",
         "node": format_list(instance.nodes) or "-",
         DEVICE: instance.accelerator or "-",
