@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
 import os
 import sys
 import traceback
@@ -14,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from ipexlaunch import __version__
 from ipexlaunch.cli import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
+from ipexlaunch.cli.options.command_table import CommandTable
 from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
@@ -27,8 +27,10 @@ BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""
 
 
-class Commands(click.Group):
+class Commands(CommandTable):
     """Commands loaded on use; what is no command starts `run`, so that `ipexlaunch --ninstances 4 script.py` works."""
+
+    table = COMMANDS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Insert `run` where the first word is neither a command nor one of the group's own options."""
@@ -39,10 +41,6 @@ class Commands(click.Group):
         elif args and args[0] not in COMMANDS and args[0] not in ("--help", "-h", "--version"):
             args = ["run", *args]
         return super().parse_args(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, in the order of the main job."""
-        return list(COMMANDS)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """What a shell offers for the first word: commands, what `run` takes, and the options here.
@@ -57,19 +55,6 @@ class Commands(click.Group):
         known = {item.value for item in found}
         found += [item for item in more if item.value not in known]
         return found or complete_files(ctx, ctx.command.params[0], incomplete)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load the one command that is used."""
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"ipexlaunch.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without loading them, so that --help stays quick."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 @click.group(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
+from ipexlaunch.cli.options.command_table import CommandTable
 from ipexlaunch.cli.options.help_pages import HelpfulCommand
 
 SUBCOMMANDS = {
@@ -18,25 +17,16 @@ SUBCOMMANDS = {
 """Name to its module in `cli` (loaded when it is used; it is NAME_command there) and its --help line."""
 
 
-class Subcommands(HelpfulCommand, click.Group):
-    """Commands loaded on use."""
+class Subcommands(HelpfulCommand, CommandTable):
+    """The commands of `shards`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every one, in the order in which they are used."""
-        return list(SUBCOMMANDS)
+    table = SUBCOMMANDS
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load the one that is used."""
-        if cmd_name not in SUBCOMMANDS:
-            return None
-        module = importlib.import_module(f"ipexlaunch.cli.{SUBCOMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List them without loading them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in SUBCOMMANDS.items()])
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Say which commands there are where none is given."""
+        if not args:
+            ctx.fail(f"give a command: {', '.join(self.table)}")
+        return super().parse_args(ctx, args)
 
 
 @click.group(name="shards", cls=Subcommands)

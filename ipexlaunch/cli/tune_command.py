@@ -47,7 +47,7 @@ from ipexlaunch.measure.report import EXIT_INVALID
 from ipexlaunch.plan.plan_file import write_plan
 from ipexlaunch.report.tables.tuning_tables import tuning_text
 from ipexlaunch.tune.dtypes.quiet_run import run_quietly
-from ipexlaunch.tune.next_step import Rule, brief
+from ipexlaunch.tune.next_step import LEAST_RUNS, Rule, brief
 from ipexlaunch.tune.optuna_study import open_study, require_optuna
 from ipexlaunch.tune.profile import Profile
 from ipexlaunch.tune.profile_store import former_profile, keep_profile, plan_path, profile_path, study_path, write_whole
@@ -57,9 +57,6 @@ from ipexlaunch.tune.space import Setting, Space
 from ipexlaunch.tune.trial import Outcome, Trial, by_setting, median_rate, write_tuning
 
 UNWRITABLE = "give a path that can be written"
-
-FEW = 25
-"""Settings of which a search measures every one at least once."""
 
 LEAST_TRIAL_S = 120.0
 """A run that has no --timeout may take so long, or a quarter of the budget: then it counts as failed."""
@@ -157,7 +154,7 @@ def _search(
 def _unsearched(runs: Sequence[Trial], space: Space) -> str:
     """That the budget ended before settings were compared, and which one would do."""
     each_s = sum(run.cost_s for run in runs) / len(runs)
-    enough = math.ceil(each_s * len(space) * 1.5) if len(space) <= FEW else math.ceil(each_s * FEW)
+    enough = math.ceil(each_s * len(space) * 1.5) if len(space) <= LEAST_RUNS else math.ceil(each_s * LEAST_RUNS)
     tried = f"{len(by_setting(runs))} of {counted(len(space), 'setting')}"
     return (
         f"NOT SEARCHED: the budget ended after {tried}, so nothing is known of the others; no profile and no plan are "

@@ -119,6 +119,7 @@ def _seconds(rule: Rule, number: int) -> float:
 
 
 LEAST_RUNS = 25
+"""A search may measure as many in any case."""
 
 
 def _spent(history: Sequence[Trial]) -> float:

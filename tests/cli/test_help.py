@@ -167,3 +167,23 @@ def test_the_machines_that_come_with_it_are_listed() -> None:
 def test_every_command_is_in_the_list_of_commands() -> None:
     shown = run("--help").stdout
     assert all(f"\n  {name} " in shown for name in ipexlaunch.list_commands(click.Context(ipexlaunch)))
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("shards",), "give a command: make, run, submit, status, merge (try 'ipexlaunch shards --help')"),
+        (
+            ("shards", "frob"),
+            "no command 'frob'; there are make, run, submit, status, merge (try 'ipexlaunch shards --help')",
+        ),
+        (
+            ("batch", "--plan", "-", "--input", "-", "--output", "x.jsonl", "x.py"),
+            "--input - and --plan - both read standard input; give one of them the path of a file "
+            "(try 'ipexlaunch batch --help')",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(typed: tuple[str, ...], said: str) -> None:
+    done = run(*typed)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"ipexlaunch: {said}\n")

@@ -27,6 +27,7 @@ class FileCheckedCommand(HelpfulCommand):
         """Check, hold, then run; what is wrong with the words is said with the way to this command's --help."""
         try:
             _refuse_empty(ctx)
+            _refuse_two_readers(ctx)
             check_overlaps(ctx.params)
             if not ctx.params.get("replay"):  # else with what the kept run says (`recorded_values`)
                 check_options(ctx)
@@ -89,6 +90,19 @@ def _hint_at_options_behind(ctx: click.Context) -> None:
         name = word.partition("=")[0].replace("_", "-")
         if name in ours:
             tell(f"{name} goes to {program}, behind which it stands; put it before {program} if it is for ipexlaunch")
+
+
+FROM_STANDARD_INPUT = ("check_file", "input_file", "plan_file")
+"""Options for which - is standard input."""
+
+
+def _refuse_two_readers(ctx: click.Context) -> None:
+    """Standard input is read once: whoever comes second would find it empty."""
+    values = {each: ctx.params.get(each.name or "") for each in ctx.command.params if each.name in FROM_STANDARD_INPUT}
+    taking = [each for each, value in values.items() if value == "-" or (isinstance(value, tuple) and "-" in value)]
+    if len(taking) > 1:
+        both = " and ".join(f"{_flag(each)} -" for each in taking)
+        raise click.UsageError(f"{both} both read standard input; give one of them the path of a file", ctx)
 
 
 NOTHING: Mapping[str, object] = MappingProxyType({})

@@ -6,8 +6,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from ipexlaunch.cli.terminal import moves_cursor, spoken, wants_color
+from ipexlaunch.cli.run.watch_run import say_above
+from ipexlaunch.cli.terminal import moves_cursor, wants_color
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.report.live.show import MeasuringBar
@@ -32,6 +34,4 @@ def run_measuring(launch: Launch, inherited: Mapping[str, str], tell: Callable[[
         return run_quietly(launch, inherited, tell, directory)
     identity = RunIdentity(pid=os.getpid(), program=launch.job.program, started_at=time.time())
     bar = MeasuringBar(identity, len(launch.workers), sys.stderr, color=wants_color(sys.stderr))
-    return run_quietly(
-        launch, inherited, lambda text: bar.say(f"ipexlaunch: {spoken(text)}"), directory, observers=[bar]
-    )
+    return run_quietly(launch, inherited, partial(say_above, bar), directory, observers=[bar])

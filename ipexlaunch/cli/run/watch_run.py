@@ -234,13 +234,19 @@ def open_observers(
             nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
             outputs = (nowhere if sys.stdout.isatty() else 1, nowhere)
             tell(f"the workers' output goes to {options.log_dir}")
-            say = partial(_say_above, table)
+            say = partial(say_above, table)
         elif options.live:
             watchers.append(LiveLines(tell, progress))
     return RunObservers(watchers=tuple(watchers), tell=say, outputs=outputs)
 
 
-def _say_above(table: LiveTable, text: str) -> None:
+def say_above(table: LiveTable, text: str) -> None:
+    """Say a line to the user above what is drawn.
+
+    Args:
+        table: that is drawn.
+        text: see `spoken`.
+    """
     table.say(f"ipexlaunch: {spoken(text)}")
 
 
