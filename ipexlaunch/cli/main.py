@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 from click.shell_completion import CompletionItem
 
 from ipexlaunch import __version__
 from ipexlaunch.cli import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
-from ipexlaunch.cli.options.command_table import CommandTable
 from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
@@ -25,6 +25,38 @@ LEAST_TYPED = 4
 
 BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""
+
+
+class CommandTable(click.Group):
+    """A group whose commands stand in a table and are loaded when they are used, so that --help stays quick."""
+
+    table: Mapping[str, tuple[str, str]]
+    """Name to its module in `ipexlaunch.cli` (it is NAME_command there) and its --help line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load the one command that is used."""
+        if cmd_name not in self.table:
+            return None
+        module = importlib.import_module(f"ipexlaunch.cli.{self.table[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which there are."""
+        if args[0] not in self.table:
+            ctx.fail(f"no command {args[0]!r}; there are {', '.join(self.table)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
 class Commands(CommandTable):

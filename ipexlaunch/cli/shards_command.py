@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ipexlaunch.cli.options.command_table import CommandTable
+from ipexlaunch.cli.main import CommandTable
 from ipexlaunch.cli.options.help_pages import HelpfulCommand
 
 SUBCOMMANDS = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, cast
 
@@ -160,3 +160,37 @@ def ascii_text(text: str) -> str:
         text: a table, a tree or a drawing of this package.
     """
     return text.translate(_LINES).encode("ascii", "replace").decode("ascii")
+
+
+def fitting_columns(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    lists: Iterable[str],
+    dispensable: Iterable[str],
+    width: int,
+    gap: int,
+) -> list[int]:
+    """The places of the columns that are shown, so that no word need be broken as far as that can be had.
+
+    Args:
+        heads: the columns' names.
+        rows: as many cells each.
+        lists: names of the columns whose cells may be broken after a comma or a space.
+        dispensable: names of those that may be left out, in this order.
+        width: columns of the terminal.
+        gap: between two columns.
+    """
+    breakable = set(lists)
+
+    def least(column: int) -> int:
+        cells = (row[column] for row in rows)
+        if heads[column] in breakable:
+            cells = (piece for cell in cells for piece in re.split(r"(?<=,)| ", cell))
+        return max(len(heads[column]), *map(len, cells), 0)
+
+    kept = list(range(len(heads)))
+    for name in dispensable:
+        if sum(map(least, kept)) + gap * (len(kept) - 1) <= width:
+            break
+        kept = [column for column in kept if heads[column] != name]
+    return kept

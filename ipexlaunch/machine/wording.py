@@ -6,12 +6,11 @@ Text from rich's tables and trees at a given width; the one module here that imp
 from __future__ import annotations
 
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ipexlaunch.documents.visible_text import wrapped
+from ipexlaunch.documents.visible_text import fitting_columns, wrapped
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.topology import Cpu, Topology, group_by
 
@@ -151,7 +150,7 @@ def table_text(
         color: with ANSI colours.
     """
     lists, cells = tuple(lists), [list(row) for row in rows]
-    kept = fitting_columns(heads, cells, (*lists, *texts), dispensable, width)
+    kept = fitting_columns(heads, cells, (*lists, *texts), dispensable, width, GAP)
     heads, cells = [heads[column] for column in kept], [[row[column] for column in kept] for row in cells]
     lists = [name for name in lists if name in heads]
     if not color and (plain := _plain_table(heads, cells, set(right), width)) is not None:
@@ -168,40 +167,6 @@ def table_text(
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))
     return rendered(table, width=width, color=color)
-
-
-def fitting_columns(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    lists: Iterable[str],
-    dispensable: Iterable[str],
-    width: int,
-    gap: int = GAP,
-) -> list[int]:
-    """The places of the columns that are shown, so that no word need be broken as far as that can be had.
-
-    Args:
-        heads: the columns' names.
-        rows: as many cells each.
-        lists: names of the columns whose cells may be broken after a comma or a space.
-        dispensable: names of those that may be left out, in this order.
-        width: columns of the terminal.
-        gap: between two columns.
-    """
-    breakable = set(lists)
-
-    def least(column: int) -> int:
-        cells = (row[column] for row in rows)
-        if heads[column] in breakable:
-            cells = (piece for cell in cells for piece in re.split(r"(?<=,)| ", cell))
-        return max(len(heads[column]), *map(len, cells), 0)
-
-    kept = list(range(len(heads)))
-    for name in dispensable:
-        if sum(map(least, kept)) + gap * (len(kept) - 1) <= width:
-            break
-        kept = [column for column in kept if heads[column] != name]
-    return kept
 
 
 def _plain_table(heads: Sequence[str], rows: list[list[str]], flush: set[str], width: int) -> str | None:

@@ -9,7 +9,7 @@ from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.compare_runs import Configuration, Interval
 from ipexlaunch.report.live.wording import plain_line
-from ipexlaunch.report.tables.result_tables import result_text
+from ipexlaunch.report.tables.report_table import result_text
 
 COMPARED_COLUMNS = ("configuration", "runs", "median", "95 % interval", "steady", "efficiency", "ratio", "its interval")
 

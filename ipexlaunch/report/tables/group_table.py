@@ -6,7 +6,7 @@ from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.measure.across_hosts import Group, GroupTotal, HostAlone, HostPart
 from ipexlaunch.report.live.wording import plain_line
-from ipexlaunch.report.tables.result_tables import judged, result_text, total_style
+from ipexlaunch.report.tables.report_table import judged, result_text, total_style
 
 GROUP_COLUMNS = ("rank", "host", "instances", "items", "items/s", "steady", "seconds", "began after s", "exit")
 
