@@ -10,15 +10,12 @@ starts again at once where `requeue_now` is called (Slurm waits two minutes).
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from tests.several_hosts.lab import WAIT_S, HostProcess, Lab, wait_for
+from tests.several_hosts.lab import WAIT_S, Lab, skip_without, wait_for
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol")
 
@@ -82,12 +79,6 @@ class SlurmLab:
             host, words, cwd=cwd, env={**self.variables, **(env or {})}, timeout_s=timeout_s, check=check
         )
 
-    def on(
-        self, words: Sequence[str | Path], *, host: str = "h1", cwd: Path | None = None, stdout: int | None = None
-    ) -> HostProcess:
-        """As `Lab.on`; errors go where the output goes."""
-        return self.lab.on(host, words, cwd=cwd, env=self.variables, stdout=stdout, stderr=subprocess.STDOUT)
-
     def start_daemon(self, host: str) -> None:
         """Start slurmd, also of a host that was off."""
         self.lab.run(host, ["slurmd"], env=self.variables, check=True)
@@ -144,9 +135,7 @@ class SlurmLab:
 
 def start_slurm(lab: Lab) -> SlurmLab:
     """Start the daemons and wait until all hosts are idle; skips the test where Slurm is not installed."""
-    for program in PROGRAMS:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+    skip_without(*PROGRAMS)
     slurm = SlurmLab(lab, lab.folder / "slurm")
     (slurm.folder / "state").mkdir(parents=True)
     (slurm.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
