@@ -15,41 +15,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.plan.slurm import SETTINGS, words_of_this_host
 from tests.several_hosts.lab import WAIT_S, Lab, skip_without, wait_for
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol")
 
-CONFIGURATION = """\
+CONFIGURATION = (
+    SETTINGS
+    + """\
 ClusterName=lab
 SlurmctldHost={first}({address})
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/none
-CredType=cred/none
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/affinity
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-MpiDefault=none
-ReturnToService=2
 SlurmdTimeout=10
 KillWait=5
 MinJobAge=600
 LaunchParameters=use_interactive_step
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-JobCompType=jobcomp/none
-SwitchType=switch/none
 {nodes}
 PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+)
 
 
 @dataclass(frozen=True)
@@ -139,8 +129,7 @@ def start_slurm(lab: Lab) -> SlurmLab:
     slurm = SlurmLab(lab, lab.folder / "slurm")
     (slurm.folder / "state").mkdir(parents=True)
     (slurm.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-    shape, _, _ = subprocess.run(["slurmd", "-C"], capture_output=True, text=True, check=True).stdout.partition("\n")
-    words = " ".join(word for word in shape.split() if not word.startswith(("NodeName=", "RealMemory=")))
+    words = " ".join(word for word in words_of_this_host() if not word.startswith("NodeName="))
     nodes = [f"NodeName={name} NodeAddr={lab.address(name)} RealMemory=4000 {words}" for name in lab.names]
     first = lab.names[0]
     (slurm.folder / "slurm.conf").write_text(
