@@ -156,7 +156,7 @@ def group_options(_app: Any, ctx: Any, lines: list[str]) -> None:
         lines: of reStructuredText, which are replaced.
     """
     lines.clear()
-    for heading, options in option_groups(" ".join(ctx.command_path.split()[1:]), ctx.command, ctx).items():
+    for heading, options in option_groups(ctx.command, ctx).items():
         lines += [f".. rubric:: {heading}", ""]
         for spelled, meaning in options:
             lines += [

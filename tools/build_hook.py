@@ -5,7 +5,7 @@ hatchling calls it (pyproject.toml). A virtual environment whose bin is on PATH 
 
 from __future__ import annotations
 
-import importlib.util
+import runpy
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -41,21 +41,12 @@ class SharedFilesHook(BuildHookInterface[Any]):
 
     def files(self) -> dict[str, str]:
         """Place to text of each file."""
-        pages = _module(Path(self.root, "tools/make_man_pages.py"))
+        tool = runpy.run_path(str(Path(self.root, "tools/make_man_pages.py")))
         scripts = {
             "share/bash-completion/completions/ipexlaunch": "bash",
             "share/zsh/site-functions/_ipexlaunch": "zsh",
             "share/fish/vendor_completions.d/ipexlaunch.fish": "fish",
         }
-        return {f"share/man/man1/{name}": text for name, text in pages.man_pages().items()} | {
-            place: pages.completion(shell) for place, shell in scripts.items()
+        return {f"share/man/man1/{name}": text for name, text in tool["man_pages"]().items()} | {
+            place: tool["completion"](shell) for place, shell in scripts.items()
         }
-
-
-def _module(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"cannot load {path}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

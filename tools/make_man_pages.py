@@ -25,7 +25,8 @@ from click.shell_completion import ShellComplete, get_completion_class  # noqa: 
 from ipexlaunch import __version__  # noqa: E402
 from ipexlaunch.cli import COMMANDS  # noqa: E402
 from ipexlaunch.cli.main import ipexlaunch  # noqa: E402
-from ipexlaunch.cli.options.help_groups import EXAMPLES, grouped  # noqa: E402
+from ipexlaunch.cli.options.help_groups import EXAMPLES  # noqa: E402
+from ipexlaunch.cli.options.help_pages import Row, below_program, help_rows, option_rows  # noqa: E402
 
 COMPATIBLE = "Accepted from other tools"
 """The heading of options that --help does not show."""
@@ -103,14 +104,14 @@ def _page(command: click.Command, context: click.Context, line: str, below: Iter
         below: the names of its own commands.
     """
     words = context.command_path.split()
-    name, title = " ".join(words[1:]), "-".join(words)
+    name, title = below_program(context), "-".join(words)
     line = line or _paragraphs(command.help or "")[0]
     lines = [_title(title), ".SH NAME", rf"{_plain(title)} \- {_plain(_sentence(line))}"]
     usage = " ".join(rf"\fI{_plain(piece)}\fR" for piece in command.collect_usage_pieces(context))
     lines += [".SH SYNOPSIS", rf"\fB{' '.join(words)}\fR {usage}"]
     lines += [".SH DESCRIPTION", *_text(_paragraphs(command.help or line))]
     lines += [".SH OPTIONS"]
-    for heading, options in option_groups(name, command, context).items():
+    for heading, options in option_groups(command, context).items():
         lines.append(f".SS {_plain(heading)}")
         for spelled, meaning in options:
             lines += _tagged(spelled, meaning)
@@ -120,25 +121,18 @@ def _page(command: click.Command, context: click.Context, line: str, below: Iter
     return "\n".join([*lines, *_see_also(title, [f"{title}-{word}" for word in below])]) + "\n"
 
 
-def option_groups(name: str, command: click.Command, context: click.Context) -> dict[str, list[tuple[str, str]]]:
-    """A command's options under the headings of its --help, each as it is spelled and what it means.
+def option_groups(command: click.Command, context: click.Context) -> dict[str, list[Row]]:
+    """A command's options under the headings of its --help, those that --help does not show too.
 
     Args:
-        name: of the command.
         command: itself.
         context: of it.
     """
-    options = {each.name or "": each for each in command.params if isinstance(each, click.Option)}
-    shown = {key: record for key, each in options.items() if (record := each.get_help_record(context)) is not None}
-    groups = {heading: [shown[key] for key in keys] for heading, keys in grouped(name, list(shown)).items()}
-    if len(shown) < len(options):
-        groups[COMPATIBLE] = [
-            (", ".join(each.opts), each.help or "") for key, each in options.items() if key not in shown
-        ]
-    asked = command.get_help_option(context)
-    if asked is not None and (record := asked.get_help_record(context)) is not None:
-        groups["Help"] = [record]
-    return groups
+    hidden = [each for each in command.params if isinstance(each, click.Option) and each.hidden]
+    groups = option_rows(command, context, click.Option.get_help_record)
+    groups[COMPATIBLE] = [(", ".join(each.opts), each.help or "") for each in hidden]
+    groups["Help"] = help_rows(command, context)
+    return {heading: rows for heading, rows in groups.items() if rows}
 
 
 def exit_codes() -> Iterator[tuple[str, str]]:

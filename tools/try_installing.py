@@ -8,8 +8,9 @@
 
 Each is a new environment and a new HOME; the commands run in a folder that is not the checkout, which is on no
 path. A command that lacks a package must say how to add it: what it says is run, and then the command must work.
-Needs uv, pipx and build beside the Python that runs this (make env-package), Pythons on PATH or of pyenv, and a
-package index. Times are with downloads in the caches of pip and uv. Exit code 1 where something does not work.
+Needs uv, pipx and build beside the Python that runs this (make env-package), a package index, and Pythons on PATH,
+under PYENV_ROOT where that is set, or in a folder beside that of the Python that runs this. Times are with downloads in
+the caches of pip and uv. Exit code 1 where something does not work.
 """
 
 from __future__ import annotations
@@ -128,11 +129,11 @@ def cache(variable: str, name: str) -> str:
 
 
 def python_of(version: str) -> str:
-    """The path of a Python of that version, on PATH, of pyenv, or beside the one that runs this; "" for none."""
+    """The path of a Python of that version, on PATH, of PYENV_ROOT, or beside the one that runs this; "" for none."""
     found = shutil.which(f"python{version}")
     candidates = [found] if found else []
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for versions in (pyenv / "versions", Path(sys.base_prefix).parent):
+    pyenv = os.environ.get("PYENV_ROOT")
+    for versions in (*([Path(pyenv, "versions")] if pyenv else []), Path(sys.base_prefix).parent):
         candidates += [str(path) for path in sorted(versions.glob(f"{version}.*/bin/python{version}"))]
     for path in candidates:
         question = "import sys, venv, ensurepip; print(sys.executable, '%d.%d' % sys.version_info[:2])"
@@ -387,7 +388,8 @@ def main() -> int:
     options = parser.parse_args()
     pythons = {version: python_of(version) for version in dict.fromkeys((*options.pythons, *options.lowest))}
     if missing := [version for version, path in pythons.items() if not path]:
-        print(f"try: there is no Python {' and no '.join(missing)} here, on PATH or of pyenv", file=sys.stderr)
+        places = "on PATH, under PYENV_ROOT or beside the Python that runs this"
+        print(f"try: there is no Python {' and no '.join(missing)} here, {places}", file=sys.stderr)
         if not options.skip_missing:
             return 1
         options.pythons = tuple(version for version in options.pythons if pythons[version])

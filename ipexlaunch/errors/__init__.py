@@ -6,6 +6,9 @@ the command line turns these into one line on stderr and the code.
 
 from __future__ import annotations
 
+TRY_AGAIN = 75
+"""Exit code of what may succeed later, as it stands: EX_TEMPFAIL of sysexits.h."""
+
 
 class IpexLaunchError(Exception):
     """Base of the errors a user can act on; anything else that escapes is a bug (exit code 3)."""
@@ -99,9 +102,9 @@ class BindError(IpexLaunchError):
 
 
 class HeldError(IpexLaunchError):
-    """What is asked for belongs to another launcher that lives; try again later (75: EX_TEMPFAIL of sysexits.h)."""
+    """What is asked for belongs to another launcher that lives; try again later."""
 
-    exit_code = 75
+    exit_code = TRY_AGAIN
 
 
 class LaunchError(IpexLaunchError):

@@ -18,7 +18,8 @@ from ipexlaunch.doctor.job_engine import JobHost
 from ipexlaunch.documents.codec import dump_json, read_value, to_plain
 from ipexlaunch.documents.fields import LATER, OMITTED
 from ipexlaunch.documents.text import parse_document
-from ipexlaunch.launch.lifecycle import TRY_AGAIN, Failure
+from ipexlaunch.errors import TRY_AGAIN
+from ipexlaunch.launch.lifecycle import Failure
 from ipexlaunch.launch.placement.placement import Placement, Resident, together
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED, Proof, proof_of
 from ipexlaunch.launch.run_record import Run, WorkerRecord

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ipexlaunch.documents.text import dump_yaml
-from ipexlaunch.errors import RequestError
+from ipexlaunch.errors import TRY_AGAIN, RequestError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.plan.export_scripts import ExportFile, headline, refuse_accelerators
 from ipexlaunch.plan.own_launch import OwnLaunch
@@ -19,9 +19,6 @@ from ipexlaunch.plan.plan import Plan
 
 LAUNCHER_BYTES = 256 << 20
 """Of the launcher itself, beside its workers."""
-
-TRY_AGAIN = 75
-"""Exit code of a job that was drained or found its place held."""
 
 NOTE = """\
 {headline}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from ipexlaunch.errors import TRY_AGAIN
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.own_launch import COMMANDS, ON_SEVERAL_HOSTS, OwnLaunch
 
@@ -18,11 +19,11 @@ MOST_REQUEUES = 50
 """A job that is never done must not start for ever."""
 
 REQUEUE = f"""\
-if [ "$code" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_REQUEUES} ]; then
+if [ "$code" -eq {TRY_AGAIN} ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MOST_REQUEUES} ]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi
 """
-"""Exit code 75 is: try again. Slurm ends the script there, and starts it again after about two minutes."""
+"""Slurm ends the script there, and starts it again after about two minutes."""
 
 _IN_THE_BACKGROUND = """\
 {command} &
@@ -52,7 +53,7 @@ def warned_script(command: str, is_requeued: bool) -> str:
 
     Args:
         command: shell words.
-        is_requeued: whether exit code 75 queues the job again.
+        is_requeued: whether exit code TRY_AGAIN queues the job again.
     """
     return _IN_THE_BACKGROUND.format(command=command, requeue=REQUEUE if is_requeued else "")
 

@@ -16,8 +16,8 @@ import yaml
 
 from ipexlaunch.plan.export_kubernetes import LAUNCHER_BYTES
 from tests.plan.kubernetes_schemas import check_manifest
-from tests.several_hosts.lab import ROOT, wait_for
-from tests.several_hosts.shard_jobs import IPEXLAUNCH, ShardJob, make_job
+from tests.several_hosts.lab import IPEXLAUNCH, ROOT, wait_for
+from tests.several_hosts.shard_jobs import ShardJob, make_job
 
 pytestmark = pytest.mark.process
 

@@ -16,35 +16,42 @@ import pytest
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "sinfo")
 READY_S = 120.0
 
-CONFIGURATION = """\
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={first}
-SlurmdPort={second}
+SETTINGS = """\
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/none
 CredType=cred/none
-StateSaveLocation={directory}/state
-SlurmdSpoolDir={directory}/spool
-SlurmctldPidFile={directory}/slurmctld.pid
-SlurmdPidFile={directory}/slurmd.pid
-SlurmctldLogFile={directory}/slurmctld.log
-SlurmdLogFile={directory}/slurmd.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/affinity
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 MpiDefault=none
 ReturnToService=2
-SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 SwitchType=switch/none
+"""
+"""What any cluster of a test has: root is its only user, jobs have cores of their own, and nothing keeps accounts."""
+
+CONFIGURATION = (
+    SETTINGS
+    + """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={first}
+SlurmdPort={second}
+StateSaveLocation={directory}/state
+SlurmdSpoolDir={directory}/spool
+SlurmctldPidFile={directory}/slurmctld.pid
+SlurmdPidFile={directory}/slurmd.pid
+SlurmctldLogFile={directory}/slurmctld.log
+SlurmdLogFile={directory}/slurmd.log
+SchedulerParameters=sched_interval=1,batch_sched_delay=0,sched_min_interval=0
 {node} NodeAddr=127.0.0.1
 PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+)
 
 
 @contextmanager
@@ -61,12 +68,10 @@ def cluster(directory: Path) -> Iterator[dict[str, str]]:
         pytest.skip("slurmd runs as root only")
     for name in ("state", "spool"):
         (directory / name).mkdir()
-    node, _, _ = subprocess.run(["slurmd", "-C"], capture_output=True, text=True, check=True).stdout.partition("\n")
-    words = [word for word in node.split() if not word.startswith("RealMemory=")]
     first, second = _free_ports()
     text = CONFIGURATION.format(
         host=socket.gethostname().partition(".")[0], directory=directory, first=first, second=second,
-        node=" ".join([*words, "RealMemory=500"]),
+        node=" ".join([*words_of_this_host(), "RealMemory=500"]),
     )  # fmt: skip
     (directory / "slurm.conf").write_text(text)
     (directory / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
@@ -85,6 +90,12 @@ def cluster(directory: Path) -> Iterator[dict[str, str]]:
                 daemon.wait(20)
             daemon.kill()
             daemon.wait()
+
+
+def words_of_this_host() -> list[str]:
+    """Its name and its cpus, as a configuration has them; memory is whoever tests' to say."""
+    node, _, _ = subprocess.run(["slurmd", "-C"], capture_output=True, text=True, check=True).stdout.partition("\n")
+    return [word for word in node.split() if not word.startswith("RealMemory=")]
 
 
 def _free_ports() -> tuple[int, int]:

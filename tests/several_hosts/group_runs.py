@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.several_hosts.lab import ROOT
-
-PROGRAM = [sys.executable, "-m", "ipexlaunch"]
+from tests.several_hosts.lab import IPEXLAUNCH, ROOT
 
 WORK = """\
 import os, sys, time
@@ -56,7 +53,7 @@ def script(folder: Path) -> Path:
 def words(directory: Path | str | None, *more: str | Path, instances: int = 2) -> list[str]:
     """The command, without what says the rank."""
     where = [] if directory is None else ["--run-dir", str(directory)]
-    return [*PROGRAM, "--across-hosts", *where, "--ninstances", str(instances), *map(str, more)]
+    return [*IPEXLAUNCH, "--across-hosts", *where, "--ninstances", str(instances), *map(str, more)]
 
 
 def begin(

@@ -34,6 +34,7 @@ import pytest
 NAMES = ("h1", "h2", "h3")
 PROGRAMS = ("ip", "nsenter", "unshare", "mount")
 ROOT = Path(__file__).parents[2]
+IPEXLAUNCH = [sys.executable, "-m", "ipexlaunch"]
 INIT = str(Path(__file__).with_name("host_init.py"))
 WAIT_S = 60.0
 
@@ -210,19 +211,25 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
-def missing(programs: Sequence[str] = ()) -> str:
-    """Why there can be no lab here; "" where there can.
-
-    Args:
-        programs: that it takes beside the lab's own.
-    """
+def missing() -> str:
+    """Why there can be no lab here; "" where there can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "hosts are namespaces, which only root can make"
-    absent = [name for name in (*PROGRAMS, *programs) if shutil.which(name) is None]
-    if absent:
-        return f"{absent[0]} is not installed"
+    if absent := not_installed(*PROGRAMS):
+        return absent
     tried = subprocess.run([*_unshare("--uts"), "true"], capture_output=True, text=True, check=False)
     return "" if tried.returncode == 0 else f"no namespaces here: {tried.stderr.strip()}"
+
+
+def not_installed(*programs: str) -> str:
+    """Which program is not here, for a test's reason to be skipped; "" where all are."""
+    return next((f"{name} is not installed" for name in programs if shutil.which(name) is None), "")
+
+
+def skip_without(*programs: str) -> None:
+    """Skip the test where one of these is not installed."""
+    if absent := not_installed(*programs):
+        pytest.skip(absent)
 
 
 @contextlib.contextmanager

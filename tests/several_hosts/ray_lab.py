@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.several_hosts.lab import ROOT, WAIT_S, HostProcess, Lab, wait_for
+from tests.several_hosts.lab import ROOT, WAIT_S, Lab, wait_for
 
 ENVIRONMENT = ROOT / ".venv-ray"
 PORT = 6379
@@ -55,10 +55,6 @@ class RayLab:
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """As `Lab.run`, on the first host where no other is named."""
         return self.lab.run(host, words, env={**self.variables, **(env or {})}, timeout_s=timeout_s)
-
-    def on(self, words: Sequence[str | Path], *, host: str = "h1", stdout: int | None = None) -> HostProcess:
-        """As `Lab.on`; errors go where the output goes."""
-        return self.lab.on(host, words, env=self.variables, stdout=stdout, stderr=subprocess.STDOUT)
 
     def start_host(self, host: str) -> None:
         """Start what Ray runs on a host, also of one that was off."""

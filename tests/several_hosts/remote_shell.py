@@ -9,14 +9,11 @@ Keys, configuration and port are the lab's own, and only its hosts reach it.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from tests.several_hosts.lab import Lab, wait_for
+from tests.several_hosts.lab import Lab, skip_without, wait_for
 
 SSHD = "/usr/sbin/sshd"
 
@@ -69,15 +66,13 @@ class RemoteShell:
             folder: what it serves.
             at: an empty folder; only this host sees something there.
         """
-        if shutil.which("sshfs") is None:
-            pytest.skip("sshfs is not installed")
+        skip_without("sshfs")
         words: list[str | Path] = ["sshfs", "-F", self.configuration, f"{of}:{folder}", at]
         self.lab.run(host, words, check=True)
 
     def mpirun(self) -> list[str]:
         """Open MPI's mpirun on all hosts with all their cpus; its own options may follow."""
-        if shutil.which("mpirun") is None:
-            pytest.skip("mpirun is not installed")
+        skip_without("mpirun")
         settings = {
             "plm": "rsh",
             "plm_rsh_agent": " ".join(self.ssh),
@@ -90,9 +85,7 @@ class RemoteShell:
 
 def start_remote_shell(lab: Lab) -> RemoteShell:
     """Make keys and let every host into every other; skips the test where openssh is not installed."""
-    for program in (SSHD, "ssh", "ssh-keygen"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+    skip_without(SSHD, "ssh", "ssh-keygen")
     folder = lab.folder / "ssh"
     folder.mkdir()
     for name in ("host_key", "client_key"):

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.several_hosts.lab import ROOT
-
-IPEXLAUNCH = [sys.executable, "-m", "ipexlaunch"]
+from tests.several_hosts.lab import IPEXLAUNCH, ROOT
 
 PROGRAM = """\
 import socket, sys, time

@@ -10,49 +10,36 @@ starts again at once where `requeue_now` is called (Slurm waits two minutes).
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from tests.several_hosts.lab import WAIT_S, HostProcess, Lab, wait_for
+from tests.plan.slurm import SETTINGS, words_of_this_host
+from tests.several_hosts.lab import WAIT_S, Lab, skip_without, wait_for
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "sinfo", "squeue", "scontrol")
 
-CONFIGURATION = """\
+CONFIGURATION = (
+    SETTINGS
+    + """\
 ClusterName=lab
 SlurmctldHost={first}({address})
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/none
-CredType=cred/none
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/affinity
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-MpiDefault=none
-ReturnToService=2
 SlurmdTimeout=10
 KillWait=5
 MinJobAge=600
 LaunchParameters=use_interactive_step
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=0
-JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
-JobCompType=jobcomp/none
-SwitchType=switch/none
 {nodes}
 PartitionName=batch Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+)
 
 
 @dataclass(frozen=True)
@@ -81,12 +68,6 @@ class SlurmLab:
         return self.lab.run(
             host, words, cwd=cwd, env={**self.variables, **(env or {})}, timeout_s=timeout_s, check=check
         )
-
-    def on(
-        self, words: Sequence[str | Path], *, host: str = "h1", cwd: Path | None = None, stdout: int | None = None
-    ) -> HostProcess:
-        """As `Lab.on`; errors go where the output goes."""
-        return self.lab.on(host, words, cwd=cwd, env=self.variables, stdout=stdout, stderr=subprocess.STDOUT)
 
     def start_daemon(self, host: str) -> None:
         """Start slurmd, also of a host that was off."""
@@ -144,14 +125,11 @@ class SlurmLab:
 
 def start_slurm(lab: Lab) -> SlurmLab:
     """Start the daemons and wait until all hosts are idle; skips the test where Slurm is not installed."""
-    for program in PROGRAMS:
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+    skip_without(*PROGRAMS)
     slurm = SlurmLab(lab, lab.folder / "slurm")
     (slurm.folder / "state").mkdir(parents=True)
     (slurm.folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
-    shape, _, _ = subprocess.run(["slurmd", "-C"], capture_output=True, text=True, check=True).stdout.partition("\n")
-    words = " ".join(word for word in shape.split() if not word.startswith(("NodeName=", "RealMemory=")))
+    words = " ".join(word for word in words_of_this_host() if not word.startswith("NodeName="))
     nodes = [f"NodeName={name} NodeAddr={lab.address(name)} RealMemory=4000 {words}" for name in lab.names]
     first = lab.names[0]
     (slurm.folder / "slurm.conf").write_text(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.several_hosts.group_runs import PROGRAM, Ended, begin, end, group_in, script, true_rate, variables
-from tests.several_hosts.lab import wait_for
+from tests.several_hosts.group_runs import Ended, begin, end, group_in, script, true_rate, variables
+from tests.several_hosts.lab import IPEXLAUNCH, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -45,7 +45,7 @@ def begun(work: Path, hosts: int = 3) -> None:
 def report(*paths: Path | str) -> str:
     """What `ipexlaunch report` says."""
     told = subprocess.run(
-        [*PROGRAM, "report", *map(str, paths)], capture_output=True, text=True, env=variables(), check=True
+        [*IPEXLAUNCH, "report", *map(str, paths)], capture_output=True, text=True, env=variables(), check=True
     )
     return told.stdout
 
@@ -91,7 +91,7 @@ def test_hosts_that_load_differently_begin_together_and_have_one_true_total(work
     assert "they began together, and their directory has the total" in together
     # One host alone, with the same program and as many instances.
     alone = work.parent / "alone"
-    plain = [*PROGRAM, "--run-dir", str(alone), "--ninstances", "1", str(work)]
+    plain = [*IPEXLAUNCH, "--run-dir", str(alone), "--ninstances", "1", str(work)]
     subprocess.run(plain, env={**variables(), "IPEXLAUNCH_HOST_RANK": "0"}, cwd=work.parent, check=True)
     assert "of 3 x one host alone (" in report(directory, alone)
     (directory / "group.json").unlink()
@@ -232,7 +232,7 @@ def test_a_directory_that_holds_something_is_refused(work: Path) -> None:
     before = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
     again = end_all(start_all(directory, work, hosts=2))
     assert [each.code for each in again.values()] == [2, 2], again
-    plain = [*PROGRAM, "--run-dir", str(directory), str(work)]
+    plain = [*IPEXLAUNCH, "--run-dir", str(directory), str(work)]
     refused = subprocess.run(plain, capture_output=True, text=True, env=variables(), cwd=work.parent, check=False)
     assert refused.returncode == 2
     assert "it holds a run over several hosts already" in refused.stderr
@@ -274,5 +274,5 @@ def test_hosts_without_a_common_directory_meet_at_an_address(work: Path) -> None
 
 
 def free_port() -> int:
-    listed = "import socket; s = socket.create_server(('', 0)); print(s.getsockname()[1])"
-    return int(subprocess.run([sys.executable, "-c", listed], capture_output=True, text=True, check=True).stdout)
+    with socket.create_server(("", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.several_hosts.group_runs import group_in, script, true_rate, variables, words
-from tests.several_hosts.lab import HostProcess, Lab, wait_for
+from tests.several_hosts.lab import IPEXLAUNCH, HostProcess, Lab, wait_for
 from tests.several_hosts.remote_shell import RemoteShell
 from tests.several_hosts.slurm_lab import SlurmLab
 
 pytestmark = [pytest.mark.hosts, pytest.mark.process]
 
 
-def by_hand(lab: Lab, folder: Path, work: Path, *more: str) -> dict[str, HostProcess]:
+def by_hand(lab: Lab, folder: Path, work: Path, *more: str, options: Sequence[str] = ()) -> dict[str, HostProcess]:
     """One launcher on each host, as a driver of Ray or a pod has it."""
     started = {}
     for rank, host in enumerate(lab.names):
-        line = words(folder / "run", "--host-rank", str(rank), "--hosts", str(len(lab.names)), work, *more)
+        line = words(folder / "run", "--host-rank", str(rank), "--hosts", str(len(lab.names)), *options, work, *more)
         started[host] = lab.on(
             host, line, cwd=folder, env=variables(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -92,7 +93,7 @@ def test_a_first_host_without_power_ends_the_others(lab: Lab, tmp_path: Path) ->
     assert all("host h1 (rank 0), was not heard of" in told[host][1] for host in ("h2", "h3"))
     assert no_worker_is_left(lab)
     shown = subprocess.run(
-        [sys.executable, "-m", "ipexlaunch", "report", str(tmp_path / "run")],
+        [*IPEXLAUNCH, "report", str(tmp_path / "run")],
         capture_output=True, text=True, env=variables(), check=True,
     )  # fmt: skip
     assert "INVALID: there is no group.json: the first host was killed" in shown.stdout
@@ -102,23 +103,11 @@ def test_a_first_host_without_power_ends_the_others(lab: Lab, tmp_path: Path) ->
 def test_a_port_of_the_sites_own_range_is_taken(lab: Lab, tmp_path: Path) -> None:
     process = lab.on("h1", [sys.executable, "-m", "http.server", "61000"], stderr=subprocess.DEVNULL)
     wait_for("a server", lambda: bool(lab.run("h1", ["ss", "-Hltn", "sport = :61000"]).stdout))
-    told = ended(with_ports(lab, tmp_path))
+    told = ended(by_hand(lab, tmp_path, script(tmp_path), options=("--rendezvous-ports", "61000-61009")))
     assert [code for code, _ in told.values()] == [0, 0, 0], told
     assert '"port": 61001' in (tmp_path / "run" / "rendezvous.json").read_text()
     process.kill()
     process.wait()
-
-
-def with_ports(lab: Lab, folder: Path) -> dict[str, HostProcess]:
-    work = script(folder)
-    return {
-        host: lab.on(
-            host,
-            words(folder / "run", "--host-rank", str(rank), "--hosts", "3", "--rendezvous-ports", "61000-61009", work),
-            cwd=folder, env=variables(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for rank, host in enumerate(lab.names)
-    }  # fmt: skip
 
 
 @pytest.mark.slurm

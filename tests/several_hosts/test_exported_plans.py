@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.several_hosts.lab import wait_for
+from tests.several_hosts.lab import IPEXLAUNCH, wait_for
 from tests.several_hosts.slurm_lab import SlurmLab
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slurm, pytest.mark.process]
 
-IPEXLAUNCH = [sys.executable, "-m", "ipexlaunch"]
 TELL = """\
 import os, sys
 from ipexlaunch import worker

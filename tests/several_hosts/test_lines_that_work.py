@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.several_hosts.lab import ROOT
+from tests.several_hosts.lab import IPEXLAUNCH, ROOT
 from tests.several_hosts.remote_shell import RemoteShell
 from tests.several_hosts.slurm_lab import SlurmLab
 
 CPUS = len(os.sched_getaffinity(0))
 SCRIPT = "from ipexlaunch import worker\nworker.ready()\nworker.count(items=3)\nworker.finish()\n"
-IPEXLAUNCH = [sys.executable, "-m", "ipexlaunch"]
 
 pytestmark = [
     pytest.mark.hosts,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.batch.check_results import problems_of
 from tests.batch.shards.shard_jobs import DOUBLE, preloaded, write_items
-from tests.several_hosts.lab import HostProcess, Lab, wait_for
+from tests.several_hosts.lab import IPEXLAUNCH, HostProcess, Lab, wait_for
 from tests.several_hosts.remote_shell import RemoteShell
 
 pytestmark = [pytest.mark.hosts, pytest.mark.process]
@@ -43,7 +42,7 @@ class HostsJob:
     def start(self, host: str, *words: str, slow: str = "0") -> HostProcess:
         """Begin a command on a host."""
         return self.lab.on(
-            host, [sys.executable, "-m", "ipexlaunch", *words], cwd=self.folder,
+            host, [*IPEXLAUNCH, *words], cwd=self.folder,
             env={**self.environment, "SLOW": slow}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 

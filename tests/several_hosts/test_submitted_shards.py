@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.several_hosts.lab import wait_for
-from tests.several_hosts.shard_jobs import IPEXLAUNCH, ShardJob, make_job
+from tests.several_hosts.lab import IPEXLAUNCH, wait_for
+from tests.several_hosts.shard_jobs import ShardJob, make_job
 from tests.several_hosts.slurm_lab import SlurmLab
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slurm, pytest.mark.process]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,6 +38,11 @@ def test_every_spelling_of_every_option_is_in_the_page(name: str) -> None:
     for option in command_of(name).params:
         if isinstance(option, click.Option):
             assert [word for word in (*option.opts, *option.secondary_opts) if word not in tags] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_heading_of_options_stands_above_nothing(name: str) -> None:
+    assert re.findall(r"^\.SS .*\n(?=\.S[SH])", PAGES[name], re.MULTILINE) == []
 
 
 def test_the_page_of_the_program_has_every_exit_code_of_the_documentation() -> None:

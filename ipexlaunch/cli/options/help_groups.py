@@ -124,7 +124,7 @@ def grouped(command: str, names: list[str]) -> Mapping[str, list[str]]:
         names: of its options' keyword arguments, as they were declared.
     """
     if command not in EVERYBODY:
-        return {"Options": names}
+        return {"Options": names} if names else {}
     left, found = dict.fromkeys(names), dict[str, list[str]]()
     for heading, listed in {"Most used": EVERYBODY[command], **HEADINGS}.items():
         here = [name for name in listed.split() if name in left]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -55,6 +55,39 @@ def below_program(ctx: click.Context) -> str:
     return ctx.command_path.partition(" ")[2]
 
 
+Row = tuple[str, str]
+"""An option as it is spelled, and what it means."""
+
+
+def option_rows(
+    command: click.Command, ctx: click.Context, row_of: Callable[[click.Option, click.Context], Row | None]
+) -> dict[str, list[Row]]:
+    """A command's options under their headings, without --help.
+
+    Args:
+        command: itself.
+        ctx: of the command.
+        row_of: an option's row; None for one that is not shown.
+    """
+    options = [each for each in command.params if isinstance(each, click.Option)]
+    rows = {each.name or "": row for each in options if (row := row_of(each, ctx)) is not None}
+    return {
+        heading: [rows[name] for name in names] for heading, names in grouped(below_program(ctx), list(rows)).items()
+    }
+
+
+def help_rows(command: click.Command, ctx: click.Context) -> list[Row]:
+    """The row of --help; none where the command has no such option.
+
+    Args:
+        command: itself.
+        ctx: of the command.
+    """
+    asked = command.get_help_option(ctx)
+    row = asked.get_help_record(ctx) if asked is not None else None
+    return [row] if row is not None else []
+
+
 class HelpContext(click.Context):
     """A context whose help has that form."""
 
@@ -73,18 +106,14 @@ class HelpfulCommand(click.Command):
             ctx: of the command.
             formatter: takes them.
         """
-        options = [each for each in self.params if isinstance(each, click.Option)]
-        rows = {each.name or "": row for each in options if (row := _row(each, ctx)) is not None}
-        asked = self.get_help_option(ctx)
-        help_row = asked.get_help_record(ctx) if asked is not None else None
-        for heading, names in grouped(below_program(ctx), list(rows)).items() if rows else ():
+        for heading, rows in option_rows(self, ctx, _short_row).items():
             with formatter.section(heading):
-                formatter.write_dl([rows[name] for name in names])
+                formatter.write_dl(rows)
         if isinstance(self, click.Group):
             self.format_commands(ctx, formatter)
-        if help_row is not None:
+        if last := help_rows(self, ctx):
             with formatter.section("Help"):
-                formatter.write_dl([help_row])
+                formatter.write_dl(last)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, and where more is found.
@@ -100,7 +129,7 @@ class HelpfulCommand(click.Command):
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
 
-def _row(option: click.Option, ctx: click.Context) -> tuple[str, str] | None:
+def _short_row(option: click.Option, ctx: click.Context) -> Row | None:
     """An option and what it means; its further spellings are in the man page."""
     record = option.get_help_record(ctx)
     if record is None:

@@ -27,7 +27,7 @@ from ipexlaunch.hosts.talk.background import Part, Patience, Talk
 from ipexlaunch.hosts.talk.first_host import FirstHost
 from ipexlaunch.hosts.talk.member_host import MemberHost
 from ipexlaunch.launch.job import Launch
-from ipexlaunch.launch.lifecycle import TRY_AGAIN, signal_code
+from ipexlaunch.launch.lifecycle import signal_code
 from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.across_hosts import Group, HostPart, group_of, part_of, with_bounds, write_group
@@ -207,7 +207,7 @@ def joined(
             tell(f"{member.label} waits for the first host")
             talk.wait_until_in()
         if (refused := talk.over) is not None:
-            kind = HeldError if refused["code"] == TRY_AGAIN else LaunchError
+            kind = HeldError if refused["code"] == HeldError.exit_code else LaunchError
             raise kind(WANTED, str(refused["reasons"][0]))
         try:
             run_dir = None if directory is None else left.enter_context(places.host_directory(directory, member))

@@ -20,8 +20,8 @@ from ipexlaunch.cli.shards.batch_words import job_context
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import write_file
-from ipexlaunch.errors import LaunchError, PlanError
-from ipexlaunch.hosts.submit.call_program import TRY_AGAIN, answer_of, become, codes_one_by_one
+from ipexlaunch.errors import TRY_AGAIN, LaunchError, PlanError
+from ipexlaunch.hosts.submit.call_program import answer_of, become, codes_one_by_one
 from ipexlaunch.hosts.submit.indexed_job import PodSize, shards_manifest
 from ipexlaunch.hosts.submit.pending_shards import (
     ENGINES,

@@ -11,8 +11,6 @@ from types import FrameType
 
 from ipexlaunch.errors import LaunchError
 
-TRY_AGAIN = 75
-
 HANDED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """Signals that are for whoever works; SIGINT of a terminal comes to all by itself."""
 

@@ -23,6 +23,7 @@ import ray
 from ray.util.placement_group import placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from ipexlaunch.errors import TRY_AGAIN
 from ipexlaunch.hosts.submit.ray_directive import Directive, read_directive
 from ipexlaunch.hosts.submit.shard_queue import ShardQueue
 
@@ -33,8 +34,6 @@ SILENT_S = 20.0
 
 ALONE_S = 60.0
 """So long without any host, and a message says so."""
-
-TRY_AGAIN = 75
 
 
 class Host:

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ipexlaunch.errors import TRY_AGAIN
 from ipexlaunch.hosts.member import Member
 from ipexlaunch.hosts.messages import Message, is_proof, proof, text_in
 from ipexlaunch.hosts.talk.background import Patience, Talk
 from ipexlaunch.hosts.talk.line_peer import LinePeer
-from ipexlaunch.launch.lifecycle import TRY_AGAIN
 from ipexlaunch.launch.wait_for_disk import DiskThread
 from ipexlaunch.measure.across_hosts import label_of
 from ipexlaunch.measure.report import EXIT_INVALID

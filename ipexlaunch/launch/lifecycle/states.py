@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ipexlaunch.documents.fields import in_documents
+from ipexlaunch.errors import TRY_AGAIN
 
 EventKind = Literal[
     "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned",
@@ -69,9 +70,6 @@ SIGNAL_BASE = 128
 SIGUSR1 = 10
 SIGTERM = 15
 SIGKILL = 9
-
-TRY_AGAIN = 75
-"""Exit code of what a warning of the scheduler has ended before its end: EX_TEMPFAIL of sysexits.h."""
 
 COMPILATION = ("compiling", "waiting for compilation")
 """Announced phases that have a time limit of their own and do not count against that of being ready."""
@@ -206,7 +204,7 @@ def exit_code(state: State) -> int:
 
 
 def signal_code(number: int) -> int:
-    """The launcher's exit code where a signal has ended it."""
+    """The launcher's exit code where a signal has ended it; a scheduler's warning is no end."""
     return TRY_AGAIN if number == SIGUSR1 else SIGNAL_BASE + number
 
 
