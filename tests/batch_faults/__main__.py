@@ -6,11 +6,10 @@ import argparse
 import random
 import sys
 import tempfile
-import time
-from collections import Counter
 from pathlib import Path
 
 from tests.batch_faults.torment import torment
+from tests.fault_tally import FaultTally
 from tests.usual_signals import take_usual_signals
 
 
@@ -22,32 +21,11 @@ def main() -> int:
     options = parser.parse_args()
     take_usual_signals()
     random.seed(options.seed)
-    suffered: Counter[str] = Counter()
-    codes: Counter[int] = Counter()
-    problems: list[str] = []
-    jobs = 0
-    began = time.monotonic()
-    while suffered.total() < options.faults:
+    tally = FaultTally("launches", "lost, twice, wrong, hung, given up")
+    while tally.suffered.total() < options.faults:
         with tempfile.TemporaryDirectory() as folder:
-            job = torment(Path(folder), options.each, poison=bool(jobs % 2))
-        jobs += 1
-        suffered += job.suffered
-        codes += job.codes
-        problems += [f"job {jobs}: {problem}" for problem in job.problems]
-        print(
-            f"job {jobs}: {job.suffered.total()} faults, {job.codes.total()} launches, {len(job.problems)} problems, "
-            f"{time.monotonic() - began:.0f} s",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
-        for problem in job.problems[:5]:
-            print(problem, file=sys.stderr, flush=True)
-    print("| fault | times |")
-    print("|---|---|")
-    for name, times in suffered.most_common():
-        print(f"| {name} | {times} |")
-    print(f"\n{suffered.total()} faults in {jobs} jobs and {codes.total()} launches, {time.monotonic() - began:.0f} s;")
-    print(f"exit codes {dict(sorted(codes.items()))}; {len(problems)} problems (lost, twice, wrong, hung, given up)")
-    return 1 if problems else 0
+            tally.add(torment(Path(folder), options.each, poison=bool(tally.jobs % 2)))
+    return tally.show()
 
 
 if __name__ == "__main__":

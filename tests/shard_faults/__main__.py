@@ -8,10 +8,9 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
-from collections import Counter
 from pathlib import Path
 
+from tests.fault_tally import FaultTally
 from tests.several_hosts.lab import missing, three_hosts
 from tests.shard_faults.torment import torment
 from tests.usual_signals import take_usual_signals
@@ -28,15 +27,11 @@ def main() -> int:
     options = parser.parse_args()
     take_usual_signals()
     random.seed(options.seed)
-    suffered: Counter[str] = Counter()
-    codes: Counter[int] = Counter()
-    problems: list[str] = []
-    jobs, deaths = 0, options.deaths
-    began = time.monotonic()
-    why = missing()
+    tally = FaultTally("attempts", "lost, twice, wrong, hung")
+    deaths, why = options.deaths, missing()
     if why:
         print(f"without hosts: {why}", file=sys.stderr)
-    while suffered.total() < options.faults:
+    while (left := options.faults - tally.suffered.total()) > 0:
         with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as held:
             folder = Path(name)
             for each in ("lab", "data"):
@@ -44,29 +39,12 @@ def main() -> int:
             lab = None if why else held.enter_context(three_hosts(folder / "lab"))
             (folder / "nolocks.c").write_text(NO_LOCKS)
             built = subprocess.run(["cc", "-shared", "-fPIC", "-o", "nolocks.so", "nolocks.c"], cwd=folder, check=False)
-            locks = bool(jobs % 2) or built.returncode != 0
+            locks = bool(tally.jobs % 2) or built.returncode != 0
             environment = {} if locks else {"LD_PRELOAD": str(folder / "nolocks.so")}
-            faults = min(options.each, options.faults - suffered.total())
-            job = torment(folder / "data", faults, lab, environment, deaths)
+            job = torment(folder / "data", min(options.each, left), lab, environment, deaths)
             deaths = job.deaths
-        jobs += 1
-        suffered += job.suffered
-        codes += job.codes
-        problems += [f"job {jobs}: {problem}" for problem in job.problems]
-        print(
-            f"job {jobs}{'' if locks else ' without locks'}: {job.suffered.total()} faults, {job.codes.total()} "
-            f"attempts, {len(job.problems)} problems, {time.monotonic() - began:.0f} s",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
-        for problem in job.problems[:5]:
-            print(problem, file=sys.stderr, flush=True)
-    print("| fault | times |")
-    print("|---|---|")
-    for fault, times in suffered.most_common():
-        print(f"| {fault} | {times} |")
-    print(f"\n{suffered.total()} faults in {jobs} jobs and {codes.total()} attempts, {time.monotonic() - began:.0f} s;")
-    print(f"exit codes {dict(sorted(codes.items()))}; {len(problems)} problems (lost, twice, wrong, hung)")
-    return 1 if problems else 0
+        tally.add(job, "" if locks else " without locks")
+    return tally.show()
 
 
 if __name__ == "__main__":
