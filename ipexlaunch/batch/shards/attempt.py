@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ipexlaunch.batch.job_state import DoneItems
 from ipexlaunch.documents.codec import dump_json, read_value, to_plain
@@ -60,54 +60,28 @@ class Commit:
     """UTC, by its host's clock."""
 
 
-ATTEMPT, ENDED, COMMIT = "ipexlaunch/attempt/1", "ipexlaunch/attempt-ended/1", "ipexlaunch/shard-done/1"
+Note = TypeVar("Note", Attempt, Ended, Commit)
 
-Note = Attempt | Ended | Commit
+_NAMES: dict[type, str] = {Attempt: "attempt", Ended: "attempt-ended", Commit: "shard-done"}
 
 
 def write_note(note: Note) -> str:
-    """The JSON of one of them, on several lines."""
-    schema = {Attempt: ATTEMPT, Ended: ENDED, Commit: COMMIT}[type(note)]
-    return dump_json({"schema": schema, **to_plain(note)})
+    """The JSON of one of them, on several lines; `read_note` gives it back."""
+    return dump_json({"schema": f"ipexlaunch/{_NAMES[type(note)]}/1", **to_plain(note)})
 
 
-def read_attempt(text: str, source: str) -> Attempt:
-    """What an attempt says of itself.
+def read_note(kind: type[Note], text: str, source: str) -> Note:
+    """What an attempt says of itself, how it ended, or which one's results are the shard's.
 
     Args:
+        kind: which of them.
         text: JSON.
         source: the file's name, for messages.
 
     Raises:
         DocumentError: it is no such document.
     """
-    return read_value(parse_document(text, source, {"attempt": [1]}), Attempt, unknown="ignore")
-
-
-def read_ended(text: str, source: str) -> Ended:
-    """How an attempt ended.
-
-    Args:
-        text: JSON.
-        source: the file's name, for messages.
-
-    Raises:
-        DocumentError: it is no such document.
-    """
-    return read_value(parse_document(text, source, {"attempt-ended": [1]}), Ended, unknown="ignore")
-
-
-def read_commit(text: str, source: str) -> Commit:
-    """Which attempt's results are the shard's.
-
-    Args:
-        text: JSON.
-        source: the file's name, for messages.
-
-    Raises:
-        DocumentError: it is no such document.
-    """
-    return read_value(parse_document(text, source, {"shard-done": [1]}), Commit, unknown="ignore")
+    return read_value(parse_document(text, source, {_NAMES[kind]: [1]}), kind, unknown="ignore")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

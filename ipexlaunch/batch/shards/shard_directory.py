@@ -13,19 +13,9 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from ipexlaunch.batch.feed.dead_letters import DEAD_LETTERS_SUFFIX
-from ipexlaunch.batch.shards.attempt import (
-    Attempt,
-    Commit,
-    Ended,
-    SeenAttempt,
-    read_attempt,
-    read_commit,
-    read_ended,
-    write_note,
-)
+from ipexlaunch.batch.shards.attempt import Attempt, Commit, Ended, Note, SeenAttempt, read_note, write_note
 from ipexlaunch.batch.shards.job_file import JOB, read_job, write_job
 from ipexlaunch.batch.shards.names_once import link_once, link_whole, write_new
 from ipexlaunch.batch.shards.sharded_job import ShardedJob
@@ -40,8 +30,6 @@ REPORT = "report.json"
 _ABOUT, _ENDED, _COMMIT = "attempt.json", "ended.json", "commit.json"
 
 MOST_ATTEMPTS = 100_000
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +192,7 @@ def commit_of(directory: str, index: int) -> Commit | None:
         DocumentError: the file does not say it.
     """
     place = _done(directory, index)
-    return read_commit(read_text(place), place) if os.path.lexists(place) else None
+    return read_note(Commit, read_text(place), place) if os.path.lexists(place) else None
 
 
 def attempts_at(directory: str, index: int) -> Iterator[SeenAttempt]:
@@ -219,12 +207,12 @@ def attempts_at(directory: str, index: int) -> Iterator[SeenAttempt]:
         files = files_of(directory, index, number)
         if not os.path.isdir(files.folder):
             return  # by name, not by a list of names, which hosts may keep for a minute
-        about = _read(os.path.join(files.folder, _ABOUT), read_attempt)
+        about = _read(Attempt, os.path.join(files.folder, _ABOUT))
         yield SeenAttempt(
             number=number,
             size=_size(files.rows) + _size(files.letters),
             about=about,
-            ended=_read(os.path.join(files.folder, _ENDED), read_ended),
+            ended=_read(Ended, os.path.join(files.folder, _ENDED)),
             is_lost=about is not None and about.boot == boot and about.host == host and not _lives(about.pid),
         )
 
@@ -264,9 +252,9 @@ def _done(directory: str, index: int) -> str:
     return os.path.join(directory, f"done-{index:05d}")
 
 
-def _read(path: str, read: Callable[[str, str], Value]) -> Value | None:
+def _read(kind: type[Note], path: str) -> Note | None:
     try:
-        return read(read_text(path), path)
+        return read_note(kind, read_text(path), path)
     except DocumentError:
         return None  # not there yet, or half of it
 
