@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from ipexlaunch.batch.job_state import DoneItems
 from ipexlaunch.documents.codec import dump_json, read_value, to_plain
 from ipexlaunch.documents.fields import NonNegativeInt, Seconds
 from ipexlaunch.documents.text import parse_document
@@ -129,16 +128,3 @@ def state_of(attempts: Sequence[SeenAttempt], commit: Commit | None) -> ShardSta
     if any(each.ended is None and not each.is_lost for each in attempts):
         return "at work"
     return "ended" if attempts[-1].ended is not None else "lost"
-
-
-@dataclass(slots=True)
-class TakenOver:
-    """What an attempt begins with: whole rows and letters of an earlier one, in its own files."""
-
-    done: DoneItems = field(default_factory=DoneItems)
-    row_bytes: int = 0
-    rows: int = 0
-    letter_bytes: int = 0
-    letters: int = 0
-    begun_with: int = 0
-    """Rows and letters together that were taken over."""

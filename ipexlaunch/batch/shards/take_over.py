@@ -11,15 +11,14 @@ import os
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from ipexlaunch.batch.shards.attempt import TakenOver
+from ipexlaunch.batch.job_state import DoneItems, JobState
+from ipexlaunch.batch.shards.names_once import NEW
 from ipexlaunch.batch.shards.sharded_job import Shard
 from ipexlaunch.documents.write_file import sync_directory
 
-NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-
-def take_over(rows: str, letters: str, own_rows: str, own_letters: str, shard: Shard) -> TakenOver:
-    """Copy the whole rows and letters of another attempt into new files, synced.
+def take_over(rows: str, letters: str, own_rows: str, own_letters: str, shard: Shard) -> JobState:
+    """Copy the whole rows and letters of another attempt into new files, synced; how the shard stands with them.
 
     Args:
         rows: the other's results.
@@ -31,18 +30,18 @@ def take_over(rows: str, letters: str, own_rows: str, own_letters: str, shard: S
     Raises:
         OSError: the own files cannot be written; what is left of them counts for nothing.
     """
-    taken = TakenOver()
-    for line, number in _whole(rows, shard, taken, "result", own_rows):
-        taken.rows, taken.row_bytes = taken.rows + 1, taken.row_bytes + len(line)
+    taken = JobState(done=DoneItems())
+    for line, number in _whole(rows, shard, taken.done, "result", own_rows):
+        taken.output_bytes += len(line)
         taken.done.add([number])
-    for line, number in _whole(letters, shard, taken, "reason", own_letters):
-        taken.letters, taken.letter_bytes = taken.letters + 1, taken.letter_bytes + len(line)
+    for line, number in _whole(letters, shard, taken.done, "reason", own_letters):
+        taken.dead, taken.dead_bytes = taken.dead + 1, taken.dead_bytes + len(line)
         taken.done.add([number])
     sync_directory(os.path.dirname(own_rows))
     return taken
 
 
-def _whole(path: str, shard: Shard, taken: TakenOver, key: str, own: str) -> Iterator[tuple[bytes, int]]:
+def _whole(path: str, shard: Shard, done: DoneItems, key: str, own: str) -> Iterator[tuple[bytes, int]]:
     """(line, number) of each that counts, once it is written to the own file; synced at the end."""
     try:
         source: BinaryIO = open(path, "rb", buffering=1 << 20)  # noqa: SIM115 (entered below)
@@ -53,7 +52,7 @@ def _whole(path: str, shard: Shard, taken: TakenOver, key: str, own: str) -> Ite
             number = number_of_row(line, shard, key)
             if number is None:
                 break
-            if number not in taken.done:
+            if number not in done:
                 copy.write(line)
                 yield line, number
         copy.flush()

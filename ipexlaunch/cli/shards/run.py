@@ -14,10 +14,10 @@ from ipexlaunch.batch.feed.commit_log import Journal
 from ipexlaunch.batch.feed.open_job import what_changed
 from ipexlaunch.batch.input.input_files import InputFile, model_fingerprint
 from ipexlaunch.batch.input.open_items import ItemSource
-from ipexlaunch.batch.job_state import JobState, WithoutLedger
+from ipexlaunch.batch.job_state import DoneItems, JobState, WithoutLedger
 from ipexlaunch.batch.output.append_results import AppendedFile
 from ipexlaunch.batch.output.result_rows import OutputRules
-from ipexlaunch.batch.shards.attempt import Attempt, Commit, Ended, TakenOver, by_progress
+from ipexlaunch.batch.shards.attempt import Attempt, Commit, Ended, by_progress
 from ipexlaunch.batch.shards.shard_directory import (
     AttemptFiles,
     attempts_at,
@@ -79,14 +79,14 @@ def run_command(directory: str, index: int | None, *, drain_on_term: bool, no_pr
     files, attempt = begin_attempt(directory, index, lambda number: _about(number, mark))
     trial = Trial(shown=shown, directory=directory, index=index, job=job, files=files, about=attempt)
     try:
-        taken = _taken_over(trial)
-        code = 0
-        if taken.done.count < shard.items:
-            code = _do(trial, taken, [*(["--drain-on-term"] * drain_on_term), *(["--no-progress"] * no_progress)])
+        state = _taken_over(trial)
+        before, code = state.done.count, 0
+        if before < shard.items:
+            code = _do(trial, state, [*(["--drain-on-term"] * drain_on_term), *(["--no-progress"] * no_progress)])
     except (IpexLaunchError, EndedBySignal) as error:
         end_attempt(files, Ended(exit_code=error.exit_code))
         raise
-    return _end(trial, taken, code, time.monotonic() - begun)
+    return _end(trial, state, before, code, time.monotonic() - begun)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +169,7 @@ def _refuse_changes(job: ShardedJob, file: ShardedFile, values: Mapping[str, obj
                            "put it back, or make the job again in another DIR")  # fmt: skip
 
 
-def _taken_over(trial: Trial) -> TakenOver:
+def _taken_over(trial: Trial) -> JobState:
     """What the furthest of the earlier attempts has done, in this one's files.
 
     Raises:
@@ -180,17 +180,16 @@ def _taken_over(trial: Trial) -> TakenOver:
     furthest = next(iter(by_progress(earlier, trial.about.job)), None)
     if furthest is None:
         tell(f"shard {trial.index}, attempt {number}: {grouped(trial.shard.items, 'item')}")
-        return TakenOver()
+        return JobState(done=DoneItems())
     theirs = files_of(trial.directory, trial.index, furthest.number)
     try:
         taken = take_over(theirs.rows, theirs.letters, files.rows, files.letters, trial.shard)
     except OSError as error:
         raise LaunchError(f"write {files.rows}", str(error.strerror), "make room and try again") from None
-    taken.begun_with = taken.done.count
-    given_up = f" and {grouped(taken.letters, 'dead letter')}" if taken.letters else ""
+    given_up = f" and {grouped(taken.dead, 'dead letter')}" if taken.dead else ""
     tell(
         f"shard {trial.index}, attempt {number}: {grouped(trial.shard.items, 'item')}, of which attempt "
-        f"{furthest.number} had {grouped(taken.rows, 'result')}{given_up}"
+        f"{furthest.number} had {grouped(taken.done.count - taken.dead, 'result')}{given_up}"
     )
     return taken
 
@@ -199,12 +198,11 @@ FIRST_FILES = 16
 """Their first texts stand for the whole input when a model is measured."""
 
 
-def _do(trial: Trial, taken: TakenOver, more: list[str]) -> int:
-    """What is left of the shard, as a batch job; its exit code."""
+def _do(trial: Trial, state: JobState, more: list[str]) -> int:
+    """What is left of the shard, as a batch job, which `state` then says; its exit code."""
     job, files, shard = trial.job, trial.files, trial.shard
-    state = JobState(done=taken.done, output_bytes=taken.row_bytes, dead_bytes=taken.letter_bytes, dead=taken.letters)
     journal = Journal(
-        AppendedFile(files.rows, taken.row_bytes),
+        AppendedFile(files.rows, state.output_bytes),
         lambda length: AppendedFile(files.letters, length),
         WithoutLedger(state),
     )
@@ -227,17 +225,13 @@ def _do(trial: Trial, taken: TakenOver, more: list[str]) -> int:
     values = dict(context.params)
     program, arguments = values.pop("program"), values.pop("arguments")
     with context:
-        code = run_batch(context, program, arguments, values, part)
-    progress = journal.progress
-    taken.rows, taken.letters = progress.done.count - progress.dead, progress.dead
-    taken.row_bytes, taken.letter_bytes = progress.output_bytes, progress.dead_bytes
-    return code
+        return run_batch(context, program, arguments, values, part)
 
 
-def _end(trial: Trial, taken: TakenOver, code: int, seconds: float) -> int:
-    """Commit the shard where all of it is done; the exit code."""
+def _end(trial: Trial, state: JobState, before: int, code: int, seconds: float) -> int:
+    """Commit the shard where all of it is done, so many items `before` this attempt; the exit code."""
     index, about = trial.index, trial.about
-    missing = trial.shard.items - taken.done.count
+    missing = trial.shard.items - state.done.count
     if missing:
         if code == 0:
             tell(f"INVALID: {grouped(missing, 'item')} fewer than when the job was made; is the input another?")
@@ -249,11 +243,11 @@ def _end(trial: Trial, taken: TakenOver, code: int, seconds: float) -> int:
         token=about.token,
         job=about.job,
         host=about.host,
-        rows=taken.rows,
-        row_bytes=taken.row_bytes,
-        letters=taken.letters,
-        letter_bytes=taken.letter_bytes,
-        taken_over=taken.begun_with,
+        rows=state.done.count - state.dead,
+        row_bytes=state.output_bytes,
+        letters=state.dead,
+        letter_bytes=state.dead_bytes,
+        taken_over=before,
         seconds=seconds,
         at=now_utc(),
     )

@@ -124,7 +124,7 @@ def test_whole_rows_are_taken_over_and_nothing_behind_a_torn_one(tmp_path: Path,
     lines = own.read_bytes()
     assert [json.loads(line)["number"] for line in lines.splitlines()] == whole
     assert json.loads(lines.splitlines()[0])["result"] == 1 if whole else not lines
-    assert (taken.rows, taken.row_bytes, taken.done.count, taken.letters) == (len(whole), len(lines), len(whole), 0)
+    assert (taken.output_bytes, taken.done.count, taken.dead, taken.dead_bytes) == (len(lines), len(whole), 0, 0)
     assert (tmp_path / "rows").read_bytes() == rows
     assert not (tmp_path / "own-letters").exists()
 
@@ -137,7 +137,9 @@ def test_letters_are_taken_over_of_items_that_have_no_result(tmp_path: Path) -> 
         (str(tmp_path / "own"), str(tmp_path / "own-letters")),
     )
     taken = take_over(*theirs, *own, SHARD)
-    assert (taken.rows, taken.letters, sorted(n for n in range(20) if n in taken.done)) == (2, 1, [10, 11, 13])
+    assert (taken.done.count - taken.dead, taken.dead) == (2, 1)
+    assert sorted(n for n in range(20) if n in taken.done) == [10, 11, 13]
+    assert taken.dead_bytes == len(row(13, "reason", "killed"))
     assert (tmp_path / "own-letters").read_bytes() == row(13, "reason", "killed")
     assert isinstance(taken.done, DoneItems)
 
