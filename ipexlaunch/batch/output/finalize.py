@@ -6,7 +6,7 @@ import json
 import os
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO
 
@@ -44,6 +44,35 @@ def write_openai(lines: Iterable[bytes], output: BinaryIO, errors: str | None) -
         write_file(errors, kept)
 
 
+def write_results(
+    rules: OutputRules,
+    file: BinaryIO,
+    path: str,
+    lines: Callable[[], Iterable[bytes]],
+    arranged: Callable[[], Iterable[bytes]],
+) -> str:
+    """Write lines of results in the form that is asked for; "" or a note about it.
+
+    Args:
+        rules: in which form, and where error rows go.
+        file: what becomes the output.
+        path: of that file.
+        lines: gives the results from the first on, each time that it is called.
+        arranged: gives them in the order in which they are written.
+
+    Raises:
+        LaunchError: pyarrow is wanted and not installed.
+        OSError: a file cannot be written.
+    """
+    if rules.parquet:
+        return write_parquet(lines, path, arranged)
+    if rules.openai:
+        write_openai(arranged(), file, rules.errors)
+    else:
+        file.writelines(arranged())
+    return ""
+
+
 PLACE = struct.Struct("=QQ")
 """Of a line in the file: where it begins, and its length."""
 
@@ -69,15 +98,9 @@ def finish_output(rules: OutputRules, length: int, *, keep_gathered: bool = Fals
         return ""
     lines = partial(lines_up_to, gathered, length)
     arranged = partial(lines_in_order, gathered, length) if rules.keep_order else lines
-    note = ""
     try:
         with replaced_file(output, aside=rules.unfinished) as file:
-            if rules.parquet:
-                note = write_parquet(lines, rules.unfinished, arranged)
-            elif rules.openai:
-                write_openai(arranged(), file, rules.errors)
-            else:
-                file.writelines(arranged())
+            note = write_results(rules, file, rules.unfinished, lines, arranged)
         if not keep_gathered:
             os.unlink(gathered)
     except OSError as error:

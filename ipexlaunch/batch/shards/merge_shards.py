@@ -11,14 +11,13 @@ import glob
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ipexlaunch.batch.feed.dead_letters import DEAD_LETTERS_SUFFIX
 from ipexlaunch.batch.input.input_files import model_fingerprint
 from ipexlaunch.batch.job_state import DoneItems
-from ipexlaunch.batch.output.finalize import lines_in_order, lines_up_to, write_openai
-from ipexlaunch.batch.output.parquet_file import write_parquet
+from ipexlaunch.batch.output.finalize import lines_in_order, lines_up_to, write_results
 from ipexlaunch.batch.output.result_rows import OutputRules, number_of
 from ipexlaunch.batch.shards.attempt import Commit
 from ipexlaunch.batch.shards.ids_on_disk import IdsOnDisk, refuse_doubles
@@ -143,7 +142,7 @@ def merge(shards: Sequence[DoneShard], rules: OutputRules, directory: str) -> Me
     aside = {name: f"{path}{ASIDE}-{os.urandom(6).hex()}" for name, path in targets.items()}
     try:
         os.makedirs(os.path.dirname(rules.path), exist_ok=True)
-        note = _write_output(shards, rules, aside["output"], aside.get("errors"))
+        note = _write_output(shards, replace(rules, path=aside["output"], errors=aside.get("errors")))
         if letters:
             write_file(aside["letters"], _letter_lines(shards))
         prints = {name: _print_of(path) for name, path in aside.items()}
@@ -167,18 +166,12 @@ def left_aside(rules: OutputRules) -> list[str]:
     return glob.glob(f"{glob.escape(rules.path)}*{ASIDE}-*")
 
 
-def _write_output(shards: Sequence[DoneShard], rules: OutputRules, path: str, errors: str | None) -> str:
+def _write_output(shards: Sequence[DoneShard], rules: OutputRules) -> str:
     """Write the results of all shards; "" or a note about their form."""
     plain = partial(_result_lines, shards, in_order=False)
     arranged = partial(_result_lines, shards, in_order=True) if rules.keep_order else plain
-    note = ""
-    with open(path, "xb", buffering=1 << 20) as file:
-        if rules.parquet:
-            note = write_parquet(plain, path, arranged)
-        elif rules.openai:
-            write_openai(arranged(), file, errors)
-        else:
-            file.writelines(arranged())
+    with open(rules.path, "xb", buffering=1 << 20) as file:
+        note = write_results(rules, file, rules.path, plain, arranged)
         file.flush()
         os.fsync(file.fileno())
     return note
