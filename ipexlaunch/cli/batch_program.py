@@ -92,9 +92,7 @@ def identity_of(job: Job, source: ItemSource, rules: OutputRules, options: Batch
         arguments = [ModelJob.from_json(arguments[0]).unlimited().to_json()]
     program: dict[str, object] = {"kind": job.kind, "name": job.program, "arguments": arguments}
     if job.kind == "script":
-        script = os.path.join(job.program, "__main__.py") if os.path.isdir(job.program) else job.program
-        with open(script, "rb") as file:
-            program["sha256"] = hashlib.sha256(file.read()).hexdigest()
+        program["sha256"] = script_digest(job.program)
     if job.environment:
         program["environment"] = dict(job.environment)
     kept = {"--id-field": options.id_field, "--text-field": options.text_field}
@@ -106,3 +104,17 @@ def identity_of(job: Job, source: ItemSource, rules: OutputRules, options: Batch
         "program": program,
         "options": {**kept, "--keep-order": rules.keep_order, "--output-format parquet": rules.parquet},
     }
+
+
+def script_digest(program: str) -> str:
+    """What tells a script, or the directory of one, from a changed one.
+
+    Args:
+        program: its path.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    script = os.path.join(program, "__main__.py") if os.path.isdir(program) else program
+    with open(script, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()

@@ -1,4 +1,7 @@
-"""The words of `ipexlaunch batch` in which a job in shards keeps its options, and the command that they make again."""
+"""The words of `ipexlaunch batch` in which a job in shards keeps its options, and the command that they make again.
+
+What tells results of that command from another's stands here too.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from typing import Any
 
 import click
 
+from ipexlaunch.batch.shards.attempt import Commit
 from ipexlaunch.batch.shards.job_file import fingerprint
 from ipexlaunch.batch.shards.sharded_job import ShardedJob
 from ipexlaunch.cli.batch_command import batch_command
+from ipexlaunch.cli.batch_program import script_digest
 from ipexlaunch.cli.options import ModelOptions, names_of
 from ipexlaunch.cli.options.batch_options import ItemOptions
 from ipexlaunch.cli.options.checked_command import check_options, is_typed
 from ipexlaunch.documents.secret_values import with_secrets
-from ipexlaunch.errors import LaunchError, UsageError
+from ipexlaunch.errors import LaunchError, RequestError, UsageError
 
 SETTLED = (
     *(name for name in names_of(ItemOptions) if name not in ("input_file", "batch_size", "batch_tokens", "look_ahead")),
@@ -101,3 +106,41 @@ def fingerprint_of(job: ShardedJob, context: click.Context) -> str:
         context: of its `batch` command.
     """
     return fingerprint(job, [f"{name}={context.params[name]!r}" for name in sorted(SETTLED) if is_typed(context, name)])
+
+
+def refuse_other(found: Commit, mark: str, directory: str, wanted: str) -> None:
+    """A shard that was done before job.yaml was edited is none of this job.
+
+    Args:
+        found: what was committed.
+        mark: the fingerprint of this job.
+        directory: of the job, as it was typed.
+        wanted: what for, as a phrase for the message.
+
+    Raises:
+        RequestError: it is another job's.
+    """
+    if found.job != mark:
+        raise RequestError(
+            wanted,
+            f"it was done for another {directory}/job.yaml: its input, program or options were others",
+            "put back what it was, or make a job in another DIR",
+        )
+
+
+def program_digest(program: str | None, values: Mapping[str, Any]) -> str | None:
+    """What tells a script from a changed one; None for what is no script.
+
+    Args:
+        program: as it was typed; None with --model.
+        values: the options of `batch`.
+
+    Raises:
+        LaunchError: it cannot be read.
+    """
+    if program is None or values["module"] or values["no_python"]:
+        return None
+    try:
+        return script_digest(program)
+    except OSError as error:
+        raise LaunchError(f"run the script {program!r}", str(error.strerror), "put it back") from None

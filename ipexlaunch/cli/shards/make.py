@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -29,7 +28,7 @@ from ipexlaunch.cli.options.plan_options import options_of
 from ipexlaunch.cli.run.built_in_workers import model_job
 from ipexlaunch.cli.run.know_model import knowing_the_model
 from ipexlaunch.cli.run.make_job import job_from_options
-from ipexlaunch.cli.shards.batch_words import batch_context, words_of
+from ipexlaunch.cli.shards.batch_words import batch_context, program_digest, words_of
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.write_file import check_writable, is_stream
 from ipexlaunch.errors import LaunchError, RequestError
@@ -115,7 +114,7 @@ def _make(context: click.Context, /, program: str | None, arguments: tuple[str, 
         directory=os.getcwd(),
         program=program,
         arguments=arguments,
-        program_sha256=script_digest(program, batch.params),
+        program_sha256=program_digest(program, batch.params),
         options=(*options, *python),
         output=replace(rules, path=os.path.abspath(rules.path), errors=rules.errors and os.path.abspath(rules.errors)),
         several=source.several,
@@ -177,26 +176,6 @@ def _cut(source: ItemSource, directory: str, values: Mapping[str, Any]) -> tuple
         tell(f"--hosts was not given: {DEFAULT_HOSTS} are assumed")
     ranges = divided(sizes, count.shards)
     return [thinned(each, most) for each, most in zip(cut, ranges, strict=True)], hosts
-
-
-def script_digest(program: str | None, values: Mapping[str, Any]) -> str | None:
-    """What tells a script from a changed one; None for what is no script.
-
-    Args:
-        program: as it was typed; None with --model.
-        values: the options of `batch`.
-
-    Raises:
-        LaunchError: it cannot be read.
-    """
-    if program is None or values["module"] or values["no_python"]:
-        return None
-    script = os.path.join(program, "__main__.py") if os.path.isdir(program) else program
-    try:
-        with open(script, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError as error:
-        raise LaunchError(f"run the script {program!r}", str(error.strerror), "put it back") from None
 
 
 def _next_lines(directory: str, job: ShardedJob) -> Iterator[str]:

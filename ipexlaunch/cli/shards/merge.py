@@ -12,9 +12,9 @@ from ipexlaunch.batch.shards.shard_directory import commit_of, files_of, open_jo
 from ipexlaunch.batch.shards.sharded_job import ShardedJob
 from ipexlaunch.cli.batch_output import INVALID
 from ipexlaunch.cli.options.help_pages import HelpfulCommand
-from ipexlaunch.cli.shards.batch_words import fingerprint_of, job_context
+from ipexlaunch.cli.shards.batch_words import fingerprint_of, job_context, refuse_other
 from ipexlaunch.cli.terminal import tell
-from ipexlaunch.errors import LaunchError, RequestError
+from ipexlaunch.errors import LaunchError
 from ipexlaunch.machine.cpulist import format_list
 from ipexlaunch.machine.wording import counted, grouped
 
@@ -65,12 +65,7 @@ def _done_shards(job: ShardedJob, place: str, mark: str, directory: str) -> list
         if commit is None:
             missing.append(index)
             continue
-        if commit.job != mark:
-            raise RequestError(
-                f"merge shard {index}",
-                f"it was done for another {directory}/job.yaml: its input, program or options were others",
-                "put back what it was, or make a job in another DIR",
-            )
+        refuse_other(commit, mark, directory, f"merge shard {index}")
         shards.append(DoneShard(index, shard, commit, files_of(place, index, commit.attempt)))
     if not missing:
         return shards

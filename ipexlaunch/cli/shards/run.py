@@ -36,8 +36,7 @@ from ipexlaunch.cli.batch_command import PartOfJob, run_batch
 from ipexlaunch.cli.batch_output import INVALID, BatchOutput
 from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0, flag, valued
-from ipexlaunch.cli.shards.batch_words import fingerprint_of, job_context
-from ipexlaunch.cli.shards.make import script_digest
+from ipexlaunch.cli.shards.batch_words import fingerprint_of, job_context, program_digest, refuse_other
 from ipexlaunch.cli.shards.shared_choice import shared_choice
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.doctor.job_engine import job_host
@@ -71,7 +70,7 @@ def run_command(directory: str, index: int | None, *, drain_on_term: bool, no_pr
     plain = job_context(job, [file.path], "-")
     mark = fingerprint_of(job, plain)
     if (found := commit_of(directory, index)) is not None:
-        _refuse_other(found, mark, shown, index)
+        refuse_other(found, mark, shown, f"use what attempt {found.attempt} has done of shard {index}")
         tell(f"shard {index} is done already, by attempt {found.attempt} on {found.host}")
         return 0
     _refuse_changes(job, file, plain.params)
@@ -136,20 +135,6 @@ def _about(number: int, mark: str) -> Attempt:
     )
 
 
-def _refuse_other(found: Commit, mark: str, shown: str, index: int) -> None:
-    """A shard that was done before job.yaml was edited is none of this job.
-
-    Raises:
-        RequestError: it is another job's.
-    """
-    if found.job != mark:
-        raise RequestError(
-            f"use what attempt {found.attempt} has done of shard {index}",
-            f"it was done for another {shown}/job.yaml: its input, program or options were others",
-            "put back what it was, or make a job in another DIR",
-        )
-
-
 def _refuse_changes(job: ShardedJob, file: ShardedFile, values: Mapping[str, object]) -> None:
     """The input and the script must be what `make` has seen.
 
@@ -164,7 +149,7 @@ def _refuse_changes(job: ShardedJob, file: ShardedFile, values: Mapping[str, obj
     if changes:
         raise RequestError(f"read {file.path}", f"it is not what it was when the job was made: {'; '.join(changes)}",
                            "put it back, or make the job again in another DIR")  # fmt: skip
-    if job.program_sha256 is not None and script_digest(job.program, values) != job.program_sha256:
+    if job.program_sha256 is not None and program_digest(job.program, values) != job.program_sha256:
         raise RequestError(f"run {job.program}", "the script is not what it was when the job was made",
                            "put it back, or make the job again in another DIR")  # fmt: skip
 
