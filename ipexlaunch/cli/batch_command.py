@@ -82,6 +82,8 @@ class PartOfJob:
     """Of the whole input this part alone."""
     output: BatchOutput
     """Open for results, with what is done already."""
+    again: str
+    """The line that tries it again."""
     choices: Callable[[Topology], SharedChoice]
     """Of the hosts that are like this one."""
 
@@ -143,7 +145,8 @@ def run_batch(
     if options.dry_run:
         return show_commands(launch)
     if part is not None:
-        return _start(launch, topology, options, _feeding(source, part.output, items, len(launch.workers), options, ""))
+        feeding = _feeding(source, part.output, items, len(launch.workers), options, part.again)
+        return _start(launch, topology, options, feeding)
     identity = identity_of(NO_TEXTS.of_program(job), source, rules, options)
     output = disk.have(lambda: open_output(rules, stream, identity, options), f"open {rules.path}")
     if options.retry_dead and not (output.journal.again and output.journal.again.count):
@@ -200,9 +203,7 @@ def _feeding(
         rows = piped.rest
     else:
         rows = items = ThreadedReader(items, **FILE_READ_AHEAD)
-    if output.way_on:
-        further = output.way_on
-    elif piped is not None or output.stream is not None:
+    if piped is not None or output.stream is not None:
         further = ""
     journal = ThreadedJournal(output.journal, output.rules.path)
     queue = WorkQueue(batch_rules(workers, options, attempts=options.attempts))

@@ -27,6 +27,18 @@ from ipexlaunch.machine.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaysOn:
+    """What a user is told to type after a job that has not done all."""
+
+    left: str = "continue with --resume"
+    """Where items are left."""
+    bad_lines: str = "--resume --on-bad-line dead-letter"
+    """Where the input was read to a bad line."""
+    dead: str = "; to try them again: --retry-dead"
+    """Behind the name of a file of dead letters; "" where there is no way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOutput:
     """An output that is open for results."""
 
@@ -34,8 +46,7 @@ class BatchOutput:
     journal: Journal
     stream: StandardOutput | None = None
     """Where results cannot be taken back: standard output, a pipe, a device; None for a file."""
-    way_on: str = ""
-    """The line that resumes the job, where that is not --resume."""
+    ways: WaysOn = WaysOn()
     folder: str = ""
     """Of a stream's results until they are in order; "" where they are gathered beside the output, or not at all."""
 
@@ -92,7 +103,7 @@ class BatchOutput:
     def _former_code(self) -> int:
         dead = self.journal.progress.dead
         if dead:
-            tell(f"INVALID: {given_up(dead, self.rules.path)}")
+            tell(f"INVALID: {given_up(dead, self.rules.path, self.ways)}")
         return INVALID if dead else 0
 
     def discard(self) -> None:
@@ -110,20 +121,16 @@ INVALID = 4
 """Exit code of a job in which items were given up or left."""
 
 
-def given_up(count: int, path: str) -> str:
+def given_up(count: int, path: str, ways: WaysOn) -> str:
     """Why a job is INVALID in which items were given up, and what can be done.
 
     Args:
         count: of them.
         path: of the output, "-" for standard output.
+        ways: to go on.
     """
-    if path == STDOUT:
-        return f"{_given_up(count)}, see standard error"
-    return f"{_given_up(count)}, see {path}{DEAD_LETTERS_SUFFIX}; to try them again: --retry-dead"
-
-
-def _given_up(count: int) -> str:
-    return f"{count} item{'s' * (count != 1)} given up"
+    where = "standard error" if path == STDOUT else f"{path}{DEAD_LETTERS_SUFFIX}{ways.dead}"
+    return f"{counted(count, 'item')} given up, see {where}"
 
 
 def open_output(
@@ -279,22 +286,13 @@ def _reasons(feeder: QueueFeeder, output: BatchOutput, *, resumable: bool) -> li
     standing = feeder.journal.standing
     reasons = [feeder.problem] if feeder.problem else []
     if feeder.input_error is not None:
-        reasons.append(f"{feeder.input_error}{_way_on(feeder.input_error, output.way_on) if resumable else ''}")
+        skips = resumable and isinstance(feeder.input_error, BadRowError)  # else dead letters would not help
+        way = f"; what was read before is done; to skip bad lines: {output.ways.bad_lines}" if skips else ""
+        reasons.append(f"{feeder.input_error}{way}")
     elif not feeder.problem and not standing.complete:
-        further = "continue with --resume" if resumable else "they were lost with the pipe"
-        further = f"to resume: {output.way_on}" if output.way_on else further
+        further = output.ways.left if resumable else "they were lost with the pipe"
         reasons.append(f"items are left that were not done; {further}")
-    if standing.dead and output.way_on:
-        reasons.append(f"{_given_up(standing.dead)}, see {output.rules.path}{DEAD_LETTERS_SUFFIX}")
-    elif standing.dead:
-        reasons.append(given_up(standing.dead, STDOUT if output.stream is not None else output.rules.path))
+    if standing.dead:
+        path = STDOUT if output.stream is not None else output.rules.path
+        reasons.append(given_up(standing.dead, path, output.ways))
     return reasons
-
-
-def _way_on(error: IpexLaunchError, line: str) -> str:
-    """After an input that cannot be read to its end; nothing where dead letters would not help."""
-    if not isinstance(error, BadRowError):
-        return ""
-    if line:
-        return "; what was read before is done; to skip bad lines: --on-bad-line dead-letter among the job's options"
-    return "; what was read before is done; to skip bad lines: --resume --on-bad-line dead-letter"

@@ -33,7 +33,7 @@ from ipexlaunch.batch.shards.shard_directory import (
 from ipexlaunch.batch.shards.sharded_job import Shard, ShardedFile, ShardedJob
 from ipexlaunch.batch.shards.take_over import take_over
 from ipexlaunch.cli.batch_command import PartOfJob, run_batch
-from ipexlaunch.cli.batch_output import INVALID, BatchOutput
+from ipexlaunch.cli.batch_output import INVALID, BatchOutput, WaysOn
 from ipexlaunch.cli.options.help_pages import HelpfulCommand
 from ipexlaunch.cli.options.option_types import COUNT_FROM_0, flag, valued
 from ipexlaunch.cli.shards.batch_words import fingerprint_of, job_context, program_digest, refuse_other
@@ -191,7 +191,9 @@ def _do(trial: Trial, state: JobState, more: list[str]) -> int:
         lambda length: AppendedFile(files.letters, length),
         WithoutLedger(state),
     )
-    output = BatchOutput(rules=OutputRules(path=files.rows), journal=journal, way_on=trial.again)
+    bad_lines = "--on-bad-line dead-letter among the job's options"
+    ways = WaysOn(left=f"to resume: {trial.again}", bad_lines=bad_lines, dead="")
+    output = BatchOutput(rules=OutputRules(path=files.rows), journal=journal, ways=ways)
 
     def narrowed(source: ItemSource) -> ItemSource:
         file = job.files[shard.file]
@@ -205,6 +207,7 @@ def _do(trial: Trial, state: JobState, more: list[str]) -> int:
     part = PartOfJob(
         narrowed=narrowed,
         output=output,
+        again=trial.again,
         choices=lambda topology: shared_choice(trial.directory, trial.about.job, topology),
     )
     values = dict(context.params)
