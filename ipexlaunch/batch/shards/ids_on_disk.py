@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Set
 from types import TracebackType
 
@@ -72,7 +73,7 @@ class IdsOnDisk:
                 marks.fromfile(self._file, count)
             marks.extend(self._held[part])
             if len(set(marks)) < len(marks):
-                found.update(_repeated(marks))
+                found.update(mark for mark, count in Counter(marks).items() if count > 1)
         return found
 
     def _write(self, part: int) -> None:
@@ -111,20 +112,11 @@ def refuse_doubles(ids: Iterable[tuple[str | int, str]], doubles: Set[int], sour
     Raises:
         DocumentError: an id is there twice.
     """
-    places: dict[str | int, str] = {}
-    seen: set[str] = set()
+    places: dict[str, str] = {}
     for given, place in ids:
         if mark_of(given) not in doubles:
             continue
-        if repr(given) in seen:
-            raise DocumentError(source, place, f"its id {shown(given)} was given before, in {places[given]}", hint)
-        seen.add(repr(given))
-        places[given] = place
-
-
-def _repeated(marks: Iterable[int]) -> Iterable[int]:
-    seen: set[int] = set()
-    for mark in marks:
-        if mark in seen:
-            yield mark
-        seen.add(mark)
+        name = repr(given)
+        if name in places:
+            raise DocumentError(source, place, f"its id {shown(given)} was given before, in {places[name]}", hint)
+        places[name] = place
