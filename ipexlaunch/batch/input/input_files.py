@@ -217,17 +217,14 @@ class InputFile:
                 blocks = blocks_of(file, self.name, self._was_read)
             else:
                 blocks = blocks_of_part(file, self.name, part, self._was_read)
-            lines, begin = (
-                lines_of(self._counted(blocks), self.rules.longest_line_bytes),
-                None if part is None else part.first_line,
-            )
+            lines = lines_of(self._counted(blocks), self.rules.longest_line_bytes)
+            begin = 1 if part is None else part.first_line
             if self.rules.format in ("jsonl", "openai"):
-                return (yield from json_items(lines, maker, skip, first, begin or 1))
+                return (yield from json_items(lines, maker, skip, first, begin))
             if self.rules.format == "text":
-                return (yield from text_items(lines, maker, first, begin or 1))
-            return (
-                yield from csv_items(lines, maker, self.name, first, begin if part is not None and part.begin else None)
-            )
+                return (yield from text_items(lines, maker, first, begin))
+            behind_header = begin if part is not None and part.begin else None
+            return (yield from csv_items(lines, maker, self.name, first, behind_header))
 
     def narrow(self, part: InputPart) -> None:
         """Read nothing but this part of it from now on.
