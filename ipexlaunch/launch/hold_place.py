@@ -166,12 +166,17 @@ def _ourselves() -> dict[str, Any]:
     return {
         "host": os.uname().nodename,
         "machine": machine and hashlib.sha256(machine.encode()).hexdigest(),  # machine-id(5): it is confidential
-        "boot": _text("/proc/sys/kernel/random/boot_id"),
+        "boot": boot_id(),
         "processes": _namespace(),
         "pid": pid,
         "started": _start_of(pid),
         "since": _SINCE,
     }
+
+
+def boot_id() -> str:
+    """What tells this start of this host's kernel from every other; "" where it does not say it."""
+    return _text("/proc/sys/kernel/random/boot_id")
 
 
 def _is_dead(theirs: dict[str, Any], ours: dict[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from ipexlaunch.batch.shards.sharded_job import ShardedJob
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import sync_directory
 from ipexlaunch.errors import DocumentError, LaunchError, RequestError
+from ipexlaunch.launch.hold_place import boot_id
 
 ROWS = "rows.jsonl"
 
@@ -215,15 +216,6 @@ def attempts_at(directory: str, index: int) -> Iterator[SeenAttempt]:
             ended=_read(Ended, os.path.join(files.folder, _ENDED)),
             is_lost=about is not None and about.boot == boot and about.host == host and not _lives(about.pid),
         )
-
-
-def boot_id() -> str:
-    """What tells this start of this host's kernel from every other; "" where it does not say it."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def now_utc() -> str:

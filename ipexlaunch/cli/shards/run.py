@@ -22,7 +22,6 @@ from ipexlaunch.batch.shards.shard_directory import (
     AttemptFiles,
     attempts_at,
     begin_attempt,
-    boot_id,
     commit,
     commit_of,
     end_attempt,
@@ -41,6 +40,7 @@ from ipexlaunch.cli.shards.shared_choice import shared_choice
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.doctor.job_engine import job_host
 from ipexlaunch.errors import DocumentError, EndedBySignal, IpexLaunchError, LaunchError, RequestError, UsageError
+from ipexlaunch.launch.hold_place import boot_id
 from ipexlaunch.machine.wording import grouped
 
 INDEX_VARIABLES = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX")
