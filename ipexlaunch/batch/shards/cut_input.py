@@ -55,7 +55,7 @@ def cut_files(inputs: Sequence[InputFile], ranges: Sequence[int], folder: str) -
     Args:
         inputs: the files, in order.
         ranges: how many are wanted of each.
-        folder: on a disk with room for sixteen bytes an item, where ids are given.
+        folder: on a disk with room for eight bytes an item, where ids are given.
 
     Raises:
         DocumentError: a file cannot be read, or two items have one id.
