@@ -50,8 +50,9 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     group: one table with its hosts, one total; beside runs of one of its hosts alone it says how well it scales.
     """
     names = dict(zip(paths, names_of(paths), strict=True))
-    groups = [open_group(path, names[path]) for path in paths if is_group(path)]
-    opened = open_runs([path for path in paths if not is_group(path)])
+    together = [path for path in paths if is_group(path)]
+    groups = [open_group(path, names[path]) for path in together]
+    opened = open_runs([path for path in paths if path not in together])
     runs = tuple(each for each in opened if isinstance(each, OpenedRun))
     searches = tuple(each for each in opened if isinstance(each, OpenedSearch))
     intervals = scipy_intervals() if len(runs) > 1 else None
