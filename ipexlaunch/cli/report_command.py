@@ -16,8 +16,7 @@ from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.options.option_types import SECONDS, flag, valued
 from ipexlaunch.cli.terminal import moves_cursor, showable, single_keys, tell, wants_color, width_of
 from ipexlaunch.documents.secret_values import mask_variables
-from ipexlaunch.documents.write_file import write_file
-from ipexlaunch.errors import IpexLaunchError, RequestError
+from ipexlaunch.errors import RequestError
 from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.launch.guard_streams import failed
 from ipexlaunch.launch.wait_for_disk import DiskPatience
@@ -51,8 +50,9 @@ def report_command(paths: tuple[str, ...], page_file: str | None) -> int:
     group: one table with its hosts, one total; beside runs of one of its hosts alone it says how well it scales.
     """
     names = dict(zip(paths, names_of(paths), strict=True))
-    groups = [open_group(path, names[path]) for path in paths if is_group(path)]
-    opened = open_runs([path for path in paths if not is_group(path)])
+    together = [path for path in paths if is_group(path)]
+    groups = [open_group(path, names[path]) for path in together]
+    opened = open_runs([path for path in paths if path not in together])
     runs = tuple(each for each in opened if isinstance(each, OpenedRun))
     searches = tuple(each for each in opened if isinstance(each, OpenedSearch))
     intervals = scipy_intervals() if len(runs) > 1 else None
@@ -110,12 +110,8 @@ def _write_page(
         raise RequestError("draw the page", found, how_to_add("report")) from None
     text = page(runs, configurations, searches, groups)
     content = text.encode(errors="backslashreplace")  # a name may hold half a surrogate pair
-    wanted = f"write the page to {path}"
-    try:
-        # A signal ends the program at once, but not while the interpreter itself waits for a disk that hangs.
-        DiskPatience(0.0, lambda: False, tell).have(lambda: write_file(path, content), wanted)
-    except OSError as error:
-        raise IpexLaunchError(wanted, str(error.strerror)) from None
+    # A signal ends the program at once, but not while the interpreter itself waits for a disk that hangs.
+    DiskPatience(0.0, lambda: False, tell).write(path, content, f"write the page to {path}")
 
 
 Sampler = UsageSampler[tuple[RunIdentity, int]]

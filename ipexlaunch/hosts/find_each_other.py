@@ -28,7 +28,9 @@ from ipexlaunch.report.kept_runs.run_directory import (
     GROUP_HOLD,
     PRIVATE,
     RENDEZVOUS,
+    WRITABLE,
     check_holds_no_run,
+    keeping_in,
 )
 
 MOST_ADDRESSES = 16
@@ -51,14 +53,13 @@ def host_directory(path: str, member: Member) -> Iterator[str]:
         LaunchError: it cannot be made.
     """
     own = os.path.join(path, f"host-{member.rank}-{re.sub('[^A-Za-z0-9._-]', '-', member.name)[:60]}")
-    wanted = f"keep the run in {path}"
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        os.mkdir(own, 0o700)
-    except FileExistsError:
-        raise HeldError(wanted, f"another start has made {os.path.basename(own)} just now", ANOTHER) from None
-    except OSError as error:
-        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
+    with keeping_in(path, WRITABLE):
+        try:
+            os.makedirs(path, mode=0o700, exist_ok=True)
+            os.mkdir(own, 0o700)
+        except FileExistsError:
+            there = f"another start has made {os.path.basename(own)} just now"
+            raise HeldError(f"keep the run in {path}", there, ANOTHER) from None
     try:
         yield own
     finally:
@@ -78,12 +79,9 @@ def claim_directory(path: str, member: Member) -> Hold:
         HeldError: another start that lives has it.
         LaunchError: it holds a run already, or cannot be written.
     """
-    wanted = f"keep the run in {path}"
-    try:
+    with keeping_in(path, WRITABLE):
         os.makedirs(path, mode=0o700, exist_ok=True)
-        hold = hold_place(os.path.join(path, GROUP_HOLD), wanted, ANOTHER)
-    except OSError as error:
-        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
+        hold = hold_place(os.path.join(path, GROUP_HOLD), f"keep the run in {path}", ANOTHER)
     try:
         check_holds_no_run(path)
         _check_unused(path, member)
@@ -131,10 +129,8 @@ def leave_rendezvous(path: str, meeting: Rendezvous) -> None:
     Raises:
         LaunchError: it cannot be written.
     """
-    try:
+    with keeping_in(path):
         write_file(os.path.join(path, RENDEZVOUS), write_rendezvous(meeting), mode=PRIVATE)
-    except OSError as error:
-        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 
 
 def look_in(path: str, member: Member) -> Meeting | Refusal | None:

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ipexlaunch.documents.codec import dump_json, to_plain
+from ipexlaunch.documents.read_text import read_json, read_message
 from ipexlaunch.documents.visible_text import visible
 from ipexlaunch.measure.across_hosts import LONGEST_TEXT
 
@@ -70,7 +71,7 @@ def read_rendezvous(text: str) -> Rendezvous:
     Raises:
         ValueError: it is not such a document.
     """
-    found = json.loads(text)
+    found = read_json(text.encode())
     if not isinstance(found, dict) or found.pop("schema", "") != SCHEMA:
         raise ValueError(f"it is no {SCHEMA}")
     match found:
@@ -172,10 +173,7 @@ def lines_in(buffer: bytearray, longest: int) -> list[Message]:
     while (end := buffer.find(b"\n")) >= 0 or len(buffer) > longest:
         if not 0 <= end <= longest:
             raise ValueError(f"a line of more than {longest} bytes")
-        try:
-            message = json.loads(buffer[:end])
-        except RecursionError:
-            raise ValueError("no message") from None
+        message = read_message(bytes(buffer[:end]))
         if not isinstance(message, dict):
             raise ValueError("no message")
         found.append(message)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
 
 LOOK_S = 0.1
@@ -176,6 +177,23 @@ class DiskPatience:
         finally:
             disk.end()
         return result
+
+    def write(self, path: str, content: str | bytes, wanted: str, *, mode: int | None = None) -> None:
+        """Have a whole file written, and wait for it.
+
+        Args:
+            path: see `write_file`.
+            content: of it.
+            wanted: as for `have`.
+            mode: see `write_file`.
+
+        Raises:
+            IpexLaunchError: it cannot be written, or the patience is over.
+        """
+        try:
+            self.have(lambda: write_file(path, content, mode=mode), wanted)
+        except OSError as error:
+            raise IpexLaunchError(wanted, str(error.strerror)) from None
 
 
 def let_go(act: Callable[[], object]) -> None:

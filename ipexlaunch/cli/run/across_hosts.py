@@ -18,7 +18,6 @@ from ipexlaunch.doctor.job_engine import HOSTS, RANK
 from ipexlaunch.documents.codec import from_plain, to_plain
 from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.documents.visible_text import format_number, visible_values
-from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import HeldError, IpexLaunchError, LaunchError, RequestError
 from ipexlaunch.hosts import find_each_other as places
 from ipexlaunch.hosts.member import WANTED, Member, member_of
@@ -116,12 +115,8 @@ class AcrossHosts:
         trouble: IpexLaunchError | None = None
         if self._directory is not None:
             path = os.path.join(self._directory, GROUP)
-            text = write_group(group)
-            wanted = f"write {path}"
             try:
-                disk.have(lambda: write_file(path, text, mode=PRIVATE), wanted)
-            except OSError as error:
-                trouble = IpexLaunchError(wanted, str(error.strerror))
+                disk.write(path, write_group(group), f"write {path}", mode=PRIVATE)
             except IpexLaunchError as error:
                 trouble = error
         self._verdict = {"valid": group.valid, "reasons": list(group.reasons[:3]), "code": EXIT_INVALID}
@@ -135,13 +130,12 @@ class AcrossHosts:
         parts = {own.rank: own}
         broken = [str(each) for each in outcome["broken"]]
         for rank, message in outcome.get("parts", {}).items():
-            bounds = tuple(message["bounds"]) if message["bounds"] else None
             try:
                 part = own if int(rank) == own.rank else from_plain(message["result"], HostPart)
             except ValueError as error:
                 broken.append(f"rank {rank} said what is not understood: {error}")
                 continue
-            parts[int(rank)] = with_bounds(replace(visible_values(part), rank=int(rank)), bounds)
+            parts[int(rank)] = with_bounds(replace(visible_values(part), rank=int(rank)), message["bounds"])
         job = self._launch.job
         return replace(
             group_of(self._member.size, tuple(parts.values()), broken),

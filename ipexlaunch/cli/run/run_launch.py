@@ -27,7 +27,6 @@ from ipexlaunch.cli.run.watch_run import (
     start_lines,
 )
 from ipexlaunch.cli.terminal import show_on_stderr, tell
-from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.bind import adopt_orphans, held_to
 from ipexlaunch.launch.confine import open_confinement
@@ -39,7 +38,7 @@ from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import LONG_PHASE_S, OutputOptions, SupervisorCallbacks, signals_deferred, supervise
 from ipexlaunch.launch.supervise.interfaces import Feeder, Observer
-from ipexlaunch.launch.wait_for_disk import DiskPatience, HungDiskError, let_go
+from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report, aggregate, write_report
@@ -286,12 +285,9 @@ def _troubles(
 ) -> Iterator[IpexLaunchError]:
     """Keep a report wherever it is to be kept; what went wrong with each place."""
     if path is not None:
-        wanted = f"write the report to {path}"
         try:
-            disk.have(lambda: write_file(path, write_report(report)), wanted)
-        except OSError as error:
-            yield IpexLaunchError(wanted, str(error.strerror))
-        except HungDiskError as error:
+            disk.write(path, write_report(report), f"write the report to {path}")
+        except IpexLaunchError as error:
             yield error
     if keep is not None:
         try:

@@ -260,4 +260,4 @@ class FirstHost:
             known = {
                 str(rank): {**message, "bounds": barrier.bounds(rank)} for rank, message in barrier.results.items()
             }
-            self._talk.conclude({"parts": known, "broken": barrier.broken, "names": barrier.names})
+            self._talk.conclude({"parts": known, "broken": barrier.broken})

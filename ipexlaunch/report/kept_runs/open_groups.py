@@ -11,7 +11,7 @@ from ipexlaunch.documents.text import parse_document
 from ipexlaunch.documents.visible_text import visible_values
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.measure.across_hosts import SCHEMA, Group, HostPart, group_of, part_of, read_group
-from ipexlaunch.report.kept_runs.open_runs import LONGEST_HEAD, OpenedRun, is_run_directory, open_one
+from ipexlaunch.report.kept_runs.open_runs import LONGEST_HEAD, OpenedRun, is_document, is_run_directory, open_one
 from ipexlaunch.report.kept_runs.run_directory import GROUP, RENDEZVOUS
 
 NO_END = f"there is no {GROUP}: the first host was killed, or the run still lasts"
@@ -40,7 +40,7 @@ def is_group(path: str) -> bool:
         return False
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return f'"{SCHEMA.rpartition("/")[0]}/' in file.read(LONGEST_HEAD)
+            return is_document(file.read(LONGEST_HEAD), SCHEMA)
     except OSError:
         return False
 

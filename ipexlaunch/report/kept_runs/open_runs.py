@@ -177,7 +177,7 @@ def open_one(path: str, name: str) -> Opened:
         report = _masked(kept.report or _report_so_far(kept))
         return OpenedRun(name=name, report=report, kept=kept)
     text = read_text(path, "give a run directory or the file of --report")
-    if f'"{SCHEMA.rpartition("/")[0]}/' in text[:LONGEST_HEAD]:
+    if is_document(text, SCHEMA):
         return OpenedSearch(name=name, outcome=visible_values(read_tuning(text, path)))
     return OpenedRun(name=name, report=_masked(read_report(text, path)), kept=None)
 
@@ -219,6 +219,16 @@ def _share(kept: KeptRun, name: str, default: float) -> float:
 
 LONGEST_HEAD = 200
 """Characters among which the schema is looked for: it is the first key."""
+
+
+def is_document(text: str, schema: str) -> bool:
+    """Whether a text says that it is a document of some kind, of any version.
+
+    Args:
+        text: the whole document, or its first LONGEST_HEAD characters.
+        schema: of the kind.
+    """
+    return f'"{schema.rpartition("/")[0]}/' in text[:LONGEST_HEAD]
 
 
 def names_of(paths: Sequence[str]) -> list[str]:

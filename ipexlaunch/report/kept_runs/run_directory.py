@@ -23,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ipexlaunch.documents.write_file import write_file
@@ -53,6 +53,24 @@ PRIVATE = 0o600
 """Mode of every file: arguments, variables and output are nobody else's business."""
 
 ANOTHER = "name a new directory"
+WRITABLE = "name a place that can be written"
+
+
+@contextlib.contextmanager
+def keeping_in(path: str, hint: str = "") -> Iterator[None]:
+    """Within, what cannot be written is said as that a run cannot be kept.
+
+    Args:
+        path: of the directory.
+        hint: what would work.
+
+    Raises:
+        LaunchError: an OSError came.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LaunchError(f"keep the run in {path}", str(error.strerror), hint) from None
 
 
 def make_run_directory(path: str, recorded: RunCommand, plan: Plan, topology: Topology) -> RunDirectory:
@@ -69,27 +87,23 @@ def make_run_directory(path: str, recorded: RunCommand, plan: Plan, topology: To
         LaunchError: it holds a run already, or cannot be written.
     """
     wanted = f"keep the run in {path}"
-    try:
+    with keeping_in(path, WRITABLE):
         was_there = os.path.isdir(path)
         _make_private(path)
         hold = hold_place(os.path.join(path, HOLD), wanted, ANOTHER)
-    except OSError as error:
-        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
     made = RunDirectory(path, hold, was_there=was_there)
     if held := _held_in(path):
         hold.release()
         raise LaunchError(wanted, held, ANOTHER)
     try:
-        _make_private(os.path.join(path, LOGS))
-        for name, text in (
-            (TOPOLOGY, topology_to_yaml(topology)),
-            (PLAN, write_plan(plan)),
-            (RUN, write_run_command(recorded)),
-        ):
-            _write(path, name, text)
-    except OSError as error:
-        made.abandon()
-        raise LaunchError(wanted, str(error.strerror), "name a place that can be written") from None
+        with keeping_in(path, WRITABLE):
+            _make_private(os.path.join(path, LOGS))
+            for name, text in (
+                (TOPOLOGY, topology_to_yaml(topology)),
+                (PLAN, write_plan(plan)),
+                (RUN, write_run_command(recorded)),
+            ):
+                _write(path, name, text)
     except BaseException:
         made.abandon()
         raise
@@ -200,10 +214,8 @@ def keep_baseline(path: str, solo: Run) -> None:
     Raises:
         LaunchError: it cannot be written.
     """
-    try:
+    with keeping_in(path):
         _write(path, BASELINE_EVENTS, write_events(solo))
-    except OSError as error:
-        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 
 
 def finish_run_directory(path: str, run: Run, report: Report, environment: Mapping[str, Any]) -> None:
@@ -218,14 +230,12 @@ def finish_run_directory(path: str, run: Run, report: Report, environment: Mappi
     Raises:
         LaunchError: it cannot be written.
     """
-    try:
+    with keeping_in(path):
         _write(path, ENVIRONMENT, json.dumps(environment, indent=1) + "\n")
         _write(path, EVENTS, write_events(run))
         _write(path, REPORT, write_report(report))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(path, SO_FAR))
-    except OSError as error:
-        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 
 
 def keep_report(path: str, report: Report) -> None:
@@ -238,10 +248,8 @@ def keep_report(path: str, report: Report) -> None:
     Raises:
         LaunchError: it cannot be written.
     """
-    try:
+    with keeping_in(path):
         _write(path, REPORT, write_report(report))
-    except OSError as error:
-        raise LaunchError(f"keep the run in {path}", str(error.strerror)) from None
 
 
 def _write(directory: str, name: str, content: str | Iterable[str]) -> None:
