@@ -59,6 +59,8 @@ class LinePeer:
             data = self._connection.recv(READ_BYTES)
         except BlockingIOError:
             return []
+        except ConnectionResetError:
+            data = b""  # closed there while something of ours was not read yet
         except OSError as error:
             self.ended = f"its connection failed ({error.strerror})"
             return []
