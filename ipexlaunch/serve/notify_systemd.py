@@ -53,7 +53,7 @@ class SystemdNotifier(Observer):
     """Speaks to the socket that systemd names; where there is none, nothing is said.
 
     READY=1 is sent once every slot has been ready, and the endpoint where there is one; a server that is restarted
-    later changes the status line alone. A socket that is gone is told once, and tried again each time.
+    later changes the status line alone. A socket that is gone is said once, and tried again each time.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SystemdNotifier(Observer):
             environment: the launcher's.
             slots: how many servers there are.
             has_endpoint: whether READY waits for `endpoint_ready` too.
-            tell: told once where the socket takes nothing.
+            tell: hears once that the socket takes nothing.
             pid: the launcher's; None for this process.
         """
         self._address = _address(environment.get(SOCKET, ""))
@@ -164,7 +164,7 @@ class SystemdNotifier(Observer):
         return f"STATUS={text}, reloading" if self._is_reloading else f"STATUS={text}"
 
     def _send(self, *lines: str) -> bool:
-        """One message; whether it was taken, which is told once where it was not."""
+        """One message; whether it was taken, which is said once where it was not."""
         if not self._address:
             return True
         try:
