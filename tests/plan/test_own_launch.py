@@ -55,6 +55,9 @@ def test_so_do_those_of_options_that_are_seldom_used(request_: Request) -> None:
         (("-m", "package.module"), "run", ("-m", "package.module")),
         (("batch", "--input", "i", "--output", "o", "s.py"), "batch", ("--input", "i", "--output", "o", "s.py")),
         (("bench", "--model", "m"), "bench", ("--model", "m")),
+        (("serve", "s.py", "{port}"), "serve", ("s.py", "{port}")),
+        (("serve", "/bin/server", "{port}"), "serve", ("--no-python", "/bin/server", "{port}")),
+        (("serve", "--preset", "tei", "router"), "serve", ("--preset", "tei", "router")),
         ((), "run", ()),
     ],
 )
@@ -65,7 +68,7 @@ def test_a_program_is_for_run_and_a_command_for_itself(
     assert (launch.command, launch.program_words) == (command, words)
 
 
-@given(st.sampled_from(["batch", "loadgen", "tune"]))
+@given(st.sampled_from(["batch", "loadgen", "tune", "serve"]))
 def test_what_works_on_one_host_is_refused_for_several(command: str) -> None:
     OwnLaunch(program=(command,)).check()
     with pytest.raises(RequestError, match="works on one host"):
