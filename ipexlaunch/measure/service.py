@@ -18,7 +18,7 @@ class ServiceSummary:
     """Requests that the endpoint answered itself, for want of a server or of an answer; None where it tells nothing."""
     retries: int | None = None
     """Tries after the first, because a server had ended or taken no connection."""
-    failed: int | None = None
-    """Requests that got no answer, or half of one."""
+    strays: Mapping[int, int] = field(default_factory=dict)
+    """Instance to how many looks found a thread or pages of its server outside; those without any are left out."""
     reloads: int = 0
     """How often all servers were replaced by new ones."""

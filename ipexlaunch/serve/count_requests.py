@@ -22,8 +22,6 @@ class Totals(NamedTuple):
     retries: int = 0
     moved: int = 0
     """Tries at another slot than the one before."""
-    failed: int = 0
-    """Requests that got no answer, or half of one."""
 
     def plus(self, other: Totals) -> Totals:
         """The sums.
@@ -70,7 +68,7 @@ class RequestCounts:
             at_once: whether to count what there is though COUNT_S have not passed.
         """
         commands: list[ServerCommand] = []
-        self._total = Totals(figures.refused, figures.retries, figures.moved, figures.failed)
+        self._total = Totals(figures.refused, figures.retries, figures.moved)
         for each in figures.slots:
             place, before = self._places[each.index], self._done.get(each.index, 0)
             self._uncounted[place] = self._uncounted.get(place, 0) + max(0, each.done - before)

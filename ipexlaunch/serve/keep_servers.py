@@ -13,6 +13,7 @@ from ipexlaunch.launch.supervise.server_interfaces import (
     Ready,
     Recycle,
     Retire,
+    Say,
     ServerCommand,
     SideProgram,
     SignalSide,
@@ -117,8 +118,6 @@ class ServiceKeeper(Observer):
         if self._frontend is not None and self._frontend.reload_signal:
             self._inbox.put(Seen("written", self._clock()))
 
-    # --- what the run tells
-
     def on_event(self, event: RunEvent) -> None:
         """Note what has become of a server."""
         match event:
@@ -144,8 +143,6 @@ class ServiceKeeper(Observer):
         else:
             self._side_due = now + FIRST_WAIT_S * 2 ** (self._quick_ends - 1)
         self._inbox.put(Seen("tick", now))
-
-    # --- what people ask for
 
     def signalled(self, number: int) -> bool:
         """Drain at SIGTERM, SIGINT and a scheduler's warning, reload at SIGHUP where there is no terminal."""
@@ -184,8 +181,6 @@ class ServiceKeeper(Observer):
     def where(self) -> str:
         """The endpoint, as people write it; "" for none."""
         return self._frontend.where if self._frontend is not None else ""
-
-    # --- what the loop asks
 
     @property
     def descriptor(self) -> int:
@@ -236,7 +231,7 @@ class ServiceKeeper(Observer):
         commands: list[ServerCommand] = []
         if event.kind == "stop" and self.state is not before:
             self._notifier.stopping()
-            commands.append(Notice("draining: nothing new is taken, what is held is finished"))
+            commands.append(Say("draining: nothing new is taken, what is held is finished"))
         for decision in decisions:
             commands += self._command(decision)
         return commands
@@ -257,6 +252,8 @@ class ServiceKeeper(Observer):
             case "finish":
                 return [Finish()]
             case "say":
+                return [Say(decision.text)]
+            case "note":
                 return [Notice(decision.text)]
             case "all_ready":
                 return self._ready_line()
@@ -275,7 +272,7 @@ class ServiceKeeper(Observer):
             return []
         self._is_announced = True
         at = f" behind {self._frontend.where}" if self._frontend is not None else ""
-        return [Notice(f"{counted(len(self.state.slots), 'server')} ready{at}")]
+        return [Say(f"{counted(len(self.state.slots), 'server')} ready{at}")]
 
     def _take_figures(self, figures: EndpointFigures, now: float) -> list[ServerCommand]:
         is_stopping = self.state.stopping

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from ipexlaunch.serve.probes import Probe, ProbeRules, is_well
 
 GROWTH = 1.2
+LONGEST_BODY_BYTES = 1 << 16
+"""Of an answer to a probe; what is longer is not read."""
+
 LONGEST_FIRST_INTERVAL_S = 1.0
 """A server that loads for minutes is not asked five times a second all the while."""
 
@@ -28,7 +31,9 @@ def ask(probe: Probe, timeout_s: float) -> str:
         connection = http.client.HTTPConnection(probe.host, probe.port, timeout=timeout_s)
         try:
             connection.request("GET", probe.target, headers={"Connection": "close", "User-Agent": "ipexlaunch"})
-            status = connection.getresponse().status
+            answer = connection.getresponse()
+            status = answer.status
+            answer.read(LONGEST_BODY_BYTES)  # a server whose answer is not taken complains of that
         finally:
             connection.close()
     except TimeoutError:

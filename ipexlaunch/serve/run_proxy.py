@@ -23,6 +23,9 @@ from ipexlaunch.serve.nginx_config import nginx_config
 from ipexlaunch.serve.proxy_figures import EndpointFigures
 from ipexlaunch.serve.slot_states import Traffic
 
+QUIET = "-q"
+"""HAProxy would print a warning of each change that it is told; whoever tells it says so already."""
+
 SOCKET, CONFIG, SCRIPT = "admin.sock", "proxy.cfg", "wait.lua"
 
 
@@ -63,7 +66,8 @@ class HaproxyFrontend:
     """HAProxy, which is told over its admin socket and tells what is with each slot."""
 
     has_figures = True
-    reload_signal = soft_stop_signal = 0
+    reload_signal: int = 0
+    soft_stop_signal: int = 0
 
     def __init__(self, proxy: Proxy, endpoint: Endpoint, folder: str, instance: Instance) -> None:
         """Write its files, and have it read them.
@@ -86,7 +90,7 @@ class HaproxyFrontend:
         self._socket = HaproxySocket(path)
         self._indices = [slot.index for slot in endpoint.slots]
         self.where = joined(endpoint.address, endpoint.port)
-        words = tuple(proxy.words(config, folder))
+        words = (*proxy.words(config, folder), QUIET)
         self.side = SideProgram(name="proxy", argv=words, environment={}, instance=instance)
 
     def tell(self, traffic: Sequence[Traffic]) -> None:
@@ -107,7 +111,8 @@ class NginxFrontend:
     """nginx, which is told by another configuration and a signal, and tells nothing."""
 
     has_figures = False
-    reload_signal, soft_stop_signal = signal.SIGHUP, signal.SIGQUIT
+    reload_signal: int = signal.SIGHUP
+    soft_stop_signal: int = signal.SIGQUIT
 
     def __init__(self, proxy: Proxy, endpoint: Endpoint, folder: str, instance: Instance, user: str | None) -> None:
         """Write its configuration, and have it read that.

@@ -24,7 +24,9 @@ class SlotState:
     failed_probes: int = 0
     """In a row, since it was up."""
     restarts: int = 0
-    """By itself, or for want of an answer."""
+    """After its server had ended by itself, or was killed for want of an answer."""
+    fell: bool = False
+    """Whether its last server ended so."""
     leaves_for: Literal["", "reload", "drain"] = ""
     """Why it is leaving or ending; a slot that was drained is down for "drain" until it is reloaded."""
     leave_by: float | None = None
@@ -90,10 +92,10 @@ class Seen:
     """reload: which."""
 
 
-DecisionKind = Literal["traffic", "recycle", "retire", "kill", "drain_endpoint", "finish", "all_ready", "say"]
+DecisionKind = Literal["traffic", "recycle", "retire", "kill", "drain_endpoint", "finish", "all_ready", "say", "note"]
 """traffic: tell the endpoint; recycle, retire, kill: of the supervisor; drain_endpoint: it takes nothing new, and ends
 once what it has is finished; finish: end the run; all_ready: every slot is up for the first time, or again after a
-reload; say: to the user."""
+reload; say, note: to the user, and for the report too."""
 
 
 @dataclass(frozen=True, slots=True)

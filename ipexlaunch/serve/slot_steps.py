@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from ipexlaunch.serve.slot_states import Decision, DecisionKind, Seen, ServiceState
+from ipexlaunch.serve.slot_states import Decision, DecisionKind, Seen, ServiceState, SlotState
 
 Step = tuple[ServiceState, list[Decision]]
 
@@ -55,15 +55,17 @@ def seen(state: ServiceState, event: Seen) -> tuple[ServiceState, Sequence[Decis
 
 
 def _with(state: ServiceState, index: int, **changes: Any) -> ServiceState:
-    slots = tuple(replace(slot, **changes) if i == index else slot for i, slot in enumerate(state.slots))
-    return replace(state, slots=slots)
+    return _put(state, index, replace(state.slots[index], **changes))
+
+
+def _put(state: ServiceState, index: int, slot: SlotState) -> ServiceState:
+    return replace(state, slots=(*state.slots[:index], slot, *state.slots[index + 1 :]))
 
 
 def _started(state: ServiceState, event: Seen) -> Step:
-    attempt = state.slots[event.slot].attempt + 1
-    return _with(
-        state, event.slot, phase="loading", attempt=attempt, failed_probes=0, leaves_for="", leave_by=None, told=False
-    ), []
+    slot = state.slots[event.slot]
+    fresh = SlotState(index=slot.index, phase="loading", attempt=slot.attempt + 1, restarts=slot.restarts + slot.fell)
+    return _put(state, event.slot, fresh), []
 
 
 def _ready(state: ServiceState, event: Seen) -> Step:
@@ -108,7 +110,7 @@ def _ended(state: ServiceState, event: Seen) -> Step:
     asked = slot.phase == "ending" and bool(slot.leaves_for)
     state = _with(
         state, event.slot, phase="down", failed_probes=0, leave_by=None, told=False,
-        leaves_for=slot.leaves_for if asked else "", restarts=slot.restarts + (not asked and not state.stopping),
+        leaves_for=slot.leaves_for if asked else "", fell=not asked,
     )  # fmt: skip
     decisions = [Decision("traffic", event.slot, "maint")]
     if slot.phase == "leaving" and slot.leaves_for == "drain" and not state.stopping:

@@ -21,6 +21,7 @@ from ipexlaunch.cli.terminal import tell
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import RequestError
 from ipexlaunch.launch.job import Job, Launch
+from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.service import ServiceSummary
 from ipexlaunch.plan import Plan
@@ -37,6 +38,7 @@ from ipexlaunch.serve.notify_systemd import SystemdNotifier, without_service_var
 from ipexlaunch.serve.presets import PRESETS, check_plan, with_preset
 from ipexlaunch.serve.probes import Probe, ProbeRules, ReadyRule, read_ready_rule
 from ipexlaunch.serve.run_proxy import HaproxyFrontend, NginxFrontend, make_folder, remove_folder
+from ipexlaunch.serve.watch_strays import StrayObserver
 
 NGINX_USER = "nobody"
 """Who nginx's workers are where root starts it."""
@@ -168,16 +170,17 @@ def _keep(
         notifier=notifier,
     )
     keeper.leftovers += [folder] if folder else []
+    strays = StrayObserver(options.local_pages, tell)
 
-    def watchers(status_path: str) -> tuple[ControlSocket | SystemdNotifier, ...]:
+    def watchers(status_path: str) -> tuple[Observer, ...]:
         if not status_path:
-            return (notifier,)
+            return notifier, strays
         control = ControlSocket(status_path, keeper)
         keeper.leftovers += [status_path, control.path]
-        return control, notifier
+        return control, notifier, strays
 
     def conclude() -> tuple[tuple[str, ...], ServiceSummary]:
-        return tuple(filter(None, [keeper.problem])), _summary(keeper, frontend)
+        return tuple(filter(None, [keeper.problem])), _summary(keeper, frontend, strays)
 
     serving = ServiceRun(
         keeper=keeper,
@@ -193,14 +196,14 @@ def _without_systemd(environment: Mapping[str, str]) -> Mapping[str, str]:
     return without_service_variables(environment)
 
 
-def _summary(keeper: ServiceKeeper, frontend: Frontend | None) -> ServiceSummary:
+def _summary(keeper: ServiceKeeper, frontend: Frontend | None, strays: StrayObserver) -> ServiceSummary:
     totals = keeper.requests.totals if frontend is not None and frontend.has_figures else None
     return ServiceSummary(
         endpoint=frontend.where if frontend is not None else "",
         restarts={slot.index: slot.restarts for slot in keeper.state.slots if slot.restarts},
         refused=None if totals is None else totals.refused,
         retries=None if totals is None else totals.retries,
-        failed=None if totals is None else totals.failed,
+        strays={index: looks for index, looks in strays.found.items() if looks},
         reloads=keeper.state.reloads,
     )
 

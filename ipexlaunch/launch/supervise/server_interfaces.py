@@ -35,6 +35,12 @@ class InFlight(NamedTuple):
     requests: int
 
 
+class Say(NamedTuple):
+    """The user is told something that the report need not have."""
+
+    text: str
+
+
 class StartSide(NamedTuple):
     """The program beside the servers is to be started."""
 
@@ -49,7 +55,7 @@ class Finish(NamedTuple):
     """The servers are not needed any more."""
 
 
-ServerCommand = Count | Kill | Notice | Ready | Recycle | Retire | InFlight | StartSide | SignalSide | Finish
+ServerCommand = Count | Kill | Notice | Say | Ready | Recycle | Retire | InFlight | StartSide | SignalSide | Finish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable
 
 from ipexlaunch.launch.lifecycle import Event
-from ipexlaunch.launch.run_events import ItemsCounted
-from ipexlaunch.launch.run_record import Samples
+from ipexlaunch.launch.run_events import ItemsCounted, WorkerRestated
+from ipexlaunch.launch.run_record import Samples, Tally
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.handle_messages import MessageHandler
 from ipexlaunch.launch.supervise.interfaces import Count, Kill, Notice
@@ -18,6 +18,7 @@ from ipexlaunch.launch.supervise.server_interfaces import (
     Ready,
     Recycle,
     Retire,
+    Say,
     ServerCommand,
     ServerKeeper,
     SignalSide,
@@ -87,8 +88,11 @@ class ServersDriver:
                     samples = Samples()
                     samples.add(time, items, 0, latency_s)
                     worker_set.add(ItemsCounted(worker_set.index(place), samples))
+                    self._thin(place)
             case Notice(text):
                 worker_set.note(text)
+            case Say(text):
+                worker_set.callbacks.tell(text)
             case StartSide():
                 if self.side is not None and not worker_set.state.stopping:
                     self.side.start()
@@ -97,3 +101,35 @@ class ServersDriver:
                     self.side.signal(number)
             case Finish():
                 self._feed(Event("abandoned", now))
+
+    def _thin(self, place: int) -> None:
+        """Keep fewer counts of a server that has run for long: a run of months must not fill the memory."""
+        worker_set, child = self._worker_set, self._worker_set.children[place]
+        kept = worker_set.record(place).samples
+        if len(kept.times) > COUNTS_KEPT:
+            index, thinned = worker_set.index(place), thinned_counts(kept)
+            worker_set.add(WorkerRestated(index, "counts"))
+            worker_set.add(ItemsCounted(index, thinned))
+            child.tally = Tally()
+
+
+COUNTS_KEPT = 8192
+"""Of one server: four and a half hours of one every two seconds; above, older ones are put together."""
+
+
+def thinned_counts(samples: Samples) -> Samples:
+    """The same counts, of the older three quarters two each put together at the time of the later one.
+
+    Args:
+        samples: in the order of time, without latencies.
+    """
+    thinned, old = Samples(), len(samples.times) * 3 // 4 // 2 * 2
+    for i in range(0, old, 2):
+        thinned.add(
+            samples.times[i + 1],
+            samples.items[i] + samples.items[i + 1],
+            samples.tokens[i] + samples.tokens[i + 1],
+            samples.latencies_s[i + 1],
+        )
+    thinned.extend(samples.since(old))
+    return thinned

@@ -7,7 +7,7 @@ from ipexlaunch.measure.service import ServiceSummary
 
 
 def service_parts(service: ServiceSummary) -> list[str]:
-    """ "endpoint 127.0.0.1:8000", "3 restarts (instance 0: 2, 2: 1)", "0 refused, 0 failed, 7 tried again", "1 reload".
+    """ "endpoint 127.0.0.1:8000", "3 restarts (instance 0: 2, 2: 1)", "0 refused, 7 tried again", "1 reload".
 
     Args:
         service: what it had.
@@ -17,6 +17,8 @@ def service_parts(service: ServiceSummary) -> list[str]:
     total = counted(sum(service.restarts.values()), "restart")
     parts.append(f"{total} (instance {each})" if each else "no restart")
     if service.refused is not None:
-        kinds = (("refused", service.refused), ("failed", service.failed), ("tried again", service.retries))
-        parts.append(", ".join(f"{number or 0} {name}" for name, number in kinds))
+        parts.append(f"{service.refused} refused, {service.retries or 0} tried again")
+    if service.strays:
+        looks = ", ".join(f"{index}: {times}" for index, times in sorted(service.strays.items()))
+        parts.append(f"found outside its slot by {counted(sum(service.strays.values()), 'look')} (instance {looks})")
     return [*parts, *([counted(service.reloads, "reload")] if service.reloads else [])]
