@@ -26,14 +26,17 @@ from ipexlaunch.cli.options.model_options import BenchOptions, TuneOptions
 from ipexlaunch.cli.options.option_types import Number
 from ipexlaunch.cli.options.plan_options import options_of as made_options
 from ipexlaunch.cli.options.plan_options import plan_of
+from ipexlaunch.cli.options.serve_options import ServeOptions
 from ipexlaunch.cli.run.built_in_workers import asked_of_scripts, form_from_options, model_job, text_of
 from ipexlaunch.cli.run.choose_preloads import asked_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, variables_of
 from ipexlaunch.cli.run.run_launch import limits_from_options
 from ipexlaunch.cli.run.watch_run import log_directory
+from ipexlaunch.cli.serve.start import endpoint_from_options, proxy_cpus, with_what_is_known
 from ipexlaunch.cli.tune_command import _limits, rule_of
 from ipexlaunch.launch.job import Job, shell_line
 from ipexlaunch.machine.topology import Topology
+from ipexlaunch.serve.probes import read_ready_rule
 
 State = dict[str, str]
 
@@ -67,7 +70,8 @@ VALUES = {
     "plan_file": "plan.yaml", "model": "random:bert-base", "input_file": "more.jsonl", "checkpoint": "weights",
     "memory_allocator": "default", "text": "text.txt", "task": "classify", "seconds_option": "--seconds",
     "log_dir": "logs", "cache_limit": "1GiB", "min_cosine": "0.5", "rendezvous": "h1:4000",
-    "rendezvous_ports": "4000-4010",
+    "rendezvous_ports": "4000-4010", "ready_when": "http://127.0.0.1:{port}/well", "endpoint": "127.0.0.1:7998",
+    "affinity_header": "X-Session", "proxy_cores": "2", "preset": "llama-server",
 }  # fmt: skip
 """Where an example of the type is none of the option."""
 
@@ -111,7 +115,7 @@ def with_more(base: click.Context, more: Iterable[Mapping[str, Any]]) -> click.C
 
 KINDS = {
     "run": RunOptions, "batch": BatchOptions, "loadgen": LoadgenOptions, "bench": BenchOptions, "tune": TuneOptions,
-    "dtypes": DtypesOptions,
+    "dtypes": DtypesOptions, "start": ServeOptions,
 }  # fmt: skip
 
 
@@ -132,6 +136,8 @@ def state_of(context: click.Context, topology: Topology) -> State:
             found |= _started(values.get("program"), values.get("arguments", ()), options, topology)
         if isinstance(options, FedOptions):
             found |= _fed(options)
+        if isinstance(options, ServeOptions):
+            found |= _served(values["program"], values["arguments"], options, topology)
         if isinstance(options, LoadgenOptions):
             found |= _loadgen(options)
         if isinstance(options, TuneOptions):
@@ -214,6 +220,23 @@ def _fed(options: FedOptions) -> dict[str, Any]:
     if isinstance(options, BatchOptions):
         found |= _each("output", output_rules(options))
         found["ledger is made anew"] = options.resume and options.rebuild
+    return found
+
+
+def _served(program: str, arguments: tuple[str, ...], options: ServeOptions, topology: Topology) -> dict[str, Any]:
+    """What is probed, and what the proxy is told."""
+    words, options = with_what_is_known((program, *arguments), options)
+    plan = plan_of(topology, options.request, options.plan_file, options.any_machine)
+    rule = read_ready_rule(options.ready_when, (*words, *options.env))
+    job = Job(program=words[0], arguments=words[1:], environment=variables_of(options.env), first_port=options.port)
+    found: dict[str, Any] = {"words": words[1:], "ready": rule, "duration": options.duration}
+    found |= {"drains for": options.drain_timeout, "variables of a preset": options.env}
+    found |= {"probed every": options.probe_interval, "probed for": options.probe_timeout}
+    found["probes that may fail"] = options.probe_failures
+    if options.endpoint is not None:
+        cpus, _ = proxy_cpus(plan, topology, options.proxy_cores)
+        found |= _each("endpoint", endpoint_from_options(options.endpoint, plan, job, rule, options))
+        found |= {"proxy": options.proxy, "proxy's cpus": cpus}
     return found
 
 

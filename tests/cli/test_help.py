@@ -15,10 +15,15 @@ import pytest
 from ipexlaunch.cli import COMMANDS
 from ipexlaunch.cli.main import ipexlaunch
 from ipexlaunch.cli.options.help_groups import EVERYBODY, EXAMPLES, HEADINGS, OTHERS
+from ipexlaunch.cli.serve_command import SUBCOMMANDS as SERVE_SUBCOMMANDS
 from ipexlaunch.cli.shards_command import SUBCOMMANDS
 from tests.cli.option_states import command_of
 
-ALL_COMMANDS = [*COMMANDS, *(f"shards {name}" for name in SUBCOMMANDS)]
+ALL_COMMANDS = [
+    *COMMANDS,
+    *(f"shards {name}" for name in SUBCOMMANDS),
+    *(f"serve {name}" for name in SERVE_SUBCOMMANDS),
+]
 
 
 def run(*words: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
@@ -94,7 +99,7 @@ def test_the_options_of_the_examples_are_there(command: str) -> None:
     shown = page(command, columns=100)
     for example in EXAMPLES[command]:
         assert f"  {example}\n" in shown
-        ours = example.partition("script.py")[0]
+        ours = re.split(r" (?:script|app)\.py| llama-server -m", example)[0]
         assert set(re.findall(r"(?<=\s)--[\w-]+", ours)) <= known | {"--help"}
 
 

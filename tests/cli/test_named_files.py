@@ -50,7 +50,7 @@ NEITHER = frozenset(
         "cores_list", "delimiter", "env",
         "groups", "id_field", "instance_idx", "log_file_prefix", "memory_per_instance_bytes", "metrics_address",
         "ncores_per_instance", "nodes_list", "on_failure", "quote", "seconds_option", "text_field", "throughput_regex",
-        "tokens_field", "rendezvous", "rendezvous_ports", "job_id",
+        "tokens_field", "ready_when", "endpoint", "affinity_header", "run", "rendezvous", "rendezvous_ports", "job_id",
     }
 )  # fmt: skip
 """Keyword arguments that take a text which names no file."""

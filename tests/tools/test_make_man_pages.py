@@ -12,6 +12,7 @@ import click
 import pytest
 
 from ipexlaunch.cli import COMMANDS
+from ipexlaunch.cli.serve_command import SUBCOMMANDS as SERVE_SUBCOMMANDS
 from ipexlaunch.cli.shards_command import SUBCOMMANDS
 from tests.tools.load_tool import load_tool
 
@@ -29,6 +30,7 @@ def command_of(name: str) -> click.Command:
 
 def test_the_program_and_every_command_has_a_page() -> None:
     below = {f"ipexlaunch-shards-{name}.1" for name in SUBCOMMANDS}
+    below |= {f"ipexlaunch-serve-{name}.1" for name in SERVE_SUBCOMMANDS}
     assert set(PAGES) == {"ipexlaunch.1", *(f"ipexlaunch-{name}.1" for name in COMMANDS), *below}
 
 

@@ -142,8 +142,9 @@ def check_options(
             f"{_flag(parameters[name])} {value.removesuffix('True')}".rstrip() for name, _, value in parts
         )
 
-    for name, why in REFUSED.get(of := below_program(context), {}).items():
+    for name, why in REFUSED.get(command.name or "", {}).items():
         if name in given:
+            of = below_program(context) or command.name
             raise click.UsageError(f"{_flag(parameters[name])} is not for {of}: {why}; leave it out", context)
     for rule in rules:
         if rule.commands and command.name not in rule.commands:

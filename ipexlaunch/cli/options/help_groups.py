@@ -84,11 +84,6 @@ EXAMPLES = {
         "ipexlaunch shards submit job --engine slurm --print",
         "ipexlaunch shards submit job --engine ray",
     ),
-    "serve": (
-        "ipexlaunch serve --endpoint 127.0.0.1:8000 --ready-when http://127.0.0.1:{port}/health app.py --port {port}",
-        "ipexlaunch serve status",
-        "ipexlaunch serve reload",
-    ),
     "serve start": (
         "ipexlaunch serve --endpoint 127.0.0.1:8000 --ready-when http://127.0.0.1:{port}/health app.py --port {port}",
         "ipexlaunch serve --endpoint 127.0.0.1:8000 --preset llama-server llama-server -m model.gguf",

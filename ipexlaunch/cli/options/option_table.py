@@ -200,7 +200,7 @@ _SERVE = {
 }
 _BENCH = dict.fromkeys(("module", "no_python", "fix_pinning", "throughput_regex"), "bench has its own worker")
 
-REFUSED = {"serve start": _SERVE, "tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
+REFUSED = {"start": _SERVE, "tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
 """Command to options of `run` that mean nothing to it, and why."""
 
 READS: Mapping[str, str] = {

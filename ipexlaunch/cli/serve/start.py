@@ -61,13 +61,15 @@ def start_command(context: click.Context, /, program: str | None, arguments: tup
     """
     if program is None:
         raise click.MissingParameter(ctx=context, param_hint="'PROGRAM'", param_type="argument")
-    words, options = _preset((program, *arguments), replace(options_of(ServeOptions, context, values), command="serve"))
+    words, options = with_what_is_known(
+        (program, *arguments), replace(options_of(ServeOptions, context, values), command="serve")
+    )
     rule = read_ready_rule(options.ready_when, (*words, *options.env))
     plan, topology = plan_to_run(options)
     if options.preset is not None:
         check_plan(options.preset, PRESETS[options.preset], plan)
     job = job_from_options(words[0], words[1:], options)
-    endpoint = None if options.endpoint is None else _endpoint(options.endpoint, plan, job, rule, options)
+    endpoint = None if options.endpoint is None else endpoint_from_options(options.endpoint, plan, job, rule, options)
     if options.write_proxy is not None and endpoint is not None:
         text = haproxy_config(endpoint) if options.proxy == "haproxy" else nginx_config(endpoint, user=_nginx_user())
         write_file(options.write_proxy, text)
@@ -79,8 +81,13 @@ def start_command(context: click.Context, /, program: str | None, arguments: tup
     return _serve(launch, topology, options, rule, endpoint)
 
 
-def _preset(words: tuple[str, ...], options: ServeOptions) -> tuple[tuple[str, ...], ServeOptions]:
-    """The program's words and the options with what a known server is given."""
+def with_what_is_known(words: tuple[str, ...], options: ServeOptions) -> tuple[tuple[str, ...], ServeOptions]:
+    """The program's words and the options, with what a known server is given (--preset).
+
+    Args:
+        words: the program and its arguments.
+        options: of the command.
+    """
     if options.preset is None:
         return words, options
     use = with_preset(PRESETS[options.preset], words, {**os.environ, **variables_of(options.env)})
@@ -91,8 +98,15 @@ def _preset(words: tuple[str, ...], options: ServeOptions) -> tuple[tuple[str, .
     return use.arguments, replace(options, no_python=True, env=(*own, *options.env), ready_when=ready_when)
 
 
-def _endpoint(text: str, plan: Plan, job: Job, rule: ReadyRule, options: ServeOptions) -> Endpoint:
+def endpoint_from_options(text: str, plan: Plan, job: Job, rule: ReadyRule, options: ServeOptions) -> Endpoint:
     """What the proxy is to do.
+
+    Args:
+        text: where it listens.
+        plan: the instances.
+        job: what each serves.
+        rule: what says that a server is ready.
+        options: of the command.
 
     Raises:
         RequestError: the servers have no ports of their own, or the endpoint's is one of theirs.
