@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-ROOT_ENTRIES = 16
+ROOT_ENTRIES = 17
 """`__init__`, `__main__`, `errors`, `documents` and the wings; py.typed is not counted."""
 
 MODULE_LINES = 300

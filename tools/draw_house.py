@@ -30,6 +30,7 @@ WINGS = (
     "tune",
     "report",
     "hosts",
+    "serve",
     "cli",
 )
 """Bottom up; each imports only what stands before it."""
