@@ -1,10 +1,14 @@
 """A small server for tests, which can be slow, stream, and die in the middle of an answer.
 
-    python slot_server.py PORT NAME [--host 127.0.0.1] [--at-once 8] [--load SECONDS]
+    python slot_server.py PORT NAME [--host 127.0.0.1] [--at-once 8] [--load SECONDS] [--half-speed NAME]
+
+--load: it takes so long to begin. --at-once: so many requests are worked on, others wait. --half-speed: a server of
+this name takes twice as long for everything.
 
 Every answer has the header `X-Slot: NAME`. Paths:
     /health           200
     /who              the name; ?s=0.2 waits first, ?cpu=0.01 computes first
+    /pid              its process id
     /size             how many bytes the request's body has
     /stream           ?n=10&s=0.05: so many lines, so far apart
     /die?flag=FILE    kills itself before its answer, the first time (then the file is there); ?after=header in the
@@ -28,17 +32,19 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--at-once", type=int, default=1000)
     parser.add_argument("--load", type=float, default=0.0)
+    parser.add_argument("--half-speed", default="")
     words = parser.parse_args()
     time.sleep(words.load)
-    asyncio.run(serve(words.host, words.port, words.name, words.at_once))
+    slowness = 2.0 if words.half_speed == words.name else 1.0
+    asyncio.run(serve(words.host, words.port, words.name, words.at_once, slowness))
 
 
-async def serve(host: str, port: int, name: str, at_once: int) -> None:
+async def serve(host: str, port: int, name: str, at_once: int, slowness: float) -> None:
     room = asyncio.Semaphore(at_once)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while await one(reader, writer, name, room):
+            while await one(reader, writer, name, room, slowness):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -50,7 +56,9 @@ async def serve(host: str, port: int, name: str, at_once: int) -> None:
         await server.serve_forever()
 
 
-async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, room: asyncio.Semaphore) -> bool:
+async def one(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, room: asyncio.Semaphore, slowness: float
+) -> bool:
     """Answer one request; whether another may follow on this connection."""
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -68,9 +76,9 @@ async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: 
         await stream(writer, query, name)
         return False
     async with room:
-        await asyncio.sleep(float(query.get("s", "0")))
-        compute(float(query.get("cpu", "0")))
-    text = str(len(body)) if url.path == "/size" else name
+        await asyncio.sleep(slowness * float(query.get("s", "0")))
+        compute(slowness * float(query.get("cpu", "0")))
+    text = {"/size": str(len(body)), "/pid": str(os.getpid())}.get(url.path, name)
     kept = "keep-alive" if stays else "close"
     writer.write(
         f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\nX-Slot: {name}\r\nConnection: {kept}\r\n\r\n{text}".encode()
