@@ -111,6 +111,10 @@ class LaunchError(IpexLaunchError):
     """The program cannot be started: it is missing, not executable, or its interpreter is."""
 
 
+class ProxyError(IpexLaunchError):
+    """The proxy in front of the servers cannot be asked, or does not do what it is told."""
+
+
 class EndedBySignal(BaseException):
     """Somebody asked the launcher to end while it tried or measured something; its workers are gone."""
 

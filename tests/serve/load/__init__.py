@@ -1,0 +1,1 @@
+"""`ipexlaunch serve --endpoint` as users have it, under a load that does not wait for it."""
