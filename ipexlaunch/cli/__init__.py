@@ -6,6 +6,7 @@ COMMANDS = {
     "run": ("run_command", "Start one pinned worker per instance and report the throughput (the default)."),
     "batch": ("batch_command", "Put every item of an input through a program, once each, whatever dies."),
     "shards": ("shards_command", "Do a batch job in shards, on as many hosts as an engine gives."),
+    "serve": ("serve_command", "Keep one pinned server per instance, behind one endpoint."),
     "loadgen": ("loadgen_command", "Let MLPerf LoadGen measure a model or a program on all instances."),
     "topology": ("plan_command", "Show the machine: sockets, nodes, cores, memory, what is allowed."),
     "plan": ("plan_command", "Show the instances that a request gives, without starting anything."),

@@ -36,9 +36,10 @@ from ipexlaunch.cli.options.plan_options import options_of, plan_options, plan_t
 from ipexlaunch.cli.options.run_options import run_options_where_fed
 from ipexlaunch.cli.replay import job_to_replay, recorded_values, tell_changes
 from ipexlaunch.cli.run.input_texts import NO_TEXTS, input_texts
+from ipexlaunch.cli.run.kinds_of_run import BatchRun
 from ipexlaunch.cli.run.know_model import knowing_the_model
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options, show_commands
-from ipexlaunch.cli.run.run_launch import BatchRun, run_launch
+from ipexlaunch.cli.run.run_launch import run_launch
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.supervise.take_signals import WARNING

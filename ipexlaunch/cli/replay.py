@@ -35,7 +35,7 @@ _OWN_FORMERLY = "ipexlaunch.workers."
 BINDING = ("multi_task_manager", "disable_numactl", "disable_taskset")
 """Of these, one that is typed decides over all."""
 
-REPEATED_BY = {"batch": "batch", "loadgen": ""}
+REPEATED_BY = {"batch": "batch", "loadgen": "", "serve": ""}
 """The command that repeats a run of one, if not `run`; "" for none."""
 
 

@@ -27,6 +27,7 @@ class RunBegan(Moment):
     fed: bool
     fed_together: bool = field(default=False, metadata=OMITTED)
     host_cpus: NonNegativeInt = 0
+    serving: bool = field(default=False, metadata=OMITTED)
 
 
 @dataclass(frozen=True, slots=True)

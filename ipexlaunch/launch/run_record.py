@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ipexlaunch.documents.fields import NonNegativeInt, Seconds
+from ipexlaunch.documents.fields import OMITTED, NonNegativeInt, Seconds
 from ipexlaunch.launch.host_counters import HostReading
 from ipexlaunch.launch.lifecycle import Failure, Phase
 from ipexlaunch.launch.placement.placement import Binding, Placement
@@ -206,6 +206,8 @@ class Run:
     """Whether workers took their items from a queue: one may have found none left."""
     fed_together: bool = False
     """Whether those began together all the same, because they were measured."""
+    serving: bool = False
+    """Whether workers were servers: each began by itself, and what counts is what they were asked for."""
     notes: tuple[str, ...] = ()
     recovered: tuple[Failure, ...] = ()
     """Failures that a restart answered, or that came when nothing was left to be done."""
@@ -256,6 +258,8 @@ class WorkerSnapshot:
     """What it has announced to be busy with before it is ready, e.g. "compiling"; "" for nothing."""
     busy_s: float | None = None
     """For how long."""
+    in_flight: int | None = field(default=None, metadata=OMITTED)
+    """Requests that are with it now, where it is a server behind an endpoint that tells."""
 
     @property
     def failed(self) -> bool:

@@ -63,7 +63,7 @@ class RunSoFar:
                 self.began = event.time
                 self._run = replace(
                     self._run, started=event.time, fed=event.fed, fed_together=event.fed_together,
-                    host_cpus=event.host_cpus,
+                    host_cpus=event.host_cpus, serving=event.serving,
                 )  # fmt: skip
             case StartGiven():
                 self._run = replace(self._run, go=event.time)
@@ -182,7 +182,7 @@ def events_of(run: Run) -> Iterator[RunEvent]:
     Args:
         run: what happened.
     """
-    yield RunBegan(run.started, run.fed, run.fed_together, run.host_cpus)
+    yield RunBegan(run.started, run.fed, run.fed_together, run.host_cpus, run.serving)
     if run.go is not None:
         yield StartGiven(run.go)
     if run.signal is not None:

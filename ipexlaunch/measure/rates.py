@@ -87,7 +87,7 @@ def start_kind(run: Run) -> Start:
     """
     if run.go is None:
         return "run"
-    return "first" if run.fed and not run.fed_together else "common"
+    return "first" if run.serving or (run.fed and not run.fed_together) else "common"
 
 
 def work_began(run: Run, record: WorkerRecord) -> float:
@@ -210,6 +210,7 @@ def throughput_of(run: Run) -> Throughput:
     done = sum(items_within(run, record, window) for record in counted)
     rates = [rate for record in counted if (rate := rate_of(record, work_began(run, record))) is not None]
     return Throughput(
+        unit="requests/s" if run.serving else "items/s",
         makespan=items / seconds,
         steady=done / window.seconds if window.is_long_enough else None,
         naive_sum=sum(rates),
@@ -250,7 +251,7 @@ def rate_warnings(run: Run, throughput: Throughput) -> list[str]:
 def _why_not_steady(run: Run, throughput: Throughput, seconds: float) -> str:
     idle = frozenset(record.instance.index for record in run.records if not record.samples.times)
     if idle:
-        did = "got no item" if run.fed else "counted nothing"
+        did = "got no item" if run.fed else "answered nothing" if run.serving else "counted nothing"
         return f"instance{'s' * (len(idle) > 1)} {format_list(idle)} {did}"
     if not throughput.steady_seconds:
         return "there was no time in which all workers worked"
@@ -259,7 +260,7 @@ def _why_not_steady(run: Run, throughput: Throughput, seconds: float) -> str:
 
 def _stragglers(run: Run) -> list[str]:
     rates = {r.instance.index: rate for r in run.records if (rate := rate_of(r, work_began(run, r))) is not None}
-    if len(rates) < 2:
+    if len(rates) < 2 or run.serving:  # a server does what it is asked for
         return []
     ordered = sorted(rates.values())
     median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2

@@ -26,13 +26,14 @@ from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.machine.cpulist import Ids
 from ipexlaunch.measure.rates import Rate, Throughput, rate_of, throughput_of, work_began
 from ipexlaunch.measure.scaling import Baseline, Scaling, scaling_of
+from ipexlaunch.measure.service import ServiceSummary
 from ipexlaunch.measure.start_cost import StartCost, start_cost_of, total_of
 from ipexlaunch.measure.validity import LOST_TIME_ALLOWED, Disturbance, disturbance_of, judge, reasons_of, warnings_of
 
 EXIT_INVALID = 4
 
 CLAIMED_RATE = "claimed_rate"
-"""The fact about a worker that holds what it printed last of its own rate (--throughput-regex with a group rate)."""
+"""The fact about a worker that holds what it printed last of its own rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def distribution(durations_s: Iterable[float]) -> Distribution | None:
     """What is kept of these durations; None where there are none.
 
     Args:
-        durations_s: seconds, in any order; NaN is one that is not known.
+        durations_s: seconds; NaN is one that is not known.
     """
     ordered = sorted(1e3 * duration for duration in durations_s if not math.isnan(duration))
     if not ordered:
@@ -133,7 +134,7 @@ class Report:
     """What was taken from the run; None where the host was not read."""
     instances: tuple[InstanceReport, ...]
     failures: tuple[Failure, ...]
-    """Earliest first; times are seconds from the start of the run."""
+    """Earliest first; times in seconds from its start."""
     start: StartCost | None = field(default=None, metadata=LATER)
     """What it cost until the workers were ready, of those that told."""
     distributions_ms: Mapping[str, Distribution] = field(default_factory=dict, metadata=LATER)
@@ -146,6 +147,8 @@ class Report:
     """Where it ran, as a part of an engine's job where there was one; None where that is not known."""
     batch: BatchSummary | None = field(default=None, metadata=LATER)
     """Of a batch job; None for other runs."""
+    service: ServiceSummary | None = field(default=None, metadata=LATER)
+    """Of servers; None for other runs."""
 
     @property
     def failed(self) -> frozenset[int]:
@@ -170,6 +173,7 @@ def aggregate(
     baseline: Baseline | None = None,
     lost_time_allowed: float = LOST_TIME_ALLOWED,
     batch: BatchSummary | None = None,
+    service: ServiceSummary | None = None,
 ) -> Report:
     """The report of a run; every figure in it is computed from what the run recorded.
 
@@ -181,6 +185,7 @@ def aggregate(
         baseline: what one instance did alone; None where that was not measured.
         lost_time_allowed: share of the workers' cpu time whose loss to others makes the run INVALID, 0 to 1.
         batch: figures of a batch job; None for other runs.
+        service: of servers; None for other runs.
     """
     disturbance = disturbance_of(run)
     verdict = judge(disturbance, lost_time_allowed)
@@ -208,6 +213,7 @@ def aggregate(
         distributions_ms=_distributions(run.records),
         facts=_agreed_facts(run.records),
         batch=batch,
+        service=service,
     )
 
 

@@ -39,13 +39,14 @@ def reasons_of(run: Run, local_share_required: float) -> list[str]:
         index = record.instance.index
         stopped = record.exit_code > SIGNAL_BASE and (run.signal is not None or run.failures or run.lost)
         said = record.told is not None and any(COUNTED_NOTHING in reason for reason in record.told.invalid)
-        if not run.fed and index not in counted and not stopped and run.over and record.exit_code == 0 and not said:
+        counts = not run.fed and not run.serving
+        if counts and index not in counted and not stopped and run.over and record.exit_code == 0 and not said:
             if counted:
                 reasons.append(f"instance {index} counted nothing while others did")
             elif record.ready is not None and record.finished is not None and record.claimed_rate is None:
                 reasons.append(f"instance {index} called ready(), but counted nothing")
         silent = record.ready is not None and record.finished is None and record.exit_code == 0
-        if silent and not run.fed and run.saw_end_of(record):
+        if silent and counts and run.saw_end_of(record):
             reasons.append(f"instance {index} was ready but never said that it finished")
         if record.told is not None:
             # One that failed, or was ended, need not have counted.

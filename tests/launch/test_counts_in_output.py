@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipexlaunch.launch.supervise.counts_in_output import LONGEST_PARTIAL_LINE_BYTES, PrintedCounts
+from ipexlaunch.launch.supervise.counts_in_output import LONGEST_PARTIAL_LINE_BYTES, PrintedCounts, PrintedLines
 from ipexlaunch.launch.throughput_regex import read_rule
 
 
@@ -21,7 +21,7 @@ class Counting:
         self.counted += 1
 
     def read(self, *chunks: bytes, end: bool = True) -> list[tuple[float, int, int]]:
-        lines = self.counts.lines()
+        lines = PrintedLines(self.counts)
         for self.now, chunk in enumerate(chunks, start=1):
             lines.add(chunk)
         if end:

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from ipexlaunch.cli.options.check_files import check_overlaps
 from ipexlaunch.cli.options.complete_words import complete_files
-from ipexlaunch.cli.options.help_pages import HelpfulCommand
+from ipexlaunch.cli.options.help_pages import HelpfulCommand, below_program
 from ipexlaunch.cli.options.hold_outputs import check_outputs, outputs_held, outputs_of, refuse_taken
 from ipexlaunch.cli.options.option_table import READS, REFUSED, RULES, WRITES, Rule
 from ipexlaunch.cli.options.option_types import Decorated, adding
@@ -142,9 +142,9 @@ def check_options(
             f"{_flag(parameters[name])} {value.removesuffix('True')}".rstrip() for name, _, value in parts
         )
 
-    for name, why in REFUSED.get(command.name or "", {}).items():
+    for name, why in REFUSED.get(of := below_program(context), {}).items():
         if name in given:
-            raise click.UsageError(f"{_flag(parameters[name])} is not for {command.name}: {why}; leave it out", context)
+            raise click.UsageError(f"{_flag(parameters[name])} is not for {of}: {why}; leave it out", context)
     for rule in rules:
         if rule.commands and command.name not in rule.commands:
             continue

@@ -8,6 +8,7 @@ EVERYBODY = {
     "run": "ninstances ncores_per_instance reserve_cores dry_run run_dir report_file live timeout",
     "batch": "input_file output_file model ninstances reserve_cores resume retry_dead run_dir",
     "shards make": "input_file output_file shards hosts load_time model ninstances reserve_cores",
+    "serve start": "endpoint ready_when preset ninstances reserve_cores no_python port run_dir live",
     "loadgen": "scenario qps input_file model ninstances report_file",
     "bench": "model ninstances reserve_cores batch_size input_tokens duration report_file run_dir",
     "tune": "model budget ninstances reserve_cores batch_sizes batch_size_option seconds_option write_plan",
@@ -33,6 +34,8 @@ HEADINGS = {
     "Results": "output_file output_format errors_file keep_order overwrite resume rebuild retry_dead take_over",
     "Shards": "shards hosts load_time rate",
     "Several hosts": "across_hosts host_rank host_count rendezvous job_id rendezvous_ports join_timeout",
+    "Servers": "ready_when probe_interval probe_timeout probe_failures drain_timeout preset",
+    "Endpoint": "endpoint balance proxy proxy_cores affinity_header write_proxy",
     "Program": "python pythons module no_python env port throughput_regex count_calls warmup_calls replay",
     "Model": (
         "model task engine dtype batch_size text input_tokens new_tokens seed quantization group_size lowp_mode "
@@ -80,6 +83,16 @@ EXAMPLES = {
         "ipexlaunch shards submit job --engine slurm --engine-option partition=cpu --engine-option time=4:00:00",
         "ipexlaunch shards submit job --engine slurm --print",
         "ipexlaunch shards submit job --engine ray",
+    ),
+    "serve": (
+        "ipexlaunch serve --endpoint 127.0.0.1:8000 --ready-when http://127.0.0.1:{port}/health app.py --port {port}",
+        "ipexlaunch serve status",
+        "ipexlaunch serve reload",
+    ),
+    "serve start": (
+        "ipexlaunch serve --endpoint 127.0.0.1:8000 --ready-when http://127.0.0.1:{port}/health app.py --port {port}",
+        "ipexlaunch serve --endpoint 127.0.0.1:8000 --preset llama-server llama-server -m model.gguf",
+        "ipexlaunch serve --no-python --ready-when output:listening ./server {port}",
     ),
     "loadgen": ("ipexlaunch loadgen --scenario Offline --qps 200 --input corpus.txt --model ./all-MiniLM-L6-v2",),
     "bench": (

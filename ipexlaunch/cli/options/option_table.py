@@ -153,6 +153,11 @@ RULES = (
     _rule("export", excludes="form", why="both say what to print"),
     _rule("check_file", excludes=("plan_file", "export", "form", "explain", "compare", *REQUEST_OPTIONS),
           why="it reads a file and makes no plan"),
+    # servers
+    _rule("balance proxy proxy_cores affinity_header write_proxy", needs="endpoint", why="it is about the endpoint"),
+    _rule("write_proxy", excludes="proxy_cores duration run_dir report_file log_dir log_path metrics_port metrics_file "
+          "live dry_run", why="nothing is started then"),
+    _rule("balance", excludes="affinity_header+proxy=nginx", why="nginx goes by the header alone"),
     # others
     _rule("models", excludes="root", why="files are in the page cache of this host"),
     _rule("pids", excludes="root", why="a saved machine has no running processes"),
@@ -184,9 +189,18 @@ _FED = {
     "on_failure": "workers are always restarted while items are left",
     "throughput_regex": "the launcher counts the items itself",
 }
+_SERVE = {
+    "timeout": "servers serve until they are asked to end; --duration ends them without a failure",
+    "compile_timeout": "--ready-timeout counts everything until a server is ready",
+    "stall_timeout": "a server that is asked for nothing does nothing; --probe-interval finds one that hangs",
+    "on_failure": "servers are always restarted",
+    "throughput_regex": "the endpoint counts the requests",
+    "share_start": "servers are restarted one by one, from their own beginning",
+    "share_start_strict": "servers are restarted one by one, from their own beginning",
+}
 _BENCH = dict.fromkeys(("module", "no_python", "fix_pinning", "throughput_regex"), "bench has its own worker")
 
-REFUSED = {"tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
+REFUSED = {"serve start": _SERVE, "tune": _TUNE, "batch": _FED, "loadgen": _FED, "bench": _BENCH}
 """Command to options of `run` that mean nothing to it, and why."""
 
 READS: Mapping[str, str] = {
@@ -222,13 +236,14 @@ WRITES: Mapping[str, str] = {
     "run_dir": "the run",
     "save": "the machine",
     "write_plan": "the plan",
+    "write_proxy": "the proxy's configuration",
 }
 """The same for what is written."""
 
 FOLDERS = frozenset({"cache_dir", "export_dir", "loadgen_log_dir", "log_dir", "log_path", "run_dir"})
 """Those of WRITES that name a directory."""
 
-STREAMS = frozenset({"errors_file", "page_file", "report_file", "save", "write_plan"})
+STREAMS = frozenset({"errors_file", "page_file", "report_file", "save", "write_plan", "write_proxy"})
 """Those of WRITES that may name a pipe or a device as well; output_file is looked at by itself."""
 
 BESIDE_OUTPUT = (

@@ -13,6 +13,7 @@ from ipexlaunch.cli.options.option_types import (
     MEGABYTES,
     PORT,
     PORT_OR_FREE,
+    SECONDS,
     SHARE,
     Decorated,
     adding,
@@ -240,3 +241,16 @@ def run_options_where_fed(lost_time: float) -> Callable[[Decorated], Decorated]:
     stall = seconds("--stall-timeout", text, STALL_TIMEOUT_S)
     on_failure = click.option("--on-failure", default="stop", hidden=True)  # refused, with the reason
     return adding(*OWN, _lost_time(lost_time), on_failure, stall, *_LIVE, *COMPATIBLE)
+
+
+def run_options_of_servers(lost_time: float) -> Callable[[Decorated], Decorated]:
+    """The same for servers, which are restarted whatever they end with, and count nothing.
+
+    Args:
+        lost_time: the default of --lost-time.
+    """
+    refused = (
+        click.option("--on-failure", default="stop", hidden=True),
+        click.option("--stall-timeout", type=SECONDS, hidden=True),
+    )
+    return adding(*OWN, _lost_time(lost_time), *refused, *_LIVE, *COMPATIBLE)

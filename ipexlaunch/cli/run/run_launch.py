@@ -7,14 +7,15 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ipexlaunch.batch.items import BatchProgress, BatchSummary
+from ipexlaunch.batch.items import BatchSummary
 from ipexlaunch.cli import EXIT_UNSHOWN
 from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
 from ipexlaunch.cli.options.option_types import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
+from ipexlaunch.cli.run.kinds_of_run import BatchRun, ServiceRun
 from ipexlaunch.cli.run.place_of_run import on_this_host, provenance
 from ipexlaunch.cli.run.run_baseline import run_baseline, with_baseline
 from ipexlaunch.cli.run.shared_start import with_shared_start
@@ -37,12 +38,12 @@ from ipexlaunch.launch.placement.inspect_workers import Inspector
 from ipexlaunch.launch.read_host_counters import count_oom_kills
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.supervise import LONG_PHASE_S, OutputOptions, SupervisorCallbacks, signals_deferred, supervise
-from ipexlaunch.launch.supervise.interfaces import Feeder, Observer
 from ipexlaunch.launch.wait_for_disk import DiskPatience, let_go
 from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.machine.topology import Topology
 from ipexlaunch.measure.report import Report, aggregate, write_report
 from ipexlaunch.measure.scaling import Baseline
+from ipexlaunch.measure.service import ServiceSummary
 from ipexlaunch.report.tables.report_table import report_table
 from ipexlaunch.worker import BATCHES_VARIABLE
 
@@ -55,29 +56,6 @@ FIRST_RESTART_S = 0.5
 """Before a worker of a batch job is started again: it has a model to load anyway."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRun:
-    """What makes a run a batch job."""
-
-    feeder: Feeder
-    batches_held: int
-    """Batches that a worker may hold."""
-    stall_timeout_s: float
-    conclude: Callable[[DiskPatience], tuple[Sequence[str], BatchSummary]]
-    """Called at the end: says how it went, and gives the reasons why the run is INVALID, and its figures; its disk is
-    waited for with that patience."""
-    progress: Callable[[], BatchProgress]
-    """How far the job is."""
-    watchers: Sequence[Observer] = ()
-    """Further ones that the loop waits for."""
-    together: bool = False
-    """Whether no worker begins before all have loaded."""
-    takes_stdout: bool = False
-    """Whether results go to standard output, so that the workers' output must not."""
-    draining: frozenset[int] = frozenset()
-    """Signals of which the first ends the giving of items, not the run."""
-
-
 def run_launch(
     launch: Launch,
     topology: Topology,
@@ -85,6 +63,7 @@ def run_launch(
     feeding: BatchRun | None = None,
     known: Baseline | None = None,
     across: AcrossHosts | None = None,
+    serving: ServiceRun | None = None,
 ) -> Report:
     """Start the workers, watch over them to the end, show the report and write it where it was asked for.
 
@@ -95,6 +74,7 @@ def run_launch(
         feeding: gives the workers their items.
         known: what one instance does alone, where nobody asks to measure it.
         across: other hosts that begin together with this one.
+        serving: keeps them as servers.
 
     Raises:
         HeldError: another launch keeps its run in the same place.
@@ -102,7 +82,7 @@ def run_launch(
     """
     held = ExitStack()
     try:
-        return _run(launch, topology, options, feeding, known, across, held)
+        return _run(launch, topology, options, feeding, known, across, serving, held)
     finally:
         let_go(held.close)
 
@@ -114,6 +94,7 @@ def _run(
     feeding: BatchRun | None,
     known: Baseline | None,
     across: AcrossHosts | None,
+    serving: ServiceRun | None,
     held: ExitStack,
 ) -> Report:
     """The same; what must be released at the end, however that comes, goes onto the stack."""
@@ -133,6 +114,9 @@ def _run(
         environment = {**os.environ, BATCHES_VARIABLE: str(feeding.batches_held)}
     if across is not None:
         limits, environment = replace(limits, across_hosts=True), {**environment, **across.variables}
+    if serving is not None:
+        limits = replace(limits, serving=True, restarts=DEFAULT_RESTARTS, first_restart_s=FIRST_RESTART_S)
+        environment = serving.environment(environment)
     options = replace(options, log_dir=log_directory(options))
     logs = log_paths(launch, options)
     keeper = None if options.run_dir is None else begin_keeping(launch, topology, options.run_dir, options)
@@ -164,6 +148,7 @@ def _run(
         stamp=_stamp if options.timestamps else None,
         line_rule=options.throughput_regex,
         long_phase_s=None if options.live else LONG_PHASE_S,
+        ready_line=serving.ready_line if serving is not None else None,
     )
     if keeper is not None and options.baseline:
         keeper.begin()
@@ -187,17 +172,22 @@ def _run(
     observers = [*views.watchers, *(feeding.watchers if feeding is not None else ()), host, *libraries]
     if keeper is not None:
         observers.append(keeper.events(callbacks.tell))
+    if serving is not None:
+        observers += [serving.keeper, *serving.watchers(views.status_path)]
     with signals_deferred(callbacks.tell) as came:
         run = supervise(
             launch, callbacks, environment, limits, showing, observers, interval, feeder, host.cpus, sharing, draining,
-            None if across is None else across.talk,
+            None if across is None else across.talk, None if serving is None else serving.keeper,
         )  # fmt: skip
         is_broken_off = run.exit_code != 0 or (feeder is not None and bool(feeder.problem))
         disk = DiskPatience(limits.grace_s, lambda: is_broken_off or bool(came), callbacks.tell)
         reasons, batch = feeding.conclude(disk) if feeding is not None else ((), None)
+        service = None
+        if serving is not None:
+            reasons, service = serving.conclude()
         if solo is not None:
             run, known = with_baseline(run, solo, options.lost_time)
-        return _conclude(run, launch, topology, options, keeper, disk, reasons, batch, known, across, came)
+        return _conclude(run, launch, topology, options, keeper, disk, reasons, batch, known, across, came, service)
 
 
 def limits_from_options(options: SupervisionOptions) -> Limits:
@@ -235,6 +225,7 @@ def _conclude(
     baseline: Baseline | None = None,
     across: AcrossHosts | None = None,
     came: Sequence[int] = (),
+    service: ServiceSummary | None = None,
 ) -> Report:
     """Keep and show the report of a run; the one that holds, which says so too where not everything could be shown.
 
@@ -252,13 +243,14 @@ def _conclude(
         baseline: what one instance does alone.
         across: other hosts, which show what all did.
         came: signals that ask for the end, as they come.
+        service: figures of servers.
 
     Raises:
         IpexLaunchError: it cannot be kept; it has been shown.
     """
     path = options.report_file
     ran, share = provenance(launch, topology), options.local_pages
-    report = aggregate(run, ran, share, reasons, baseline, options.lost_time, batch)
+    report = aggregate(run, ran, share, reasons, baseline, options.lost_time, batch, service)
     report = replace(report, host=launch.host)
     keep = None if keeper is None else lambda report: keeper.finish(run, report)
     troubles = list(_troubles(report, path, keep, disk))

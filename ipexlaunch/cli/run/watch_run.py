@@ -123,6 +123,8 @@ class RunObservers:
     """Says a line to the user without tearing a picture."""
     outputs: tuple[int, int]
     """Descriptors that the workers' stdout and stderr are shown on: /dev/null where the table stands instead."""
+    status_path: str
+    """Of the run's status socket; "" where it has none."""
 
 
 def draws_table(options: KeepingOptions) -> bool:
@@ -222,11 +224,16 @@ def open_observers(
     words = [options.command, "--model", model] if model else [job.program, *job.arguments]
     title = shlex.join(mask_words(words))
     identity = RunIdentity(
-        pid=os.getpid(), program=title, started_at=time.time(), local_share_required=options.local_pages
+        pid=os.getpid(),
+        program=title,
+        started_at=time.time(),
+        local_share_required=options.local_pages,
+        run_dir=os.path.realpath(options.run_dir) if options.run_dir else "",
     )
     with _small_descriptors_kept():
         metrics = _metrics(job.program, identity, options)  # first: what is refused leaves no socket behind
-        watchers: list[Observer] = [StatusSocket(identity, os.environ, os.getuid(), note=tell), *metrics]
+        status = StatusSocket(identity, os.environ, os.getuid(), note=tell)
+        watchers: list[Observer] = [status, *metrics]
         if draws_table(options):
             count, color = len(launch.workers), wants_color(sys.stderr)
             table = LiveTable(identity, count, sys.stderr, color=color, progress=progress)
@@ -237,7 +244,7 @@ def open_observers(
             say = partial(say_above, table)
         elif options.live:
             watchers.append(LiveLines(tell, progress))
-    return RunObservers(watchers=tuple(watchers), tell=say, outputs=outputs)
+    return RunObservers(watchers=tuple(watchers), tell=say, outputs=outputs, status_path=status.path)
 
 
 def say_above(table: LiveTable, text: str) -> None:

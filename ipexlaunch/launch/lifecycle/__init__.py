@@ -4,7 +4,7 @@ No clock, no processes, no signals: each event carries the time it happened, so 
 Times are seconds of one monotonic clock.
 """
 
-from ipexlaunch.launch.lifecycle.next_state import begin, end_text, step
+from ipexlaunch.launch.lifecycle.next_state import begin, step
 from ipexlaunch.launch.lifecycle.states import (
     LONGEST_RESTART_WAIT_S,
     SIGNAL_BASE,
@@ -19,10 +19,11 @@ from ipexlaunch.launch.lifecycle.states import (
     Stage,
     State,
     WorkerState,
+    end_text,
     exit_code,
-    next_deadline,
     signal_code,
 )
+from ipexlaunch.launch.lifecycle.time_limits import next_deadline
 
 __all__ = [
     "LONGEST_RESTART_WAIT_S",

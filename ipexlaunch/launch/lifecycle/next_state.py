@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
+from ipexlaunch.launch.lifecycle.servers import recycled, retired, server_exited
 from ipexlaunch.launch.lifecycle.states import (
     COMPILATION,
     LONGEST_RESTART_WAIT_S,
     NEVER_RESTARTED,
-    SIGKILL,
     SIGNAL_BASE,
     SIGTERM,
     TIMED_OUT,
@@ -17,15 +16,16 @@ from ipexlaunch.launch.lifecycle.states import (
     Event,
     Failure,
     Limits,
-    Phase,
     Stage,
     State,
     WorkerState,
-    late,
-    measured_enough,
+    change,
+    failure_of,
+    never_started,
     shell_code,
+    with_phase,
 )
-from ipexlaunch.launch.process_failures import describe_exit
+from ipexlaunch.launch.lifecycle.time_limits import late, measured_enough
 
 
 def begin(count: int, limits: Limits, time: float) -> State:
@@ -41,20 +41,24 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     if event.kind in ("ready", "finished", "exited"):
         state = _busy(state, event.index, "", event.time)
     if event.kind == "ready":
-        state = _in_time(_with_phase(state, event.index, "ready"), event.index)
+        state = _in_time(with_phase(state, event.index, "ready"), event.index)
         return _start_together(state, event.time)
     if event.kind == "stuck":
-        return _change(state, event.index, killed_for=f"{event.detail} and was killed"), ()
+        return change(state, event.index, killed_for=f"{event.detail} and was killed"), ()
     if event.kind == "asked":
         return _in_time(state, event.index), ()
     if event.kind == "counted":
-        return _change(state, event.index, counted=event.time), ()
+        return change(state, event.index, counted=event.time), ()
     if event.kind == "finished":
-        return _with_phase(state, event.index, "finished"), (Command("release", (event.index,)),)
+        return with_phase(state, event.index, "finished"), (Command("release", (event.index,)),)
     if event.kind == "exited":
         return _exited(state, event)
     if event.kind == "signalled":
         return _signalled(state, event)
+    if event.kind == "recycled":
+        return recycled(state, event.index, event.time)
+    if event.kind == "retired":
+        return retired(state, event.index, event.time)
     if event.kind == "drained":
         return _drained(state, event.time)
     if event.kind == "abandoned":
@@ -68,31 +72,18 @@ def step(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     return _tick(state, event.time)
 
 
-def _change(state: State, index: int, **changes: Any) -> State:
-    workers = tuple(replace(worker, **changes) if worker.index == index else worker for worker in state.workers)
-    return replace(state, workers=workers)
-
-
-def _with_phase(state: State, index: int, phase: Phase) -> State:
-    """The worker in another phase; one that has exited stays so, whatever it still said."""
-    worker = state.workers[index]
-    if worker.phase == "exited":
-        return state
-    return _change(state, index, phase=phase, was_ready=worker.was_ready or phase == "ready")
-
-
 def _busy(state: State, index: int, name: str, time: float) -> State:
     """The worker in another announced phase, or in none ("")."""
     worker = state.workers[index]
     if worker.busy_with == name or (name and worker.phase != "starting"):
         return state
     spent = time - worker.busy_since if worker.busy_with in COMPILATION else 0.0
-    return _change(state, index, busy_with=name, busy_since=time, compiled_s=worker.compiled_s + spent)
+    return change(state, index, busy_with=name, busy_since=time, compiled_s=worker.compiled_s + spent)
 
 
 def _in_time(state: State, index: int) -> State:
     """The worker did what it has a time limit of its own for; one that was asked to end still has to."""
-    return state if state.drained else _change(state, index, kill_at=None)
+    return state if state.drained or state.workers[index].ending else change(state, index, kill_at=None)
 
 
 def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
@@ -104,7 +95,7 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
     loading = (
         state.go is None
         and not state.released
-        and (not state.limits.fed or state.limits.fed_together)
+        and (not state.limits.each_alone or state.limits.fed_together)
         and any(worker.phase in ("waiting", "starting") for worker in state.workers)
     )
     if state.stopping or not waiting or loading:
@@ -112,34 +103,33 @@ def _start_together(state: State, time: float) -> tuple[State, tuple[Command, ..
     if state.limits.across_hosts and not state.released:
         return replace(state, ready_told=True), () if state.ready_told else (Command("ready"),)
     for index in waiting:
-        state = _in_time(_change(_with_phase(state, index, "running"), index, counted=time), index)
+        state = _in_time(change(with_phase(state, index, "running"), index, counted=time), index)
         if state.limits.fed and state.limits.stall_timeout_s is not None and not state.drained:
             # Until it asks, it has no batch that it could have for too long.
-            state = _change(state, index, kill_at=time + state.limits.stall_timeout_s)
+            state = change(state, index, kill_at=time + state.limits.stall_timeout_s)
     return replace(state, go=time if state.go is None else state.go), (Command("go", waiting),)
 
 
 def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     before, limits = state.workers[event.index], state.limits
+    if limits.serving and not state.stopping:
+        state, gives_up = server_exited(state, event)
+        return _stop(state, event.time) if gives_up else (state, ())
     # A worker that still loads when nothing is left is asked to end, and has done nothing wrong.
     not_needed = state.drained and (before.not_needed or not before.was_ready)
     code = 0 if not_needed else shell_code(event.code)
     is_early = limits.fed and not state.drained
-    state = _change(state, event.index, phase="exited", exit_code=code, kill_at=None)
+    state = change(state, event.index, phase="exited", exit_code=code, kill_at=None)
     # A program that is given its items ends when it learns that there are no more, not before.
     if (code or is_early) and not state.stopping:
-        stage: Stage = "start" if event.detail else "run" if before.was_ready else "load"
-        message = event.detail or end_text(before, event.code)
-        over = before.killed_for and event.code == -SIGKILL  # by us: it did not do something in time
-        failure = Failure(
-            index=event.index, stage=stage, code=TIMED_OUT if over else code, message=message, time=event.time
-        )
+        failure = failure_of(before, event)
+        stage = failure.stage
         if state.drained:
             state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done
         elif _may_restart(state, before, stage):
             doubled = before.restarts if not limits.fed else before.failed_loads if stage == "load" else 0
             wait = min(LONGEST_RESTART_WAIT_S, limits.first_restart_s * 2**doubled)
-            state = _change(
+            state = change(
                 state, event.index, phase="waiting", exit_code=None, restarts=before.restarts + 1,
                 failed_loads=before.failed_loads + 1 if stage == "load" else 0,
                 start_at=event.time + wait, was_ready=False, counted=None, compiled_before_s=before.compiled_s,
@@ -164,18 +154,10 @@ def _may_restart(state: State, worker: WorkerState, stage: Stage) -> bool:
     return limits.on_failure == "restart" and worker.restarts < limits.restarts
 
 
-def end_text(worker: WorkerState, code: int) -> str:
-    """How a worker's process ended; why, where that was our doing.
-
-    Args:
-        worker: before its end.
-        code: as the operating system reports it to Python.
-    """
-    return worker.killed_for if worker.killed_for and code == -SIGKILL else describe_exit(code)
-
-
 def _why_overdue(state: State, worker: WorkerState) -> str:
     limits = state.limits
+    if worker.ending:
+        return f"did not end within {limits.grace_s:g} s (--grace) and was killed"
     if not state.drained and worker.phase == "running":
         return f"was ready and asked for nothing for {limits.stall_timeout_s:g} s (--stall-timeout) and was killed"
     if not state.drained:
@@ -189,11 +171,11 @@ def _drained(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
     loading = tuple(worker.index for worker in state.workers if worker.phase == "starting")
     for worker in state.workers:
         if worker.phase == "waiting":
-            state = _never_started(state, worker, 0)
+            state = never_started(state, worker, 0)
         elif worker.index in loading:
-            state = _change(state, worker.index, kill_at=time + limits.grace_s, not_needed=True)
+            state = change(state, worker.index, kill_at=time + limits.grace_s, not_needed=True)
         elif worker.phase != "exited" and limits.stall_timeout_s is not None:
-            state = _change(state, worker.index, kill_at=time + limits.stall_timeout_s)
+            state = change(state, worker.index, kill_at=time + limits.stall_timeout_s)
     commands = (Command("terminate", loading),) if loading else ()
     return replace(state, drained=True), commands if state.alive else (Command("done"),)
 
@@ -211,14 +193,9 @@ def _stop(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
     for worker in state.workers:
         if worker.phase == "waiting":
             codes = [failure.code for failure in state.recovered if failure.index == worker.index]
-            state = _never_started(state, worker, codes[-1] if codes else SIGNAL_BASE + SIGTERM)
+            state = never_started(state, worker, codes[-1] if codes else SIGNAL_BASE + SIGTERM)
     state = replace(state, deadline=time + state.limits.grace_s)
     return state, (Command("terminate", state.alive) if state.alive else Command("done"),)
-
-
-def _never_started(state: State, worker: WorkerState, code: int) -> State:
-    """The worker waited to be started, and is not needed any more; a restart that never came does not count."""
-    return _change(state, worker.index, phase="exited", exit_code=code, restarts=max(0, worker.restarts - 1))
 
 
 def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
@@ -236,11 +213,11 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
         return _stop(state, time)
     due = tuple(worker.index for worker in state.workers if worker.phase == "waiting" and worker.start_at <= time)
     for index in due:
-        state = _with_phase(state, index, "starting")
-        if state.limits.fed and state.limits.ready_timeout_s is not None:
-            state = _change(state, index, kill_at=time + state.limits.ready_timeout_s)
+        state = with_phase(state, index, "starting")
+        if state.limits.each_alone and state.limits.ready_timeout_s is not None:
+            state = change(state, index, kill_at=time + state.limits.ready_timeout_s)
     overdue = tuple(worker.index for worker in state.workers if worker.kill_at is not None and worker.kill_at <= time)
     for index in overdue:
-        state = _change(state, index, kill_at=None, killed_for=_why_overdue(state, state.workers[index]))
+        state = change(state, index, kill_at=None, killed_for=_why_overdue(state, state.workers[index]))
     commands = (Command("start", due), Command("kill", overdue))
     return state, tuple(command for command in commands if command.indices)

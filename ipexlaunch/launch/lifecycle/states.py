@@ -1,22 +1,24 @@
-"""What is known of a run and its workers at one moment, what can happen to it, and when a time limit of it is over."""
+"""What is known of a run and its workers at one moment, what can happen to it, and how one worker changes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from ipexlaunch.documents.fields import in_documents
 from ipexlaunch.errors import TRY_AGAIN
+from ipexlaunch.launch.process_failures import describe_exit
 
 EventKind = Literal[
     "phase", "ready", "asked", "counted", "finished", "stuck", "exited", "signalled", "drained", "abandoned",
-    "released", "lost", "tick",
+    "released", "lost", "recycled", "retired", "tick",
 ]  # fmt: skip
 """phase: a worker that is not ready says what it is busy with; ready: it has loaded, warmed up, and waits for the
 start; asked: it wants items that it is fed with; counted: it counted something; finished: it has counted its last item;
 stuck: it is killed for that; exited: its process ended; signalled: the launcher was asked to end; drained: no item is
 left for workers that are fed; abandoned: no more of them can be done; released: every other host is ready too; lost:
-another host has failed, or is not heard of; tick: time passed."""
+another host has failed, or is not heard of; recycled: a server is to end and to be started again at once; retired: it
+is to end until it is recycled; tick: time passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Event:
     kind: EventKind
     time: float
     index: int = -1
-    """The worker, for phase, ready, asked, counted, finished, stuck and exited."""
+    """The worker, for phase, ready, asked, counted, finished, stuck, exited, recycled and retired."""
     code: int = 0
     """exited: as the operating system reports it to Python, negative for a signal; signalled: the signal."""
     detail: str = ""
@@ -104,8 +106,16 @@ class Limits:
     dies before is tried again `restarts` times in a row, and then the others go on without it."""
     fed_together: bool = False
     """Whether workers that are fed begin together all the same, because they are measured."""
+    serving: bool = False
+    """Whether workers are servers: none waits for the others, each is restarted whenever it ends, and one that was
+    never ready after `restarts` further attempts ends the run."""
     across_hosts: bool = False
     """Whether workers on other hosts begin together with these: the common start waits for the event "released"."""
+
+    @property
+    def each_alone(self) -> bool:
+        """Whether a worker that is late is killed alone, and the others go on."""
+        return self.fed or self.serving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +153,11 @@ class WorkerState:
     restarts: int = 0
     """Times that it was started again, or is to be."""
     failed_loads: int = 0
-    """Attempts in a row that ended before it was ready."""
+    """Attempts in a row that ended before it was ready; of a server also those that ended soon after."""
+    served: bool = False
+    """Whether this server was ready in any attempt."""
+    ending: Literal["", "again", "away"] = ""
+    """Why this server was asked to end alone: to be started again, or to stay away; "" where it was not."""
     kill_at: float | None = None
     """When it alone is killed, where workers are fed: not ready in time, or not gone."""
     killed_for: str = ""
@@ -213,80 +227,45 @@ def shell_code(code: int) -> int:
     return SIGNAL_BASE - code if code < 0 else code
 
 
-def next_deadline(state: State) -> float | None:
-    """When the next tick is due if nothing else happens; None where nothing is."""
-    if state.stopping:
-        return None if state.killed else state.deadline
-    limits = state.limits
-    times = [worker.start_at for worker in state.workers if worker.phase == "waiting"]
-    if limits.timeout_s is not None:
-        times.append(state.started + limits.timeout_s)
-    if limits.ready_timeout_s is not None and state.go is None and not limits.fed:
-        times += [time for worker in state.workers if (time := _ready_by(state, worker)) is not None]
-    if limits.compile_timeout_s is not None:
-        times += [time for worker in state.workers if (time := _compiled_by(state, worker)) is not None]
-    if limits.stall_timeout_s is not None and not limits.fed:
-        times += [worker.counted + limits.stall_timeout_s for worker in _counting(state) if worker.counted is not None]
-    if limits.measured_s is not None and state.go is not None:
-        times.append(state.go + limits.measured_s)
-    times += [worker.kill_at for worker in state.workers if worker.kill_at is not None]
-    return min(times, default=None)
+def change(state: State, index: int, **changes: Any) -> State:
+    """The state with these fields of one worker changed."""
+    workers = tuple(replace(worker, **changes) if worker.index == index else worker for worker in state.workers)
+    return replace(state, workers=workers)
 
 
-def measured_enough(state: State, time: float) -> bool:
-    """Whether the workers of a trial need not go on."""
-    limit = state.limits.measured_s
-    return limit is not None and state.go is not None and time >= state.go + limit
+def with_phase(state: State, index: int, phase: Phase) -> State:
+    """The worker in another phase; one that has exited stays so, whatever it still said."""
+    worker = state.workers[index]
+    if worker.phase == "exited":
+        return state
+    is_ready = phase == "ready"
+    return change(state, index, phase=phase, was_ready=worker.was_ready or is_ready, served=worker.served or is_ready)
 
 
-def late(state: State, time: float) -> list[tuple[int, str]]:
-    """(worker, what it did not do in time) for every limit that is over."""
-    limits = state.limits
-    if limits.timeout_s is not None and time >= state.started + limits.timeout_s:
-        return [(index, f"did not end within {limits.timeout_s:g} s (--timeout)") for index in state.alive]
-    over = [
-        (worker.index, f"was still {worker.busy_with} after {limits.compile_timeout_s:g} s (--compile-timeout)")
-        for worker in state.workers
-        if (by := _compiled_by(state, worker)) is not None and time >= by
-    ]
-    if state.go is None and not limits.fed:
-        over += [
-            (worker.index, _not_ready(limits, worker))
-            for worker in state.workers
-            if (by := _ready_by(state, worker)) is not None and time >= by
-        ]
-    if over or limits.fed:  # one that is fed and late is killed alone
-        return over
-    if limits.stall_timeout_s is not None:
-        message = f"counted nothing for {limits.stall_timeout_s:g} s (--stall-timeout)"
-        return [
-            (worker.index, message)
-            for worker in _counting(state)
-            if worker.counted is not None and time >= worker.counted + limits.stall_timeout_s
-        ]
-    return []
+def never_started(state: State, worker: WorkerState, code: int) -> State:
+    """The worker waited to be started, and is not needed any more; a restart that never came does not count."""
+    return change(state, worker.index, phase="exited", exit_code=code, restarts=max(0, worker.restarts - 1))
 
 
-def _not_ready(limits: Limits, worker: WorkerState) -> str:
-    beside = f", {worker.compiled_s:.0f} s of compilation not counted" if worker.compiled_s >= 0.5 else ""
-    return f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout){beside}"
+def failure_of(worker: WorkerState, event: Event) -> Failure:
+    """What it means that a worker's process has ended, where that is a failure.
+
+    Args:
+        worker: before its end.
+        event: of kind "exited".
+    """
+    stage: Stage = "start" if event.detail else "run" if worker.was_ready else "load"
+    over = worker.killed_for and event.code == -SIGKILL  # by us: it did not do something in time
+    code = TIMED_OUT if over else shell_code(event.code)
+    message = event.detail or end_text(worker, event.code)
+    return Failure(index=event.index, stage=stage, code=code, message=message, time=event.time)
 
 
-def _ready_by(state: State, worker: WorkerState) -> float | None:
-    """When the worker must be ready; None where that is not counted now."""
-    limit = state.limits.ready_timeout_s
-    if limit is None or worker.phase not in ("waiting", "starting") or worker.busy_with in COMPILATION:
-        return None
-    return state.started + limit + worker.compiled_s
+def end_text(worker: WorkerState, code: int) -> str:
+    """How a worker's process ended; why, where that was our doing.
 
-
-def _compiled_by(state: State, worker: WorkerState) -> float | None:
-    """When the worker must be done with its compilation; None where there is none."""
-    limit = state.limits.compile_timeout_s
-    if limit is None or worker.busy_with not in COMPILATION:
-        return None
-    return worker.busy_since + limit - (worker.compiled_s - worker.compiled_before_s)
-
-
-def _counting(state: State) -> list[WorkerState]:
-    return [worker for worker in state.workers if worker.phase == "running"]
+    Args:
+        worker: before its end.
+        code: as the operating system reports it to Python.
+    """
+    return worker.killed_for if worker.killed_for and code == -SIGKILL else describe_exit(code)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from ipexlaunch.launch.run_record import Samples
 from ipexlaunch.launch.throughput_regex import Doubt, LineRule, too_slow
@@ -59,10 +61,6 @@ class PrintedCounts:
         self._total = 0
         self._begun = False
         self._paused = False
-
-    def lines(self) -> PrintedLines:
-        """What takes the bytes of one stream."""
-        return PrintedLines(self)
 
     def begin(self) -> bool:
         """The worker is ready: what it has printed until now was the warm-up, unless it was measured before; whether
@@ -121,10 +119,41 @@ class PrintedCounts:
         return total - before if total >= before else total
 
 
+class LineWatch:
+    """Waits for a line in the output of a worker, from both of its streams."""
+
+    def __init__(self, pattern: re.Pattern[str], found: Callable[[], None]) -> None:
+        """Begin with nothing found.
+
+        Args:
+            pattern: is searched in each line.
+            found: called once.
+        """
+        self._pattern: re.Pattern[str] | None = pattern
+        self._found = found
+
+    def take(self, text: str) -> None:
+        """Look at whole lines.
+
+        Args:
+            text: lines, with line feeds between them.
+        """
+        if self._pattern is not None and any(map(self._pattern.search, text.split("\n"))):
+            self._pattern = None
+            self._found()
+
+
+class TakesLines(Protocol):
+    """What is given the lines of a worker."""
+
+    def take(self, text: str, /) -> None:
+        """Take whole lines, with line feeds between them."""
+
+
 class PrintedLines:
     """Cuts one stream into lines; what overwrites a line (a carriage return, as progress bars do) is one too."""
 
-    def __init__(self, counts: PrintedCounts) -> None:
+    def __init__(self, counts: TakesLines) -> None:
         """Begin in the middle of nothing.
 
         Args:

@@ -220,6 +220,16 @@ class MessageHandler:
             else:
                 worker_set.complain_once(place, "asks for items, but there are none: `ipexlaunch batch` gives them")
 
+    def is_ready(self, place: int) -> None:
+        """Somebody else than the worker says that it is ready.
+
+        Args:
+            place: the worker's.
+        """
+        now = self.worker_set.clock()
+        if self.worker_set.state.workers[place].phase == "starting":
+            self.heard(place, WorkerMessage(event="ready", time=now), now)
+
     def count_lines(self, place: int, rule: LineRule) -> None:
         """Count in what a worker prints.
 

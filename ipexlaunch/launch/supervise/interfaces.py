@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,6 +114,8 @@ class OutputOptions:
     """What a worker is busy with for so long is told; None where a live view shows it in its own way."""
     line_rule: LineRule | None = None
     """Counts work in the lines of workers that do not count themselves."""
+    ready_line: re.Pattern[str] | None = None
+    """A worker that prints a line in which this is found is ready."""
 
 
 class HostsSaid(NamedTuple):

@@ -19,6 +19,7 @@ from ipexlaunch.launch.lifecycle import Command, Event, Limits
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.answer_signals import EndRequests
 from ipexlaunch.launch.supervise.descendants import LOOK_S, DescendantWatch, check_counts
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver, MessageHandler
 from ipexlaunch.launch.supervise.hear_hosts import HostsDriver
@@ -27,9 +28,13 @@ from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import command_line
 from ipexlaunch.launch.supervise.reap import Guardian, Reaper
 from ipexlaunch.launch.supervise.selector import OutputReader
+from ipexlaunch.launch.supervise.server_interfaces import ServerKeeper
 from ipexlaunch.launch.supervise.shared_files import shared_files
+from ipexlaunch.launch.supervise.side_process import SideProcess
 from ipexlaunch.launch.supervise.start_workers import Starter
-from ipexlaunch.launch.supervise.take_signals import ENDING, WARNING, SignalWakeup
+from ipexlaunch.launch.supervise.take_signals import SignalWakeup
+from ipexlaunch.launch.supervise.template_process import TemplateProcess
+from ipexlaunch.launch.supervise.tend_servers import ServersDriver
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 from ipexlaunch.launch.wait_for_disk import DiskPatience
 from ipexlaunch.machine.wording import counted
@@ -51,6 +56,7 @@ def supervise(
     sharing: Sharing | None = None,
     draining: frozenset[int] = frozenset(),
     others: OtherHosts | None = None,
+    keeper: ServerKeeper | None = None,
 ) -> Run:
     """Run every worker of a launch to its end and return what happened; nothing that it started outlives it.
 
@@ -69,6 +75,7 @@ def supervise(
         sharing: which workers share their start; None for none.
         draining: signals of which the first has the feeder give nothing more, and does not end the run.
         others: hosts that begin together with this one; `limits.across_hosts` says so too.
+        keeper: decides about servers; `limits.serving` says so too.
 
     Raises:
         BindError: a worker could not be bound and the run may not go on without; what was started is stopped.
@@ -79,7 +86,7 @@ def supervise(
             worker_set = WorkerSet(launch, callbacks, limits, inherited, observers, host_cpus, showing.logs)
             loop = _Loop(
                 launch, worker_set, inherited, showing, observers, proof_interval_s, wakeup, feeder, sharing, draining,
-                others,
+                others, keeper,
             )  # fmt: skip
         except BaseException:  # the system refuses a thread, a pipe, the guardian: no worker was started
             for observer in observers:
@@ -104,6 +111,7 @@ class _Loop:
         sharing: Sharing | None,
         draining: frozenset[int],
         others: OtherHosts | None,
+        keeper: ServerKeeper | None,
     ) -> None:
         self.callbacks = callbacks = worker_set.callbacks
         self.clock = callbacks.clock
@@ -123,8 +131,6 @@ class _Loop:
             feeder.longest_message_bytes if feeder is not None else None,
         )
         self.listener.selector.register(wakeup, selectors.EVENT_READ, self.on_signals)
-        self.listener.selector.register(wakeup.warning, selectors.EVENT_READ, self.on_warning)
-        self.draining, self.is_warned = draining, False
         if feeder is not None and feeder.disk is not None:
             self.listener.selector.register(feeder.disk, selectors.EVENT_READ, lambda _: None)  # it is minded anyway
         self.others = None if others is None else HostsDriver(others, worker_set, self.listener, observers, self.feed)
@@ -141,16 +147,21 @@ class _Loop:
             self.every(LOOK_S, DescendantWatch(worker_set).look)
             self.every(CLAIMS_INTERVAL_S, worker_set.add_claims)
         run_id = os.urandom(8).hex()
-        self.guardian = Guardian(run_id, callbacks.confinement)
+        self.guardian = Guardian(run_id, callbacks.confinement, () if keeper is None else keeper.leftovers)
         self.tended = None if feeder is None else FeederDriver(feeder, worker_set, self.listener, self.feed)
         self.announcements = MessageHandler(worker_set, self.listener, self.feed, self.tended, showing.long_phase_s)
         self.starter = Starter(
             launch, worker_set, self.listener, self.guardian, self.announcements, self.feed, showing, self.logs,
             inherited, run_id, sharing or Sharing(), slot, file_limit,
         )  # fmt: skip
-        self.collector = Reaper(
-            worker_set, self.listener, self.guardian, self.feed, self.tended, self.starter.templates
-        )
+        self.servers: ServersDriver | None = None
+        beside: list[TemplateProcess | SideProcess] = [*self.starter.templates]
+        if keeper is not None:
+            self.servers = ServersDriver(keeper, worker_set, self.starter, self.announcements, self.feed)
+            beside += filter(None, [self.servers.side])
+        self.requests = EndRequests(worker_set, wakeup, self.tended, self.servers, draining, self.feed)
+        self.listener.selector.register(wakeup.warning, selectors.EVENT_READ, lambda _: self.requests.warned())
+        self.collector = Reaper(worker_set, self.listener, self.guardian, self.feed, self.tended, beside)
 
     def every(self, interval_s: float, act: Callable[[], None]) -> None:
         """Act at this interval, first after one; what was held up is not made up for."""
@@ -177,6 +188,8 @@ class _Loop:
             while not self.done:
                 self.wait_once()
             self.starter.end()
+            if self.servers is not None:
+                self.servers.end()
             self.collector.end_leftovers()
             if self.asked_by:
                 check_counts(self.worker_set, self.asked_by)
@@ -215,7 +228,8 @@ class _Loop:
         phases = self.announcements.long_phases
         phases_due = phases.next_due if phases is not None else None
         timer = None if rest_s is None else self.clock() + rest_s
-        until = min((time for time in (deadline, timer, phases_due, fed) if time is not None), default=None)
+        kept = self.servers.due() if self.servers is not None else None
+        until = min((time for time in (deadline, timer, phases_due, fed, kept) if time is not None), default=None)
         if feeder is not None and not state.stopping and (pause_s := feeder.rest_s()):
             self.wakeup.wait(pause_s)
         self.listener.wait(None if until is None else max(0.0, until - self.clock()))
@@ -226,33 +240,13 @@ class _Loop:
             phases.follow(self.worker_set, now)
         if self.tended is not None:
             self.tended.mind(now)
+        if self.servers is not None and kept is not None and now >= kept:
+            self.servers.mind(now)
 
     def on_signals(self, _: int) -> None:
         """Collect ended children and note requests to end."""
-        for number in self.wakeup.arrived():
-            if number in ENDING:
-                self.on_request(number)
+        self.requests.hear()
         self.collector.reap()
-
-    def on_warning(self, _: int) -> None:
-        """Drain, or end, because the scheduler is about to; that it says so again, or too late, changes nothing."""
-        if self.wakeup.is_warned() and not self.is_warned and not self.worker_set.state.stopping:
-            self.is_warned = True
-            self.on_request(WARNING)
-
-    def on_request(self, number: int) -> None:
-        """Drain where that is to be done at this signal, else end."""
-        state, name = self.worker_set.state, signal.Signals(number).name
-        alive = counted(len(state.alive), "worker")
-        if self.tended is not None and number in self.draining and not state.stopping:
-            self.draining -= {number}
-            if not state.drained:
-                self.callbacks.tell(f"{name}: nothing more is given, what is held is finished ({alive})")
-                self.tended.drain(self.clock())
-            return
-        if not state.stopping:
-            self.callbacks.tell(f"{name}: stopping {alive}")
-        self.feed(Event("signalled", self.clock(), code=number))
 
     def feed(self, event: Event) -> None:
         """Give an event to the pure step and carry out its commands."""

@@ -40,16 +40,16 @@ class Stream:
     """Is told the last line, also one without an end: a progress bar may never end its line."""
     stamp: Callable[[], bytes] | None = None
     """Makes the time that stands before the prefix; None for no time."""
-    tap: PrintedLines | None = None
-    """Is given every byte too."""
+    taps: Sequence[PrintedLines] = ()
+    """Are given every byte too."""
     _partial: bytes = field(default=b"", init=False)
 
     def add(self, data: bytes) -> None:
         """Take a chunk as it was read."""
         for log in self.logs:
             log.add(data)
-        if self.tap is not None:
-            self.tap.add(data)
+        for tap in self.taps:
+            tap.add(data)
         data = self._partial + data
         end = data.rfind(b"\n") + 1
         if len(data) - end > LONGEST_PARTIAL_LINE_BYTES:
@@ -63,8 +63,8 @@ class Stream:
 
     def end(self) -> None:
         """Show the last line even if it has no end."""
-        if self.tap is not None:
-            self.tap.end()
+        for tap in self.taps:
+            tap.end()
         if self._partial:
             self._show(self._partial + b"\n")
             self._partial = b""

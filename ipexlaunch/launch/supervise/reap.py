@@ -28,6 +28,7 @@ from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.descendants import end_leftovers, orphans_text, signal_process
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver
 from ipexlaunch.launch.supervise.selector import OutputReader
+from ipexlaunch.launch.supervise.side_process import SideProcess
 from ipexlaunch.launch.supervise.template_process import TemplateProcess
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
 
@@ -54,6 +55,11 @@ while read -r word group; do
   esac
 done
 [ -z "$groups" ] || kill -s KILL -- $groups 2>/dev/null
+(
+  IFS=$NEWLINE
+  set -f
+  [ -z "$LEFTOVERS" ] || rm -rf -- $LEFTOVERS
+)
 quiet=0 rounds=0 seen=' '
 while [ $quiet -lt 20 ] && [ $rounds -lt 600 ]; do
   quiet=$((quiet + 1)) rounds=$((rounds + 1))
@@ -74,12 +80,13 @@ for place in "${CONTROL%/*}"/*/; do [ ! -d "$place" ] || CONTROL=; done
 class Guardian:
     """Handle of the guardian process; what is started between its start and its end carries the marks."""
 
-    def __init__(self, run_id: str, confinement: Confinement | None) -> None:
+    def __init__(self, run_id: str, confinement: Confinement | None, leftovers: Sequence[str] = ()) -> None:
         """Start it.
 
         Args:
             run_id: value of the MARK variable of this run's workers, in hexadecimal digits.
             confinement: cgroups that it removes in the end; None where there are none.
+            leftovers: paths that it removes where the launcher is killed.
         """
         self._limit = FIRST_LIMIT + int(run_id, 16) % (FIRST_LIMIT - 1)
         self._variables = {
@@ -88,6 +95,8 @@ class Guardian:
             "LIMIT": str(self._limit),
             "CGROUP": confinement.path if confinement is not None else "",
             "CONTROL": confinement.control if confinement is not None else "",
+            "LEFTOVERS": "\n".join(leftovers),
+            "NEWLINE": "\n",
         }
         self._groups: list[int] = []
         self._restarts = 0
@@ -172,7 +181,7 @@ class Reaper:
         guardian: Guardian,
         feed: Callable[[Event], None],
         feeder: FeederDriver | None,
-        templates: Sequence[TemplateProcess] = (),
+        others: Sequence[TemplateProcess | SideProcess] = (),
     ) -> None:
         """Begin with nothing collected; no worker is started yet.
 
@@ -182,9 +191,9 @@ class Reaper:
             guardian: is told whom it need not watch over any more.
             feed: tells the life of the run what happened.
             feeder: gives the workers their items; None where they have their own.
-            templates: fork workers, of which we may hear only when one has ended.
+            others: processes that are no workers; some fork them, of which we may hear only when one has ended.
         """
-        self._templates = templates
+        self._others = others
         self._worker_set = worker_set
         self._listener = listener
         self._guardian = guardian
@@ -205,8 +214,8 @@ class Reaper:
             if found is None:
                 return
             if found.si_pid not in by_pid:
-                for template in self._templates:
-                    template.hear()
+                for other in self._others:
+                    other.hear()
             if found.si_pid in by_pid:
                 self._worker_set.process_ended(found.si_pid)
             pid, status, usage = os.wait4(found.si_pid, 0)
@@ -215,9 +224,9 @@ class Reaper:
             elif pid in by_pid:
                 self._ended(by_pid.pop(pid), os.waitstatus_to_exitcode(status), usage)
             else:
-                for template in self._templates:
-                    if template.pid == pid:
-                        template.ended(os.waitstatus_to_exitcode(status), usage)
+                for other in self._others:
+                    if other.pid == pid:
+                        other.ended(os.waitstatus_to_exitcode(status), usage)
 
     def end_leftovers(self) -> None:
         """Leave no process behind, after the workers have ended."""

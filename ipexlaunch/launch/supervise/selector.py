@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from ipexlaunch.launch.background_writer import LAST_WORDS_S
 from ipexlaunch.launch.guard_streams import is_standard, outlets
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.counts_in_output import PrintedLines
 from ipexlaunch.launch.supervise.log_files import Log
 from ipexlaunch.launch.supervise.message_protocol import (
     LONGEST_MESSAGE_BYTES,
@@ -73,8 +74,8 @@ class OutputReader:
         if child.process is None:
             return
         for pipe, outlet in zip((child.process.stdout, child.process.stderr), self.outlets, strict=True):
-            tap = child.printed.lines() if child.printed is not None else None
-            child.streams[pipe.fileno()] = Stream(prefix, outlet, logs, child, stamp, tap)
+            taps = [PrintedLines(taker) for taker in (child.printed, child.awaited) if taker is not None]
+            child.streams[pipe.fileno()] = Stream(prefix, outlet, logs, child, stamp, taps)
             self.selector.register(pipe, selectors.EVENT_READ, lambda fd: self._take_output(child, fd))
         if child.channel is not None:
             self.selector.register(child.channel, selectors.EVENT_READ, lambda _: self._serve(index, child))

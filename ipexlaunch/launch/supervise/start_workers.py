@@ -14,6 +14,7 @@ from ipexlaunch.launch.lifecycle import Event
 from ipexlaunch.launch.process_failures import remedy_of
 from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import worker_process as children
+from ipexlaunch.launch.supervise.counts_in_output import LineWatch
 from ipexlaunch.launch.supervise.handle_messages import MessageHandler
 from ipexlaunch.launch.supervise.interfaces import OutputOptions
 from ipexlaunch.launch.supervise.log_files import Log
@@ -117,6 +118,8 @@ class Starter:
                     resource.prlimit(child.process.pid, resource.RLIMIT_NOFILE, self._file_limit)
         if self.showing.line_rule is not None and child.printed is None:
             self.announcements.count_lines(place, self.showing.line_rule)
+        if self.showing.ready_line is not None:
+            child.awaited = LineWatch(self.showing.ready_line, lambda: self.announcements.is_ready(place))
         index = child.worker.instance.index
         log = self.logs.get(index)
         prefix = f"[{index:>{self.width}}] ".encode()

@@ -116,6 +116,7 @@ def _worker(child: WorkerProcess, record: WorkerRecord, worker: WorkerState, now
         restarts=worker.restarts,
         busy_with=worker.busy_with,
         busy_s=now - worker.busy_since if worker.busy_with else None,
+        in_flight=child.in_flight,
     )
 
 

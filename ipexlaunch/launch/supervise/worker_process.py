@@ -15,7 +15,7 @@ from typing import IO
 from ipexlaunch.launch.job import Worker
 from ipexlaunch.launch.placement.placement import Binding
 from ipexlaunch.launch.run_record import Announced, Samples, Tally
-from ipexlaunch.launch.supervise.counts_in_output import PrintedCounts
+from ipexlaunch.launch.supervise.counts_in_output import LineWatch, PrintedCounts
 from ipexlaunch.launch.supervise.output_stream import Stream
 from ipexlaunch.launch.supervise.take_signals import WARNING
 
@@ -64,6 +64,10 @@ class WorkerProcess:
     tally: Tally = field(default_factory=Tally)
     printed: PrintedCounts | None = None
     """What its output counts, where a rule for that was given."""
+    awaited: LineWatch | None = None
+    """Waits for the line that says that it is ready, where one was named."""
+    in_flight: int | None = None
+    """Requests that are with it now; None where nobody knows."""
     last_line: str = ""
     """What it printed last: a whole line, or what stands after it."""
     exited: float | None = None

@@ -84,7 +84,7 @@ class WorkerSet:
         self._logs = logs
         for observer in observers:
             observer.begin(self.add)
-        self.add(RunBegan(self.state.started, limits.fed, limits.fed_together, host_cpus))
+        self.add(RunBegan(self.state.started, limits.fed, limits.fed_together, host_cpus, limits.serving))
         for note in launch.notes:
             self.add(NoteAdded(mask_text(note)))
         for child in self.children:

@@ -28,6 +28,8 @@ class Answer:
     snapshot: Snapshot
     same_processes: bool
     """Whether its process ids mean the same processes here; not where it runs in another pid namespace."""
+    path: str = ""
+    """Of its status socket."""
 
 
 def ask_runs(
@@ -95,4 +97,4 @@ def _ask(path: str, pid: int, patience_s: float, note: Callable[[str], None]) ->
     except DocumentError as error:
         note(str(error))
         return None
-    return Answer(identity=identity, snapshot=snapshot, same_processes=peer == identity.pid)
+    return Answer(identity=identity, snapshot=snapshot, same_processes=peer == identity.pid, path=path)

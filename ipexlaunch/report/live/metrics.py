@@ -75,6 +75,7 @@ def families(run: str, identity: RunIdentity, snapshot: Snapshot, usages: Mappin
         (Counter, "items", "Items counted.", each, [(i, w.items) for i, w, _ in workers]),
         (Counter, "tokens", "Tokens counted.", each, [(i, w.tokens) for i, w, _ in workers]),
         (Gauge, "items_per_second", "Rate of the last five seconds.", each, [(i, w.rate) for i, w, _ in workers]),
+        (Gauge, "in_flight", "Requests that are with the server now.", each, [(i, w.in_flight) for i, w, _ in workers]),
         (Counter, "restarts", "How often the worker was started again.", each, restarts),
         (Counter, "cpu_seconds", "Processor time of the worker and its children.", each, seconds),
         (Gauge, "busy_cpus", "Cpus kept busy since the previous look.", each, busy),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ipexlaunch.documents.codec import dump_json, read_value, to_plain
-from ipexlaunch.documents.fields import in_documents
+from ipexlaunch.documents.fields import OMITTED, in_documents
 from ipexlaunch.documents.text import Document
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
@@ -27,6 +27,8 @@ class RunIdentity:
     """Seconds since 1970."""
     local_share_required: float = LOCAL_SHARE_REQUIRED
     """Share of a worker's anonymous memory that must be on its nodes for a VALID run, 0 to 1."""
+    run_dir: str = field(default="", metadata=OMITTED)
+    """Where everything about it is kept; "" where nothing is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -223,6 +223,7 @@ def _columns(snapshot: Snapshot, usages: Mapping[int, Usage], width: int) -> lis
         _Column("cpus", max(4, min(WIDEST_CPUS, widest_list)), right=False),
         _Column("phase", 8, right=False),
         _Column("starts", 6),
+        _Column("now", 5),
         _Column("items/s", 7),
         _Column("items", 13),
         _Column("busy", busy),
@@ -230,6 +231,8 @@ def _columns(snapshot: Snapshot, usages: Mapping[int, Usage], width: int) -> lis
         _Column("local", 5),
     ]
     wanted = ["", "items/s", "phase", "busy", "local", "memory", *(["starts"] if _restarted(snapshot) else [])]
+    if any(worker.in_flight is not None for worker in workers):
+        wanted.insert(2, "now")
     wanted += ["cpus", "items"]
     by_head = {column.head: column for column in everything}
     taken: list[str] = []
@@ -262,6 +265,7 @@ def _row(worker: WorkerSnapshot, usage: Usage, most: int) -> dict[str, str]:
         "cpus": format_list(worker.cpus) or "any",
         "phase": wording.phase_text(worker),
         "starts": str(worker.restarts + 1),
+        "now": "-" if worker.in_flight is None else str(worker.in_flight),
         "items/s": wording.short_number(worker.rate) if counted else "-",
         "items": f"{worker.items:,}" if worker.items else "-",
         "busy": wording.busy_text(worker, usage),

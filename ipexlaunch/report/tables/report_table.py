@@ -13,7 +13,8 @@ from ipexlaunch.measure.rates import STARTS
 from ipexlaunch.measure.report import CLAIMED_RATE, InstanceReport, Report
 from ipexlaunch.measure.scaling import Baseline
 from ipexlaunch.report.live.wording import plain_line
-from ipexlaunch.report.tables.start_table import start_line
+from ipexlaunch.report.tables.service_parts import service_parts
+from ipexlaunch.report.tables.start_table import phase_parts, start_line
 
 MIB = 1 << 20
 
@@ -186,14 +187,17 @@ def _total(report: Report, width: int) -> list[str]:
     lines = []
     if throughput.makespan is None:
         claim = throughput.naive_sum
-        lines.append(f"no throughput: {'nothing was counted' if report.batch is None else 'no item was done'}")
+        lines.append(f"no throughput: {_nothing(report)}")
         lines[0] += f"; the workers claim {format_number(claim)} a second in sum" if claim is not None else ""
-        if claim is None and report.valid and report.batch is None:
+        if claim is None and report.valid and report.batch is None and report.service is None:
             lines += wrapped(HOW_TO_COUNT, width, "    ")
     else:
-        work = f"{counted(throughput.items, 'item')} in {format_number(throughput.seconds)} s"
+        unit = "request" if report.service is not None else "item"
+        work = f"{counted(throughput.items, unit)} in {format_number(throughput.seconds)} s"
         lines.append(f"total {format_number(throughput.makespan)} {throughput.unit}")
-        lines[0] += f"  ({work} from {STARTS[throughput.start] if throughput.start else 'the start'} to the last item)"
+        lines[0] += (
+            f"  ({work} from {STARTS[throughput.start] if throughput.start else 'the start'} to the last {unit})"
+        )
     details = []
     if throughput.tokens_per_second is not None:
         details.append(f"{format_number(throughput.tokens_per_second)} tokens/s")
@@ -203,6 +207,8 @@ def _total(report: Report, width: int) -> list[str]:
     if throughput.naive_sum is not None and throughput.makespan is not None:
         details.append(f"sum of the workers' own rates {format_number(throughput.naive_sum)}")
     lines += _joined(details, "; ", width)
+    if report.service is not None:
+        lines += _joined(service_parts(report.service), "; ", width)
     if report.baseline is not None:
         lines += _joined([_scaling(report, report.baseline)], "; ", width)
     if report.latency_ms:
@@ -212,12 +218,18 @@ def _total(report: Report, width: int) -> list[str]:
         lines += _joined([f"{plain_line(kind)} {figures} ({counted(found.count, 'sample')})"], "; ", width)
     if report.resident is not None:
         lines += _joined([_memory(report.resident, len(report.instances))], "; ", width)
-    lines += _joined(_phases(report.instances), ", ", width, "before ready, the longest of each: ")
+    lines += _joined(phase_parts(report.instances), ", ", width, "before ready, the longest of each: ")
     lines += _joined(start_line(report), ", ", width)
     lines += _joined(_facts(report.facts), "; ", width, "all say: ")
     if report.host is not None and report.host.words:
         lines += _joined([f"on {plain_line(report.host.words)}"], "; ", width)
     return lines
+
+
+def _nothing(report: Report) -> str:
+    if report.service is not None:
+        return "no request was counted" if report.service.endpoint else "no endpoint counts the requests"
+    return "nothing was counted" if report.batch is None else "no item was done"
 
 
 def _scaling(report: Report, baseline: Baseline) -> str:
@@ -248,20 +260,6 @@ def _memory(resident: Resident, instances: int) -> str:
 
 def _percentiles(figures: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {format_number(value)} ms" for name, value in figures.items())
-
-
-def _phases(instances: Sequence[InstanceReport]) -> list[str]:
-    """ "compiling 41.2 s (1 of 4)": each phase with its longest time and how many were in it, where not all were."""
-    parts = []
-    places: dict[str, int] = {}
-    for instance in instances:
-        for place, name in enumerate(instance.phases_s):
-            places[name] = min(place, places.get(name, place))
-    for name in sorted(places, key=lambda name: places[name]):
-        seconds = [instance.phases_s[name] for instance in instances if name in instance.phases_s]
-        some = f" ({len(seconds)} of {len(instances)})" if len(seconds) < len(instances) else ""
-        parts.append(f"{plain_line(name)} {format_number(max(seconds))} s{some}")
-    return parts
 
 
 def _facts(facts: Mapping[str, object]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ipexlaunch.documents.visible_text import format_number
 from ipexlaunch.machine.wording import counted, in_gib
-from ipexlaunch.measure.report import Report
+from ipexlaunch.measure.report import InstanceReport, Report
 from ipexlaunch.measure.start_cost import StartCost
 from ipexlaunch.report.live.wording import plain_line
 
@@ -58,3 +58,17 @@ def _shares(cost: StartCost) -> dict[str, float]:
 
 def _mib(size_bytes: int) -> str:
     return f"{size_bytes / (1 << 20):.0f}"
+
+
+def phase_parts(instances: Sequence[InstanceReport]) -> list[str]:
+    """ "compiling 41.2 s (1 of 4)": each phase with its longest time and how many were in it, where not all were."""
+    parts = []
+    places: dict[str, int] = {}
+    for instance in instances:
+        for place, name in enumerate(instance.phases_s):
+            places[name] = min(place, places.get(name, place))
+    for name in sorted(places, key=lambda name: places[name]):
+        seconds = [instance.phases_s[name] for instance in instances if name in instance.phases_s]
+        some = f" ({len(seconds)} of {len(instances)})" if len(seconds) < len(instances) else ""
+        parts.append(f"{plain_line(name)} {format_number(max(seconds))} s{some}")
+    return parts

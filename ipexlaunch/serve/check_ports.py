@@ -1,0 +1,68 @@
+"""Look whether ports are free before anything is started."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Mapping
+
+from ipexlaunch.errors import RequestError
+
+LISTENING = "0A"
+"""State of a socket in /proc/net/tcp: TCP_LISTEN of include/net/tcp_states.h."""
+
+
+def refuse_taken_ports(places: Mapping[tuple[str, int], str]) -> None:
+    """Refuse to start servers where somebody else listens.
+
+    Args:
+        places: (numeric address or name, port) to whose it is to be.
+
+    Raises:
+        RequestError: one is taken, or may not be used.
+    """
+    for (host, port), whose in places.items():
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except OSError as error:
+            wanted = f"have {whose} listen on {host}"
+            raise RequestError(wanted, error.strerror or str(error), "give a numeric address of this host") from None
+        family, kind, protocol, _, address = found[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was left a moment ago is free
+            try:
+                trial.bind(address)
+            except OSError as error:
+                raise _refusal(error, whose, host, port) from None
+
+
+def _refusal(error: OSError, whose: str, host: str, port: int) -> RequestError:
+    option = "--endpoint" if whose == "the endpoint" else "--port"
+    if error.errno == errno.EADDRINUSE:
+        holder = _holder(port)
+        problem = f"port {port} is taken{holder}"
+        return RequestError(f"have {whose} listen on {host}", problem, f"end that program, or give another {option}")
+    hint = f"give {option} from 1024 on" if error.errno == errno.EACCES else f"give {option} an address of this host"
+    return RequestError(f"have {whose} listen on {host}, port {port}", error.strerror or str(error), hint)
+
+
+def _holder(port: int) -> str:
+    """ " by process 4711 (python3)", as far as this user may see that."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(table, encoding="ascii") as lines:
+                rows = [line.split() for line in lines][1:]
+        except OSError:
+            continue
+        inodes |= {row[9] for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port}
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            links = [os.readlink(f"/proc/{pid}/fd/{each}") for each in os.listdir(f"/proc/{pid}/fd")]
+            if any(link == f"socket:[{inode}]" for link in links for inode in inodes):
+                with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as name:
+                    return f" by process {pid} ({name.read().strip()})"
+        except OSError:
+            continue  # it has ended, or is another user's
+    return ""

@@ -1,0 +1,131 @@
+"""What the keeper of servers needs of a proxy, whichever it is, and the thread in which it is spoken to."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ipexlaunch.errors import IpexLaunchError
+from ipexlaunch.launch.supervise.server_interfaces import SideProgram
+from ipexlaunch.serve.proxy_figures import EndpointFigures
+from ipexlaunch.serve.slot_states import Traffic
+
+FIGURES_S = 1.0
+"""Between two looks at the proxy's figures."""
+
+AGAIN_S = 0.1
+"""Before a proxy that did not answer is spoken to again: it may have been started just now."""
+
+
+class Frontend(Protocol):
+    """A proxy; its acts may take a while, and are done in a thread."""
+
+    side: SideProgram
+    """How it is started."""
+    has_figures: bool
+    """Whether it tells how many requests are with each slot."""
+    reload_signal: int
+    """What it is sent once it was told something; 0 for nothing."""
+    soft_stop_signal: int
+    """The signal at which it takes nothing new, finishes what it has, and ends; 0: `stop_softly` does so, and it stays
+    until everything is finished."""
+    where: str
+    """It listens there, as people write it."""
+
+    def tell(self, traffic: Sequence[Traffic]) -> None:
+        """Have it treat the slots so, in their order.
+
+        Raises:
+            IpexLaunchError: it does not answer.
+        """
+
+    def stop_softly(self) -> None:
+        """Have it take nothing new.
+
+        Raises:
+            IpexLaunchError: it does not answer.
+        """
+
+    def figures(self) -> EndpointFigures:
+        """What it has counted since its start.
+
+        Raises:
+            IpexLaunchError: it does not answer.
+        """
+
+
+class FrontendThread:
+    """Speaks to the proxy; what it should know is said again until it is heard."""
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        slots: int,
+        told: Callable[[Sequence[Traffic]], None],
+        counted: Callable[[EndpointFigures], None],
+    ) -> None:
+        """Begin with every slot out of traffic; make it before workers are started.
+
+        Args:
+            frontend: the proxy.
+            slots: how many.
+            told: called in the thread with what it knows now.
+            counted: called in the thread with its figures, which are later than what was told before.
+        """
+        self._frontend, self._told, self._counted = frontend, told, counted
+        self._wanted: list[Traffic] = ["maint"] * slots
+        self._changes: queue.SimpleQueue[tuple[int, Traffic] | None] = queue.SimpleQueue()
+        self._runs = threading.Event()
+        self._is_stopping = False
+        threading.Thread(target=self._run, name="ipexlaunch-proxy", daemon=True).start()
+
+    def want(self, slot: int, traffic: Traffic) -> None:
+        """Have a slot treated so."""
+        self._changes.put((slot, traffic))
+
+    def stop(self) -> None:
+        """Have the proxy take nothing new."""
+        self._is_stopping = True
+        self._changes.put(None)
+
+    def started(self) -> None:
+        """The proxy runs from now on, and knows nothing."""
+        self._runs.set()
+        self._changes.put(None)
+
+    def ended(self) -> None:
+        """The proxy has ended: nothing can be said to it."""
+        self._runs.clear()
+
+    def _run(self) -> None:
+        is_news = False
+        while True:
+            self._runs.wait()
+            is_news |= self._take(AGAIN_S if is_news or self._is_stopping else FIGURES_S)
+            try:
+                if is_news:
+                    if self._is_stopping:
+                        self._frontend.stop_softly()
+                    self._frontend.tell(tuple(self._wanted))
+                    self._told(tuple(self._wanted))
+                    is_news = False
+                if self._frontend.has_figures:
+                    self._counted(self._frontend.figures())
+            except IpexLaunchError:
+                # It has just been started, or is about to end: who supervises it says which.
+                is_news = True
+
+    def _take(self, seconds: float) -> bool:
+        """Take what has changed, within this time; whether anything has."""
+        changed = False
+        try:
+            change = self._changes.get(timeout=seconds)
+            while True:
+                changed = True
+                if change is not None:
+                    self._wanted[change[0]] = change[1]
+                change = self._changes.get_nowait()
+        except queue.Empty:
+            return changed

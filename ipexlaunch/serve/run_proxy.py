@@ -1,0 +1,148 @@
+"""Run HAProxy or nginx in front of the slots: its files, how it is started, and how it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ipexlaunch.documents.write_file import write_file
+from ipexlaunch.errors import ProxyError
+from ipexlaunch.launch.supervise.server_interfaces import SideProgram
+from ipexlaunch.plan.plan import Instance
+from ipexlaunch.report.live.serve_status import directories, socket_directory_problem
+from ipexlaunch.serve.ask_proxy import HaproxySocket
+from ipexlaunch.serve.endpoint import Endpoint, joined
+from ipexlaunch.serve.find_proxy import Proxy, check_config
+from ipexlaunch.serve.haproxy_config import WAIT_SCRIPT, haproxy_config
+from ipexlaunch.serve.nginx_config import nginx_config
+from ipexlaunch.serve.proxy_figures import EndpointFigures
+from ipexlaunch.serve.slot_states import Traffic
+
+QUIET = "-q"
+"""HAProxy would print a warning of each change that it is told; whoever tells it says so already."""
+
+SOCKET, CONFIG, SCRIPT = "admin.sock", "proxy.cfg", "wait.lua"
+
+
+def make_folder(environment: Mapping[str, str], user: int) -> str:
+    """A directory of a proxy's own that nobody else can enter, where the runs of this user have their sockets.
+
+    Args:
+        environment: the launcher's.
+        user: numeric id.
+
+    Raises:
+        ProxyError: none can be made.
+    """
+    problems = []
+    for directory in directories(environment, user):
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+            if problem := socket_directory_problem(directory, user):
+                problems.append(problem)
+                continue
+            return tempfile.mkdtemp(prefix="proxy-", dir=directory)
+        except OSError as error:
+            problems.append(f"{directory}: {error.strerror}")
+    raise ProxyError("keep the files of the proxy", "; ".join(problems), "set XDG_RUNTIME_DIR to a directory of yours")
+
+
+def remove_folder(folder: str) -> None:
+    """Remove what `make_folder` has made, with everything in it.
+
+    Args:
+        folder: its path.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class HaproxyFrontend:
+    """HAProxy, which is told over its admin socket and tells what is with each slot."""
+
+    has_figures = True
+    reload_signal: int = 0
+    soft_stop_signal: int = 0
+
+    def __init__(self, proxy: Proxy, endpoint: Endpoint, folder: str, instance: Instance) -> None:
+        """Write its files, and have it read them.
+
+        Args:
+            proxy: the program.
+            endpoint: what it is to do; its socket and script are made here.
+            folder: of its own.
+            instance: where it runs.
+
+        Raises:
+            IpexLaunchError: it refuses them.
+        """
+        path, script = os.path.join(folder, SOCKET), os.path.join(folder, SCRIPT)
+        endpoint = replace(endpoint, admin_socket=path, wait_script=script if proxy.has_lua else None)
+        config = os.path.join(folder, CONFIG)
+        write_file(script, WAIT_SCRIPT)
+        write_file(config, haproxy_config(endpoint))
+        check_config(proxy, config, folder)
+        self._socket = HaproxySocket(path)
+        self._indices = [slot.index for slot in endpoint.slots]
+        self.where = joined(endpoint.address, endpoint.port)
+        words = (*proxy.words(config, folder), QUIET)
+        self.side = SideProgram(name="proxy", argv=words, environment={}, instance=instance)
+
+    def tell(self, traffic: Sequence[Traffic]) -> None:
+        """Have it treat the slots so."""
+        for index, each in zip(self._indices, traffic, strict=True):
+            self._socket.set_state(index, each)
+
+    def stop_softly(self) -> None:
+        """Have it take nothing new."""
+        self._socket.stop_softly()
+
+    def figures(self) -> EndpointFigures:
+        """What it has counted."""
+        return self._socket.figures()
+
+
+class NginxFrontend:
+    """nginx, which is told by another configuration and a signal, and tells nothing."""
+
+    has_figures = False
+    reload_signal: int = signal.SIGHUP
+    soft_stop_signal: int = signal.SIGQUIT
+
+    def __init__(self, proxy: Proxy, endpoint: Endpoint, folder: str, instance: Instance, user: str | None) -> None:
+        """Write its configuration, and have it read that.
+
+        Args:
+            proxy: the program.
+            endpoint: what it is to do.
+            folder: of its own.
+            instance: where it runs.
+            user: who its workers are; None where it is not started by root.
+
+        Raises:
+            IpexLaunchError: it refuses it.
+        """
+        self._endpoint, self._user, self._config = endpoint, user, os.path.join(folder, CONFIG)
+        self.tell(["maint"] * len(endpoint.slots))
+        check_config(proxy, self._config, folder)
+        self.where = joined(endpoint.address, endpoint.port)
+        words = tuple(proxy.words(self._config, folder))
+        self.side = SideProgram(name="proxy", argv=words, environment={}, instance=instance)
+
+    def tell(self, traffic: Sequence[Traffic]) -> None:
+        """Write down which slots get requests; it reads that at its signal."""
+        slots = zip(self._endpoint.slots, traffic, strict=True)
+        away = frozenset(slot.index for slot, each in slots if each != "ready")
+        write_file(self._config, nginx_config(self._endpoint, away, self._user))
+
+    def stop_softly(self) -> None:
+        """Its signal does."""
+
+    def figures(self) -> EndpointFigures:
+        """It has none."""
+        return EndpointFigures(slots=(), in_flight=0, requests=0, refused=0, retries=0, moved=0, failed=0)
