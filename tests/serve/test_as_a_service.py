@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -43,7 +44,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 def heard_until(manager: socket.socket, beginning: str) -> list[str]:
     """The messages up to one that begins so."""
-    messages = []
+    messages: list[str] = []
     while not messages or not messages[-1].startswith(beginning):
         messages.append(manager.recv(4096).decode())
     return messages
@@ -51,8 +52,6 @@ def heard_until(manager: socket.socket, beginning: str) -> list[str]:
 
 def asked(port: int) -> tuple[int, list[str]]:
     """The server's process and the names of its variables."""
-    import json
-
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=LIMIT_S) as answer:
         pid, names = json.load(answer)
         return pid, names
@@ -74,24 +73,26 @@ def test_a_service_is_ready_reloads_lives_and_stops(tmp_path: Path, manager: soc
         *("--ready-when", "http://127.0.0.1:{port}/", "--lost-time", "1", str(tmp_path / "server.py"), "{port}"),
     ]
     # In a session of its own it has no terminal: SIGHUP then means reload.
-    launcher = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True)
-    try:
-        assert "READY=1\nSTATUS=1 of 1 server ready" in heard_until(manager, "READY=1")[-1]
-        before, names = asked(port)
-        assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(names)
-        assert {"XDG_RUNTIME_DIR", "OMP_NUM_THREADS"} <= set(names)
-        assert heard_until(manager, "WATCHDOG=1")[-1] == "WATCHDOG=1"
-        launcher.send_signal(signal.SIGHUP)
-        told = heard_until(manager, "RELOADING=1")[-1]
-        stamp = int(told.partition("MONOTONIC_USEC=")[2])
-        assert 0 <= time.monotonic_ns() // 1000 - stamp < LIMIT_S * 1e6
-        heard_until(manager, "READY=1")
-        after, _ = asked(port)
-        assert after != before
-        launcher.send_signal(signal.SIGTERM)
-        heard_until(manager, "STOPPING=1")
-        _, said = launcher.communicate(timeout=LIMIT_S)
-    finally:
-        launcher.kill()
-        launcher.wait()
-    assert launcher.returncode == 0, said
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, env=environment, start_new_session=True, stderr=output) as launcher,
+    ):
+        try:
+            assert heard_until(manager, "READY=1")[-1] == "READY=1\nSTATUS=1 of 1 server ready"
+            before, names = asked(port)
+            assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS"} & set(names)
+            assert {"XDG_RUNTIME_DIR", "OMP_NUM_THREADS"} <= set(names)
+            heard_until(manager, "WATCHDOG=1")
+            launcher.send_signal(signal.SIGHUP)
+            stamp = int(heard_until(manager, "RELOADING=1")[-1].partition("MONOTONIC_USEC=")[2])
+            assert 0 <= time.monotonic_ns() // 1000 - stamp < LIMIT_S * 1e6
+            heard_until(manager, "READY=1")
+            after, _ = asked(port)
+            assert after != before
+            launcher.send_signal(signal.SIGTERM)
+            heard_until(manager, "STOPPING=1")
+            code = launcher.wait(timeout=LIMIT_S)
+        finally:
+            launcher.kill()
+    assert code == 0, log.read_text()
