@@ -84,7 +84,7 @@ TESTED_TORCH = "torch==2.13.0"
 LLAMA_CPP = "llama_cpp_python-0.3.36"
 """The source package whose vendored llama.cpp is built: its repository cannot be had from a package index."""
 
-LLAMA_PROGRAMS = ("llama-bench", "llama-batched-bench", "llama-quantize")
+LLAMA_PROGRAMS = ("llama-bench", "llama-batched-bench", "llama-quantize", "llama-server")
 
 
 def say(text: str) -> None:
@@ -334,7 +334,7 @@ def install_peers(folder: Path, torch_index: str) -> None:
         say("llama.cpp is left out, there is no C++ compiler here: apt-get install g++")
         return
     programs = ROOT / ".programs" / LLAMA_CPP
-    if not programs.exists():
+    if not all((programs / name).exists() for name in LLAMA_PROGRAMS):
         build_llama_cpp(folder, programs)
     for name in LLAMA_PROGRAMS:
         shutil.copy2(str(programs / name), str(folder / "bin"))
@@ -342,23 +342,31 @@ def install_peers(folder: Path, torch_index: str) -> None:
 
 def build_llama_cpp(folder: Path, programs: Path) -> None:
     """Build llama.cpp for this processor, from the sources that come with its Python package, and keep the programs."""
-    say("building llama.cpp: 5 to 20 minutes, once; the programs are kept in .programs")
+    say("building llama.cpp: 10 to 40 minutes, once; the programs are kept in .programs")
     sources = programs.with_name(LLAMA_CPP + ".building")
     shutil.rmtree(str(sources), ignore_errors=True)
     name, _, version = LLAMA_CPP.rpartition("-")
     pip(folder, "download", "--no-deps", "--no-binary", name, "--dest", str(sources), f"{name}=={version}")
     shutil.unpack_archive(str(sources / (LLAMA_CPP + ".tar.gz")), str(sources))
     cmake, built = str(folder / "bin/cmake"), sources / "build"
-    off = ("BUILD_SHARED_LIBS", "LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_BUILD_SERVER", "LLAMA_OPENSSL")
+    # The pages that the server would show in a browser are downloaded, or built by Node.
+    off = ("BUILD_SHARED_LIBS", "LLAMA_BUILD_TESTS", "LLAMA_BUILD_EXAMPLES", "LLAMA_USE_PREBUILT_UI", "LLAMA_OPENSSL")
+    # GCC leaves out the writes to the configuration of AMX's tiles, and the first product ends with an illegal
+    # instruction (llama.cpp's pull request 26954).
+    has_amx = "amx_tile" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    flags = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16" if has_amx else ""
+    settings = ("CMAKE_BUILD_TYPE=Release", f"CMAKE_C_FLAGS={flags}", f"CMAKE_CXX_FLAGS={flags}")
     log = folder / "install.log"
     tree = str(sources / LLAMA_CPP / "vendor/llama.cpp")
-    logged(log, [cmake, "-S", tree, "-B", str(built), "-DCMAKE_BUILD_TYPE=Release", *(f"-D{each}=OFF" for each in off)])
+    defined = [f"-D{each}" for each in (*settings, *(f"{each}=OFF" for each in off))]
+    logged(log, [cmake, "-S", tree, "-B", str(built), *defined])
     jobs = str(len(os.sched_getaffinity(0)))
     logged(log, [cmake, "--build", str(built), "--parallel", jobs, "--target", *LLAMA_PROGRAMS], watched=folder)
     half = sources / "programs"
     half.mkdir()
     for each in LLAMA_PROGRAMS:
         shutil.copy2(str(built / "bin" / each), str(half))
+    shutil.rmtree(str(programs), ignore_errors=True)
     half.rename(programs)
     shutil.rmtree(str(sources))
 

@@ -19,7 +19,16 @@ out.add_head_count(HEADS)
 out.add_head_count_kv(HEADS)
 out.add_layer_norm_rms_eps(1e-6)
 out.add_vocab_size(WORDS)
-out.add_tokenizer_model("none")
+# Words as made up as the weights: the three that end and begin texts, every byte, and names of numbers.
+words = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+words += [f"\u2581w{number}" for number in range(WORDS - len(words))]
+out.add_tokenizer_model("llama")
+out.add_token_list(words)
+out.add_token_scores([-float(place) for place in range(WORDS)])
+unknown, control, byte, normal = (gguf.TokenType[name] for name in ("UNKNOWN", "CONTROL", "BYTE", "NORMAL"))
+out.add_token_types([unknown, control, control, *[byte] * 256, *[normal] * (WORDS - 259)])
+out.add_bos_token_id(1)
+out.add_eos_token_id(2)
 
 
 def add(name, *shape):

@@ -154,19 +154,23 @@ class PresetUse:
     """What the user should know of the preset; "" where it has been run."""
 
 
-def with_preset(preset: Preset, arguments: Sequence[str], typed: Mapping[str, str]) -> PresetUse:
+def with_preset(
+    preset: Preset, arguments: Sequence[str], typed: Mapping[str, str], inherited: Mapping[str, str]
+) -> PresetUse:
     """Add what the preset gives to what was typed; what was typed wins, as an option and as a variable.
 
     Args:
         preset: a value of PRESETS.
         arguments: the program and its arguments, as typed.
         typed: variables of --env.
+        inherited: those that the servers have anyway. They do not win: a container sets HOSTNAME, and an image of TEI
+            sets PORT and a number of threads.
 
     Raises:
-        RequestError: a value was typed with which the server would leave its slice.
+        RequestError: the server would leave its slice by a value that was typed or inherited.
     """
     for refused in preset.refused:
-        value = _typed_value(refused.names, refused.variable, arguments, typed)
+        value = _typed_value(refused.names, refused.variable, arguments, {**inherited, **typed})
         if value in refused.values:
             raise RequestError(f"serve with {refused.names[0]} {value}", refused.why, refused.instead)
     added: list[str] = []

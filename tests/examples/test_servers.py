@@ -1,9 +1,12 @@
-"""The servers of examples/serve."""
+"""The servers of examples/serve: one on a port with others, one in slots behind an endpoint."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,10 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.examples.run_examples import ROOT
+from tests.examples.run_examples import ROOT, instances_that_fit, torch_python
 from tests.examples.status_channel import without_launcher
 
 
@@ -56,3 +60,74 @@ def test_the_kernel_deals_connections_to_all_servers_on_a_port() -> None:
         process.kill()
         process.wait()
         assert {answer_of(common) for _ in range(16)} == {"slot 1"}
+
+
+TEXTS = ["A broken valve was replaced at night.", "The night crew exchanged a faulty valve.", "Call me Ishmael."]
+LIMIT_S = 240.0
+
+
+def vectors_from(port: int) -> list[list[float]]:
+    """The vectors of TEXTS; the request may be sent to another slot."""
+    headers = {"Content-Type": "application/json", "X-Idempotent": "1"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/embed", json.dumps(TEXTS).encode(), headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        vectors: list[list[float]] = json.load(answer)
+        return vectors
+
+
+def similarity(first: list[float], second: list[float]) -> float:
+    return sum(a * b for a, b in zip(first, second, strict=True))
+
+
+def children_of(pid: int, word: str) -> list[int]:
+    """Processes that a process has started, with a word in their command line."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    found = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return [child for child in found if word.encode() in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@pytest.mark.torch
+@pytest.mark.process
+@pytest.mark.slow
+def test_the_embedder_answers_from_every_slot_also_when_one_is_killed(tmp_path: Path) -> None:
+    if shutil.which("haproxy") is None:
+        pytest.skip("no haproxy; apt-get install haproxy")
+    count = instances_that_fit()
+    *ports, endpoint = free_ports(count + 1)
+    first = min(ports)
+    report = tmp_path / "report.json"
+    command = [
+        *(sys.executable, "-m", "ipexlaunch", "serve", "--python", torch_python(), "--ninstances", str(count)),
+        *("--endpoint", f"127.0.0.1:{endpoint}", "--port", str(first), "--report", str(report), "--lost-time", "1"),
+        *("--ready-when", "http://127.0.0.1:{port}/health", "--probe-timeout", "30"),
+        *("examples/serve/app.py", "{port}"),
+    ]
+    environment = without_launcher(os.environ) | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL) as launcher:
+        try:
+            end = time.monotonic() + LIMIT_S
+            while True:
+                with contextlib.suppress(OSError):
+                    vectors_from(endpoint)
+                    break
+                assert launcher.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.2)
+            same, alike, other = vectors_from(endpoint)
+            assert similarity(same, same) == pytest.approx(1, abs=1e-5)
+            assert similarity(same, alike) > 0.6 > 0.3 > similarity(same, other)
+            for _ in range(8):
+                assert vectors_from(endpoint)[0] == pytest.approx(same, abs=1e-5)
+            servers = children_of(launcher.pid, "app.py")
+            assert len(servers) == count
+            if count > 1:
+                os.kill(servers[0], signal.SIGKILL)
+                for _ in range(20):
+                    assert vectors_from(endpoint)[0] == pytest.approx(same, abs=1e-5)
+            launcher.send_signal(signal.SIGTERM)
+            assert launcher.wait(timeout=60) == 0
+        finally:
+            launcher.kill()
+    document = json.loads(report.read_text())
+    assert document["valid"], document["reasons"]
+    assert [instance["items"] > 0 for instance in document["instances"]] == [True] * count

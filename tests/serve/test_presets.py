@@ -20,7 +20,7 @@ PLAN = make_plan(machine([8, 8], threads=2), Request(ninstances=2))
 
 
 def test_each_server_gets_what_its_row_says() -> None:
-    given_words = {name: with_preset(preset, ("program", "model"), {}) for name, preset in PRESETS.items()}
+    given_words = {name: with_preset(preset, ("program", "model"), {}, {}) for name, preset in PRESETS.items()}
     assert {name: use.arguments[2:] for name, use in given_words.items()} == {
         "vllm": ("--port", "{port}", "--host", "127.0.0.1"),
         "llama-server": ("--port", "{port}", "--host", "127.0.0.1", "--threads", "{threads}"),
@@ -41,7 +41,7 @@ def test_each_server_gets_what_its_row_says() -> None:
 def test_slots_differ_where_servers_would_meet() -> None:
     first, second = (values_of(instance, 2, 8000) for instance in PLAN.instances)
     for name, preset in PRESETS.items():
-        use = with_preset(preset, ("program",), {})
+        use = with_preset(preset, ("program",), {}, {})
         filled = [[fill_template(word, values) for word in use.arguments] for values in (first, second)]
         assert ("8000" in filled[0], "8001" in filled[1], "8001" in filled[0]) == (True, True, False), name
         variables = [
@@ -63,7 +63,7 @@ def test_slots_differ_where_servers_would_meet() -> None:
     ],
 )
 def test_what_was_typed_is_not_given_again(typed: tuple[str, ...], missing: str) -> None:
-    use = with_preset(PRESETS["llama-server"], (*LLAMA, *typed), {})
+    use = with_preset(PRESETS["llama-server"], (*LLAMA, *typed), {}, {})
     assert use.arguments[: len(LLAMA) + len(typed)] == (*LLAMA, *typed)
     assert missing not in use.arguments[len(LLAMA) + len(typed) :]
     assert len(use.arguments) == len(LLAMA) + len(typed) + 4
@@ -71,17 +71,23 @@ def test_what_was_typed_is_not_given_again(typed: tuple[str, ...], missing: str)
 
 @pytest.mark.parametrize("word", ["-tb", "--threads-batch", "--threads-http=2", "--ports", "-to"])
 def test_an_option_that_only_begins_alike_is_another_one(word: str) -> None:
-    use = with_preset(PRESETS["llama-server"], (*LLAMA, word, "4"), {})
+    use = with_preset(PRESETS["llama-server"], (*LLAMA, word, "4"), {}, {})
     assert use.arguments[-6:] == ("--port", "{port}", "--host", "127.0.0.1", "--threads", "{threads}")
 
 
 def test_a_variable_is_typed_as_well() -> None:
     typed = {"LLAMA_ARG_THREADS": "3", "LLAMA_ARG_PORT": "9{index}00"}
-    use = with_preset(PRESETS["llama-server"], LLAMA, typed)
+    use = with_preset(PRESETS["llama-server"], LLAMA, typed, {})
     assert use.arguments == (*LLAMA, "--host", "127.0.0.1")
     assert use.ready_when == "http://127.0.0.1:9{index}00/health"
-    use = with_preset(PRESETS["vllm"], ("vllm",), {"VLLM_CPU_OMP_THREADS_BIND": "{cpus}"})
+    use = with_preset(PRESETS["vllm"], ("vllm",), {"VLLM_CPU_OMP_THREADS_BIND": "{cpus}"}, {})
     assert set(use.variables) == {"VLLM_CPU_NUM_OF_RESERVED_CPU", "CPU_VISIBLE_MEMORY_NODES"}
+
+
+def test_what_a_container_sets_is_not_typed() -> None:
+    inherited = {"HOSTNAME": "3f2a9c", "PORT": "80", "RAYON_NUM_THREADS": "8", "VLLM_CPU_OMP_THREADS_BIND": "all"}
+    for preset in PRESETS.values():
+        assert with_preset(preset, ("program",), {}, inherited) == with_preset(preset, ("program",), {}, {})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,7 @@ def test_a_variable_is_typed_as_well() -> None:
     ],
 )
 def test_the_server_is_asked_where_it_listens(typed: tuple[str, ...], address: str) -> None:
-    assert with_preset(PRESETS["vllm"], ("vllm", *typed), {}).ready_when == f"http://{address}/health"
+    assert with_preset(PRESETS["vllm"], ("vllm", *typed), {}, {}).ready_when == f"http://{address}/health"
 
 
 @pytest.mark.parametrize("word", ["distribute", "isolate"])
@@ -107,12 +113,15 @@ def test_a_word_that_leaves_the_slice_is_refused(word: str) -> None:
         (LLAMA, {"LLAMA_ARG_NUMA": word}),
     ):
         with pytest.raises(RequestError, match=f"cannot serve with --numa {word}: .*; leave --numa out"):
-            with_preset(PRESETS["llama-server"], arguments, typed)
-    assert "--numa" not in with_preset(PRESETS["llama-server"], LLAMA, {}).arguments
+            with_preset(PRESETS["llama-server"], arguments, typed, {})
+    with pytest.raises(RequestError, match=f"--numa {word}"):
+        with_preset(PRESETS["llama-server"], LLAMA, {}, {"LLAMA_ARG_NUMA": word})
+    with_preset(PRESETS["llama-server"], LLAMA, {"LLAMA_ARG_NUMA": "numactl"}, {"LLAMA_ARG_NUMA": word})
+    assert "--numa" not in with_preset(PRESETS["llama-server"], LLAMA, {}, {}).arguments
 
 
 def test_a_list_of_models_names_the_device_itself() -> None:
-    use = with_preset(PRESETS["ovms"], ("ovms", "--config_path", "c.json"), {})
+    use = with_preset(PRESETS["ovms"], ("ovms", "--config_path", "c.json"), {}, {})
     assert use.arguments == (
         "ovms",
         "--config_path",
@@ -134,7 +143,7 @@ def test_an_instance_on_which_the_server_does_not_start_is_refused() -> None:
 
 @given(st.sampled_from(sorted(PRESETS)), st.lists(st.text(), max_size=6))
 def test_what_was_typed_stays_byte_for_byte(name: str, words: list[str]) -> None:
-    assert with_preset(PRESETS[name], words, {}).arguments[: len(words)] == tuple(words)
+    assert with_preset(PRESETS[name], words, {}, {}).arguments[: len(words)] == tuple(words)
 
 
 def test_rows_are_dated_sourced_and_filled_by_known_names() -> None:
@@ -149,6 +158,6 @@ def test_rows_are_dated_sourced_and_filled_by_known_names() -> None:
 
 
 def test_what_was_not_run_says_so() -> None:
-    notes = {name: with_preset(preset, ("program",), {}).note for name, preset in PRESETS.items()}
+    notes = {name: with_preset(preset, ("program",), {}, {}).note for name, preset in PRESETS.items()}
     assert {name for name, note in notes.items() if not note} == {"llama-server"}
     assert "2026-" in notes["vllm"]
