@@ -100,14 +100,15 @@ class FrontendThread:
         self._runs.clear()
 
     def _run(self) -> None:
-        is_news = False
+        is_news = has_stopped = False
         while True:
             self._runs.wait()
             is_news |= self._take(AGAIN_S if is_news or self._is_stopping else FIGURES_S)
             try:
                 if is_news:
-                    if self._is_stopping:
+                    if self._is_stopping and not has_stopped:
                         self._frontend.stop_softly()
+                        has_stopped = True
                     self._frontend.tell(tuple(self._wanted))
                     self._told(tuple(self._wanted))
                     is_news = False

@@ -113,7 +113,9 @@ def _ended(state: ServiceState, event: Seen) -> Step:
         leaves_for=slot.leaves_for if asked else "", fell=not asked,
     )  # fmt: skip
     decisions = [Decision("traffic", event.slot, "maint")]
-    if slot.phase == "leaving" and slot.leaves_for == "drain" and not state.stopping:
+    if state.stopping:
+        return state, [*decisions, Decision("retire", event.slot)]
+    if slot.phase == "leaving" and slot.leaves_for == "drain":
         # It has ended by itself in the meantime: it is not started again all the same.
         state = _with(state, event.slot, leaves_for="drain")
         decisions.append(Decision("retire", event.slot))

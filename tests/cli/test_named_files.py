@@ -41,7 +41,11 @@ INSIDE = {
 }
 """A file in a directory that an option names."""
 
-APART = {"completion": "it names no file", "shards": "its commands take DIR; tests/batch/shards has their options"}
+APART = {
+    "completion": "it names no file",
+    "shards": "its commands take DIR; tests/batch/shards has their options",
+    "serve": "its files are those of `run`; tests/serve has its commands",
+}
 """Commands that are not checked like this."""
 
 NEITHER = frozenset(

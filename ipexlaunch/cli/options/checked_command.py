@@ -160,7 +160,8 @@ def check_options(
             if known and not any(map(holds, known)):
                 needed = " or ".join(map(words, known))
                 raise click.UsageError(f"{words(option)} needs {needed}: {rule.why}", context)
-    if "port" in given and not any("port" in names_in(word) for word in _words_of(context)):
+    is_told = any("port" in names_in(word) for word in _words_of(context)) or values.get("preset")  # which adds it
+    if "port" in given and not is_told:
         raise click.UsageError(
             "--port needs {port} among the program's arguments or in --env: nothing else is told it",
             context,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,8 +39,8 @@ from ipexlaunch.serve.probes import Probe, ProbeRules, ReadyRule, read_ready_rul
 from ipexlaunch.serve.run_proxy import HaproxyFrontend, NginxFrontend, make_folder, remove_folder
 from ipexlaunch.serve.watch_strays import StrayObserver
 
-NGINX_USER = "nobody"
-"""Who nginx's workers are where root starts it."""
+WAIT_S = 60.0
+"""How long a request waits where no server is ready at all; HAProxy then answers it with 503."""
 
 
 @checked_command("start", takes_program=True)
@@ -90,7 +89,7 @@ def with_what_is_known(words: tuple[str, ...], options: ServeOptions) -> tuple[t
     """
     if options.preset is None:
         return words, options
-    use = with_preset(PRESETS[options.preset], words, {**os.environ, **variables_of(options.env)})
+    use = with_preset(PRESETS[options.preset], words, variables_of(options.env), os.environ)
     if use.note:
         tell(f"--preset {options.preset}: {use.note}")
     own = tuple(f"{name}={value}" for name, value in use.variables.items())
@@ -132,6 +131,9 @@ def endpoint_from_options(text: str, plan: Plan, job: Job, rule: ReadyRule, opti
         probe_interval_s=options.probe_interval,
         probe_timeout_s=options.probe_timeout,
         probe_failures=options.probe_failures,
+        admin_socket=None,
+        wait_script=None,
+        wait_s=WAIT_S,
     )
     made.check()
     return made
@@ -261,13 +263,8 @@ def proxy_cpus(plan: Plan, topology: Topology, cores: int) -> tuple[frozenset[in
 
 
 def _nginx_user() -> str | None:
-    """Root's nginx hands its workers to another user, who must exist."""
-    if os.getuid():
-        return None
-    try:
-        return pwd.getpwnam(NGINX_USER).pw_name
-    except KeyError:
-        return "root"
+    """Root's nginx would hand its workers to a user who may not enter the folder of its files."""
+    return None if os.getuid() else "root"
 
 
 def _has_terminal() -> bool:
