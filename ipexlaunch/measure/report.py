@@ -32,8 +32,7 @@ from ipexlaunch.measure.validity import LOST_TIME_ALLOWED, Disturbance, disturba
 
 EXIT_INVALID = 4
 
-CLAIMED_RATE = "claimed_rate"
-"""The fact about a worker that holds what it printed last of its own rate."""
+CLAIMED_RATE = "claimed_rate"  # the fact about a worker that holds what it printed last of its own rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
     Args:
         ordered: samples, ascending, at least one.
-        percent: above 0, up to 100.
+        percent: above 0.
     """
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
@@ -62,8 +61,7 @@ def distribution(durations_s: Iterable[float]) -> Distribution | None:
     Args:
         durations_s: seconds; NaN is one that is not known.
     """
-    ordered = sorted(1e3 * duration for duration in durations_s if not math.isnan(duration))
-    if not ordered:
+    if not (ordered := sorted(1e3 * duration for duration in durations_s if not math.isnan(duration))):
         return None
     p50, p90, p99 = (percentile(ordered, percent) for percent in (50, 90, 99))
     return Distribution(count=len(ordered), p50=p50, p90=p90, p99=p99)
@@ -148,7 +146,7 @@ class Report:
     batch: BatchSummary | None = field(default=None, metadata=LATER)
     """Of a batch job; None for other runs."""
     service: ServiceSummary | None = field(default=None, metadata=LATER)
-    """Of servers; None for other runs."""
+    """Of servers."""
 
     @property
     def failed(self) -> frozenset[int]:

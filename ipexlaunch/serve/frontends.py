@@ -72,7 +72,7 @@ class FrontendThread:
             frontend: the proxy.
             slots: how many.
             told: called in the thread with what it knows now.
-            counted: called in the thread with its figures, which are later than what was told before.
+            counted: called in the thread with its figures, which are newer than that.
         """
         self._frontend, self._told, self._counted = frontend, told, counted
         self._wanted: list[Traffic] = ["maint"] * slots

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from ipexlaunch.serve.probes import Probe, ProbeRules, is_well
 
+FIRST_INTERVAL_S = 0.2
+"""Between two probes of a server that is not ready yet, at first."""
 GROWTH = 1.2
 LONGEST_BODY_BYTES = 1 << 16
 """Of an answer to a probe; what is longer is not read."""
@@ -83,7 +85,7 @@ class ProbingThread:
 
     def _follow(self, attempt: int) -> None:
         is_ready = was_late = False
-        interval_s = self._rules.first_interval_s
+        interval_s = FIRST_INTERVAL_S
         while self._attempt == attempt:
             trouble = ask(self._probe, self._rules.timeout_s)
             if self._attempt != attempt:

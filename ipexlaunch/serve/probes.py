@@ -66,8 +66,6 @@ class ProbeRules:
     """Of one probe."""
     failures: int = 3
     """So many in a row end a server that was ready."""
-    first_interval_s: float = 0.2
-    """Between two probes of one that is not ready yet."""
 
 
 def read_ready_rule(text: str | None, words: tuple[str, ...]) -> ReadyRule:

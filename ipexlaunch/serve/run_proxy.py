@@ -108,7 +108,7 @@ class HaproxyFrontend:
 
 
 class NginxFrontend:
-    """nginx, which is told by another configuration and a signal, and tells nothing."""
+    """nginx, which reads its configuration again at a signal, and has no figures."""
 
     has_figures = False
     reload_signal: int = signal.SIGHUP

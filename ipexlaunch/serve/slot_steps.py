@@ -123,7 +123,7 @@ def _ended(state: ServiceState, event: Seen) -> Step:
         state = replace(state, reloading=None, to_reload=())
         left = "the others keep the servers that they have"
         decisions.append(
-            Decision("say", text=f"the reload stops: instance {event.slot} ended before it was ready; {left}")
+            Decision("note", text=f"the reload stops: instance {slot.index} ended before it was ready; {left}")
         )
     return state, decisions
 
@@ -200,7 +200,7 @@ def _tick(state: ServiceState, event: Seen) -> Step:
             state, more = _end_slot(state, index)
             limit = f"{state.drain_timeout_s:g} s (--drain-timeout)"
             decisions += [
-                Decision("say", text=f"instance {index} still has requests after {limit}, and is ended"),
+                Decision("note", text=f"instance {slot.index} still has requests after {limit}, and is ended"),
                 *more,
             ]
     return state, decisions

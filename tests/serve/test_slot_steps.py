@@ -25,7 +25,7 @@ def play(state: ServiceState, *events: Seen) -> tuple[ServiceState, list[Decisio
 
 
 def up(count: int = 2, **fields: object) -> ServiceState:
-    events = [Seen(kind, 1.0, slot) for slot in range(count) for kind in ("started", "ready")]  # type: ignore[arg-type]
+    events = [Seen(kind, 1.0, slot) for slot in range(count) for kind in ("started", "ready")]
     return play(service(count, **fields), *events)[0]
 
 

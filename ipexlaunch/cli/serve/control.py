@@ -28,7 +28,7 @@ LOOK_S = 0.3
 """Between two looks while a command waits for its end."""
 
 EXIT_INCOMPLETE = 4
-"""What was asked for has begun and did not come to its end."""
+"""What was asked for has begun and did not finish."""
 
 no_wait = flag("--no-wait", "Return at once; it goes on.")
 

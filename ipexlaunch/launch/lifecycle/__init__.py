@@ -4,7 +4,7 @@ No clock, no processes, no signals: each event carries the time it happened, so 
 Times are seconds of one monotonic clock.
 """
 
-from ipexlaunch.launch.lifecycle.next_state import begin, step
+from ipexlaunch.launch.lifecycle.next_state import begin, next_deadline, step
 from ipexlaunch.launch.lifecycle.states import (
     LONGEST_RESTART_WAIT_S,
     SIGNAL_BASE,
@@ -23,7 +23,6 @@ from ipexlaunch.launch.lifecycle.states import (
     exit_code,
     signal_code,
 )
-from ipexlaunch.launch.lifecycle.time_limits import next_deadline
 
 __all__ = [
     "LONGEST_RESTART_WAIT_S",

@@ -1,4 +1,4 @@
-"""The next state of a run after an event, and the commands to carry out."""
+"""The next state of a run after an event, the commands to carry out, and when a time limit is over."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ from ipexlaunch.launch.lifecycle.states import (
     shell_code,
     with_phase,
 )
-from ipexlaunch.launch.lifecycle.time_limits import late, measured_enough
 
 
 def begin(count: int, limits: Limits, time: float) -> State:
@@ -122,8 +121,7 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     state = change(state, event.index, phase="exited", exit_code=code, kill_at=None)
     # A program that is given its items ends when it learns that there are no more, not before.
     if (code or is_early) and not state.stopping:
-        failure = failure_of(before, event)
-        stage = failure.stage
+        stage = (failure := failure_of(before, event)).stage
         if state.drained:
             state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done
         elif _may_restart(state, before, stage):
@@ -203,13 +201,13 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
         if state.killed or state.deadline is None or time < state.deadline:
             return state, ()
         return replace(state, killed=True), (Command("kill", state.alive),)
-    over = late(state, time)
+    over = _late(state, time)
     if over:
         failures = tuple(
             Failure(index=index, stage="limit", code=TIMED_OUT, message=message, time=time) for index, message in over
         )
         return _stop(replace(state, failures=(*state.failures, *failures)), time)
-    if measured_enough(state, time):
+    if _measured_enough(state, time):
         return _stop(state, time)
     due = tuple(worker.index for worker in state.workers if worker.phase == "waiting" and worker.start_at <= time)
     for index in due:
@@ -221,3 +219,82 @@ def _tick(state: State, time: float) -> tuple[State, tuple[Command, ...]]:
         state = change(state, index, kill_at=None, killed_for=_why_overdue(state, state.workers[index]))
     commands = (Command("start", due), Command("kill", overdue))
     return state, tuple(command for command in commands if command.indices)
+
+
+def next_deadline(state: State) -> float | None:
+    """When the next tick is due if nothing else happens; None where nothing is."""
+    if state.stopping:
+        return None if state.killed else state.deadline
+    limits = state.limits
+    times = [worker.start_at for worker in state.workers if worker.phase == "waiting"]
+    if limits.timeout_s is not None:
+        times.append(state.started + limits.timeout_s)
+    if limits.ready_timeout_s is not None and state.go is None and not limits.each_alone:
+        times += [time for worker in state.workers if (time := _ready_by(state, worker)) is not None]
+    if limits.compile_timeout_s is not None:
+        times += [time for worker in state.workers if (time := _compiled_by(state, worker)) is not None]
+    if limits.stall_timeout_s is not None and not limits.each_alone:
+        times += [worker.counted + limits.stall_timeout_s for worker in _counting(state) if worker.counted is not None]
+    if limits.measured_s is not None and state.go is not None:
+        times.append(state.go + limits.measured_s)
+    times += [worker.kill_at for worker in state.workers if worker.kill_at is not None]
+    return min(times, default=None)
+
+
+def _measured_enough(state: State, time: float) -> bool:
+    """Whether the workers of a trial need not go on."""
+    limit = state.limits.measured_s
+    return limit is not None and state.go is not None and time >= state.go + limit
+
+
+def _late(state: State, time: float) -> list[tuple[int, str]]:
+    """(worker, what it did not do in time) for every limit that is over."""
+    limits = state.limits
+    if limits.timeout_s is not None and time >= state.started + limits.timeout_s:
+        return [(index, f"did not end within {limits.timeout_s:g} s (--timeout)") for index in state.alive]
+    over = [
+        (worker.index, f"was still {worker.busy_with} after {limits.compile_timeout_s:g} s (--compile-timeout)")
+        for worker in state.workers
+        if (by := _compiled_by(state, worker)) is not None and time >= by
+    ]
+    if state.go is None and not limits.each_alone:
+        over += [
+            (worker.index, _not_ready(limits, worker))
+            for worker in state.workers
+            if (by := _ready_by(state, worker)) is not None and time >= by
+        ]
+    if over or limits.each_alone:
+        return over
+    if limits.stall_timeout_s is not None:
+        message = f"counted nothing for {limits.stall_timeout_s:g} s (--stall-timeout)"
+        return [
+            (worker.index, message)
+            for worker in _counting(state)
+            if worker.counted is not None and time >= worker.counted + limits.stall_timeout_s
+        ]
+    return []
+
+
+def _not_ready(limits: Limits, worker: WorkerState) -> str:
+    beside = f", {worker.compiled_s:.0f} s of compilation not counted" if worker.compiled_s >= 0.5 else ""
+    return f"was not ready within {limits.ready_timeout_s:g} s (--ready-timeout){beside}"
+
+
+def _ready_by(state: State, worker: WorkerState) -> float | None:
+    """When the worker must be ready; None where that is not counted now."""
+    limit = state.limits.ready_timeout_s
+    if limit is None or worker.phase not in ("waiting", "starting") or worker.busy_with in COMPILATION:
+        return None
+    return state.started + limit + worker.compiled_s
+
+
+def _compiled_by(state: State, worker: WorkerState) -> float | None:
+    """When the worker must be done with its compilation; None where there is none."""
+    limit = state.limits.compile_timeout_s
+    if limit is None or worker.busy_with not in COMPILATION:
+        return None
+    return worker.busy_since + limit - (worker.compiled_s - worker.compiled_before_s)
+
+
+def _counting(state: State) -> list[WorkerState]:
+    return [worker for worker in state.workers if worker.phase == "running"]

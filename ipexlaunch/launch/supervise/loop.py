@@ -19,7 +19,6 @@ from ipexlaunch.launch.lifecycle import Command, Event, Limits
 from ipexlaunch.launch.run_record import Run
 from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import worker_process as children
-from ipexlaunch.launch.supervise.answer_signals import EndRequests
 from ipexlaunch.launch.supervise.descendants import LOOK_S, DescendantWatch, check_counts
 from ipexlaunch.launch.supervise.handle_messages import FeederDriver, MessageHandler
 from ipexlaunch.launch.supervise.hear_hosts import HostsDriver
@@ -32,7 +31,7 @@ from ipexlaunch.launch.supervise.server_interfaces import ServerKeeper
 from ipexlaunch.launch.supervise.shared_files import shared_files
 from ipexlaunch.launch.supervise.side_process import SideProcess
 from ipexlaunch.launch.supervise.start_workers import Starter
-from ipexlaunch.launch.supervise.take_signals import SignalWakeup
+from ipexlaunch.launch.supervise.take_signals import EndRequests, SignalWakeup
 from ipexlaunch.launch.supervise.template_process import TemplateProcess
 from ipexlaunch.launch.supervise.tend_servers import ServersDriver
 from ipexlaunch.launch.supervise.worker_set import WorkerSet

@@ -55,11 +55,7 @@ while read -r word group; do
   esac
 done
 [ -z "$groups" ] || kill -s KILL -- $groups 2>/dev/null
-(
-  IFS=$NEWLINE
-  set -f
-  [ -z "$LEFTOVERS" ] || rm -rf -- $LEFTOVERS
-)
+(IFS=$NEWLINE; set -f; [ -z "$LEFTOVERS" ] || rm -rf -- $LEFTOVERS)
 quiet=0 rounds=0 seen=' '
 while [ $quiet -lt 20 ] && [ $rounds -lt 600 ]; do
   quiet=$((quiet + 1)) rounds=$((rounds + 1))

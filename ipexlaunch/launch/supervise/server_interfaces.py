@@ -71,7 +71,7 @@ class SideProgram:
 
 
 class ServerKeeper(Protocol):
-    """Something that knows whether servers answer, and decides when they are restarted; it is told by an `Observer`."""
+    """Something that knows whether servers answer, and decides when they are restarted."""
 
     @property
     def side(self) -> SideProgram | None:
