@@ -1,0 +1,11 @@
+"""Print the table of messages: python -m tests.errors [PART]..."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.errors.test_messages import PARTS, outcomes
+
+for name in sys.argv[1:] or PARTS:
+    for outcome in outcomes(name):
+        print(f"{outcome.row}", *(f"    {line}" for line in outcome.lines), sep="\n", flush=True)
