@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ class Site:
         return f"{self.path}:{self.function}: {self.template}"
 
 
-def all_sites() -> list[Site]:
+@functools.cache
+def all_sites() -> tuple[Site, ...]:
     """Every place, in the order of the source."""
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
     names = _error_classes(list(trees.values()))
@@ -42,7 +44,7 @@ def all_sites() -> list[Site]:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) in names
     ]
-    return [
+    return tuple(
         site
         for path, tree in trees.items()
         for site in _sites_in(
@@ -52,18 +54,13 @@ def all_sites() -> list[Site]:
             (),
         )
         if not site.path.startswith("errors/")
-    ]
+    )
 
 
 def _error_classes(trees: list[ast.Module]) -> set[str]:
     """The names of the classes of errors, those derived in the package included."""
     names = set(BASES)
-    classes = [
-        node
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef)
-    ]
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     while more := {each.name for each in classes if names & {_last_name(base) for base in each.bases}} - names:
         names |= more
     return names

@@ -1,4 +1,4 @@
-"""Provokes errors as a user would, and tells the line that was printed and the places of the source that it came from."""
+"""Provokes errors as a user would, and tells the line that was printed and the places of the source that built it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import resource
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -57,7 +58,7 @@ class Built:
     """Module and line of the package: who built it, who called that, ..."""
     error: BaseException
 
-    def sites(self, sites: list[Site]) -> set[Site]:
+    def sites(self, sites: Sequence[Site]) -> set[Site]:
         """Those of the places that are asked for."""
         found = set()
         for path, line in self.places:
@@ -84,7 +85,6 @@ class Outcome:
     said: str
     """All that was printed on stderr."""
     built: tuple[Built, ...]
-    traceback: str = ""
 
     @property
     def lines(self) -> list[str]:
@@ -95,7 +95,7 @@ class Outcome:
             if line.startswith("ipexlaunch: ") and any(built.is_said_by(line) for built in self.built)
         ]
 
-    def hit(self, sites: list[Site]) -> set[Site]:
+    def hit(self, sites: Sequence[Site]) -> set[Site]:
         """The places whose words were printed."""
         found = set()
         for line in self.lines:
@@ -143,7 +143,7 @@ def watching() -> Iterator[list[Built]]:
         yield built
     finally:
         sys.setprofile(former)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
 
 
 def provoke(row: Row, folder: Path) -> Outcome:
@@ -202,11 +202,14 @@ def _typed(words: list[str]) -> int:
 def _called(does: Callable[[], object]) -> int:
     """Call it, and print its error as the command line does."""
     try:
-        does()
+        given = does()
     except errors.IpexLaunchError as error:
         print(f"ipexlaunch: {spoken(str(error))}", file=sys.stderr)
         return error.exit_code
-    return 0
+    except Exception:  # the boundary of a row: it fails with what it raised
+        traceback.print_exc()
+        return 3
+    return given if isinstance(given, int) else 0
 
 
 def _write(path: Path, content: str | bytes | None) -> None:

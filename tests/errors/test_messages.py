@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import ast
 import importlib
-import re
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from ipexlaunch import errors
-from tests.errors.find_sites import Site, all_sites
-from tests.errors.provoke import Outcome, provoke
+from tests.errors import torch_rows
+from tests.errors.check_rows import problems_of
+from tests.errors.find_sites import all_sites
+from tests.examples.run_examples import run, torch_python
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = sorted(path.stem for path in (Path(__file__).parent / "rows").glob("[a-z]*.py"))
@@ -27,80 +24,43 @@ PARTS = sorted(path.stem for path in (Path(__file__).parent / "rows").glob("[a-z
 NOT_OURS = ("serve/", "cli/serve", "cli/options/serve")
 """Shown by tests of its own."""
 
-IN_THE_CHECKOUT = re.compile(r"\b(?:docs|tests|tools|examples|benchmarks|topologies)/|README|CONTRIBUTING|CHANGELOG")
-"""What somebody who has installed the package lacks."""
-
-WORKS = re.compile(
-    r"; |\bgive\b|\btakes\b|\bwrite e\.g\.|\bsuch as\b|\bleave out\b|\bneeds\b|\bthere are\b|\bsay which\b|\bMissing\b"
-    r"|-1 \(every core\)"
-)
-"""Words of a complaint about the command line that say what would work; the way to --help stands behind."""
-
 
 def part(name: str) -> ModuleType:
     """A part of the table."""
     return importlib.import_module(f"tests.errors.rows.{name}")
 
 
-def outcomes(name: str) -> list[Outcome]:
-    """What the rows of a part lead to, each in a directory of its own."""
-    found = []
-    for row in part(name).ROWS:
-        folder = Path(tempfile.mkdtemp(prefix="ipexlaunch-errors-"))
-        try:
-            found.append(provoke(row, folder))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    return found
-
-
-def wrong_with(line: str, error: BaseException) -> str:
-    """What is wrong with a line that says an error; "" where nothing is."""
-    if IN_THE_CHECKOUT.search(line):
-        return "it speaks of a file that an installed package has not"
-    if isinstance(error, errors.UsageError) or not isinstance(error, errors.IpexLaunchError):
-        return "" if WORKS.search(line) else "it does not say what would work"
-    if not re.match(r"ipexlaunch: cannot .+?: .", line):
-        return "it does not say what was wanted and what is there"
-    return "" if error.hint else "it does not say what would work"
+EVERY = [*map(part, PARTS), torch_rows]
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("name", PARTS)
 def test_every_message_is_printed_in_one_line_that_says_what_would_work(name: str) -> None:
-    sites = all_sites()
-    hit: set[Site] = set()
-    problems = []
-    for outcome in outcomes(name):
-        found = outcome.hit(sites)
-        hit |= found
-        if not found:
-            problems.append(f"{outcome.row}: no message of ours is printed: {outcome.said[-500:]!r}")
-        if not outcome.code:
-            problems.append(f"{outcome.row}: its exit code is 0")
-        problems += [f"{line}\n    {why}" for line, error in outcome.errors_said() if (why := wrong_with(line, error))]
-    elsewhere = part(name).ELSEWHERE
-    missing = [str(site) for site in sites if site.path.startswith(part(name).PLACES) and site not in hit]
-    problems += [f"no row shows {each}" for each in missing if not any(words in each for words in elsewhere)]
-    problems += [f"no place is {words!r}" for words in elsewhere if not any(words in each for each in missing)]
+    problems = problems_of(part(name))
     assert not problems, "\n".join(problems)
 
 
+@pytest.mark.process
+@pytest.mark.torch
+def test_every_message_of_those_who_run_models_is_printed_too() -> None:
+    done = run(torch_python(), "-m", "tests.errors.torch_rows")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_place_belongs_to_a_part_of_the_table() -> None:
-    places = tuple(place for name in PARTS for place in part(name).PLACES)
+    places = [place for each in EVERY for place in each.PLACES]
     assert [str(site) for site in all_sites() if not site.path.startswith((*places, *NOT_OURS))] == []
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_what_no_row_can_show_is_shown_by_a_test_that_is_there(name: str) -> None:
-    for words, node in part(name).ELSEWHERE.items():
-        path, _, function = node.partition("::")
+@pytest.mark.parametrize("each", EVERY, ids=lambda each: each.__name__.rpartition(".")[2])
+def test_what_no_row_can_show_is_shown_by_a_test_that_is_there(each: ModuleType) -> None:
+    for words, shown_by in each.ELSEWHERE.items():
+        path, _, function = shown_by.partition("::")
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        assert any(isinstance(each, ast.FunctionDef) and each.name == function for each in tree.body), (words, node)
+        assert any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body), (words, shown_by)
 
 
-def test_a_place_that_nobody_shows_is_found(tmp_path: Path) -> None:
+def test_places_are_found_with_their_words() -> None:
     names = [str(site) for site in all_sites()]
     assert len(names) > 400
     assert any("plan/planner.py:_listed_slices: PlanError({wanted} | the list names" in name for name in names)
-    assert sys.version_info >= (3, 10)

@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import zstandard
 
-from ipexlaunch.batch.input.input_files import InputFile, format_of
+from ipexlaunch.batch.input.input_files import InputFile
 from ipexlaunch.batch.input.input_part import InputPart
 from ipexlaunch.batch.input.input_rules import InputRules, ItemMaker
 from ipexlaunch.batch.input.parquet_items import parquet_items
@@ -52,9 +52,13 @@ def parquet(table: pyarrow.Table) -> bytes:
     return file.getvalue()
 
 
+def _unheard(_: int) -> None:
+    """How much was read is of no interest."""
+
+
 def _read_while_it_is_written() -> None:
     with open("i", "rb", buffering=0) as file:
-        for _ in blocks_of(file, "i", lambda size: None):
+        for _ in blocks_of(file, "i", _unheard):
             Path("i").write_bytes(LINES * 2)
 
 
@@ -71,13 +75,13 @@ def _memory(read: Callable[..., object]) -> Callable[[], None]:
 def _cut_short() -> None:
     part = InputPart(name="", begin=0, end=99, first_line=1, first_item=0, items=9)
     with open("i", "rb", buffering=0) as file:
-        list(blocks_of_part(file, "i", part, lambda size: None))
+        list(blocks_of_part(file, "i", part, _unheard))
 
 
 def _read_what_is_gone() -> None:
     file = InputFile("i", InputRules())
     os.unlink("i")
-    list(file.items(ItemMaker(InputRules()), lambda number: False))
+    list(file.items(ItemMaker(InputRules()), lambda _: False))
 
 
 def _read_long_header() -> None:
@@ -86,7 +90,7 @@ def _read_long_header() -> None:
 
 def _read_half_a_frame() -> None:
     with open("i.zst", "rb", buffering=0) as file:
-        list(blocks_of(file, "i.zst", lambda size: None))
+        list(blocks_of(file, "i.zst", _unheard))
 
 
 def _read_damaged() -> None:
@@ -138,14 +142,18 @@ ROWS = [
     # rows
     Row("batch --ninstances 1 --input i.jsonl --output o.jsonl a.py", {"a.py": DOUBLE, "i.jsonl": "nonsense\n"}),
     Row(_read_long_header, {"i.csv": '"' + "a\n" * 900 + '",b\n1,2\n'}, name="InputFile.look(a header of many lines)"),
-    Row(lambda: InputFile("i.txt", InputRules(format="text", text_field="x")), {"i.txt": ""}, name="InputFile(a text with fields)"),
+    Row(
+        lambda: InputFile("i.txt", InputRules(format="text", text_field="x")),
+        {"i.txt": ""},
+        name="InputFile(a text with fields)",
+    ),
     Row(_read_what_is_gone, {"i": LINES}, name="InputFile.items(a file that is gone)"),
     Row(_read_damaged, {"i.parquet": DAMAGED}, name="parquet_items(a damaged page)"),
     # meanwhile
     Row(_read_while_it_is_written, {"i": LINES}, name="blocks_of(a file that grows)"),
     Row(_cut_short, {"i": "short"}, name="blocks_of_part(a file that was cut)"),
-    Row(_memory(lambda file: blocks_of(file, "i", lambda size: None)), name="blocks_of(a file that cannot be read)"),
-    Row(_memory(lambda file: blocks_of_part(file, "i", PART, lambda size: None)), name="blocks_of_part(the same)"),
+    Row(_memory(lambda file: blocks_of(file, "i", _unheard)), name="blocks_of(a file that cannot be read)"),
+    Row(_memory(lambda file: blocks_of_part(file, "i", PART, _unheard)), name="blocks_of_part(the same)"),
 ]
 
 ELSEWHERE = {

@@ -1,4 +1,4 @@
-"""What a batch job writes: outputs that are there, ledgers that are damaged or held, and shards that do not fit."""
+"""What a batch job writes: outputs that are there, and ledgers that are damaged or held."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,24 +15,16 @@ from typing import Any
 from ipexlaunch.batch.feed.commits import Commits
 from ipexlaunch.batch.feed.dead_letters import letters_without_results, settle_dead_letters
 from ipexlaunch.batch.feed.open_job import open_job
-from ipexlaunch.batch.input.input_files import InputFile
-from ipexlaunch.batch.input.input_rules import InputRules
 from ipexlaunch.batch.job_state import DoneItems
 from ipexlaunch.batch.ledger import Ledger
 from ipexlaunch.batch.output.append_results import AppendedFile, StandardOutput, WriteError
 from ipexlaunch.batch.output.finalize import finish_output, order_to_pipe
 from ipexlaunch.batch.output.result_rows import OutputRules
-from ipexlaunch.batch.shards.cut_input import cut_files
-from ipexlaunch.batch.shards.job_file import read_job
-from ipexlaunch.batch.shards.merge_shards import check_shard, merge, refuse_doubled_ids
-from ipexlaunch.batch.shards.shard_directory import begin_attempt, commit, write_new_job
-from ipexlaunch.batch.shards.shared_choices import keep_choice
-from ipexlaunch.batch.shards.sharded_job import ShardedJob
 from tests.batch.shards.shard_jobs import DOUBLE
-from tests.batch.shards.test_shard_directory import SHARD, about, done, made, row, two
+from tests.batch.shards.test_shard_directory import row
 from tests.errors.provoke import Row, limited
 
-PLACES = ("batch/feed/", "batch/ledger", "batch/loadgen", "batch/output/", "batch/shards/")
+PLACES = ("batch/feed/", "batch/ledger", "batch/loadgen", "batch/output/")
 
 A = {"a.py": DOUBLE, "i.jsonl": '{"n": 1}\n'}
 JOB: dict[str, object] = {"input": {"bytes": 12}, "program": {"name": "p.py"}}
@@ -46,14 +37,16 @@ def _open(**words: bool) -> None:
     open_job(OutputRules(path="o.jsonl"), JOB, **given)
 
 
-def a_job(job: dict[str, object] = JOB, *, complete: bool = False) -> None:
+def a_job(*, complete: bool = False, then: Callable[[], None] | None = None) -> None:
     """A ledger with three items done, and their results."""
     Path("o.jsonl").write_bytes(ROWS_DONE)
-    with Ledger.create(os.path.realpath("o.jsonl.ledger"), job) as ledger:
+    with Ledger.create(os.path.realpath("o.jsonl.ledger"), JOB) as ledger:
         ledger.progress.done.add(range(3))
         ledger.progress.output_bytes = len(ROWS_DONE)
         ledger.progress.complete = complete
         ledger.commit()
+    if then:
+        then()
 
 
 def _change_ledger(statement: str) -> None:
@@ -86,7 +79,10 @@ def _settle() -> None:
 
 def _held_by_another(act: Callable[[], None]) -> None:
     a_job()
-    holds = "import sys; from ipexlaunch.batch.ledger import Ledger; l = Ledger.resume(sys.argv[1]); print(1, flush=True); input()"
+    holds = (
+        "import sys; from ipexlaunch.batch.ledger import Ledger; "
+        "ledger = Ledger.resume(sys.argv[1]); print(1, flush=True); input()"
+    )
     with subprocess.Popen([sys.executable, "-c", holds, "o.jsonl.ledger"], stdin=-1, stdout=-1) as other:
         assert other.stdout is not None
         other.stdout.readline()
@@ -94,39 +90,6 @@ def _held_by_another(act: Callable[[], None]) -> None:
             act()
         finally:
             other.communicate(b"\n")
-
-
-def _in(act: Callable[[Path], object]) -> Callable[[], None]:
-    return lambda: act(Path.cwd())
-
-
-def _unfit(folder: Path, rows: bytes) -> None:
-    check_shard(done(folder, 0, SHARD, rows))
-
-
-def _cut_off(folder: Path, change: Callable[[str], None]) -> None:
-    fits = done(folder, 0, SHARD, b"".join(map(row, range(10, 15))))
-    change(fits.files.rows)
-    check_shard(fits)
-
-
-def _twice(folder: Path) -> None:
-    shards = two(folder)
-    shards[1] = done(folder, 2, shards[1].shard, row(15) + row(16).replace(b"d16", b"d11") + row(17))
-    refuse_doubled_ids(shards, str(folder))
-
-
-def _written_by_others(folder: Path) -> None:
-    shards = two(folder)
-    (folder / "out.jsonl").write_text("mine")
-    merge(shards, OutputRules(path=str(folder / "out.jsonl")), str(folder))
-
-
-def _commit_where_a_folder_is(folder: Path) -> None:
-    files, attempt = begin_attempt(str(folder), 0, about)
-    os.rmdir(files.folder) if not os.listdir(files.folder) else None
-    Path(files.folder).rename(folder / "gone")
-    commit(str(folder), 0, files, made(attempt))
 
 
 def _overwrite_ledger() -> None:
@@ -172,28 +135,6 @@ def _look_at_a_pipe_that_nobody_reads() -> None:
     Commits(journal, 1.0, 1, pipe, print).look(0.0)
 
 
-def _cut_what_is_gone() -> None:
-    file = InputFile("i", InputRules())
-    os.unlink("i")
-    cut_files([file], [1], ".")
-
-
-def _another_job() -> ShardedJob:
-    return replace(read_job(Path("d/job.yaml").read_text(encoding="utf-8"), "job.yaml"), program="b.py")
-
-
-def _edit_job() -> None:
-    _make()
-    job = Path("d/job.yaml")
-    job.write_text(job.read_text().replace("begin: 0", "begin: 1"))
-
-
-def _make() -> None:
-    from ipexlaunch.cli.main import main
-
-    assert main("shards make d --input i.jsonl --output o.jsonl --id-field n --shards 1 a.py".split()) == 0
-
-
 ROWS = [
     # the job of an output
     Row(f"{BATCH} a.py", {**A, "o.jsonl": '{"x": 1}\n'}),
@@ -204,20 +145,40 @@ ROWS = [
     Row(f"{BATCH} --resume --rebuild a.py", {**A, "o.jsonl": row(1).decode() * 2}),
     Row(f"{BATCH} --resume --rebuild a.py", {**A, "o.jsonl": "nonsense\n"}),
     Row("batch --ninstances 1 --input i.jsonl --output o.parquet --resume --rebuild a.py", {**A, "o.parquet": "x"}),
-    Row(lambda: _open(resume=True), before=lambda: (a_job(), os.truncate("o.jsonl", 3)), name="open_job(cut)"),
-    Row(lambda: _open(resume=True), before=lambda: (a_job(), os.unlink("o.jsonl")), name="open_job(gone)"),
+    Row(lambda: _open(resume=True), before=lambda: a_job(then=lambda: os.truncate("o.jsonl", 3)), name="open_job(cut)"),
+    Row(lambda: _open(resume=True), before=lambda: a_job(then=lambda: os.unlink("o.jsonl")), name="open_job(gone)"),
     Row(_open, before=a_job, name="open_job(there already)"),
-    Row(f"{BATCH} a.py", A, before=lambda: (a_job(), os.unlink("o.jsonl"))),
-    Row(lambda: _open(resume=True), before=lambda: (a_job(complete=True), os.unlink("o.jsonl")), name="open_job(complete, gone)"),
+    Row(f"{BATCH} a.py", A, before=lambda: a_job(then=lambda: os.unlink("o.jsonl"))),
+    Row(
+        lambda: _open(resume=True),
+        before=lambda: a_job(complete=True, then=lambda: os.unlink("o.jsonl")),
+        name="open_job(complete, gone)",
+    ),
     Row(_retry_letters_of_parquet, name="open_job(dead letters of a Parquet file)"),
     # the ledger
     Row(lambda: _open(resume=True), before=_overwrite_ledger, name="open_job(a damaged ledger)"),
-    Row(lambda: _open(resume=True), before=lambda: _change_ledger("PRAGMA user_version = 99"), name="open_job(a later ledger)"),
-    Row(lambda: _open(resume=True), before=lambda: _change_ledger("PRAGMA application_id = 1"), name="open_job(another's database)"),
-    Row(lambda: _open(resume=True), before=lambda: _change_ledger("DROP TABLE job"), name="open_job(a ledger without a job)"),
+    Row(
+        lambda: _open(resume=True),
+        before=lambda: _change_ledger("PRAGMA user_version = 99"),
+        name="open_job(a later ledger)",
+    ),
+    Row(
+        lambda: _open(resume=True),
+        before=lambda: _change_ledger("PRAGMA application_id = 1"),
+        name="open_job(another's database)",
+    ),
+    Row(
+        lambda: _open(resume=True),
+        before=lambda: _change_ledger("DROP TABLE job"),
+        name="open_job(a ledger without a job)",
+    ),
     Row(lambda: _held_by_another(lambda: _open(resume=True)), name="open_job(held)"),
     Row(lambda: Ledger.create("f/l", JOB), {"f": ""}, name="Ledger.create(below a file)"),
-    Row(lambda: _open(resume=True), before=lambda: _change_ledger("UPDATE progress SET mark = 7"), name="open_job(another mark)"),
+    Row(
+        lambda: _open(resume=True),
+        before=lambda: _change_ledger("UPDATE progress SET mark = 7"),
+        name="open_job(another mark)",
+    ),
     # results
     Row(lambda: letters_without_results("d", DoneItems()), {"d": None}, name="letters_without_results(a directory)"),
     Row(_write_to_nobody, name="StandardOutput.append(nobody reads)"),
@@ -227,31 +188,16 @@ ROWS = [
     Row(_append_without_room, name="AppendedFile.append(no room)"),
     Row(_cut_what_is_closed, name="AppendedFile.truncate(closed)"),
     Row(_settle, {"d": None}, name="settle_dead_letters(a directory in the way)"),
-    Row(lambda: finish_output(OutputRules(path="f/o", keep_order=True), 0), {"f": "", "f.part": ""}, name="finish_output(below a file)"),
-    # shards
-    Row("shards run d --index 0", A, before=_edit_job),
-    Row(lambda: write_new_job("d", _another_job()), A, before=_make, name="write_new_job(there already)"),
-    Row(_cut_what_is_gone, {"i": "1"}, name="cut_files(gone)"),
-    Row("shards run d --index 7", A, before=_make),
-    Row("shards make d --input i.jsonl --output o.jsonl --shards 1 a.py", {**A, "d/job.yaml": ""}),
-    Row("shards make f/d --input i.jsonl --output o.jsonl --shards 1 a.py", {**A, "f": ""}),
-    Row("shards make d --input i.jsonl --output o.jsonl --id-field n --shards 1 a.py", {**A, "i.jsonl": '{"n": 1}\n' * 2}),
-    Row(lambda: write_new_job("f/d", JOB), {"f": ""}, name="write_new_job(below a file)"),  # type: ignore[arg-type]
-    Row(lambda: begin_attempt("f", 0, about), {"f": ""}, name="begin_attempt(below a file)"),
-    Row(_in(_commit_where_a_folder_is), name="commit(an attempt that is gone)"),
-    Row(lambda: keep_choice("f", "x", ""), {"f": ""}, name="keep_choice(below a file)"),
-    Row(_in(lambda folder: _unfit(folder, row(10))), name="check_shard(too few rows)"),
-    Row(_in(lambda folder: _unfit(folder, row(10) * 2)), name="check_shard(one row twice)"),
-    Row(_in(lambda folder: _cut_off(folder, lambda path: os.truncate(path, 9))), name="check_shard(cut)"),
-    Row(_in(lambda folder: _cut_off(folder, os.unlink)), name="check_shard(gone)"),
-    Row(_in(_twice), name="refuse_doubled_ids(an id in two shards)"),
-    Row(_in(_written_by_others), name="merge(an output of others)"),
+    Row(
+        lambda: finish_output(OutputRules(path="f/o", keep_order=True), 0),
+        {"f": "", "f.part": ""},
+        name="finish_output(below a file)",
+    ),
 ]
 
 ELSEWHERE = {
     "is not installed beside ipexlaunch":
         "tests/errors/test_how_to_add.py::test_every_command_that_lacks_a_package_says_how_to_add_it",
-    "it is closed | name a file": "tests/launch/test_failing_output.py::test_results_for_a_closed_pipe_are_refused",
-    "attempts were made": "no test: a hundred thousand directories",
-    "{place} went away": "no test: another process removes a name between two calls",
+    "write results to standard output | it is closed":
+        "tests/launch/test_failing_output.py::test_results_for_a_closed_pipe_are_refused",
 }  # fmt: skip

@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from ipexlaunch.cli.batch_output import _make_folder
 from ipexlaunch.cli.main import main
 from tests.errors.provoke import Row, limited
 
-PLACES = ("cli/batch_", "cli/completion_", "cli/doctor_", "cli/dtypes_", "cli/find_", "cli/loadgen_", "cli/plan_command",
-          "cli/replay", "cli/report_", "cli/run_command", "cli/top_", "cli/topology_", "cli/tune_")  # fmt: skip
+PLACES = ("cli/batch_", "cli/completion_", "cli/doctor_", "cli/dtypes_", "cli/find_", "cli/loadgen_",
+          "cli/plan_command", "cli/replay", "cli/report_", "cli/run_command", "cli/top_", "cli/topology_", "cli/tune_")  # fmt: skip
 
 KEPT = Path(__file__).parents[2] / "report/kept_runs/version-1"
 A = {"a.py": "", "i.jsonl": '{"n": 1}\n'}
@@ -45,15 +46,21 @@ REQUEST = json.dumps({"custom_id": "a", "method": "POST", "url": "/v1/embeddings
 
 
 def _export_without_room() -> int:
-    return limited(5, lambda: main(["plan", "--topology", "2s", "--export", "slurm", "--export-dir", "d", "--", "a.py"]))
+    return limited(
+        5, lambda: main(["plan", "--topology", "2s", "--export", "slurm", "--export-dir", "d", "--", "a.py"])
+    )
 
 
 ROWS = [
+    Row(lambda: _make_folder("f/x/o.jsonl"), {"f": ""}, name="_make_folder(below a file)"),
     Row("run"),
     Row("batch --output o.jsonl a.py", A),
     Row("batch --input i.jsonl --output o.jsonl", A),
     Row("batch --input i.jsonl --output o.jsonl --text-field n --model random:bert-base --task forward", TEXT),
-    Row("batch --input i.jsonl --output o.jsonl --model random:bert-base --format openai --task classify", {"i.jsonl": REQUEST}),
+    Row(
+        "batch --input i.jsonl --output o.jsonl --model random:bert-base --format openai --task classify",
+        {"i.jsonl": REQUEST},
+    ),
     Row("batch --input i.jsonl --output p a.py", A, before=lambda: os.mkfifo("p")),
     Row("batch --input i.jsonl --output f/x/o.jsonl --overwrite a.py", {**A, "f": ""}),
     Row("doctor --root nowhere"),
@@ -84,7 +91,4 @@ ROWS = [
 ELSEWHERE = {
     "draw the page":
         "tests/errors/test_how_to_add.py::test_every_command_that_lacks_a_package_says_how_to_add_it",
-    "measure dtypes on": "tests/tune/test_tune_command.py::XXX",
-    "click has nothing for it": "tests/cli/test_completion.py::XXX",
-    "_make_folder": "tests/batch/test_user_files.py::XXX",
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The command line: words that are none, options that do not go together, files with two uses, outputs that are held."""
+"""The command line: words that are none, options that do not go together, files with two uses, held outputs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def _hold_below_a_file() -> None:
 
 
 def _parts_of_accelerators() -> None:
-    visible_only(Request(device="xpu"), replace(synthetic_machine("1s 2xpu"), source="live"), {"ZE_AFFINITY_MASK": "0.1"})
+    visible_only(
+        Request(device="xpu"), replace(synthetic_machine("1s 2xpu"), source="live"), {"ZE_AFFINITY_MASK": "0.1"}
+    )
 
 
 ROWS = [

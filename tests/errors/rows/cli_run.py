@@ -33,7 +33,13 @@ def _executable(*names: str) -> None:
 def _on_xpu(engine: str, dtype: str) -> None:
     machine = synthetic_machine("1s 1xpu")
     options: Any = SimpleNamespace(engine=engine, dtype=dtype)
-    resolved(ModelJob(model="random:bert-base"), Job(program="x"), make_plan(machine, Request(device="xpu")), machine, options)
+    resolved(
+        ModelJob(model="random:bert-base"),
+        Job(program="x"),
+        make_plan(machine, Request(device="xpu")),
+        machine,
+        options,
+    )
 
 
 ELF_HEAD = Path("/proc/self/exe").read_bytes()[:64]
@@ -54,8 +60,14 @@ ROWS = [
     Row("run --no-python ./d", {"d": None}),
     Row("run --no-python ./a.py", A),
     Row("run --python ./nowhere a.py", A),
-    Row("bench --model random:bert-base --python ./python", {"python": "#!/bin/sh\nexit 1\n"}, before=lambda: _executable("python")),
-    Row("bench --model random:bert-base --python ./python", {"python": OLD_PYTHON}, before=lambda: _executable("python")),
+    Row(
+        "bench --model random:bert-base --python ./python",
+        {"python": "#!/bin/sh\nexit 1\n"},
+        before=lambda: _executable("python"),
+    ),
+    Row(
+        "bench --model random:bert-base --python ./python", {"python": OLD_PYTHON}, before=lambda: _executable("python")
+    ),
     Row("run --env A a.py", A),
     Row("run --env A=1 --env A=2 a.py", A),
     Row(lambda: make_directory_of_logs("f/x"), {"f": ""}, name="make_directory_of_logs(below a file)"),
@@ -86,7 +98,8 @@ ROWS = [
 ]
 
 ELSEWHERE = {
-    "slower than fp32 here": "tests/models/scripts/test_real_ipex.py::test_what_cannot_be_right_is_refused_before_anything_starts",
+    "slower than fp32 here":
+        "tests/models/scripts/test_real_ipex.py::test_what_cannot_be_right_is_refused_before_anything_starts",
     "there is no file {_RUN_SCRIPT}": "tests/errors/test_hard_to_reach.py::test_workers_of_an_ipexlaunch_in_an_archive",
     "it may not be read": "tests/errors/test_hard_to_reach.py::test_a_script_that_may_not_be_read",
 }  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ipexlaunch.cli.main import main
-from ipexlaunch.cli.shards.batch_words import job_context
 from ipexlaunch.cli.shards.shared_choice import _read
 from tests.batch.shards.shard_jobs import DOUBLE
 from tests.errors.provoke import Row, limited
@@ -90,10 +89,18 @@ ROWS = [
     made(RUN, _run_and(edited("a.py", "b.py"))),
     made(RUN, more="--env A_TOKEN=abcdefghijklmnop"),
     made("shards merge d", _all_done_and_output_below_a_file),
-    Row(_taken_over_without_room, {**A, "i.jsonl": '{"n": 1}\n' * 400}, before=_shard_done_but_not_committed, name="shards run (no room)"),
+    Row(
+        _taken_over_without_room,
+        {**A, "i.jsonl": '{"n": 1}\n' * 400},
+        before=_shard_done_but_not_committed,
+        name="shards run (no room)",
+    ),
     # engines
     made("shards submit d --engine ray"),
-    made("shards submit d --engine kubernetes --engine-option image=x --engine-option host-path=/", more="--ninstances 999"),
+    made(
+        "shards submit d --engine kubernetes --engine-option image=x --engine-option host-path=/",
+        more="--ninstances 999",
+    ),
     Row(lambda: _read("{}", "x"), name="SharedChoice(a file that names none)"),
 ]
 

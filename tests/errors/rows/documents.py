@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 
 from ipexlaunch.documents.read_text import LARGEST_BYTES, LONGEST_LINE_BYTES, read_lines, read_text
 from ipexlaunch.documents.text import parse_document
-from ipexlaunch.documents.write_file import check_writable
 from ipexlaunch.machine.synthetic import synthetic_machine
 from tests.errors.provoke import Row
+from tests.errors.rows.trees import edited
 
 PLACES = ("documents/",)
 
 PLAN = f"""\
 schema: ipexlaunch/plan/1
-topology: "{synthetic_machine('2s').fingerprint}"
+topology: "{synthetic_machine("2s").fingerprint}"
 request: {{cores_list: "x"}}
 instances: []
 idle_cpus: ""
@@ -56,7 +54,7 @@ ROWS = [
     Row(TREE, {"m.yaml": '{"a": ' + "[" * 70 + "]" * 70 + "}"}),
     Row(TREE, {"m.yaml": '{"a": ' + "[" * 9000 + "]" * 9000 + "}"}),
     Row(TREE, {"m.yaml": "[1, 2]"}),
-    Row(TREE, {"m.yaml": "schema: ipexlaunch/topology/1\nsource: x\ncpus: []\nnodes: []\nallowed_cpus: '0'\nallowed_nodes: ''\n"}),
+    edited("id: 1, core: 0", "id: 2, core: 1"),
     Row(TREE, {"m.yaml": "cpus: []"}),
     Row(TREE, {"m.yaml": "schema: ipexlaunch/topology/99"}),
     Row(TREE, {"m.yaml": "schema: ipexlaunch/topology/1\ncpu: []"}),
@@ -68,9 +66,13 @@ ROWS = [
     Row("run --log-dir f a.py", {"f": "", "a.py": ""}),
     Row("run --log-dir f/x a.py", {"f": "", "a.py": ""}),
     Row("run --metrics-file p.prom a.py", {"a.py": ""}, before=lambda: os.mkfifo("p.prom")),
-    Row("shards make d --input i.jsonl --output p.jsonl a.py", {"i.jsonl": "{}", "a.py": ""}, before=lambda: os.mkfifo("p.jsonl")),
+    Row(
+        "shards make d --input i.jsonl --output p.jsonl a.py",
+        {"i.jsonl": "{}", "a.py": ""},
+        before=lambda: os.mkfifo("p.jsonl"),
+    ),
 ]
 
 ELSEWHERE = {
-    "it is a mount point": "tests/documents/test_write_file.py::XXX",
+    "it is a mount point": "tests/errors/test_hard_to_reach.py::test_a_file_that_is_a_mount_point",
 }

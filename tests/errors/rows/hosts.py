@@ -9,7 +9,6 @@ from ipexlaunch.doctor.job_engine import job_host
 from ipexlaunch.hosts.find_each_other import check_directory_of_member, host_directory, open_listener
 from ipexlaunch.hosts.member import Member, member_of
 from ipexlaunch.hosts.submit.pending_shards import PendingShards
-from ipexlaunch.hosts.submit.indexed_job import shards_manifest
 from ipexlaunch.hosts.submit.slurm_array import array_scripts
 from tests.errors.provoke import Row
 
@@ -35,9 +34,7 @@ def _taken_port() -> None:
 def submitted(engine: str, *options: str, **files: str) -> Row:
     """A job of four lines and two shards, submitted."""
     words = " ".join(f"--engine-option {option}" for option in options)
-    return Row(
-        f"shards submit d --engine {engine} {words}", BATCH, before=_make_job, variables=CLEAN | files
-    )
+    return Row(f"shards submit d --engine {engine} {words}", BATCH, before=_make_job, variables=CLEAN | files)
 
 
 def _make_job() -> None:
@@ -53,13 +50,24 @@ def _make_job_and_program() -> None:
 
 
 def _pending(directory: str) -> PendingShards:
-    return PendingShards(directory=directory, indices=frozenset({0, 1}), of=2)
+    return PendingShards(directory=directory, indices=(0, 1), of=2)
 
 
 K = ("image=x", "host-path=/")
 
-ALONE = {"SLURM_JOB_ID": "7", "SLURM_JOB_NUM_NODES": "3", "SLURMD_NODENAME": "h1", "SLURM_PROCID": "0", "SLURM_NTASKS": "3"}
-TWICE = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": "0"}
+ALONE = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NUM_NODES": "3",
+    "SLURMD_NODENAME": "h1",
+    "SLURM_PROCID": "0",
+    "SLURM_NTASKS": "3",
+}
+TWICE = {
+    "OMPI_COMM_WORLD_RANK": "0",
+    "OMPI_COMM_WORLD_SIZE": "4",
+    "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "0",
+}
 
 ROWS = [
     # who we are
@@ -89,8 +97,12 @@ ROWS = [
     submitted("slurm", "array=1"),
     submitted("slurm", "at-once=none"),
     submitted("slurm", "comment='a\tb'"),
-    Row("shards submit d --engine slurm", {**BATCH, "bin/sbatch": "#!/bin/sh\necho no such partition >&2; exit 1"},
-        {**CLEAN, "PATH": "bin:/usr/bin:/bin"}, before=_make_job_and_program),
+    Row(
+        "shards submit d --engine slurm",
+        {**BATCH, "bin/sbatch": "#!/bin/sh\necho no such partition >&2; exit 1"},
+        {**CLEAN, "PATH": "bin:/usr/bin:/bin"},
+        before=_make_job_and_program,
+    ),
     Row(lambda: array_scripts(_pending("/a\nb"), {}), name="array_scripts(a line break in DIR)"),
     Row(lambda: array_scripts(_pending("/a\\b"), {}), name="array_scripts(a backslash in DIR)"),
 ]

@@ -61,7 +61,11 @@ ROWS = [
     Row(lambda: _bind({0, 4000}), name="held_to(cpus 0 and 4000)"),
     Row(_bind_memory, name="held_to(memory of node 900, strict)"),
     Row(lambda: open_confinement("yes", root="nowhere"), name="open_confinement('yes', a tree without cgroups)"),
-    Row(_held_by_another, {"x.hold": '{"pid": 1, "host": "elsewhere", "since": "now"}'}, name="hold_place(another host's)"),
+    Row(
+        _held_by_another,
+        {"x.hold": '{"pid": 1, "host": "elsewhere", "since": "now"}'},
+        name="hold_place(another host's)",
+    ),
     Row(_held_for_a_moment, {"x.hold.turn": ""}, before=_left_by_a_dead_one, name="hold_place(others at it)"),
     Row(_variable_without_a_name, name="make_launch(a variable without a name)"),
     Row("run --topology '2s 1c' --ninstances 2 --dry-run --port 65535 a.py {port}", A),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from collections.abc import Callable
 
 from ipexlaunch.machine.probe.capture import save_snapshot
 from ipexlaunch.machine.probe.sources import LARGEST_SOURCE
@@ -78,7 +77,11 @@ ROWS = [
     Row("topology --topology m.bin", {"m.bin": b"\xff\xfe\x00"}),
     Row("topology --topology /proc/self/mem"),
     Row("topology --save m.zip"),
-    Row(lambda: save_snapshot(DirectoryFiles("m"), "m.txt/x.tar.gz"), {"m.txt": "", **SMALL}, name="save_snapshot(below a file)"),
+    Row(
+        lambda: save_snapshot(DirectoryFiles("m"), "m.txt/x.tar.gz"),
+        {"m.txt": "", **SMALL},
+        name="save_snapshot(below a file)",
+    ),
     Row("topology --topology big.yaml", before=lambda: _write_large("big.yaml")),
     Row("topology --topology m", {"m/sys/devices/system/cpu/online": "0-1\n"}),
     Row("topology --topology m", {"m/sys/devices/system/cpu/online": "zero\n"}),
@@ -109,7 +112,11 @@ ROWS = [
     _shown(changed(changed(archive(member("sys/x"))[:BLOCK], 124, b"%011o\0" % (1 << 27)), 0, b"sys/y")),
     _shown(changed(PLAIN, 156, b"S")),
     _shown(changed(archive(member("sys/" + "x" * 200, b"1")), 124, b"%011o\0" % (LARGEST_HEADER + 1))),
-    _shown(archive(member("sys/x", pax_headers={"comment": "x"}), form=tarfile.PAX_FORMAT).replace(b"comment=", b"comment+")),
+    _shown(
+        archive(member("sys/x", pax_headers={"comment": "x"}), form=tarfile.PAX_FORMAT).replace(
+            b"comment=", b"comment+"
+        )
+    ),
     Row("topology --topology m.tar.gz", {"m.tar.gz": gzip.compress(PLAIN)[:20]}),
     Row("topology --topology m.tar.gz", {"m.tar.gz": gzip.compress(PLAIN)[:10] + b"\xff" * 50}),
 ]

@@ -71,7 +71,10 @@ ROWS = [
     Row(f"plan {M} --group 1x4@node7"),
     Row(f"plan {M} --group 3x3@node0"),
     Row("plan --topology m.yaml --ninstances 1 --memory-per-instance 1GiB", {"m.yaml": LIMITED}),
-    Row("plan --topology threadripper-1s-4n-8c-2t-memoryless --scope machine --ninstances 5 --memory-per-instance 12.8GiB"),
+    Row(
+        "plan --topology threadripper-1s-4n-8c-2t-memoryless --scope machine --ninstances 5 "
+        "--memory-per-instance 12.8GiB"
+    ),
     _check_numbers(Request(ninstances=0)),
     _check_numbers(Request(ncores_per_instance=-3)),
     _check_numbers(Request(reserve_cores=-1)),

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from ipexlaunch.report.kept_runs.open_runs import read_run_directory
 from ipexlaunch.report.kept_runs.run_directory import check_holds_no_run, keeping_in, make_run_directory
 from ipexlaunch.report.live.metrics import MetricsServer
 from ipexlaunch.report.live.status import read_status
@@ -65,13 +66,18 @@ def _with_share() -> None:
     run.write_text(run.read_text().replace("local_pages: 0.95", "local_pages: 7"))
 
 
+def _make_again() -> None:
+    kept = read_run_directory("d")
+    make_run_directory("d", kept.recorded, kept.plan, kept.topology)
+
+
 ROWS = [
     Row("report nowhere"),
     Row("report d", {"d": None}),
     Row("run --replay nowhere"),
     Row("run --replay d", {"d": None}),
     kept("events.jsonl"),
-    events(lambda lines: []),
+    events(lambda _: []),
     events(lambda lines: ["{}\n", *lines[1:]]),
     events(lambda lines: [*lines[:3], "nonsense\n", *lines[3:]]),
     events(lambda lines: [lines[0], "[" * 600 + "]" * 600 + "\n", *lines[1:]]),
@@ -82,7 +88,7 @@ ROWS = [
     events(_without("start")),
     Row("report d", before=_unfinished),
     Row("report d", before=_with_share),
-    Row(lambda: make_run_directory("d", None, None, None), before=lambda: shutil.copytree(KEPT, "d"), name="make_run_directory(a run)"),  # type: ignore[arg-type]
+    Row(_make_again, before=lambda: shutil.copytree(KEPT, "d"), name="make_run_directory(a run)"),
     Row("run --run-dir d a.py", A, before=lambda: shutil.copytree(KEPT, "d")),
     Row(lambda: check_holds_no_run("d"), before=lambda: shutil.copytree(KEPT, "d"), name="check_holds_no_run(a run)"),
     Row(_keep, {"f": ""}, name="keeping_in(below a file)"),

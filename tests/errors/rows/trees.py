@@ -71,6 +71,7 @@ cpu_quota: null
 isa: []
 """
 
+
 def _legacy(controller: str) -> dict[str, str | bytes | None]:
     mount = f"30 24 0:0 / /sys/fs/cgroup/{controller} rw - cgroup none rw,{controller}"
     return {"proc/self/cgroup": f"2:{controller}:/a", "proc/self/mountinfo": mount}
@@ -104,7 +105,13 @@ ROWS = [
     tree({f"{CPU}/cpu0/topology/core_cpus": "00000002"}),
     tree({f"{CPU}/cpu4/topology/core_cpus": "00000011"}),
     tree({f"{CPU}/cpu8/topology/package_cpus": "0000ff01"}),
-    small({f"{CPU}/cpu0/topology/thread_siblings": "3", f"{CPU}/cpu1/topology/physical_package_id": "1", f"{CPU}/cpu1/topology/thread_siblings": "3"}),
+    small(
+        {
+            f"{CPU}/cpu0/topology/thread_siblings": "3",
+            f"{CPU}/cpu1/topology/physical_package_id": "1",
+            f"{CPU}/cpu1/topology/thread_siblings": "3",
+        }
+    ),
     tree({f"{CPU}/cpu0/cache/index2/type": "Fast"}),
     tree({f"{CPU}/cpu0/cache/index2/shared_cpu_map": "00000002"}),
     tree({"sys/devices/cpu_core/cpus": "0-4"}),
@@ -140,7 +147,10 @@ ROWS = [
         before=lambda: os.symlink("cache", f"m/{CPU}/cpu0/cache"),
     ),
     # topologies in files
-    edited("core: 0, socket: 0, node: 0, l2: null, l3: null, kind: null}\nnodes", "core: 1, socket: 0, node: 7, l2: null, l3: null, kind: null}\nnodes"),
+    edited(
+        "core: 0, socket: 0, node: 0, l2: null, l3: null, kind: null}\nnodes",
+        "core: 1, socket: 0, node: 7, l2: null, l3: null, kind: null}\nnodes",
+    ),
     edited("id: 1, core: 0, socket: 0", "id: 1, core: 0, socket: 1"),
     edited("id: 1, core: 0", "id: 2, core: 1"),
     edited('{"0": 10}', '{"0": 10, "7": 20}'),

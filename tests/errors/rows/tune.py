@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
-from ipexlaunch.plan.plan import Request
 from ipexlaunch.machine.synthetic import synthetic_machine
+from ipexlaunch.models.engines.candidate import REFERENCE
+from ipexlaunch.plan.plan import Request
 from ipexlaunch.plan.planner import make_plan
 from ipexlaunch.tune.dtypes.context import installed_software, store_measurements
 from ipexlaunch.tune.dtypes.measure import measure
 from ipexlaunch.tune.optuna_study import open_study
 from ipexlaunch.tune.profile_store import find_profile, keep_profile, profile_path, write_whole
-from ipexlaunch.tune.trial import read_tuning, write_tuning
+from ipexlaunch.tune.trial import write_tuning
 from tests.errors.provoke import Row, limited
 from tests.tune.dtypes.test_measure import JOB, FakeWorkers, measure_context
 from tests.tune.test_outcome import OUTCOME, PROFILE
 from tests.tune.test_study import SPACE
-from ipexlaunch.models.engines.candidate import REFERENCE
 
 PLACES = ("tune/",)
 
@@ -43,7 +42,7 @@ def _profile_of_others() -> None:
 
 def _full_disk() -> None:
     study = open_study("x", SPACE)
-    limited(os.path.getsize("x"), lambda: study.propose(lambda setting: True))
+    limited(os.path.getsize("x"), lambda: study.propose(lambda _: True))
 
 
 ROWS = [
@@ -54,7 +53,11 @@ ROWS = [
     Row(lambda: open_study("x", SPACE), {"x": "garbage\n"}, name="open_study(garbage)"),
     Row("run --profile a.py", {"a.py": ""}, {"XDG_CONFIG_HOME": "config"}),
     Row(_profile_of_others, name="find_profile(one that all may write)"),
-    Row(lambda: write_whole("f/x", "", "set XDG_CONFIG_HOME to a directory that can be written"), {"f": ""}, name="write_whole(below a file)"),
+    Row(
+        lambda: write_whole("f/x", "", "set XDG_CONFIG_HOME to a directory that can be written"),
+        {"f": ""},
+        name="write_whole(below a file)",
+    ),
     Row(_full_disk, name="OptunaStudy.propose(no room)"),
     _outcome('"4x2"', '"9x9"'),
     _outcome('"rate": 101.0', '"rate": 0.0'),
