@@ -196,10 +196,15 @@ def _identity() -> Any:
 
 
 def _calibrate_on_nothing() -> None:
-    from ipexlaunch.models.run.batches import Calibration
+    from ipexlaunch.models.run.prepare import Calibration
     from ipexlaunch.models.run.quantise_openvino import quantise
 
-    quantise(_identity(), replace(weights("openvino", "int8"), scheme="static"), Calibration((), ""), generates=False)
+    quantise(
+        _identity(),
+        replace(weights("openvino", "int8"), scheme="static"),
+        Calibration(rows=(), words=""),
+        generates=False,
+    )
 
 
 def _decoder_without_attention() -> None:

@@ -13,7 +13,8 @@ from ipexlaunch.cli.main import main
 from tests.errors.provoke import Row, limited
 
 PLACES = ("cli/batch_", "cli/completion_", "cli/doctor_", "cli/dtypes_", "cli/find_", "cli/loadgen_",
-          "cli/plan_command", "cli/replay", "cli/report_", "cli/run_command", "cli/top_", "cli/topology_", "cli/tune_")  # fmt: skip
+          "cli/plan_command", "cli/replay", "cli/report_", "cli/run_command", "cli/top_", "cli/topology_",
+          "cli/tune_")  # fmt: skip
 
 KEPT = Path(__file__).parents[2] / "report/kept_runs/version-1"
 A = {"a.py": "", "i.jsonl": '{"n": 1}\n'}
