@@ -52,7 +52,7 @@ test: env ## run every test
 	@echo "test: running every test (10 to 40 minutes on 2 cores; make test ARGS='tests/plan -x' for less)"
 	@$(elsewhere) IPEXLAUNCH_TESTED=installed $(CURDIR)/$(bin)/python -m pytest $(strict) --dist load $(ARGS)
 
-campaign-faults: env ## kill, stop and starve runs in every way that we know, for real (about 20 minutes; docs/faults.md)
+campaign-faults: env ## kill, stop and starve runs in every way that we know, for real (about 20 minutes; docs/developing.md)
 	@$(elsewhere) $(CURDIR)/$(bin)/python -m tests.faults
 
 campaign-batch: env ## the same with batch jobs: nothing lost, nothing doubled (about 25 minutes)
@@ -104,7 +104,7 @@ outputs: env env-ipex env-light ## put real output of now into README.md and exa
 numa-guest: env ## run CMD, or a shell, in a Linux guest of another SHAPE: make numa-guest SHAPE=8n CMD='numactl -H'
 	@$(bin)/python -m tests.guest --shape $(SHAPE) -- $(CMD)
 
-campaign-programs: env ## run thirty public programs under ipexlaunch; docs/faults.md gets the table (15 minutes)
+campaign-programs: env ## run thirty public programs under ipexlaunch; docs/developing.md gets the table (15 minutes)
 	@$(bin)/python -m tests.programs.campaign --torch-index "$(TORCH_INDEX)" $(ARGS)
 
 hooks: env ## install the pre-commit hooks (needs git)

@@ -96,7 +96,8 @@ def sidebar() -> str:
     toctrees = ["\n```{toctree}\n:hidden:\n\nAll pages <docs/README>\n```\n"]
     for heading, lines in zip(parts[1::2], parts[2::2], strict=True):
         entries = [f"{title} </{page_of(link)}>" for title, link in LISTED.findall(lines) if page_of(link) != root_doc]
-        toctrees.append("\n```{toctree}\n:hidden:\n:caption: " + heading + "\n\n" + "\n".join(entries) + "\n```\n")
+        if entries:
+            toctrees.append("\n```{toctree}\n:hidden:\n:caption: " + heading + "\n\n" + "\n".join(entries) + "\n```\n")
     return "".join(toctrees)
 
 

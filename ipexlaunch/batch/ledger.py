@@ -275,7 +275,8 @@ def _explained(path: str) -> Iterator[None]:
     except (sqlite3.Error, OSError) as error:
         if isinstance(error, sqlite3.OperationalError | OSError) and not str(error).startswith("no such"):
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise LedgerError(f"write the ledger {path}", str(reason), "what was committed before stays") from None
+            hint = "make it writable, with room; what was committed before stays"
+            raise LedgerError(f"write the ledger {path}", str(reason), hint) from None
         raise _damaged(path, f"it is damaged ({error})") from None
 
 

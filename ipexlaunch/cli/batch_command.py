@@ -206,7 +206,7 @@ def _feeding(
         rows = items = ThreadedReader(items, **FILE_READ_AHEAD)
     if piped is not None or output.stream is not None:
         further = ""
-    journal = ThreadedJournal(output.journal, output.rules.path)
+    journal = ThreadedJournal(output.journal, output.rules.path, output.ways.again)
     queue = WorkQueue(batch_rules(workers, options, attempts=options.attempts))
     patience = FeedRules(stall_timeout_s=options.stall_timeout)
     feeder = QueueFeeder(queue, items, journal, patience, output.stream, is_file=piped is None)

@@ -34,6 +34,8 @@ class WaysOn:
     """Where items are left."""
     bad_lines: str = "--resume --on-bad-line dead-letter"
     """Where the input was read to a bad line."""
+    again: str = "--resume"
+    """The same, where a sentence goes before it."""
     dead: str = "; to try them again: --retry-dead"
     """Behind the name of a file of dead letters; "" where there is no way."""
 
@@ -241,7 +243,7 @@ def conclude(
             output.discard()
 
     try:
-        hint = "every result is there; --resume finishes it once that answers" if resumable else ""
+        hint = f"every result is there; to finish it once that answers: {output.ways.again}" if resumable else ""
         disk.have(finish, f"finish {output.rules.path}", hint)
     except IpexLaunchError as error:
         reasons.append(str(error))

@@ -56,7 +56,9 @@ def model_program(
         raise UsageError("--task forward has no results to write; give embed, classify or generate")
     if options.input_format == "openai":
         if described.task not in TASKS:
-            raise UsageError(f"--format openai goes with --task {' or '.join(TASKS)}, not {described.task}")
+            raise UsageError(
+                f"--format openai goes with --task {' or '.join(TASKS)}, not {described.task}; give one of these"
+            )
         described = replace(described, requests=True)
     program = built_in_job(WORKER, options)
     if former is not None and plan.request.device is None and "auto" in (options.engine, options.dtype):

@@ -36,6 +36,8 @@ EXIT_FINDINGS = 1
 
 SAVED = Unavailable("--root", "a saved tree does not tell it")
 
+MODEL_FILES = "give the file or folder that workers read"
+
 FAIL_ON = ("unknown", "warning", "problem")
 
 
@@ -141,7 +143,9 @@ def files_of(paths: tuple[str, ...]) -> tuple[str, ...]:
             found.append(path)
             continue
         if not os.path.isdir(path):
-            raise RequestError(f"look for --model {path} in the page cache", "there is no file or folder of that name")
+            raise RequestError(
+                f"look for --model {path} in the page cache", "there is no such file or folder", MODEL_FILES
+            )
         inside = [
             os.path.join(folder, name)
             for folder, folders, names in os.walk(path)
@@ -149,7 +153,7 @@ def files_of(paths: tuple[str, ...]) -> tuple[str, ...]:
             if not name.startswith(".") and os.path.isfile(os.path.join(folder, name))
         ]
         if not inside:
-            raise RequestError(f"look for --model {path} in the page cache", "the folder holds no file")
+            raise RequestError(f"look for --model {path} in the page cache", "the folder holds no file", MODEL_FILES)
         found += sorted(inside)
     return tuple(found)
 

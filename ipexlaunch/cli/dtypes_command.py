@@ -147,13 +147,16 @@ def _jobs(options: DtypesOptions) -> list[ModelJob]:
     ]
 
 
+def _refuse_device(device: str | None) -> None:
+    if device is not None:
+        raise RequestError(f"measure dtypes on {device}", "the table is one of processors", "leave out --device")
+
+
 def _measure_context(python: str, options: DtypesOptions) -> MeasureContext:
     topology = open_topology("live")
+    _refuse_device(options.request.device)
     plan = plan_of(topology, options.request, options.plan_file)
-    if plan.request.device is not None:
-        raise RequestError(
-            f"measure dtypes on {plan.request.device}", "the table is one of processors", "leave out --device"
-        )
+    _refuse_device(plan.request.device)
     return make_measure_context(
         topology,
         plan,

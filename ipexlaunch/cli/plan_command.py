@@ -280,7 +280,8 @@ def _export(topology: Topology, plan: Plan, kind: str, options: PlanOptions) -> 
             write_file(path, file.text, mode=0o755 if file.executable else 0o644)
             click.echo(f"wrote {path}", err=True)
     except OSError as error:
-        raise RequestError(f"write to {folder}", (error.strerror or str(error)).lower()) from None
+        found = (error.strerror or str(error)).lower()
+        raise RequestError(f"write to {folder}", found, "make room, or name another --export-dir") from None
 
 
 def _say_more(topology: Topology, plan: Plan, options: PlanOptions) -> None:

@@ -62,7 +62,9 @@ def recorded_values(
     for name in SETTLED:
         if is_typed(context, name):
             flag = next(parameter.opts[0] for parameter in context.command.params if parameter.name == name)
-            raise click.UsageError(f"--replay and {flag} exclude each other: {kept} says it already", context)
+            raise click.UsageError(
+                f"--replay and {flag} exclude each other: {kept} says it already; leave out {flag}", context
+            )
     recorded = _recorded(kept, context.command.name)
     rebound = any(is_typed(context, name) for name in BINDING)
     repeated = {
@@ -103,7 +105,9 @@ def _value(context: click.Context, name: str, value: Any, source: str) -> Any:
             raise click.BadParameter("it is a list or a mapping")
         return parameter.process_value(context, value)
     except click.UsageError as error:
-        raise DocumentError(source, f"options.{name}", error.message) from None
+        raise DocumentError(
+            source, f"options.{name}", error.message, "correct it there, or type the command again"
+        ) from None
 
 
 def job_to_replay(kept: str, recorded: RunCommand) -> Job:
@@ -129,7 +133,7 @@ def job_to_replay(kept: str, recorded: RunCommand) -> Job:
         check_executable(job.python, "the interpreter ")
     for path in (*((job.program,) if job.kind == "script" else ()), *job.libraries.values()):
         if not os.path.exists(path):
-            raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more")
+            raise LaunchError(f"repeat the run in {kept}", f"there is no {path} any more", "put it back")
     first = "" if job.kind == "executable" else first_of_path(job.python, os.environ)
     return replace(
         job,

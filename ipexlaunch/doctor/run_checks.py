@@ -87,7 +87,7 @@ CHECKS = (
     Check("worker-start", "what workers start beside themselves", check_start.check_worker_start),
     Check("page-cache", "where the model's files are cached", check_memory.check_page_cache),
 )
-"""Names are unique, and are what `ipexlaunch doctor --format json` and docs/doctor.md call them."""
+"""Names are unique, and are what `ipexlaunch doctor --format json` and docs/tuning.md call them."""
 
 _MODULES = (
     check_processors,

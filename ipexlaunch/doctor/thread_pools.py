@@ -1,8 +1,8 @@
-"""Who starts threads in programs, by what each is known, and what sets how many: one table, docs/threads.md shows it.
+"""Who starts threads in programs, by what each is known, and what sets how many: one table, docs/binding.md shows it.
 
 The doctor, the launch (variables of the caller's shell) and the report (who crowds the cpus) all read it. Sources are
 the pages of each library and program named in the table; what a file of a running process tells is seen with the
-releases in docs/faults.md.
+releases in docs/developing.md.
 """
 
 from __future__ import annotations

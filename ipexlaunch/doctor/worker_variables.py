@@ -146,7 +146,7 @@ def main_thread_pinning(variables: Mapping[str, str]) -> list[str]:
 
 
 def _collapses(name: str, variables: Mapping[str, str]) -> bool:
-    """Seen with libgomp 12 and libiomp5 2026.2: whether the main thread's affinity shrinks (docs/doctor.md)."""
+    """Seen with libgomp 12 and libiomp5 2026.2: whether the main thread's affinity shrinks (docs/tuning.md)."""
     value = variables[name].lower().replace(" ", "")
     places = variables.get("OMP_PLACES", "").lower().replace(" ", "")
     unbound = variables.get("OMP_PROC_BIND", "").lower().split(",")[0].strip() == "false"

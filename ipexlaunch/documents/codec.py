@@ -16,7 +16,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from ipexlaunch.documents.fields import KEY, LACKING, OMITTED, AsList, Encoded
-from ipexlaunch.documents.text import Document, line_of, nearest, place_of, shortened
+from ipexlaunch.documents.text import CORRECT, Document, line_of, nearest, place_of, shortened
 from ipexlaunch.documents.visible_text import ascii_escapes
 from ipexlaunch.errors import DocumentError
 
@@ -52,7 +52,7 @@ def read_value(
         found.sort(key=lambda problem: problem[0])
         _, where, text, hint = found[0]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        problem = DocumentError(document.source, where, text + more, hint)
+        problem = DocumentError(document.source, where, text + more, hint or CORRECT)
         problem.problems = tuple(f"{where}: {text}" + (f"; {hint}" if hint else "") for _, where, text, hint in found)
         raise problem from None
 

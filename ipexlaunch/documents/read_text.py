@@ -22,6 +22,9 @@ LARGEST_BYTES = 256 << 20
 LONGEST_LINE_BYTES = 32 << 20
 """Of one line of a document that grows; ours stay under 5 MB."""
 
+AGAIN = "put back the file that was written there"
+"""What would work where one of ours cannot be read."""
+
 STREAMS = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 """Beginnings of the names by which a shell hands over a pipe: `--plan-file <(ipexlaunch plan ...)`."""
 
@@ -55,16 +58,16 @@ def read_lines(path: str) -> Iterator[str]:
     Raises:
         DocumentError: as for `read_text`; or a line is longer than LONGEST_LINE_BYTES.
     """
-    with _open(path, "") as file:
+    with _open(path, AGAIN) as file:
         number = 0
         while True:
             number += 1
             try:
                 line = file.readline(LONGEST_LINE_BYTES + 1)
             except OSError as error:
-                raise DocumentError(path, f"line {number}", str(error.strerror).lower()) from None
+                raise DocumentError(path, f"line {number}", str(error.strerror).lower(), AGAIN) from None
             if len(line) > LONGEST_LINE_BYTES:
-                raise DocumentError(path, f"line {number}", f"it has more than {LONGEST_LINE_BYTES} bytes")
+                raise DocumentError(path, f"line {number}", f"it has more than {LONGEST_LINE_BYTES} bytes", AGAIN)
             if not line:
                 return
             yield line.decode("utf-8", "surrogateescape")

@@ -75,7 +75,7 @@ def parse_document(text: str, source: str, kinds: Mapping[str, Sequence[int]]) -
     if (large := place_of_large_number(data)) is not None:
         where = ", ".join(filter(None, (line_of(text, large), place_of(large))))
         raise DocumentError(
-            source, where, f"it holds a number of {LARGEST.bit_length()} bits or more, as nothing here has"
+            source, where, f"it holds a number of {LARGEST.bit_length()} bits or more, as nothing here has", CORRECT
         )
     if not isinstance(data, dict):
         raise DocumentError(source, "", f"it holds {_kind_of(data)}, not a mapping", _welcome(kinds))
@@ -99,7 +99,7 @@ def problem_at(document: Document, path: tuple[str | int, ...], problem: str, hi
         hint: what would work; empty where nothing can be advised.
     """
     line, place = line_of(document.text, path), place_of(path)
-    return DocumentError(document.source, f"{line}, {place}" if line else place, problem, hint)
+    return DocumentError(document.source, f"{line}, {place}" if line else place, problem, hint or CORRECT)
 
 
 def dump_yaml(data: Mapping[str, Any]) -> str:
@@ -113,6 +113,9 @@ def dump_yaml(data: Mapping[str, Any]) -> str:
         text = yaml.dump(data, Dumper=yaml.SafeDumper, **form)
     return text
 
+
+CORRECT = "correct it there"
+"""What would work where a document was edited into something that is none."""
 
 DEEPEST = 64
 """Levels of a document; ours have four."""
@@ -156,7 +159,7 @@ def is_deeper(value: Any, levels: int) -> bool:
 
 
 def _too_deep(source: str) -> DocumentError:
-    return DocumentError(source, "", f"it nests deeper than {DEEPEST} levels, as no document of ours does")
+    return DocumentError(source, "", f"it nests deeper than {DEEPEST} levels, as no document of ours does", CORRECT)
 
 
 def _parse(text: str, source: str) -> Any:
@@ -167,8 +170,8 @@ def _parse(text: str, source: str) -> Any:
             raise _too_deep(source) from None
         except json.JSONDecodeError:
             pass  # a YAML flow mapping begins with a brace too; the YAML parser has the last word
-        except ValueError as error:  # a number of thousands of digits
-            raise DocumentError(source, "", f"it is not YAML or JSON: {error}") from None
+        except ValueError:
+            raise DocumentError(source, "", "it holds a number of thousands of digits", CORRECT) from None
         else:
             if is_deeper(data, DEEPEST):
                 raise _too_deep(source)
@@ -181,14 +184,15 @@ def _parse(text: str, source: str) -> Any:
         return yaml.load(text, Loader=_loader(text)) if quick is None else quick
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
-        raise DocumentError(source, f"line {line}", "it is not UTF-8") from None
+        raise DocumentError(source, f"line {line}", "it is not UTF-8", "save it as UTF-8") from None
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise DocumentError(source, where, f"it is not YAML or JSON: {error.problem}") from None
+        raise DocumentError(source, where, f"it is not YAML or JSON: {error.problem}", CORRECT) from None
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         # yaml's constructors do not look whether a text can be what an explicit tag calls it ("!!int ''").
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DocumentError(source, "", f"it is not YAML or JSON: {first}") from None
+        what = f"it is not YAML or JSON: a value does not fit its tag ({first})"
+        raise DocumentError(source, "", what, CORRECT) from None
 
 
 def _loader(text: str) -> Any:

@@ -3,7 +3,7 @@
 Pure: it looks at the commands and variables that `make_launch` has decided on. What only the process itself can know
 (its threads, the libraries that it has loaded) `worker/template.py` finds out before it forks.
 
-Source of the rules: measurements with libgomp, libiomp5 2026.2, torch 2.8 and 2.13 (docs/share-start.md).
+Source of the rules: measurements with libgomp, libiomp5 2026.2, torch 2.8 and 2.13 (docs/running.md).
 """
 
 from __future__ import annotations

@@ -150,7 +150,9 @@ class DiskPatience:
             silence = f"its disk has not answered for {silent_s:.0f} s"
             if asked and silent_s >= self.grace_s:
                 self.grace_s = min(self.grace_s, AFTERWARDS_S)
-                raise HungDiskError(disk.wanted, silence, disk.hint)
+                raise HungDiskError(
+                    disk.wanted, silence, disk.hint or "see what that disk waits for, or write elsewhere"
+                )
             if silent_s >= NOTICE_S and not told:
                 told = True
                 self.tell(f"waiting to {disk.wanted}: {silence}")
@@ -193,7 +195,7 @@ class DiskPatience:
         try:
             self.have(lambda: write_file(path, content, mode=mode), wanted)
         except OSError as error:
-            raise IpexLaunchError(wanted, str(error.strerror)) from None
+            raise IpexLaunchError(wanted, str(error.strerror), "make room, or write elsewhere") from None
 
 
 def let_go(act: Callable[[], object]) -> None:

@@ -1,6 +1,6 @@
 """How much was done when, from a run's counts: the arithmetic behind every rate and latency that is reported.
 
-Definitions: docs/measuring.md.
+Definitions: docs/report.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Why a run is INVALID, and what else its reader should know: what the run shows itself, and what disturbed it.
 
 Disturbances: the wait for a cpu, others on its cores, the hypervisor, a quota, swap, heat, a falling clock. Figures are
-differences of two readings: at the common start, and when the last worker had ended. docs/measuring.md.
+differences of two readings: at the common start, and when the last worker had ended. docs/report.md.
 """
 
 from __future__ import annotations

@@ -99,8 +99,9 @@ def place_groups(
     if memory_bytes is not None:
         needs = [memory.nodes(core.node for core in part) for part in slices]
         if not memory_suffices(topology, needs, memory_bytes):
-            nodes = format_list(frozenset().union(*needs))
-            what = f"the memory of nodes {nodes} does not hold {len(needs)} of them"
+            nodes = frozenset().union(*needs)
+            of = f"node{'s' * (len(nodes) > 1)} {format_list(nodes)}"
+            what = f"the memory of {of} does not hold {len(needs)} of them"
             raise PlanError(f"give {format_bytes(memory_bytes)} to each instance", what, "ask for fewer, or less")
     return slices
 

@@ -228,7 +228,7 @@ class Layout:
         hints = [f"{counted(most, 'instance')} of {counted(cores or 0, 'core')}"] if most else []
         if smaller := self.largest_size(count):
             hints.append(f"{counted(count, 'instance')} of {counted(smaller, 'core')}")
-        hint = "ask for " + " or ".join(hints) if hints else ""
+        hint = "ask for " + (" or ".join(hints) or "fewer instances")
         if cores and count * cores <= sum(self.sizes) and self.scope != "machine":
             hint += f", or add --scope machine to let instances cross {noun}s"
         inside = len(self.domains) > 1 and count >= len(self.domains)

@@ -143,9 +143,11 @@ def _check_numbers(request: Request) -> None:
         raise RequestError(f"plan {n} instances", what, "leave it out for one instance per node")
     if isinstance(c, int) and c < ALL_CORES:
         what = "--ncores-per-instance is a number of cores, 0 (equal share), -1 (every core) or auto"
-        raise RequestError(f"give {c} cores to each instance", what)
+        raise RequestError(f"give {c} cores to each instance", what, "leave it out for all cores, shared equally")
     if request.reserve_cores < 0:
-        raise RequestError(f"reserve {request.reserve_cores} cores", "--reserve-cores counts from 0")
+        raise RequestError(
+            f"reserve {request.reserve_cores} cores", "--reserve-cores counts from 0", "leave it out to reserve none"
+        )
     if request.memory_per_instance_bytes is not None and request.memory_per_instance_bytes < 1:
         raise RequestError("plan the memory", "--memory-per-instance is a size above 0", 'write e.g. "24GiB"')
 

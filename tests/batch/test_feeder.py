@@ -73,7 +73,7 @@ class Case:
         self.output, self.dead, self.book = Lines(self.order, "output"), Lines(self.order, "dead"), Book(self.order)
         journal = Journal(self.output, lambda _: self.dead, self.book)
         queue = WorkQueue(BatchRules(workers=workers, largest=largest, attempts=attempts))
-        self.journal = ThreadedJournal(journal, "out.jsonl")
+        self.journal = ThreadedJournal(journal, "out.jsonl", "--resume")
         self.feeder = QueueFeeder(queue, self.items(count), self.journal, FeedRules(**rules))
         self.time = 0.0
         self.commands: list[FeederCommand] = []
@@ -238,7 +238,7 @@ def test_a_disk_that_hangs_at_the_end_is_left_alone_and_nothing_of_that_commit_c
     case.output.answers.clear()
     case.tell(0, "done", message["batch"], results=[1])
     case.commands += case.feeder.close(1.0, give_up)
-    assert case.feeder.problem == f"cannot write out.jsonl: it hangs; {HINT}"
+    assert case.feeder.problem == f"cannot write out.jsonl: it hangs; {HINT.format('--resume')}"
     assert case.take(Count) == []
     assert case.journal.standing == CommittedCounts(done=0, dead=0, complete=False)
     case.output.answers.set()

@@ -1,4 +1,4 @@
-"""Variables: the good and the bad value of each, as seen with libgomp 12 and libiomp5 2026.2 (docs/doctor.md)."""
+"""Variables: the good and the bad value of each, as seen with libgomp 12 and libiomp5 2026.2 (docs/tuning.md)."""
 
 from __future__ import annotations
 

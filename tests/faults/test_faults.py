@@ -1,4 +1,4 @@
-"""A few runs of each fault; `python -m tests.faults --count 50` is the campaign whose table is in docs/faults.md."""
+"""A few runs of each fault; `python -m tests.faults --count 50` is the campaign whose table is in docs/developing.md."""
 
 import os
 import random

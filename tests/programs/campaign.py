@@ -1,4 +1,4 @@
-"""Run every program of the table under `ipexlaunch run` and write what was seen into docs/faults.md.
+"""Run every program of the table under `ipexlaunch run` and write what was seen into docs/developing.md.
 
     make campaign-programs                    # all of them, about 15 minutes
     make campaign-programs ARGS='DuckDB Ray'  # those with these names, in their rows
@@ -26,7 +26,7 @@ from tests.programs.table import PROGRAMS, Program
 from tests.usual_signals import take_usual_signals
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "faults.md"
+PAGE = ROOT / "docs" / "developing.md"
 CACHE = ROOT / ".programs"
 MARK = "IPEXLAUNCH_CAMPAIGN"
 

@@ -57,4 +57,4 @@ def test_the_page_shows_what_the_model_prints() -> None:
     printed = subprocess.run(
         [sys.executable, "-I", str(ROOT / "benchmarks/naive_sum.py")], capture_output=True, text=True, check=True
     ).stdout
-    assert f"```text\n{printed}```" in (ROOT / "docs/measuring.md").read_text(encoding="utf-8")
+    assert f"```text\n{printed}```" in (ROOT / "docs/report.md").read_text(encoding="utf-8")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 
 from ipexlaunch.batch.feed.commit_log import CallbackJournal, Journal, Uncommitted
 from ipexlaunch.batch.items import DeadLetter
-from ipexlaunch.batch.output.append_results import MOST_WAITING_BYTES, StandardOutput
+from ipexlaunch.batch.output.append_results import MOST_WAITING_BYTES, NAME_A_FILE, StandardOutput
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.interfaces import Count, Notice
 from ipexlaunch.launch.wait_for_disk import NOTICE_S, DiskThread
 
-HINT = "what was committed stays; continue with --resume once the disk answers"
+HINT = "what was committed stays; once the disk answers: {}"
+"""With the option, or the line, that resumes the job."""
 
 PIPE_LOOK_S = 0.05
 """Between two looks at a pipe that has not taken its results yet."""
@@ -26,12 +27,13 @@ PIPE_LAST_S = 5.0
 class ThreadedJournal:
     """Gathers what is done while the thread makes durable what was done before."""
 
-    def __init__(self, journal: Journal, path: str) -> None:
+    def __init__(self, journal: Journal, path: str, again: str) -> None:
         """Begin where the journal stands; from now on it is the thread's.
 
         Args:
             journal: commits.
             path: of the output, for messages.
+            again: resumes the job, where its disk hangs: an option or a line.
         """
         self.disk = DiskThread()
         self.standing = journal.progress.standing()
@@ -39,7 +41,7 @@ class ThreadedJournal:
         self.tried = 0
         """Items that were accounted for by this run."""
         self._journal = journal
-        self._path = path
+        self._path, self._again = path, again
         self._gathered, self._committing = Uncommitted(), Uncommitted()
 
     @property
@@ -111,7 +113,9 @@ class ThreadedJournal:
 
     def _begin(self, committing: Uncommitted, act: Callable[[], list[Count]]) -> None:
         self._committing = committing
-        self.disk.begin(lambda: (act(), self._journal.progress.standing()), f"write {self._path}", HINT)
+        self.disk.begin(
+            lambda: (act(), self._journal.progress.standing()), f"write {self._path}", HINT.format(self._again)
+        )
 
     def take_counts(self) -> list[Count]:
         """What has become durable and counts from now on.
@@ -201,7 +205,7 @@ class Commits:
             return is_free
         self._looked_at_pipe = now if self._pipe_waits else None
         if self._pipe.problem:
-            raise IpexLaunchError("write results to the pipe", self._pipe.problem)
+            raise IpexLaunchError("write results to the pipe", self._pipe.problem, NAME_A_FILE)
         return True
 
     def begin(self, now: float, *, must: bool = False) -> None:

@@ -214,11 +214,11 @@ def _header(reader: Iterator[list[str]], texts: _Texts, rules: InputRules, name:
     except BadRow as error:
         raise DocumentError(name, "line 1", error.problem, error.hint) from None
     except csv.Error as error:
-        raise DocumentError(name, "line 1", f"it is not CSV ({error})") from None
+        raise DocumentError(name, "line 1", f"it is not CSV ({error})", _UNDOUBLED) from None
     if texts.undecoded:
         raise DocumentError(name, "line 1", texts.undecoded, TO_UTF_8)
     if not header:
-        raise DocumentError(name, "line 1", "there is no row that names the fields")
+        raise DocumentError(name, "line 1", "there is no row that names the fields", "write one, or give --format text")
     twice = sorted({field for field in header if header.count(field) > 1})
     if twice:
         raise DocumentError(name, "line 1", f"it names the field {twice[0]!r} twice", "give each field its own name")

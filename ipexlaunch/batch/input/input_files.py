@@ -153,7 +153,10 @@ class InputFile:
         self.identity: dict[str, object] | None = None
         """What tells it from another input; None for a pipe, which has nothing."""
         if rules.format == "text" and rules.fields:
-            raise RequestError(f"take the field {rules.fields[0]!r} of {self.name}", "plain text has no fields")
+            wanted = f"take the field {rules.fields[0]!r} of {self.name}"
+            raise RequestError(
+                wanted, "plain text has no fields", "leave out the option that names it, or give --format jsonl"
+            )
         if os.path.isdir(path):
             raise DocumentError(path, "", "it is a directory", "give one file")
         self.may_wait = path == STDIN or (os.path.exists(path) and not os.path.isfile(path))
@@ -165,7 +168,7 @@ class InputFile:
         try:
             self.identity = {**model_fingerprint(path), "format": rules.format}
         except OSError as error:
-            raise DocumentError(path, "", str(error.strerror)) from None
+            raise DocumentError(path, "", str(error.strerror).lower(), "give a file that can be read") from None
 
     @property
     def size(self) -> int:
@@ -210,7 +213,7 @@ class InputFile:
         try:
             file = open(descriptor, "rb", buffering=0, closefd=self.path != STDIN)  # noqa: SIM115 (entered below)
         except OSError as error:
-            raise DocumentError(self.name, "", str(error.strerror)) from None
+            raise DocumentError(self.name, "", str(error.strerror).lower(), "give a file that can be read") from None
         with file:
             part = self.part if self.part is not None and not self.part.is_whole else None
             if part is None:

@@ -97,7 +97,9 @@ class ItemSource:
                 elif keep_bad:
                     yield self._letter(row, maker, file)
                 else:
-                    raise BadRowError(file.name, f"{file.unit} {row.place}", row.problem, row.hint)
+                    raise BadRowError(
+                        file.name, f"{file.unit} {row.place}", row.problem, row.hint or "correct it, or take it out"
+                    )
 
     def _letter(self, bad: BadLine, maker: ItemMaker, file: InputFile) -> DeadLetter:
         """The dead letter that a bad row becomes; no worker ever had it."""

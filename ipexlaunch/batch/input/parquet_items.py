@@ -108,7 +108,9 @@ def _refuse_doubles(schema: Any, path: str) -> None:
 def _unreadable(path: str, place: int, error: Exception) -> DocumentError:
     """What pyarrow says in its own words; its errors are OSError and ValueError."""
     where, said = f"row {place + 1}" if place else "", [*str(error).splitlines(), type(error).__name__]
-    return DocumentError(path, where, f"it is not Parquet, or damaged: {said[0]}")
+    return DocumentError(
+        path, where, f"it is not Parquet, or damaged: {said[0].rstrip('.')}", "copy it, or write it, again"
+    )
 
 
 def _item(row: dict[str, Any], number: int, place: int, maker: ItemMaker) -> Item | BadLine:

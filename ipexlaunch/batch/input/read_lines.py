@@ -180,7 +180,7 @@ def blocks_of(file: BinaryIO, name: str, was_read: Callable[[int], object]) -> I
             yield text
         yield from blocks
     except OSError as error:
-        raise DocumentError(name, "", str(error.strerror)) from None
+        raise DocumentError(name, "", str(error.strerror).lower(), "give a file that can be read") from None
     refuse_changed(before, os.fstat(file.fileno()), name)
 
 

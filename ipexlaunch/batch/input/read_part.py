@@ -36,5 +36,5 @@ def blocks_of_part(file: BinaryIO, name: str, part: InputPart, was_read: Callabl
             yield block.removeprefix(BYTE_ORDER_MARK) if at == 0 else block
             at += len(block)
     except OSError as error:
-        raise DocumentError(name, "", str(error.strerror)) from None
+        raise DocumentError(name, "", str(error.strerror).lower(), "put back a file that can be read") from None
     refuse_changed(before, os.fstat(file.fileno()), name)

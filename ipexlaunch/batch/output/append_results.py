@@ -82,13 +82,16 @@ class AppendedFile:
             os.ftruncate(self._descriptor, length)
             os.lseek(self._descriptor, length, os.SEEK_SET)
         except OSError as error:
-            raise WriteError(f"cut {self.path}", str(error.strerror)) from None
+            raise WriteError(f"cut {self.path}", str(error.strerror), "what was committed before stays") from None
         self.length = length
 
     def close(self) -> None:
         """Close it."""
         os.close(self._descriptor)
 
+
+NAME_A_FILE = "name a file with --output"
+"""What would work where nobody takes results."""
 
 MOST_WAITING_BYTES = 8 << 20
 """While a pipe has so much to take, its job is held up: nobody is given more to do."""
@@ -110,7 +113,7 @@ class StandardOutput:
         self.length = 0
         self._name = name or NAMES.get(descriptor, "the pipe")
         if descriptor == STDOUT and descriptor in closed_at_start:
-            raise WriteError("write results to standard output", "it is closed", "name a file with --output")
+            raise WriteError("write results to standard output", "it is closed", NAME_A_FILE)
         streams = outlets(STDOUT, STDERR)
         ours = {outlet.descriptor: outlet for outlet in streams}
         self._outlet = ours[descriptor] if descriptor in ours else Outlet(descriptor)
@@ -162,4 +165,4 @@ class StandardOutput:
 
     def _check(self) -> None:
         if self.problem:
-            raise WriteError(f"write results to {self._name}", self.problem)
+            raise WriteError(f"write results to {self._name}", self.problem, NAME_A_FILE)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO
 
-from ipexlaunch.batch.output.append_results import StandardOutput, WriteError
+from ipexlaunch.batch.output.append_results import NAME_A_FILE, StandardOutput, WriteError
 from ipexlaunch.batch.output.parquet_file import write_parquet
 from ipexlaunch.batch.output.result_rows import OutputRules, encode_row, number_of
 from ipexlaunch.documents.write_file import replaced_file, write_file
@@ -129,7 +129,7 @@ def order_to_pipe(gathered: str, length: int, pipe: StandardOutput) -> None:
             pipe.make_room()
         pipe.wait(None)
     except OSError as error:
-        raise WriteError("put the results in order", str(error.strerror)) from None
+        raise WriteError("put the results in order", str(error.strerror), NAME_A_FILE) from None
 
 
 def lines_in_order(path: str, length: int, first: int = 0) -> Iterator[bytes]:

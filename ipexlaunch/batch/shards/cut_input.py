@@ -115,7 +115,7 @@ def _cut(file: InputFile, ranges: int, ids: IdsOnDisk | None) -> CutFile:
         with open(file.path, "rb") as opened:
             begins = opened.read(4)
     except OSError as error:
-        raise DocumentError(file.name, "", str(error.strerror)) from None
+        raise DocumentError(file.name, "", str(error.strerror).lower(), "give a file that can be read") from None
     compressed, mark = is_compressed(begins), len(BYTE_ORDER_MARK) * begins.startswith(BYTE_ORDER_MARK)
     described = _described(file, compressed)
     if file.rules.format == "parquet":

@@ -26,6 +26,7 @@ from ipexlaunch.batch.shards.sharded_job import Shard
 from ipexlaunch.documents.read_text import read_text
 from ipexlaunch.documents.write_file import sync_directory, write_file
 from ipexlaunch.errors import DocumentError, IpexLaunchError, RequestError
+from ipexlaunch.machine.wording import counted
 
 MERGED = "merged.json"
 """Name of the file in a job's directory that says what the merged files are."""
@@ -84,9 +85,10 @@ def check_shard(done: DoneShard) -> None:
                 raise _unfit(done, f"{path}, line {place}: {error}") from None
         counts.append(seen.count - before)
     if counts != [commit.rows, commit.letters] or seen.count != done.shard.items:
-        found = f"{counts[0]} results and {counts[1]} dead letters"
+        found = f"{counted(counts[0], 'result')} and {counted(counts[1], 'dead letter')}"
         raise _unfit(
-            done, f"it has {found}, of {done.shard.items} items and {commit.rows} + {commit.letters} committed"
+            done,
+            f"it has {found}, of {counted(done.shard.items, 'item')} and {commit.rows} + {commit.letters} committed",
         )
 
 
@@ -109,7 +111,8 @@ def refuse_doubled_ids(shards: Sequence[DoneShard], folder: str) -> None:
         try:
             refuse_doubles(_ids_of(shards), doubles, "the results", "")
         except DocumentError as error:
-            raise UnfitShardError("merge the shards", f"{error.where}: {error.problem}") from None
+            hint = "give each item its own id and make the job again, or leave out --id-field"
+            raise UnfitShardError("merge the shards", f"{error.where}: {error.problem}", hint) from None
 
 
 def merge(shards: Sequence[DoneShard], rules: OutputRules, directory: str) -> Merged:

@@ -142,7 +142,9 @@ def begin_attempt(directory: str, index: int, about: Callable[[int], Attempt]) -
             return files, begun
     except OSError as error:
         raise _unwritable(directory, error) from None
-    raise LaunchError(f"run shard {index} of {directory}", f"{MOST_ATTEMPTS} attempts were made", "look at them")
+    raise LaunchError(
+        f"run shard {index} of {directory}", f"{MOST_ATTEMPTS} attempts were made", "make the job again in another DIR"
+    )
 
 
 def end_attempt(files: AttemptFiles, ended: Ended) -> None:

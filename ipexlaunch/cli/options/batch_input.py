@@ -119,22 +119,19 @@ def output_rules(options: BatchOptions) -> OutputRules:
             raise RequestError(f"resume a job whose {name} is a pipe", "what was read from it is gone", "use files")
     openai = options.input_format == "openai"
     if openai:
-        _check_openai(options, path if streamed else "", parquet)
+        _check_openai(path if streamed else "", parquet)
     return OutputRules(
         path=path, keep_order=options.keep_order, parquet=parquet, openai=openai, errors=options.errors_file
     )
 
 
-def _check_openai(options: BatchOptions, stream: str, parquet: bool) -> None:
-    """Answers of OpenAI's batch API are a model's, and JSON lines.
+def _check_openai(stream: str, parquet: bool) -> None:
+    """Answers of OpenAI's batch API are JSON lines.
 
     Args:
-        options: of the command.
         stream: the output, where it is a pipe or a device; else "".
         parquet: whether the output is Parquet.
     """
-    if options.model is None:
-        raise UsageError("--format openai needs --model, which answers the requests")
     if stream or parquet:
         where = "standard output" if stream == STDOUT else stream or "Parquet"
         raise RequestError(

@@ -244,7 +244,7 @@ def read_plan_file(path: str, topology: Topology, any_machine: bool = False) -> 
     path = STANDARD_INPUT if path == "-" else path
     text = read_text(path, "write one with: ipexlaunch plan --format yaml > FILE")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise DocumentError(path, "", "it is not UTF-8 text")
+        raise DocumentError(path, "", "it is not UTF-8 text", "write one with: ipexlaunch plan --format yaml > FILE")
     return read_checked_plan(text, path, topology, any_machine)
 
 

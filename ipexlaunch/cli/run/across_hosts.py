@@ -189,7 +189,7 @@ def joined(
             raise RequestError(WANTED, "there is no job id", "give all hosts of one start the same --job-id")
         if len(token) < SHORTEST_TOKEN:
             there = f"{TOKEN} has no token of {SHORTEST_TOKEN} characters at least"
-            raise RequestError(WANTED, there, f"set it to the same on all hosts: {TOKEN}=$(openssl rand -hex 32)")
+            raise RequestError(WANTED, there, "export the same on all hosts: what `openssl rand -hex 32` prints once")
     with contextlib.ExitStack() as left:
         if directory is not None and member.is_first:
             left.callback(let_go, places.claim_directory(directory, member).release)

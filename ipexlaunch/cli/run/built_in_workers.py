@@ -114,7 +114,7 @@ def _check_ipex(job: Job, topology: Topology, dtype: str, force: bool) -> None:
     flags = dispatch(topology.isa or EVERYTHING, {**os.environ, **job.environment})
     expected = expect(floating("ipex", numbers), flags, installed_software(job.python))  # type: ignore[arg-type]
     if expected.fares == "unavailable":
-        hint = "or name another interpreter with --python" if ABSENT in expected.reason else ""
+        hint = f"{'or ' * (ABSENT in expected.reason)}name another interpreter with --python"
         raise LaunchError(f"run with --auto-ipex in {job.python}", expected.reason, hint)
     if expected.fares == "slow" and not force:
         raise RequestError(
@@ -178,9 +178,10 @@ def path_of(path: str, wanted: str) -> str:
         with open(path, "rb"):
             return os.path.abspath(path)
     except FileNotFoundError:
-        raise RequestError(f"{wanted} {path}", "there is no such file") from None
+        raise RequestError(f"{wanted} {path}", "there is no such file", "give one that can be read") from None
     except OSError as error:
-        raise RequestError(f"{wanted} {path}", (error.strerror or str(error)).lower()) from None
+        found = (error.strerror or str(error)).lower()
+        raise RequestError(f"{wanted} {path}", found, "give a file that can be read") from None
 
 
 def text_of(path: str) -> str:
@@ -197,7 +198,9 @@ def text_of(path: str) -> str:
         if path and not any(map(str.strip, _lines_of(path))):
             raise RequestError(f"use the text {path}", "it has no line with text", "give one input a line")
     except UnicodeDecodeError as error:
-        raise RequestError(f"use the text {path}", f"it is not UTF-8 ({error.reason})", "convert it: iconv") from None
+        raise RequestError(
+            f"use the text {path}", f"it is not UTF-8 ({error.reason})", "convert it: iconv -t UTF-8"
+        ) from None
     return found
 
 

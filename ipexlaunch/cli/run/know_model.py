@@ -44,7 +44,9 @@ def task_of(model: str) -> Task:
             raise RequestError(f"load the model {model}", there, fetch) from None
         raise RequestError(f"load the model {model}", f"{path}: {(error.strerror or '').lower()}", hint) from None
     except ValueError as error:
-        raise RequestError(f"load the model {model}", f"{path} is not JSON: {error}") from None
+        raise RequestError(
+            f"load the model {model}", f"{path} is not JSON: {error}", "fetch or save the model again"
+        ) from None
     architectures = config.get("architectures") if isinstance(config, dict) else None
     return default_task(str(architectures[0]) if architectures else "")
 

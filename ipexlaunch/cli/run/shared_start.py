@@ -30,7 +30,7 @@ def with_shared_start(launch: Launch, options: LaunchOptions) -> tuple[Launch, S
     """The launch, with a note where its workers cannot share their start, and how they do.
 
     Workers of ours share the model where nothing else is asked for, a program shares nothing then. libiomp5, which
-    `--omp-runtime auto` preloads where it is found, is left out for that: docs/share-start.md has the measurement.
+    `--omp-runtime auto` preloads where it is found, is left out for that: docs/running.md has the measurement.
 
     Args:
         launch: what is to be started.

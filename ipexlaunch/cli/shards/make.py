@@ -67,14 +67,14 @@ class MakeCommand(HelpfulCommand):
         if args and not args[0].startswith("-"):
             args = ["--job-directory", args[0], *args[1:]]
         elif not {"--help", "-h"} & set(args):
-            raise click.UsageError("DIR comes first: ipexlaunch shards make DIR --input FILE ... PROGRAM", ctx)
+            raise click.UsageError("DIR comes first, such as ipexlaunch shards make DIR --input FILE ... PROGRAM", ctx)
         try:
             ctx.meta["typed"] = self.make_parser(ctx).parse_args(list(args))[0]
         except click.NoSuchOption as error:
             name = error.option_name.lstrip("-").replace("-", "_")
             if name in {part for each in NOT_OF_SHARDS for part in (each, each.removesuffix("_file"))}:
                 why = "each attempt goes on where the furthest before it was, and has its own place for what it writes"
-                raise click.UsageError(f"{error.option_name} is not for shards: {why}", ctx) from None
+                raise click.UsageError(f"{error.option_name} is not for shards: {why}; leave it out", ctx) from None
             raise
         return super().parse_args(ctx, args)
 
@@ -133,7 +133,9 @@ def _make(context: click.Context, /, program: str | None, arguments: tuple[str, 
 def _check_words(context: click.Context, values: Mapping[str, Any]) -> None:
     for name, flag in (("hosts", "--hosts"), ("load_time", "--load-time"), ("rate", "--rate")):
         if values["shards"] is not None and values[name] is not None:
-            raise click.UsageError(f"--shards and {flag} exclude each other: it says how many there are", context)
+            raise click.UsageError(
+                f"--shards and {flag} exclude each other: it says how many there are; leave out one of them", context
+            )
     if not values["input_file"]:
         raise click.MissingParameter(ctx=context, param_hint="'--input'", param_type="option")
     if "" in (values["directory"], values["output_file"], *values["input_file"]):

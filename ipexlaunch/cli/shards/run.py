@@ -192,7 +192,7 @@ def _do(trial: Trial, state: JobState, more: list[str]) -> int:
         WithoutLedger(state),
     )
     bad_lines = "--on-bad-line dead-letter among the job's options"
-    ways = WaysOn(left=f"to resume: {trial.again}", bad_lines=bad_lines, dead="")
+    ways = WaysOn(left=f"to resume: {trial.again}", bad_lines=bad_lines, again=trial.again, dead="")
     output = BatchOutput(rules=OutputRules(path=files.rows), journal=journal, ways=ways)
 
     def narrowed(source: ItemSource) -> ItemSource:

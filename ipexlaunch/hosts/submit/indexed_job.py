@@ -123,5 +123,7 @@ def _name(pending: PendingShards, options: Mapping[str, str]) -> str:
         base = re.sub("[^a-z0-9]+", "-", posixpath.basename(pending.directory).lower()).strip("-")
         return f"ipexlaunch-{base}"[:52].rstrip("-")
     if re.fullmatch("[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?", given) is None:
-        raise UsageError(f"--engine-option name={given} is no name: lower-case letters, digits and hyphens, 52 at most")
+        raise UsageError(
+            f"--engine-option name={given} is no name; write at most 52 lower-case letters, digits and hyphens"
+        )
     return given

@@ -125,5 +125,5 @@ def _quoted(value: str) -> str:
     if re.fullmatch(r"[\w.,:;/=@%+*&|\[\]~^-]*", value, re.ASCII):
         return value
     if not value.isprintable():
-        raise UsageError(f"--engine-option: {value!r} cannot stand in a batch script")
+        raise UsageError(f"--engine-option: {value!r} cannot stand in a batch script; leave out its control characters")
     return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterable
 
 from ipexlaunch.errors import TopologyError
-from ipexlaunch.machine.probe.tar_members import COMPRESSIONS, FOLDER, LINK, REGULAR, Unpacked, members_of
+from ipexlaunch.machine.probe.tar_members import COMPRESSIONS, FOLDER, LINK, REGULAR, SAVE, Unpacked, members_of
 
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
 """In the header of every tar archive since POSIX.1-1988."""
@@ -114,7 +114,9 @@ def open_archive(path: str, data: bytes) -> ArchiveFiles:
     for member in members_of(path, Unpacked(path, data)):
         kept += len(member.content) + len(member.name) + len(member.target) + _grown(directories, member.name)
         if kept > MOST_KEPT:
-            raise TopologyError(path, f"its files and their names have more than {MOST_KEPT} bytes, as no snapshot has")
+            raise TopologyError(
+                path, f"its files and their names have more than {MOST_KEPT} bytes, as no snapshot has", SAVE
+            )
         if member.kind in REGULAR:
             files[member.name] = member.content
         elif member.kind in FOLDER:
@@ -124,7 +126,7 @@ def open_archive(path: str, data: bytes) -> ArchiveFiles:
         elif member.target in files:
             files[member.name] = files[member.target]
         else:
-            raise TopologyError(path, f"it holds a hard link to {member.target!r}, which is not before it")
+            raise TopologyError(path, f"it holds a hard link to {member.target!r}, which is not before it", SAVE)
     prefix = _root(path, (*files, *links, *directories))
     return ArchiveFiles(
         f"{path}:{prefix}",
@@ -151,5 +153,5 @@ def _root(path: str, names: tuple[str, ...]) -> str:
         return ""
     if len(prefixes) != 1:
         found = f"{len(prefixes)} folders with a sys/" if prefixes else "no sys/ at its top or one folder down"
-        raise TopologyError(path, f"it holds {found}", "save one with 'ipexlaunch topology --save FILE.tar.gz'")
+        raise TopologyError(path, f"it holds {found}", SAVE)
     return prefixes.pop()

@@ -97,7 +97,8 @@ def save_snapshot(files: Files, path: str) -> int:
     try:
         write_file(path, data.getvalue())
     except OSError as error:
-        raise RequestError(f"save the machine in {path!r}", os.strerror(error.errno or 0)) from None
+        found = os.strerror(error.errno or 0).lower()
+        raise RequestError(f"save the machine in {path!r}", found, "give a path that can be written") from None
     return len(snapshot.files)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import ipexlaunch
 from ipexlaunch.errors import DocumentError, RequestError
 from ipexlaunch.machine.probe.archive import is_archive, open_archive
+from ipexlaunch.machine.probe.tar_members import SAVE
 from ipexlaunch.machine.probe.tree import DirectoryFiles, Files
 from ipexlaunch.machine.synthetic import is_synthetic, synthetic_machine
 from ipexlaunch.machine.topology import Topology
@@ -43,7 +44,7 @@ def find_source(source: str) -> Files | Topology:
     close = close or difflib.get_close_matches(source, shipped, n=3)
     raise RequestError(
         f"find the machine {source!r}",
-        "it is no file, no directory, no sentence, and no name in topologies/",
+        "it is no file, no directory, no sentence, and no machine of `ipexlaunch topology --list`",
         f"did you mean {' or '.join(close)}?" if close else 'try "live", a saved tree, a YAML file, or "2s 2n 28c 2t"',
     )
 
@@ -90,9 +91,10 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(LARGEST_SOURCE + 1)
     except OSError as error:
-        raise RequestError(f"read the machine {path!r}", os.strerror(error.errno or 0)) from None
+        found = os.strerror(error.errno or 0).lower()
+        raise RequestError(f"read the machine {path!r}", found, "give a file that can be read") from None
     if len(data) > LARGEST_SOURCE:
-        raise RequestError(f"read the machine {path!r}", f"it is larger than {LARGEST_SOURCE} bytes")
+        raise RequestError(f"read the machine {path!r}", f"it is larger than {LARGEST_SOURCE} bytes", SAVE)
     return data
 
 
@@ -100,5 +102,5 @@ def _parse(data: bytes, path: str) -> Topology:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise DocumentError(path, "", "it is neither an archive nor text") from None
+        raise DocumentError(path, "", "it is neither an archive nor text", SAVE) from None
     return replace(parse_topology(text, path), source=f"file:{path}")

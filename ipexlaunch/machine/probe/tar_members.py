@@ -18,6 +18,9 @@ from ipexlaunch.machine.cpulist import shortened
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "lzma"}
 """How such data begins, and what Python calls it."""
 
+SAVE = "save one with 'ipexlaunch topology --save FILE.tar.gz'"
+"""What would work in the place of an archive that cannot be read."""
+
 LARGEST_ARCHIVE = 1 << 29
 """Bytes of the archive, unpacked; a snapshot of 2,048 cpus has 300 MB."""
 LARGEST_DICTIONARY = 1 << 27
@@ -69,7 +72,7 @@ class Unpacked:
         piece, self._left = self._left[:size], self._left[size:]
         self.count += len(piece)
         if self.count > LARGEST_ARCHIVE:
-            raise TopologyError(self._path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
+            raise TopologyError(self._path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does", SAVE)
         return piece
 
     def _more(self) -> bytes:
@@ -80,7 +83,7 @@ class Unpacked:
         except TopologyError:
             raise
         except Exception as error:  # each library has errors of its own, and Python may have been built without it
-            raise TopologyError(self._path, f"it cannot be unpacked by {self._kind}: {error}") from None
+            raise TopologyError(self._path, f"it cannot be unpacked by {self._kind}: {error}", SAVE) from None
 
     def _take(self, size: int) -> bytes:
         found = bytes(self._packed[self._at : self._at + size])
@@ -100,7 +103,7 @@ class Unpacked:
             hungry = not waiting and getattr(self._stream, "needs_input", True)
             data = self._take(PIECE) if hungry else waiting
             if hungry and not data:
-                raise TopologyError(self._path, f"it cannot be unpacked by {self._kind}: it is cut off")
+                raise TopologyError(self._path, f"it cannot be unpacked by {self._kind}: it is cut off", SAVE)
             piece: bytes = self._stream.decompress(data, PIECE)
             if self._stream.eof:
                 self._at -= len(self._stream.unused_data)
@@ -166,12 +169,12 @@ def members_of(path: str, source: Unpacked) -> Iterator[Member]:
         if block == bytes(BLOCK):
             return
         if len(block) < BLOCK:
-            raise TopologyError(path, "it is cut off: the end of the archive is missing")
+            raise TopologyError(path, "it is cut off: the end of the archive is missing", SAVE)
         kind, size, name, target = _header(path, block)
         if kind in LONG_NAME + LONG_LINK + EXTENDED + EXTENDED_FOR_ALL:
             headers += BLOCK + size
             if headers > LARGEST_HEADER:
-                raise TopologyError(path, f"a member has more than {LARGEST_HEADER} bytes of headers")
+                raise TopologyError(path, f"a member has more than {LARGEST_HEADER} bytes of headers", SAVE)
             text = _content(path, source, size)
             if kind in EXTENDED:
                 extended |= _records(path, text)
@@ -180,7 +183,7 @@ def members_of(path: str, source: Unpacked) -> Iterator[Member]:
             continue
         count += 1
         if count > MOST_MEMBERS:
-            raise TopologyError(path, f"it has more than {MOST_MEMBERS} members, as no snapshot has")
+            raise TopologyError(path, f"it has more than {MOST_MEMBERS} members, as no snapshot has", SAVE)
         name, target = extended.get("path", name), extended.get("linkpath", target)
         if kind == SPARSE or any(key.startswith("GNU.sparse") for key in extended):
             what = f"{shortened(name)} is stored as a sparse file, which holds nothing of sysfs"
@@ -211,28 +214,28 @@ def _member(path: str, source: Unpacked, kind: bytes, size: int, name: str, targ
 def _content(path: str, source: Unpacked, size: int) -> bytes:
     found = source.read(size)
     if len(found) < size:
-        raise TopologyError(path, "it is cut off: the end of the archive is missing")
+        raise TopologyError(path, "it is cut off: the end of the archive is missing", SAVE)
     _pass(path, source, -size % BLOCK)
     return found
 
 
 def _pass(path: str, source: Unpacked, size: int) -> None:
     if source.count + size > LARGEST_ARCHIVE:
-        raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does")
+        raise TopologyError(path, f"it holds more than {LARGEST_ARCHIVE} bytes, as no snapshot does", SAVE)
     if source.skip(size) < size:
-        raise TopologyError(path, "it is cut off: the end of the archive is missing")
+        raise TopologyError(path, "it is cut off: the end of the archive is missing", SAVE)
 
 
 def _header(path: str, block: bytes) -> tuple[bytes, int, str, str]:
     """Kind, size in bytes, name and link's target of a header block."""
     told = _number(path, block[148:156].strip(b"\0 "), 8)
     if told != sum(block[:148]) + 8 * ord(" ") + sum(block[156:]):
-        raise TopologyError(path, "it is no tar archive, or damaged: the checksum of a header is wrong")
+        raise TopologyError(path, "it is no tar archive, or damaged: the checksum of a header is wrong", SAVE)
     size = block[124:136]
     if size[0] & 0x80:  # GNU tar: base 256, for sizes from 8 GiB
         amount = int.from_bytes(size[1:], "big") if size[0] == 0x80 else -1
         if amount < 0:
-            raise TopologyError(path, "it is damaged: a size is negative")
+            raise TopologyError(path, "it is damaged: a size is negative", SAVE)
     else:
         amount = _number(path, size.strip(b"\0 "), 8)
     name = _text(block[:100])
@@ -246,7 +249,7 @@ def _number(path: str, digits: bytes, base: int) -> int:
     """A whole number; nothing is 0."""
     allowed = b"01234567" if base == 8 else b"0123456789"
     if len(digits) > 20 or digits.strip(allowed):
-        raise TopologyError(path, f"it is damaged: {shortened(digits.decode('ascii', 'replace'))} is no number")
+        raise TopologyError(path, f"it is damaged: {shortened(digits.decode('ascii', 'replace'))} is no number", SAVE)
     return int(digits, base) if digits else 0
 
 
@@ -259,7 +262,7 @@ def _records(path: str, data: bytes) -> dict[str, str]:
         record, data = data[:length], data[length:]
         key, equals, value = record[len(digits) + 1 :].partition(b"=")
         if not equals or not value.endswith(b"\n"):
-            raise TopologyError(path, "it is damaged: an extended header is no list of names and values")
+            raise TopologyError(path, "it is damaged: an extended header is no list of names and values", SAVE)
         found[_text(key)] = _text(value[:-1])
     return found
 
@@ -271,5 +274,5 @@ def _text(data: bytes) -> str:
 def _name(path: str, name: str) -> str:
     if len(name) > LONGEST_NAME or name.count("/") > MOST_FOLDERS:
         what = f"{shortened(name)} is longer than {LONGEST_NAME} bytes or in more than {MOST_FOLDERS} folders"
-        raise TopologyError(path, f"{what}, as no name of a snapshot is")
+        raise TopologyError(path, f"{what}, as no name of a snapshot is", SAVE)
     return name

@@ -15,6 +15,10 @@ from typing import Protocol
 from ipexlaunch.errors import TopologyError
 from ipexlaunch.machine.cpulist import parse_ids, parse_mask, parse_number
 
+ANOTHER_SOURCE = "describe the machine in a file or a sentence: --topology SRC"
+ANOTHER_TREE = "put back what the kernel wrote, or save the machine again: ipexlaunch topology --save FILE.tar.gz"
+"""What would work where a file of a machine is damaged: of the one that we run on, and of a saved one."""
+
 LARGEST_FILE = 1 << 20
 """Bytes. sysfs lists and masks stay far below (8,192 cpus as single ids are 40 kB)."""
 
@@ -71,7 +75,7 @@ class Tree:
 
     def problem(self, path: str, problem: str, hint: str = "") -> TopologyError:
         """The error for a file."""
-        return TopologyError(self.place(path), problem, hint)
+        return TopologyError(self.place(path), problem, hint or (ANOTHER_SOURCE if self.live else ANOTHER_TREE))
 
     def has(self, path: str) -> bool:
         """Whether there is such a file or directory (or one that cannot be read)."""

@@ -234,7 +234,7 @@ def shape_of(model: str) -> ModelShape:
     shape = SHAPES.get(name)
     if shape is None:
         known = ", ".join(SHAPES)
-        raise RequestError(f"make the random model {name!r}", f"the published shapes known here are {known}")
+        raise RequestError(f"make the random model {name!r}", "that shape is not known here", f"take one of {known}")
     return shape
 
 

@@ -139,7 +139,7 @@ def _lines(path: str) -> list[str]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"use the text {path}", str(error)) from error
+        raise RequestError(f"use the text {path}", str(error), "give a file of UTF-8 that can be read") from error
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise RequestError(f"use the text {path}", "it has no line with text", "give one input a line")

@@ -83,15 +83,19 @@ def _build(job: ModelJob, layers: int | None) -> Any:
     return model
 
 
+SAVED = "give a directory that transformers' save_pretrained wrote"
+QUANTISED = "give a directory that GPTQModel, AutoGPTQ or AutoAWQ wrote"
+"""What would work in the place of a directory that cannot be loaded."""
+
+
 def _checked_directory(model: str) -> Path:
     directory = Path(model)
     if not directory.is_dir():
-        hint = "give a directory that transformers' save_pretrained wrote, or random:NAME"
-        raise RequestError(f"load the model {model}", "there is no such directory", hint)
+        raise RequestError(f"load the model {model}", "there is no such directory", f"{SAVED}, or random:NAME")
     held = sorted(entry.name for entry in directory.iterdir())
     if "config.json" not in held:
         found = ", ".join(held[:6]) or "nothing"
-        raise RequestError(f"load the model {model}", f"it has no config.json; it holds {found}")
+        raise RequestError(f"load the model {model}", f"it has no config.json; it holds {found}", SAVED)
     if not any(name.endswith(".safetensors") for name in held):
         others = [name for name in held if name.endswith((".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf"))]
         found = f"it has no *.safetensors, only {', '.join(others)}" if others else "it has no weights (*.safetensors)"
@@ -109,7 +113,7 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise RequestError(f"load the model {directory}", f"its config.json: {first_line(error)}") from error
+        raise RequestError(f"load the model {directory}", f"its config.json: {first_line(error)}", SAVED) from error
     architecture = (getattr(config, "architectures", None) or [""])[0]
     if getattr(config, "quantization_config", None) is not None:
         hint = "give the model it was made from as --model, and this directory as --checkpoint (engine ipex)"
@@ -131,14 +135,14 @@ def _read(directory: Path, task: Task, layers: int | None) -> Any:
             directory, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True, **dtype
         )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise RequestError(f"load the model {directory}", first_line(error)) from error
+        raise RequestError(f"load the model {directory}", first_line(error), SAVED) from error
     missing = sorted(name for name in report["missing_keys"] if not name.startswith(_HARMLESS_WHEN_MISSING))
     if missing:
         few = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise RequestError(
             f"load the model {directory}",
             f"its files lack weights of {type(model).__name__}: {few}",
-            "it was saved for another task, or a file is missing",
+            "give the --task that it was saved for, or put the missing file back",
         )
     _own_memory(model)
     return model
@@ -189,7 +193,7 @@ def _tokenizer(directory: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise RequestError(f"load the tokenizer of {directory}", first_line(error)) from error
+        raise RequestError(f"load the tokenizer of {directory}", first_line(error), SAVED) from error
 
 
 def _wrong_task(model: str, task: Task, found: str) -> RequestError:
@@ -235,7 +239,8 @@ def read_checkpoint(directory: str) -> Checkpoint:
     path = Path(directory)
     files = sorted(path.glob("*.safetensors"))
     if not files:
-        raise RequestError(wanted, "it has no *.safetensors" if path.is_dir() else "there is no such directory")
+        found = "it has no *.safetensors" if path.is_dir() else "there is no such directory"
+        raise RequestError(wanted, found, QUANTISED)
     about = _about(path, wanted)
     method = str(about.get("quant_method", "gptq")).lower()
     bits = about.get("bits", about.get("w_bit"))
@@ -257,13 +262,12 @@ def _about(path: Path, wanted: str) -> dict[str, Any]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
-            raise RequestError(wanted, f"its {name}: {error}") from error
+            raise RequestError(wanted, f"its {name}: {error}", QUANTISED) from error
         about = document.get(key) if key else document
         if isinstance(about, dict):
             return about
-    raise RequestError(
-        wanted, "neither its config.json (quantization_config) nor a quantize_config.json says how it was quantised"
-    )
+    found = "neither its config.json (quantization_config) nor a quantize_config.json says how it was quantised"
+    raise RequestError(wanted, found, QUANTISED)
 
 
 def _weights(files: list[Path], wanted: str) -> dict[str, torch.Tensor]:
@@ -275,7 +279,7 @@ def _weights(files: list[Path], wanted: str) -> dict[str, torch.Tensor]:
         for file in files:
             weights |= load_file(file)
     except (OSError, SafetensorError) as error:
-        raise RequestError(wanted, str(error).splitlines()[0]) from error
+        raise RequestError(wanted, str(error).splitlines()[0], QUANTISED) from error
     if not any(name.endswith(".qweight") for name in weights):
-        raise RequestError(wanted, "none of its weights is quantised (no *.qweight)")
+        raise RequestError(wanted, "none of its weights is quantised (no *.qweight)", QUANTISED)
     return weights

@@ -68,7 +68,7 @@ def prepare(
                 made = _optimise_encoder(model, candidate, dtype)
         except (AssertionError, RuntimeError, NotImplementedError, ValueError) as error:
             said = first_line(error)[:_LONGEST_MESSAGE]
-            raise RequestError(f"run {candidate.name}", f"IPEX refused: {said}") from error
+            raise RequestError(f"run {candidate.name}", f"IPEX refused: {said}", "use --engine torch") from error
     if candidate.scheme:
         _note_quantisation(made, candidate, notes)
     graph = "none"

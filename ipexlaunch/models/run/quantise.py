@@ -52,14 +52,16 @@ def check(candidate: Candidate) -> None:
     wanted = f"run {candidate.name}"
     integer = candidate.dtype in ("int8", "int4")
     if integer != bool(candidate.scheme):
-        raise RequestError(wanted, "int8 and int4 are dynamic or weight-only, and nothing else is")
+        found = "int8 and int4 are dynamic or weight-only, and nothing else is"
+        raise RequestError(wanted, found, "leave out --quantization")
     if candidate.dtype != "int4":
         return
     if candidate.scheme != "weight-only" or candidate.activations != "bf16":
-        raise RequestError(wanted, "torch's int4 kernel is weight-only and takes bf16 activations", "use those")
+        found = "torch's int4 kernel is weight-only and takes bf16 activations"
+        raise RequestError(wanted, found, "use --quantization weight-only")
     if candidate.group_size and candidate.group_size not in INT4_GROUP_SIZES:
         sizes = ", ".join(map(str, INT4_GROUP_SIZES))
-        raise RequestError(wanted, f"torch's int4 kernel takes groups of {sizes}")
+        raise RequestError(wanted, f"torch's int4 kernel takes groups of {sizes}", "use --group-size 128")
 
 
 def _torchao_config(candidate: Candidate) -> Any:

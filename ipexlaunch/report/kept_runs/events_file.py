@@ -82,6 +82,9 @@ def _line_of(row: Mapping[str, Any]) -> str:
     return json.dumps(row, separators=(",", ":")) + "\n"  # in ASCII: paths may hold bytes that are no text
 
 
+WHOLE = "put back what was kept, or read the report.json beside it"
+"""What would work where the events of a run are damaged."""
+
 _FIRST_LINE = _line_of({"schema": SCHEMA, "clock": "CLOCK_MONOTONIC, seconds"})
 
 
@@ -97,7 +100,7 @@ def read_events(lines: Iterable[str], source: str) -> Run:
     """
     run = _read(lines, source, whole=True)
     if not run.over:
-        raise DocumentError(source, "", "it has no event 'begin' or no event 'end'", "it was cut off")
+        raise DocumentError(source, "", "it has no event 'begin' or no event 'end', so it was cut off", WHOLE)
     return run
 
 
@@ -123,33 +126,33 @@ def _read(lines: Iterable[str], source: str, *, whole: bool) -> Run:
         try:
             row = json.loads(line)
             if is_deeper(row, DEEPEST):
-                raise DocumentError(source, f"line {number}", f"it nests deeper than {DEEPEST} levels")
+                raise DocumentError(source, f"line {number}", f"it nests deeper than {DEEPEST} levels", WHOLE)
             if number == 1:
                 _check_schema(row)
             else:
                 so_far.add(event_of(row))
                 latest = max(latest, row.get("time", 0.0), *row.get("times", ()))
         except RecursionError:
-            raise DocumentError(source, f"line {number}", f"it nests deeper than {DEEPEST} levels") from None
+            raise DocumentError(source, f"line {number}", f"it nests deeper than {DEEPEST} levels", WHOLE) from None
         except json.JSONDecodeError as error:
-            raise DocumentError(source, f"line {number}", f"it is not JSON: {error.msg}") from None
+            raise DocumentError(source, f"line {number}", f"it is not JSON: {error.msg}", WHOLE) from None
         except RequestError as error:
-            raise DocumentError(source, f"line {number}", error.available) from None
+            raise DocumentError(source, f"line {number}", error.available, error.hint) from None
         except ValueError as error:
             problem = f"it is no event of {SCHEMA}: {error}"
-            raise DocumentError(source, f"line {number}", problem) from None
+            raise DocumentError(source, f"line {number}", problem, WHOLE) from None
     if not number:
         raise DocumentError(source, "", "it is empty", f"its first line should have the schema {SCHEMA}")
     if so_far.began is None:
         needed = "it has no event 'begin' or no event 'end'" if whole else "it has no event 'begin'"
-        raise DocumentError(source, "", needed, "it was cut off")
+        raise DocumentError(source, "", f"{needed}, so it was cut off", WHOLE)
     unknown = [index for index in so_far.workers if index not in so_far.started]
     if unknown:
-        raise DocumentError(source, "", f"it has no event 'start' of worker {unknown[0]}")
+        raise DocumentError(source, "", f"it has no event 'start' of worker {unknown[0]}", WHOLE)
     return so_far.run(latest)
 
 
 def _check_schema(row: Any) -> None:
     schema = row.get("schema") if isinstance(row, dict) else None
     if schema != SCHEMA:
-        raise RequestError("read events", f"its schema is {schema!r}, not {SCHEMA!r}")
+        raise RequestError("read events", f"its schema is {schema!r}, not {SCHEMA!r}", WHOLE)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ipexlaunch.documents.read_text import read_lines, read_text
 from ipexlaunch.documents.secret_values import mask_words, masked
+from ipexlaunch.documents.text import CORRECT
 from ipexlaunch.documents.visible_text import visible_values
 from ipexlaunch.errors import DocumentError
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
@@ -20,7 +21,7 @@ from ipexlaunch.measure.scaling import baseline_of
 from ipexlaunch.measure.validity import LOST_TIME_ALLOWED
 from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan_file import read_plan
-from ipexlaunch.report.kept_runs.events_file import read_events, read_events_so_far
+from ipexlaunch.report.kept_runs.events_file import WHOLE, read_events, read_events_so_far
 from ipexlaunch.report.kept_runs.run_directory import (
     BASELINE_EVENTS,
     ENVIRONMENT,
@@ -88,7 +89,7 @@ def read_run_directory(path: str) -> KeptRun:
     finished = os.path.lexists(os.path.join(path, REPORT))
     run = _events(path, EVENTS, read_events) or _events(path, SO_FAR, read_events_so_far)
     if finished and run is None:
-        raise DocumentError(os.path.join(path, EVENTS), "", "no such file or directory")
+        raise DocumentError(os.path.join(path, EVENTS), "", "no such file or directory", WHOLE)
     return KeptRun(
         path=path,
         recorded=recorded,
@@ -213,7 +214,7 @@ def _share(kept: KeptRun, name: str, default: float) -> float:
     value = kept.recorded.options.get(name, default)
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
         source = os.path.join(kept.path, RUN)
-        raise DocumentError(source, f"options.{name}", f"it should be a number from 0 to 1, not {value!r:.60}")
+        raise DocumentError(source, f"options.{name}", f"it should be a number from 0 to 1, not {value!r:.60}", CORRECT)
     return float(value)
 
 

@@ -87,6 +87,10 @@ def write_top(runs: Iterable[tuple[RunIdentity, Snapshot, Mapping[int, Usage]]])
     return dump_json(data)
 
 
+OURS = "ask with the ipexlaunch that started the run"
+"""What would work where the answer is none of this version."""
+
+
 def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
     """The run that the line describes; keys that this version does not know are passed over.
 
@@ -101,10 +105,9 @@ def read_status(text: str, source: str) -> tuple[RunIdentity, Snapshot]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DocumentError(source, "", f"it is not JSON: {error}") from None
+        raise DocumentError(source, "", f"it is not JSON: {error}", OURS) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
-        hint = "ask with the ipexlaunch that started the run"
-        raise DocumentError(source, "", f"its schema is {schema!r}, not {SCHEMA!r}", hint)
+        raise DocumentError(source, "", f"its schema is {schema!r}, not {SCHEMA!r}", OURS)
     document = Document(source=source, text=text, data=data, kind="status", version=1)
     return read_value(document, RunIdentity, unknown="ignore"), read_value(document, Snapshot, unknown="ignore")

@@ -144,5 +144,6 @@ def _crashed(run: Run, candidate: Candidate, directory: str) -> Measurement:
     begun = told is not None and any(span.name.startswith(("preparing", "measuring")) for span in told.phases)
     if failure is None or failure.code == BAD_REQUEST or not begun:
         said = words or (failure.message if failure else "the workers ended without a word")
-        raise LaunchError("measure dtypes", said.removeprefix("measure_dtypes: "))
+        hint = "all that its worker says is shown by `ipexlaunch bench` with the same model"
+        raise LaunchError("measure dtypes", said.removeprefix("measure_dtypes: "), hint)
     return Measurement(candidate=candidate, problem=f"its worker {failure.message}{': ' if words else ''}{words}")

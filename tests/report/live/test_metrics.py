@@ -41,7 +41,7 @@ def names() -> set[str]:
 
 
 def test_the_page_documents_every_figure_and_no_other() -> None:
-    page = (Path(__file__).parents[3] / "docs/live.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs/running.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(ipexlaunch_\w+)` \|", page, re.MULTILINE))
     assert documented == names()
 

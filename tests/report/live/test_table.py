@@ -47,7 +47,7 @@ def test_an_eventful_run_is_the_picture_in_its_file(width: int, height: int) -> 
 
 
 def test_the_documented_picture_is_drawn() -> None:
-    documented = (Path(__file__).parents[3] / "docs/live.md").read_text(encoding="utf-8")
+    documented = (Path(__file__).parents[3] / "docs/running.md").read_text(encoding="utf-8")
     assert (GOLDEN / "4_80x24.txt").read_text(encoding="utf-8") in documented
 
 
