@@ -1,4 +1,4 @@
-"""A few runs of each fault; `python -m tests.faults --count 50` is the campaign whose table is in docs/developing.md."""
+"""A few runs of each fault; `python -m tests.faults --count 50` is the campaign, its table is in docs/developing.md."""
 
 import os
 import random
