@@ -11,6 +11,7 @@ import pytest
 import ipexlaunch
 from ipexlaunch.batch.items import BatchSummary
 from ipexlaunch.measure.report import InstanceReport, Report
+from ipexlaunch.measure.service import ServiceSummary
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -61,7 +62,7 @@ def test_what_the_table_of_the_house_names_is_there() -> None:
     assert [name for name in named if not list(package.glob(name.rstrip("/")))] == []
 
 
-@pytest.mark.parametrize("value", [Report, InstanceReport, BatchSummary])
+@pytest.mark.parametrize("value", [Report, InstanceReport, BatchSummary, ServiceSummary])
 def test_the_page_has_every_key_of_a_report(value: type) -> None:
     page = (ROOT / "docs/report.md").read_text(encoding="utf-8")
     section = page.partition("## The JSON keys")[2].partition("\n## ")[0]
