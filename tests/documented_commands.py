@@ -44,6 +44,9 @@ REFRESHED = ("README.md", "examples/README.md")
 PLACES = {"": "0", "K": "0", "R": "0", "N": "3"}
 """What stands where an engine, or the reader, puts a number."""
 
+STEERS = {"status", "drain", "reload", "stop"}
+"""Commands of `serve` to a service, which a page has not started."""
+
 READ_ONLY = {"bench", "dtypes", "loadgen", "tune"}
 """Commands that need a model or minutes."""
 
@@ -97,6 +100,8 @@ def stand_in(words: list[str]) -> int:
     name, rest = (words[0], words[1:]) if words and words[0] in COMMANDS else ("run", words)
     if name == "shards" or "--across-hosts" in rest:
         return read_only(name, [PLACES.get(word, word) for word in rest])
+    if name == "serve":
+        return read_only(name, rest) if rest[0] in STEERS else main([name, "--topology", MACHINE, "--dry-run", *rest])
     if name in READ_ONLY or "--profile" in rest or "--replay" in rest or (name == "batch" and is_elsewhere(rest)):
         return read_only(name, rest)
     if name in ("run", "plan") and "--topology" not in rest:

@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in KEPT_RUNS:
         keep_made_run(folder / "runs" / name, MACHINE, 2, seconds=5)
-    for name in ("script.py", "fixed.py", "other.py", "embed.py", "work.py", "tqdm_script.py"):
+    for name in ("app.py", "script.py", "fixed.py", "other.py", "embed.py", "work.py", "tqdm_script.py"):
         (folder / name).write_text(SCRIPT)
     for name in ("items.jsonl", "requests.jsonl", "corpus.jsonl"):
         (folder / name).write_text("".join(f"{json.dumps(item)}\n" for item in ITEMS))
@@ -68,6 +68,9 @@ def folder(tmp_path: Path) -> Path:
     for name in ("examples", "topologies"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "bin").mkdir()
+    for name in ("server", "bin/llama-server", "bin/ovms", "bin/text-embeddings-router", "bin/vllm"):
+        (folder / name).write_text("#!/bin/sh\nexit 1\n")  # none is started
+        (folder / name).chmod(0o755)
     program = folder / "bin/ipexlaunch"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m tests.documented_commands "$@"\n')
     program.chmod(0o755)

@@ -177,8 +177,7 @@ def plan_command(context: click.Context, /, **values: Any) -> int:
 
     PROGRAM and its arguments are for --export only. In them and in --env, {index} {count} {cpus} {nodes} {threads}
     {port} stand for the instance's own. For slurm it is what ipexlaunch is to run there: a script or executable, or
-    a command such as batch with its options; for kubernetes the same behind IMAGE. For systemd, serve with its options
-    gives one service that keeps the servers.
+    a command such as batch with its options; for kubernetes the same behind IMAGE, for systemd serve and its options.
     """
     if values["program"] and not values["export"]:
         word = values["program"][0]

@@ -28,6 +28,16 @@ def free_ports(count: int) -> list[int]:
         return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
+def first_of_free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody has."""
+    while True:
+        with contextlib.suppress(OSError, OverflowError), contextlib.ExitStack() as stack:
+            first = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            for port in range(first + 1, first + count):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return int(first)
+
+
 def answer_of(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
         return str(answer.read().decode().strip())
@@ -93,8 +103,8 @@ def test_the_embedder_answers_from_every_slot_also_when_one_is_killed(tmp_path: 
     if shutil.which("haproxy") is None:
         pytest.skip("no haproxy; apt-get install haproxy")
     count = instances_that_fit()
-    *ports, endpoint = free_ports(count + 1)
-    first = min(ports)
+    first = first_of_free_ports(count + 1)
+    endpoint = first + count
     report = tmp_path / "report.json"
     command = [
         *(sys.executable, "-m", "ipexlaunch", "serve", "--python", torch_python(), "--ninstances", str(count)),
@@ -103,15 +113,16 @@ def test_the_embedder_answers_from_every_slot_also_when_one_is_killed(tmp_path: 
         *("examples/serve/app.py", "{port}"),
     ]
     environment = without_launcher(os.environ) | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL) as launcher:
+    log = tmp_path / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=output) as launcher,
+    ):
         try:
             end = time.monotonic() + LIMIT_S
-            while True:
-                with contextlib.suppress(OSError):
-                    vectors_from(endpoint)
-                    break
-                assert launcher.poll() is None
-                assert time.monotonic() < end
+            while "ready behind" not in log.read_text():
+                assert launcher.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
                 time.sleep(0.2)
             same, alike, other = vectors_from(endpoint)
             assert similarity(same, same) == pytest.approx(1, abs=1e-5)
@@ -125,7 +136,7 @@ def test_the_embedder_answers_from_every_slot_also_when_one_is_killed(tmp_path: 
                 for _ in range(20):
                     assert vectors_from(endpoint)[0] == pytest.approx(same, abs=1e-5)
             launcher.send_signal(signal.SIGTERM)
-            assert launcher.wait(timeout=60) == 0
+            assert launcher.wait(timeout=60) == 0, log.read_text()
         finally:
             launcher.kill()
     document = json.loads(report.read_text())
