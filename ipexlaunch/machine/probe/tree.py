@@ -64,8 +64,7 @@ class Tree:
         """On the live machine procfs must be there; saved trees may lack it."""
         self.affinity = affinity
         self.empty: list[str] = []
-        """Files in a saved tree that hold nothing and count as missing: a plain tar leaves those of /proc and cgroups
-        so, because the kernel says that their size is 0."""
+        """Files in a saved tree that hold nothing and count as missing: so a plain tar leaves those whose size is 0."""
         self._lists: dict[bytes, frozenset[int]] = {}
         self._masks: dict[bytes, frozenset[int]] = {}
 
