@@ -11,7 +11,10 @@ Message = TypeVar("Message")
 
 
 class Inbox(Generic[Message]):
-    """Messages of any thread, in order; its descriptor is readable while there are any."""
+    """Messages of any thread, in order; its descriptor is readable while there are any.
+
+    It is never closed: a thread that comes too late would write into whatever has its number then.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -25,16 +28,10 @@ class Inbox(Generic[Message]):
     def put(self, message: Message) -> None:
         """Add one."""
         self._messages.append(message)
-        with contextlib.suppress(OSError):  # closed: nobody listens any more
-            os.eventfd_write(self._event, 1)
+        os.eventfd_write(self._event, 1)
 
     def take(self) -> list[Message]:
         """All that have come since the last call."""
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._event)
         return [self._messages.popleft() for _ in range(len(self._messages))]
-
-    def close(self) -> None:
-        """Take no more."""
-        os.close(self._event)
-        self._event = -1

@@ -27,13 +27,9 @@ from ipexlaunch.serve.notify_systemd import SystemdNotifier
 from ipexlaunch.serve.probe_servers import ProbingThread
 from ipexlaunch.serve.probes import Probe, ProbeRules
 from ipexlaunch.serve.proxy_figures import EndpointFigures
+from ipexlaunch.serve.restart_proxy import ProxyStarts
 from ipexlaunch.serve.slot_states import Decision, Seen, ServiceState, SlotState, Traffic, due
 from ipexlaunch.serve.slot_steps import seen
-
-QUICK_S = 5.0
-"""A proxy that ends sooner after its start is restarted with growing waits, and QUICK_ENDS times at most."""
-QUICK_ENDS = 5
-FIRST_WAIT_S = 0.2
 
 QUIET_LOOKS = 2
 """In a row without a request end the drain: one may have been taken and not been passed on yet at the first."""
@@ -88,16 +84,12 @@ class ServiceKeeper(Observer):
             self._speaker = FrontendThread(frontend, len(indices), self._told, self._inbox.put)
         self.side: SideProgram | None = None if frontend is None else frontend.side
         self.leftovers: list[str] = []
-        self._side_due: float | None = None if frontend is None else clock()
-        self._side_began, self._quick_ends = clock(), 0
+        self.proxy = ProxyStarts(None if frontend is None else clock())
         self.requests = RequestCounts(self._places, clock())
         self._quiet_looks = 0
         self._is_announced = False
         self.is_asked_to_reload = False
         """Whether a reload was asked for that is not among the state yet."""
-        self._problem_of_side = ""
-        self.problem = ""
-        """Why the servers had to be ended; "" where they had not."""
 
     def _prober(self, place: int, probe: Probe, rules: ProbeRules) -> ProbingThread:
         put, clock = self._inbox.put, self._clock
@@ -106,6 +98,7 @@ class ServiceKeeper(Observer):
             rules,
             lambda attempt: put(Seen("answers", clock(), place, attempt)),
             lambda attempt, trouble: put(Seen("probed", clock(), place, attempt, trouble)),
+            lambda attempt, trouble: put(Seen("waited", clock(), place, attempt, trouble)),
         )
 
     def _told(self, traffic: Sequence[Traffic]) -> None:
@@ -136,12 +129,7 @@ class ServiceKeeper(Observer):
         if self.state.stopping:
             self._inbox.put(Seen("endpoint_ended", now))
             return
-        self._quick_ends = self._quick_ends + 1 if now - self._side_began < QUICK_S else 1
-        self._problem_of_side = f"the proxy {text}"
-        if self._quick_ends > QUICK_ENDS:
-            self.problem = f"the proxy {text}, {self._quick_ends} times in a row soon after its start"
-        else:
-            self._side_due = now + FIRST_WAIT_S * 2 ** (self._quick_ends - 1)
+        self.proxy.end(text, now)
         self._inbox.put(Seen("tick", now))
 
     def signalled(self, number: int) -> bool:
@@ -189,7 +177,7 @@ class ServiceKeeper(Observer):
 
     def due(self) -> float | None:
         """When something is to be decided at the latest."""
-        times = (due(self.state), self._side_due, None if self.state.stopping else self._stop_at)
+        times = (due(self.state), self.proxy.due, None if self.state.stopping else self._stop_at)
         return min((time for time in times if time is not None), default=None)
 
     def take(self, now: float) -> Sequence[ServerCommand]:
@@ -215,6 +203,10 @@ class ServiceKeeper(Observer):
     def _see(self, event: Seen) -> list[ServerCommand]:
         if event.kind == "written":
             return [SignalSide(self._frontend.reload_signal)] if self._frontend is not None else []
+        if event.kind == "waited":
+            slot = self.state.slots[event.slot]
+            is_so = slot.phase == "loading" and slot.attempt == event.attempt
+            return [Say(f"instance {slot.index} is not ready {event.text}")] if is_so else []
         if event.kind == "answers":
             slot = self.state.slots[event.slot]
             return [Ready(event.slot)] if slot.phase == "loading" and slot.attempt == event.attempt else []
@@ -262,6 +254,9 @@ class ServiceKeeper(Observer):
     def _drain_endpoint(self) -> list[ServerCommand]:
         if self._frontend is None or self._speaker is None:
             return []
+        if not self.proxy.runs:
+            self._inbox.put(Seen("endpoint_ended", self._clock()))
+            return []
         if self._frontend.soft_stop_signal:
             return [SignalSide(self._frontend.soft_stop_signal)]
         self._speaker.stop()
@@ -285,15 +280,14 @@ class ServiceKeeper(Observer):
         return commands
 
     def _mind_side(self, now: float) -> list[ServerCommand]:
-        if self.problem and not self.state.stopping:
-            self.state = replace(self.state, stopping=True, finished=True)
-            return [Notice(self.problem), Finish()]
-        if self._side_due is None or now < self._side_due or self.state.stopping:
+        if self.state.stopping:
             return []
-        self._side_due, self._side_began = None, now
-        commands: list[ServerCommand] = [StartSide()]
-        if self._quick_ends:
-            commands.insert(0, Notice(f"{self._problem_of_side}; it is started again"))
+        if self.proxy.problem:
+            self.state = replace(self.state, stopping=True, finished=True)
+            return [Notice(self.proxy.problem), Finish()]
+        if not self.proxy.start(now):
+            return []
         if self._speaker is not None:
             self._speaker.started()
-        return commands
+        again = [Notice(f"{self.proxy.ended_so}; it is started again")] if self.proxy.ended_so else []
+        return [*again, StartSide()]

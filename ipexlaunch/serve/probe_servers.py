@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 from ipexlaunch.serve.probes import Probe, ProbeRules, is_well
@@ -12,6 +13,9 @@ from ipexlaunch.serve.probes import Probe, ProbeRules, is_well
 FIRST_INTERVAL_S = 0.2
 """Between two probes of a server that is not ready yet, at first."""
 GROWTH = 1.2
+FIRST_PATIENCE_S = 30.0
+"""After which it is said that a server is not ready, and why, then after twice the time each."""
+
 LONGEST_BODY_BYTES = 1 << 16
 """Of an answer to a probe; what is longer is not read."""
 
@@ -51,7 +55,12 @@ class ProbingThread:
     """Asks one server, from its start to its end, again and again."""
 
     def __init__(
-        self, probe: Probe, rules: ProbeRules, ready: Callable[[int], None], probed: Callable[[int, str], None]
+        self,
+        probe: Probe,
+        rules: ProbeRules,
+        ready: Callable[[int], None],
+        probed: Callable[[int, str], None],
+        waited: Callable[[int, str], None],
     ) -> None:
         """Begin at rest; make it before workers are started, so that it is held to no worker's cpus.
 
@@ -60,8 +69,10 @@ class ProbingThread:
             rules: how often.
             ready: called in the thread with the attempt that answered for the first time.
             probed: called in the thread with the attempt and why it did not answer; with "" where it does again.
+            waited: called in the thread with the attempt and "after 30 s (why)", now and then, where it is not ready.
         """
-        self._probe, self._rules, self._ready, self._probed = probe, rules, ready, probed
+        self._probe, self._rules = probe, rules
+        self._ready, self._probed, self._waited = ready, probed, waited
         self._attempt = 0
         self._changed = threading.Condition()
         threading.Thread(target=self._run, name="ipexlaunch-probe", daemon=True).start()
@@ -86,6 +97,7 @@ class ProbingThread:
     def _follow(self, attempt: int) -> None:
         is_ready = was_late = False
         interval_s = FIRST_INTERVAL_S
+        began, patience_s = time.monotonic(), FIRST_PATIENCE_S
         while self._attempt == attempt:
             trouble = ask(self._probe, self._rules.timeout_s)
             if self._attempt != attempt:
@@ -97,6 +109,9 @@ class ProbingThread:
                 self._probed(attempt, trouble)
             elif not is_ready:
                 interval_s = min(interval_s * GROWTH, LONGEST_FIRST_INTERVAL_S)
+                if time.monotonic() - began >= patience_s:
+                    self._waited(attempt, f"after {patience_s:.0f} s ({trouble})")
+                    patience_s *= 2
             was_late = bool(trouble)
             with self._changed:
                 self._changed.wait_for(lambda: self._attempt != attempt, interval_s)

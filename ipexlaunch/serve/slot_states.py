@@ -67,12 +67,12 @@ class ServiceState:
 
 SeenKind = Literal[
     "started", "answers", "ready", "probed", "ended", "told", "in_flight", "reload", "drain", "stop", "endpoint_ended",
-    "written", "tick",
+    "waited", "written", "tick",
 ]  # fmt: skip
 """started: its server's process is there; answers: it does so for the first time; ready: the run knows it; probed: it
 was asked again; ended: its process has; told: the endpoint knows that it is leaving; in_flight: so many requests are
-with it; reload, drain, stop: asked for; endpoint_ended: the endpoint has finished all; written: its
-configuration has changed; tick: time has passed."""
+with it; reload, drain, stop: asked for; endpoint_ended: the endpoint has finished all; waited: a server
+is not ready for long; written: the endpoint's configuration has changed; tick: time has passed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,7 @@ def _keep(
         return control, notifier, strays
 
     def conclude() -> tuple[tuple[str, ...], ServiceSummary]:
-        return tuple(filter(None, [keeper.problem])), _summary(keeper, frontend, strays)
+        return tuple(filter(None, [keeper.proxy.problem])), _summary(keeper, frontend, strays)
 
     serving = ServiceRun(
         keeper=keeper,

@@ -53,9 +53,15 @@ class SideProcess:
             child.binding = binding
             child.process = children.spawn(self._program.argv, environment, theirs, starter.slot)
 
+        place = self._program.instance
         try:
-            with ours, theirs:  # it has nothing to say to us
-                starter.worker_set.callbacks.start_bound(self._program.instance, start)
+            with (
+                ours,
+                theirs,  # it has nothing to say to us
+                # Cgroups of --confine are the workers'.
+                starter.worker_set.callbacks.bind_thread(place.cpus, place.memory, place.nodes) as binding,
+            ):
+                start(binding)
         except OSError as error:
             remedy = remedy_of(error)
             self._told(
