@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.serve.load.k6 import K6, program
-from tests.serve.load.service import Service, ask, service
+from tests.serve.load.service import ask, service
 from tests.serve.stand import listens
 from tests.several_hosts.lab import wait_for
 
@@ -47,23 +47,18 @@ def test_no_request_fails_while_servers_are_killed(tmp_path: Path, reuse: bool) 
 def test_no_request_fails_while_servers_are_reloaded(tmp_path: Path) -> None:
     program()
     with service(tmp_path, server_options=("--load", "0.5")) as served:
-        before = [served.pid(index) for index in range(2)]
+        before = served.pids()
         load = K6(tmp_path, f"{served.url}/who?s=0.02", RATE, SECONDS)
         try:
             time.sleep(2.0)
             served.launcher.send_signal(signal.SIGHUP)
-            wait_for("new servers", lambda: is_reloaded(served, before))
+            wait_for("new servers", lambda: served.is_reloaded(before))
             assert not load.is_over()
             counted, said = load.result()
         finally:
             load.close()
         assert (counted.failed, counted.dropped) == (0, 0), said
         assert counted.requests >= RATE * SECONDS * 0.99
-
-
-def is_reloaded(served: Service, before: list[int | None]) -> bool:
-    now = [served.pid(index) for index in range(2)]
-    return None not in now and not set(now) & set(before)
 
 
 def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path: Path) -> None:
