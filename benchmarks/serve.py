@@ -22,6 +22,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import statistics
@@ -150,13 +151,11 @@ def bare_servers(cpus: Sequence[str]) -> Iterator[tuple[list[int], list[psutil.P
 
 
 def free_port() -> int:
-    """One with a free neighbour."""
-    for _ in range(100):
-        with socket.socket() as line:
-            line.bind(("127.0.0.1", 0))
-            port = int(line.getsockname()[1])
-        with socket.socket() as line, contextlib.suppress(OSError, OverflowError):
-            line.bind(("127.0.0.1", port + 1))
+    """One with a free neighbour, which the kernel gives to nobody's client (ip_local_port_range)."""
+    for port in random.sample(range(10_000, 32_000), 1000):
+        with socket.socket() as line, socket.socket() as other, contextlib.suppress(OSError):
+            line.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
             return port
     raise RuntimeError("there are no free ports")
 

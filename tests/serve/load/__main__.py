@@ -103,7 +103,7 @@ def kill_launcher(served: Service) -> int:
     wait_for("sockets to vanish", lambda: not served.sockets())
     gone = time.monotonic() - killed
     print(
-        f"{len(processes)} processes gone after {ended:.2f} s, {len(ports)} ports {closed:.2f} s, sockets {gone:.2f} s"
+        f"gone after: {len(processes)} processes {ended:.2f} s, {len(ports)} ports {closed:.2f} s, sockets {gone:.2f} s"
     )
     return 0
 

@@ -138,10 +138,11 @@ def service(folder: Path, count: int = 2, server_options: tuple[str, ...] = ()) 
 
 def neighbours_and_one(count: int) -> tuple[int, int]:
     """A port with free ones behind it, so many in all, and one more."""
-    for first, other in zip(free_ports(50), free_ports(50), strict=True):
-        if other not in range(first, first + count) and not any(
-            listens("127.0.0.1", first + more) for more in range(1, count)
-        ):
+    ports = free_ports(100)
+    for first in ports:
+        behind = range(first + 1, first + count)
+        other = next(port for port in ports if port not in (first, *behind))
+        if not any(listens("127.0.0.1", port) for port in behind):
             return first, other
     raise AssertionError("there are no free ports")
 

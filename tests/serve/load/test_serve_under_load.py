@@ -6,7 +6,6 @@ import signal
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.serve.load.k6 import K6, program
@@ -68,6 +67,6 @@ def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path: Path) -> None:
         assert ask(served.endpoint, "/who") in ("slot0", "slot1")
         served.launcher.kill()
         served.launcher.wait()
-        wait_for("processes to end", lambda: not psutil.wait_procs(processes, 0)[1])
+        wait_for("processes to end", lambda: not served.living(processes))
         assert not [port for port in (*served.ports, served.endpoint) if listens("127.0.0.1", port)]
         wait_for("sockets to vanish", lambda: not served.sockets())
