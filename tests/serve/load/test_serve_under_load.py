@@ -6,11 +6,10 @@ import signal
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.serve.load.k6 import K6, program
-from tests.serve.load.service import Service, ask, service
+from tests.serve.load.service import ask, service
 from tests.serve.stand import listens
 from tests.several_hosts.lab import wait_for
 
@@ -47,23 +46,18 @@ def test_no_request_fails_while_servers_are_killed(tmp_path: Path, reuse: bool) 
 def test_no_request_fails_while_servers_are_reloaded(tmp_path: Path) -> None:
     program()
     with service(tmp_path, server_options=("--load", "0.5")) as served:
-        before = [served.pid(index) for index in range(2)]
+        before = served.pids()
         load = K6(tmp_path, f"{served.url}/who?s=0.02", RATE, SECONDS)
         try:
             time.sleep(2.0)
             served.launcher.send_signal(signal.SIGHUP)
-            wait_for("new servers", lambda: is_reloaded(served, before))
+            wait_for("new servers", lambda: served.is_reloaded(before))
             assert not load.is_over()
             counted, said = load.result()
         finally:
             load.close()
         assert (counted.failed, counted.dropped) == (0, 0), said
         assert counted.requests >= RATE * SECONDS * 0.99
-
-
-def is_reloaded(served: Service, before: list[int | None]) -> bool:
-    now = [served.pid(index) for index in range(2)]
-    return None not in now and not set(now) & set(before)
 
 
 def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path: Path) -> None:
@@ -73,6 +67,6 @@ def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path: Path) -> None:
         assert ask(served.endpoint, "/who") in ("slot0", "slot1")
         served.launcher.kill()
         served.launcher.wait()
-        wait_for("processes to end", lambda: not psutil.wait_procs(processes, 0)[1])
+        wait_for("processes to end", lambda: not served.living(processes))
         assert not [port for port in (*served.ports, served.endpoint) if listens("127.0.0.1", port)]
         wait_for("sockets to vanish", lambda: not served.sockets())
