@@ -29,7 +29,7 @@ def touched(mib: int) -> "Iterator[dict[str, Any]]":
 
     "new_pages" are those since the call: for a process that was forked and has its parent's pages as well.
     """
-    before = _anonymous_pages()
+    before = anonymous_pages()
     memory = [mmap.mmap(-1, (mib << 20) // THREADS, flags=mmap.MAP_PRIVATE) for _ in range(THREADS)]
     release = threading.Event()
     ready = threading.Barrier(THREADS + 1)
@@ -38,9 +38,9 @@ def touched(mib: int) -> "Iterator[dict[str, Any]]":
         thread.start()
     ready.wait()
     try:
-        pages = _anonymous_pages()
+        pages = anonymous_pages()
         new = {node: count - before.get(node, 0) for node, count in pages.items() if count > before.get(node, 0)}
-        yield {"threads": _threads(), "anonymous_pages": pages, "new_pages": new, "mib": mib}
+        yield {"threads": threads_of(), "anonymous_pages": pages, "new_pages": new, "mib": mib}
     finally:
         release.set()
         for thread in threads:
@@ -59,24 +59,25 @@ def _touch_and_stay(memory: mmap.mmap, ready: threading.Barrier, release: thread
     release.wait()
 
 
-def _threads() -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
-    for task in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{task}/stat") as file:
+def threads_of(process: "int | str" = "self") -> "list[dict[str, Any]]":
+    """The cpus of every thread of a process, and the last one of each."""
+    found: list[dict[str, Any]] = []
+    for task in os.listdir(f"/proc/{process}/task"):
+        with open(f"/proc/{process}/task/{task}/stat") as file:
             # The name, field 2, is in brackets and may hold blanks.
             fields = file.read().rpartition(")")[2].split()
         found.append({"cpus": sorted(os.sched_getaffinity(int(task))), "last_cpu": int(fields[LAST_CPU_FIELD - 3])})
     return found
 
 
-def _anonymous_pages() -> dict[str, int]:
+def anonymous_pages(process: "int | str" = "self") -> dict[str, int]:
     """Pages by node of the anonymous mappings, heap and stack among them.
 
     A private mapping of a file may hold anonymous pages as well (written copies), but its line counts them by node
     together with the file's own, which lie wherever the page cache has them.
     """
     pages: dict[str, int] = {}
-    with open("/proc/self/numa_maps") as file:
+    with open(f"/proc/{process}/numa_maps") as file:
         for line in file:
             words = dict(word.partition("=")[::2] for word in line.split()[2:])
             if "anon" not in words or "file" in words:
