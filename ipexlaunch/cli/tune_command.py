@@ -21,8 +21,8 @@ from ipexlaunch.cli.options.model_options import TuneOptions, tune_options
 from ipexlaunch.cli.options.plan_options import options_of, plan_options, this_host
 from ipexlaunch.cli.options.run_options import run_options, script_options_beside_a_models
 from ipexlaunch.cli.run.know_model import knowing_the_model
+from ipexlaunch.cli.run.prepare_launch import with_shared_start
 from ipexlaunch.cli.run.run_launch import limits_from_options
-from ipexlaunch.cli.run.shared_start import with_shared_start
 from ipexlaunch.cli.terminal import showable, tell, wants_color, width_of
 from ipexlaunch.cli.tune_space import (
     TuningTarget,

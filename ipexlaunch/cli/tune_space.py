@@ -11,7 +11,7 @@ from ipexlaunch.cli.options.model_options import TuneOptions
 from ipexlaunch.cli.run.built_in_workers import built_in_job, model_job, resolved, script_runner, tell_choice, text_of
 from ipexlaunch.cli.run.choose_preloads import allocator, usable_libraries
 from ipexlaunch.cli.run.make_job import job_from_options, launch_from_options
-from ipexlaunch.cli.run.shared_start import shared_mode
+from ipexlaunch.cli.run.prepare_launch import shared_mode
 from ipexlaunch.cli.terminal import tell
 from ipexlaunch.cli.use_profile import BATCH_SIZE, SECONDS, model_key, program_key, with_batch_size
 from ipexlaunch.doctor.worker_variables import ALLOCATORS

@@ -16,9 +16,8 @@ from ipexlaunch.cli.options import LaunchOptions, SupervisionOptions
 from ipexlaunch.cli.options.option_types import DEFAULT_RESTARTS, on_failure
 from ipexlaunch.cli.run.keep_run import RunKeeper, begin_keeping
 from ipexlaunch.cli.run.kinds_of_run import BatchRun, ServiceRun
-from ipexlaunch.cli.run.place_of_run import on_this_host, provenance
+from ipexlaunch.cli.run.prepare_launch import on_this_host, provenance, with_shared_start
 from ipexlaunch.cli.run.run_baseline import run_baseline, with_baseline
-from ipexlaunch.cli.run.shared_start import with_shared_start
 from ipexlaunch.cli.run.watch_run import (
     HostObserver,
     log_directory,

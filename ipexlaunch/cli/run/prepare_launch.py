@@ -1,17 +1,25 @@
-"""How the workers of a launch share their start, as --share-start says or as is best where it says nothing."""
+"""What a launch is given before it starts: where it takes place, as a part of which engine's job, what is wrong with that;
+and how its workers share their start, as --share-start says or as is best where it says nothing.
+"""
 
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 
+from ipexlaunch import __version__
 from ipexlaunch.cli.options import LaunchOptions
+from ipexlaunch.cli.options.plan_options import this_host
 from ipexlaunch.cli.run.make_job import OLDEST_PYTHON, OWN_WORKERS
+from ipexlaunch.doctor.job_engine import troubles_of
+from ipexlaunch.documents.secret_values import mask_words
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.job import Job, Launch
 from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.preload_libraries import python_version
 from ipexlaunch.launch.share_start import NOBODY, ShareStart, Sharing, share_start
+from ipexlaunch.machine.topology import Topology
 
 OPENMP = "iomp5"
 
@@ -71,3 +79,34 @@ def _old_python(job: Job) -> str:
     if version >= OLDEST_PYTHON:
         return ""
     return f"{job.python} is Python {version[0]}.{version[1]}, and {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} is needed"
+
+
+def on_this_host(launch: Launch, topology: Topology, *, together: bool = False) -> Launch:
+    """The launch, with where it is started, and notes on what is wrong with that.
+
+    Args:
+        launch: what is about to start.
+        topology: the machine.
+        together: whether it begins together with other hosts.
+    """
+    here = replace(this_host(topology), across_hosts=together)
+    return replace(launch, host=here, notes=(*launch.notes, *map(str, troubles_of(here))))
+
+
+def provenance(launch: Launch, topology: Topology) -> dict[str, object]:
+    """What a report says of the host and the program, beside what was measured.
+
+    Args:
+        launch: what was started.
+        topology: the machine.
+    """
+    return {
+        "ipexlaunch": __version__,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "kernel": os.uname().release,
+        "machine": os.uname().machine,
+        "topology": topology.fingerprint,
+        "program": list(mask_words([launch.job.program, *launch.job.arguments])),
+        "python": launch.job.python if launch.job.kind != "executable" else None,
+        "preloaded": list(launch.job.libraries.values()),
+    }
