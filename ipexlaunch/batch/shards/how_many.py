@@ -13,7 +13,7 @@ DEFAULT_HOSTS = 4
 """Where nobody says how many work on it."""
 
 SHARD_COSTS_S = 1.5
-"""What a shard costs a host beside loading: start, end, workers that wait for the last (measured: docs/several-hosts.md)."""
+"""What a shard costs a host beside loading: start, end, workers that wait (measured: docs/several-hosts.md)."""
 
 LARGEST_OVERHEAD = 0.02
 
