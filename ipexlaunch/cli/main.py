@@ -17,7 +17,13 @@ from ipexlaunch.cli import COMMANDS, EXIT_BUG, EXIT_INTERRUPTED, EXIT_UNSHOWN
 from ipexlaunch.cli.options.complete_words import complete_files
 from ipexlaunch.cli.terminal import spoken
 from ipexlaunch.errors import EndedBySignal, IpexLaunchError
-from ipexlaunch.launch.guard_streams import open_closed_descriptors, say_unshown, take_over, wait_until_shown
+from ipexlaunch.launch.guard_streams import (
+    READER_GONE,
+    open_closed_descriptors,
+    say_unshown,
+    take_over,
+    wait_until_shown,
+)
 from ipexlaunch.launch.process_failures import remedy_of
 
 LEAST_TYPED = 4
@@ -111,8 +117,8 @@ def run_program() -> int:
     take_over()
     code = main()
     problems = wait_until_shown()
-    if problems:
-        say_unshown(problems)
+    # A run has said already what became of its output; of a document its reader took what it wanted.
+    say_unshown([problem for problem in problems if not problem.endswith(READER_GONE)])
     return code or (EXIT_UNSHOWN if problems else 0)
 
 

@@ -158,6 +158,10 @@ def is_deeper(value: Any, levels: int) -> bool:
     return bool(level)
 
 
+_LONG_NUMBER = "it holds a number of thousands of digits"
+"""Python converts no more than 4,300 of them."""
+
+
 def _too_deep(source: str) -> DocumentError:
     return DocumentError(source, "", f"it nests deeper than {DEEPEST} levels, as no document of ours does", CORRECT)
 
@@ -171,7 +175,7 @@ def _parse(text: str, source: str) -> Any:
         except json.JSONDecodeError:
             pass  # a YAML flow mapping begins with a brace too; the YAML parser has the last word
         except ValueError:
-            raise DocumentError(source, "", "it holds a number of thousands of digits", CORRECT) from None
+            raise DocumentError(source, "", _LONG_NUMBER, CORRECT) from None
         else:
             if is_deeper(data, DEEPEST):
                 raise _too_deep(source)
@@ -192,6 +196,8 @@ def _parse(text: str, source: str) -> Any:
         # yaml's constructors do not look whether a text can be what an explicit tag calls it ("!!int ''").
         first = (str(error).splitlines() or [type(error).__name__])[0]
         what = f"it is not YAML or JSON: a value does not fit its tag ({first})"
+        if first.startswith("Exceeds the limit"):
+            what = _LONG_NUMBER
         raise DocumentError(source, "", what, CORRECT) from None
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -148,6 +149,9 @@ def wait_until_shown() -> list[str]:
 
 
 _said: set[str] = set()
+
+READER_GONE = os.strerror(errno.EPIPE)
+"""How the problem of a pipe ends that nobody reads any more: `ipexlaunch --help | head` has what it wanted."""
 
 
 def say_unshown(problems: list[str]) -> None:

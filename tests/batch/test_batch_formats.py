@@ -184,7 +184,7 @@ def test_a_line_of_a_gigabyte_is_an_error_in_little_memory(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--input", "none.jsonl", "--output", "o"), "cannot read none.jsonl: No such file or directory"),
+        (("--input", "none.jsonl", "--output", "o"), "cannot read none.jsonl: no such file or directory"),
         (("--input", ".", "--output", "o"), "its name does not end in .jsonl"),
         (("--input", "none.json", "--output", "o"), "cannot read none.json: there is no such file"),
         (("--input", "in.txt", "--output", "o.csv"), "results are JSON lines or Parquet"),

@@ -95,6 +95,12 @@ def test_a_document_that_cannot_be_shown_is_one_line_and_1(command: str, tmp_pat
     assert "Traceback" not in closed.stderr
 
 
+@pytest.mark.parametrize("command", ["topology --format json", "run --help", "topology --list"])
+def test_a_document_whose_reader_has_gone_is_cut_off_without_a_word(command: str, tmp_path: Path) -> None:
+    result = shell(f"(ipexlaunch {command}; echo $? >&2) | true", tmp_path)
+    assert result.stderr == "1\n"
+
+
 def test_a_mistake_keeps_its_code_where_it_cannot_be_told(tmp_path: Path) -> None:
     assert shell("ipexlaunch plan --ninstances 0 2>/dev/full", tmp_path).returncode == 2
     assert shell("ipexlaunch nothing.py 2>&-", tmp_path).returncode == 2

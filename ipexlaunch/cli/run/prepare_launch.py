@@ -1,5 +1,6 @@
-"""What a launch is given before it starts: where it takes place, as a part of which engine's job, what is wrong with that;
-and how its workers share their start, as --share-start says or as is best where it says nothing.
+"""What a launch is given before it starts: where it takes place, what is wrong there, and how its workers share a start.
+
+--share-start says how they do, or it is as is best where it says nothing.
 """
 
 from __future__ import annotations

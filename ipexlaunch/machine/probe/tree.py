@@ -17,8 +17,7 @@ from ipexlaunch.machine.cpulist import parse_ids, parse_mask, parse_number
 
 ANOTHER_SOURCE = "describe the machine in a file or a sentence: --topology SRC"
 ANOTHER_TREE = "put back what the kernel wrote, or save the machine again: ipexlaunch topology --save FILE.tar.gz"
-"""What would work where a file of a machine is damaged: of the one that we run on, and of a saved one."""
-
+"""What would work where a file of the machine that we run on is damaged, and where one of a saved machine is."""
 LARGEST_FILE = 1 << 20
 """Bytes. sysfs lists and masks stay far below (8,192 cpus as single ids are 40 kB)."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy
 import openvino
@@ -112,7 +113,7 @@ class PagedDecoder:
         self._running.remove(row)
         self._free += row.blocks
 
-    def step(self) -> tuple[list[Row], numpy.ndarray]:
+    def step(self) -> tuple[list[Row], numpy.ndarray[Any, Any]]:
         """Read what is pending, and give the rows of which nothing is pending any more, with the logits of each.
 
         Tokens are then chosen and put among the pending ones, or the row leaves.
@@ -132,7 +133,7 @@ class PagedDecoder:
             del row.pending[: len(part)]
         return [parts[place][0] for place in whole], logits[: len(whole)]
 
-    def _read(self, parts: Sequence[tuple[Row, list[int]]], whole: Sequence[int]) -> numpy.ndarray:
+    def _read(self, parts: Sequence[tuple[Row, list[int]]], whole: Sequence[int]) -> numpy.ndarray[Any, Any]:
         after = numpy.cumsum([0, *(len(part) for _, part in parts)])
         # Blocks are named up to where a row has come, not all that are its own.
         blocks = [row.blocks[: self._blocks_for(row.read + len(part))] for row, part in parts]
@@ -149,14 +150,14 @@ class PagedDecoder:
         }
         self._request.infer(inputs, share_inputs=True)
         # The request writes its next answer to the same place.
-        logits: numpy.ndarray = self._request.get_output_tensor(0).data[:, 0].copy()
+        logits: numpy.ndarray[Any, Any] = self._request.get_output_tensor(0).data[:, 0].copy()
         return logits
 
     def _blocks_for(self, positions: int) -> int:
         return -(-positions // self._block)
 
 
-def _of(values: object, dtype: str) -> numpy.ndarray:
+def _of(values: object, dtype: str) -> numpy.ndarray[Any, Any]:
     return numpy.asarray(values, dtype=dtype)
 
 

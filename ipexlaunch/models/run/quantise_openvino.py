@@ -7,6 +7,7 @@ import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from math import gcd
+from typing import Any
 
 import numpy
 import openvino
@@ -108,7 +109,7 @@ def _calibrated(model: openvino.Model, calibration: Calibration) -> openvino.Mod
     )
 
 
-def _set_outliers_apart(model: openvino.Model, rows: Sequence[Mapping[str, numpy.ndarray]]) -> list[str]:
+def _set_outliers_apart(model: openvino.Model, rows: Sequence[Mapping[str, numpy.ndarray[Any, Any]]]) -> list[str]:
     """Let products of their own compute the few channels that would widen the ranges of all others.
 
     In weights alone: what stands between the two products of an encoder's first feed-forward block stays one pass.
@@ -164,8 +165,8 @@ def _above(node: openvino.Node, count: int, port: int = 0) -> list[openvino.Node
 
 
 def _largest_channels(
-    model: openvino.Model, node: openvino.Node, rows: Sequence[Mapping[str, numpy.ndarray]]
-) -> numpy.ndarray:
+    model: openvino.Model, node: openvino.Node, rows: Sequence[Mapping[str, numpy.ndarray[Any, Any]]]
+) -> numpy.ndarray[Any, Any]:
     """Which channels of a node's output have the largest values."""
     watched = model.clone()
     (same,) = (each for each in watched.get_ops() if each.get_friendly_name() == node.get_friendly_name())

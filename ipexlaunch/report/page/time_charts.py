@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.measure.rates import STARTS, Window, start_kind, window_of, work_began
@@ -73,7 +73,8 @@ def throughput_chart(run: Run) -> str:
         axes.set_ylabel("instance")
         whole_steps(axes.yaxis)
         bar = axes.figure.colorbar(picture, ax=axes, label="items/s", pad=0.01)
-        bar.outline.set_visible(False)
+        outline: Any = bar.outline  # releases before 3.11 say that it is a mapping of spines
+        outline.set_visible(False)
         for moment in _together(window):
             axes.axvline(moment, color=INK, linestyle="--", linewidth=1.2)
         axes.set_xlabel(

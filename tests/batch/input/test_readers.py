@@ -269,7 +269,7 @@ def test_a_file_that_changes_while_it_is_read_ends_with_an_error(tmp_path: Path)
 
 def test_what_cannot_be_opened_says_so_at_once(tmp_path: Path) -> None:
     rules = InputRules(format="jsonl")
-    with pytest.raises(DocumentError, match="No such file"):
+    with pytest.raises(DocumentError, match="no such file"):
         one(str(tmp_path / "none.jsonl"), rules)
     with pytest.raises(DocumentError, match="it is a directory"):
         one(str(tmp_path), rules)

@@ -324,7 +324,7 @@ def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
         ("a", "--input", "in.jsonl", "--output", "-", "program.py"): "in a pipe",
         ("a", "--input", "in.jsonl", "--output", "in.jsonl", "program.py"): "it is the input",
         ("a", "--input", "in.jsonl", "--output", "program.py", "program.py"): "it is the program",
-        ("a", "--input", "none.jsonl", "program.py"): "No such file",
+        ("a", "--input", "none.jsonl", "program.py"): "no such file",
         ("a", "--input", "in.jsonl", "none.py"): "there is no such file",
         ("a", "--input", "in.jsonl"): "give either a PROGRAM or --model",
         ("a", "program.py"): "Missing option '--input'",

@@ -57,7 +57,7 @@ def test_a_name_that_is_nearly_one_is_answered_with_it() -> None:
 
 @pytest.mark.parametrize("source", ["nope", "", "no/such/file.yaml", "a\0b"])
 def test_what_is_no_source_is_answered_with_what_would_be_one(source: str) -> None:
-    with pytest.raises(RequestError, match="it is no file, no directory, no sentence, and no name"):
+    with pytest.raises(RequestError, match="it is no file, no directory, no sentence, and no machine"):
         open_topology(source)
 
 

@@ -195,7 +195,7 @@ LINES = list(write_events(EMPTY))
         ([LINES[0], '{"event":"go"}'], "line 2: it is no event of ipexlaunch/events/1: time: field required"),
         ([LINES[0], '{"event":"go","time":1,"tim":2}'], "line 2: it is no event of ipexlaunch/events/1: go has no key"),
         ([LINES[0], "3"], "line 2: it is no event of ipexlaunch/events/1: it is no object"),
-        ([*LINES[:2]], "no event 'end'; it was cut off"),
+        ([*LINES[:2]], "no event 'end', so it was cut off"),
     ],
 )
 def test_what_is_no_record_of_a_run_is_refused_with_the_line(lines: list[str], words: str) -> None:
