@@ -13,14 +13,10 @@ DEFAULT_HOSTS = 4
 """Where nobody says how many work on it."""
 
 SHARD_COSTS_S = 1.5
-<<<<<<< HEAD
 """What a shard costs a host beside loading: start, end, workers that wait for the last.
 
 Measured: docs/several-hosts.md.
 """
-=======
-"""What a shard costs a host beside loading: start, end, workers that wait (measured: docs/several-hosts.md)."""
->>>>>>> face
 
 LARGEST_OVERHEAD = 0.02
 

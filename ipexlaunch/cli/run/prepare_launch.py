@@ -1,4 +1,4 @@
-"""What a launch is given before it starts: where it takes place, what is wrong there, and how its workers share a start.
+"""What a launch is given before it starts: where it takes place, what is wrong there, how its workers share a start.
 
 --share-start says how they do, or it is as is best where it says nothing.
 """
