@@ -1,7 +1,4 @@
-"""What a launch is given before it starts: where it takes place, what is wrong there, how its workers share a start.
-
---share-start says how they do, or it is as is best where it says nothing.
-"""
+"""What a launch is given before it starts: where it takes place, what is wrong there, how workers share their start."""
 
 from __future__ import annotations
 
