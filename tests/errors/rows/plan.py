@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ipexlaunch.machine.synthetic import synthetic_machine
+from ipexlaunch.plan.export_systemd import service_unit
 from ipexlaunch.plan.own_launch import OwnLaunch
 from ipexlaunch.plan.plan import Request
+from ipexlaunch.plan.planner import make_plan
 from tests.errors.provoke import Row
 
 PLACES = ("plan/",)
@@ -49,6 +51,10 @@ def _accelerators_of_a_plan(line: str, request: str = "{device: xpu}") -> Row:
 def _check_numbers(request: Request) -> Row:
     given = {key: value for key, value in asdict(request).items() if value != getattr(Request(), key)}
     return Row(request.check, name=f"Request({given}).check()")
+
+
+def _unit_of_nothing() -> None:
+    service_unit(make_plan(synthetic_machine("1s 2c"), Request()), OwnLaunch(program=("serve",)))
 
 
 ROWS = [
@@ -118,6 +124,7 @@ ROWS = [
     Row(f"plan {M} --export kubernetes -- image a.py"),
     Row(f"plan {M} --export kubernetes --memory-per-instance 1GiB -- image"),
     Row(f"plan {M} --export systemd -- a.py"),
+    Row(_unit_of_nothing, name="service_unit(nothing to serve)"),
     Row(OwnLaunch(program=("batch",), hosts=2).check, name="OwnLaunch.check"),
 ]
 
