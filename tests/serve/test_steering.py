@@ -56,7 +56,7 @@ def test_status_is_for_people_and_for_programs(service: Launched) -> None:
     text = steered("status")
     assert f"launcher {service.launcher.pid}: " in text
     assert f"endpoint 127.0.0.1:{service.endpoint}" in text
-    assert [line for line in text.splitlines() if re.fullmatch(r"\[[01]\] up(, 0 in flight)?, no restart", line)]
+    assert [line for line in text.splitlines() if re.fullmatch(r"\[[01]\] up, 0 in flight, 0 restarts", line)]
     found = document()
     assert (found["schema"], found["pid"]) == ("ipexlaunch/service/1", service.launcher.pid)
     assert (found["endpoint"], found["stopping"], found["reloading"], found["reloads"]) == (
