@@ -26,7 +26,7 @@ from ipexlaunch.serve.slot_states import Traffic
 QUIET = "-q"
 """HAProxy would print a warning of each change that it is told; whoever tells it says so already."""
 
-SOCKET, CONFIG, SCRIPT = "admin.sock", "proxy.cfg", "wait.lua"
+SOCKET, CONFIG, SCRIPT, PID = "admin.sock", "proxy.cfg", "wait.lua", "nginx.pid"
 
 
 def make_folder(environment: Mapping[str, str], user: int) -> str:
@@ -128,14 +128,24 @@ class NginxFrontend:
             IpexLaunchError: it refuses it.
         """
         self._endpoint, self._user, self._config = endpoint, user, os.path.join(folder, CONFIG)
-        self.tell(["maint"] * len(endpoint.slots))
+        self._pid_file = os.path.join(folder, PID)
+        self._write(["maint"] * len(endpoint.slots))
         check_config(proxy, self._config, folder)
         self.where = joined(endpoint.address, endpoint.port)
         words = tuple(proxy.words(self._config, folder))
         self.side = SideProgram(name="proxy", argv=words, environment={}, instance=instance)
 
     def tell(self, traffic: Sequence[Traffic]) -> None:
-        """Write down which slots get requests; it reads that at its signal."""
+        """Write down which slots get requests; it reads that at its signal.
+
+        Raises:
+            ProxyError: it has only just been started, and the signal would end it.
+        """
+        if not takes_signals(self._pid_file):
+            raise ProxyError(f"tell nginx at {self.where} of its servers", "it does not work yet", "wait a moment")
+        self._write(traffic)
+
+    def _write(self, traffic: Sequence[Traffic]) -> None:
         slots = zip(self._endpoint.slots, traffic, strict=True)
         away = frozenset(slot.index for slot, each in slots if each != "ready")
         write_file(self._config, nginx_config(self._endpoint, away, self._user))
@@ -146,3 +156,26 @@ class NginxFrontend:
     def figures(self) -> EndpointFigures:
         """It has none."""
         return EndpointFigures(slots=(), in_flight=0, requests=0, refused=0, retries=0, moved=0, failed=0)
+
+
+def takes_signals(pid_file: str) -> bool:
+    """Whether nginx has come so far that SIGHUP has it read its configuration again; before, it would end it.
+
+    It holds signals back before it starts the first of its workers, and takes them one by one from then on.
+
+    Args:
+        pid_file: where it writes its process id.
+
+    Source: ngx_master_process_cycle of nginx's src/os/unix/ngx_process_cycle.c.
+    """
+    pid = 0
+    try:
+        with open(pid_file, encoding="ascii") as file:
+            pid = int(file.read())
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+            return bool(children.read().strip())
+    except (ProcessLookupError, ValueError):  # it ends, or has not written its id yet
+        return False
+    except FileNotFoundError:
+        # A kernel without CONFIG_PROC_CHILDREN does not tell: its id is written a moment before.
+        return os.path.exists(pid_file) and os.path.exists(f"/proc/{pid}")

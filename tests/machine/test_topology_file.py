@@ -113,5 +113,5 @@ def test_text_that_yaml_would_misread_survives() -> None:
     ],
 )
 def test_text_that_would_end_the_parser_is_refused(text: str) -> None:
-    with pytest.raises(DocumentError, match="it nests deeper|it is not YAML|it holds a number of thousands of digits"):
+    with pytest.raises(DocumentError, match=r"it nests deeper|it is not YAML|it holds a number of thousands of digits"):
         parse_topology(text, "m")
