@@ -15,6 +15,9 @@ from tests.errors.provoke import Outcome, provoke
 IN_THE_CHECKOUT = re.compile(r"\b(?:docs|tests|tools|examples|benchmarks|topologies)/|README|CONTRIBUTING|CHANGELOG")
 """What somebody who has installed the package lacks."""
 
+WHOLE_PATH = re.compile(r"(?<!\S)['(]?/\S+")
+"""Of something that is there, whatever its folders are called."""
+
 WORKS = re.compile(
     r"; |\bgive\b|\btakes\b|\bwrite e\.g\.|\bsuch as\b|\bleave out\b|\bneeds\b|\bthere are\b|\bsay which\b|\bMissing\b"
     r"|-1 \(every core\)"
@@ -40,7 +43,7 @@ def outcomes(part: ModuleType) -> list[Outcome]:
 
 def wrong_with(line: str, error: BaseException) -> str:
     """What is wrong with a line that says an error; "" where nothing is."""
-    if IN_THE_CHECKOUT.search(line):
+    if IN_THE_CHECKOUT.search(WHOLE_PATH.sub("", line)):
         return "it speaks of a file that an installed package has not"
     if isinstance(error, errors.UsageError) or not isinstance(error, errors.IpexLaunchError):
         return "" if WORKS.search(line) else "it does not say what would work"

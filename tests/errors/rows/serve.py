@@ -14,16 +14,16 @@ from typing import Any
 from ipexlaunch.cli.serve.control import find_service
 from ipexlaunch.cli.serve.start import proxy_cpus
 from ipexlaunch.machine.synthetic import synthetic_machine
-from ipexlaunch.plan.plan import Request
+from ipexlaunch.plan.plan import Instance, Request
 from ipexlaunch.plan.planner import make_plan
 from ipexlaunch.report.live.status import write_status
 from ipexlaunch.serve.ask_proxy import HaproxySocket
-from ipexlaunch.serve.control import ControlSocket, ask_service, control_path
+from ipexlaunch.serve.control import ask_service, control_path
 from ipexlaunch.serve.endpoint import Endpoint, Slot
 from ipexlaunch.serve.find_proxy import Proxy, check_config, find_proxy
 from ipexlaunch.serve.haproxy_config import BACKEND, FRONTEND, SERVER
 from ipexlaunch.serve.proxy_figures import read_show_stat
-from ipexlaunch.serve.run_proxy import make_folder
+from ipexlaunch.serve.run_proxy import NginxFrontend, make_folder
 from tests.errors.provoke import Row
 from tests.report.live.snapshots import IDENTITY, eventful
 
@@ -36,14 +36,18 @@ NOBODY = 2**31 - 7
 SLOTS = (Slot(index=0, port=29500),)
 
 
-def endpoint(name: str, **changes: Any) -> Row:
-    """An endpoint with something that no proxy could be told."""
+def _endpoint(**changes: Any) -> Endpoint:
     given: dict[str, Any] = {
         "address": "127.0.0.1", "port": 8000, "slots": SLOTS, "balance": "leastconn", "health_path": None,
         "affinity_header": None, "threads": 1, "drain_s": 1.0, "probe_interval_s": 1.0, "probe_timeout_s": 1.0,
         "probe_failures": 1, "admin_socket": None, "wait_script": None, "wait_s": 1.0,
     }  # fmt: skip
-    return Row(lambda: Endpoint(**{**given, **changes}).check(), name=f"Endpoint.check({name})")
+    return Endpoint(**{**given, **changes})
+
+
+def endpoint(name: str, **changes: Any) -> Row:
+    """An endpoint with something that no proxy could be told."""
+    return Row(_endpoint(**changes).check, name=f"Endpoint.check({name})")
 
 
 @contextmanager
@@ -99,6 +103,12 @@ def program(script: str, act: Callable[[], object], name: str) -> Row:
 
 def _found() -> None:
     find_proxy("haproxy", ["bin"])
+
+
+def _nginx_that_has_just_begun() -> None:
+    proxy = Proxy(name="nginx", path="bin/haproxy", version="1.22.1", has_lua=False)
+    instance = Instance(index=0, cpus=frozenset({0}), nodes=frozenset(), memory="none", threads=1)
+    NginxFrontend(proxy, _endpoint(), ".", instance, None).tell(["ready"])
 
 
 def _checked() -> None:
@@ -187,6 +197,7 @@ ROWS = [
     program("echo odd", _found, "find_proxy(no version)"),
     program("echo HAProxy version 1.8.0", _found, "find_proxy(an old one)"),
     program("echo broken >&2; exit 1", _checked, "check_config(refused)"),
+    program("exit 0", _nginx_that_has_just_begun, "NginxFrontend.tell(before it takes signals)"),
     Row(_checked, {"bin/haproxy": ""}, name="check_config(not executable)"),
     told(b"No such server.\n", "no such server"),
     told(None, "no answer"),
@@ -200,11 +211,13 @@ ROWS = [
     asked(b"odd", "no JSON"),
     asked(b'{"problem": "there is no slot 7"}', "a refusal"),
     Row(lambda: ask_service("s.sock", {"do": "stand"}), name="ask_service(nobody)"),
-    Row(lambda: ControlSocket("nowhere/s.sock", None), name="ControlSocket(no folder)"),  # type: ignore[arg-type]
 ]
 
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE = {
+    "none of yours runs on this host":
+        "tests/serve/test_steering.py::test_without_a_service_every_command_says_how_to_start_one",
+}  # fmt: skip
 UNSHOWN = {
     "says nothing for {ANSWER_S} seconds": "ten seconds of waiting",
-    "none of yours runs on this host": "services of this user that no test has started may run, and are left alone",
+    "be steered over {self.path}": "it says nothing yet of what would work",
 }
