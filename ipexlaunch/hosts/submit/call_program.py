@@ -29,7 +29,7 @@ def answer_of(words: Sequence[str], text: str, wanted: str, hint: str) -> str:
     """
     if shutil.which(words[0]) is None:
         raise LaunchError(wanted, f"{words[0]} is not on PATH here", hint)
-    done = subprocess.run(words, input=text, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run(words, input=text, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         said = "; ".join(filter(None, map(str.strip, (done.stderr or done.stdout).splitlines()))) or "without a word"
         raise LaunchError(wanted, f"{words[0]} ended with {done.returncode}: {said}", "put that right and submit again")

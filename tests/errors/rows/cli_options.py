@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+from ipexlaunch.cli.main import main
 from ipexlaunch.cli.options.hold_outputs import outputs_held, outputs_of
 from ipexlaunch.cli.options.plan_options import visible_only
 from ipexlaunch.machine.synthetic import synthetic_machine
@@ -24,9 +25,9 @@ def refused(words: str, **files: str | None) -> Row:
     return Row(words, {**A, **files})
 
 
-def _taken() -> Row:
-    server = socket.create_server(("127.0.0.1", 0))
-    return Row(f"run --metrics-port {server.getsockname()[1]} a.py", A, before=lambda: server)
+def _taken_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return main(["run", "--metrics-port", str(server.getsockname()[1]), "a.py"])
 
 
 def _locked_ledger() -> None:
@@ -96,7 +97,7 @@ ROWS = [
     refused("run --report f/x/r.json a.py", f=""),
     Row(_hold_below_a_file, {"f": ""}, name="outputs_held(below a file)"),
     Row("run --report o.jsonl a.py", A, before=_locked_ledger),
-    _taken(),
+    Row(_taken_port, A, name="run --metrics-port (one that is taken) a.py"),
     Row("plan --topology 2s --check p.yaml", {"p.yaml": b"a: \xff"}),
     Row(_parts_of_accelerators, name="visible_only(ZE_AFFINITY_MASK=0.1)"),
     refused("run --ninstances 9999 a.py"),
