@@ -124,7 +124,7 @@ class ControlSocket(Observer):
             asked = json.loads(line)
             command, slots = asked["do"], asked.get("slots", [])
             places = [self._keeper.place_of(int(index)) for index in slots]
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return {"problem": "it does not understand the request"}
         missing = [index for index, place in zip(slots, places, strict=True) if place is None]
         if missing:

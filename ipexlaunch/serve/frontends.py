@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.server_interfaces import SideProgram
@@ -56,6 +56,14 @@ class Frontend(Protocol):
         """
 
 
+class Counted(NamedTuple):
+    """Figures of one proxy of those that a run has had."""
+
+    life: int
+    """Which one: it counts from 0 again with each start."""
+    figures: EndpointFigures
+
+
 class FrontendThread:
     """Speaks to the proxy; what it should know is said again until it is heard."""
 
@@ -64,7 +72,7 @@ class FrontendThread:
         frontend: Frontend,
         slots: int,
         told: Callable[[Sequence[Traffic]], None],
-        counted: Callable[[EndpointFigures], None],
+        counted: Callable[[Counted], None],
     ) -> None:
         """Begin with every slot out of traffic; make it before workers are started.
 
@@ -78,6 +86,7 @@ class FrontendThread:
         self._wanted: list[Traffic] = ["maint"] * slots
         self._changes: queue.SimpleQueue[tuple[int, Traffic] | None] = queue.SimpleQueue()
         self._runs = threading.Event()
+        self._life = 0
         self._is_stopping = False
         threading.Thread(target=self._run, name="ipexlaunch-proxy", daemon=True).start()
 
@@ -97,6 +106,7 @@ class FrontendThread:
 
     def ended(self) -> None:
         """The proxy has ended: nothing can be said to it."""
+        self._life += 1
         self._runs.clear()
 
     def _run(self) -> None:
@@ -113,7 +123,9 @@ class FrontendThread:
                     self._told(tuple(self._wanted))
                     is_news = False
                 if self._frontend.has_figures:
-                    self._counted(self._frontend.figures())
+                    counted = Counted(self._life, self._frontend.figures())
+                    if counted.life == self._life:  # else nobody knows whose they are
+                        self._counted(counted)
             except IpexLaunchError:
                 # It has just been started, or is about to end: who supervises it says which.
                 is_news = True
