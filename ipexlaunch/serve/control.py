@@ -61,7 +61,8 @@ class ControlSocket(Observer):
             self._listener.listen()
         except OSError as error:
             self._listener.close()
-            raise LaunchError(f"be steered over {self.path}", error.strerror or str(error)) from None
+            hint = "set XDG_RUNTIME_DIR to a directory of yours"
+            raise LaunchError(f"be steered over {self.path}", error.strerror or str(error), hint) from None
         self._epoll = select.epoll()
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
