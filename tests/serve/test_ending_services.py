@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.launched import launched
+from tests.serve.launched import begun, launched
 from tests.serve.load.service import ask
 from tests.serve.stand import listens, need
 from tests.several_hosts.lab import wait_for
@@ -36,20 +36,6 @@ signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown
 server.serve_forever()
 server.server_close()
 """
-
-
-def begun(port: int, path: str, clients: ThreadPoolExecutor) -> Future[str]:
-    """A request that is on its way; "" for a status other than 200."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    line.request("GET", path)
-
-    def answer() -> str:
-        response = line.getresponse()
-        text = response.read().decode()
-        line.close()
-        return text if response.status == 200 else ""
-
-    return clients.submit(answer)
 
 
 def is_broken_off(answer: Future[str]) -> bool:
