@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipexlaunch.launch.run_events import RunEvent, WorkerExited, WorkerReady, WorkerStarted
 from ipexlaunch.launch.supervise.interfaces import Kill, Notice, Observer
 from ipexlaunch.launch.supervise.server_interfaces import (
+    Drain,
     Finish,
     Ready,
     Recycle,
@@ -199,8 +200,7 @@ class ServiceKeeper(Observer):
 
     def _see(self, event: Seen) -> list[ServerCommand]:
         if event.kind == "written":
-            number = self._frontend.reload_signal if self._frontend is not None else 0
-            return [SignalSide(number)] if number else []
+            return [SignalSide(self._frontend.reload_signal)] if self._frontend and self._frontend.reload_signal else []
         if event.kind == "waited":
             slot = self.state.slots[event.slot]
             is_so = slot.phase == "loading" and slot.attempt == event.attempt
@@ -221,7 +221,7 @@ class ServiceKeeper(Observer):
         commands: list[ServerCommand] = []
         if event.kind == "stop" and self.state is not before:
             self._notifier.stopping()
-            commands.append(Say("draining: nothing new is taken, what is held is finished"))
+            commands += [Drain(), Say("draining: nothing new is taken, what is held is finished")]
         for decision in decisions:
             commands += self._command(decision)
         return commands

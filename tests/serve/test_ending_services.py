@@ -96,6 +96,25 @@ def test_requests_that_take_longer_than_the_drain_may_last_are_ended(tmp_path: P
         assert is_broken_off(answer)
 
 
+def test_servers_that_end_while_all_are_drained_are_neither_started_again_nor_waited_for(tmp_path: Path) -> None:
+    need("haproxy")
+    with launched(tmp_path, "--drain-timeout", "600") as service, ThreadPoolExecutor() as clients:
+        pids = service.pids()
+        answer = begun(service.endpoint, "/who?s=600", clients)
+        time.sleep(0.3)
+        service.launcher.terminate()
+        service.wait_for_words("draining")
+        for pid in pids:
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        assert service.launcher.wait(60) == 0, service.said()
+        assert is_broken_off(answer)
+    assert "; restart " not in service.said()
+    report = service.report()
+    assert (report["valid"], report["service"]["restarts"], len(report["failures"])) == (True, {}, 0)
+    assert [each["exit"] for each in report["instances"]] == [137, 137]
+
+
 def test_a_terminal_that_closes_ends_the_service_and_reloads_nothing(tmp_path: Path) -> None:
     need("haproxy")
     ours, theirs = pty.openpty()
