@@ -38,6 +38,20 @@ def refuse_taken_ports(places: Mapping[tuple[str, int], str]) -> None:
                 raise _refusal(error, whose, host, port) from None
 
 
+def port_problem(host: str, port: int) -> str:
+    """ "port 8000 is taken by process 4711 (python3)"; "" where nobody else listens there.
+
+    Args:
+        host: numeric address or name.
+        port: of it.
+    """
+    try:
+        refuse_taken_ports({(host, port): "the endpoint"})
+    except RequestError as error:
+        return error.available
+    return ""
+
+
 def _refusal(error: OSError, whose: str, host: str, port: int) -> RequestError:
     option = "--endpoint" if whose == "the endpoint" else "--port"
     if error.errno == errno.EADDRINUSE:

@@ -41,6 +41,12 @@ class Frontend(Protocol):
             IpexLaunchError: it does not answer.
         """
 
+    def has_settled(self) -> bool:
+        """Whether what it was told last holds for all that it does; asked where it has no figures, too."""
+
+    def problem(self) -> str:
+        """Why it cannot listen, as far as that can be seen; "" where it can."""
+
     def stop_softly(self) -> None:
         """Have it take nothing new.
 
@@ -71,6 +77,7 @@ class FrontendThread:
         self,
         frontend: Frontend,
         slots: int,
+        written: Callable[[], None],
         told: Callable[[Sequence[Traffic]], None],
         counted: Callable[[Counted], None],
     ) -> None:
@@ -79,10 +86,11 @@ class FrontendThread:
         Args:
             frontend: the proxy.
             slots: how many.
-            told: called in the thread with what it knows now.
+            written: called in the thread once it was told something, so that it may need its signal.
+            told: called in the thread with what it knows now, and has settled.
             counted: called in the thread with its figures, which are newer than that.
         """
-        self._frontend, self._told, self._counted = frontend, told, counted
+        self._frontend, self._written, self._told, self._counted = frontend, written, told, counted
         self._wanted: list[Traffic] = ["maint"] * slots
         self._changes: queue.SimpleQueue[tuple[int, Traffic] | None] = queue.SimpleQueue()
         self._runs = threading.Event()
@@ -111,17 +119,22 @@ class FrontendThread:
 
     def _run(self) -> None:
         is_news = has_stopped = False
+        unsettled: tuple[Traffic, ...] | None = None
         while True:
             self._runs.wait()
-            is_news |= self._take(AGAIN_S if is_news or self._is_stopping else FIGURES_S)
+            is_news |= self._take(AGAIN_S if is_news or unsettled or self._is_stopping else FIGURES_S)
             try:
                 if is_news:
                     if self._is_stopping and not has_stopped:
                         self._frontend.stop_softly()
                         has_stopped = True
-                    self._frontend.tell(tuple(self._wanted))
-                    self._told(tuple(self._wanted))
+                    unsettled = tuple(self._wanted)
+                    self._frontend.tell(unsettled)
+                    self._written()
                     is_news = False
+                if unsettled and self._frontend.has_settled():
+                    self._told(unsettled)
+                    unsettled = None
                 if self._frontend.has_figures:
                     counted = Counted(self._life, self._frontend.figures())
                     if counted.life == self._life:  # else nobody knows whose they are

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipexlaunch.launch.run_events import RunEvent, WorkerExited, WorkerReady, WorkerStarted
 from ipexlaunch.launch.supervise.interfaces import Kill, Notice, Observer
 from ipexlaunch.launch.supervise.server_interfaces import (
+    Drain,
     Finish,
     Ready,
     Recycle,
@@ -80,7 +81,8 @@ class ServiceKeeper(Observer):
         self._frontend = frontend
         self._speaker: FrontendThread | None = None
         if frontend is not None:
-            self._speaker = FrontendThread(frontend, len(indices), self._told, self._inbox.put)
+            written, put = Seen("written", clock()), self._inbox.put
+            self._speaker = FrontendThread(frontend, len(indices), lambda: put(written), self._told, put)
         self.side: SideProgram | None = None if frontend is None else frontend.side
         self.leftovers: list[str] = []
         self.proxy = ProxyStarts(None if frontend is None else clock())
@@ -107,8 +109,6 @@ class ServiceKeeper(Observer):
         for place, each in enumerate(traffic):
             if each == "drain":
                 self._inbox.put(Seen("told", self._clock(), place))
-        if self._frontend is not None and self._frontend.reload_signal:
-            self._inbox.put(Seen("written", self._clock()))
 
     def on_event(self, event: RunEvent) -> None:
         """Note what has become of a server."""
@@ -200,7 +200,7 @@ class ServiceKeeper(Observer):
 
     def _see(self, event: Seen) -> list[ServerCommand]:
         if event.kind == "written":
-            return [SignalSide(self._frontend.reload_signal)] if self._frontend is not None else []
+            return [SignalSide(self._frontend.reload_signal)] if self._frontend and self._frontend.reload_signal else []
         if event.kind == "waited":
             slot = self.state.slots[event.slot]
             is_so = slot.phase == "loading" and slot.attempt == event.attempt
@@ -221,7 +221,7 @@ class ServiceKeeper(Observer):
         commands: list[ServerCommand] = []
         if event.kind == "stop" and self.state is not before:
             self._notifier.stopping()
-            commands.append(Say("draining: nothing new is taken, what is held is finished"))
+            commands += [Drain(), Say("draining: nothing new is taken, what is held is finished")]
         for decision in decisions:
             commands += self._command(decision)
         return commands
@@ -284,11 +284,17 @@ class ServiceKeeper(Observer):
         if self.state.stopping:
             return []
         if self.proxy.problem:
+            self.proxy.problem += self._why()
             self.state = replace(self.state, stopping=True, finished=True)
             return [Notice(self.proxy.problem), Finish()]
         if not self.proxy.start(now):
             return []
         if self._speaker is not None:
             self._speaker.started()
-        again = [Notice(f"{self.proxy.ended_so}; it is started again")] if self.proxy.ended_so else []
-        return [*again, StartSide()]
+        ended = self.proxy.ended_so
+        return [*([Notice(f"{ended}{self._why()}; it is started again")] if ended else []), StartSide()]
+
+    def _why(self) -> str:
+        """ ": port 8000 is taken by process 4711 (python3)"; "" where the endpoint's port is free."""
+        problem = self._frontend.problem() if self._frontend is not None else ""
+        return f": {problem}" if problem else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.serve.check_ports import refuse_taken_ports
+from ipexlaunch.serve.check_ports import port_problem, refuse_taken_ports
 from tests.serve.stand import free_ports
 
 
@@ -40,6 +40,13 @@ def test_the_first_that_is_taken_is_named_and_the_endpoints_option_is_its_own() 
         with pytest.raises(RequestError, match="have the endpoint listen") as caught:
             refuse_taken_ports(places)
     assert "--endpoint" in str(caught.value)
+
+
+def test_why_a_port_is_not_free_is_said_in_a_few_words() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert port_problem("127.0.0.1", port).startswith(f"port {port} is taken by process {os.getpid()} (")
+    assert port_problem("127.0.0.1", port) == ""
 
 
 def test_a_port_of_ip_version_6_is_looked_at_too() -> None:

@@ -37,6 +37,12 @@ class Proxy:
     def tell(self, traffic: Sequence[Traffic]) -> None:
         """It does not mind."""
 
+    def has_settled(self) -> bool:
+        return True
+
+    def problem(self) -> str:
+        return "port 1 is taken"
+
     def stop_softly(self) -> None:
         """It does not mind."""
 
@@ -125,5 +131,6 @@ def test_a_proxy_that_ends_again_and_again_ends_the_service() -> None:
         now += 1.0
         assert starts < 10
     assert starts > 1
-    assert "the proxy could not be started" in keeper.proxy.problem
+    assert keeper.proxy.problem.startswith("the proxy could not be started")
+    assert keeper.proxy.problem.endswith(": port 1 is taken")
     keeper.close()
