@@ -21,6 +21,9 @@ MOST_BYTES = 1 << 24
 NO_TABLE = "No such table"
 """What it answers where no header ties sessions to slots."""
 
+STOPPED = "already shut down"
+"""What it answers where it takes no further connection already."""
+
 
 class HaproxySocket:
     """The admin socket of one HAProxy; each question is a connection of its own, so a restart of it needs no care."""
@@ -66,9 +69,10 @@ class HaproxySocket:
         """Have it take no further connection; the requests in flight go on, and connections end with their answers.
 
         Raises:
-            ProxyError: it cannot be asked, or does so already.
+            ProxyError: it cannot be asked.
         """
-        self._told(f"shutdown frontend {FRONTEND}", "have haproxy take no further connection")
+        # It may have heard before, and have answered too late.
+        self._told(f"shutdown frontend {FRONTEND}", "have haproxy take no further connection", STOPPED)
 
     def _told(self, command: str, wanted: str, also: str = "") -> None:
         said = self._answer(command, wanted).strip()

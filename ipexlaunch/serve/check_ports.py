@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -37,6 +38,20 @@ def refuse_taken_ports(places: Mapping[tuple[str, int], str]) -> None:
                 raise _refusal(error, whose, host, port) from None
 
 
+def port_problem(host: str, port: int) -> str:
+    """ "port 8000 is taken by process 4711 (python3)"; "" where nobody else listens there.
+
+    Args:
+        host: numeric address or name.
+        port: of it.
+    """
+    try:
+        refuse_taken_ports({(host, port): "the endpoint"})
+    except RequestError as error:
+        return error.available
+    return ""
+
+
 def _refusal(error: OSError, whose: str, host: str, port: int) -> RequestError:
     option = "--endpoint" if whose == "the endpoint" else "--port"
     if error.errno == errno.EADDRINUSE:
@@ -49,20 +64,26 @@ def _refusal(error: OSError, whose: str, host: str, port: int) -> RequestError:
 
 def _holder(port: int) -> str:
     """ " by process 4711 (python3)", as far as this user may see that."""
-    inodes = set()
+    sockets = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(table, encoding="ascii") as lines:
                 rows = [line.split() for line in lines][1:]
         except OSError:
             continue
-        inodes |= {row[9] for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port}
-    for pid in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            links = [os.readlink(f"/proc/{pid}/fd/{each}") for each in os.listdir(f"/proc/{pid}/fd")]
-            if any(link == f"socket:[{inode}]" for link in links for inode in inodes):
+        ours = [row for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port]
+        sockets |= {f"socket:[{row[9]}]" for row in ours}
+    for pid in filter(str.isdecimal, os.listdir("/proc") if sockets else ()):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if any(_link(f"/proc/{pid}/fd/{each}") in sockets for each in os.listdir(f"/proc/{pid}/fd")):
                 with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as name:
                     return f" by process {pid} ({name.read().strip()})"
-        except OSError:
-            continue  # it has ended, or is another user's
     return ""
+
+
+def _link(path: str) -> str:
+    """What a descriptor is; "" where it was closed in the meantime: a busy program opens and closes many."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""

@@ -61,7 +61,8 @@ class ControlSocket(Observer):
             self._listener.listen()
         except OSError as error:
             self._listener.close()
-            raise LaunchError(f"be steered over {self.path}", error.strerror or str(error)) from None
+            hint = "set XDG_RUNTIME_DIR to a directory of yours"
+            raise LaunchError(f"be steered over {self.path}", error.strerror or str(error), hint) from None
         self._epoll = select.epoll()
         self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
@@ -124,7 +125,7 @@ class ControlSocket(Observer):
             asked = json.loads(line)
             command, slots = asked["do"], asked.get("slots", [])
             places = [self._keeper.place_of(int(index)) for index in slots]
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return {"problem": "it does not understand the request"}
         missing = [index for index, place in zip(slots, places, strict=True) if place is None]
         if missing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.launch.supervise.server_interfaces import SideProgram
@@ -41,6 +41,12 @@ class Frontend(Protocol):
             IpexLaunchError: it does not answer.
         """
 
+    def has_settled(self) -> bool:
+        """Whether what it was told last holds for all that it does; asked where it has no figures, too."""
+
+    def problem(self) -> str:
+        """Why it cannot listen, as far as that can be seen; "" where it can."""
+
     def stop_softly(self) -> None:
         """Have it take nothing new.
 
@@ -56,6 +62,14 @@ class Frontend(Protocol):
         """
 
 
+class Counted(NamedTuple):
+    """Figures of one proxy of those that a run has had."""
+
+    life: int
+    """Which one: it counts from 0 again with each start."""
+    figures: EndpointFigures
+
+
 class FrontendThread:
     """Speaks to the proxy; what it should know is said again until it is heard."""
 
@@ -63,21 +77,24 @@ class FrontendThread:
         self,
         frontend: Frontend,
         slots: int,
+        written: Callable[[], None],
         told: Callable[[Sequence[Traffic]], None],
-        counted: Callable[[EndpointFigures], None],
+        counted: Callable[[Counted], None],
     ) -> None:
         """Begin with every slot out of traffic; make it before workers are started.
 
         Args:
             frontend: the proxy.
             slots: how many.
-            told: called in the thread with what it knows now.
+            written: called in the thread once it was told something, so that it may need its signal.
+            told: called in the thread with what it knows now, and has settled.
             counted: called in the thread with its figures, which are newer than that.
         """
-        self._frontend, self._told, self._counted = frontend, told, counted
+        self._frontend, self._written, self._told, self._counted = frontend, written, told, counted
         self._wanted: list[Traffic] = ["maint"] * slots
         self._changes: queue.SimpleQueue[tuple[int, Traffic] | None] = queue.SimpleQueue()
         self._runs = threading.Event()
+        self._life = 0
         self._is_stopping = False
         threading.Thread(target=self._run, name="ipexlaunch-proxy", daemon=True).start()
 
@@ -97,23 +114,31 @@ class FrontendThread:
 
     def ended(self) -> None:
         """The proxy has ended: nothing can be said to it."""
+        self._life += 1
         self._runs.clear()
 
     def _run(self) -> None:
         is_news = has_stopped = False
+        unsettled: tuple[Traffic, ...] | None = None
         while True:
             self._runs.wait()
-            is_news |= self._take(AGAIN_S if is_news or self._is_stopping else FIGURES_S)
+            is_news |= self._take(AGAIN_S if is_news or unsettled or self._is_stopping else FIGURES_S)
             try:
                 if is_news:
                     if self._is_stopping and not has_stopped:
                         self._frontend.stop_softly()
                         has_stopped = True
-                    self._frontend.tell(tuple(self._wanted))
-                    self._told(tuple(self._wanted))
+                    unsettled = tuple(self._wanted)
+                    self._frontend.tell(unsettled)
+                    self._written()
                     is_news = False
+                if unsettled and self._frontend.has_settled():
+                    self._told(unsettled)
+                    unsettled = None
                 if self._frontend.has_figures:
-                    self._counted(self._frontend.figures())
+                    counted = Counted(self._life, self._frontend.figures())
+                    if counted.life == self._life:  # else nobody knows whose they are
+                        self._counted(counted)
             except IpexLaunchError:
                 # It has just been started, or is about to end: who supervises it says which.
                 is_news = True

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipexlaunch.launch.run_events import RunEvent, WorkerExited, WorkerReady, WorkerStarted
 from ipexlaunch.launch.supervise.interfaces import Kill, Notice, Observer
 from ipexlaunch.launch.supervise.server_interfaces import (
+    Drain,
     Finish,
     Ready,
     Recycle,
@@ -21,12 +22,11 @@ from ipexlaunch.launch.supervise.server_interfaces import (
 )
 from ipexlaunch.machine.wording import counted
 from ipexlaunch.serve.count_requests import RequestCounts
-from ipexlaunch.serve.frontends import Frontend, FrontendThread
+from ipexlaunch.serve.frontends import Counted, Frontend, FrontendThread
 from ipexlaunch.serve.inbox import Inbox
 from ipexlaunch.serve.notify_systemd import SystemdNotifier
 from ipexlaunch.serve.probe_servers import ProbingThread
 from ipexlaunch.serve.probes import Probe, ProbeRules
-from ipexlaunch.serve.proxy_figures import EndpointFigures
 from ipexlaunch.serve.restart_proxy import ProxyStarts
 from ipexlaunch.serve.slot_states import Decision, Seen, ServiceState, SlotState, Traffic, due
 from ipexlaunch.serve.slot_steps import seen
@@ -65,7 +65,7 @@ class ServiceKeeper(Observer):
             notifier: is told what systemd wants to know.
         """
         self._clock, self._has_terminal, self._notifier = clock, has_terminal, notifier
-        self._inbox: Inbox[Seen | EndpointFigures] = Inbox()
+        self._inbox: Inbox[Seen | Counted] = Inbox()
         self._places = {index: place for place, index in enumerate(indices)}
         self.state = ServiceState(
             slots=tuple(SlotState(index=index) for index in indices),
@@ -81,12 +81,13 @@ class ServiceKeeper(Observer):
         self._frontend = frontend
         self._speaker: FrontendThread | None = None
         if frontend is not None:
-            self._speaker = FrontendThread(frontend, len(indices), self._told, self._inbox.put)
+            written, put = Seen("written", clock()), self._inbox.put
+            self._speaker = FrontendThread(frontend, len(indices), lambda: put(written), self._told, put)
         self.side: SideProgram | None = None if frontend is None else frontend.side
         self.leftovers: list[str] = []
         self.proxy = ProxyStarts(None if frontend is None else clock())
         self.requests = RequestCounts(self._places, clock())
-        self._quiet_looks = 0
+        self._quiet_looks = self._life = 0
         self._is_announced = False
         self.is_asked_to_reload = False
         """Whether a reload was asked for that is not among the state yet."""
@@ -108,8 +109,6 @@ class ServiceKeeper(Observer):
         for place, each in enumerate(traffic):
             if each == "drain":
                 self._inbox.put(Seen("told", self._clock(), place))
-        if self._frontend is not None and self._frontend.reload_signal:
-            self._inbox.put(Seen("written", self._clock()))
 
     def on_event(self, event: RunEvent) -> None:
         """Note what has become of a server."""
@@ -125,7 +124,6 @@ class ServiceKeeper(Observer):
         """The proxy has ended: start it again, unless it was asked to end, or does so again and again."""
         if self._speaker is not None:
             self._speaker.ended()
-        self.requests.begin_anew()
         if self.state.stopping:
             self._inbox.put(Seen("endpoint_ended", now))
             return
@@ -177,7 +175,7 @@ class ServiceKeeper(Observer):
 
     def due(self) -> float | None:
         """When something is to be decided at the latest."""
-        times = (due(self.state), self.proxy.due, None if self.state.stopping else self._stop_at)
+        times = (due(self.state), *(() if self.state.stopping else (self.proxy.due, self._stop_at)))
         return min((time for time in times if time is not None), default=None)
 
     def take(self, now: float) -> Sequence[ServerCommand]:
@@ -202,7 +200,7 @@ class ServiceKeeper(Observer):
 
     def _see(self, event: Seen) -> list[ServerCommand]:
         if event.kind == "written":
-            return [SignalSide(self._frontend.reload_signal)] if self._frontend is not None else []
+            return [SignalSide(self._frontend.reload_signal)] if self._frontend and self._frontend.reload_signal else []
         if event.kind == "waited":
             slot = self.state.slots[event.slot]
             is_so = slot.phase == "loading" and slot.attempt == event.attempt
@@ -223,7 +221,7 @@ class ServiceKeeper(Observer):
         commands: list[ServerCommand] = []
         if event.kind == "stop" and self.state is not before:
             self._notifier.stopping()
-            commands.append(Say("draining: nothing new is taken, what is held is finished"))
+            commands += [Drain(), Say("draining: nothing new is taken, what is held is finished")]
         for decision in decisions:
             commands += self._command(decision)
         return commands
@@ -269,8 +267,11 @@ class ServiceKeeper(Observer):
         at = f" behind {self._frontend.where}" if self._frontend is not None else ""
         return [Say(f"{counted(len(self.state.slots), 'server')} ready{at}")]
 
-    def _take_figures(self, figures: EndpointFigures, now: float) -> list[ServerCommand]:
-        is_stopping = self.state.stopping
+    def _take_figures(self, counted_by: Counted, now: float) -> list[ServerCommand]:
+        (life, figures), is_stopping = counted_by, self.state.stopping
+        if life != self._life:
+            self.requests.begin_anew()
+            self._life = life
         commands = self.requests.take(figures, now, at_once=is_stopping)
         for each in figures.slots:
             commands += self._see(Seen("in_flight", now, self._places[each.index], number=each.in_flight))
@@ -283,11 +284,17 @@ class ServiceKeeper(Observer):
         if self.state.stopping:
             return []
         if self.proxy.problem:
+            self.proxy.problem += self._why()
             self.state = replace(self.state, stopping=True, finished=True)
             return [Notice(self.proxy.problem), Finish()]
         if not self.proxy.start(now):
             return []
         if self._speaker is not None:
             self._speaker.started()
-        again = [Notice(f"{self.proxy.ended_so}; it is started again")] if self.proxy.ended_so else []
-        return [*again, StartSide()]
+        ended = self.proxy.ended_so
+        return [*([Notice(f"{ended}{self._why()}; it is started again")] if ended else []), StartSide()]
+
+    def _why(self) -> str:
+        """ ": port 8000 is taken by process 4711 (python3)"; "" where the endpoint's port is free."""
+        problem = self._frontend.problem() if self._frontend is not None else ""
+        return f": {problem}" if problem else ""

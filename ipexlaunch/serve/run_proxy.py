@@ -13,9 +13,11 @@ from dataclasses import replace
 from ipexlaunch.documents.write_file import write_file
 from ipexlaunch.errors import ProxyError
 from ipexlaunch.launch.supervise.server_interfaces import SideProgram
+from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.plan.plan import Instance
 from ipexlaunch.report.live.serve_status import directories, socket_directory_problem
 from ipexlaunch.serve.ask_proxy import HaproxySocket
+from ipexlaunch.serve.check_ports import port_problem
 from ipexlaunch.serve.endpoint import Endpoint, joined
 from ipexlaunch.serve.find_proxy import Proxy, check_config
 from ipexlaunch.serve.haproxy_config import WAIT_SCRIPT, haproxy_config
@@ -88,6 +90,7 @@ class HaproxyFrontend:
         write_file(config, haproxy_config(endpoint))
         check_config(proxy, config, folder)
         self._socket = HaproxySocket(path)
+        self._address, self._port = endpoint.address, endpoint.port
         self._indices = [slot.index for slot in endpoint.slots]
         self.where = joined(endpoint.address, endpoint.port)
         words = (*proxy.words(config, folder), QUIET)
@@ -97,6 +100,14 @@ class HaproxyFrontend:
         """Have it treat the slots so."""
         for index, each in zip(self._indices, traffic, strict=True):
             self._socket.set_state(index, each)
+
+    def has_settled(self) -> bool:
+        """It has: what is with each slot stands in its figures."""
+        return True
+
+    def problem(self) -> str:
+        """Why it cannot listen; "" where it can."""
+        return port_problem(self._address, self._port)
 
     def stop_softly(self) -> None:
         """Have it take nothing new."""
@@ -129,6 +140,9 @@ class NginxFrontend:
         """
         self._endpoint, self._user, self._config = endpoint, user, os.path.join(folder, CONFIG)
         self._pid_file = os.path.join(folder, PID)
+        self._away: frozenset[int] | None = None
+        self._leaving: frozenset[int] = frozenset()
+        """Those of its processes that have read an older configuration than the last."""
         self._write(["maint"] * len(endpoint.slots))
         check_config(proxy, self._config, folder)
         self.where = joined(endpoint.address, endpoint.port)
@@ -141,14 +155,29 @@ class NginxFrontend:
         Raises:
             ProxyError: it has only just been started, and the signal would end it.
         """
-        if not takes_signals(self._pid_file):
+        workers = nginx_workers(self._pid_file)
+        if not workers:
             raise ProxyError(f"tell nginx at {self.where} of its servers", "it does not work yet", "wait a moment")
-        self._write(traffic)
+        if self._write(traffic):
+            self._leaving = workers
 
-    def _write(self, traffic: Sequence[Traffic]) -> None:
+    def _write(self, traffic: Sequence[Traffic]) -> bool:
+        """Whether it is another configuration than before."""
         slots = zip(self._endpoint.slots, traffic, strict=True)
         away = frozenset(slot.index for slot, each in slots if each != "ready")
+        is_new = away != self._away
         write_file(self._config, nginx_config(self._endpoint, away, self._user))
+        self._away = away
+        return is_new
+
+    def has_settled(self) -> bool:
+        """Whether the last of those that read an older configuration has finished its requests and ended."""
+        workers = nginx_workers(self._pid_file)
+        return bool(workers) and not workers & self._leaving
+
+    def problem(self) -> str:
+        """Why it cannot listen; "" where it can."""
+        return port_problem(self._endpoint.address, self._endpoint.port)
 
     def stop_softly(self) -> None:
         """Its signal does."""
@@ -158,24 +187,19 @@ class NginxFrontend:
         return EndpointFigures(slots=(), in_flight=0, requests=0, refused=0, retries=0, moved=0, failed=0)
 
 
-def takes_signals(pid_file: str) -> bool:
-    """Whether nginx has come so far that SIGHUP has it read its configuration again; before, it would end it.
+def nginx_workers(pid_file: str) -> frozenset[int]:
+    """The processes of nginx that do its work; none where it has not come so far that it takes signals.
 
-    It holds signals back before it starts the first of its workers, and takes them one by one from then on.
+    It holds signals back before it starts the first of them, and takes them one by one from then on; before, SIGHUP
+    would end it.
 
     Args:
         pid_file: where it writes its process id.
 
     Source: ngx_master_process_cycle of nginx's src/os/unix/ngx_process_cycle.c.
     """
-    pid = 0
     try:
         with open(pid_file, encoding="ascii") as file:
-            pid = int(file.read())
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-            return bool(children.read().strip())
-    except (ProcessLookupError, ValueError):  # it ends, or has not written its id yet
-        return False
-    except FileNotFoundError:
-        # A kernel without CONFIG_PROC_CHILDREN does not tell: its id is written a moment before.
-        return os.path.exists(pid_file) and os.path.exists(f"/proc/{pid}")
+            return frozenset(descendants(int(file.read())))
+    except (FileNotFoundError, ValueError):  # it has not written it yet
+        return frozenset()

@@ -42,7 +42,7 @@ class ServiceState:
     slots: tuple[SlotState, ...]
     has_endpoint: bool = False
     has_figures: bool = True
-    """Whether the endpoint tells how many requests are with each; else a server that leaves finishes them by itself."""
+    """Whether the endpoint tells how many requests are with each; else only when one that leaves has none any more."""
     drain_timeout_s: float = 30.0
     failures_allowed: int = 3
     """Failed probes in a row that end a server."""

@@ -115,11 +115,38 @@ def test_a_retired_server_that_waits_to_be_restarted_is_not_started() -> None:
     assert state.workers[0].phase == "exited"
 
 
+def test_while_all_are_drained_none_is_restarted_and_the_last_end_ends_the_run() -> None:
+    state, commands = play([Event("ready", 1.0, 0), Event("ready", 1.0, 1), Event("drained", 9.0)])
+    assert commands[-1] == ()
+    state, commands = play([*READY_TWO, Event("drained", 9.0), Event("exited", 9.5, 0, -9)])
+    assert (state.workers[0].phase, state.workers[0].restarts, len(state.recovered)) == ("exited", 0, 1)
+    assert not state.stopping
+    state, last = step(state, Event("exited", 9.9, 1, 1))
+    assert last == (Command("done"),)
+    assert (exit_code(state), state.failures) == (0, ())
+
+
+def test_one_that_still_loads_or_waits_or_is_recycled_is_not_needed_for_a_drain() -> None:
+    state, commands = play([Event("ready", 1.0, 0), Event("drained", 2.0)])
+    assert commands[-1] == (Command("terminate", (1,)),)
+    state, _ = step(state, Event("exited", 2.1, 1, -15))
+    assert (state.workers[1].exit_code, state.recovered) == (0, ())
+    state, _ = play([*READY_TWO, Event("exited", 3.0, 0, 1), Event("drained", 3.1)])
+    assert (state.workers[0].phase, state.workers[0].restarts) == ("exited", 0)
+    state, _ = play([*READY_TWO, Event("recycled", 3.0, 0), Event("drained", 3.1), Event("exited", 3.2, 0, -15)])
+    assert (state.workers[0].phase, state.workers[0].exit_code, state.recovered) == ("exited", 0, ())
+    assert step(state, Event("tick", 60.0))[1] == ()
+
+
+READY_TWO = [Event("ready", 1.0, 0), Event("ready", 1.0, 1)]
+
 KINDS = st.sampled_from(["tick", "ready", "exited", "recycled", "retired"])
 
 
-@given(st.lists(st.tuples(KINDS, st.integers(0, 2), st.floats(0.01, 30.0)), max_size=60))
-def test_whatever_happens_nobody_is_lost_and_the_end_ends_all(history: list[tuple[str, int, float]]) -> None:
+@given(st.lists(st.tuples(KINDS, st.integers(0, 2), st.floats(0.01, 30.0)), max_size=60), st.booleans())
+def test_whatever_happens_nobody_is_lost_and_the_end_ends_all(
+    history: list[tuple[str, int, float]], drains: bool
+) -> None:
     state, time = begin(3, SERVING, 0.0), 0.0
     for kind, index, passed in history:
         time += passed
@@ -132,6 +159,8 @@ def test_whatever_happens_nobody_is_lost_and_the_end_ends_all(history: list[tupl
         for worker in state.workers:
             if not state.stopping and worker.phase == "exited":
                 assert worker.exit_code == 0  # it was retired
+    if drains:
+        state, commands = step(state, Event("drained", time))
     state, commands = step(state, Event("abandoned", time))
     assert state.stopping
     for index in state.alive:

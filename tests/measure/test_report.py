@@ -19,6 +19,7 @@ from ipexlaunch.measure.report import (
     read_report,
     write_report,
 )
+from ipexlaunch.measure.service import ServiceSummary
 from ipexlaunch.plan import Instance
 from ipexlaunch.report.tables.report_table import report_table
 
@@ -393,6 +394,34 @@ def test_a_report_of_version_1_loads_for_ever() -> None:
     known = example()
     # It did not say yet what the makespan counts from.
     assert report == replace(known, throughput=replace(known.throughput, start=None))
+
+
+def test_a_report_of_servers_is_read_back_and_others_have_nothing_of_them() -> None:
+    served = ServiceSummary(endpoint="127.0.0.1:8000", restarts={0: 3}, refused=1, retries=4, strays={0: 2}, reloads=1)
+    report = aggregate(run(record(0, [(20.0, 100)])), service=served)
+    text = write_report(report)
+    assert read_report(text, "r.json") == report
+    assert '"restarts": {"0": 3}' in " ".join(text.split()).replace("{ ", "{").replace(" }", "}")
+    plain = write_report(aggregate(run(record(0, [(20.0, 100)]))))
+    assert read_report(plain, "r.json").service is None
+    older = plain.replace(',\n "service": null', "")
+    assert older != plain
+    assert read_report(older, "r.json") == read_report(plain, "r.json")
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        (ServiceSummary(), "no restart"),
+        (ServiceSummary(endpoint="[::1]:80", refused=0), "endpoint [::1]:80; no restart; 0 refused, 0 tried again"),
+        (ServiceSummary(restarts={2: 1, 0: 2}, reloads=1), "3 restarts (instance 0: 2, 2: 1); 1 reload"),
+        (ServiceSummary(strays={1: 4}), "no restart; found outside its slot by 4 looks (instance 1: 4)"),
+    ],
+)
+def test_the_table_tells_what_became_of_servers(served: ServiceSummary, told: str) -> None:
+    table = report_table(aggregate(run(record(0, [(20.0, 100)])), service=served), width=120)
+    assert told in [line.strip() for line in table.splitlines()]
+    assert "(100 requests in " in table
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120])

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,20 @@ def code_of(folder: Path, *options: str, **how: Any) -> tuple[int, str, Launched
     finally:
         made.close()
     return code, made.said(), made
+
+
+def begun(port: int, path: str, clients: ThreadPoolExecutor) -> Future[str]:
+    """A request that is on its way; "" for a status other than 200."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    line.request("GET", path)
+
+    def answer() -> str:
+        response = line.getresponse()
+        text = response.read().decode()
+        line.close()
+        return text if response.status == 200 else ""
+
+    return clients.submit(answer)
 
 
 def sockets_of(launcher: int) -> list[str]:

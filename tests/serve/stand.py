@@ -135,6 +135,8 @@ class Stand:
         check_config(found, str(path), str(self.folder))
         self.proxy = subprocess.Popen(found.words(str(path), str(self.folder)))
         wait_for("the proxy", lambda: listens(self.endpoint.address, self.endpoint.port))
+        if name == "haproxy" and self.endpoint.admin_socket is not None:  # it is there a little later
+            wait_for("its socket", Path(self.endpoint.admin_socket).exists)
 
     def say_ready(self) -> None:
         for server in self.servers:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serve.launched import launched
+from tests.serve.launched import begun, launched
 from tests.serve.load.service import ask
 from tests.serve.stand import listens, need
 from tests.several_hosts.lab import wait_for
@@ -36,20 +36,6 @@ signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown
 server.serve_forever()
 server.server_close()
 """
-
-
-def begun(port: int, path: str, clients: ThreadPoolExecutor) -> Future[str]:
-    """A request that is on its way; "" for a status other than 200."""
-    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    line.request("GET", path)
-
-    def answer() -> str:
-        response = line.getresponse()
-        text = response.read().decode()
-        line.close()
-        return text if response.status == 200 else ""
-
-    return clients.submit(answer)
 
 
 def is_broken_off(answer: Future[str]) -> bool:
@@ -108,6 +94,25 @@ def test_requests_that_take_longer_than_the_drain_may_last_are_ended(tmp_path: P
         time.sleep(0.3)
         assert service.end() == 0, service.said()
         assert is_broken_off(answer)
+
+
+def test_servers_that_end_while_all_are_drained_are_neither_started_again_nor_waited_for(tmp_path: Path) -> None:
+    need("haproxy")
+    with launched(tmp_path, "--drain-timeout", "600") as service, ThreadPoolExecutor() as clients:
+        pids = service.pids()
+        answer = begun(service.endpoint, "/who?s=600", clients)
+        time.sleep(0.3)
+        service.launcher.terminate()
+        service.wait_for_words("draining")
+        for pid in pids:
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        assert service.launcher.wait(60) == 0, service.said()
+        assert is_broken_off(answer)
+    assert "; restart " not in service.said()
+    report = service.report()
+    assert (report["valid"], report["service"]["restarts"], len(report["failures"])) == (True, {}, 0)
+    assert [each["exit"] for each in report["instances"]] == [137, 137]
 
 
 def test_a_terminal_that_closes_ends_the_service_and_reloads_nothing(tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import contextlib
 import os
 import signal
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.serve.launched import APART, AS_SOMEBODY, code_of, launched, ours, sockets_of
+from tests.serve.launched import APART, AS_SOMEBODY, begun, code_of, launched, ours, sockets_of
 from tests.serve.load.service import ask, neighbours_and_one
 from tests.serve.stand import listens, need
 from tests.several_hosts.lab import wait_for
@@ -77,7 +79,7 @@ def test_a_taken_port_is_refused_with_its_holder_before_anything_is_started(tmp_
     taken = first + 1 if whose == "instance 1" else endpoint
     options = ["--port", str(first), "--endpoint", f"127.0.0.1:{endpoint}"]
     with socket.create_server(("127.0.0.1", taken)):
-        code, said, made = code_of(tmp_path, *options)
+        code, said, made = code_of(tmp_path, *options, before=())  # of the same user
     assert code == REQUEST_ERROR, said
     assert f"have {whose} listen on 127.0.0.1" in said
     assert f"port {taken} is taken by process {os.getpid()} (" in said
@@ -159,6 +161,39 @@ def test_nginx_serves_and_reloads(tmp_path: Path) -> None:
     report = service.report()
     assert (report["valid"], report["service"]["reloads"], report["service"]["restarts"]) == (True, 1, {})
     assert (report["service"]["refused"], report["service"]["retries"]) == (None, None)  # it tells nothing
+
+
+def test_behind_nginx_a_slot_is_reloaded_once_its_requests_are_finished(tmp_path: Path) -> None:
+    need("nginx")
+    with launched(tmp_path, "--proxy", "nginx") as service, ThreadPoolExecutor() as clients:
+        wait_for("both slots", lambda: {ask(service.endpoint, "/who") for _ in range(4)} == {"slot0", "slot1"})
+        answers = [begun(service.endpoint, "/who?s=2", clients) for _ in range(4)]
+        time.sleep(0.3)
+        service.launcher.send_signal(signal.SIGHUP)
+        service.wait_for_words("reloaded: every slot has a new server")
+        assert [answer.result()[:4] for answer in answers] == ["slot"] * 4
+        assert service.end() == 0, service.said()
+
+
+def test_who_has_taken_the_endpoints_port_is_said_where_a_proxy_cannot_be_started_again(tmp_path: Path) -> None:
+    need("haproxy")
+    with launched(tmp_path, before=()) as service:  # of the same user
+        (proxy,) = service.proxies()
+        proxy.kill()
+        with taken(service.endpoint):
+            assert service.launcher.wait(60) == INVALID, service.said()
+    (reason,) = service.report()["reasons"]
+    assert f"port {service.endpoint} is taken by process {os.getpid()} (" in reason
+
+
+def taken(port: int) -> socket.socket:
+    """A socket that listens there, as soon as nobody else does."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", port))
+        time.sleep(0.001)
+    raise AssertionError(f"port {port} was never free")
 
 
 def test_the_proxy_is_started_again_and_knows_the_slots_again(tmp_path: Path) -> None:

@@ -113,14 +113,14 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     before, limits = state.workers[event.index], state.limits
     if limits.serving and not state.stopping:
         state, gives_up = server_exited(state, event)
-        return _stop(state, event.time) if gives_up else (state, ())
+        over = (Command("done"),) if state.drained and not state.alive else ()
+        return _stop(state, event.time) if gives_up else (state, over)
     # A worker that still loads when nothing is left is asked to end, and has done nothing wrong.
     not_needed = state.drained and (before.not_needed or not before.was_ready)
     code = 0 if not_needed else shell_code(event.code)
-    is_early = limits.fed and not state.drained
     state = change(state, event.index, phase="exited", exit_code=code, kill_at=None)
     # A program that is given its items ends when it learns that there are no more, not before.
-    if (code or is_early) and not state.stopping:
+    if (code or (limits.fed and not state.drained)) and not state.stopping:
         stage = (failure := failure_of(before, event)).stage
         if state.drained:
             state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done

@@ -21,7 +21,8 @@ STEADY_S = 5.0
 def server_exited(state: State, event: Event) -> tuple[State, bool]:
     """The state after a server's end, and whether the run must end: it was never ready, and has been tried enough.
 
-    A server that was ready once is restarted for as long as the run lasts, whatever it ended with.
+    A server that was ready once is restarted for as long as the run lasts, whatever it ended with; while all are
+    drained, none is.
 
     Args:
         state: before it, of a run that is not stopping.
@@ -32,11 +33,15 @@ def server_exited(state: State, event: Event) -> tuple[State, bool]:
         "kill_at": None, "was_ready": False, "counted": None, "compiled_before_s": before.compiled_s, "killed_for": "",
         "ending": "",
     }  # fmt: skip
-    if before.ending == "away":
+    not_needed = state.drained and (before.ending or before.not_needed)
+    if before.ending == "away" or not_needed:
         return change(state, event.index, **fresh, phase="exited", exit_code=0, failed_loads=0), False
     if before.ending == "again":
         return change(state, event.index, **fresh, phase="waiting", start_at=event.time, failed_loads=0), False
     failure = failure_of(before, event)
+    if state.drained:
+        state = change(state, event.index, **fresh, phase="exited", exit_code=failure.code)
+        return replace(state, recovered=(*state.recovered, failure)), False
     is_steady = before.counted is not None and event.time - before.counted >= STEADY_S
     tried = 0 if is_steady else before.failed_loads
     if not before.served and (failure.stage in NEVER_RESTARTED or tried >= limits.restarts):

@@ -51,11 +51,17 @@ class SignalSide(NamedTuple):
     number: int
 
 
+class Drain(NamedTuple):
+    """The servers finish what they have; one that ends is not started again, and one that still loads is not needed."""
+
+
 class Finish(NamedTuple):
     """The servers are not needed any more."""
 
 
-ServerCommand = Count | Kill | Notice | Say | Ready | Recycle | Retire | InFlight | StartSide | SignalSide | Finish
+ServerCommand = (
+    Count | Kill | Notice | Say | Ready | Recycle | Retire | InFlight | StartSide | SignalSide | Drain | Finish
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

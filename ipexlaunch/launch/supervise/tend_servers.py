@@ -13,6 +13,7 @@ from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.handle_messages import MessageHandler
 from ipexlaunch.launch.supervise.interfaces import Count, Kill, Notice
 from ipexlaunch.launch.supervise.server_interfaces import (
+    Drain,
     Finish,
     InFlight,
     Ready,
@@ -99,6 +100,8 @@ class ServersDriver:
             case SignalSide(number):
                 if self.side is not None:
                     self.side.signal(number)
+            case Drain():
+                self._feed(Event("drained", now))
             case Finish():
                 self._feed(Event("abandoned", now))
 

@@ -219,5 +219,5 @@ ELSEWHERE = {
 }  # fmt: skip
 UNSHOWN = {
     "says nothing for {ANSWER_S} seconds": "ten seconds of waiting",
-    "be steered over {self.path}": "it says nothing yet of what would work",
+    "be steered over {self.path}": "its directory has just taken the status socket",
 }

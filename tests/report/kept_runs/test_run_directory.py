@@ -62,6 +62,7 @@ def test_a_run_of_version_1_is_read() -> None:
     assert kept.environment["workers"][1]["libraries"][0].endswith("libm.so.6")
     assert kept.run is not None
     assert kept.report is not None
+    assert (kept.run.serving, kept.report.service) == (False, None)  # nothing served yet
     again = aggregate(kept.run, kept.report.provenance)
     assert replace(again.throughput, start=None) == kept.report.throughput  # which said nothing of its start
     assert again.latency_ms == kept.report.latency_ms
