@@ -39,20 +39,24 @@ def all_sites() -> tuple[Site, ...]:
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
     names = _error_classes(list(trees.values()))
     helpers = [
-        (node.name, path)
+        (node.name, path, node in tree.body)
         for path, tree in trees.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) in names
     ]
+
+    def known_in(path: Path) -> set[str]:
+        """Who gives an error, by name: in the module itself; of what is public, functions anywhere, methods beside."""
+        return {
+            name
+            for name, home, is_function in helpers
+            if home == path or (name[0] != "_" and (is_function or home.parent == path.parent))
+        }
+
     return tuple(
         site
         for path, tree in trees.items()
-        for site in _sites_in(
-            tree,
-            str(path.relative_to(PACKAGE)),
-            names | {name for name, home in helpers if home == path or not name.startswith("_")},
-            (),
-        )
+        for site in _sites_in(tree, str(path.relative_to(PACKAGE)), names | known_in(path), ())
         if not site.path.startswith("errors/")
     )
 
