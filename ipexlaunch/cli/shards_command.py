@@ -23,7 +23,7 @@ class Subcommands(HelpfulCommand, CommandTable):
     table = SUBCOMMANDS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Say which commands there are where none is given."""
+        """Name the commands where none is given."""
         if not args:
             ctx.fail(f"give a command: {', '.join(self.table)}")
         return super().parse_args(ctx, args)

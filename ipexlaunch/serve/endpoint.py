@@ -30,7 +30,7 @@ BODY_BYTES = 128 * 1024
 """Kept of a request, with its headers, so that it can be tried again; a larger one is tried once."""
 
 CONNECTIONS = 4000
-"""Of clients, at the same time."""
+"""Of clients at the same time, where the proxy may open as many files."""
 
 LONGEST_SOCKET_PATH = 90
 """Bytes: the kernel takes 107, and HAProxy binds to a longer name (its process id, ".tmp") that it renames."""
@@ -73,6 +73,8 @@ class Endpoint:
     probe_timeout_s: float
     probe_failures: int
     """One after another, before a slot gets no more requests."""
+    connections: int = CONNECTIONS
+    """Of clients, at the same time; the proxy has two files open for each."""
     admin_socket: str | None
     """Where the launcher tells HAProxy which slots are ready, a path; None: nobody does, and its own probes decide."""
     wait_script: str | None

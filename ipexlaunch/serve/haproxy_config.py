@@ -6,7 +6,7 @@ manual leaves open was read in its sources or measured, and says so.
 
 from __future__ import annotations
 
-from ipexlaunch.serve.endpoint import ANSWER_S, BODY_BYTES, CONNECT_S, CONNECTIONS, RETRIES, Endpoint, joined
+from ipexlaunch.serve.endpoint import ANSWER_S, BODY_BYTES, CONNECT_S, RETRIES, Endpoint, joined
 
 FRONTEND = "endpoint"
 BACKEND = "slots"
@@ -68,7 +68,7 @@ def _global(endpoint: Endpoint) -> list[str]:
     return [
         "# Written by ipexlaunch; it is written again with every start.",
         "global",
-        f"    maxconn {CONNECTIONS}",
+        f"    maxconn {endpoint.connections}",
         f"    nbthread {endpoint.threads}",
         # 3.1: it would move to the first node. Whoever starts it has chosen its cpus.
         "    no numa-cpu-mapping",

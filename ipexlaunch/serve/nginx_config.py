@@ -7,7 +7,7 @@ are those of ngx_http_upstream_module and ngx_http_proxy_module.
 
 from __future__ import annotations
 
-from ipexlaunch.serve.endpoint import ANSWER_S, BODY_BYTES, CONNECT_S, CONNECTIONS, RETRIES, Endpoint, joined
+from ipexlaunch.serve.endpoint import ANSWER_S, BODY_BYTES, CONNECT_S, RETRIES, Endpoint, joined
 
 _BALANCE = {"leastconn": ["least_conn;"], "roundrobin": [], "random": ["random two least_conn;"]}
 """Whom a request goes to; each in turn where nothing is said."""
@@ -69,7 +69,7 @@ def nginx_config(endpoint: Endpoint, drained: frozenset[int] = frozenset(), user
         "pid nginx.pid;",
         "error_log stderr crit;",  # below that a line for each try that failed
         # Two of each request: the client's and the slot's.
-        *_block("events", [f"worker_connections {2 * CONNECTIONS};"]),
+        *_block("events", [f"worker_connections {2 * endpoint.connections};"]),
         *_block("http", http),
     ]
     return "".join(f"{line}\n" for line in lines)

@@ -136,13 +136,17 @@ def _reload(state: ServiceState, event: Seen) -> Step:
 
 
 def _next_reload(state: ServiceState, time: float) -> Step:
+    """Whoever has no requests comes first; one that has waits until another one can take them, if there is any."""
     if state.reloading is not None or not state.to_reload or state.stopping:
         return state, []
-    index, *rest = state.to_reload
-    state = replace(state, reloading=index, to_reload=tuple(rest))
-    if state.slots[index].phase in ("up", "leaving"):
+    idle = [each for each in state.to_reload if state.slots[each].phase not in ("up", "leaving")]
+    index = idle[0] if idle else state.to_reload[0]
+    others = [slot for place, slot in enumerate(state.slots) if place != index and slot.leaves_for != "drain"]
+    if not idle and others and not any(slot.phase == "up" for slot in others):
+        return state, []
+    state = replace(state, reloading=index, to_reload=tuple(each for each in state.to_reload if each != index))
+    if not idle:
         return _leave(state, index, "reload", time)
-    # It has no requests that it could finish.
     return _with(state, index, phase="ending", leaves_for="reload"), [Decision("recycle", index)]
 
 

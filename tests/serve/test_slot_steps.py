@@ -80,6 +80,27 @@ def test_a_reload_has_one_slot_at_a_time_finish_what_it_has_and_start_again() ->
     assert (state.reloads, state.is_reloading, [slot.restarts for slot in state.slots]) == (1, False, [0, 0])
 
 
+def test_a_server_with_requests_is_not_reloaded_while_no_other_one_could_take_them() -> None:
+    state, _ = play(up(), Seen("ended", 9.0, 1), Seen("started", 9.5, 1))
+    state, decisions = play(state, Seen("reload", 10.0, slots=(0, 1)))
+    assert decisions == [Decision("recycle", 1)]  # it has none, and goes first
+    state, decisions = play(state, Seen("ended", 10.1, 1), Seen("started", 10.2, 1), Seen("ready", 11.0, 1))
+    assert decisions == [Decision("traffic", 1, "ready"), Decision("traffic", 0, "drain")]
+
+
+def test_one_that_waits_for_another_is_reloaded_once_that_one_is_ready() -> None:
+    state, _ = play(up(), Seen("ended", 9.0, 1), Seen("started", 9.5, 1))
+    state, decisions = play(state, Seen("reload", 10.0, slots=(0,)))
+    assert (decisions, words(state)) == ([], ["up", "loading"])
+    assert play(state, Seen("ready", 11.0, 1))[1] == [Decision("traffic", 1, "ready"), Decision("traffic", 0, "drain")]
+
+
+def test_one_slot_alone_or_beside_drained_ones_is_reloaded_all_the_same() -> None:
+    assert play(up(1), Seen("reload", 10.0, slots=(0,)))[1] == [Decision("traffic", 0, "drain")]
+    state, _ = play(up(), Seen("drain", 9.0, 1), Seen("told", 9.1, 1), Seen("in_flight", 9.2, 1), Seen("ended", 9.3, 1))
+    assert play(state, Seen("reload", 10.0, slots=(0,)))[1] == [Decision("traffic", 0, "drain")]
+
+
 def test_requests_that_take_too_long_do_not_hold_up_a_reload() -> None:
     state, _ = play(up(), Seen("reload", 10.0, slots=(0,)), Seen("told", 10.1, 0), Seen("in_flight", 10.2, 0, number=1))
     assert due(state) == 40.0

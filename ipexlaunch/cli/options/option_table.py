@@ -191,8 +191,8 @@ _FED = {
 }
 _SERVE = {
     "timeout": "servers serve until they are asked to end; --duration ends them without a failure",
-    "compile_timeout": "--ready-timeout counts everything until a server is ready",
-    "stall_timeout": "a server that is asked for nothing does nothing; --probe-interval finds one that hangs",
+    "compile_timeout": "the time until a server is ready is one, with --ready-timeout",
+    "stall_timeout": "a server may have nothing to do; its probes find one that hangs",
     "on_failure": "servers are always restarted",
     "throughput_regex": "the endpoint counts the requests",
     "share_start": "servers are restarted one by one, from their own beginning",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +28,7 @@ from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan import Instance, names_in
 from ipexlaunch.serve.check_ports import refuse_taken_ports
 from ipexlaunch.serve.control import ControlSocket
-from ipexlaunch.serve.endpoint import Endpoint, Slot, parse_endpoint
+from ipexlaunch.serve.endpoint import CONNECTIONS, Endpoint, Slot, parse_endpoint
 from ipexlaunch.serve.find_proxy import find_proxy
 from ipexlaunch.serve.frontends import Frontend
 from ipexlaunch.serve.haproxy_config import haproxy_config
@@ -38,6 +39,9 @@ from ipexlaunch.serve.presets import PRESETS, check_plan, with_preset
 from ipexlaunch.serve.probes import Probe, ProbeRules, ReadyRule, read_ready_rule
 from ipexlaunch.serve.run_proxy import HaproxyFrontend, NginxFrontend, make_folder, remove_folder
 from ipexlaunch.serve.watch_strays import StrayObserver
+
+SPARE_FILES = 200
+"""That the proxy opens beside those of connections: its sockets, logs, pipes and probes."""
 
 WAIT_S = 60.0
 """How long a request waits where no server is ready at all; HAProxy then answers it with 503."""
@@ -131,6 +135,7 @@ def endpoint_from_options(text: str, plan: Plan, job: Job, rule: ReadyRule, opti
         probe_interval_s=options.probe_interval,
         probe_timeout_s=options.probe_timeout,
         probe_failures=options.probe_failures,
+        connections=_connections(),
         admin_socket=None,
         wait_script=None,
         wait_s=WAIT_S,
@@ -232,6 +237,12 @@ def _frontend(endpoint: Endpoint, plan: Plan, topology: Topology, options: Serve
     if options.proxy == "haproxy":
         return HaproxyFrontend(proxy, endpoint, folder, instance)
     return NginxFrontend(proxy, endpoint, folder, instance, _nginx_user())
+
+
+def _connections() -> int:
+    """As many as the proxy may have files open for: it refuses to start where it may not open what it is promised."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if hard == resource.RLIM_INFINITY else min(CONNECTIONS, (hard - SPARE_FILES) // 2)
 
 
 def proxy_cpus(plan: Plan, topology: Topology, cores: int) -> tuple[frozenset[int], str]:
