@@ -25,8 +25,10 @@ OURS = (sys.executable, "-m", "ipexlaunch")
 HEALTH = "http://127.0.0.1:{port}/health"
 
 APART = 1_000_000 + os.getpid()
-AS_SOMEBODY = ("unshare", "--user", f"--map-user={APART}", f"--map-group={APART}")
+AS_SOMEBODY: tuple[str, ...] = ("unshare", "--user", f"--map-user={APART}", f"--map-group={APART}")
 """Before a command: it is run by a user of its own, who sees no service of others, not even of root."""
+if subprocess.run([*AS_SOMEBODY, "true"], capture_output=True).returncode:
+    AS_SOMEBODY = ()  # such as in a container that must make none
 
 SLOT_SERVER = (SERVER, "{port}", "slot{index}")
 

@@ -221,8 +221,29 @@ def test_nothing_is_left_of_a_launcher_that_is_killed(tmp_path: Path, proxy: str
         wait_for("files to vanish", lambda: sockets_of(service.launcher.pid) == [])
 
 
-@pytest.mark.parametrize("before", [(), AS_SOMEBODY], ids=["tests-user", "somebody"])
-@pytest.mark.parametrize("has_runtime_dir", [True, False], ids=["runtime-dir", "no-runtime-dir"])
+def test_of_a_service_whose_launcher_was_killed_the_requests_are_known(tmp_path: Path) -> None:
+    need("haproxy")
+    with launched(tmp_path) as service:
+        early = ours("report", str(service.run_dir))
+        assert early.returncode == REQUEST_ERROR
+        assert "did not finish; start it again" in early.stderr
+        for _ in range(10):
+            assert ask(service.endpoint, "/who")
+        events = service.run_dir / "events-so-far.jsonl"
+        wait_for("kept requests", lambda: events.exists() and '"event":"counts"' in events.read_text())
+        service.launcher.kill()
+        service.launcher.wait()
+        shown = ours("report", str(service.run_dir))
+    assert "(10 items in " in shown.stdout, (shown.stdout, shown.stderr)
+    assert "its launcher was killed" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("before", "has_runtime_dir"),
+    # Without that directory a service of the tests' own user would be seen by other tests, at the same time.
+    [((), True), (AS_SOMEBODY, True), (AS_SOMEBODY, False)],
+    ids=["tests-user", "somebody", "without-runtime-dir"],
+)
 def test_whoever_has_started_it_steers_it_with_a_runtime_directory_and_without(
     tmp_path: Path, has_runtime_dir: bool, before: tuple[str, ...]
 ) -> None:

@@ -192,7 +192,8 @@ def _masked(report: Report) -> Report:
 def _report_so_far(kept: KeptRun) -> Report:
     """Of a run that did not finish, as far as it is known."""
     if kept.run is None:
-        raise DocumentError(kept.path, "", "the run in it did not finish", "repeat it: run --replay")
+        hint = "start it again" if kept.recorded.command == "serve" else "repeat it: run --replay"
+        raise DocumentError(kept.path, "", "the run in it did not finish", hint)
     job = kept.recorded.job
     report = aggregate(
         kept.run,
