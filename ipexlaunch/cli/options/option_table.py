@@ -155,8 +155,8 @@ RULES = (
           why="it reads a file and makes no plan"),
     # servers
     _rule("balance proxy proxy_cores affinity_header write_proxy", needs="endpoint", why="it is about the endpoint"),
-    _rule("write_proxy", excludes="proxy_cores duration run_dir report_file log_dir log_path metrics_port metrics_file "
-          "live dry_run", why="nothing is started then"),
+    _rule("write_proxy", excludes=("proxy_cores", "duration", "dry_run", *KEPT[:3], *LIVE, "report_file"),
+          why="nothing is started then"),
     _rule("balance", excludes="affinity_header+proxy=nginx", why="nginx goes by the header alone"),
     # others
     _rule("models", excludes="root", why="files are in the page cache of this host"),
