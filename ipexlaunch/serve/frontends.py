@@ -44,7 +44,7 @@ class Frontend(Protocol):
     def has_settled(self) -> bool:
         """Whether what it was told last holds for all that it does; asked where it has no figures, too."""
 
-    def problem(self) -> str:
+    def hindrance(self) -> str:
         """Why it cannot listen, as far as that can be seen; "" where it can."""
 
     def stop_softly(self) -> None:

@@ -296,5 +296,5 @@ class ServiceKeeper(Observer):
 
     def _why(self) -> str:
         """ ": port 8000 is taken by process 4711 (python3)"; "" where the endpoint's port is free."""
-        problem = self._frontend.problem() if self._frontend is not None else ""
-        return f": {problem}" if problem else ""
+        why = self._frontend.hindrance() if self._frontend is not None else ""
+        return f": {why}" if why else ""

@@ -105,7 +105,7 @@ class HaproxyFrontend:
         """It has: what is with each slot stands in its figures."""
         return True
 
-    def problem(self) -> str:
+    def hindrance(self) -> str:
         """Why it cannot listen; "" where it can."""
         return port_problem(self._address, self._port)
 
@@ -175,7 +175,7 @@ class NginxFrontend:
         workers = nginx_workers(self._pid_file)
         return bool(workers) and not workers & self._leaving
 
-    def problem(self) -> str:
+    def hindrance(self) -> str:
         """Why it cannot listen; "" where it can."""
         return port_problem(self._endpoint.address, self._endpoint.port)
 

@@ -40,7 +40,7 @@ class Proxy:
     def has_settled(self) -> bool:
         return True
 
-    def problem(self) -> str:
+    def hindrance(self) -> str:
         return "port 1 is taken"
 
     def stop_softly(self) -> None:
