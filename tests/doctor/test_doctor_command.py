@@ -150,7 +150,10 @@ def test_a_healthy_host_passes_the_same_gate(tmp_path: Path) -> None:
     ("words", "message"),
     [
         (["--root", "/nowhere"], "ipexlaunch: cannot read a machine from --root /nowhere: there is no such folder"),
-        (["--model", "/nowhere"], "ipexlaunch: cannot look for --model /nowhere in the page cache: there is no file"),
+        (
+            ["--model", "/nowhere"],
+            "ipexlaunch: cannot look for --model /nowhere in the page cache: there is no such file",
+        ),
         (["--fail-on", "note"], "ipexlaunch: Invalid value for '--fail-on'"),
         (["--format", "yaml"], "ipexlaunch: Invalid value for '--format'"),
         (["extra"], "ipexlaunch: Got unexpected extra argument"),
