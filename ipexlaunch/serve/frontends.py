@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -14,6 +15,9 @@ from ipexlaunch.serve.slot_states import Traffic
 
 FIGURES_S = 1.0
 """Between two looks at the proxy's figures."""
+
+SILENT_S = 10.0
+"""A proxy that was not heard of for so long hangs."""
 
 AGAIN_S = 0.1
 """Before a proxy that did not answer is spoken to again: it may have been started just now."""
@@ -80,6 +84,7 @@ class FrontendThread:
         written: Callable[[], None],
         told: Callable[[Sequence[Traffic]], None],
         counted: Callable[[Counted], None],
+        silent: Callable[[str], None],
     ) -> None:
         """Begin with every slot out of traffic; make it before workers are started.
 
@@ -89,8 +94,11 @@ class FrontendThread:
             written: called in the thread once it was told something, so that it may need its signal.
             told: called in the thread with what it knows now, and has settled.
             counted: called in the thread with its figures, which are newer than that.
+            silent: called in the thread with "does not answer for 10 s (why)".
         """
-        self._frontend, self._written, self._told, self._counted = frontend, written, told, counted
+        self._frontend, self._written, self._told = frontend, written, told
+        self._counted, self._silent = counted, silent
+        self._answered = 0.0
         self._wanted: list[Traffic] = ["maint"] * slots
         self._changes: queue.SimpleQueue[tuple[int, Traffic] | None] = queue.SimpleQueue()
         self._runs = threading.Event()
@@ -109,6 +117,7 @@ class FrontendThread:
 
     def started(self) -> None:
         """The proxy runs from now on, and knows nothing."""
+        self._answered = time.monotonic()
         self._runs.set()
         self._changes.put(None)
 
@@ -139,9 +148,13 @@ class FrontendThread:
                     counted = Counted(self._life, self._frontend.figures())
                     if counted.life == self._life:  # else nobody knows whose they are
                         self._counted(counted)
-            except IpexLaunchError:
+                self._answered = time.monotonic()
+            except IpexLaunchError as error:
                 # It has just been started, or is about to end: who supervises it says which.
                 is_news = True
+                if time.monotonic() - self._answered >= SILENT_S and self._runs.is_set():
+                    self._answered = time.monotonic()
+                    self._silent(f"does not answer for {SILENT_S:g} s ({error.available})")
 
     def _take(self, seconds: float) -> bool:
         """Take what has changed, within this time; whether anything has."""

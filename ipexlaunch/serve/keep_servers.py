@@ -82,7 +82,10 @@ class ServiceKeeper(Observer):
         self._speaker: FrontendThread | None = None
         if frontend is not None:
             written, put = Seen("written", clock()), self._inbox.put
-            self._speaker = FrontendThread(frontend, len(indices), lambda: put(written), self._told, put)
+            self._speaker = FrontendThread(
+                frontend, len(indices), lambda: put(written), self._told, put,
+                lambda text: put(Seen("silent", clock(), text=text)),
+            )  # fmt: skip
         self.side: SideProgram | None = None if frontend is None else frontend.side
         self.leftovers: list[str] = []
         self.proxy = ProxyStarts(None if frontend is None else clock())
@@ -201,13 +204,8 @@ class ServiceKeeper(Observer):
     def _see(self, event: Seen) -> list[ServerCommand]:
         if event.kind == "written":
             return [SignalSide(self._frontend.reload_signal)] if self._frontend and self._frontend.reload_signal else []
-        if event.kind == "waited":
-            slot = self.state.slots[event.slot]
-            is_so = slot.phase == "loading" and slot.attempt == event.attempt
-            return [Say(f"instance {slot.index} is not ready {event.text}")] if is_so else []
-        if event.kind == "answers":
-            slot = self.state.slots[event.slot]
-            return [Ready(event.slot)] if slot.phase == "loading" and slot.attempt == event.attempt else []
+        if event.kind == "silent":
+            return [Notice(f"the proxy {event.text} and is killed"), SignalSide(signal.SIGKILL)]
         before = self.state
         if event.kind == "reload":
             self.is_asked_to_reload = False
@@ -231,6 +229,8 @@ class ServiceKeeper(Observer):
             case "traffic":
                 if self._speaker is not None:
                     self._speaker.want(decision.slot, decision.traffic)
+            case "ready":
+                return [Ready(decision.slot)]
             case "recycle":
                 return [Recycle(decision.slot)]
             case "retire":

@@ -67,12 +67,13 @@ class ServiceState:
 
 SeenKind = Literal[
     "started", "answers", "ready", "probed", "ended", "told", "in_flight", "reload", "drain", "stop", "endpoint_ended",
-    "waited", "written", "tick",
+    "waited", "written", "silent", "tick",
 ]  # fmt: skip
 """started: its server's process is there; answers: it does so for the first time; ready: the run knows it; probed: it
 was asked again; ended: its process has; told: the endpoint knows that it is leaving; in_flight: so many requests are
-with it; reload, drain, stop: asked for; endpoint_ended: the endpoint has finished all; waited: a server
-is not ready for long; written: the endpoint's configuration has changed; tick: time has passed."""
+with it; reload, drain, stop: asked for; endpoint_ended: the endpoint has finished all; waited: a server is not
+ready for long; written: the endpoint's configuration has changed; silent: it does not answer any more; tick: time has
+passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,12 @@ class Seen:
     """reload: which."""
 
 
-DecisionKind = Literal["traffic", "recycle", "retire", "kill", "drain_endpoint", "finish", "all_ready", "say", "note"]
-"""traffic: tell the endpoint; recycle, retire, kill: of the supervisor; drain_endpoint: it takes nothing new, and ends
-once what it has is finished; finish: end the run; all_ready: every slot is up for the first time, or again after a
-reload; say, note: to the user, and for the report too."""
+DecisionKind = Literal[
+    "traffic", "ready", "recycle", "retire", "kill", "drain_endpoint", "finish", "all_ready", "say", "note"
+]
+"""traffic: tell the endpoint; ready, recycle, retire, kill: of the supervisor; drain_endpoint: it takes no more, and
+ends once what it has is finished; finish: end the run; all_ready: every slot is up for the first time, or again after
+a reload; say, note: to the user, and for the report too."""
 
 
 @dataclass(frozen=True, slots=True)

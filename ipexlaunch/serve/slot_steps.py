@@ -26,6 +26,8 @@ def seen(state: ServiceState, event: Seen) -> tuple[ServiceState, Sequence[Decis
     match event.kind:
         case "started":
             return _started(state, event)
+        case "answers" | "waited":
+            return state, _while_it_loads(state, event)
         case "ready":
             return _ready(state, event)
         case "probed":
@@ -66,6 +68,15 @@ def _started(state: ServiceState, event: Seen) -> Step:
     slot = state.slots[event.slot]
     fresh = SlotState(index=slot.index, phase="loading", attempt=slot.attempt + 1, restarts=slot.restarts + slot.fell)
     return _put(state, event.slot, fresh), []
+
+
+def _while_it_loads(state: ServiceState, event: Seen) -> list[Decision]:
+    slot = state.slots[event.slot]
+    if slot.phase != "loading" or slot.attempt != event.attempt:
+        return []
+    if event.kind == "answers":
+        return [Decision("ready", event.slot)]
+    return [Decision("say", text=f"instance {slot.index} is not ready {event.text}")]
 
 
 def _ready(state: ServiceState, event: Seen) -> Step:

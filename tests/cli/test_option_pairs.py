@@ -122,7 +122,8 @@ def with_needs(command: str, option: click.Option) -> tuple[str, ...]:
 BLENDED = (
     "workers", "plan", "plan_file", "logs", "logs' names", "jobs", "preloaded", "preloaded by name", "kernels",
     "model task", "batches largest_padded", "input format", "input_format", "loadgen min_queries", "limits timeout_s",
-    "ready", "endpoint health_path", "words", "variables of a preset", "proxy's cpus", "endpoint slots", "endpoint probe_interval_s",
+    "ready", "endpoint health_path", "words", "variables of a preset", "proxy's cpus",
+    "endpoint slots", "endpoint probe_interval_s",
     "endpoint probe_timeout_s", "endpoint probe_failures", "endpoint drain_s",
 )  # fmt: skip
 """What several options make together: beside another one it need not be as with one alone."""

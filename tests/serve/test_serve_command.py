@@ -101,6 +101,18 @@ def test_a_server_that_stops_answering_is_killed_and_the_others_go_on(tmp_path: 
     assert service.report()["service"]["restarts"] == {"0": 1}
 
 
+def test_a_proxy_that_hangs_is_killed_and_started_again(tmp_path: Path) -> None:
+    need("haproxy")
+    with launched(tmp_path) as service:
+        (proxy,) = service.proxies()
+        proxy.suspend()
+        service.wait_for_words("the proxy was killed")
+        wait_for("the endpoint", lambda: listens("127.0.0.1", service.endpoint))
+        assert {ask(service.endpoint, "/who") for _ in range(8)} == {"slot0", "slot1"}
+        assert service.end() == 0, service.said()
+    assert "the proxy does not answer for 10 s (it says nothing on " in service.said()
+
+
 def test_the_report_has_the_requests_of_each_slot_and_the_run_directory_shows_them(tmp_path: Path) -> None:
     need("haproxy")
     with launched(tmp_path) as service:

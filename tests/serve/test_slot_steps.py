@@ -42,6 +42,16 @@ def test_a_server_gets_requests_once_it_is_ready_and_none_once_it_has_ended() ->
     assert (state.slots[0].attempt, state.slots[0].restarts, words(state)[0]) == (2, 1, "loading")
 
 
+def test_the_first_answer_of_the_server_that_loads_makes_it_ready_and_no_other() -> None:
+    state, _ = play(service(), Seen("started", 1.0, 0))
+    assert play(state, Seen("answers", 2.0, 0, 1))[1] == [Decision("ready", 0)]
+    assert play(state, Seen("answers", 2.0, 0, 0))[1] == []
+    assert play(state, Seen("waited", 31.0, 0, 1, "after 30 s (refused)"))[1] == [
+        Decision("say", text="instance 10 is not ready after 30 s (refused)")
+    ]
+    assert play(up(), Seen("answers", 2.0, 0, 1))[1] == []
+
+
 def test_all_ready_is_told_when_the_last_one_is() -> None:
     state, _ = play(service(), Seen("started", 1.0, 0), Seen("started", 1.0, 1), Seen("ready", 2.0, 0))
     _, decisions = play(state, Seen("ready", 3.0, 1))
