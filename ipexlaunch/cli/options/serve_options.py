@@ -63,7 +63,7 @@ _OWN = (
     seconds("--duration", "Serve for so long, then drain and end  [default: until it is asked to]."),
     valued(
         "--endpoint",
-        "One address in front of all servers, by a proxy that is started, told and ended with them.",
+        "One address in front of all servers, by a proxy that is started and ended with them.",
         metavar="ADDRESS:PORT",
     ),
     valued(
