@@ -1,12 +1,13 @@
 """Inside a guest of four nodes: `ipexlaunch serve` under load from idle cpus, while a server is killed.
 
-    python -m tests.guest.serve_view
+    python -m tests.guest.serve_view [--seconds 600 --every 10]
 
-Prints one JSON object.
+Kills one server once, or each in turn at that interval. Prints one JSON object.
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import os
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,6 +47,13 @@ Json = object
 
 def main() -> None:
     """Collect and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--every", type=float, help="between two kills, of one server after the other")
+    asked_for = parser.parse_args()
+    kills = [(KILLED_AFTER_S, KILLED)]
+    if asked_for.every is not None:
+        kills = [(asked_for.every * turn, turn % 4) for turn in range(1, int(asked_for.seconds / asked_for.every))]
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         report, log = Path(directory, "report.json"), Path(directory, "log")
         words = [*OPTIONS, "--report", str(report), SERVER, "{port}", "slot{index}"]
@@ -59,7 +67,7 @@ def main() -> None:
         try:
             wait(lambda: "4 servers ready" in log.read_text() or launcher.poll() is not None)
             if launcher.poll() is None:
-                found = loaded(launcher.pid)
+                found = loaded(launcher.pid, asked_for.seconds, kills)
             launcher.terminate()
             found["status"] = launcher.wait(WAIT_S)
         except Exception as error:  # the log tells more
@@ -71,17 +79,25 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def loaded(launcher: int) -> dict[str, Json]:
-    """What has become of requests, and where servers and proxy are after them."""
+def loaded(launcher: int, seconds: float, kills: Sequence[tuple[float, int]]) -> dict[str, Json]:
+    """What has become of requests, and where servers and proxy are after them.
+
+    Args:
+        launcher: its process.
+        seconds: for how long requests come.
+        kills: seconds from the first request to the slot whose server is killed then.
+    """
     os.sched_setaffinity(0, CLIENT_CPUS)
     before = [pid_in(slot) for slot in range(4)]
     begun = time.monotonic()
     with ThreadPoolExecutor(CLIENTS) as clients:
-        answers = [clients.submit(asked, begun + number / RATE) for number in range(int(RATE * SECONDS))]
-        time.sleep(KILLED_AFTER_S)
-        os.kill(before[KILLED], signal.SIGKILL)
+        answers = [clients.submit(asked, begun + number / RATE) for number in range(int(RATE * seconds))]
+        for after_s, slot in kills:
+            time.sleep(max(0.0, begun + after_s - time.monotonic()))
+            wait(lambda slot=slot: answers_in(slot))  # type: ignore[misc]  # it returns what it is given
+            os.kill(pid_in(slot), signal.SIGKILL)
         counted = Counter(answer.result() for answer in answers)
-    wait(lambda: answers_in(KILLED))
+    wait(lambda: all(map(answers_in, range(4))))
     after = [pid_in(slot) for slot in range(4)]
     return {
         "before": before,
