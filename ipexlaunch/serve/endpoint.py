@@ -95,7 +95,7 @@ class Endpoint:
         for number, (host, port) in enumerate(places):
             if not 0 < port <= HIGHEST_PORT:
                 raise RequestError(wanted, f"port {port} is none", f"ports are 1 to {HIGHEST_PORT}")
-            if (host, port) in places[:number]:
+            if any(port == other and _overlap(host, its) for its, other in places[:number]):
                 raise RequestError(wanted, f"{joined(host, port)} is asked for twice", "give --endpoint another port")
         if self.affinity_header is not None and not _HEADER.fullmatch(self.affinity_header):
             raise RequestError(wanted, f"{self.affinity_header!r} is no name of a header", "give one such as X-Session")
@@ -135,6 +135,27 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     if isinstance(address, IPv6Address) != host.startswith("["):
         raise RequestError(wanted, f"{bare!r} has brackets where it needs none", hint)
     return str(address), int(digits)
+
+
+def reached_at(host: str) -> str:
+    """The numeric address at which a proxy reaches a server that is probed at this host.
+
+    Args:
+        host: a numeric address, or a name such as localhost, for which IPv4 loopback stands.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return LOOPBACK
+    if address.is_unspecified:  # to HAProxy it would mean the address that the client has asked for
+        return "::1" if isinstance(address, IPv6Address) else LOOPBACK
+    return str(address)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two listeners with one port would be in each other's way; 0.0.0.0 is every address of IPv4."""
+    first, second = ip_address(one), ip_address(other)
+    return first == second or (first.version == second.version and (first.is_unspecified or second.is_unspecified))
 
 
 def joined(address: str, port: int) -> str:

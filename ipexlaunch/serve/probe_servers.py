@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ipexlaunch.serve.probes import Probe, ProbeRules, is_well
 
@@ -28,7 +30,7 @@ def ask(probe: Probe, timeout_s: float) -> str:
 
     Args:
         probe: what to ask.
-        timeout_s: for the connection, and again for the answer.
+        timeout_s: for the connection, and again for the answer, however slowly that trickles.
     """
     try:
         if probe.kind == "tcp":
@@ -36,10 +38,13 @@ def ask(probe: Probe, timeout_s: float) -> str:
             return ""
         connection = http.client.HTTPConnection(probe.host, probe.port, timeout=timeout_s)
         try:
+            connection.connect()
+            connection.sock = _PatientSocket(connection.sock.detach(), timeout_s)
             connection.request("GET", probe.target, headers={"Connection": "close", "User-Agent": "ipexlaunch"})
             answer = connection.getresponse()
             status = answer.status
-            answer.read(LONGEST_BODY_BYTES)  # a server whose answer is not taken complains of that
+            with contextlib.suppress(TimeoutError):  # one that streams has said that it is well
+                answer.read(LONGEST_BODY_BYTES)  # a server whose answer is not taken complains of that
         finally:
             connection.close()
     except TimeoutError:
@@ -49,6 +54,19 @@ def ask(probe: Probe, timeout_s: float) -> str:
     except http.client.HTTPException as error:
         return f"{probe.text} does not speak HTTP: {type(error).__name__}"
     return "" if is_well(status) else f"{probe.text} answered {status}"
+
+
+class _PatientSocket(socket.socket):
+    """One whose answer may take so long as a whole, and not each part of it."""
+
+    def __init__(self, descriptor: int, seconds: float) -> None:
+        super().__init__(fileno=descriptor)
+        self._until = time.monotonic() + seconds
+
+    def recv_into(self, *arguments: Any) -> int:
+        """As it does, and not later."""
+        self.settimeout(max(0.001, self._until - time.monotonic()))
+        return super().recv_into(*arguments)
 
 
 class ProbingThread:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.serve.endpoint import Endpoint, Slot, joined, parse_endpoint
+from ipexlaunch.serve.endpoint import Endpoint, Slot, joined, parse_endpoint, reached_at
 from tests.serve.stand import endpoint_of
 
 ENDPOINT = endpoint_of(8000, (Slot(index=0, port=9000), Slot(index=1, port=9001)))
@@ -63,6 +63,7 @@ def test_what_is_no_endpoint_is_refused_with_one_that_is(text: str, problem: str
         (replace(ENDPOINT, slots=(Slot(index=0, port=65536),)), "port 65536 is none"),
         (replace(ENDPOINT, port=9001), "127.0.0.1:9001 is asked for twice"),
         (replace(ENDPOINT, slots=(Slot(index=0, port=9000), Slot(index=1, port=9000))), "9000 is asked for twice"),
+        (replace(ENDPOINT, address="0.0.0.0", port=9001), "127.0.0.1:9001 is asked for twice"),
         (replace(ENDPOINT, affinity_header="X Session"), "'X Session' is no name of a header"),
         (replace(ENDPOINT, affinity_header="X),sha1\n stick"), "is no name of a header"),
         (replace(ENDPOINT, affinity_header=""), "'' is no name of a header"),
@@ -83,3 +84,11 @@ def test_values_that_no_proxy_could_be_told_are_refused(endpoint: Endpoint, prob
 def test_addresses_are_written_as_urls_have_them() -> None:
     assert joined("127.0.0.1", 80) == "127.0.0.1:80"
     assert joined("::1", 80) == "[::1]:80"
+
+
+@pytest.mark.parametrize(
+    ("probed", "address"),
+    [("::1", "::1"), ("10.0.0.5", "10.0.0.5"), ("localhost", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "::1")],
+)
+def test_a_server_is_reached_where_it_is_probed(probed: str, address: str) -> None:
+    assert reached_at(probed) == address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -117,3 +118,33 @@ def test_what_does_not_speak_http_is_said() -> None:
         thread.start()
         assert ask(read_url(url), 2.0) == f"{url} does not speak HTTP: BadStatusLine"
         thread.join()
+
+
+@pytest.mark.parametrize(
+    ("begin", "drops", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"A: b\r\n", "no answer from http://127.0.0.1:%d/ within 0.3 s"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"data: x\n\n", ""),
+        (b"HTTP/1.1 503 No\r\n\r\n", b"data: x\n\n", "http://127.0.0.1:%d/ answered 503"),
+    ],
+    ids=["headers that trickle", "a body without end", "a body without end of one that is not well"],
+)
+def test_an_answer_that_trickles_holds_no_probe_for_long(begin: bytes, drops: bytes, told: str) -> None:
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def trickle() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):  # whoever asks has gone
+                connection.recv(1 << 16)
+                connection.sendall(begin)
+                while not over.wait(0.05):
+                    connection.sendall(drops)
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        port = listener.getsockname()[1]
+        said = ask(Probe(kind="http", host="127.0.0.1", port=port, target="/"), 0.3)
+        over.set()
+        thread.join()
+    assert said == (told % port if told else "")

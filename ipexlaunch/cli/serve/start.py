@@ -28,7 +28,7 @@ from ipexlaunch.plan import Plan
 from ipexlaunch.plan.plan import Instance, names_in
 from ipexlaunch.serve.check_ports import refuse_taken_ports
 from ipexlaunch.serve.control import ControlSocket
-from ipexlaunch.serve.endpoint import CONNECTIONS, Endpoint, Slot, parse_endpoint
+from ipexlaunch.serve.endpoint import CONNECTIONS, LOOPBACK, Endpoint, Slot, parse_endpoint, reached_at
 from ipexlaunch.serve.find_proxy import find_proxy
 from ipexlaunch.serve.frontends import Frontend
 from ipexlaunch.serve.haproxy_config import haproxy_config
@@ -119,10 +119,14 @@ def endpoint_from_options(text: str, plan: Plan, job: Job, rule: ReadyRule, opti
     if not any("port" in names_in(word) for word in words):
         hint = "put {port} where the program takes its port, such as --port {port}"
         raise RequestError(f"put {text} in front of the servers", "they are given no ports of their own", hint)
-    slots = tuple(Slot(index=each.index, port=job.first_port + each.index) for each in plan.chosen)
+    ports = [job.first_port + each.index for each in plan.chosen]
     probes = [rule.probe_of(each, len(plan.instances), job.first_port) for each in plan.chosen if rule.url]
-    is_theirs = all(probe.port == slot.port for probe, slot in zip(probes, slots, strict=False))
-    path = probes[0].target if probes and probes[0].kind == "http" and is_theirs else None
+    is_theirs = [probe.port for probe in probes] == ports
+    hosts = [reached_at(probe.host) for probe in probes] if is_theirs else [LOOPBACK] * len(ports)
+    slots = tuple(
+        Slot(index=each.index, port=port, host=host) for each, port, host in zip(plan.chosen, ports, hosts, strict=True)
+    )
+    path = probes[0].target if is_theirs and probes[0].kind == "http" else None
     made = Endpoint(
         address=address,
         port=port,
