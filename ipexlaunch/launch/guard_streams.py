@@ -51,7 +51,7 @@ class _Shown(io.BufferedIOBase):
 
     def flush(self) -> None:
         """Of a document: wait until it is taken, as every program does that prints one."""
-        if self._document and self.used:
+        if self._document and self.used and not sys.is_finalizing():  # its thread is gone then, maybe with the lock
             self.outlet.wait(None)
 
     def writable(self) -> bool:
