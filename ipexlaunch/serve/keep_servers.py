@@ -190,7 +190,7 @@ class ServiceKeeper(Observer):
             else:
                 commands += self._take_figures(message, now)
         if self._stop_at is not None and now >= self._stop_at and not self.state.stopping:
-            commands += self._see(Seen("stop", now))
+            commands += self._see(Seen("stop", now, text="--duration"))
         return [*commands, *self._mind_side(now)]
 
     def close(self) -> None:

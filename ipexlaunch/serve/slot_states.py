@@ -27,6 +27,8 @@ class SlotState:
     """After its server had ended by itself, or was killed for want of an answer."""
     fell: bool = False
     """Whether its last server ended so."""
+    was_up: bool = False
+    """Whether any of its servers was."""
     leaves_for: Literal["", "reload", "drain"] = ""
     """Why it is leaving or ending; a slot that was drained is down for "drain" until it is reloaded."""
     leave_by: float | None = None
@@ -55,6 +57,8 @@ class ServiceState:
     was_ready: bool = False
     """Whether every slot has been up at once."""
     stopping: bool = False
+    served_long_enough: bool = False
+    """Whether it stops because the time is over that it was to serve."""
     stop_by: float | None = None
     """When the servers are ended though they have requests."""
     finished: bool = False

@@ -67,6 +67,7 @@ def _put(state: ServiceState, index: int, slot: SlotState) -> ServiceState:
 def _started(state: ServiceState, event: Seen) -> Step:
     slot = state.slots[event.slot]
     fresh = SlotState(index=slot.index, phase="loading", attempt=slot.attempt + 1, restarts=slot.restarts + slot.fell)
+    fresh = replace(fresh, was_up=slot.was_up)
     return _put(state, event.slot, fresh), []
 
 
@@ -83,7 +84,7 @@ def _ready(state: ServiceState, event: Seen) -> Step:
     slot = state.slots[event.slot]
     if slot.phase != "loading" or state.stopping:
         return state, []
-    state = _with(state, event.slot, phase="up")
+    state = _with(state, event.slot, phase="up", was_up=True)
     decisions = [Decision("traffic", event.slot, "ready")]
     if state.reloading == event.slot:
         state = replace(state, reloading=None)
@@ -200,7 +201,7 @@ def _end_slot(state: ServiceState, index: int) -> Step:
 def _stop(state: ServiceState, event: Seen) -> Step:
     if state.stopping:
         return state, []
-    state = replace(state, stopping=True, to_reload=(), reloading=None)
+    state = replace(state, stopping=True, to_reload=(), reloading=None, served_long_enough=bool(event.text))
     if not state.has_endpoint:
         return replace(state, finished=True), [Decision("finish")]
     return replace(state, stop_by=event.time + state.drain_timeout_s), [Decision("drain_endpoint")]

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.serve.launched import APART, AS_SOMEBODY, begun, code_of, launched, ours, sockets_of
@@ -271,3 +272,35 @@ def test_whoever_has_started_it_steers_it_with_a_runtime_directory_and_without(
     if before:
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(f"/tmp/ipexlaunch-{APART}")
+
+
+LEAVES_A_CHILD = """
+import os, sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+server = HTTPServer(("127.0.0.1", int(sys.argv[1])), BaseHTTPRequestHandler)
+if os.fork() == 0:
+    os.setsid()  # what is killed with the server is its process group
+    time.sleep(1000)
+server.serve_forever()
+"""
+
+
+def test_what_a_server_leaves_in_a_session_of_its_own_does_not_keep_its_port(tmp_path: Path) -> None:
+    how = {"server": [written(tmp_path, LEAVES_A_CHILD), "{port}"], "ready_when": "tcp://127.0.0.1:{port}"}
+    with launched(tmp_path, **how, count=1, has_endpoint=False) as service:
+        (server,) = [each for each in psutil.Process(service.launcher.pid).children() if each.name() != "sh"]
+        (left,) = server.children()
+        server.kill()
+        service.wait_for_words("restart 1 in")
+        wait_for("the end of what it left", lambda: not left.is_running() or left.status() == psutil.STATUS_ZOMBIE)
+        wait_for("its port", lambda: listens("127.0.0.1", service.ports[0]))
+        assert service.end() == 0, service.said()
+    assert service.report()["service"]["restarts"] == {"0": 1}
+
+
+def test_a_service_that_never_was_one_is_invalid_when_its_time_is_over(tmp_path: Path) -> None:
+    how = {"server": [written(tmp_path, "import time; time.sleep(1000)")], "ready_when": "output:never"}
+    code, said, _ = code_of(tmp_path, "--duration", "1", **how, has_endpoint=False)
+    assert code == INVALID, said
+    assert "INVALID: instance 0 was never ready; instance 1 was never ready" in said

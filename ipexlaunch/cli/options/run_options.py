@@ -44,7 +44,11 @@ OWN = (
         help="Count work in what the program prints: a group items, total, item or rate, perhaps tokens.",
     ),
     valued("--report", "Write the report as JSON.", metavar="FILE", dest="report_file"),
-    valued("--run-dir", "Keep everything about the run in DIR, for report and --replay of `run` and `batch`.", metavar="DIR"),
+    valued(
+        "--run-dir",
+        "Keep everything about the run in DIR, for report and --replay of `run` and `batch`.",
+        metavar="DIR",
+    ),
     valued("--log-dir", "Keep each worker's output in a file of its own.", metavar="DIR"),
     click.option(
         "--log-file-prefix",

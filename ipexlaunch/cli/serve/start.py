@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -205,20 +204,26 @@ def _keep(
         return control, notifier, strays
 
     def conclude() -> tuple[tuple[str, ...], ServiceSummary]:
-        return tuple(filter(None, [keeper.proxy.problem])), _summary(keeper, frontend, strays)
+        return _reasons(keeper), _summary(keeper, frontend, strays)
 
     serving = ServiceRun(
         keeper=keeper,
         ready_line=rule.line,
-        environment=_without_systemd,
+        environment=without_service_variables,
         watchers=watchers,
         conclude=conclude,
     )
     return run_launch(launch, topology, options, serving=serving).exit_code
 
 
-def _without_systemd(environment: Mapping[str, str]) -> Mapping[str, str]:
-    return without_service_variables(environment)
+def _reasons(keeper: ServiceKeeper) -> tuple[str, ...]:
+    """Why the service was none; somebody who ends it while servers load knows that they do."""
+    reasons = [*filter(None, [keeper.proxy.problem])]
+    if keeper.state.served_long_enough:
+        reasons += [f"instance {slot.index} was never ready" for slot in keeper.state.slots if not slot.was_up]
+        if keeper.proxy.ended_so and not keeper.proxy.runs and not reasons:
+            reasons.append(keeper.proxy.ended_so)
+    return tuple(reasons)
 
 
 def _summary(keeper: ServiceKeeper, frontend: Frontend | None, strays: StrayObserver) -> ServiceSummary:

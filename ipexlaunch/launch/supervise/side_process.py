@@ -46,7 +46,9 @@ class SideProcess:
         child, starter = self._child, self._starter
         if child.process is not None:
             return
-        environment = {**starter.inherited, **starter.marks, **self._program.environment}
+        # Whatever carries the index of a worker is taken for its own.
+        inherited = {name: value for name, value in starter.inherited.items() if not name.startswith("IPEXLAUNCH_")}
+        environment = {**inherited, **starter.marks, **self._program.environment}
         ours, theirs = socket.socketpair()
 
         def start(binding: Binding) -> None:

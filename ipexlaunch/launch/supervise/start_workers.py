@@ -15,6 +15,7 @@ from ipexlaunch.launch.process_failures import remedy_of
 from ipexlaunch.launch.share_start import Sharing
 from ipexlaunch.launch.supervise import worker_process as children
 from ipexlaunch.launch.supervise.counts_in_output import LineWatch
+from ipexlaunch.launch.supervise.descendants import signal_process
 from ipexlaunch.launch.supervise.handle_messages import MessageHandler
 from ipexlaunch.launch.supervise.interfaces import OutputOptions
 from ipexlaunch.launch.supervise.log_files import Log
@@ -22,6 +23,7 @@ from ipexlaunch.launch.supervise.reap import MARK, Guardian
 from ipexlaunch.launch.supervise.selector import OutputReader
 from ipexlaunch.launch.supervise.template_process import TemplateProcess
 from ipexlaunch.launch.supervise.worker_set import WorkerSet
+from ipexlaunch.machine.proc_files import text_of
 
 
 class Starter:
@@ -151,3 +153,13 @@ class Starter:
             children.close(child)
             child.process = None
             self.worker_set.begin_attempt(place)
+            if self.worker_set.limits.serving:
+                self._end_orphans_of(child.worker.instance.index)
+
+    def _end_orphans_of(self, index: int) -> None:
+        """End what a server that has ended left in sessions of its own: it may still hold the port."""
+        worker_set, mark = self.worker_set, f"IPEXLAUNCH_INDEX={index}"
+        for pid in worker_set.callbacks.descendants(os.getpid()):
+            words = (text_of(f"/proc/{pid}/environ") or "").split("\0")
+            if pid not in worker_set.by_pid and mark in words:
+                signal_process(pid, signal.SIGKILL)
