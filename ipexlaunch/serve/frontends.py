@@ -16,8 +16,8 @@ from ipexlaunch.serve.slot_states import Traffic
 FIGURES_S = 1.0
 """Between two looks at the proxy's figures."""
 
-SILENT_S = 10.0
-"""A proxy that was not heard of for so long hangs."""
+SILENT_S, START_S = 10.0, 60.0
+"""A proxy that was not heard of for so long hangs; after its start it has longer."""
 
 AGAIN_S = 0.1
 """Before a proxy that did not answer is spoken to again: it may have been started just now."""
@@ -98,7 +98,7 @@ class FrontendThread:
         """
         self._frontend, self._written, self._told = frontend, written, told
         self._counted, self._silent = counted, silent
-        self._answered = 0.0
+        self._heard, self._patience_s = 0.0, START_S
         self._wanted: list[Traffic] = ["maint"] * slots
         self._changes: queue.SimpleQueue[tuple[int, Traffic] | None] = queue.SimpleQueue()
         self._runs = threading.Event()
@@ -117,7 +117,7 @@ class FrontendThread:
 
     def started(self) -> None:
         """The proxy runs from now on, and knows nothing."""
-        self._answered = time.monotonic()
+        self._heard, self._patience_s = time.monotonic(), START_S
         self._runs.set()
         self._changes.put(None)
 
@@ -148,13 +148,13 @@ class FrontendThread:
                     counted = Counted(self._life, self._frontend.figures())
                     if counted.life == self._life:  # else nobody knows whose they are
                         self._counted(counted)
-                self._answered = time.monotonic()
+                self._heard, self._patience_s = time.monotonic(), SILENT_S
             except IpexLaunchError as error:
                 # It has just been started, or is about to end: who supervises it says which.
                 is_news = True
-                if time.monotonic() - self._answered >= SILENT_S and self._runs.is_set():
-                    self._answered = time.monotonic()
-                    self._silent(f"does not answer for {SILENT_S:g} s ({error.available})")
+                if time.monotonic() - self._heard >= self._patience_s and self._runs.is_set():
+                    self._heard = time.monotonic()
+                    self._silent(f"does not answer for {self._patience_s:g} s ({error.available})")
 
     def _take(self, seconds: float) -> bool:
         """Take what has changed, within this time; whether anything has."""

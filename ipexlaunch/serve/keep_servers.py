@@ -91,7 +91,7 @@ class ServiceKeeper(Observer):
         self.proxy = ProxyStarts(None if frontend is None else clock())
         self.requests = RequestCounts(self._places, clock())
         self._quiet_looks = self._life = 0
-        self._is_announced = False
+        self._is_announced, self._endpoint_serves = False, frontend is None
         self.is_asked_to_reload = False
         """Whether a reload was asked for that is not among the state yet."""
 
@@ -109,6 +109,8 @@ class ServiceKeeper(Observer):
         """The proxy knows this now; in its thread."""
         if "ready" in traffic:
             self._notifier.endpoint_ready()
+            self._endpoint_serves = True
+            self._inbox.put(Seen("tick", self._clock()))
         for place, each in enumerate(traffic):
             if each == "drain":
                 self._inbox.put(Seen("told", self._clock(), place))
@@ -191,7 +193,7 @@ class ServiceKeeper(Observer):
                 commands += self._take_figures(message, now)
         if self._stop_at is not None and now >= self._stop_at and not self.state.stopping:
             commands += self._see(Seen("stop", now, text="--duration"))
-        return [*commands, *self._mind_side(now)]
+        return [*commands, *self._mind_side(now), *self._ready_line()]
 
     def close(self) -> None:
         """The run is over."""
@@ -245,8 +247,6 @@ class ServiceKeeper(Observer):
                 return [Say(decision.text)]
             case "note":
                 return [Notice(decision.text)]
-            case "all_ready":
-                return self._ready_line()
         return []
 
     def _drain_endpoint(self) -> list[ServerCommand]:
@@ -261,7 +261,7 @@ class ServiceKeeper(Observer):
         return []
 
     def _ready_line(self) -> list[ServerCommand]:
-        if self._is_announced:
+        if self._is_announced or not (self.state.was_ready and self._endpoint_serves):
             return []
         self._is_announced = True
         at = f" behind {self._frontend.where}" if self._frontend is not None else ""

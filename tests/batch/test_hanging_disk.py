@@ -102,7 +102,7 @@ def test_a_commit_that_hangs_keeps_nobody_from_ending_the_job(
     ended, said = end_of(process, disk, number)
     assert ended == code, said
     assert "INVALID: cannot write disk/out.jsonl: its disk has not answered for " in said
-    assert "continue with --resume once the disk answers" in said
+    assert "what was committed stays; once the disk answers: --resume" in said
     finish(disk)
 
 

@@ -70,7 +70,10 @@ def test_save_takes_a_snapshot_that_is_the_same_machine(capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--topology", "nope"], "it is no file, no directory, no sentence, and no name in topologies/"),
+        (
+            ["--topology", "nope"],
+            "no sentence, and no machine of `ipexlaunch topology --list`",
+        ),
         (["--topology", "2s 0c"], "there must be at least 1"),
         (["--topology", "/"], None),
         (["--topology", "2s", "--save", "x.tar.gz"], "it is a description, not a machine; print it with --format yaml"),

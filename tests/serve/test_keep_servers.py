@@ -18,6 +18,7 @@ from ipexlaunch.serve.notify_systemd import SystemdNotifier
 from ipexlaunch.serve.probes import ProbeRules
 from ipexlaunch.serve.proxy_figures import EndpointFigures, SlotFigures
 from ipexlaunch.serve.slot_states import Traffic
+from tests.several_hosts.lab import wait_for
 
 PLACE = Instance(index=0, cpus=frozenset({0}), nodes=frozenset(), memory="none", threads=1)
 
@@ -33,6 +34,7 @@ class Proxy:
     def __init__(self) -> None:
         self.done: int | None = None
         """None: it does not answer."""
+        self.looks = 0
 
     def tell(self, traffic: Sequence[Traffic]) -> None:
         """It does not mind."""
@@ -49,6 +51,7 @@ class Proxy:
     def figures(self) -> EndpointFigures:
         if self.done is None:
             raise ProxyError("ask", "it does not answer", "wait")
+        self.looks += 1
         slot = SlotFigures(
             index=0, state="ready", in_flight=0, done=self.done, done_5xx=0, failed=0, broken_off=0, retries=0, moved=0
         )
@@ -90,14 +93,14 @@ def test_what_a_proxy_has_told_before_its_end_counts_and_the_next_one_adds_to_it
     keeper, now = keeper_of(proxy), time.monotonic()
     assert StartSide in kinds(keeper.take(now))
     proxy.done = 5
-    heard(keeper)
+    wait_for("figures that were told", lambda: proxy.looks >= 2)  # with the second look the first is on its way
     proxy.done = None
     keeper.side_ended("was killed", now)  # before the figures are taken
     total = counted(keeper.take(now + 10))
     due = keeper.due()
     assert due is None
-    proxy.done = 2
-    heard(keeper)
+    proxy.done, proxy.looks = 2, 0
+    wait_for("figures that were told", lambda: proxy.looks >= 2)
     total += counted(keeper.take(now + 20))
     assert total == 7
     assert keeper.requests.totals.refused == 7

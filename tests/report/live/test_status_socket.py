@@ -72,7 +72,7 @@ def test_who_asks_is_told_how_the_run_stands(root: Path) -> None:
     snapshot, _ = eventful()
     watcher = StatusSocket(MINE, {}, USER, note=refuse, root=str(root))
     with served(watcher, snapshot):
-        assert ask(root) == [Answer(identity=MINE, snapshot=snapshot, same_processes=True)]
+        assert ask(root) == [Answer(identity=MINE, snapshot=snapshot, same_processes=True, path=watcher.path)]
         assert len(ask(root)) == 1, "it answers again"
     watcher.close()
     assert ask(root) == []

@@ -91,7 +91,7 @@ def reloads(served: Service, load: K6, seconds: float, every: float) -> None:
 
 def kill_launcher(served: Service) -> int:
     """kill -9 of it, and when what was gone; the exit code."""
-    processes = served.processes()
+    processes, sockets = served.processes(), served.sockets()
     killed = time.monotonic()
     served.launcher.kill()
     served.launcher.wait()
@@ -100,7 +100,7 @@ def kill_launcher(served: Service) -> int:
     ports = [*served.ports, served.endpoint]
     wait_for("ports to close", lambda: not [port for port in ports if listens("127.0.0.1", port)])
     closed = time.monotonic() - killed
-    wait_for("sockets to vanish", lambda: not served.sockets())
+    wait_for("sockets to vanish", lambda: not [path for path in sockets if path.exists()])
     gone = time.monotonic() - killed
     print(
         f"gone after: {len(processes)} processes {ended:.2f} s, {len(ports)} ports {closed:.2f} s, sockets {gone:.2f} s"

@@ -96,10 +96,12 @@ class Service:
         return [one for one in processes if one.is_running() and status_of(one) != psutil.STATUS_ZOMBIE]
 
     def sockets(self) -> list[Path]:
-        """Names of sockets that it has on disks."""
+        """Those that it has on disks now: its own two and the proxy's; others may run beside it."""
         runtime = Path(os.environ["XDG_RUNTIME_DIR"])
-        found = [path for folder in (self.folder, runtime) for path in folder.rglob("*")]
-        return [path for path in found if is_socket(path)]
+        proxies = [each for each in psutil.Process(self.launcher.pid).children() if each.name() == "haproxy"]
+        folders = {Path(word).parent for each in proxies for word in each.cmdline() if word.endswith(".cfg")}
+        own = [path for path in runtime.rglob("*") if path.name.startswith(f"{self.launcher.pid}-")]
+        return [path for path in (*own, *(path for folder in folders for path in folder.iterdir())) if is_socket(path)]
 
     def close(self) -> None:
         """End it, whatever it does."""

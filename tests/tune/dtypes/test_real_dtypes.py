@@ -88,7 +88,7 @@ def test_a_host_held_to_avx2_gets_fp32_and_bf16_is_refused(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_integers_that_ipex_has_no_kernel_for_are_refused_where_they_are_slower(tmp_path: Path) -> None:
     if has("avx512_fp16"):
-        pytest.skip("IPEX's weight-only kernels run here")
+        pytest.skip(f"{NO_INSTRUCTIONS}reason to refuse them: IPEX's weight-only kernels run here")
     words = ("--python", ipex_python(), "--model", "random:minilm", "--task", "forward")
     done = ipexlaunch(
         tmp_path,
