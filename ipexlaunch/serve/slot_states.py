@@ -98,11 +98,10 @@ class Seen:
 
 
 DecisionKind = Literal[
-    "traffic", "ready", "recycle", "retire", "kill", "drain_endpoint", "finish", "all_ready", "say", "note"
+    "traffic", "ready", "recycle", "retire", "kill", "drain_endpoint", "finish", "say", "note"
 ]
 """traffic: tell the endpoint; ready, recycle, retire, kill: of the supervisor; drain_endpoint: it takes no more, and
-ends once what it has is finished; finish: end the run; all_ready: every slot is up for the first time, or again after
-a reload; say, note: to the user, and for the report too."""
+ends once what it has is finished; finish: end the run; say, note: to the user, and for the report too."""
 
 
 @dataclass(frozen=True, slots=True)

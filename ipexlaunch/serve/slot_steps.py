@@ -66,8 +66,10 @@ def _put(state: ServiceState, index: int, slot: SlotState) -> ServiceState:
 
 def _started(state: ServiceState, event: Seen) -> Step:
     slot = state.slots[event.slot]
-    fresh = SlotState(index=slot.index, phase="loading", attempt=slot.attempt + 1, restarts=slot.restarts + slot.fell)
-    fresh = replace(fresh, was_up=slot.was_up)
+    fresh = SlotState(
+        index=slot.index, phase="loading", attempt=slot.attempt + 1, restarts=slot.restarts + slot.fell,
+        was_up=slot.was_up,
+    )  # fmt: skip
     return _put(state, event.slot, fresh), []
 
 
@@ -94,7 +96,6 @@ def _ready(state: ServiceState, event: Seen) -> Step:
     all_up = all(each.phase == "up" or each.leaves_for == "drain" for each in state.slots)
     if all_up and not state.to_reload:
         state = replace(state, was_ready=True)
-        decisions.append(Decision("all_ready"))
     state, more = _next_reload(state, event.time)
     return state, decisions + more
 

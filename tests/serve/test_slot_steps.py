@@ -52,10 +52,10 @@ def test_the_first_answer_of_the_server_that_loads_makes_it_ready_and_no_other()
     assert play(up(), Seen("answers", 2.0, 0, 1))[1] == []
 
 
-def test_all_ready_is_told_when_the_last_one_is() -> None:
+def test_all_are_ready_when_the_last_one_is() -> None:
     state, _ = play(service(), Seen("started", 1.0, 0), Seen("started", 1.0, 1), Seen("ready", 2.0, 0))
-    _, decisions = play(state, Seen("ready", 3.0, 1))
-    assert Decision("all_ready") in decisions
+    assert not state.was_ready
+    assert play(state, Seen("ready", 3.0, 1))[0].was_ready
 
 
 def test_so_many_probes_in_a_row_without_an_answer_kill_a_server() -> None:
