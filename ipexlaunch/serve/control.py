@@ -17,6 +17,7 @@ from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.interfaces import Observer
 from ipexlaunch.report.live.serve_status import SUFFIX as STATUS_SUFFIX
+from ipexlaunch.report.live.serve_status import Callers, listen_at
 from ipexlaunch.serve.keep_servers import ServiceKeeper
 from ipexlaunch.serve.slot_states import standing
 
@@ -24,9 +25,6 @@ SUFFIX = ".ctl"
 LONGEST_REQUEST = 4096
 PATIENCE_S = 5.0
 """How long the launcher may take to answer."""
-
-MOST_WAITING = 16
-"""Connections that have asked for nothing yet; with one more the oldest is dropped."""
 
 
 def control_path(status_path: str) -> str:
@@ -53,22 +51,15 @@ class ControlSocket(Observer):
         """
         self.path = control_path(status_path)
         self._keeper = keeper
-        self._asking: dict[int, tuple[socket.socket, bytes]] = {}
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            self._listener.bind(self.path)
-            os.chmod(self.path, 0o600)
-            self._listener.listen()
+            self._callers = Callers(listen_at(self.path), select.EPOLLIN)
         except OSError as error:
-            self._listener.close()
             hint = "set XDG_RUNTIME_DIR to a directory of yours"
             raise LaunchError(f"be steered over {self.path}", error.strerror or str(error), hint) from None
-        self._epoll = select.epoll()
-        self._epoll.register(self._listener.fileno(), select.EPOLLIN)
 
     def fileno(self) -> int | None:
         """What to wait for."""
-        return self._epoll.fileno()
+        return self._callers.fileno()
 
     def ready(self, now: Callable[[], Snapshot]) -> None:
         """Answer who asks.
@@ -76,34 +67,16 @@ class ControlSocket(Observer):
         Args:
             now: how the run stands.
         """
-        for descriptor, _ in self._epoll.poll(0):
-            if descriptor == self._listener.fileno():
-                self._accept()
-            elif descriptor in self._asking:
-                self._hear(descriptor)
+        for connection, before in self._callers.ready():
+            self._hear(connection, before or b"")
 
     def close(self) -> None:
         """Stop listening and remove the socket."""
-        for descriptor in list(self._asking):
-            self._drop(descriptor)
         with contextlib.suppress(OSError):  # somebody cleaned up
             os.unlink(self.path)
-        self._listener.close()
-        self._epoll.close()
+        self._callers.close()
 
-    def _accept(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return  # gone again before it was accepted
-        connection.setblocking(False)
-        if len(self._asking) >= MOST_WAITING:
-            self._drop(next(iter(self._asking)))
-        self._asking[connection.fileno()] = connection, b""
-        self._epoll.register(connection.fileno(), select.EPOLLIN)
-
-    def _hear(self, descriptor: int) -> None:
-        connection, before = self._asking[descriptor]
+    def _hear(self, connection: socket.socket, before: bytes) -> None:
         try:
             data = connection.recv(LONGEST_REQUEST)
         except BlockingIOError:
@@ -112,13 +85,13 @@ class ControlSocket(Observer):
             data = b""
         text = before + data
         if data and b"\n" not in text and len(text) <= LONGEST_REQUEST:
-            self._asking[descriptor] = connection, text
+            self._callers.keep(connection, text)
             return
         if b"\n" in text:
             answer = json.dumps(self._answer(text.partition(b"\n")[0]), separators=(",", ":")) + "\n"
             with contextlib.suppress(OSError):  # it does not listen any more; an answer is shorter than a buffer
                 connection.send(answer.encode(), socket.MSG_NOSIGNAL)
-        self._drop(descriptor)
+        self._callers.drop(connection)
 
     def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:
@@ -155,11 +128,6 @@ class ControlSocket(Observer):
                 for place, (slot, word) in enumerate(zip(state.slots, standing(state), strict=True))
             ],
         }  # fmt: skip
-
-    def _drop(self, descriptor: int) -> None:
-        connection, _ = self._asking.pop(descriptor)
-        self._epoll.unregister(descriptor)
-        connection.close()
 
 
 def ask_service(status_path: str, request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -15,7 +14,7 @@ from ipexlaunch.errors import ProxyError
 from ipexlaunch.launch.supervise.server_interfaces import SideProgram
 from ipexlaunch.machine.proc_files import descendants
 from ipexlaunch.plan.plan import Instance
-from ipexlaunch.report.live.serve_status import directories, socket_directory_problem
+from ipexlaunch.report.live.serve_status import directories, made_directory
 from ipexlaunch.serve.ask_proxy import HaproxySocket
 from ipexlaunch.serve.check_ports import port_problem
 from ipexlaunch.serve.endpoint import Endpoint, joined
@@ -44,9 +43,7 @@ def make_folder(environment: Mapping[str, str], user: int) -> str:
     problems = []
     for directory in directories(environment, user):
         try:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(directory, 0o700)
-            if problem := socket_directory_problem(directory, user):
+            if problem := made_directory(directory, user):
                 problems.append(problem)
                 continue
             return tempfile.mkdtemp(prefix="proxy-", dir=directory)

@@ -97,9 +97,7 @@ class Seen:
     """reload: which."""
 
 
-DecisionKind = Literal[
-    "traffic", "ready", "recycle", "retire", "kill", "drain_endpoint", "finish", "say", "note"
-]
+DecisionKind = Literal["traffic", "ready", "recycle", "retire", "kill", "drain_endpoint", "finish", "say", "note"]
 """traffic: tell the endpoint; ready, recycle, retire, kill: of the supervisor; drain_endpoint: it takes no more, and
 ends once what it has is finished; finish: end the run; say, note: to the user, and for the report too."""
 

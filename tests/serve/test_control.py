@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from ipexlaunch.errors import LaunchError
 from ipexlaunch.launch.run_record import Snapshot
-from ipexlaunch.serve.control import LONGEST_REQUEST, MOST_WAITING, ControlSocket, ask_service, control_path
+from ipexlaunch.report.live.serve_status import MOST_WAITING
+from ipexlaunch.serve.control import LONGEST_REQUEST, ControlSocket, ask_service, control_path
 from ipexlaunch.serve.keep_servers import ServiceKeeper
 from ipexlaunch.serve.notify_systemd import SystemdNotifier
 from ipexlaunch.serve.probes import ProbeRules

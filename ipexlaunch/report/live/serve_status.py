@@ -8,7 +8,7 @@ import os
 import select
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ipexlaunch.launch.run_record import Snapshot
 from ipexlaunch.launch.supervise.interfaces import Observer
@@ -65,16 +65,104 @@ def pid_in(name: str) -> int | None:
     return int(pid) if name.endswith(SUFFIX) and pid.isdecimal() else None
 
 
+def made_directory(directory: str, user: int) -> str:
+    """Why sockets cannot stand in this directory, which is made where there is none; empty where they can.
+
+    Raises:
+        OSError: it cannot be made or looked at.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
+    return socket_directory_problem(directory, user)
+
+
+def listen_at(path: str) -> socket.socket:
+    """A Unix socket that listens there, for its user alone, and is never waited for.
+
+    Raises:
+        OSError: that is not possible; nothing is left of it.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen()
+    except OSError:
+        listener.close()
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+    return listener
+
+
 MOST_WAITING = 16
-"""Connections that may be half answered; with one more the oldest is dropped."""
+"""Connections that may be half answered, or have not said all; with one more the oldest is dropped."""
+
+
+class Callers:
+    """Whoever has connected to a listening socket, each with bytes that wait.
+
+    An epoll instance stands for the listening socket and the connections, so the supervisor's loop waits for one
+    descriptor and is never held up by who asks.
+    """
+
+    def __init__(self, listener: socket.socket, events: int) -> None:
+        """Begin with nobody.
+
+        Args:
+            listener: closed with it.
+            events: of select.epoll, what is waited for on connections.
+        """
+        self._listener, self._events = listener, events
+        self._waiting: dict[int, tuple[socket.socket, bytes | None]] = {}
+        self._epoll = select.epoll()
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+
+    def fileno(self) -> int:
+        """What to wait for."""
+        return self._epoll.fileno()
+
+    def ready(self) -> Iterator[tuple[socket.socket, bytes | None]]:
+        """Each connection that is new, with None, or that something has happened to, with its bytes."""
+        for descriptor, _ in self._epoll.poll(0):
+            if descriptor == self._listener.fileno():
+                descriptor = self._accept()
+            if descriptor in self._waiting:
+                yield self._waiting[descriptor]
+
+    def keep(self, connection: socket.socket, waiting: bytes) -> None:
+        """Its bytes wait from now on."""
+        self._waiting[connection.fileno()] = connection, waiting
+
+    def drop(self, connection: socket.socket) -> None:
+        """Close a connection."""
+        del self._waiting[connection.fileno()]
+        self._epoll.unregister(connection.fileno())
+        connection.close()
+
+    def close(self) -> None:
+        """Close all of them, and listen no more."""
+        for connection, _ in list(self._waiting.values()):
+            self.drop(connection)
+        self._listener.close()
+        self._epoll.close()
+
+    def _accept(self) -> int:
+        """The descriptor of a new connection; -1 where it was gone again before it was accepted."""
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return -1
+        connection.setblocking(False)
+        if len(self._waiting) >= MOST_WAITING:
+            self.drop(next(iter(self._waiting.values()))[0])
+        self._waiting[connection.fileno()] = connection, None
+        self._epoll.register(connection.fileno(), self._events)
+        return connection.fileno()
 
 
 class StatusSocket(Observer):
-    """The socket of one run, as something that the supervisor's loop waits for.
-
-    An epoll instance stands for the listening socket and the connections that do not take their answer at once, so the
-    loop waits for one descriptor and is never held up by who asks.
-    """
+    """The socket of one run, as something that the supervisor's loop waits for."""
 
     def __init__(
         self,
@@ -95,9 +183,7 @@ class StatusSocket(Observer):
             root: "/"; another directory in tests.
         """
         self._identity = identity
-        self._answers: dict[int, tuple[socket.socket, bytes]] = {}
-        self._epoll: select.epoll | None = None
-        self._listener: socket.socket | None = None
+        self._callers: Callers | None = None
         self.path = ""
         problems: list[str] = []
         for directory in directories(environment, user, root):
@@ -115,37 +201,33 @@ class StatusSocket(Observer):
         Raises:
             OSError: that is not possible there.
         """
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(directory, 0o700)
-        problem = socket_directory_problem(directory, user)
+        problem = made_directory(directory, user)
         path = os.path.join(directory, name_of(self._identity.pid))
         if not problem and len(os.fsencode(path)) > LONGEST_PATH:
             problem = f"the path {path} is too long for a socket"
         if problem:
             raise OSError(0, problem)
         fresh = path.removesuffix(SUFFIX) + ".new"
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
             # Under a name that nobody looks for until it answers: a socket that refuses belongs to a dead launcher.
-            listener.bind(fresh)
-            os.chmod(fresh, 0o600)
-            listener.listen()
+            listener = listen_at(fresh)
+        except OSError as error:
+            raise OSError(error.errno, f"{directory}: {error.strerror}") from error
+        try:
             os.rename(fresh, path)
-            self._epoll = select.epoll()
-            self._epoll.register(listener.fileno(), select.EPOLLIN)
+            self._callers = Callers(listener, select.EPOLLOUT)
         except OSError as error:
             listener.close()
             for name in (fresh, path):
                 with contextlib.suppress(OSError):
                     os.unlink(name)
             raise OSError(error.errno, f"{directory}: {error.strerror}") from error
-        self._listener = listener
         self.path = path
         atexit.register(self.close)  # whatever stands in the way of the run: a socket that is left looks like one
 
     def fileno(self) -> int | None:
         """What to wait for; None where it does not listen."""
-        return self._epoll.fileno() if self._epoll is not None else None
+        return self._callers.fileno() if self._callers is not None else None
 
     def ready(self, now: Callable[[], Snapshot]) -> None:
         """Answer who asks, as far as they take it.
@@ -153,57 +235,27 @@ class StatusSocket(Observer):
         Args:
             now: how the run stands.
         """
-        if self._epoll is None or self._listener is None:
+        if self._callers is None:
             return
-        for descriptor, _ in self._epoll.poll(0):
-            if descriptor == self._listener.fileno():
-                self._accept(now)
-            elif descriptor in self._answers:
-                self._send(descriptor)
+        for connection, rest in self._callers.ready():
+            if rest is None:
+                rest = write_status(self._identity, now()).encode()
+            try:
+                sent = connection.send(rest, socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                sent = len(rest)  # it does not listen any more
+            if sent == len(rest):
+                self._callers.drop(connection)
+            else:
+                self._callers.keep(connection, rest[sent:])
 
     def close(self) -> None:
         """Stop listening and remove the socket; a second call does nothing."""
         atexit.unregister(self.close)
-        for descriptor in list(self._answers):
-            self._drop(descriptor)
-        if self._listener is not None:
+        if self._callers is not None:
             with contextlib.suppress(OSError):  # somebody cleaned up /tmp
                 os.unlink(self.path)
-            self._listener.close()
-            self._listener = None
-        if self._epoll is not None:
-            self._epoll.close()
-            self._epoll = None
-
-    def _accept(self, now: Callable[[], Snapshot]) -> None:
-        if self._listener is None or self._epoll is None:
-            return
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return  # gone again before it was accepted
-        connection.setblocking(False)
-        if len(self._answers) >= MOST_WAITING:
-            self._drop(next(iter(self._answers)))
-        self._answers[connection.fileno()] = connection, write_status(self._identity, now()).encode()
-        self._epoll.register(connection.fileno(), select.EPOLLOUT)
-        self._send(connection.fileno())
-
-    def _send(self, descriptor: int) -> None:
-        connection, rest = self._answers[descriptor]
-        try:
-            sent = connection.send(rest, socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            return
-        except OSError:
-            sent = len(rest)  # it does not listen any more
-        if sent == len(rest):
-            self._drop(descriptor)
-        else:
-            self._answers[descriptor] = connection, rest[sent:]
-
-    def _drop(self, descriptor: int) -> None:
-        connection, _ = self._answers.pop(descriptor)
-        if self._epoll is not None:
-            self._epoll.unregister(descriptor)
-        connection.close()
+            self._callers.close()
+            self._callers = None
