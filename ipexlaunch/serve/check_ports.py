@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 
 from ipexlaunch.errors import RequestError
+from ipexlaunch.machine.proc_files import text_of
 
 LISTENING = "0A"
 """State of a socket in /proc/net/tcp: TCP_LISTEN of include/net/tcp_states.h."""
@@ -66,18 +67,13 @@ def _holder(port: int) -> str:
     """ " by process 4711 (python3)", as far as this user may see that."""
     sockets = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            with open(table, encoding="ascii") as lines:
-                rows = [line.split() for line in lines][1:]
-        except OSError:
-            continue
+        rows = [line.split() for line in (text_of(table) or "").splitlines()[1:]]
         ours = [row for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port]
         sockets |= {f"socket:[{row[9]}]" for row in ours}
     for pid in filter(str.isdecimal, os.listdir("/proc") if sockets else ()):
         with contextlib.suppress(OSError):  # it has ended, or is another user's
             if any(_link(f"/proc/{pid}/fd/{each}") in sockets for each in os.listdir(f"/proc/{pid}/fd")):
-                with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as name:
-                    return f" by process {pid} ({name.read().strip()})"
+                return f" by process {pid} ({(text_of(f'/proc/{pid}/comm') or '').strip()})"
     return ""
 
 

@@ -36,7 +36,8 @@ class StrayObserver(Observer):
             if binding is None:
                 return
             reasons = misplacements_at_worst(instance, [event.placement], binding, self._required)
-            self.found[event.index] = self.found.get(event.index, 0) + bool(reasons)
+            if reasons:
+                self.found[event.index] = self.found.get(event.index, 0) + 1
             for reason in reasons:
                 kind = event.index, " ".join(word for word in reason.split() if word.isalpha())
                 if kind not in self._told:

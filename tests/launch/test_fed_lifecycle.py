@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from ipexlaunch.launch.lifecycle import Command, Event, Limits, State, begin, exit_code, next_deadline, step
+from tests.launch.played_lifecycle import played
 
 FED = Limits(fed=True, restarts=2, first_restart_s=0.5, grace_s=5.0, stall_timeout_s=60.0)
 
 
 def play(events: list[Event], count: int = 2, limits: Limits = FED) -> tuple[State, list[tuple[Command, ...]]]:
-    """The state after the events, and the commands of each; the workers are started at 0."""
-    state = begin(count, limits, 0.0)
-    commands = []
-    for event in [Event("tick", 0.0), *events]:
-        state, now = step(state, event)
-        commands.append(now)
-    return state, commands[1:]
+    """As `played` has it, of these limits."""
+    return played(events, count, limits)
 
 
 def test_a_worker_that_is_ready_waits_for_nobody() -> None:

@@ -46,7 +46,7 @@ class ServiceRun:
     keeper: ServiceKeeper
     ready_line: re.Pattern[str] | None
     """A line of a server's output that says that it is ready; None where it is probed."""
-    environment: Callable[[Mapping[str, str]], Mapping[str, str]]
+    environment: Mapping[str, str]
     """What servers inherit of the launcher's."""
     watchers: Callable[[str], Sequence[Observer]]
     """Further ones that the loop waits for; of the path of the run's status socket, "" where it has none."""

@@ -115,7 +115,7 @@ def _run(
         limits, environment = replace(limits, across_hosts=True), {**environment, **across.variables}
     if serving is not None:
         limits = replace(limits, serving=True, restarts=DEFAULT_RESTARTS, first_restart_s=FIRST_RESTART_S)
-        environment = serving.environment(environment)
+        environment = serving.environment
     options = replace(options, log_dir=log_directory(options))
     logs = log_paths(launch, options)
     keeper = None if options.run_dir is None else begin_keeping(launch, topology, options.run_dir, options)

@@ -209,7 +209,7 @@ def _keep(
     serving = ServiceRun(
         keeper=keeper,
         ready_line=rule.line,
-        environment=without_service_variables,
+        environment=without_service_variables(os.environ),
         watchers=watchers,
         conclude=conclude,
     )
@@ -233,7 +233,7 @@ def _summary(keeper: ServiceKeeper, frontend: Frontend | None, strays: StrayObse
         restarts={slot.index: slot.restarts for slot in keeper.state.slots if slot.restarts},
         refused=None if totals is None else totals.refused,
         retries=None if totals is None else totals.retries,
-        strays={index: looks for index, looks in strays.found.items() if looks},
+        strays=dict(strays.found),
         reloads=keeper.state.reloads,
     )
 
