@@ -66,11 +66,11 @@ def start_command(context: click.Context, /, program: str | None, arguments: tup
     words, options = with_what_is_known(
         (program, *arguments), replace(options_of(ServeOptions, context, values), command="serve")
     )
-    rule = read_ready_rule(options.ready_when, (*words, *options.env))
     plan, topology = plan_to_run(options)
     if options.preset is not None:
         check_plan(options.preset, PRESETS[options.preset], plan)
     job = job_from_options(words[0], words[1:], options)
+    rule = read_ready_rule(options.ready_when, (*words, *options.env))
     endpoint = None if options.endpoint is None else endpoint_from_options(options.endpoint, plan, job, rule, options)
     if options.write_proxy is not None and endpoint is not None:
         text = haproxy_config(endpoint) if options.proxy == "haproxy" else nginx_config(endpoint, user=_nginx_user())
