@@ -50,7 +50,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
     Args:
         ordered: samples, ascending, at least one.
-        percent: above 0.
+        percent: above 0, up to 100.
     """
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
@@ -59,7 +59,7 @@ def distribution(durations_s: Iterable[float]) -> Distribution | None:
     """What is kept of these durations; None where there are none.
 
     Args:
-        durations_s: seconds; NaN is one that is not known.
+        durations_s: seconds, in any order; NaN is one that is not known.
     """
     if not (ordered := sorted(1e3 * duration for duration in durations_s if not math.isnan(duration))):
         return None
@@ -132,7 +132,7 @@ class Report:
     """What was taken from the run; None where the host was not read."""
     instances: tuple[InstanceReport, ...]
     failures: tuple[Failure, ...]
-    """Earliest first; times in seconds from its start."""
+    """Earliest first; times are seconds from the start of the run."""
     start: StartCost | None = field(default=None, metadata=LATER)
     """What it cost until the workers were ready, of those that told."""
     distributions_ms: Mapping[str, Distribution] = field(default_factory=dict, metadata=LATER)
@@ -146,7 +146,7 @@ class Report:
     batch: BatchSummary | None = field(default=None, metadata=LATER)
     """Of a batch job; None for other runs."""
     service: ServiceSummary | None = field(default=None, metadata=LATER)
-    """Of servers."""
+    """Of servers; None for other runs."""
 
     @property
     def failed(self) -> frozenset[int]:

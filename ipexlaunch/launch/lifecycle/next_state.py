@@ -121,15 +121,15 @@ def _exited(state: State, event: Event) -> tuple[State, tuple[Command, ...]]:
     state = change(state, event.index, phase="exited", exit_code=code, kill_at=None)
     # A program that is given its items ends when it learns that there are no more, not before.
     if (code or (limits.fed and not state.drained)) and not state.stopping:
-        stage = (failure := failure_of(before, event)).stage
+        failure = failure_of(before, event)
         if state.drained:
             state = replace(state, recovered=(*state.recovered, failure))  # all that it had is done
-        elif _may_restart(state, before, stage):
-            doubled = before.restarts if not limits.fed else before.failed_loads if stage == "load" else 0
+        elif _may_restart(state, before, failure.stage):
+            doubled = before.restarts if not limits.fed else before.failed_loads if failure.stage == "load" else 0
             wait = min(LONGEST_RESTART_WAIT_S, limits.first_restart_s * 2**doubled)
             state = change(
                 state, event.index, phase="waiting", exit_code=None, restarts=before.restarts + 1,
-                failed_loads=before.failed_loads + 1 if stage == "load" else 0,
+                failed_loads=before.failed_loads + 1 if failure.stage == "load" else 0,
                 start_at=event.time + wait, was_ready=False, counted=None, compiled_before_s=before.compiled_s,
                 killed_for="",
             )  # fmt: skip
