@@ -16,6 +16,9 @@ from ipexlaunch.models.engines.model_job import ModelJob, Task, default_task, is
 if TYPE_CHECKING:
     import torch
 
+_SPREAD = 0.02
+"""Standard deviation of made-up biases and gains: transformers' own of a product's weights."""
+
 _HARMLESS_WHEN_MISSING = ("pooler.",)
 """Weights of these parts feed nothing that a task here uses."""
 
@@ -78,9 +81,20 @@ def _build(job: ModelJob, layers: int | None) -> Any:
     auto = _auto_class(job.task, "generate" if shape.decoder else "embed")
     torch.manual_seed(job.seed)
     model = auto.from_config(config)
+    _spread(model)
     # ipex.llm.optimize looks here for the architecture; a directory's config.json has it.
     model.config.architectures = [type(model).__name__]
     return model
+
+
+def _spread(model: torch.nn.Module) -> None:
+    """Leave no bias at zero and no gain at one: no trained model has them, and a compiler fares otherwise with them.
+
+    OpenVINO's calibrated BERT-base shape took 1.15 times as long where they were (8 x 128, VNNI without AMX).
+    """
+    for weights in model.parameters():
+        if weights.dim() == 1:
+            weights.data += weights.new_empty(weights.shape).normal_(std=_SPREAD)
 
 
 SAVED = "give a directory that transformers' save_pretrained wrote"
