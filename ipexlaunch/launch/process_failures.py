@@ -21,6 +21,8 @@ SIGNAL_NAMES = {
 
 SIGNAL_MEANINGS = {
     4: "the program uses an instruction that this cpu does not have",
+    7: "memory that is a file's could not be had: /dev/shm or a disk may be full",
+    8: "it divided by zero; OpenVINO does so for decoders in bf16 on one core with AMX, where two cores help",
     9: "if nobody killed it by hand, the kernel did: out of memory (see dmesg)",
 }
 

@@ -515,6 +515,8 @@ def test_exits_are_described_in_words() -> None:
     assert describe_exit(-11) == "was killed by SIGSEGV"
     assert "out of memory" in describe_exit(-9)
     assert "instruction" in describe_exit(-4)
+    assert "/dev/shm" in describe_exit(-7)
+    assert "two cores help" in describe_exit(-8)
     assert describe_exit(-40) == "was killed by signal 40"
 
 

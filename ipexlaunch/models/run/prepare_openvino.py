@@ -15,10 +15,8 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
 
-import numpy
 import openvino
 import torch
-from openvino import opset13
 
 import ipexlaunch
 from ipexlaunch.errors import RequestError
@@ -40,15 +38,13 @@ from ipexlaunch.models.run.quantise_openvino import (
     group_of_decoder,
     quantise,
 )
+from ipexlaunch.models.run.rewrite_openvino import keep_gates_apart, pool, scale_once
 
 MODEL = "openvino_model.xml"
 """What the model is called in its directory; its weights lie beside it."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of what the network runs in."""
-
-_LEAST_NORM = 1e-12
-"""As torch.nn.functional.normalize has it."""
 
 _PACKAGES = ("openvino", "nncf", "torch", "transformers")
 
@@ -158,12 +154,14 @@ class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there
         self._request = self._compiled(fixed)
 
     def _compiled(self, graph: openvino.Model) -> openvino.InferRequest:
+        keep_gates_apart(graph, self._properties)
         return openvino.Core().compile_model(graph, "CPU", self._properties).create_infer_request()
 
     def forward(self, **batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """What the model says of the batch; only its first field, logits or last_hidden_state, is computed."""
         if self._shapes and _shapes_of(batch) != self._shapes:
             self._shapes = {}
+            scale_once(self._graph)
             self._request = self._compiled(self._graph)
         for name, tensor in batch.items():
             self._request.set_tensor(name, openvino.Tensor(tensor.contiguous().numpy(), shared_memory=True))
@@ -252,27 +250,6 @@ def convert(model: torch.nn.Module, example: Batch) -> openvino.Model:
     for name, entry in zip(example, made.inputs, strict=True):
         entry.tensor.set_names({name})
     return made
-
-
-def pool(graph: openvino.Model) -> None:
-    """Let a graph that gives hidden states give what `run_task.embed` makes of them.
-
-    A call of 1 x 16 tokens finds torch's own kernels no longer in the caches: there it takes a tenth of the call.
-
-    Args:
-        graph: one with an input named attention_mask; it is changed.
-    """
-    hidden = graph.get_results()[0].input_value(0)
-    mask = opset13.convert(graph.input("attention_mask").node, "f32")
-    weights = opset13.unsqueeze(mask, opset13.constant(2, dtype=numpy.int64))
-    tokens = opset13.constant([1], dtype=numpy.int64)
-    total = opset13.reduce_sum(opset13.multiply(hidden, weights), tokens, keep_dims=False)
-    count = opset13.reduce_sum(mask, tokens, keep_dims=True)
-    mean = opset13.divide(total, opset13.maximum(count, opset13.constant(1.0, dtype=numpy.float32)))
-    vectors = opset13.normalize_l2(mean, tokens, eps=_LEAST_NORM**2, eps_mode="max")
-    graph.remove_result(graph.get_results()[0])
-    graph.add_results([opset13.result(vectors)])
-    graph.validate_nodes_and_infer_types()
 
 
 def _what_failed(error: Exception) -> str:

@@ -17,6 +17,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.run.load_model import first_line
 from ipexlaunch.models.run.prepare import Calibration
+from ipexlaunch.models.run.rewrite_openvino import above
 
 SMOOTHING = 0.8
 """How much of the spread of activations is moved into weights (SmoothQuant's alpha). Over 600 texts of documentation
@@ -38,7 +39,7 @@ DECODER_WEIGHTS = "symmetric int8"
 """A decoder's integers have no zero points, which would have to be taken off each product: a step of 8 rows takes 0.95
 of the time, and with groups as wide as its products have in common 0.92 (160 million parameters, Zen 4)."""
 
-CALIBRATION = f"smoothing {SMOOTHING}, {OUTLIERS} channels of the first narrowing product whole"
+CALIBRATION = f"smoothing {SMOOTHING}, {OUTLIERS} channels of the first narrowing product whole, biased or not"
 """What a kept program was calibrated by; another way is another program."""
 
 
@@ -125,43 +126,46 @@ def _set_outliers_apart(model: openvino.Model, rows: Sequence[Mapping[str, numpy
     down = _first_narrowing_product(model)
     if down is None:
         return []
-    gelu, added, up = _above(down, 3)
-    follows = next(iter(down.output(0).get_target_inputs())).get_node()
-    weighted = [_above(node, 1, port=1)[0] for node in (down, added, up)]
-    kinds = [node.get_type_name() for node in (gelu, added, up, follows, *weighted)]
-    if kinds != ["Gelu", "Add", "MatMul", "Add", "Constant", "Constant", "Constant"]:
+    (gelu,) = above(down, 1)
+    (up,) = above(gelu, 1)
+    added = up if _adds_constant(up) else None
+    (up,) = above(added, 1) if added is not None else (up,)
+    kinds = [node.get_type_name() for node in (gelu, up, *(above(node, 1, port=1)[0] for node in (down, up)))]
+    if kinds != ["Gelu", "MatMul", "Constant", "Constant"]:
         return [down.get_friendly_name()]
     at = _largest_channels(model, gelu, rows)
-    sides = []
-    # Rows of one, columns of the other, and nothing for the bias: what is taken out here is computed there.
-    for node, axis in ((up, 0), (added, -1), (down, 1)):
-        weights = node.input_value(1).get_node().get_data()
-        axis = 1 - axis if node is not added and not node.get_attributes()["transpose_b"] else axis
-        sides.append(opset13.constant(numpy.take(weights, at, axis)))
-        left = weights.copy()
-        numpy.moveaxis(left, axis, 0)[at] = 0
-        node.input(1).replace_source_output(opset13.constant(left).output(0))
-    first = opset13.matmul(up.input_value(0), sides[0], False, up.get_attributes()["transpose_b"])
-    mode = gelu.get_attributes()["approximation_mode"]
-    second = opset13.matmul(
-        opset13.gelu(opset13.add(first, sides[1]), mode), sides[2], False, down.get_attributes()["transpose_b"]
-    )
-    biased = follows.output(0)
-    users = list(biased.get_target_inputs())
-    both = opset13.add(biased, second)
+    # Rows of one, columns of the other, and nothing for the second bias: what is taken out here is computed there.
+    widens, narrows = (node.get_attributes()["transpose_b"] for node in (up, down))
+    first = opset13.matmul(up.input_value(0), _taken_out(up, at, 0 if widens else 1), False, widens)
+    apart = first if added is None else opset13.add(first, _taken_out(added, at, -1))
+    held = opset13.gelu(apart, gelu.get_attributes()["approximation_mode"])
+    second = opset13.matmul(held, _taken_out(down, at, 1 if narrows else 0), False, narrows)
+    whole = (_bias_after(down.output(0)) or down).output(0)
+    users = list(whole.get_target_inputs())
+    both = opset13.add(whole, second)
     for user in users:
         user.replace_source_output(both.output(0))
     model.validate_nodes_and_infer_types()
     return [first.get_friendly_name(), second.get_friendly_name()]
 
 
-def _above(node: openvino.Node, count: int, port: int = 0) -> list[openvino.Node]:
-    """What a node is computed from, and that from; the last one again where there is no more."""
-    found = []
-    for _ in range(count):
-        node = node.input_value(port).get_node() if node.get_input_size() > port else node
-        found.append(node)
-    return found
+def _bias_after(output: openvino.Output) -> openvino.Node | None:
+    """The addition of a constant, where nothing else reads what it is added to."""
+    readers = [each.get_node() for each in output.get_target_inputs()]
+    return readers[0] if len(readers) == 1 and _adds_constant(readers[0]) else None
+
+
+def _adds_constant(node: openvino.Node) -> bool:
+    return [each.get_type_name() for each in (node, *above(node, 1, port=1))] == ["Add", "Constant"]
+
+
+def _taken_out(node: openvino.Node, at: numpy.ndarray[Any, Any], axis: int) -> openvino.Node:
+    """A node's weights of some channels, in whose place it has zeros now."""
+    weights = node.input_value(1).get_node().get_data()
+    left = weights.copy()
+    numpy.moveaxis(left, axis, 0)[at] = 0
+    node.input(1).replace_source_output(opset13.constant(left).output(0))
+    return opset13.constant(numpy.take(weights, at, axis))
 
 
 def _largest_channels(

@@ -155,7 +155,95 @@ def calibrates() -> dict[str, Any]:
     }
 
 
+def unbiased() -> dict[str, Any]:
+    """A calibrated encoder whose feed-forward blocks have biases, and one whose have none."""
+    return {name: _calibrated(biases=biases) for name, biases in (("biased", True), ("unbiased", False))}
+
+
+def _calibrated(*, biases: bool) -> dict[str, Any]:
+    job = ModelJob(model="random:bert-tiny", batch_size=3, input_tokens=16)
+    loaded = load_model(job)
+    for layer in loaded.model.encoder.layer:
+        layer.attention.output.LayerNorm.weight.data += torch.rand_like(layer.attention.output.LayerNorm.weight)
+        if not biases:
+            layer.intermediate.dense.bias.data.zero_()
+            layer.output.dense.bias.data.zero_()
+    shapes = [batch_of(3, 16, 16), batch_of(5, 24, 9)]
+    references: list[Reference] = [take_reference(loaded.model, "embed", [batch]) for batch in shapes]
+    calibration = calibration_of(job, loaded, CALIBRATED)
+    prepared = prepare(loaded.model, CALIBRATED, shapes[0], "embed", calibration=calibration)
+    answers = [compare(prepared, reference).cosine for reference in references]
+    return {"layers": prepared.facts["quantised_layers"], "cosines": answers}
+
+
+def scales() -> dict[str, Any]:
+    """What a graph of a calibrated encoder says at one shape, as nncf left it and with each norm's scale in one."""
+    import numpy
+    import openvino
+
+    from ipexlaunch.models.run.rewrite_openvino import scale_once  # imports OpenVINO: after import_engine
+
+    job = ModelJob(model="random:bert-tiny", batch_size=3, input_tokens=16)
+    loaded = load_model(job)
+    calibration = calibration_of(job, loaded, CALIBRATED)
+    with tempfile.TemporaryDirectory() as cache:
+        prepare(loaded.model, CALIBRATED, batch_of(3, 16, 16), "embed", calibration=calibration, cache=cache)
+        (path,) = Path(cache).glob("*/files/*.xml")
+        graphs = [openvino.Core().read_model(path) for _ in range(2)]
+    scale_once(graphs[1])
+    inputs = {name: tensor.numpy() for name, tensor in batch_of(2, 24, 9).items()}
+    said = [
+        openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0] for graph in graphs
+    ]
+    return {
+        "read twice": [_scaled_again(graph) for graph in graphs],
+        "apart": float(numpy.abs(said[0] - said[1]).max() / numpy.abs(said[0]).max()),
+    }
+
+
+def gates() -> dict[str, Any]:
+    """Gates that OpenVINO would join with their products, before and after; how far the answers are apart."""
+    import numpy
+    import openvino
+
+    from ipexlaunch.models.run.convert_decoder import convert_decoder
+    from ipexlaunch.models.run.rewrite_openvino import keep_gates_apart
+
+    job = ModelJob(model="random:llama-15m", task="generate")
+    graph = convert_decoder(load_model(job).model)
+    inputs = {
+        "input_ids": numpy.arange(5, 13).reshape(1, 8),
+        "attention_mask": numpy.ones((1, 8), dtype="int64"),
+        "position_ids": numpy.arange(8).reshape(1, 8),
+        "beam_idx": numpy.zeros(1, dtype="int32"),
+    }
+    found: dict[str, Any] = {"joined": []}
+    said = []
+    for threads in (2, 1):
+        rewritten = graph.clone()
+        keep_gates_apart(rewritten, {"INFERENCE_NUM_THREADS": threads})
+        found["joined"].append(_gated(rewritten))
+        said.append(openvino.Core().compile_model(rewritten, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0])
+    return found | {"apart": float(numpy.abs(said[0] - said[1]).max())}
+
+
+def _gated(graph: Any) -> int:
+    """Products of a SiLU and of what a product gave."""
+    products = [node for node in graph.get_ops() if node.get_type_name() == "Multiply"]
+    sides = [{each.get_source_output().get_node().get_type_name() for each in node.inputs()} for node in products]
+    return sides.count({"Swish", "MatMul"})
+
+
+def _scaled_again(graph: Any) -> int:
+    """Results of norms that are scaled once more for whom they are quantised for."""
+    additions = [node for node in graph.get_ops() if node.get_type_name() == "Add"]
+    readers = [{each.get_node().get_type_name() for each in node.output(0).get_target_inputs()} for node in additions]
+    return sum("Multiply" in kinds and len(kinds) > 1 for kinds in readers)
+
+
 if __name__ == "__main__":
     import_engine(CALIBRATED)
-    wanted = {each.__name__: each for each in (families, classifies, threads, mapped, calibrates)}
+    wanted = {
+        each.__name__: each for each in (families, classifies, threads, mapped, calibrates, unbiased, scales, gates)
+    }
     print(json.dumps(wanted[sys.argv[1]]()))

@@ -86,3 +86,25 @@ def test_calibration_takes_the_same_texts_whatever_the_batch_is() -> None:
     assert found["layers"] > 0
     assert found["others"] is None
     assert "there is no text to calibrate it on" in found["refused"]
+
+
+def test_a_feed_forward_block_without_biases_is_calibrated_like_one_that_has_them() -> None:
+    found = ask("unbiased")
+    assert found["biased"]["layers"] == found["unbiased"]["layers"]
+    assert min(*found["biased"]["cosines"], *found["unbiased"]["cosines"]) > 0.99
+
+
+def test_a_norm_s_scale_and_nncf_s_are_one_in_a_graph_of_any_shape() -> None:
+    found = ask("scales")
+    before, after = found["read twice"]
+    assert before > after == 0
+    assert found["apart"] < 1e-2  # a step of an 8-bit integer, where a rounding falls to the other side
+
+
+def test_one_thread_gets_no_gated_block_in_one_piece_which_openvino_divides_by_zero_for() -> None:
+    """With AMX the process would die of SIGFPE; two cpus are needed to ask for two threads."""
+    found = ask("gates")
+    kept, taken_apart = found["joined"]
+    assert taken_apart == 0
+    assert kept == 0 or len(os.sched_getaffinity(0)) > 1
+    assert found["apart"] == 0.0  # times two and by two are exact
