@@ -280,10 +280,11 @@ def make(folder: Path) -> None:
         task: Literal["embed", "generate"] = "embed" if own is tokenizer else "generate"
         load_model(ModelJob(model=f"random:{name}", task=task)).model.save_pretrained(folder / name)
         own.save_pretrained(folder / name)
-        # Release 5 of transformers writes a name that 4.51, which IPEX needs, does not know.
-        written = folder / name / "tokenizer_config.json"
-        said = json.loads(written.read_text(encoding="utf-8"))
-        written.write_text(json.dumps({**said, "tokenizer_class": "PreTrainedTokenizerFast"}), encoding="utf-8")
+        # Release 5 of transformers writes a name that 4.51, which IPEX needs, does not know, and leaves out what
+        # CTranslate2 4.8 reads of BERT.
+        amend(folder / name / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+        if task == "embed":
+            amend(folder / name / "config.json", position_embedding_type="absolute")
     for tokens in {shape.tokens for shape in SHAPES.values()}:
         found = tokenizer(lines[-CALIBRATION_LINES:], truncation=True, max_length=tokens, return_tensors="np")
         numpy.save(folder / f"calibration-{tokens}.npy", numpy.stack(found["input_ids"]))
@@ -313,6 +314,12 @@ def make(folder: Path) -> None:
                 ])  # fmt: skip
         numpy.save(folder / shape.name / "reference.npy", reference.numpy())
         print(f"engines: {shape.name}: the inputs and eager fp32's answers are there", file=sys.stderr, flush=True)
+
+
+def amend(path: Path, **fields: str) -> None:
+    """Set fields of a JSON file."""
+    said = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**said, **fields}), encoding="utf-8")
 
 
 if __name__ == "__main__":
