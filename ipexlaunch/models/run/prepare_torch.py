@@ -19,7 +19,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import Task
 from ipexlaunch.models.run.compile_cache import Build, CompileCache, Key, Program
-from ipexlaunch.models.run.compile_program import SETTINGS, LoadedProgram, passes_of
+from ipexlaunch.models.run.compile_program import SETTINGS, WEIGHTS, LoadedProgram, passes_of
 from ipexlaunch.models.run.compiled_model import Builder, CompiledDecoder, CompiledModel, Wanted, takes_any_shape
 from ipexlaunch.models.run.identify_weights import identify_weights
 from ipexlaunch.models.run.prepare import Batch, Prepared
@@ -174,6 +174,7 @@ def identify_kernels() -> dict[str, object]:
         "caps": {name: os.environ[name] for name in _CAPS if name in os.environ},
         "threads": torch.get_num_threads(),
         "settings": SETTINGS,
+        "layout": WEIGHTS,
     }
 
 

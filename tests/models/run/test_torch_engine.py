@@ -124,6 +124,7 @@ def test_a_program_that_is_mapped_where_it_lies_says_what_an_extracted_package_s
     assert found["encoder"] == [True] * 3
     assert found["step"] == [True]
     assert found["mapped"] == found["left beside them"] == ["encoder", "step"]
+    assert found["rooms by"] == ["valloc"]  # weights begin a page
 
 
 @pytest.mark.slow

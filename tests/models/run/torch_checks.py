@@ -176,8 +176,17 @@ def forms() -> dict[str, Any]:
             found["mapped"] = sorted(
                 {Path(line.split()[-1]).relative_to(folder).parts[0] for line in maps if folder in line}
             )
+        libraries = [library.read_bytes() for library in Path(folder).rglob("*.so")]
+        found["rooms by"] = sorted(
+            {name for each in libraries for name in ("malloc", "valloc") if _imports(each, name)}
+        )
         found["left beside them"] = sorted(path.name for path in Path(folder).iterdir())
     return found
+
+
+def _imports(library: bytes, name: str) -> bool:
+    """Whether a dynamic library has a name among those that it looks for elsewhere: .dynstr, near its beginning."""
+    return b"\0" + name.encode() + b"\0" in library[: 1 << 20]
 
 
 def keys() -> dict[str, Any]:
