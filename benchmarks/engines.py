@@ -21,6 +21,7 @@ that the launcher places, and is printed but not an engine that `auto` could tak
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -222,7 +223,7 @@ def measure(shape: Shape, wanted: list[Row], options: argparse.Namespace) -> lis
                 each.said = json.loads(first)
                 running.append((each, process))
             else:
-                each.trouble = trouble_of(options)
+                each.trouble = trouble_of(options, process.wait())
             say(f"{shape.name}: {each.row.name}: {each.trouble or each.said}")
         for turn in range(options.rounds):
             for each, process in running[:: -1 if turn % 2 else 1]:
@@ -248,7 +249,9 @@ def log_of(options: argparse.Namespace) -> Path:
     return path
 
 
-def trouble_of(options: argparse.Namespace) -> str:
+def trouble_of(options: argparse.Namespace, code: int) -> str:
+    if code < 0:
+        return f"does not run: dies of {signal.Signals(-code).name}"
     lines = log_of(options).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return f"does not run: {lines[-1] if lines else 'it said nothing'}"
 
