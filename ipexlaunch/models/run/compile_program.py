@@ -39,7 +39,7 @@ FOLDERS_SINCE = "2.13"
 
 _ASKS, _ASKS_FOR_PAGES = b"\0malloc\0", b"\0valloc\0"
 _NAMES_WITHIN = 1 << 24
-"""Bytes of a library, at its beginning, among which its imported names lie; a large program's are 0.6 MB behind it."""
+"""Bytes at a library's beginning among which its imported names lie; those of a BERT-base program end at 0.7 MB."""
 
 Run = Callable[[list[torch.Tensor]], list[torch.Tensor]]
 """A loaded program's call."""

@@ -67,8 +67,7 @@ def keep_gates_apart(graph: openvino.Model, properties: Mapping[str, object]) ->
     """Keep OpenVINO from making one operation of a gated feed-forward block, where one thread is to run it.
 
     With AMX it makes one, which shares a block's two widening products out to two halves of the threads; of one thread,
-    half is none, and the process dies of SIGFPE (OpenVINO 2026.4, its issue 33300: decoders of the
-    llama kind in bf16).
+    half is none, and the process dies of SIGFPE (OpenVINO 2026.4, its issue 33300: decoders of the llama kind in bf16).
 
     Args:
         graph: it is changed: gates are doubled, what they have multiplied is halved, and both are exact.
