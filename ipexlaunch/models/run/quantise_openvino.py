@@ -126,8 +126,7 @@ def _set_outliers_apart(model: openvino.Model, rows: Sequence[Mapping[str, numpy
     down = _first_narrowing_product(model)
     if down is None:
         return []
-    (gelu,) = above(down, 1)
-    (up,) = above(gelu, 1)
+    gelu, up = above(down, 2)
     added = up if _adds_constant(up) else None
     (up,) = above(added, 1) if added is not None else (up,)
     kinds = [node.get_type_name() for node in (gelu, up, *(above(node, 1, port=1)[0] for node in (down, up)))]

@@ -49,7 +49,7 @@ def scale_once(graph: openvino.Model) -> None:
         graph: it is changed; (x * a + b) * s is x * (a * s) + b * s there, and whoever else reads x * a + b still does.
     """
     for node in graph.get_ordered_ops():
-        added, scaled, _ = above(node, 3)
+        added, scaled = above(node, 2)
         kinds = [each.get_type_name() for each in (node, added, scaled)]
         constants = [above(each, 1, port=1)[0] for each in (node, added, scaled)]
         if kinds != ["Multiply", "Add", "Multiply"] or {each.get_type_name() for each in constants} != {"Constant"}:
