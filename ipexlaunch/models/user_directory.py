@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import hashlib
 import json
 import os
@@ -115,3 +116,17 @@ def home_directory(environment: Mapping[str, str]) -> str:
     except KeyError:
         return ""
     return home if os.path.isabs(home) else ""
+
+
+def name_where_nobody_knows_one() -> dict[str, str]:
+    """The variable that names this user where neither the variables nor the list of users do; else none.
+
+    torch before 2.9 asks for the name when its compiler is imported, which IPEX does, and dies without one: in a
+    container that runs as a number. The name is the one that later releases take (torch/_inductor/runtime/
+    cache_dir_utils.py).
+    """
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return {"LOGNAME": f"uid_{os.getuid()}"}
+    return {}

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ipexlaunch.models.user_directory import cache_directory, make_private, user_directory, why_untrusted
+from ipexlaunch.models.user_directory import (
+    cache_directory,
+    make_private,
+    name_where_nobody_knows_one,
+    user_directory,
+    why_untrusted,
+)
 from ipexlaunch.tune.profile_store import profile_path, study_path
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +49,25 @@ def test_a_user_that_nobody_knows_has_a_place_of_their_own(tmp_path: Path) -> No
     done = subprocess.run(words, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.strip() == f"{tmp_path}/ipexlaunch-home-54321/.cache/ipexlaunch/dtypes", done.stderr
     assert (tmp_path / "ipexlaunch-home-54321").stat().st_mode & 0o777 == 0o700
+
+
+def test_who_is_known_needs_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody")
+    assert name_where_nobody_knows_one() == {}
+
+
+@pytest.mark.process
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become a user that nobody knows")
+@pytest.mark.parametrize(("variables", "name"), [({}, {"LOGNAME": "uid_54321"}), ({"USER": "me"}, {})])
+def test_who_is_a_number_only_gets_a_name(variables: dict[str, str], name: dict[str, str]) -> None:
+    code = (
+        "import os\nfrom ipexlaunch.models.user_directory import name_where_nobody_knows_one\n"
+        "os.setgid(54321)\nos.setuid(54321)\nprint(name_where_nobody_knows_one())"
+    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **variables}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.strip() == str(name), done.stderr
 
 
 def test_whose_files_are_trusted(tmp_path: Path) -> None:

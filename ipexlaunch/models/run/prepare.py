@@ -24,6 +24,7 @@ from ipexlaunch.errors.how_to_add import how_to_add
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.model_job import CACHE_LIMIT_BYTES, Device, Task
 from ipexlaunch.models.run.load_model import first_line
+from ipexlaunch.models.user_directory import name_where_nobody_knows_one
 
 if TYPE_CHECKING:
     import torch
@@ -239,7 +240,7 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
     Raises:
         LaunchError: a package is missing or cannot be loaded; the message has the command that installs it.
     """
-    for name, value in {**_TELL_NOTHING, **_STAY_LOCAL}.items():
+    for name, value in {**_TELL_NOTHING, **_STAY_LOCAL, **name_where_nobody_knows_one()}.items():
         os.environ.setdefault(name, value)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -7,6 +7,7 @@ that the script has optimised itself. Each is reported once.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import threading
 import weakref
@@ -18,6 +19,7 @@ from typing import Any
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
 from ipexlaunch.models.scripts.watch_calls import Original
+from ipexlaunch.models.user_directory import name_where_nobody_knows_one
 
 LEFT_ALONE = object()
 EXIT_REFUSED = 2
@@ -204,4 +206,5 @@ def _is_plain(tensor: type, value: Any) -> bool:
 
 def load_converter() -> Any:
     """models/run/optimise_on_first_call.py, which imports IPEX."""
+    os.environ.update(name_where_nobody_knows_one())
     return importlib.import_module("ipexlaunch.models.run.optimise_on_first_call")

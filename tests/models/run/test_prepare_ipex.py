@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cpu_instructions import skip_without_avx512
-from tests.examples.run_examples import ipex_python, run
+from tests.examples.run_examples import ROOT, ipex_python, run
 
 pytestmark = [pytest.mark.ipex, pytest.mark.process, pytest.mark.slow]
 
@@ -92,3 +96,29 @@ def test_what_ipex_cannot_do_is_an_error_that_says_what_would_work(found: dict[s
     assert "use --engine torch for dynamic int8" in found["encoder dynamic"]["error"]
     assert "there is no such directory" in found["no such checkpoint"]["error"]
     assert "its weights have 4 bits; use --dtype int4" in found["checkpoint as bf16"]["error"]
+
+
+UNKNOWN = "--reuid=54321 --regid=54321 --clear-groups --inh-caps=+dac_read_search --ambient-caps=+dac_read_search"
+"""A user without an entry in /etc/passwd, as containers run as a number; it may read where the interpreter lies."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root becomes another user")
+def test_a_user_whom_nobody_knows_can_run_it(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    code = (
+        "from ipexlaunch.models.engines.candidate import floating\n"
+        "from ipexlaunch.models.run.prepare import import_engine\n"
+        "print(sorted(import_engine(floating('ipex', 'fp32'))))"
+    )
+    done = subprocess.run(
+        ["setpriv", *UNKNOWN.split(), ipex_python(), "-B", "-c", code],
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if "setpriv" in done.stderr:
+        pytest.skip(done.stderr)
+    assert "intel-extension-for-pytorch" in done.stdout, done.stderr
