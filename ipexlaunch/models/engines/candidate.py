@@ -93,7 +93,7 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
         return (*plain, _weights("ipex", "int8", own), _weights("ipex", "int4", own))
     wide = bool({"avx512_bf16", "amx_bf16", "bf16"} & dispatch.aten & dispatch.onednn)
     if engine == "openvino":
-        return _of_openvino("bf16" if wide else "fp32")
+        return _of_openvino(wide, "amx_tile" in dispatch.onednn)
     # Activations become int8 at each product: from fp32 it is the shorter way, with bf16 what lies between is faster.
     dynamic = tuple(
         Candidate(engine="torch", dtype="int8", scheme="dynamic", activations=each)
@@ -107,18 +107,23 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
     return (*plain, *amd, *dynamic, _weights("torch", "int8", wide), _weights("torch", "int4", True))
 
 
-def _of_openvino(activations: Literal["bf16", "fp32"]) -> tuple[Candidate, ...]:
-    kinds: tuple[tuple[Dtype, Scheme, int], ...] = (
-        ("int8", "dynamic", 0),
-        ("int8-calibrated", "static", 0),
-        ("int4", "dynamic", GROUP_SIZE),
-    )
+def _of_openvino(wide: bool, tiles: bool) -> tuple[Candidate, ...]:
+    own: Literal["bf16", "fp32"] = "bf16" if wide else "fp32"
+    kinds: list[tuple[Dtype, Scheme, Literal["bf16", "fp32"], int]] = [
+        ("int8", "dynamic", own, 0),
+        ("int8-calibrated", "static", own, 0),
+        ("int4", "dynamic", own, GROUP_SIZE),
+    ]
+    if tiles and wide:
+        # With AMX OpenVINO quantises fp32 activations only; bf16 ones it multiplies with weights that it widens, which
+        # is faster for many rows and slower for the few of a decoder's step (OpenVINO's pull request 35726).
+        kinds = [*kinds[:2], ("int8", "dynamic", "fp32", 0), ("int4", "dynamic", "fp32", GROUP_SIZE)]
     return (
         floating("openvino", "fp32"),
         floating("openvino", "bf16"),
         *(
             Candidate(engine="openvino", dtype=dtype, scheme=scheme, activations=activations, group_size=group_size)
-            for dtype, scheme, group_size in kinds
+            for dtype, scheme, activations, group_size in kinds
         ),
     )
 

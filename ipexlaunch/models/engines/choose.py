@@ -8,7 +8,15 @@ from statistics import median
 from typing import Literal
 
 from ipexlaunch.errors import RequestError
-from ipexlaunch.models.engines.candidate import DEFAULT_FORM, ENGINES, Candidate, Engine, QuantizedForm, candidates_of
+from ipexlaunch.models.engines.candidate import (
+    DEFAULT_FORM,
+    ENGINES,
+    REFERENCE,
+    Candidate,
+    Engine,
+    QuantizedForm,
+    candidates_of,
+)
 from ipexlaunch.models.engines.candidate_result import CandidateResult
 from ipexlaunch.models.engines.expectations import Software, expect
 from ipexlaunch.models.engines.instruction_sets import Dispatch
@@ -26,7 +34,8 @@ NEAR = 0.9
 """Of the fastest: a first measurement, in turn with fp32 and in one process with all others, is not surer than that."""
 
 MOST_SPREAD = 0.3
-"""As a share of a figure; where timings lie further apart than that, they still do not excuse more."""
+"""As a share of a figure; where timings lie further apart than that, they still do not excuse more. What was timed once
+may be off by as much: a call that takes seconds is."""
 
 MOST_FINALISTS = 3
 
@@ -199,8 +208,10 @@ def finalists(known: Sequence[CandidateResult]) -> tuple[Candidate, ...]:
 
 def _spread(each: CandidateResult) -> float:
     """How far its figure may be off; it is what a busy host does to short timings."""
-    known = each.measurement.spread if each.measurement is not None else None
-    return min(known or 0.0, MOST_SPREAD)
+    if each.measurement is None or each.candidate == REFERENCE:  # which is 1 by definition
+        return 0.0
+    known = each.measurement.spread
+    return MOST_SPREAD if known is None else min(known, MOST_SPREAD)
 
 
 def _fastest(candidates: Sequence[CandidateResult]) -> CandidateResult:

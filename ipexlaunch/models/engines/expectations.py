@@ -147,8 +147,8 @@ openvino         int8-calibrated/static onednn avx_vnni any     fast | VNNI of 2
 openvino         int8-calibrated/static onednn avx2   any       ok   | products of int8 go through int16 | {_NNCF}
 openvino         int8-calibrated/static onednn i8mm   any       ok
   | the processor has smmla | oneDNN with Compute Library
-openvino         int8/dynamic,int4/dynamic onednn amx_int8 any  ok
-  | AMX multiplies tiles of int8, quantised call by call | {_OV}
+openvino         int8/dynamic,int4/dynamic onednn amx_bf16 bf16 ok
+  | weights are widened, and AMX multiplies tiles of bf16 | openvino #35726
 openvino         int8/dynamic,int4/dynamic onednn avx512_vnni any ok
   | VNNI multiplies u8 by s8, quantised call by call | {_OV}
 openvino         int8/dynamic,int4/dynamic onednn avx2 any      ok   | {_HELPS} | {_OV}

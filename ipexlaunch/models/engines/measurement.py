@@ -120,7 +120,8 @@ class Measurement:
     calls: int = 0
     """That were timed, of all workers."""
     spread: float | None = None
-    """How uncertain the rate is: half of the interquartile range of several timings as a share of it; None for one."""
+    """How uncertain the rate is: half of the interquartile range of several timings as a share of it, of two or three
+    half of their range; None for one."""
     answers: AnswerSimilarity | None = None
     random_weights: bool = False
     """Whether the answers are those of a model that was never trained."""
@@ -198,23 +199,24 @@ def merged(measurements: Sequence[Measurement]) -> Measurement:
     )
 
 
-def averaged(measurements: Sequence[Measurement]) -> Measurement:
-    """One measurement of several of the same candidate, one after the other: the mean of their times.
+def middle_of(measurements: Sequence[Measurement]) -> Measurement:
+    """One measurement of several of the same candidate, one after the other: the rate in the middle, and how far off.
 
     Args:
-        measurements: those that ran, one at least, or one that did not.
+        measurements: those that ran, an odd number of them, or one that did not.
     """
     whole = merged(measurements)
     if whole.problem:
         return whole
+    ordered = sorted(measurements, key=lambda each: each.speed or 0.0)
+    middle, speeds = ordered[len(ordered) // 2], [each.speed or 0.0 for each in ordered]
     return replace(
-        measurements[0],
-        call_s=whole.call_s,
-        reference_s=whole.reference_s,
-        items_per_s=(whole.items_per_s or 0.0) / len(measurements),
-        reference_items_per_s=(whole.reference_items_per_s or 0.0) / len(measurements),
-        calls=whole.calls,
-        answers=whole.answers,
+        whole,
+        call_s=middle.call_s,
+        reference_s=middle.reference_s,
+        items_per_s=middle.items_per_s,
+        reference_items_per_s=middle.reference_items_per_s,
+        spread=(speeds[-1] - speeds[0]) / (2 * (middle.speed or 1.0)) if len(speeds) > 1 else middle.spread,
     )
 
 

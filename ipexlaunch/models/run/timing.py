@@ -21,10 +21,13 @@ ROUNDS = 5
 REFERENCE_SHARE = 0.1
 """Of the candidate's seconds, for each turn of the reference; at least one call."""
 
-FEWEST_FOR_SPREAD = 4
+FEWEST_FOR_QUARTILES = 4
 
 STRETCH_SHARE = 0.4
 """The same before and after a candidate's only stretch."""
+
+STRETCH_CALLS = 3
+"""In a stretch at least, where a call takes no more than a stretch is long twice over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +37,8 @@ class PairedTiming:
     relative: float
     """Seconds of the candidate for one of the reference: the median over the rounds, each with its neighbours."""
     spread: float | None
-    """Half of the interquartile range of the rounds, as a share of their median; None for fewer than four."""
+    """Half of the interquartile range of the rounds, of two or three half of their range, as a share of the median;
+    None for one."""
     reference_s: tuple[float, ...]
     """Every call of the reference."""
     calls: int
@@ -57,19 +61,20 @@ def time_interleaved(
         seconds: to spend in the candidate's calls; a call that has begun is finished. The reference may take twice
             as long at most, its first and last call aside.
         first_s: seconds of a call of the candidate, warmed up, that was made already; where it took longer than
-            `seconds`, it is the only one.
+            `seconds`, in one stretch than twice as long, it is the only one.
         one_stretch: all calls of the candidate one after the other, as in a job, where nothing of the reference's lies
             in the caches; a host that drifts shows more then.
     """
     reference_s = (STRETCH_SHARE if one_stretch else REFERENCE_SHARE) * seconds
     turns = [_spend(reference, reference_s)]
-    if first_s >= seconds:
+    if first_s >= seconds * (2 if one_stretch else 1):
         turns.append(_spend(reference, 0.0))
         return _compared(turns, [[first_s]])
     rounds: list[list[float]] = []
     spent = reference_spent = 0.0
     while spent < seconds and reference_spent <= 2 * seconds:
-        rounds.append(_spend(candidate, seconds if one_stretch else seconds / ROUNDS))
+        least = STRETCH_CALLS if one_stretch else 1
+        rounds.append(_spend(candidate, seconds if one_stretch else seconds / ROUNDS, least))
         turns.append(_spend(reference, reference_s))
         spent += sum(rounds[-1])
         reference_spent += sum(turns[-1])
@@ -77,15 +82,17 @@ def time_interleaved(
 
 
 def _spread(ratios: list[float]) -> float | None:
-    if len(ratios) < FEWEST_FOR_SPREAD:
+    if len(ratios) < 2:
         return None
+    if len(ratios) < FEWEST_FOR_QUARTILES:
+        return (max(ratios) - min(ratios)) / (2 * median(ratios))
     lower, middle, upper = quantiles(ratios, n=4, method="inclusive")
     return (upper - lower) / (2 * middle)
 
 
-def _spend(call: Callable[[], float], seconds: float) -> list[float]:
-    """At least one call, and more until the time is used."""
-    taken = [call()]
+def _spend(call: Callable[[], float], seconds: float, least: int = 1) -> list[float]:
+    """At least so many calls, and more until the time is used."""
+    taken = [call() for _ in range(least)]
     while sum(taken) < seconds:
         taken.append(call())
     return taken

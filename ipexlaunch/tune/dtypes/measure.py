@@ -12,7 +12,7 @@ from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.make_launch import make_launch
 from ipexlaunch.launch.run_record import Run, WorkerRecord
 from ipexlaunch.models.engines.candidate import Candidate
-from ipexlaunch.models.engines.measurement import Measurement, averaged, from_row, merged
+from ipexlaunch.models.engines.measurement import Measurement, from_row, merged, middle_of
 from ipexlaunch.models.engines.model_job import SECONDS, MeasuringJob, ModelJob, measuring_order
 from ipexlaunch.tune.dtypes.context import MeasureContext
 from ipexlaunch.tune.dtypes.quiet_run import last_words
@@ -74,8 +74,9 @@ def measure(
     return rows
 
 
-FINAL_TURNS = 2
-"""Of each finalist: one after the other, and then the other way round."""
+FINAL_TURNS = 3
+"""Of each finalist: one after the other, the other way round, and once more; the middle one counts, so that a moment in
+which the host was busy does not."""
 
 
 def measure_finals(
@@ -100,7 +101,7 @@ def measure_finals(
             for candidate in list(finalists)[:: -1 if turn % 2 else 1]:
                 found = measure(context, cached, [candidate], seconds=seconds, one_stretch=True)
                 rows[candidate] += found
-    return [replace(averaged(taken), run_off=True) for taken in rows.values()]
+    return [replace(middle_of(taken), run_off=True) for taken in rows.values()]
 
 
 def _launch(context: MeasureContext, wanted: MeasuringJob) -> Launch:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+import ipexlaunch
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import DEFAULT_FORM, Candidate, Engine, QuantizedForm
 from ipexlaunch.models.engines.candidate_result import CandidateResult
@@ -225,6 +226,7 @@ def _key(
     texts = {"calibrated_on": text_fingerprint(job.text) or f"generated, seed {job.seed}"}
     dispatch = context.dispatch
     return {
+        "ipexlaunch": ipexlaunch.__version__,  # an engine of ours may have become faster
         "cpu": context.topology.cpu_model,
         "aten": sorted(dispatch.aten),
         "onednn": sorted(dispatch.onednn),

@@ -21,7 +21,7 @@ from ipexlaunch.models.engines.choose import (
     worth_measuring,
 )
 from ipexlaunch.models.engines.expectations import Expectation, Software
-from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, from_row, merged
+from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, from_row, merged, middle_of
 from ipexlaunch.models.engines.model_job import ModelJob, Task, measuring_order
 from tests.models.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
 
@@ -255,6 +255,17 @@ def test_workers_rates_are_added_and_their_worst_answers_count() -> None:
     assert merged([one, failed]) == failed
 
 
+def test_of_several_turns_the_middle_one_counts_and_says_how_far_it_may_be_off() -> None:
+    turns = [took(IPEX_BF16, 10, answers=AnswerSimilarity(cosine=cosine)) for cosine in (0.999, 0.998)]
+    turns.append(took(IPEX_BF16, 40, 25, answers=AnswerSimilarity(cosine=0.99)))  # the host was busy
+    whole = middle_of(turns)
+    assert (whole.call_s, whole.speed) == (0.01, 5.0)
+    assert (whole.calls, whole.answers) == (60, AnswerSimilarity(cosine=0.99))
+    assert whole.spread == pytest.approx((5 - 0.625) / 10)
+    failed = Measurement(candidate=IPEX_BF16, problem="no memory")
+    assert middle_of([*turns[:2], failed]) == failed
+
+
 def test_a_candidate_travels_whole() -> None:
     full = Candidate(
         engine="ipex", dtype="int4", scheme="weight-only", activations="bf16", group_size=64, lowp_mode="BF16"
@@ -265,8 +276,10 @@ def test_a_candidate_travels_whole() -> None:
 @pytest.mark.parametrize(
     ("bf16", "bf16_spread", "fp32_spread", "again"),
     [
-        (29, None, None, ()),
-        (43, None, None, ("ipex bf16", "ipex fp32")),
+        (29, 0.01, 0.01, ()),
+        (43, 0.01, 0.01, ("ipex bf16", "ipex fp32")),
+        (29, None, None, ("ipex bf16", "ipex fp32")),  # timed once
+        (20, None, None, ()),
         (36, 0.05, 0.05, ()),
         (36, 0.15, 0.0, ("ipex bf16", "ipex fp32")),
         (36, 0.0, 0.2, ("ipex bf16", "ipex fp32")),

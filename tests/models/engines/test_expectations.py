@@ -113,6 +113,23 @@ def test_weights_go_with_fp32_where_bf16_is_emulated() -> None:
     assert activations("icelake", "int4") == {"bf16"}
 
 
+def test_with_tiles_openvino_quantises_activations_of_fp32_only() -> None:
+    def kinds(processor: str) -> set[tuple[str, str]]:
+        return {(each.dtype, each.activations) for each in candidates_of("openvino", host(processor)) if each.scheme}
+
+    assert kinds("icelake") == {("int8", "fp32"), ("int8-calibrated", "fp32"), ("int4", "fp32")}
+    assert kinds("zen5") == {("int8", "bf16"), ("int8-calibrated", "bf16"), ("int4", "bf16")}
+    assert kinds("granite") == {("int8", "bf16"), ("int8", "fp32"), ("int8-calibrated", "bf16"), ("int4", "fp32")}
+    with_openvino = replace(TORCH_ENV, openvino="2026.4.1", nncf="3.4.0")
+    half, single = (
+        expect(each, host("granite"), with_openvino)
+        for each in candidates_of("openvino", host("granite"))
+        if (each.dtype, each.scheme) == ("int8", "dynamic")
+    )
+    assert "weights are widened" in half.reason
+    assert "quantised call by call" in single.reason
+
+
 @pytest.mark.parametrize(
     ("version", "answer"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -122,21 +123,23 @@ def places() -> dict[str, Any]:
 
 
 def integers() -> dict[str, Any]:
-    """What int8 decoders of two widths run in: their activations' group, their weights' type, how far they are off."""
+    """What int8 decoders of two widths and two kinds of activations run in, and how far they are off."""
     found: dict[str, Any] = {}
     sizes = {**SIZES, "hidden_size": 256}
-    configs = {"narrow": CONFIGS["llama"], "wide": transformers.LlamaConfig(**sizes, intermediate_size=768)}
-    for name, config in configs.items():
+    wide, half = transformers.LlamaConfig(**sizes, intermediate_size=768), replace(INT8, activations="bf16")
+    kinds = {"narrow": (CONFIGS["llama"], half), "wide": (wide, half), "fp32": (wide, INT8)}
+    for name, (config, candidate) in kinds.items():
         torch.manual_seed(1)
         model = transformers.AutoModelForCausalLM.from_config(config).eval()
         reference = take_reference(model, "generate", [batch_of([40, 7, 33])])
-        prepared = prepared_of(model, INT8)
+        prepared = prepared_of(model, candidate)
         assert prepared.paged is not None
         compiled = prepared.paged._request.get_compiled_model()
         graph = quantise(convert_decoder(model), INT8, None, generates=True)[0]
         types = {str(node.get_element_type()) for node in graph.get_ops() if node.get_type_name() == "Constant"}
         found[name] = {
             "group": compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"),
+            "keys": str(compiled.get_property("KV_CACHE_PRECISION")),
             "eight_bits": sorted(kind for kind in types if kind.endswith("int8_t'>")),
             "error": compare(prepared, reference).logit_error,
         }

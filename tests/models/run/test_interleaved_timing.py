@@ -121,4 +121,13 @@ def test_rounds_that_lie_far_apart_are_told() -> None:
     rounds = itertools.chain([0.1] * 4, [0.2] * 2, [0.4], itertools.repeat(0.4))
     found = time_interleaved(lambda: 0.1, saying(rounds), 2.0)  # 1, 2, 4, 4 and 4 times the reference
     assert found.spread == pytest.approx(0.25)
+    two = time_interleaved(lambda: 0.1, saying(iter([1.0, 1.5])), 2.0)  # of two or three all count
+    assert two.spread == pytest.approx(0.2)
     assert time_interleaved(lambda: 0.1, lambda: 0.1, 2.0, one_stretch=True).spread is None
+
+
+def test_a_stretch_has_some_calls_unless_they_are_very_long() -> None:
+    calls = [1.5, 1.6, 1.7]
+    found = time_interleaved(lambda: 0.5, saying(iter(calls)), 2.0, first_s=3.9, one_stretch=True)
+    assert (found.relative, found.calls) == (pytest.approx(3.2), 3)
+    assert time_interleaved(lambda: 0.5, saying(iter(calls)), 2.0, first_s=4.0, one_stretch=True).calls == 1
