@@ -98,17 +98,27 @@ def _has_use(candidate: Candidate, task: Task, software: Software) -> bool:
 
 
 def worth_measuring(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[Candidate, ...]:
-    """What must be measured before a dtype can be chosen: for auto what is not expected to be slow, else it and fp32.
+    """What must be measured before a dtype can be chosen, which for anything but auto is that dtype and fp32.
+
+    For auto it is what is not expected to be slow; nor is fp16 tried where its engine has faster instructions for bf16.
 
     Args:
         known: from `expected`.
         dtype: one, or auto.
     """
+    usable = [each for each in known if each.expectation.fares != "unavailable"]
+    if dtype != "auto":
+        return tuple(each.candidate for each in usable if each.candidate.dtype in (dtype, "fp32"))
+    fast = {(each.candidate.engine, each.candidate.dtype) for each in usable if each.expectation.fares == "fast"}
     return tuple(
         each.candidate
-        for each in known
-        if each.expectation.fares != "unavailable"
-        and (each.expectation.fares != "slow" if dtype == "auto" else each.candidate.dtype in (dtype, "fp32"))
+        for each in usable
+        if each.expectation.fares != "slow"
+        and (
+            each.candidate.dtype != "fp16"
+            or each.expectation.fares == "fast"
+            or (each.candidate.engine, "bf16") not in fast
+        )
     )
 
 

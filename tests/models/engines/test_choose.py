@@ -203,6 +203,13 @@ def test_auto_measures_what_is_not_expected_to_be_slow_and_a_word_measures_itsel
     assert "torch bf16" not in names
 
 
+@pytest.mark.parametrize(("processor", "tried"), [("sapphire", set()), ("granite", {"eager", "torch"}), ("pi4", set())])
+def test_auto_tries_fp16_where_it_may_be_the_fastest(processor: str, tried: set[str]) -> None:
+    known = expected(host(processor), TORCH_ENV, "forward")
+    assert {each.engine for each in worth_measuring(known, "auto") if each.dtype == "fp16"} == tried
+    assert any(each.dtype == "fp16" for each in worth_measuring(known, "fp16"))
+
+
 def test_milliseconds_of_one_table_are_those_of_one_moment() -> None:
     rows = [
         CandidateResult(candidate=IPEX_FP32, expectation=OK, measurement=took(IPEX_FP32, 100, reference_ms=120)),
