@@ -19,7 +19,6 @@ from typing import Any
 from ipexlaunch.errors import IpexLaunchError
 from ipexlaunch.models.scripts.runner_arguments import ScriptOptions
 from ipexlaunch.models.scripts.watch_calls import Original
-from ipexlaunch.models.user_directory import name_where_nobody_knows_one
 
 LEFT_ALONE = object()
 EXIT_REFUSED = 2
@@ -206,5 +205,6 @@ def _is_plain(tensor: type, value: Any) -> bool:
 
 def load_converter() -> Any:
     """models/run/optimise_on_first_call.py, which imports IPEX."""
-    os.environ.update(name_where_nobody_knows_one())
+    user: Any = importlib.import_module("ipexlaunch.models.user_directory")
+    os.environ.update(user.name_where_nobody_knows_one())
     return importlib.import_module("ipexlaunch.models.run.optimise_on_first_call")

@@ -129,5 +129,6 @@ def test_rounds_that_lie_far_apart_are_told() -> None:
 def test_a_stretch_has_some_calls_unless_they_are_very_long() -> None:
     calls = [1.5, 1.6, 1.7]
     found = time_interleaved(lambda: 0.5, saying(iter(calls)), 2.0, first_s=3.9, one_stretch=True)
-    assert (found.relative, found.calls) == (pytest.approx(3.2), 3)
+    assert found.relative == pytest.approx(3.2)
+    assert found.calls == 3
     assert time_interleaved(lambda: 0.5, saying(iter(calls)), 2.0, first_s=4.0, one_stretch=True).calls == 1
