@@ -42,7 +42,9 @@ TYPES = {
 FLOATS = {"fp32": "F32", "bf16": "BF16", "fp16": "F16"}
 
 ALIGNMENT = 64
-"""Of the first tensor; the others follow from the widest type to the narrowest, so each is aligned to its own size."""
+"""A line of the cache; the layout allows no gaps. What is as long as some whole lines comes first, so each of these
+begins one: AMX reads a row of a matrix by lines. The others follow from the widest type to the narrowest, so each is
+aligned to its own size."""
 
 _Tensor = namedtuple("_Tensor", "name path code shape begin end")
 """Where a tensor stands: bytes of the file."""
@@ -200,12 +202,16 @@ def _fill(descriptor: int, tensors: "list[_Tensor]", source: str, dtype: str) ->
     """Write all tensors into an empty file, or one that was left half full, in the layout of safetensors."""
     floats = {"F64", *FLOATS.values()} if dtype else set()
     codes = {tensor.name: FLOATS[dtype] if tensor.code in floats else tensor.code for tensor in tensors}
-    ordered = sorted(tensors, key=lambda tensor: -TYPES[codes[tensor.name]][1])
+    widths = {tensor.name: TYPES[codes[tensor.name]][1] for tensor in tensors}
+    sizes = {
+        tensor.name: (tensor.end - tensor.begin) // TYPES[tensor.code][1] * widths[tensor.name] for tensor in tensors
+    }
+    ordered = sorted(tensors, key=lambda tensor: (sizes[tensor.name] % ALIGNMENT > 0, -widths[tensor.name]))
     header, at = {"__metadata__": {"format": "pt", "source": source}}, 0  # type: dict[str, Any], int
     for tensor in ordered:
-        size = (tensor.end - tensor.begin) // TYPES[tensor.code][1] * TYPES[codes[tensor.name]][1]
-        header[tensor.name] = {"dtype": codes[tensor.name], "shape": tensor.shape, "data_offsets": [at, at + size]}
-        at += size
+        end = at + sizes[tensor.name]
+        header[tensor.name] = {"dtype": codes[tensor.name], "shape": tensor.shape, "data_offsets": [at, end]}
+        at = end
     text = json.dumps(header).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
     os.ftruncate(descriptor, 0)

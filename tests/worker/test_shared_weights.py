@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import json
 import os
 import re
 import signal
@@ -94,6 +95,27 @@ def test_workers_of_the_same_nodes_share_one_file_and_those_of_others_another(la
             "in the launcher, so that it outlives the worker that filled it"
         )
     assert launched.workers[0].environment["A"] == "1"
+
+
+def test_a_matrix_of_whole_cache_lines_begins_one_and_the_rest_is_aligned_to_its_own_numbers(
+    launched: Launch, model: Path
+) -> None:
+    odd = {"odd": ("U8", [3], b"abc"), "lines": ("F32", [16], bytes(64)), "wide": ("F64", [3], bytes(24))}
+    write_tensors(model / "model-0.safetensors", odd)
+    path = Path(asked(launched.workers[0], model))
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    entries = json.loads(content[8:start])
+    begins = {
+        name: (start + entry["data_offsets"][0], entry["data_offsets"][1] - entry["data_offsets"][0])
+        for name, entry in entries.items()
+        if name != "__metadata__"
+    }
+    whole = {name: begin % 64 for name, (begin, size) in begins.items() if size and size % 64 == 0}
+    assert whole == {"half": 0, "lines": 0}
+    assert (begins["a.count"][0] % 8, begins["wide"][0] % 8, begins["a.weight"][0] % 4) == (0, 0, 0)
+    ends = sorted((begin, begin + size) for begin, size in begins.values())
+    assert [begin for begin, _ in ends] == [start, *(end for _, end in ends[:-1])], "the layout allows no gaps"
 
 
 def test_the_descriptors_that_a_shell_can_redirect_to_stay_free() -> None:
@@ -299,5 +321,5 @@ def test_a_model_answers_the_same_from_shared_weights_and_has_no_memory_of_its_o
     assert all(told["same"] for told in facts)
     assert len({told["place"] for told in facts}) == 1, "one copy"
     least = min(told["grown_kb"] / told["weights_kb"] for told in facts)
-    assert least < 0.15, "who did not fill it; the other has read and converted it"
+    assert least < 0.3, "who did not fill it; the other has read and converted it"
     assert {told["pad"] for told in facts} == {facts[0]["pad"]} != {3.0 * 384}
