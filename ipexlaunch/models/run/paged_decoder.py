@@ -18,7 +18,7 @@ from openvino._offline_transformations import paged_attention_transformation
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.run.load_model import first_line
-from ipexlaunch.models.run.rewrite_openvino import keep_gates_apart
+from ipexlaunch.models.run.rewrite_openvino import has_tiles, keep_gates_apart
 
 TOKENS_AT_ONCE = 512
 """Of one step, at most: rows that generate wait no longer for the prompts of others, and what lies between layers stays
@@ -62,7 +62,7 @@ class PagedDecoder:
             paged_attention_transformation(graph)
             _slide(graph, windows)
             _only_chosen_logits(graph)
-            keep_gates_apart(graph, properties)
+            keep_gates_apart(graph, properties, tiles=has_tiles())
         except RuntimeError as error:
             raise RequestError(
                 "generate with engine openvino",

@@ -38,7 +38,7 @@ from ipexlaunch.models.run.quantise_openvino import (
     group_of_decoder,
     quantise,
 )
-from ipexlaunch.models.run.rewrite_openvino import keep_gates_apart, pool, scale_once
+from ipexlaunch.models.run.rewrite_openvino import has_tiles, keep_gates_apart, pool, scale_once
 
 MODEL = "openvino_model.xml"
 """What the model is called in its directory; its weights lie beside it."""
@@ -154,7 +154,7 @@ class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there
         self._request = self._compiled(fixed)
 
     def _compiled(self, graph: openvino.Model) -> openvino.InferRequest:
-        keep_gates_apart(graph, self._properties)
+        keep_gates_apart(graph, self._properties, tiles=has_tiles())
         return openvino.Core().compile_model(graph, "CPU", self._properties).create_infer_request()
 
     def forward(self, **batch: torch.Tensor) -> tuple[torch.Tensor, ...]:

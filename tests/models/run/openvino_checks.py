@@ -217,14 +217,17 @@ def gates() -> dict[str, Any]:
         "position_ids": numpy.arange(8).reshape(1, 8),
         "beam_idx": numpy.zeros(1, dtype="int32"),
     }
-    found: dict[str, Any] = {"joined": []}
+    found: dict[str, Any] = {"joined": {}}
     said = []
-    for threads in (2, 1):
+    kinds = (("two threads", 2, "bf16", True), ("no AMX", 1, "bf16", False), ("fp32", 1, "f32", True),
+             ("one thread", 1, "bf16", True))  # fmt: skip
+    for name, threads, precision, tiles in kinds:
         rewritten = graph.clone()
-        keep_gates_apart(rewritten, {"INFERENCE_NUM_THREADS": threads})
-        found["joined"].append(_gated(rewritten))
+        properties = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+        keep_gates_apart(rewritten, properties, tiles=tiles)
+        found["joined"][name] = _gated(rewritten)
         said.append(openvino.Core().compile_model(rewritten, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0])
-    return found | {"apart": float(numpy.abs(said[0] - said[1]).max())}
+    return found | {"apart": float(numpy.abs(said[1] - said[3]).max())}
 
 
 def _gated(graph: Any) -> int:
