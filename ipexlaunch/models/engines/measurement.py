@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from statistics import fmean
+from statistics import fmean, median, quantiles
 from typing import Any, Literal
 
 from ipexlaunch.models.engines.candidate import Candidate, Dtype
@@ -120,8 +120,7 @@ class Measurement:
     calls: int = 0
     """That were timed, of all workers."""
     spread: float | None = None
-    """How uncertain the rate is: half of the interquartile range of several timings as a share of it, of two or three
-    half of their range; None for one."""
+    """How uncertain the rate is, as a share of it (`spread_of` several timings); None for one."""
     answers: AnswerSimilarity | None = None
     random_weights: bool = False
     """Whether the answers are those of a model that was never trained."""
@@ -199,6 +198,9 @@ def merged(measurements: Sequence[Measurement]) -> Measurement:
     )
 
 
+FEWEST_FOR_QUARTILES = 4
+
+
 def middle_of(measurements: Sequence[Measurement]) -> Measurement:
     """One measurement of several of the same candidate, one after the other: the rate in the middle, and how far off.
 
@@ -209,15 +211,31 @@ def middle_of(measurements: Sequence[Measurement]) -> Measurement:
     if whole.problem:
         return whole
     ordered = sorted(measurements, key=lambda each: each.speed or 0.0)
-    middle, speeds = ordered[len(ordered) // 2], [each.speed or 0.0 for each in ordered]
+    middle = ordered[len(ordered) // 2]
     return replace(
         whole,
         call_s=middle.call_s,
         reference_s=middle.reference_s,
         items_per_s=middle.items_per_s,
         reference_items_per_s=middle.reference_items_per_s,
-        spread=(speeds[-1] - speeds[0]) / (2 * (middle.speed or 1.0)) if len(speeds) > 1 else middle.spread,
+        spread=spread_of([each.speed or 0.0 for each in measurements]),
     )
+
+
+def spread_of(values: Sequence[float]) -> float | None:
+    """How far a figure that was taken several times may be off, as a share of its median; None where it was taken once.
+
+    Half of the interquartile range; of two or three values half of their range.
+
+    Args:
+        values: above 0.
+    """
+    if len(values) < 2:
+        return None
+    if len(values) < FEWEST_FOR_QUARTILES:
+        return (max(values) - min(values)) / (2 * median(values))
+    lower, middle, upper = quantiles(values, n=4, method="inclusive")
+    return (upper - lower) / (2 * middle)
 
 
 def _known(values: Sequence[object], name: str) -> list[float]:

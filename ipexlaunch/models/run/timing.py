@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import median, quantiles
+from statistics import median
 from time import sleep, thread_time
 from typing import Any
 
+from ipexlaunch.models.engines.measurement import spread_of
 from ipexlaunch.models.run.prepare import Prepared
 
 ROUNDS = 5
@@ -20,8 +21,6 @@ ROUNDS = 5
 
 REFERENCE_SHARE = 0.1
 """Of the candidate's seconds, for each turn of the reference; at least one call."""
-
-FEWEST_FOR_QUARTILES = 4
 
 STRETCH_SHARE = 0.4
 """The same before and after a candidate's only stretch."""
@@ -37,8 +36,7 @@ class PairedTiming:
     relative: float
     """Seconds of the candidate for one of the reference: the median over the rounds, each with its neighbours."""
     spread: float | None
-    """Half of the interquartile range of the rounds, of two or three half of their range, as a share of the median;
-    None for one."""
+    """How far that may be off, as a share of it (`spread_of` the rounds); None for one round."""
     reference_s: tuple[float, ...]
     """Every call of the reference."""
     calls: int
@@ -81,15 +79,6 @@ def time_interleaved(
     return _compared(turns, rounds)
 
 
-def _spread(ratios: list[float]) -> float | None:
-    if len(ratios) < 2:
-        return None
-    if len(ratios) < FEWEST_FOR_QUARTILES:
-        return (max(ratios) - min(ratios)) / (2 * median(ratios))
-    lower, middle, upper = quantiles(ratios, n=4, method="inclusive")
-    return (upper - lower) / (2 * middle)
-
-
 def _spend(call: Callable[[], float], seconds: float, least: int = 1) -> list[float]:
     """At least so many calls, and more until the time is used."""
     taken = [call() for _ in range(least)]
@@ -104,7 +93,7 @@ def _compared(turns: list[list[float]], rounds: list[list[float]]) -> PairedTimi
     ]
     return PairedTiming(
         relative=median(ratios),
-        spread=_spread(ratios),
+        spread=spread_of(ratios),
         reference_s=tuple(taken for turn in turns for taken in turn),
         calls=sum(len(taken) for taken in rounds),
     )

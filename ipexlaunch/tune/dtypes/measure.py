@@ -74,9 +74,12 @@ def measure(
     return rows
 
 
-FINAL_TURNS = 3
-"""Of each finalist: one after the other, the other way round, and once more; the middle one counts, so that a moment in
-which the host was busy does not."""
+FEWEST_TURNS, MOST_TURNS = 3, 7
+"""Of each finalist in a run-off: one after the other, the other way round, and so on; the one in the middle counts, so
+that a moment in which the host was busy does not. There are more than three where it is so busy that they do not tell."""
+
+SURE = 0.02
+"""As a share of a figure: two that are known as well as that are told apart as far as anybody would notice."""
 
 
 def measure_finals(
@@ -97,11 +100,21 @@ def measure_finals(
     rows: dict[Candidate, list[Measurement]] = {candidate: [] for candidate in finalists}
     with tempfile.TemporaryDirectory(prefix="ipexlaunch-") as directory:
         cached = replace(job, cache=job.cache or directory)
-        for turn in range(FINAL_TURNS):
+        for turn in range(MOST_TURNS):
+            if turn >= FEWEST_TURNS and turn % 2 and _is_clear([middle_of(taken) for taken in rows.values()]):
+                break
             for candidate in list(finalists)[:: -1 if turn % 2 else 1]:
-                found = measure(context, cached, [candidate], seconds=seconds, one_stretch=True)
-                rows[candidate] += found
+                rows[candidate] += measure(context, cached, [candidate], seconds=seconds, one_stretch=True)
     return [replace(middle_of(taken), run_off=True) for taken in rows.values()]
+
+
+def _is_clear(found: Sequence[Measurement]) -> bool:
+    """Whether the fastest is faster than all others by more than their figures may be off, or all are known well."""
+    ran = sorted((each for each in found if each.speed), key=lambda each: -(each.speed or 0.0))
+    if len(ran) < 2 or all((each.spread or 0.0) <= SURE for each in ran):
+        return True
+    least = (ran[0].speed or 0.0) * (1 - (ran[0].spread or 0.0))
+    return all((each.speed or 0.0) * (1 + (each.spread or 0.0)) < least for each in ran[1:])
 
 
 def _launch(context: MeasureContext, wanted: MeasuringJob) -> Launch:

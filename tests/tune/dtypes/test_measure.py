@@ -3,10 +3,12 @@ function of the test's own."""
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +25,7 @@ from ipexlaunch.models.engines.model_job import MeasuringJob, ModelJob
 from ipexlaunch.models.user_directory import cache_directory
 from ipexlaunch.plan import Request, make_plan
 from ipexlaunch.tune.dtypes import MeasureContext, resolve_candidate
-from ipexlaunch.tune.dtypes.measure import measure
+from ipexlaunch.tune.dtypes.measure import measure, measure_finals
 from tests.models.engines.hosts import FLAGS, IPEX_ENV, took
 
 JOB = ModelJob(model="random:bert-base")
@@ -135,6 +137,35 @@ def test_those_that_are_nearly_alike_run_off_each_alone_in_turn_and_then_the_oth
     assert found.choice.why == "the fastest of 6 measured here, 2.78 times the rate of eager fp32"
     assert resolve_candidate(JOB, "auto", "auto", measure_context(run, tmp_path)).choice == found.choice
     assert len(run.asked) == 7
+
+
+class BusyHost(FakeWorkers):
+    """Workers whose candidates, each alone, take now one time and now another."""
+
+    def __init__(self, alone_ms: Mapping[str, Sequence[float]]) -> None:
+        super().__init__({})
+        self.taken_ms = {name: itertools.cycle(times) for name, times in alone_ms.items()}
+
+    def __call__(self, launch: Launch, *more: Any) -> Run:
+        self.alone_ms = {name: next(times) for name, times in self.taken_ms.items()}
+        return super().__call__(launch, *more)
+
+
+@pytest.mark.parametrize(
+    ("eager_ms", "ipex_ms", "turns"),
+    [
+        ([20.0], [20.2], 3),  # as good as alike, and well known
+        ([20.0, 26.0], [40.0, 50.0], 3),  # uncertain, and clear
+        ([20.0, 26.0], [26.0, 20.0], 7),  # whatever is seen
+    ],
+)
+def test_a_run_off_takes_more_turns_where_a_busy_host_leaves_it_open(
+    eager_ms: list[float], ipex_ms: list[float], turns: int
+) -> None:
+    run = BusyHost({"eager bf16": eager_ms, "ipex bf16": ipex_ms})
+    found = measure_finals(measure_context(run), JOB, [floating("eager", "bf16"), IPEX_BF16])
+    assert len(run.asked) == 2 * turns
+    assert all(each.run_off for each in found)
 
 
 def test_who_dies_in_the_run_off_is_not_chosen() -> None:
