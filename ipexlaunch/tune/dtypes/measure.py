@@ -76,7 +76,7 @@ def measure(
 
 FEWEST_TURNS, MOST_TURNS = 3, 7
 """Of each finalist in a run-off: one after the other, the other way round, and so on; the one in the middle counts, so
-that a moment in which the host was busy does not. There are more than three where it is so busy that they do not tell."""
+that a moment in which the host was busy does not. There are more than three where they do not tell."""
 
 SURE = 0.02
 """As a share of a figure: two that are known as well as that are told apart as far as anybody would notice."""
