@@ -274,12 +274,13 @@ def test_nothing_is_left_where_launcher_guardian_and_workers_are_killed_at_once(
 
 
 COMPUTE = """
-import re, sys
+import ctypes, re, sys
 import torch
 from transformers.models.bert.modeling_bert import BertConfig, BertModel
 from ipexlaunch import worker
 
 def own_kb():
+    ctypes.CDLL(None).malloc_trim(0)  # what was read and freed is nobody's
     return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
 
 directory, dtype = sys.argv[1:]
@@ -321,5 +322,5 @@ def test_a_model_answers_the_same_from_shared_weights_and_has_no_memory_of_its_o
     assert all(told["same"] for told in facts)
     assert len({told["place"] for told in facts}) == 1, "one copy"
     least = min(told["grown_kb"] / told["weights_kb"] for told in facts)
-    assert least < 0.3, "who did not fill it; the other has read and converted it"
+    assert least < 0.15, "who did not fill it; the other has read and converted it"
     assert {told["pad"] for told in facts} == {facts[0]["pad"]} != {3.0 * 384}
