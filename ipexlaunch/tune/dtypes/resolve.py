@@ -183,8 +183,6 @@ def decide(
         return tuple(known)
     context.tell(f"measuring again, each alone: {', '.join(candidate.name for candidate in near)}")
     found |= {each.candidate: each for each in measure_finals(context, job, near, seconds=seconds)}
-    # An earlier run-off of others does not count beside this one.
-    found = {each: row if each in near else replace(row, run_off=False) for each, row in found.items()}
     _store(job, context, None, seconds, {**_load(job, context, None, seconds), **found})
     return tuple(replace(each, measurement=found.get(each.candidate)) for each in known)
 

@@ -139,6 +139,18 @@ def test_those_that_are_nearly_alike_run_off_each_alone_in_turn_and_then_the_oth
     assert len(run.asked) == 7
 
 
+def test_who_has_run_off_does_not_do_so_again_when_the_next_one_has(tmp_path: Path) -> None:
+    alike = {"eager fp32": FP32_MS, "eager bf16": 20.0, "torch fp32": 42.0, "torch bf16": 20.5, "ipex bf16": 21.0,
+             "ipex fp32": 21.5}  # fmt: skip
+    alone = {"eager bf16": 22.5, "torch bf16": 20.5, "ipex bf16": 21.0, "ipex fp32": 22.6}
+    run = FakeWorkers(alike, alone_ms=alone)
+    commands = [len(run.asked)]
+    for _ in range(4):
+        resolve_candidate(JOB, "auto", "auto", measure_context(run, tmp_path))
+        commands.append(len(run.asked))
+    assert commands == [0, 1 + 9, 1 + 18, 1 + 18, 1 + 18]
+
+
 class BusyHost(FakeWorkers):
     """Workers whose candidates, each alone, take now one time and now another."""
 
