@@ -109,15 +109,15 @@ def candidates_of(engine: Engine, dispatch: Dispatch) -> tuple[Candidate, ...]:
 
 def _of_openvino(wide: bool, tiles: bool) -> tuple[Candidate, ...]:
     own: Literal["bf16", "fp32"] = "bf16" if wide else "fp32"
-    kinds: list[tuple[Dtype, Scheme, Literal["bf16", "fp32"], int]] = [
+    # With AMX OpenVINO quantises fp32 activations only; bf16 ones it multiplies with weights that it widens, which is
+    # faster for many rows and slower for the few of a decoder's step (OpenVINO's pull request 35726).
+    steps: Literal["bf16", "fp32"] = "fp32" if tiles else own
+    kinds: tuple[tuple[Dtype, Scheme, Literal["bf16", "fp32"], int], ...] = (
         ("int8", "dynamic", own, 0),
         ("int8-calibrated", "static", own, 0),
-        ("int4", "dynamic", own, GROUP_SIZE),
-    ]
-    if tiles and wide:
-        # With AMX OpenVINO quantises fp32 activations only; bf16 ones it multiplies with weights that it widens, which
-        # is faster for many rows and slower for the few of a decoder's step (OpenVINO's pull request 35726).
-        kinds = [*kinds[:2], ("int8", "dynamic", "fp32", 0), ("int4", "dynamic", "fp32", GROUP_SIZE)]
+        *((("int8", "dynamic", steps, 0),) if steps != own else ()),
+        ("int4", "dynamic", steps, GROUP_SIZE),
+    )
     return (
         floating("openvino", "fp32"),
         floating("openvino", "bf16"),

@@ -109,16 +109,14 @@ def worth_measuring(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tup
     usable = [each for each in known if each.expectation.fares != "unavailable"]
     if dtype != "auto":
         return tuple(each.candidate for each in usable if each.candidate.dtype in (dtype, "fp32"))
-    fast = {(each.candidate.engine, each.candidate.dtype) for each in usable if each.expectation.fares == "fast"}
+    faster = {
+        each.candidate.engine for each in usable if (each.candidate.dtype, each.expectation.fares) == ("bf16", "fast")
+    }
     return tuple(
         each.candidate
         for each in usable
-        if each.expectation.fares != "slow"
-        and (
-            each.candidate.dtype != "fp16"
-            or each.expectation.fares == "fast"
-            or (each.candidate.engine, "bf16") not in fast
-        )
+        if each.expectation.fares == "fast"
+        or (each.expectation.fares == "ok" and (each.candidate.dtype != "fp16" or each.candidate.engine not in faster))
     )
 
 

@@ -240,7 +240,8 @@ def import_engine(candidate: Candidate) -> dict[str, str]:
     Raises:
         LaunchError: a package is missing or cannot be loaded; the message has the command that installs it.
     """
-    for name, value in {**_TELL_NOTHING, **_STAY_LOCAL, **name_where_nobody_knows_one()}.items():
+    os.environ.update(name_where_nobody_knows_one())  # an empty variable is no name
+    for name, value in {**_TELL_NOTHING, **_STAY_LOCAL}.items():
         os.environ.setdefault(name, value)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -97,7 +97,7 @@ def keep_gates_apart(graph: openvino.Model, properties: Mapping[str, object], *,
 def has_tiles() -> bool:
     """Whether this processor has AMX; whether the kernel gives it to a process, OpenVINO does not ask here."""
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        return any(line.startswith("flags") and " amx_tile" in line for line in lines)
+        return " amx_tile" in next((line for line in lines if line.startswith("flags")), "")
 
 
 def above(node: openvino.Node, count: int, port: int = 0) -> list[openvino.Node]:
