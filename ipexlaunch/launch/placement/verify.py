@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from ipexlaunch.doctor.pinning_libraries import blame
 from ipexlaunch.doctor.thread_pools import cure_of
 from ipexlaunch.documents.fields import LATER
+from ipexlaunch.errors.beside_limit import beside_limit
 from ipexlaunch.launch.placement.placement import Binding, Oversubscription, Placement, Resident
 from ipexlaunch.machine.cpulist import Ids, format_list
 from ipexlaunch.plan.plan import Instance
@@ -92,8 +93,8 @@ def _remote(instance: Instance, placement: Placement, binding: Binding, required
     if not promised or share is None or not _enough_to_judge(placement) or share >= required:
         return ""
     return (
-        f"instance {instance.index} has {share:.1%} of its anonymous memory on node {format_list(instance.nodes)} "
-        f"(at least {required:.0%} wanted){_why_remote(instance, placement, binding)}"
+        f"instance {instance.index} has {beside_limit(share * 100, required * 100, 1)}% of its anonymous memory on node "
+        f"{format_list(instance.nodes)} (at least {required * 100:g}% wanted){_why_remote(instance, placement, binding)}"
     )
 
 

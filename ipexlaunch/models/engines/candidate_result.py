@@ -55,7 +55,7 @@ class CandidateResult:
             return ""
         bound = bound_of(self.candidate.dtype, self.min_cosine)
         asked = bound.applied(found.answers, random_weights=found.random_weights)
-        limits = [f"{name.replace('_', ' ')} {limit:g} at {side_of(name)}" for name, limit in asked.items()]
+        limits = [f"{name.replace('_', ' ')} {limit} at {side_of(name)}" for name, limit in asked.items()]
         return f"its answers keep the bound ({', '.join(limits)}): {found.answers.words} with eager fp32"
 
     @property

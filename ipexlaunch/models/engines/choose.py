@@ -162,7 +162,7 @@ def choose(
     asked = [each for each in known if dtype in ("auto", each.candidate.dtype)]
     ran = [each for each in asked if each.speed is not None]
     if not ran:
-        raise _nothing_runs(asked, engine, dtype)
+        raise _nothing_runs(known, asked, engine, dtype)
     right = [each for each in ran if each.right]
     if not right and not force:
         found = "; ".join(f"{each.candidate.name}: {each.trouble}" for each in ran)
@@ -257,7 +257,9 @@ def _named(engine: EngineChoice, dtype: DtypeChoice) -> str:
     return f"run {what} on {'any engine' if engine == 'auto' else engine}"
 
 
-def _nothing_runs(asked: Sequence[CandidateResult], engine: EngineChoice, dtype: DtypeChoice) -> RequestError:
+def _nothing_runs(
+    known: Sequence[CandidateResult], asked: Sequence[CandidateResult], engine: EngineChoice, dtype: DtypeChoice
+) -> RequestError:
     named: dict[str, list[str]] = {}
     for each in asked:
         named.setdefault(each.trouble, []).append(each.candidate.name)
@@ -265,7 +267,8 @@ def _nothing_runs(asked: Sequence[CandidateResult], engine: EngineChoice, dtype:
         found = next(iter(named))  # what is true of all, such as a package that is missing, is said once
     else:
         found = "; ".join(f"{', '.join(names)}: {trouble}" for trouble, names in named.items())
-    found = found or f"engine {engine} has no {dtype}"
+    has = ", ".join(dict.fromkeys(each.candidate.dtype for each in known))
+    found = found or f"engine {engine} has no {dtype} for this task, only {has}"
     return RequestError(_named(engine, dtype), found, "`ipexlaunch dtypes` shows what runs here")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from statistics import fmean, median, quantiles
 from typing import Any, Literal
 
+from ipexlaunch.errors.beside_limit import beside_limit
 from ipexlaunch.models.engines.candidate import Candidate, Dtype
 
 
@@ -98,7 +99,8 @@ def judge(
         return "there is nothing to compare with eager fp32"
     found = {name: getattr(answers, name) for name in asked}
     wrong = [
-        f"{_NAMES[name]} with eager fp32 is {found[name]:.4g}, {dtype} must keep at {side_of(name)} {limit:g}"
+        f"{_NAMES[name]} with eager fp32 is {beside_limit(found[name], limit)}, "
+        f"{dtype} must keep at {side_of(name)} {limit}"
         for name, limit in asked.items()
         if not (found[name] >= limit if side_of(name) == "least" else found[name] <= limit)  # so that NaN is wrong
     ]

@@ -39,6 +39,20 @@ def test_the_verdict_has_the_figure_and_the_bound() -> None:
     assert judge(AnswerSimilarity(cosine=0.9931), "int4") == ""
 
 
+@pytest.mark.parametrize(
+    ("cosine", "bound", "told"),
+    [
+        (0.99496, 0.995, "is 0.99496, int8 must keep at least 0.995"),
+        (0.9949999, 0.995, "is 0.9949999, int8 must keep at least 0.995"),
+        (0.9999962, 0.99999999, "is 0.999996, int8 must keep at least 0.99999999"),
+        (0.9999962, 1.0, "is 0.999996, int8 must keep at least 1.0"),
+        (0.99312345, 0.995, "is 0.9931, int8 must keep at least 0.995"),
+    ],
+)
+def test_a_figure_that_misses_its_bound_never_reads_like_it(cosine: float, bound: float, told: str) -> None:
+    assert told in judge(AnswerSimilarity(cosine=cosine), "int8", min_cosine=bound)
+
+
 def test_agreement_counts_for_trained_weights_only() -> None:
     answers = AnswerSimilarity(agreement=0.3, logit_error=0.02)
     assert "agreement" in judge(answers, "bf16")
