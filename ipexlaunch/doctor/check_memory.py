@@ -54,8 +54,8 @@ def check_huge_pages_on_demand(facts: Facts) -> Finding:
     if choice == "madvise":
         message = "Transparent huge pages are there for workers that ask for them"
         remedy = (
-            "--env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (glibc 2.35 or later) lets all that is not torch's ask, OpenVINO's "
-            "weights among it, --env THP_MEM_ALLOC_ENABLE=1 torch's own; measure both ways"
+            "--env GLIBC_TUNABLES=glibc.malloc.hugetlb=1 (glibc 2.35 or later) lets all ask that is not torch's, e.g. "
+            "OpenVINO's weights; --env THP_MEM_ALLOC_ENABLE=1 torch's own; measure both ways"
         )
         return finding("ok", message, reading.evidence, remedy=remedy)
     return finding(

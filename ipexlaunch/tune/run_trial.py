@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ipexlaunch.errors.beside_limit import beside_limit
 from ipexlaunch.errors import BindError
+from ipexlaunch.errors.beside_limit import beside_limit
 from ipexlaunch.launch.job import Launch
 from ipexlaunch.launch.lifecycle import Limits
 from ipexlaunch.launch.placement.verify import LOCAL_SHARE_REQUIRED
@@ -123,4 +123,8 @@ def _too_slow(report: Report, limit_ms: float | None) -> str:
     if "p99" not in report.latency_ms:
         return "it reports no latency, which --latency-limit-ms needs"
     found = report.latency_ms["p99"]
-    return f"p99 of a call {beside_limit(found, limit_ms, 1)} ms, above the limit of {limit_ms:g} ms" if found > limit_ms else ""
+    return (
+        f"p99 of a call {beside_limit(found, limit_ms, 1)} ms, above the limit of {limit_ms:g} ms"
+        if found > limit_ms
+        else ""
+    )

@@ -92,9 +92,10 @@ def _remote(instance: Instance, placement: Placement, binding: Binding, required
     promised = binding.memory in BINDING_POLICIES and not binding.refused
     if not promised or share is None or not _enough_to_judge(placement) or share >= required:
         return ""
+    has, wanted = beside_limit(share * 100, required * 100, 1), f"{required * 100:g}"
     return (
-        f"instance {instance.index} has {beside_limit(share * 100, required * 100, 1)}% of its anonymous memory on node "
-        f"{format_list(instance.nodes)} (at least {required * 100:g}% wanted){_why_remote(instance, placement, binding)}"
+        f"instance {instance.index} has {has}% of its anonymous memory on node {format_list(instance.nodes)} "
+        f"(at least {wanted}% wanted){_why_remote(instance, placement, binding)}"
     )
 
 

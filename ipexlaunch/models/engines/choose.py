@@ -97,29 +97,6 @@ def _has_use(candidate: Candidate, task: Task, software: Software) -> bool:
     return {"int4": task == "generate", "int8-calibrated": task != "generate"}.get(candidate.dtype, True)
 
 
-def worth_measuring(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[Candidate, ...]:
-    """What must be measured before a dtype can be chosen, which for anything but auto is that dtype and fp32.
-
-    For auto it is what is not expected to be slow; nor is fp16 tried where its engine has faster instructions for bf16.
-
-    Args:
-        known: from `expected`.
-        dtype: one, or auto.
-    """
-    usable = [each for each in known if each.expectation.fares != "unavailable"]
-    if dtype != "auto":
-        return tuple(each.candidate for each in usable if each.candidate.dtype in (dtype, "fp32"))
-    faster = {
-        each.candidate.engine for each in usable if (each.candidate.dtype, each.expectation.fares) == ("bf16", "fast")
-    }
-    return tuple(
-        each.candidate
-        for each in usable
-        if each.expectation.fares == "fast"
-        or (each.expectation.fares == "ok" and (each.candidate.dtype != "fp16" or each.candidate.engine not in faster))
-    )
-
-
 def left_out(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[str, ...]:
     """Why the others do not run: each that could not be tried or gave wrong answers, by its reason, and who is slower.
 

@@ -71,6 +71,11 @@ class ModelJob:
             del fields["cache_limit_bytes"]
         return json.dumps(fields, separators=(",", ":"))
 
+    @property
+    def product_rows(self) -> int:
+        """Rows of the products that it makes most of: the inputs of a decoder's step, else all tokens of a call."""
+        return self.batch_size if self.task == "generate" else self.batch_size * self.input_tokens
+
     def unlimited(self) -> ModelJob:
         """The same with the usual limit of the cache, which decides over no answer and no rate."""
         return replace(self, cache_limit_bytes=CACHE_LIMIT_BYTES)

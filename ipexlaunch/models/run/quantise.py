@@ -14,6 +14,7 @@ import torch
 
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import Candidate
+from ipexlaunch.models.engines.worth_measuring import KERNEL_ROWS
 from ipexlaunch.models.run.prepare import torch_dtype
 
 INT4_GROUP_SIZES = (32, 64, 128, 256)
@@ -90,17 +91,6 @@ def _quantise(model: torch.nn.Module, config: Any) -> int:
     return sum(1 for name, kind in after.items() if kind is not before.get(name))
 
 
-ROWS_OF_INT8_KERNEL = 4
-"""Rows up to which aten's kernel of int8 weights is used; above, freezing widens the weights and oneDNN multiplies.
-
-The kernel (torch's native/cpu/int8mm_kernel.cpp) goes through the weights once for every four rows, and has vector code
-for bf16 activations; with fp32 it took three times as long as fp32 weights for one row, twelve times for eight.
-"""
-
-ROWS_OF_INT4_KERNEL = 8
-"""Likewise for int4 (int4mm_kernel.cpp): one row took half the time of bf16 weights, eight rows 1.2 times, 32 twice."""
-
-
 class _WeightOnlyLinear(torch.nn.Module):  # type: ignore[misc]
     """A linear layer whose weights are kept as integers."""
 
@@ -136,7 +126,7 @@ class Int8WeightLinear(_WeightOnlyLinear):
 
     def _product(self, rows: torch.Tensor) -> torch.Tensor:
         weight: Any = self.quantised
-        if rows.shape[0] <= ROWS_OF_INT8_KERNEL and rows.dtype == torch.bfloat16:
+        if rows.shape[0] <= KERNEL_ROWS["int8"] and rows.dtype == torch.bfloat16:
             return torch.ops.aten._weight_int8pack_mm(rows, weight, self.scale)
         return torch.mm(rows, weight.t().to(rows.dtype)) * self.scale
 
@@ -168,7 +158,7 @@ class Int4WeightLinear(_WeightOnlyLinear):
         self.group_size = group_size
 
     def _product(self, rows: torch.Tensor) -> torch.Tensor:
-        if rows.shape[0] > ROWS_OF_INT4_KERNEL:
+        if rows.shape[0] > KERNEL_ROWS["int4"]:
             # What the kernel makes of the unit matrix is the weights; freezing computes that while compiling.
             return torch.mm(rows, self._product_of_few(self.unit))
         return self._product_of_few(rows)

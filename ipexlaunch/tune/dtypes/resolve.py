@@ -18,10 +18,10 @@ from ipexlaunch.models.engines.choose import (
     expected,
     finalists,
     left_out,
-    worth_measuring,
 )
 from ipexlaunch.models.engines.measurement import Measurement
 from ipexlaunch.models.engines.model_job import SECONDS, ModelJob
+from ipexlaunch.models.engines.worth_measuring import worth_measuring
 from ipexlaunch.tune.dtypes.context import (
     MeasureContext,
     check_cache_writable,
@@ -75,7 +75,7 @@ def resolve_candidate(
         why = "asked for" if dtype == "fp32" else "forced, not measured"
         return Resolved(job=replace(job, candidate=asked[0]), choice=Choice(candidate=asked[0], why=why), known=known)
     if asked:
-        known = fill_in_measurements(job, known, worth_measuring(known, dtype), context)
+        known = fill_in_measurements(job, known, worth_measuring(known, dtype, job.product_rows), context)
         if dtype == "auto":
             known = decide(job, known, context)
     try:
@@ -84,7 +84,7 @@ def resolve_candidate(
         if not any(each.speed for each in known):
             raise  # it says of every candidate why
         # What would do better is measured too, so that the refusal names it with its figure.
-        known = fill_in_measurements(job, known, worth_measuring(known, "auto"), context)
+        known = fill_in_measurements(job, known, worth_measuring(known, "auto", job.product_rows), context)
         for line in left_out(known, "auto"):
             context.tell(line)
         choice = choose(known, engine, dtype, force=force)

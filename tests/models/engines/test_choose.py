@@ -18,12 +18,11 @@ from ipexlaunch.models.engines.choose import (
     expected,
     finalists,
     verdict,
-    worth_measuring,
 )
 from ipexlaunch.models.engines.expectations import Expectation, Software
 from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, from_row, merged, middle_of
 from ipexlaunch.models.engines.model_job import ModelJob, Task, measuring_order
-from tests.models.engines.hosts import IPEX_ENV, OK, TORCH_ENV, host, took, weights
+from tests.models.engines.hosts import OK, TORCH_ENV, host, took, weights
 
 IPEX_FP32, IPEX_BF16 = floating("ipex", "fp32"), floating("ipex", "bf16")
 IPEX_INT4 = weights("ipex", "int4", group_size=128)
@@ -191,23 +190,6 @@ def test_auto_is_never_slower_than_any_right_candidate(speeds: list[float], cosi
     chosen = choose(rows, "auto", "auto").candidate
     speed = next(each.speed for each in rows if each.candidate == chosen)
     assert speed == max(each.speed or 0 for each in right)
-
-
-def test_auto_measures_what_is_not_expected_to_be_slow_and_a_word_measures_itself_and_fp32() -> None:
-    known = expected(host("zen5"), IPEX_ENV, "forward")
-    names = [each.name for each in worth_measuring(known, "auto")]
-    assert names == ["eager fp32", "eager bf16", "ipex fp32", "ipex bf16", "torch fp32", "torch bf16"]
-    names = [each.name for each in worth_measuring(expected(host("zen5"), IPEX_ENV, "forward", "ipex"), "int4")]
-    assert names == ["ipex fp32", "ipex int4 weight-only x fp32 g32"]
-    names = [each.name for each in worth_measuring(expected(host("haswell"), TORCH_ENV, "forward"), "auto")]
-    assert "torch bf16" not in names
-
-
-@pytest.mark.parametrize(("processor", "tried"), [("sapphire", set()), ("granite", {"eager", "torch"}), ("pi4", set())])
-def test_auto_tries_fp16_where_it_may_be_the_fastest(processor: str, tried: set[str]) -> None:
-    known = expected(host(processor), TORCH_ENV, "forward")
-    assert {each.engine for each in worth_measuring(known, "auto") if each.dtype == "fp16"} == tried
-    assert any(each.dtype == "fp16" for each in worth_measuring(known, "fp16"))
 
 
 def test_milliseconds_of_one_table_are_those_of_one_moment() -> None:

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.model_job import ModelJob
+from ipexlaunch.models.engines.worth_measuring import KERNEL_ROWS
 from ipexlaunch.models.run import prepare_torch, quantise
 from ipexlaunch.models.run.compile_program import compile_program, load, load_a_copy
 from ipexlaunch.models.run.compiled_model import ANY_SHAPE, FirstField
@@ -35,8 +36,8 @@ def wrapped(model: torch.nn.Module) -> bool:
 def layers() -> dict[str, Any]:
     """How far unwrapped layers are from torchao's own, for few rows and for many, relative to the largest output."""
     found: dict[str, Any] = {}
-    for dtype, group, few in (("int8", 0, quantise.ROWS_OF_INT8_KERNEL),
-                              ("int4", 32, quantise.ROWS_OF_INT4_KERNEL)):  # fmt: skip
+    for dtype, group, few in (("int8", 0, KERNEL_ROWS["int8"]),
+                              ("int4", 32, KERNEL_ROWS["int4"])):  # fmt: skip
         candidate = Candidate(engine="torch", dtype=dtype, scheme="weight-only", activations="bf16", group_size=group)  # type: ignore[arg-type]
         torch.manual_seed(0)
         whole = torch.nn.Sequential(torch.nn.Linear(96, 64), torch.nn.Linear(64, 32, bias=False))
