@@ -37,14 +37,9 @@ def worth_measuring(known: Sequence[CandidateResult], dtype: DtypeChoice, rows: 
     return tuple(
         each.candidate
         for each in usable
-        if not _is_widened(each.candidate, rows)
-        and (
-            each.expectation.fares == "fast"
-            or (
-                each.expectation.fares == "ok"
-                and (each.candidate.dtype != "fp16" or each.candidate.engine not in faster)
-            )
-        )
+        if each.expectation.fares in ("fast", "ok")
+        and not (each.expectation.fares == "ok" and each.candidate.dtype == "fp16" and each.candidate.engine in faster)
+        and not _is_widened(each.candidate, rows)
     )
 
 
