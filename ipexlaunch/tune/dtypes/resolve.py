@@ -77,6 +77,8 @@ def resolve_candidate(
     if asked:
         known = fill_in_measurements(job, known, worth_measuring(known, dtype, job.product_rows), context)
         if dtype == "auto":
+            # What these have shown may call for others.
+            known = fill_in_measurements(job, known, worth_measuring(known, dtype, job.product_rows), context)
             known = decide(job, known, context)
     try:
         choice = choose(known, engine, dtype, force=force)
