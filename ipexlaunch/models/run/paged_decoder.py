@@ -74,6 +74,8 @@ class PagedDecoder:
         self._pools = [port for port in compiled.inputs if port.any_name.startswith(("key_cache", "value_cache"))]
         # Keys that are kept as integers have their scales among the positions; values have them elsewhere.
         self._block: int = min(port.partial_shape[2].get_length() for port in self._pools)
+        self._inputs: dict[str, numpy.ndarray[Any, Any]] = {}
+        """What the request reads, by name; the tensors' own memory."""
         self._running: list[Row] = []
         self._blocks = 0
         self._free: list[int] = []
@@ -150,10 +152,22 @@ class PagedDecoder:
             # Where no row is read to its end there must be one all the same, which nobody looks at.
             _CHOSEN: _of([after[place + 1] - 1 for place in whole] or [0], "int64"),
         }
-        self._request.infer(inputs, share_inputs=True)
+        for name, values in inputs.items():
+            self._give(name, values)
+        self._request.infer(share_outputs=True)  # or it would copy them, and so do we
         # The request writes its next answer to the same place.
         logits: numpy.ndarray[Any, Any] = self._request.get_output_tensor(0).data[:, 0].copy()
         return logits
+
+    def _give(self, name: str, values: numpy.ndarray[Any, Any]) -> None:
+        """Write an input where the request reads it; another tensor for each of a step's takes 0.03 of the step."""
+        room = self._inputs.get(name)
+        if room is None or room.shape != values.shape:
+            tensor = openvino.Tensor(values)
+            self._request.set_tensor(name, tensor)
+            self._inputs[name] = tensor.data
+        else:
+            room[...] = values
 
     def _blocks_for(self, positions: int) -> int:
         return -(-positions // self._block)

@@ -13,6 +13,7 @@ from ipexlaunch.errors import RequestError
 from ipexlaunch.models.engines.candidate import REFERENCE, Candidate, floating
 from ipexlaunch.models.engines.candidate_result import CandidateResult
 from ipexlaunch.models.engines.choose import (
+    NOISE,
     call_ms,
     choose,
     expected,
@@ -20,7 +21,7 @@ from ipexlaunch.models.engines.choose import (
     verdict,
 )
 from ipexlaunch.models.engines.expectations import Expectation, Software
-from ipexlaunch.models.engines.measurement import AnswerSimilarity, Measurement, from_row, merged, middle_of
+from ipexlaunch.models.engines.measurement import BOUNDS, AnswerSimilarity, Measurement, from_row, merged, middle_of
 from ipexlaunch.models.engines.model_job import ModelJob, Task, measuring_order
 from tests.models.engines.hosts import OK, TORCH_ENV, host, took, weights
 
@@ -174,7 +175,9 @@ def test_drift_between_sessions_does_not_decide() -> None:
     speeds=st.lists(st.floats(1, 1000), min_size=1, max_size=6),
     cosines=st.lists(st.floats(0.9, 1), min_size=6, max_size=6),
 )
-def test_auto_is_never_slower_than_any_right_candidate(speeds: list[float], cosines: list[float]) -> None:
+def test_auto_is_as_fast_as_any_right_candidate_and_none_as_fast_keeps_a_stricter_bound(
+    speeds: list[float], cosines: list[float]
+) -> None:
     candidates = [IPEX_FP32, IPEX_BF16, IPEX_INT4, REFERENCE, floating("torch", "bf16"), weights("torch", "int8")]
     rows = [
         CandidateResult(
@@ -188,8 +191,21 @@ def test_auto_is_never_slower_than_any_right_candidate(speeds: list[float], cosi
             choose(rows, "auto", "auto")
         return
     chosen = choose(rows, "auto", "auto").candidate
-    speed = next(each.speed for each in rows if each.candidate == chosen)
-    assert speed == max(each.speed or 0 for each in right)
+    level = NOISE * max(each.rate for each in right)
+    alike = [each for each in right if each.rate >= level]
+    assert chosen in [each.candidate for each in alike]
+    assert BOUNDS[chosen.dtype].cosine == max(BOUNDS[each.candidate.dtype].cosine for each in alike)
+
+
+def test_of_two_that_are_equally_fast_the_more_exact_one_is_taken() -> None:
+    int8, int4 = weights("openvino", "int8", "dynamic"), weights("openvino", "int4", "dynamic")
+    rows = weighed(bf16=60) + [
+        CandidateResult(candidate=each, expectation=OK, measurement=took(each, took_ms, answers=RIGHT))
+        for each, took_ms in ((int8, 20.5), (int4, 20.0))
+    ]
+    assert choose(rows, "auto", "auto").candidate == int8
+    rows[-1] = replace(rows[-1], measurement=took(int4, 15.0, answers=RIGHT))
+    assert choose(rows, "auto", "auto").candidate == int4
 
 
 def test_milliseconds_of_one_table_are_those_of_one_moment() -> None:
