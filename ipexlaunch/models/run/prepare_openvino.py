@@ -38,10 +38,13 @@ from ipexlaunch.models.run.quantise_openvino import (
     group_of_decoder,
     quantise,
 )
-from ipexlaunch.models.run.rewrite_openvino import has_tiles, keep_gates_apart, pool, scale_once
+from ipexlaunch.models.run.rewrite_openvino import has_tiles, join_products, keep_gates_apart, pool, scale_once
 
 MODEL = "openvino_model.xml"
 """What the model is called in its directory; its weights lie beside it."""
+
+FEW_TOKENS = 32
+"""Of a call, up to which products of the same values are joined."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 """OpenVINO's names of what the network runs in."""
@@ -150,6 +153,8 @@ class OpenVinoModel(torch.nn.Module):  # type: ignore[misc] # torch is not there
             pool(self._graph)
         fixed = self._graph.clone()
         fixed.reshape({name: openvino.PartialShape(list(tensor.shape)) for name, tensor in example.items()})
+        if all(tensor.numel() <= FEW_TOKENS for tensor in example.values()):
+            join_products(fixed)
         self._request = self._compiled(fixed)
         self._any_shape = False
         self._inputs = self._room_for(example)

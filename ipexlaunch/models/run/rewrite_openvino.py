@@ -6,7 +6,7 @@ Each leaves what the graph says as it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy
 import openvino
@@ -92,6 +92,56 @@ def keep_gates_apart(graph: openvino.Model, properties: Mapping[str, object], *,
         for reader in readers:
             reader.replace_source_output(halved.output(0))
     graph.validate_nodes_and_infer_types()
+
+
+def join_products(graph: openvino.Model) -> None:
+    """Make one product of those that read the same values, as a layer's queries, keys and values do.
+
+    Of few tokens that saves what lies around a product; of many, its result's parts cost more than they save.
+
+    Args:
+        graph: it is changed: products with biases, whose weights are constants, are put below each other.
+    """
+    readers: dict[openvino.Output, list[openvino.Node]] = {}
+    for node in graph.get_ordered_ops():
+        if node.get_type_name() == "MatMul" and node.get_attributes() == {"transpose_a": False, "transpose_b": True}:
+            readers.setdefault(node.input_value(0), []).append(node)
+    for values, products in readers.items():
+        sums = [reader.get_node() for each in products for reader in each.output(0).get_target_inputs()]
+        if len(products) < 2 or [each.get_type_name() for each in sums] != ["Add"] * len(products):
+            continue
+        weights = _below_each_other([each.input_value(1).get_node() for each in products], 0)
+        biases = _below_each_other([above(each, 1, port=1)[0] for each in sums], -1)
+        if weights is None or biases is None:
+            continue
+        joined = opset13.add(opset13.matmul(values, weights, transpose_a=False, transpose_b=True), biases)
+        widths = [each.get_output_partial_shape(0)[-1].get_length() for each in sums]
+        parts = opset13.variadic_split(joined, opset13.constant(-1, dtype=numpy.int64), widths)
+        for number, each in enumerate(sums):
+            for reader in list(each.output(0).get_target_inputs()):
+                reader.replace_source_output(parts.output(number))
+    graph.validate_nodes_and_infer_types()
+
+
+def _below_each_other(nodes: Sequence[openvino.Node], axis: int) -> openvino.Node | None:
+    """Constants, or what is computed from them alone, as one; None where they are not alike."""
+    first, kind = nodes[0], nodes[0].get_type_name()
+    if len({(each.get_type_name(), str(each.get_output_element_type(0))) for each in nodes}) > 1:
+        return None
+    if kind == "Constant":
+        values = [each.get_data() for each in nodes]
+        if any(each.size == 1 for each in values):  # one scale for all weights
+            return first if all(numpy.array_equal(each, values[0]) for each in values) else None
+        return opset13.constant(numpy.concatenate(values, axis))
+    if kind not in ("Convert", "Multiply", "Subtract"):
+        return None
+    ports = range(first.get_input_size())
+    below = [_below_each_other([each.input_value(port).get_node() for each in nodes], axis) for port in ports]
+    if any(each is None for each in below):
+        return None
+    if kind == "Convert":
+        return opset13.convert(below[0], first.get_output_element_type(0).get_type_name())
+    return (opset13.multiply if kind == "Multiply" else opset13.subtract)(*below)
 
 
 def has_tiles() -> bool:

@@ -22,6 +22,7 @@ from ipexlaunch.models.run.prepare import Batch, Prepared, import_engine, prepar
 from ipexlaunch.models.run.run_task import Reference, compare, run_task, take_reference
 
 FP32 = floating("openvino", "fp32")
+INT8 = Candidate(engine="openvino", dtype="int8", scheme="dynamic", activations="fp32")
 CALIBRATED = Candidate(engine="openvino", dtype="int8-calibrated", scheme="static", activations="fp32")
 
 SMALL = {
@@ -215,6 +216,35 @@ def scales() -> dict[str, Any]:
     }
 
 
+def joins() -> dict[str, Any]:
+    """Products of each graph of a tiny encoder, before and after those of one value are joined; answers' distance."""
+    import numpy
+    import openvino
+
+    from ipexlaunch.models.run.rewrite_openvino import join_products
+
+    job = ModelJob(model="random:bert-tiny", batch_size=2, input_tokens=16)
+    inputs = {name: tensor.numpy() for name, tensor in batch_of(2, 16, 9).items()}
+    found: dict[str, Any] = {}
+    for candidate in (FP32, INT8, CALIBRATED):
+        loaded = load_model(job)
+        calibration = calibration_of(job, loaded, candidate)
+        with tempfile.TemporaryDirectory() as cache:
+            prepare(loaded.model, candidate, batch_of(2, 64, 64), "embed", calibration=calibration, cache=cache)
+            (path,) = Path(cache).glob("*/files/*.xml")
+            graphs = [openvino.Core().read_model(path) for _ in range(2)]
+        join_products(graphs[1])
+        said = [
+            openvino.Core().compile_model(each, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
+            for each in graphs
+        ]
+        found[candidate.dtype] = {
+            "products": [sum(node.get_type_name() == "MatMul" for node in each.get_ops()) for each in graphs],
+            "apart": float(numpy.abs(said[0] - said[1]).max() / numpy.abs(said[0]).max()),
+        }
+    return found
+
+
 def gates() -> dict[str, Any]:
     """Gates that OpenVINO would join with their products, before and after; how far the answers are apart."""
     import numpy
@@ -260,5 +290,5 @@ def _scaled_again(graph: Any) -> int:
 
 if __name__ == "__main__":
     import_engine(CALIBRATED)
-    checks = (families, classifies, threads, mapped, calibrates, heads, unbiased, scales, gates)
+    checks = (families, classifies, threads, mapped, calibrates, heads, unbiased, scales, joins, gates)
     print(json.dumps({check.__name__: check for check in checks}[sys.argv[1]]()))

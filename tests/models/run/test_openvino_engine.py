@@ -109,6 +109,15 @@ def test_a_norm_s_scale_and_nncf_s_are_one_in_a_graph_of_any_shape() -> None:
     assert found["apart"] < 1e-2  # a step of an 8-bit integer, where a rounding falls to the other side
 
 
+def test_queries_keys_and_values_of_few_tokens_are_one_product_and_say_the_same() -> None:
+    found = ask("joins")
+    layers, siblings = 2, 2
+    for told in found.values():
+        before, after = told["products"]
+        assert before - after == layers * siblings
+        assert told["apart"] < 1e-5
+
+
 def test_one_thread_gets_no_gated_block_in_one_piece_which_openvino_divides_by_zero_for() -> None:
     """With AMX the process would die of SIGFPE; two cpus are needed to ask for two threads."""
     found = ask("gates")
