@@ -193,56 +193,51 @@ def _calibrated(*, biases: bool) -> dict[str, Any]:
 
 def scales() -> dict[str, Any]:
     """What a graph of a calibrated encoder says at one shape, as nncf left it and with each norm's scale in one."""
-    import numpy
-    import openvino
-
     from ipexlaunch.models.run.rewrite_openvino import scale_once  # imports OpenVINO: after import_engine
 
-    job = ModelJob(model="random:bert-tiny", batch_size=3, input_tokens=16)
-    loaded = load_model(job)
-    calibration = calibration_of(job, loaded, CALIBRATED)
-    with tempfile.TemporaryDirectory() as cache:
-        prepare(loaded.model, CALIBRATED, batch_of(3, 16, 16), "embed", calibration=calibration, cache=cache)
-        (path,) = Path(cache).glob("*/files/*.xml")
-        graphs = [openvino.Core().read_model(path) for _ in range(2)]
+    graphs = _kept_twice(CALIBRATED)
     scale_once(graphs[1])
-    inputs = {name: tensor.numpy() for name, tensor in batch_of(2, 24, 9).items()}
-    said = [
-        openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0] for graph in graphs
-    ]
-    return {
-        "read twice": [_scaled_again(graph) for graph in graphs],
-        "apart": float(numpy.abs(said[0] - said[1]).max() / numpy.abs(said[0]).max()),
-    }
+    return {"read twice": [_scaled_again(graph) for graph in graphs], "apart": _apart(graphs, batch_of(2, 24, 9))}
 
 
 def joins() -> dict[str, Any]:
     """Products of each graph of a tiny encoder, before and after those of one value are joined; answers' distance."""
+    from ipexlaunch.models.run.rewrite_openvino import join_products
+
+    found: dict[str, Any] = {}
+    for candidate in (FP32, INT8, CALIBRATED):
+        graphs = _kept_twice(candidate)
+        join_products(graphs[1])
+        found[candidate.dtype] = {
+            "products": [sum(node.get_type_name() == "MatMul" for node in each.get_ops()) for each in graphs],
+            "apart": _apart(graphs, batch_of(2, 16, 9)),
+        }
+    return found
+
+
+def _kept_twice(candidate: Candidate) -> list[Any]:
+    """The graph of a tiny encoder that the cache keeps, read twice."""
+    import openvino
+
+    job = ModelJob(model="random:bert-tiny", batch_size=3, input_tokens=16)
+    loaded = load_model(job)
+    calibration = calibration_of(job, loaded, candidate)
+    with tempfile.TemporaryDirectory() as cache:
+        prepare(loaded.model, candidate, batch_of(3, 16, 16), "embed", calibration=calibration, cache=cache)
+        (path,) = Path(cache).glob("*/files/*.xml")
+        return [openvino.Core().read_model(path) for _ in range(2)]
+
+
+def _apart(graphs: list[Any], batch: Batch) -> float:
+    """How far the answers of two graphs are apart in fp32, relative to the largest number."""
     import numpy
     import openvino
 
-    from ipexlaunch.models.run.rewrite_openvino import join_products
-
-    job = ModelJob(model="random:bert-tiny", batch_size=2, input_tokens=16)
-    inputs = {name: tensor.numpy() for name, tensor in batch_of(2, 16, 9).items()}
-    found: dict[str, Any] = {}
-    for candidate in (FP32, INT8, CALIBRATED):
-        loaded = load_model(job)
-        calibration = calibration_of(job, loaded, candidate)
-        with tempfile.TemporaryDirectory() as cache:
-            prepare(loaded.model, candidate, batch_of(2, 64, 64), "embed", calibration=calibration, cache=cache)
-            (path,) = Path(cache).glob("*/files/*.xml")
-            graphs = [openvino.Core().read_model(path) for _ in range(2)]
-        join_products(graphs[1])
-        said = [
-            openvino.Core().compile_model(each, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0]
-            for each in graphs
-        ]
-        found[candidate.dtype] = {
-            "products": [sum(node.get_type_name() == "MatMul" for node in each.get_ops()) for each in graphs],
-            "apart": float(numpy.abs(said[0] - said[1]).max() / numpy.abs(said[0]).max()),
-        }
-    return found
+    inputs = {name: tensor.numpy() for name, tensor in batch.items()}
+    one, other = (
+        openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(inputs)[0] for graph in graphs
+    )
+    return float(numpy.abs(one - other).max() / numpy.abs(one).max())
 
 
 def gates() -> dict[str, Any]:
