@@ -177,10 +177,10 @@ def model_to_tune(model: str, topology: Topology, options: TuneOptions) -> Tunin
         tell(line)
     best = found.choice.candidate
     chosen = [best]
-    right = [each for each in found.known if each.right]
+    right = [each for each in found.known if each.for_auto]
     level = next((each.speed or 0.0 for each in right if each.candidate == best), None)
     if options.dtype == "auto" and level is not None:
-        others = [each for each in right if each.candidate != best and (each.speed or 0.0) >= FAST_ENOUGH * level]
+        others = [each for each in right if each.candidate != best and each.rate >= FAST_ENOUGH * level]
         others.sort(key=lambda each: -(each.speed or 0))
         chosen += [each.candidate for each in others[: MOST_NUMBERS - 1]]
         # Their answers were compared with eager fp32 just now, so no trial needs to do it again.

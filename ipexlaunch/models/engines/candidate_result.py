@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ipexlaunch.models.engines.candidate import Candidate
 from ipexlaunch.models.engines.expectations import Expectation
-from ipexlaunch.models.engines.measurement import Measurement, bound_of, judge, side_of
+from ipexlaunch.models.engines.measurement import LEAST, Measurement, bound_of, judge, side_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,22 @@ class CandidateResult:
             random_weights=found.random_weights,
             min_cosine=self.min_cosine,
         )
+
+    @property
+    def coarse(self) -> str:
+        """Why nobody gets it who did not ask for its dtype, though its answers keep the bound of that; else ""."""
+        found = self.measurement
+        if found is None or found.answers is None or self.wrong:
+            return ""
+        beyond = judge(
+            found.answers, LEAST, random_weights=found.random_weights, min_cosine=self.min_cosine, asked_by="auto"
+        )
+        return beyond and f"{beyond} (--dtype {self.candidate.dtype} takes it, {self.rate:.2f} times eager fp32's rate)"
+
+    @property
+    def for_auto(self) -> bool:
+        """It ran, and its answers are what anybody expects of the fastest."""
+        return self.right and not self.coarse
 
     @property
     def kept(self) -> str:

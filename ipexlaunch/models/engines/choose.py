@@ -109,14 +109,15 @@ def left_out(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[str,
     """
     lines: dict[tuple[str, str], list[str]] = {}
     for each in known:
-        if dtype not in ("auto", each.candidate.dtype) or not each.trouble:
+        trouble = each.trouble or (each.coarse if dtype == "auto" else "")
+        if dtype not in ("auto", each.candidate.dtype) or not trouble:
             continue
         if each.measurement is None and each.expectation.fares != "unavailable":
             continue
         what = "not chosen" if each.measurement and not each.measurement.problem else "could not be tried"
-        lines.setdefault((what, each.trouble), []).append(each.candidate.name)
+        lines.setdefault((what, trouble), []).append(each.candidate.name)
     told = [f"{what}: {', '.join(names)}: {trouble}" for (what, trouble), names in lines.items()]
-    ran = sorted((each for each in known if each.right and dtype in ("auto", each.candidate.dtype)), key=_slowness)
+    ran = sorted((each for each in known if _takes(each, dtype)), key=_slowness)
     figures = ", ".join(f"{each.candidate.name} {each.rate:.2f}" for each in ran if each != _fastest(ran))
     if figures:
         told.append(f"measured, and not faster: {figures} times the rate of eager fp32")
@@ -131,7 +132,7 @@ def choose(
     Args:
         known: candidates of the asked engines, with their measurements.
         engine: for the messages.
-        dtype: auto takes the fastest whose answers keep their bound.
+        dtype: auto takes the fastest whose answers keep their bound, and that of int8 at least.
         force: take the asked dtype though it is slower than fp32, or its answers are off.
 
     Raises:
@@ -141,9 +142,9 @@ def choose(
     ran = [each for each in asked if each.speed is not None]
     if not ran:
         raise _nothing_runs(known, asked, engine, dtype)
-    right = [each for each in ran if each.right]
+    right = [each for each in ran if _takes(each, dtype)]
     if not right and not force:
-        found = "; ".join(f"{each.candidate.name}: {each.trouble}" for each in ran)
+        found = "; ".join(f"{each.candidate.name}: {each.trouble or each.coarse}" for each in ran)
         raise RequestError(_named(engine, dtype), found, _advice(known, dtype))
     best = _fastest(right or ran)
     plain = [each for each in known if each.candidate.dtype == "fp32" and each.right]
@@ -154,8 +155,13 @@ def choose(
     return Choice(candidate=best.candidate, why=f"{why}, {times}", kept=best.kept, left_out=left_out(known, dtype))
 
 
+def _takes(each: CandidateResult, dtype: DtypeChoice) -> bool:
+    """Whether a candidate that ran is one of those among which the fastest is chosen."""
+    return each.for_auto if dtype == "auto" else each.right and each.candidate.dtype == dtype
+
+
 def verdict(each: CandidateResult, known: Sequence[CandidateResult]) -> str:
-    """In a few words what becomes of a candidate: fastest, ok, slower than fp32, or why it cannot be chosen.
+    """In a few words what becomes of a candidate: fastest, ok, if asked for, slower than fp32, or why it cannot run.
 
     Args:
         each: one of `known`.
@@ -167,15 +173,14 @@ def verdict(each: CandidateResult, known: Sequence[CandidateResult]) -> str:
         return "does not run"
     if each.wrong:
         return "wrong answers"
-    right = [other for other in known if other.right]
-    if each == _fastest(right):
+    if each.for_auto and each == _fastest([other for other in known if other.for_auto]):
         return "fastest"
-    plain = [other for other in right if other.candidate.dtype == "fp32"]
+    plain = [other for other in known if other.right and other.candidate.dtype == "fp32"]
     way = (each.candidate.engine, each.candidate.backend)
     own = [other for other in plain if (other.candidate.engine, other.candidate.backend) == way] or plain
     if own and each.rate < NOISE * _fastest(own).rate:
         return "slower than fp32"
-    return "ok"
+    return "if asked for" if each.coarse else "ok"
 
 
 def finalists(known: Sequence[CandidateResult]) -> tuple[Candidate, ...]:
@@ -184,7 +189,7 @@ def finalists(known: Sequence[CandidateResult]) -> tuple[Candidate, ...]:
     Args:
         known: candidates with their measurements.
     """
-    right = sorted((each for each in known if each.right), key=_slowness)
+    right = sorted((each for each in known if each.for_auto), key=_slowness)
     if not right:
         return ()
     level = NEAR * right[0].rate * (1 - _spread(right[0]))
@@ -274,7 +279,7 @@ def _slower(
 
 def _advice(known: Sequence[CandidateResult], dtype: DtypeChoice) -> str:
     """The fastest right candidate of another dtype, with its figure."""
-    others = [each for each in known if each.right and each.candidate.dtype != dtype]
+    others = [each for each in known if each.for_auto and each.candidate.dtype != dtype]
     force = "" if dtype == "auto" else "--force-dtype"
     if not others:
         return f"use {force}" if force else "use another --python"

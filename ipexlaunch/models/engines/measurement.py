@@ -64,6 +64,10 @@ BOUNDS: dict[Dtype, Bound] = {
 bits and int8 about 7, which by the last layer is an error of some per cent; int4 by plain rounding one of 20 to 50; a
 kernel that is wrong gives about 1.4 (unrelated logits) and no agreement."""
 
+LEAST: Dtype = "int8"
+"""Whose bound answers must keep, too, where nobody asked for a dtype: logits that are off by a third tell int4 from a
+wrong kernel, but nobody expects them who asks for what is fastest."""
+
 
 _NAMES = {"cosine": "the worst cosine", "agreement": "agreement", "logit_error": "the logit error"}
 
@@ -84,23 +88,29 @@ def bound_of(dtype: Dtype, min_cosine: float | None) -> Bound:
 
 
 def judge(
-    answers: AnswerSimilarity, dtype: Dtype, *, random_weights: bool = False, min_cosine: float | None = None
+    answers: AnswerSimilarity,
+    dtype: Dtype,
+    *,
+    random_weights: bool = False,
+    min_cosine: float | None = None,
+    asked_by: str = "",
 ) -> str:
-    """What is wrong with the answers, with its numbers; "" where they keep the bound of their dtype.
+    """What is wrong with the answers, with its numbers; "" where they keep the bound of a dtype.
 
     Args:
         answers: the figures. None at all, or one that is not a number, is wrong too.
-        dtype: of the candidate that gave them.
+        dtype: of the candidate that gave them, or the one whose bound is asked for.
         random_weights: the model was not trained, so which logit is the largest says little.
         min_cosine: as for `bound_of`.
+        asked_by: who asks for that bound; "" for the dtype itself.
     """
+    limited = f"{asked_by} takes" if asked_by else f"{dtype} must keep"
     asked = bound_of(dtype, min_cosine).applied(answers, random_weights=random_weights)
     if not asked:
         return "there is nothing to compare with eager fp32"
     found = {name: getattr(answers, name) for name in asked}
     wrong = [
-        f"{_NAMES[name]} with eager fp32 is {beside_limit(found[name], limit)}, "
-        f"{dtype} must keep at {side_of(name)} {limit}"
+        f"{_NAMES[name]} with eager fp32 is {beside_limit(found[name], limit)}, {limited} at {side_of(name)} {limit}"
         for name, limit in asked.items()
         if not (found[name] >= limit if side_of(name) == "least" else found[name] <= limit)  # so that NaN is wrong
     ]

@@ -97,8 +97,8 @@ def _dtype_remarks(known: Sequence[CandidateResult]) -> Iterator[str]:
 
 def _reasons(each: CandidateResult) -> Iterator[str]:
     expectation = each.expectation
-    if each.measurement is not None and each.trouble:
-        yield each.trouble
+    if each.measurement is not None and (each.trouble or each.coarse):
+        yield each.trouble or each.coarse
     if expectation.fares in ("slow", "unavailable") or (expectation.fares == "ok" and expectation.source):
         yield expectation.reason + (f" ({expectation.source})" if expectation.source else "")
 
@@ -129,7 +129,7 @@ def ranking(tables: Mapping[str, Sequence[CandidateResult]]) -> list[Ranked]:
         for each in known
     ]
     rows.sort(key=lambda row: (row.call_ms is None, not row.each.right, row.call_ms or 0.0))
-    first = next((row for row in rows if row.each.right), None)
+    first = next((row for row in rows if row.each.for_auto), None)
     return [
         row._replace(verdict="fastest there") if row.verdict == "fastest" and row is not first else row for row in rows
     ]

@@ -185,7 +185,9 @@ def test_auto_is_as_fast_as_any_right_candidate_and_none_as_fast_keeps_a_stricte
         )
         for each, speed, cosine in zip(candidates, speeds, cosines, strict=False)
     ]
-    right = [each for each in rows if each.right]
+    right = [
+        each for each, cosine in zip(rows, cosines, strict=False) if each.right and cosine >= BOUNDS["int8"].cosine
+    ]
     if not right:
         with pytest.raises(RequestError):
             choose(rows, "auto", "auto")
@@ -206,6 +208,32 @@ def test_of_two_that_are_equally_fast_the_more_exact_one_is_taken() -> None:
     assert choose(rows, "auto", "auto").candidate == int8
     rows[-1] = replace(rows[-1], measurement=took(int4, 15.0, answers=RIGHT))
     assert choose(rows, "auto", "auto").candidate == int4
+
+
+def test_who_did_not_ask_for_int4_gets_it_only_where_its_answers_are_as_near_as_those_of_int8() -> None:
+    int8, int4 = weights("openvino", "int8", "dynamic"), weights("torch", "int4")
+    wholly, roughly = (AnswerSimilarity(agreement=0.9, logit_error=error) for error in (0.05, 0.36))
+
+    def known(answers: AnswerSimilarity) -> list[CandidateResult]:
+        same = AnswerSimilarity(agreement=1, logit_error=0)
+        rows = ((REFERENCE, 50, same), (int8, 10, wholly), (int4, 5, answers))
+        return [
+            CandidateResult(candidate=each, expectation=OK, measurement=took(each, taken, answers=kept))
+            for each, taken, kept in rows
+        ]
+
+    rough = known(roughly)
+    found = choose(rough, "auto", "auto")
+    assert found.candidate == int8
+    assert found.left_out[0] == (
+        f"not chosen: {int4.name}: the logit error with eager fp32 is 0.3600, auto takes at most 0.2 "
+        "(--dtype int4 takes it, 10.00 times eager fp32's rate)"
+    )
+    assert int4.name not in found.left_out[1]
+    assert [verdict(each, rough) for each in rough] == ["ok", "fastest", "if asked for"]
+    assert finalists(rough) == ()
+    assert choose(rough, "auto", "int4").candidate == int4
+    assert choose(known(wholly), "auto", "auto").candidate == int4
 
 
 def test_milliseconds_of_one_table_are_those_of_one_moment() -> None:
