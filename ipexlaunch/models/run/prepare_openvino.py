@@ -218,8 +218,9 @@ def _decoder(model: torch.nn.Module, path: Path, candidate: Candidate) -> OpenVi
     if candidate.dtype == "int4":
         # A step of one row takes 1.4 times as long where its activations are quantised in wider groups than weights.
         del told["DYNAMIC_QUANTIZATION_GROUP_SIZE"]
-    elif candidate.scheme == "dynamic" and candidate.activations == "bf16":
-        told["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = group_of_decoder(openvino.Core().read_model(path))
+    elif candidate.scheme == "dynamic":
+        graph = openvino.Core().read_model(path)
+        told["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = group_of_decoder(graph, candidate.activations)
     return OpenVinoDecoder(model, PagedDecoder(path, told, windows_of(model.config)))
 
 

@@ -32,8 +32,14 @@ DYNAMIC_GROUP = 128
 """Activations that share a scale where they are quantised call by call; with OpenVINO's own default of 32 a call takes
 1.2 times as long (MiniLM 8 x 128 on a Zen 5), and with more than a product takes in, 1.4 times."""
 
-_LARGEST_GROUP = 1024
-"""Of a decoder: wide models have channels far larger than all others, whose scale is then that of few."""
+_GROUPS_OF_DECODERS: Mapping[str, Sequence[int]] = {
+    "bf16": range(1024, DYNAMIC_GROUP, -DYNAMIC_GROUP),
+    "fp32": (192,),
+}
+"""Widths that are better than that for a decoder, the best first. Wide models have channels far larger than all others,
+whose scale is then that of few; hence no more than 1024. In fp32 prompts take 0.95 of the time with groups of 192, as
+long with 384 as with 128, and 1.4 times as long with wider ones; steps take the same (160 million parameters, a Xeon
+whose AMX takes no part in it)."""
 
 DECODER_WEIGHTS = "symmetric int8"
 """A decoder's integers have no zero points, which would have to be taken off each product: a step of 8 rows takes 0.95
@@ -73,16 +79,17 @@ def quantise(
     return made, {}
 
 
-def group_of_decoder(model: openvino.Model) -> int:
-    """How many activations of a decoder share a scale: the widest group that divides what every product takes in.
+def group_of_decoder(model: openvino.Model, activations: str) -> int:
+    """How many activations of a decoder share a scale: the best group that divides what every product takes in.
 
-    Wider than a product it would be computed in floating point (0.6 of the rate), and narrower is slower, too: with
-    activations in bf16. In fp32 prompts are read in 1.4 times the time with groups of more than 384, and steps in the
-    same (with AMX, which takes no part in it).
+    Wider than a product it would be computed in floating point (0.6 of the rate).
+
+    Args:
+        model: with quantised weights.
+        activations: what the network runs in.
     """
     common = gcd(*(_widths(node)[1] for node in model.get_ops()))
-    wide = range(DYNAMIC_GROUP, _LARGEST_GROUP + 1, DYNAMIC_GROUP)
-    return max((group for group in wide if common % group == 0), default=DYNAMIC_GROUP)
+    return next((group for group in _GROUPS_OF_DECODERS[activations] if common % group == 0), DYNAMIC_GROUP)
 
 
 def _compressed(model: openvino.Model, candidate: Candidate, generates: bool) -> openvino.Model:

@@ -123,11 +123,13 @@ def places() -> dict[str, Any]:
 
 
 def integers() -> dict[str, Any]:
-    """What int8 decoders of two widths and two kinds of activations run in, and how far they are off."""
+    """What int8 decoders of some widths and two kinds of activations run in, and how far they are off."""
     found: dict[str, Any] = {}
-    sizes = {**SIZES, "hidden_size": 256}
-    wide, half = transformers.LlamaConfig(**sizes, intermediate_size=768), replace(INT8, activations="bf16")
-    kinds = {"narrow": (CONFIGS["llama"], half), "wide": (wide, half), "fp32": (wide, INT8)}
+    half = replace(INT8, activations="bf16")
+    wide, thirds = (
+        transformers.LlamaConfig(**SIZES | {"hidden_size": width}, intermediate_size=768) for width in (256, 384)
+    )
+    kinds = {"narrow": (CONFIGS["llama"], half), "wide": (wide, half), "fp32": (wide, INT8), "thirds": (thirds, INT8)}
     for name, (config, candidate) in kinds.items():
         torch.manual_seed(1)
         model = transformers.AutoModelForCausalLM.from_config(config).eval()
