@@ -29,6 +29,9 @@ from ipexlaunch.launch.process_failures import remedy_of
 LEAST_TYPED = 4
 """Characters of an option, from which on it is taken for the beginning of a longer one: "--ni"."""
 
+OTHERWISE = {"--seconds": "--duration", "--duration": "--seconds"}
+"""Options by what another command calls the same: `bench` measures once, `tune` and `dtypes` each of many."""
+
 BACKEND_WORDS = {"cpu"}
 """`ipexrun cpu ...` names the backend first; here it means `run`."""
 
@@ -165,7 +168,9 @@ def unknown_option(error: click.NoSuchOption) -> str:
     names = [name for parameter in known if not getattr(parameter, "hidden", False) for name in parameter.opts]
     typed = error.option_name.replace("_", "-")
     longer = [name for name in names if len(typed) > LEAST_TYPED and name.startswith(typed)]
-    meant = longer[:3] or difflib.get_close_matches(typed, names, n=2, cutoff=0.8)
+    elsewhere = OTHERWISE.get(typed, "")
+    close = difflib.get_close_matches(typed, names, n=2, cutoff=0.8)
+    meant = longer[:3] or close or ([elsewhere] if elsewhere in names else [])
     return f"no option '{error.option_name}'" + (f"; did you mean {' or '.join(meant)}?" if meant else "")
 
 

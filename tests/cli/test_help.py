@@ -122,6 +122,16 @@ def test_only_an_option_that_is_close_is_suggested(typed: str, meant: str) -> No
     assert done.stderr == f"ipexlaunch: no option '{typed}'{suggested} (try 'ipexlaunch run --help')\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "typed", "meant"),
+    [("bench", "--seconds", "--duration"), ("dtypes", "--duration", "--seconds"), ("plan", "--seconds", "")],
+)
+def test_an_option_that_another_command_calls_otherwise_is_suggested(command: str, typed: str, meant: str) -> None:
+    done = run(command, typed, "2")
+    suggested = f"; did you mean {meant}?" if meant else ""
+    assert done.stderr == f"ipexlaunch: no option '{typed}'{suggested} (try 'ipexlaunch {command} --help')\n"
+
+
 def test_an_option_behind_the_program_is_said_to_go_there(tmp_path: Path) -> None:
     script = tmp_path / "work.py"
     script.write_text("import sys; print(sys.argv[1:])", encoding="utf-8")
