@@ -89,6 +89,10 @@ def resolve_candidate(
         known = fill_in_measurements(job, known, worth_measuring(known, "auto", job.product_rows), context)
         for line in left_out(known, "auto"):
             context.tell(line)
+        if dtype == "int8-calibrated" and not job.text:
+            context.tell(
+                "it was calibrated on generated tokens; texts like those of the work may do better: --text FILE"
+            )
         choice = choose(known, engine, dtype, force=force)
     return Resolved(job=replace(job, candidate=choice.candidate), choice=choice, known=known)
 

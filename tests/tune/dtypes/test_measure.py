@@ -267,6 +267,21 @@ def test_the_trap_is_refused_and_can_be_forced() -> None:
     assert len(run.asked) == 2, "the only candidate of its kind needs no measurement where its speed does not count"
 
 
+@pytest.mark.parametrize("text", ["", "lines.txt"])
+def test_who_is_refused_what_was_calibrated_on_generated_tokens_reads_of_texts(text: str, tmp_path: Path) -> None:
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a line of the work\n" * 64, encoding="utf-8")
+    times = {"openvino fp32": 40.0, "openvino bf16": 20.0, OPENVINO_INT8: 22.0, CALIBRATED: 10.0}
+    said: list[str] = []
+    context = measure_context(FakeWorkers(times, cosines={CALIBRATED: 0.99}), software=OPENVINO, said=said)
+    job = replace(JOB, text=str(lines) if text else "")
+    with pytest.raises(
+        RequestError, match=r"the worst cosine .* is 0\.9900, int8-calibrated must keep at least 0\.995"
+    ):
+        resolve_candidate(job, "openvino", "int8-calibrated", context)
+    assert any("--text FILE" in line for line in said) == (not text)
+
+
 def test_auto_does_not_try_what_is_known_to_be_slow() -> None:
     run = FakeWorkers(IPEX_MS)
     resolve_candidate(JOB, "ipex", "auto", measure_context(run))
