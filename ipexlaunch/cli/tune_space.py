@@ -178,10 +178,10 @@ def model_to_tune(model: str, topology: Topology, options: TuneOptions) -> Tunin
     best = found.choice.candidate
     chosen = [best]
     right = [each for each in found.known if each.for_auto]
-    level = next((each.speed or 0.0 for each in right if each.candidate == best), None)
+    level = next((each.rate for each in right if each.candidate == best), None)
     if options.dtype == "auto" and level is not None:
         others = [each for each in right if each.candidate != best and each.rate >= FAST_ENOUGH * level]
-        others.sort(key=lambda each: -(each.speed or 0))
+        others.sort(key=lambda each: -each.rate)
         chosen += [each.candidate for each in others[: MOST_NUMBERS - 1]]
         # Their answers were compared with eager fp32 just now, so no trial needs to do it again.
         job = replace(job, check=False)

@@ -81,3 +81,8 @@ class CandidateResult:
             fares = self.expectation.fares
             return self.expectation.reason if fares in ("unavailable", "slow") else "it was not measured"
         return self.measurement.problem or self.wrong
+
+    @property
+    def objection(self) -> str:
+        """Why it cannot be chosen, or only by who asks for its dtype; "" where it can."""
+        return self.trouble or self.coarse

@@ -109,7 +109,7 @@ def left_out(known: Sequence[CandidateResult], dtype: DtypeChoice) -> tuple[str,
     """
     lines: dict[tuple[str, str], list[str]] = {}
     for each in known:
-        trouble = each.trouble or (each.coarse if dtype == "auto" else "")
+        trouble = each.objection if dtype == "auto" else each.trouble
         if dtype not in ("auto", each.candidate.dtype) or not trouble:
             continue
         if each.measurement is None and each.expectation.fares != "unavailable":
@@ -144,7 +144,7 @@ def choose(
         raise _nothing_runs(known, asked, engine, dtype)
     right = [each for each in ran if _takes(each, dtype)]
     if not right and not force:
-        found = "; ".join(f"{each.candidate.name}: {each.trouble or each.coarse}" for each in ran)
+        found = "; ".join(f"{each.candidate.name}: {each.objection}" for each in ran)
         raise RequestError(_named(engine, dtype), found, _advice(known, dtype))
     best = _fastest(right or ran)
     plain = [each for each in known if each.candidate.dtype == "fp32" and each.right]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy
@@ -45,19 +44,17 @@ class Row:
 class PagedDecoder:
     """A compiled program, its pool of blocks, and the rows that run."""
 
-    def __init__(self, path: Path, properties: Mapping[str, object], windows: Sequence[int]) -> None:
+    def __init__(self, graph: openvino.Model, properties: Mapping[str, object], windows: Sequence[int]) -> None:
         """Compile it for this process; there is no pool yet.
 
         Args:
-            path: of a graph that `convert_decoder` made.
+            graph: one that `convert_decoder` made; it is changed.
             properties: what OpenVINO is told.
             windows: tokens that each layer sees back; 0 for all.
 
         Raises:
             RequestError: OpenVINO knows no paged attention for this architecture.
         """
-        core = openvino.Core()
-        graph = core.read_model(path)
         try:
             paged_attention_transformation(graph)
             _slide(graph, windows)
@@ -69,7 +66,7 @@ class PagedDecoder:
                 f"its paged attention does not know this architecture ({first_line(error)})",
                 "use --engine torch or --engine eager",
             ) from error
-        compiled = core.compile_model(graph, "CPU", dict(properties))
+        compiled = openvino.Core().compile_model(graph, "CPU", dict(properties))
         self._request = compiled.create_infer_request()
         self._pools = [port for port in compiled.inputs if port.any_name.startswith(("key_cache", "value_cache"))]
         # Keys that are kept as integers have their scales among the positions; values have them elsewhere.

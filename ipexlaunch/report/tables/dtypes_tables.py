@@ -97,8 +97,8 @@ def _dtype_remarks(known: Sequence[CandidateResult]) -> Iterator[str]:
 
 def _reasons(each: CandidateResult) -> Iterator[str]:
     expectation = each.expectation
-    if each.measurement is not None and (each.trouble or each.coarse):
-        yield each.trouble or each.coarse
+    if each.measurement is not None and each.objection:
+        yield each.objection
     if expectation.fares in ("slow", "unavailable") or (expectation.fares == "ok" and expectation.source):
         yield expectation.reason + (f" ({expectation.source})" if expectation.source else "")
 
